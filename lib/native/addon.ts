@@ -1,0 +1,129 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { Llama, LlamaOptions } from "./llama.ts";
+
+/**
+ * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
+ * never called: raise it with every change of an exported name, argument or meaning.
+ */
+export const ADDON_REVISION = 1;
+
+/** The command that builds the native layer. */
+export const BUILD_COMMAND = "npm run build:native";
+
+/**
+ * The raw exports of `stator.node`. Every function checks its arguments and throws a {@link NativeError} with the code
+ * `INVALID_ARGUMENT` before it touches anything; none of them blocks for longer than its doc comment says.
+ */
+export interface NativeAddon {
+  /** Equals {@link ADDON_REVISION} in an addon that fits this file. */
+  readonly revision: number;
+
+  /** XXH3-64 of the bytes with a seed, as an unsigned 64-bit value. Borrows the bytes; about 30 GB/s. */
+  xxh3(bytes: Uint8Array, seed: bigint): bigint;
+
+  /**
+   * Hashes every complete block of `blockTokens` token ids (ids as little-endian u32): `local[i]` is the XXH3-64 of
+   * block i with `seed`; `sequence[0] = local[0]`, `sequence[i] = XXH3(LE64(sequence[i-1]) || LE64(local[i]), 1337)`.
+   * Both outputs must hold `floor(tokens.length / blockTokens)` values. Returns that count. 8,192 ids cost about 2 µs.
+   */
+  hashBlocks(
+    tokens: Uint32Array,
+    blockTokens: number,
+    seed: bigint,
+    local: BigUint64Array,
+    sequence: BigUint64Array,
+  ): number;
+
+  /**
+   * The draw of one generated token, in [0, 1). It depends on its arguments alone, so a request that moves to another
+   * worker continues with the same draws.
+   *
+   * Formula: Philox4x32-10 (Salmon et al., 2011) with key = (low 32 bits of seed, high 32 bits) and counter =
+   * (position, choice, lane, 0); of the four output words x0..x3 the draw is
+   * `((x0 >>> 5) * 2^26 + (x1 >>> 6)) / 2^53`. Lane 0 is the token's own draw; lane 1 is used when a grammar rejected
+   * the token that lane 0 chose (using lane 0 again would bias the second choice).
+   *
+   * Golden vectors (tested): (0n, 0, 0) = 0.4003775798153785,
+   * (1337n, 0, 1) = 0.9131466586620436, (0xffffffffffffffffn, 3, 4095) = 0.06371028783423305.
+   */
+  uniformDraw(seed: bigint, choice: number, position: number, lane?: number): number;
+
+  /**
+   * Opens libllama and its back ends, once per process: a second call with the same folder returns the same libraries,
+   * with another folder it throws. Blocks for about 20 ms. Throws `LIBRARY_MISSING`, `LIBRARY_MISMATCH` or
+   * `LIBRARY_CANARY` before anything of the library was used.
+   */
+  openLlama(options: LlamaOptions): Llama;
+}
+
+/**
+ * Every code that a native failure carries.
+ * `INVALID_ARGUMENT` a value that the call refuses, nothing happened · `CLOSED` the object was closed ·
+ * `LIBRARY_MISSING` a shared library cannot be opened · `LIBRARY_MISMATCH` its version is not the one we were built
+ * for · `LIBRARY_CANARY` its defaults differ, so its structures may too · `FILE_MISSING` no such file or unreadable ·
+ * `FILE_CORRUPT` not a GGUF file, or one that the library refuses · `OUT_OF_MEMORY` weights or cache do not fit ·
+ * `ABORTED` stopped by its caller · `UNSUPPORTED` this model cannot do it · `NO_SPACE` no free cells in the cache ·
+ * `INTERNAL` our fault.
+ */
+export const NATIVE_ERROR_CODES = [
+  "INVALID_ARGUMENT",
+  "CLOSED",
+  "LIBRARY_MISSING",
+  "LIBRARY_MISMATCH",
+  "LIBRARY_CANARY",
+  "FILE_MISSING",
+  "FILE_CORRUPT",
+  "OUT_OF_MEMORY",
+  "ABORTED",
+  "UNSUPPORTED",
+  "NO_SPACE",
+  "INTERNAL",
+] as const;
+
+/** One of {@link NATIVE_ERROR_CODES}. */
+export type NativeErrorCode = (typeof NATIVE_ERROR_CODES)[number];
+
+/** What the addon throws and rejects with: an Error whose message is one sentence. */
+export interface NativeError extends Error {
+  readonly code: NativeErrorCode;
+}
+
+/** The code of an error that the addon threw, or undefined for any other value. */
+export function nativeErrorCode(error: unknown): NativeErrorCode | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return NATIVE_ERROR_CODES.find((code) => code === error.code);
+}
+
+/** The addon, or one sentence saying why there is none and what to do. */
+export type NativeLoad =
+  | { readonly addon: NativeAddon; readonly unavailable?: undefined }
+  | { readonly addon?: undefined; readonly unavailable: string; readonly fix: string };
+
+/** Where an addon may lie: beside the sources, or above `dist/`. */
+const ADDON_PATHS = ["../../native/build/stator.node", "../../../native/build/stator.node"];
+
+/**
+ * Loads the addon. It never throws: without a compiler, on a foreign platform or after a half-done build the answer
+ * says so.
+ * @param path an absolute path instead of the usual places
+ */
+export function loadNative(path?: string): NativeLoad {
+  const found = path ?? ADDON_PATHS.map((each) => fileURLToPath(new URL(each, import.meta.url))).find(existsSync);
+  if (found === undefined || !existsSync(found)) {
+    return { unavailable: "The native addon has not been built.", fix: BUILD_COMMAND };
+  }
+  try {
+    // A boundary cast: the file is ours, and its revision is compared before anything else is called.
+    const addon = createRequire(import.meta.url)(found) as NativeAddon;
+    if (addon.revision === ADDON_REVISION) return { addon };
+    return {
+      unavailable: `The native addon has revision ${addon.revision}, not ${ADDON_REVISION}: it was built from other sources.`,
+      fix: BUILD_COMMAND,
+    };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    return { unavailable: `The native addon cannot be loaded: ${reason}.`, fix: BUILD_COMMAND };
+  }
+}

@@ -1,0 +1,192 @@
+/** The element types a KV cache can have. */
+export type KvType = "f32" | "f16" | "bf16" | "q8_0" | "q4_0" | "q4_1" | "q5_0" | "q5_1" | "iq4_nl";
+
+/** How a context is opened. */
+export interface ContextOptions {
+  /** Cells of the KV cache, shared by all slots: one per token and distinct prefix. */
+  readonly cellTokens: number;
+  /** Slots 0 .. maxSequences-1; at most 255 (the library's 256th sequence is our scratch for export and import). */
+  readonly maxSequences: number;
+  /** Most tokens of one step. At most `cellTokens`. */
+  readonly maxBatchTokens: number;
+  /** Threads of a step with one token per entry; default 1. The library's threads spin: never give it all cores. */
+  readonly threads?: number;
+  /** Threads of other steps; default `threads`. */
+  readonly batchThreads?: number;
+  /** Default f16. */
+  readonly kvTypeK?: KvType;
+  readonly kvTypeV?: KvType;
+  /** Default true. Without it a quantized V cache and export of V rows are refused. */
+  readonly flashAttention?: boolean;
+}
+
+/** What decides the tokens of one slot. Fields that are left out have no effect. */
+export interface Sampling {
+  /** 0 takes the most likely token. Default 0. */
+  readonly temperature?: number;
+  /** 0 or less: off. */
+  readonly topK?: number;
+  /** 1: off. */
+  readonly topP?: number;
+  /** 0: off. */
+  readonly minP?: number;
+  /** Over prompt and generated tokens. 1: off. */
+  readonly repetitionPenalty?: number;
+  /** Over generated tokens. 0: off. */
+  readonly frequencyPenalty?: number;
+  /** Over generated tokens. 0: off. */
+  readonly presencePenalty?: number;
+  readonly seed?: bigint;
+  /** Index of the choice (`n`), part of the key of every draw. */
+  readonly choice?: number;
+  /** Index of the next generated token: the number of tokens generated so far, above 0 after a migration. */
+  readonly firstPosition?: number;
+  readonly logitBias?: { readonly ids: Uint32Array; readonly values: Float32Array };
+  /** Tokens that end the slot (`END.stop`). */
+  readonly stopTokens?: Uint32Array;
+  /** End-of-generation tokens of the model do not end the slot. */
+  readonly ignoreEos?: boolean;
+  /** No end or stop token before this many generated tokens. */
+  readonly minTokens?: number;
+  /** Ends the slot (`END.length`) after this many generated tokens, those before a migration included. 0: no limit. */
+  readonly maxTokens?: number;
+  /** -1 (default): none; 0: of the chosen token; 1..20: of that many most likely tokens too. Raw distribution. */
+  readonly logprobs?: number;
+  /** GBNF with the rule `root`. A grammar that does not parse ends the slot with an error in its first step. */
+  readonly grammar?: string;
+  /** The prompt, needed by the repetition penalty alone. */
+  readonly promptTokens?: Uint32Array;
+  /** Tokens generated before a migration: replayed into grammar and penalties. */
+  readonly generatedTokens?: Uint32Array;
+}
+
+/** Codes of {@link StepPlan.ops}. */
+export const OP = {
+  /** `[copy, fromSlot, toSlot, p0, p1]`: slot `toSlot` shares the cells of `fromSlot` at positions p0 .. p1-1. */
+  copy: 0,
+  /** `[remove, slot, p0, p1, 0]`: forgets positions p0 .. p1-1; p1 = -1 means to the end. */
+  remove: 1,
+} as const;
+
+/** Bits of {@link StepPlan.flags}. */
+export const ENTRY = {
+  /** Draw a token after the entry's last token. The slot must be open. */
+  sample: 1,
+  /** The one input token is the token that the slot drew last; none is supplied. */
+  chained: 2,
+} as const;
+
+/**
+ * One step. All arrays are copied by `submitStep`. A slot appears at most once; entries are laid out in the given order.
+ * `tokens` holds the ids of all entries without {@link ENTRY.chained}, one after another.
+ */
+export interface StepPlan {
+  /** Greater than every step before. */
+  readonly step: number;
+  /** An id of `loadAdapter`, or -1 for the base model. It applies to the whole step. */
+  readonly adapter: number;
+  /** 5-tuples, run in order before the batch. */
+  readonly ops: Int32Array;
+  readonly slots: Int32Array;
+  /** Position of the first token of each entry. */
+  readonly positions: Int32Array;
+  /** Tokens of each entry, at least 1. Their sum is at most `maxBatchTokens`; it may be 0 when there are only ops. */
+  readonly counts: Int32Array;
+  readonly flags: Uint8Array;
+  readonly tokens: Uint32Array;
+}
+
+/** Codes of {@link StepResult.ends}. */
+export const END = { none: 0, eog: 1, stop: 2, length: 3, grammar: 4, skipped: 5, error: 6 } as const;
+
+/**
+ * How a step ended. Everything but `ok` means that no token of it was computed: `aborted` by `abort`; `no_space`: the
+ * cache had no free cells; `error`: the library failed; `discarded`: it was submitted before the failure of an earlier
+ * step was delivered, and nothing of it was executed, its ops included.
+ */
+export type StepStatus = "ok" | "aborted" | "no_space" | "error" | "discarded";
+
+/** What became of one step. Arrays are parallel to the entries of the plan and owned by the receiver. */
+export interface StepResult {
+  readonly step: number;
+  readonly status: StepStatus;
+  /** Wall time on the engine thread, ops and sampling included. */
+  readonly durationUs: number;
+  readonly slots: Int32Array;
+  /** The drawn token, -1 where none was drawn. An end or stop token is reported as well. */
+  readonly tokens: Int32Array;
+  /** Codes of {@link END}. A slot that ended is skipped by later steps until it is opened anew. */
+  readonly ends: Uint8Array;
+  /** Of the drawn token, from the raw distribution; NaN where not asked for. Present if any slot asked. */
+  readonly logprobs?: Float32Array;
+  /** Rank of the drawn token in the raw distribution, from 1; 0 where not asked for. Present with `logprobs`. */
+  readonly ranks?: Int32Array;
+  /** The most likely tokens, flat: entry `entries[i]` has candidate `ids[i]` with log-probability `values[i]`, best first. */
+  readonly top?: { readonly entries: Int32Array; readonly ids: Int32Array; readonly values: Float32Array };
+  /** One sentence for each entry whose end is `END.error`, or for the step (slot -1) when its status is `error`. */
+  readonly errors: readonly { readonly slot: number; readonly message: string }[];
+}
+
+/** The rows of one layer in an exported block. */
+export interface KvLayer {
+  readonly keyType: string;
+  readonly keyRowBytes: number;
+  readonly valueType: string;
+  readonly valueRowBytes: number;
+}
+
+/** The shape of exported bytes: `[layer][K|V][token][row]`, layers in the order of the cache. */
+export interface KvLayout {
+  readonly layers: readonly KvLayer[];
+  /** Bytes of one token over all layers. */
+  readonly tokenBytes: number;
+  /** False for models whose state is not per token; `reason` says why. */
+  readonly exportable: boolean;
+  readonly reason?: string;
+}
+
+/** How embeddings are made of a model's last states. */
+export interface EmbedOptions {
+  /** Default mean. */
+  readonly pooling?: "mean" | "last" | "cls";
+  /** Scales every vector to length 1. Default true. */
+  readonly normalize?: boolean;
+}
+
+/**
+ * A KV cache with its engine thread. Sequences, steps, exports and imports run in the order of their calls. A call that
+ * breaks a rule throws `INVALID_ARGUMENT` and nothing was queued. While something is pending the process stays alive.
+ */
+export interface Context {
+  readonly cellTokens: number;
+  readonly maxSequences: number;
+  readonly maxBatchTokens: number;
+  readonly kvLayout: KvLayout;
+
+  /** Starts sampling in a slot, or starts it anew. It does not touch the slot's cells. Arrays are copied. */
+  openSequence(slot: number, sampling: Sampling): void;
+  /** Ends sampling in a slot. Its cells stay until an op removes them. */
+  closeSequence(slot: number): void;
+
+  /** Queues a step; at most two may be under way, a third throws. The answer comes through `onStep`, in order. */
+  submitStep(plan: StepPlan): void;
+  /** Stops one step: a waiting one never runs, a running one ends within milliseconds on a CPU. A finished one: no-op. */
+  abortStep(step: number): void;
+
+  /**
+   * Copies positions p0 .. p1-1 of a slot out in the canonical layout. Rejects with `UNSUPPORTED`, or with
+   * `INVALID_ARGUMENT` when the slot does not hold every one of them.
+   */
+  exportBlock(slot: number, p0: number, p1: number): Promise<Uint8Array>;
+  /**
+   * Puts exported bytes at positions p0 .. of a slot. The length must be a multiple of `kvLayout.tokenBytes` (else it
+   * throws); the content is not checked, so verify a checksum first. Rejects with `NO_SPACE`. The bytes are copied.
+   */
+  importBlock(slot: number, p0: number, bytes: Uint8Array): Promise<void>;
+
+  /** One vector per input, by a second context of the same model that is opened on first use. Own order. */
+  embed(inputs: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array[]>;
+
+  /** Aborts what runs, rejects what waits with `CLOSED` and joins the thread. Safe to call twice. */
+  close(): void;
+}
