@@ -1,0 +1,101 @@
+import { assert } from "./errors.ts";
+
+/** First in, first out, with a bound. Push and shift take constant time; memory grows by doubling up to the bound. */
+export class Queue<Item> {
+  #items: (Item | undefined)[] = new Array(16);
+  #head = 0;
+  #size = 0;
+  readonly capacity: number;
+
+  constructor(capacity: number) {
+    assert(capacity > 0, "a queue holds at least one item");
+    this.capacity = capacity;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Appends; false when the queue is full. */
+  push(item: Item): boolean {
+    if (this.#size === this.capacity) return false;
+    if (this.#size === this.#items.length) this.#grow();
+    this.#items[(this.#head + this.#size) & (this.#items.length - 1)] = item;
+    this.#size++;
+    return true;
+  }
+
+  /** Takes the oldest. */
+  shift(): Item | undefined {
+    if (this.#size === 0) return undefined;
+    const item = this.#items[this.#head];
+    this.#items[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#items.length - 1);
+    this.#size--;
+    return item;
+  }
+
+  /** Looks at the oldest. */
+  peek(): Item | undefined {
+    return this.#size === 0 ? undefined : this.#items[this.#head];
+  }
+
+  #grow(): void {
+    const bigger: (Item | undefined)[] = new Array(this.#items.length * 2);
+    for (let at = 0; at < this.#size; at++) bigger[at] = this.#items[(this.#head + at) & (this.#items.length - 1)];
+    this.#items = bigger;
+    this.#head = 0;
+  }
+}
+
+/** Least recently used first out, bounded by the sum of what its entries weigh, such as bytes. */
+export class BoundedCache<Key, Value> {
+  readonly #entries = new Map<Key, { value: Value; weight: number }>();
+  readonly capacity: number;
+  readonly #onEvict: ((key: Key, value: Value) => void) | undefined;
+  #weight = 0;
+
+  constructor(capacity: number, onEvict?: (key: Key, value: Value) => void) {
+    this.capacity = capacity;
+    this.#onEvict = onEvict;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Sum of the weights held now; never more than the capacity. */
+  get weight(): number {
+    return this.#weight;
+  }
+
+  /** The value, which becomes the most recently used. */
+  get(key: Key): Value | undefined {
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    return entry.value;
+  }
+
+  /** Keeps a value; one that weighs more than the whole capacity is not kept. */
+  set(key: Key, value: Value, weight: number): void {
+    this.delete(key);
+    if (weight > this.capacity) return;
+    this.#entries.set(key, { value, weight });
+    this.#weight += weight;
+    while (this.#weight > this.capacity) {
+      const oldest = this.#entries.entries().next().value;
+      assert(oldest, "a cache over its capacity holds an entry");
+      this.delete(oldest[0]);
+      this.#onEvict?.(oldest[0], oldest[1].value);
+    }
+  }
+
+  delete(key: Key): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#weight -= entry.weight;
+  }
+}

@@ -1,0 +1,51 @@
+import type { AdapterCard, InstanceRecord, ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
+
+/** A value of the store: the messages of stator.discovery.v1, frozen by whoever hands them over. */
+export type DiscoveryValue =
+  | { readonly case: "instance"; readonly value: InstanceRecord }
+  | { readonly case: "model"; readonly value: ModelCard }
+  | { readonly case: "adapter"; readonly value: AdapterCard };
+
+/** One record under its key. */
+export interface DiscoveryRecord {
+  /** Segments of a-z, 0-9, '-', '_', '.', joined by '/'. */
+  readonly key: string;
+  readonly value: DiscoveryValue;
+}
+
+/** What a watcher learns. Added is an upsert; `synced` is false while the store is unreachable and the view is the last one. */
+export interface DiscoveryChange {
+  readonly upserts: readonly DiscoveryRecord[];
+  readonly removed: readonly string[];
+  readonly synced: boolean;
+}
+
+/** What a process has published. It lives until closed, over outages of the store: re-granted and re-put by itself. */
+export interface Registration {
+  /** Replaces the records of this registration: new ones appear, changed ones are upserts, missing ones vanish. */
+  update(records: readonly DiscoveryRecord[]): Promise<void>;
+  /** Called when the lease had lapsed and a new one was granted: the owner draws a new incarnation and updates. */
+  onLapse(call: () => void): void;
+  /** Removes the records. */
+  close(): Promise<void>;
+}
+
+/** A view of the store that follows it. Read it at any time; loss of the store leaves the last view. */
+export interface DiscoveryWatch {
+  /** The view now, by key. */
+  readonly records: ReadonlyMap<string, DiscoveryRecord>;
+  /** Whether the store is connected now. */
+  readonly synced: boolean;
+  /** Calls for each change after this moment; returns what ends it. The first call is the present view. */
+  subscribe(call: (change: DiscoveryChange) => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Who is there. Implementations: memory, hub, file, etcd; one conformance suite runs against all. */
+export interface Discovery {
+  /** Publishes under a lease of `ttlMs`. Resolves when the records are visible; UNAVAILABLE when the store cannot be reached within its time limit. */
+  register(records: readonly DiscoveryRecord[], options: { ttlMs: number }): Promise<Registration>;
+  /** Follows the records whose key is under the prefix (whole segments; empty follows all). Resolves when the first view is complete. */
+  watch(prefix: string): Promise<DiscoveryWatch>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,248 @@
+import type { StatorError } from "#lib/base/errors";
+
+/** What an engine can do with its model, with the reason for what it cannot. */
+export interface EngineCapabilities {
+  readonly generate: boolean;
+  readonly embed: boolean;
+  readonly grammar: boolean;
+  readonly logprobs: boolean;
+  readonly lora: boolean;
+  readonly kvBlocks: boolean;
+  /** Computes nothing real. */
+  readonly mock: boolean;
+  /** Length of an embedding; 0 when it makes none. */
+  readonly embeddingSize: number;
+  readonly maxTopLogprobs: number;
+  /** Why a feature is absent, by its name above. */
+  readonly missing: Readonly<Record<string, string>>;
+}
+
+/** A file that a caller needs to talk to the model: `tokenizer` (vocabulary-only GGUF) or `template` (Jinja text). */
+export interface EngineArtifact {
+  readonly kind: "tokenizer" | "template";
+  readonly format: string;
+  /** SHA-256 of the content, 32 bytes. */
+  readonly digest: Uint8Array;
+  /** The engine keeps it; read only. */
+  readonly content: Uint8Array;
+}
+
+/** The canonical layout of exported KV blocks: [layer][K|V][token][row]. */
+export interface KvLayout {
+  readonly layers: number;
+  readonly blockTokens: number;
+  readonly keyRowBytes: number;
+  readonly valueRowBytes: number;
+  /** Such as f16. */
+  readonly elementType: string;
+  /** Such as llama.cpp-0.5.0; another value is refused at import. */
+  readonly engineFormat: string;
+}
+
+/** What an engine says about itself and its model; constant from the moment it is open. */
+export interface EngineCard {
+  /** Such as llama or mock. */
+  readonly engine: string;
+  /** Name in the API, such as stator-demo or stator-mock. */
+  readonly model: string;
+  readonly contextTokens: number;
+  readonly blockTokens: number;
+  readonly totalBlocks: number;
+  readonly maxRunningRequests: number;
+  readonly maxWaitingRequests: number;
+  readonly hashScheme: string;
+  readonly quantization: string;
+  /** SHA-256 that names the weights, 32 bytes. */
+  readonly modelDigest: Uint8Array;
+  readonly capabilities: EngineCapabilities;
+  readonly artifacts: readonly EngineArtifact[];
+  /** Absent when blocks cannot be exported. */
+  readonly layout: KvLayout | undefined;
+}
+
+/** How tokens are drawn. Fields as in stator.worker.v1.Sampling; absent values are already filled in. */
+export interface SamplingOptions {
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  /** 1 keeps all. */
+  readonly topP: number;
+  /** 0 drops none. */
+  readonly minP: number;
+  /** 1 changes nothing. */
+  readonly repetitionPenalty: number;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  /** The draw at a position depends on seed, choice and position alone. */
+  readonly seed: bigint;
+  readonly biasTokens: Uint32Array;
+  readonly biasValues: Float32Array;
+}
+
+/** When an answer ends. */
+export interface StoppingOptions {
+  /** Tokens of the whole answer, earlier attempts included. */
+  readonly maxTokens: number;
+  readonly minTokens: number;
+  readonly ignoreEos: boolean;
+  readonly stopTokens: Uint32Array;
+}
+
+/** One sequence to generate. The engine keeps the arrays. */
+export interface GenerateRequest {
+  readonly kind: "generate";
+  /** Unique among the open requests of this engine; drawn by the worker, not by the caller. */
+  readonly id: number;
+  readonly promptTokens: Uint32Array;
+  /** Tokens that an earlier attempt generated. */
+  readonly generatedTokens: Uint32Array;
+  /** The caller's choice index; enters the draws. */
+  readonly choice: number;
+  readonly sampling: SamplingOptions;
+  readonly stopping: StoppingOptions;
+  /** GBNF with the rule root. */
+  readonly grammar: string | undefined;
+  /** Log-probability of each token, and of so many most likely ones; undefined returns none. */
+  readonly topLogprobs: number | undefined;
+  /** Name of a loaded adapter; undefined runs the base model. */
+  readonly adapter: string | undefined;
+  readonly cacheSalt: string;
+  /** Higher runs first. */
+  readonly priority: number;
+}
+
+/** One input to embed. */
+export interface EmbedRequest {
+  readonly kind: "embed";
+  readonly id: number;
+  readonly promptTokens: Uint32Array;
+  readonly pooling: "mean" | "last" | "cls" | undefined;
+  readonly normalize: boolean;
+}
+
+/** What a caller may ask of an engine. */
+export type EngineRequest = GenerateRequest | EmbedRequest;
+
+/** Why a request ended. */
+export type EndReason = "end" | "stop_token" | "length" | "cancelled" | "done" | "failed";
+
+/** The terminal notice of a request. */
+export interface EngineFinish {
+  readonly id: number;
+  readonly reason: EndReason;
+  /** The token that ended it; not among the step's tokens. */
+  readonly stopToken: number | undefined;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  /** Over this attempt and those before. */
+  readonly completionTokens: number;
+  /** Set exactly when the reason is failed. */
+  readonly error: StatorError | undefined;
+}
+
+/** Log-probabilities of one entry's tokens; `top*` hold `count` values per token, most likely first. */
+export interface EngineLogprobs {
+  readonly id: number;
+  readonly chosen: Float32Array;
+  readonly topTokens: Uint32Array;
+  readonly topValues: Float32Array;
+}
+
+/** How the engine is doing after a step; fields as in stator.worker.v1.Step. */
+export interface StepMetrics {
+  readonly step: number;
+  readonly durationUs: number;
+  readonly prefillTokens: number;
+  readonly prefillContextTokens: number;
+  readonly decodeSequences: number;
+  readonly decodeContextTokens: number;
+  readonly usedBlocks: number;
+  readonly totalBlocks: number;
+  readonly runningRequests: number;
+  readonly waitingRequests: number;
+  readonly waitingTokens: number;
+  readonly exportUs: number;
+  readonly importUs: number;
+}
+
+/** What one step made. The receiver borrows it for the duration of the call. */
+export interface EngineStep {
+  readonly metrics: StepMetrics;
+  /** Request of each entry. */
+  readonly ids: Uint32Array;
+  /** Tokens of each entry; undefined means one each. */
+  readonly counts: Uint8Array | undefined;
+  /** Token ids of all entries in order. */
+  readonly tokens: Uint32Array;
+  readonly finishes: readonly EngineFinish[];
+  readonly logprobs: readonly EngineLogprobs[];
+  readonly embeddings: readonly { readonly id: number; readonly values: Float32Array }[];
+}
+
+/** A KV block entered or left the engine's device pool. `hash` is the sequence hash under the card's hash scheme. */
+export type KvNotice =
+  | {
+      readonly kind: "stored";
+      readonly parent: bigint | undefined;
+      readonly hashes: BigUint64Array;
+      /** Token ids of the blocks in order, blockTokens each. */
+      readonly tokens: Uint32Array;
+      readonly cacheSalt: string;
+      readonly adapter: string | undefined;
+    }
+  | { readonly kind: "removed"; readonly hashes: BigUint64Array }
+  | { readonly kind: "cleared" };
+
+/** Who listens to an engine. Calls come from the event loop, one at a time, never from inside a call to the engine. */
+export interface EngineListener {
+  /** After each step that changed something. */
+  onStep(step: EngineStep): void;
+  /** In order. */
+  onKv(notice: KvNotice): void;
+  /** The engine cannot go on; every open request is lost and no further call comes. */
+  onFailure(error: StatorError): void;
+}
+
+/** What the engine did with a request at the door. */
+export interface Admission {
+  /** Prompt tokens that are in the prefix cache now. */
+  readonly cachedTokens: number;
+  readonly queuedAhead: number;
+}
+
+/** An adapter that is loaded. */
+export interface LoadedAdapter {
+  readonly name: string;
+  readonly path: string;
+  readonly digest: Uint8Array;
+}
+
+/** An engine: it runs requests in steps of its own and never waits for whoever listens. */
+export interface Engine {
+  readonly card: EngineCard;
+  /** Sets who listens; once, before the first request. */
+  listen(listener: EngineListener): void;
+  /** Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed. */
+  submit(request: EngineRequest): Admission;
+  /** Ends requests; each still gets its finish. Unknown ids are ignored. `kill` also aborts a step in which every request is killed. */
+  cancel(ids: readonly number[], mode: "stop" | "kill"): void;
+  /** Encodes text, special tokens included; throws UNSUPPORTED_FEATURE when the engine has no tokenizer. */
+  tokenize(text: string): Uint32Array;
+  /** Bytes of one token for callers that want text, special tokens as their names. */
+  piece(token: number): Uint8Array;
+  /** Idempotent for the same name and path; ALREADY_EXISTS for another path; UNSUPPORTED_FEATURE without LoRA. */
+  loadAdapter(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }>;
+  /** NOT_FOUND when no adapter has this name. */
+  unloadAdapter(name: string): Promise<LoadedAdapter>;
+  adapters(): readonly LoadedAdapter[];
+  /** Envelopes of the blocks with these sequence hashes that are in the pool, from the first on without a gap. */
+  exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]>;
+  /** Verifies and takes envelopes of consecutive blocks of one sequence; returns how many entered the pool. CORRUPT on a damaged one, CONTRACT_MISMATCH on another layout. */
+  importBlocks(
+    tokens: Uint32Array,
+    envelopes: readonly Uint8Array[],
+    options: { cacheSalt: string; adapter: string | undefined },
+  ): Promise<number>;
+  /** Joins the engine's thread. Open requests get no finish. */
+  close(): Promise<void>;
+}

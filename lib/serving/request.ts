@@ -1,0 +1,98 @@
+import type { StatorError } from "#lib/base/errors";
+
+/** How tokens are drawn; every value is filled in. Fields as in stator.worker.v1.Sampling. */
+export interface ServingSampling {
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  /** 1 keeps all. */
+  readonly topP: number;
+  readonly minP: number;
+  /** 1 changes nothing. */
+  readonly repetitionPenalty: number;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  readonly seed: bigint;
+  readonly biasTokens: Uint32Array;
+  readonly biasValues: Float32Array;
+}
+
+/** A request as the serving layer takes it: validated, tokenized, with every default filled in. It keeps the arrays. */
+export interface ServingRequest {
+  readonly requestId: string;
+  /** Route for the ledger, such as chat, completions, embeddings, openengine. */
+  readonly route: string;
+  readonly kind: "generate" | "embed";
+  /** Served model or adapter, by its name in the API. */
+  readonly model: string;
+  /** One sequence each; for embed exactly one entry per input. Entries share the prompt when `prompts` has one. */
+  readonly prompts: readonly Uint32Array[];
+  /** Choices per prompt; choice index = prompt index x choicesPerPrompt + i. */
+  readonly choicesPerPrompt: number;
+  readonly sampling: ServingSampling;
+  readonly maxTokens: number;
+  readonly minTokens: number;
+  readonly ignoreEos: boolean;
+  readonly stopTokens: Uint32Array;
+  /** GBNF. */
+  readonly grammar: string | undefined;
+  /** undefined: none. */
+  readonly topLogprobs: number | undefined;
+  readonly cacheSalt: string;
+  readonly priority: number;
+  /** Instance to run on; without it the router mode decides. */
+  readonly pinnedWorker: bigint | undefined;
+  readonly deadlineMs: number | undefined;
+  readonly traceparent: string | undefined;
+  readonly pooling: "mean" | "last" | "cls" | undefined;
+  readonly normalize: boolean;
+}
+
+/** Log-probabilities beside delivered tokens: `chosen` has one per token, `top*` the same number for each token. Borrowed. */
+export interface ServingLogprobs {
+  readonly chosen: Float32Array;
+  readonly topTokens: Uint32Array;
+  readonly topValues: Float32Array;
+}
+
+/** How one choice ended. */
+export interface ChoiceEnd {
+  readonly reason: "end" | "stop_token" | "length" | "cancelled" | "done";
+  readonly stopToken: number | undefined;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
+/** Where a request was placed, told once before its first token and again after a migration. */
+export interface Placement {
+  readonly worker: bigint;
+  readonly attempt: number;
+  readonly cachedTokens: number;
+  /** Why this worker, for the header and for explain; one short phrase such as "round-robin, 1 of 2". */
+  readonly decision: string;
+}
+
+/** Who receives an answer. After `onEnd` of every choice, or one `onError`, nothing more comes. */
+export interface ServingSink {
+  onPlaced(placement: Placement): void;
+  /** Tokens of one choice in order, over all attempts; borrowed for the call. */
+  onTokens(choice: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void;
+  onEmbedding(choice: number, values: Float32Array): void;
+  onEnd(choice: number, end: ChoiceEnd): void;
+  /** The request failed as a whole. */
+  onError(error: StatorError): void;
+}
+
+/** A running request, as its owner holds it. */
+export interface ServingHandle {
+  /** The client left: every choice is cancelled and nothing more is told. */
+  cancel(): void;
+  /** A stop string was found: this choice is complete; nothing more of it is told but its onEnd with reason cancelled. */
+  finishChoice(choice: number): void;
+}
+
+/** Starts requests. Throws before anything ran: MODEL_NOT_FOUND, MODEL_LOADING, NO_WORKERS, WORKER_NOT_FOUND, OVERLOADED. */
+export interface Dispatcher {
+  start(request: ServingRequest, sink: ServingSink): ServingHandle;
+}
