@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+// Plain JavaScript on purpose: it runs under whatever Node is installed and continues under Node 24.
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { ensureNode24 } from "./relaunch.mjs";
+
+const script = fileURLToPath(import.meta.url);
+const root = path.dirname(path.dirname(script));
+
+/** The cli as TypeScript in a checkout, as JavaScript in a package, undefined in neither. */
+function findMain() {
+  const candidates = ["services/cli/main.ts", "dist/services/cli/main.js"];
+  return candidates.map((name) => path.join(root, name)).find((file) => existsSync(file));
+}
+
+/** Compiled code is kept between starts; the environment's own choice of a folder wins. */
+async function keepCompiledCode() {
+  const { enableCompileCache } = await import("node:module");
+  const inCheckout = existsSync(path.join(root, "services/cli/main.ts"));
+  enableCompileCache(process.env.NODE_COMPILE_CACHE ?? (inCheckout ? path.join(root, ".cache/compile") : undefined));
+}
+
+if (ensureNode24(script, process.argv.slice(2))) {
+  await keepCompiledCode();
+  const main = findMain();
+  if (main === undefined) {
+    process.stdout.write(
+      "This checkout holds Stator's contracts (proto/), the parts they are built from (lib/) and the checks that hold\n" +
+        "them together (npm test). The commands themselves (services/cli) are not in it yet.\n",
+    );
+  } else {
+    const { main: run } = await import(pathToFileURL(main).href);
+    const code = await run?.(process.argv.slice(2));
+    if (typeof code === "number") process.exitCode = code;
+  }
+}
