@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { StatorError } from "#lib/base/errors";
+import { choice, decimal, flag, integer, text } from "./option.ts";
+import { explainOption, printConfigPage, printConfigSchema, printOptionHelp } from "./print.ts";
+import { resolveConfig } from "./resolve.ts";
+
+const OPTIONS = {
+  model: text({ initial: undefined, doc: "A file." }),
+  "http.port": integer({ initial: 8000, least: 0, most: 65_535, doc: "A port." }),
+  speed: decimal({ initial: 1, least: 0, most: 10, doc: "How fast." }),
+  insecure: flag({ initial: false, doc: "Allow it." }),
+  mode: choice({ initial: "a", choices: ["a", "b"], doc: "Which." }),
+  token: text({ initial: undefined, secret: true, doc: "A secret." }),
+} as const;
+
+const resolve = (args: string[], env = {}, file: unknown = undefined) => resolveConfig(OPTIONS, { args, env, file });
+
+describe("resolveConfig()", () => {
+  it("prefers flag over environment over file over default", () => {
+    const env = { STATOR_HTTP_PORT: "2", STATOR_SPEED: "2" };
+    const { config } = resolve(["--http-port", "1"], env, { http: { port: 3 }, speed: 3, mode: "b" });
+    expect(config.values).toMatchObject({ "http.port": 1, speed: 2, mode: "b", model: undefined, insecure: false });
+    expect(config.sources).toMatchObject({ "http.port": "flag", speed: "environment", mode: "file", model: "default" });
+  });
+
+  it("reads flags with =, bare flags, their negation and positional arguments", () => {
+    const { config, positional } = resolve(["--model=x=y", "--insecure", "one", "--", "--two"]);
+    expect(config.values).toMatchObject({ model: "x=y", insecure: true });
+    expect(positional).toEqual(["one", "--two"]);
+    expect(resolve(["--no-insecure"], { STATOR_INSECURE: "true" }).config.values.insecure).toBe(false);
+  });
+
+  it("reports all mistakes at once, with the nearest name", () => {
+    let caught: unknown;
+    try {
+      resolve(
+        ["--http-prt", "1", "--speed", "11", "--mode"],
+        { STATOR_MODELL: "x" },
+        { http: { ports: 1 }, mode: [1] },
+      );
+    } catch (error) {
+      caught = error;
+    }
+    expect(caught).toBeInstanceOf(StatorError);
+    expect((caught as StatorError).message.split("\n")).toEqual([
+      "--http-prt is not an option here. Did you mean --http-port?",
+      "--mode needs a value.",
+      "The variable STATOR_MODELL is not an option. Did you mean STATOR_MODEL?",
+      "http.ports in the file is not an option. Did you mean http.port?",
+      "mode: expected one value in the file.",
+      '--speed: expected a number from 0 to 10, got "11".',
+    ]);
+  });
+});
+
+describe("printing", () => {
+  const { config } = resolve(["--token", "hush"], { STATOR_HTTP_PORT: "9" });
+
+  it("explains a value and where it came from, and hides a secret", () => {
+    expect(explainOption(OPTIONS, config, "http.port")).toContain(
+      "http.port = 9\n  from the variable STATOR_HTTP_PORT",
+    );
+    expect(explainOption(OPTIONS, config, "token")).not.toContain("hush");
+  });
+
+  it("has every option in the help, the page and the schema", () => {
+    const schema = printConfigSchema(OPTIONS);
+    for (const key of Object.keys(OPTIONS)) {
+      expect(printConfigPage(OPTIONS)).toContain(`\`${key}\``);
+      expect(schema).toContain(`"${key.split(".").at(-1)}"`);
+    }
+    expect(printOptionHelp(OPTIONS, ["http.port"])).toBe("  --http-port VALUE  A port. (8000)");
+  });
+});

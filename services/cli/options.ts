@@ -1,0 +1,273 @@
+import { choice, decimal, flag, integer, type Options, text } from "#lib/host/config/option";
+import { LOG_LEVELS } from "#lib/host/log";
+
+const PORT = { least: 0, most: 65_535 } as const;
+const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
+
+/** Every option of every command, by its key. */
+export const OPTIONS = {
+  config: text({ initial: undefined, placeholder: "FILE", doc: "YAML file with options by their keys." }),
+  model: text({
+    initial: undefined,
+    placeholder: "FILE",
+    doc: "GGUF file to serve; the demo model that ships when absent.",
+    alike: "--model-path",
+  }),
+  "model-name": text({
+    initial: undefined,
+    placeholder: "NAME",
+    doc: "Name in the API; taken from the file when absent.",
+    alike: "--served-model-name",
+  }),
+  engine: choice({
+    initial: "llama",
+    choices: ["llama", "mock"],
+    doc: "Engine of a worker: llama computes, mock pretends.",
+    placeholder: "NAME",
+  }),
+  workers: integer({ initial: 2, least: 1, most: 64, placeholder: "COUNT", doc: "Worker processes that `up` starts." }),
+
+  "http.host": text({
+    initial: "127.0.0.1",
+    placeholder: "HOST",
+    doc: "Where the OpenAI API listens.",
+    alike: "--http-host",
+  }),
+  "http.port": integer({
+    initial: 8000,
+    ...PORT,
+    placeholder: "PORT",
+    doc: "Port of the OpenAI API; 0 takes a free one.",
+    alike: "--http-port",
+  }),
+  "http.max-body-bytes": integer({
+    initial: 8_388_608,
+    least: 1024,
+    most: 268_435_456,
+    unit: "bytes",
+    doc: "Longest request body.",
+  }),
+  "http.max-connections": integer({
+    initial: 10_000,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Open connections.",
+  }),
+  "http.max-requests": integer({
+    initial: 4096,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Requests in progress; one more is answered with 429.",
+  }),
+  "http.slow-client-ms": integer({
+    initial: 60_000,
+    ...MILLIS,
+    doc: "A client that reads nothing for so long is cut off.",
+  }),
+  "grpc.host": text({ initial: "127.0.0.1", placeholder: "HOST", doc: "Where a process listens for gRPC." }),
+  "grpc.port": integer({
+    initial: 0,
+    ...PORT,
+    placeholder: "PORT",
+    doc: "gRPC port of this process; 0 takes a free one.",
+  }),
+  "metrics.port": integer({
+    initial: -1,
+    least: -1,
+    most: 65_535,
+    placeholder: "PORT",
+    doc: "HTTP port for /metrics, /live and /ready of a worker or hub on grpc.host; -1 opens none.",
+  }),
+  "advertise-host": text({
+    initial: undefined,
+    placeholder: "HOST",
+    doc: "Host that others should dial, when it is not grpc.host.",
+  }),
+
+  discovery: text({
+    initial: undefined,
+    placeholder: "URL",
+    doc: "Where processes find each other: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
+    alike: "--discovery-backend",
+  }),
+  "discovery.lease-ms": integer({
+    initial: 10_000,
+    least: 1000,
+    most: 600_000,
+    unit: "ms",
+    doc: "A process that is silent for so long is taken off the list.",
+  }),
+  "hub.host": text({ initial: "127.0.0.1", placeholder: "HOST", doc: "Where `hub` listens." }),
+  "hub.port": integer({
+    initial: 8005,
+    ...PORT,
+    placeholder: "PORT",
+    doc: "Port of `hub`; under `up` a free one is taken.",
+  }),
+
+  "tls.cert": text({ initial: undefined, placeholder: "FILE", doc: "Certificate chain (PEM) of the gRPC ports." }),
+  "tls.key": text({ initial: undefined, placeholder: "FILE", doc: "Private key (PEM) of the gRPC ports." }),
+  "tls.ca": text({
+    initial: undefined,
+    placeholder: "FILE",
+    doc: "Authorities (PEM) that peers must be signed by; with it both sides show a certificate.",
+  }),
+  "insecure-listen": flag({ initial: false, doc: "Allow listening beyond loopback without TLS." }),
+
+  "router.mode": choice({
+    initial: "power-of-two",
+    choices: ["round-robin", "random", "power-of-two", "least-loaded"],
+    placeholder: "NAME",
+    doc: "How a worker is chosen for a request that names none.",
+    alike: "--router-mode",
+  }),
+  "router.mismatch": choice({
+    initial: "strict",
+    choices: ["strict", "degrade"],
+    placeholder: "NAME",
+    doc: "A worker whose tokenizer, template or blocks differ from the model's set: refuse it, or serve without KV routing.",
+  }),
+  "migration.limit": integer({
+    initial: 3,
+    least: 0,
+    most: 100,
+    placeholder: "COUNT",
+    doc: "How often a request may continue on another worker.",
+    alike: "--migration-limit",
+  }),
+  "watchdog.suspect-ms": integer({
+    initial: 2000,
+    ...MILLIS,
+    doc: "A worker that does not answer a ping for so long is suspect.",
+  }),
+  "watchdog.stall-ms": integer({
+    initial: 5000,
+    ...MILLIS,
+    doc: "A request without progress for so long (and 20 median steps) is moved.",
+  }),
+  "request.deadline-ms": integer({ initial: 600_000, ...MILLIS, doc: "Longest time for one request." }),
+  "tokenizer.cache-bytes": integer({
+    initial: 33_554_432,
+    least: 0,
+    most: 4_294_967_296,
+    unit: "bytes",
+    doc: "Memory for tokenized segments.",
+  }),
+  "tokenizer.engine": choice({
+    initial: "auto",
+    choices: ["auto", "native", "javascript"],
+    placeholder: "NAME",
+    doc: "What tokenizes: the addon when it is built, else JavaScript.",
+  }),
+
+  "llama.context-tokens": integer({
+    initial: 8192,
+    least: 256,
+    most: 16_777_216,
+    unit: "tokens",
+    doc: "Cells of the KV cache, shared by all requests.",
+  }),
+  "llama.max-running": integer({
+    initial: 32,
+    least: 1,
+    most: 200,
+    placeholder: "COUNT",
+    doc: "Requests that run side by side.",
+    alike: "--max-num-seqs",
+  }),
+  "llama.max-waiting": integer({
+    initial: 1024,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Requests that may wait.",
+  }),
+  "llama.batch-tokens": integer({
+    initial: 512,
+    least: 32,
+    most: 65_536,
+    unit: "tokens",
+    doc: "Most tokens in one engine step.",
+    alike: "--max-num-batched-tokens",
+  }),
+  "llama.threads": integer({
+    initial: 1,
+    least: 1,
+    most: 256,
+    placeholder: "COUNT",
+    doc: "Threads of the engine. They spin: never all cores of a shared machine.",
+  }),
+  "llama.gpu-layers": integer({
+    initial: 999,
+    least: 0,
+    most: 100_000,
+    placeholder: "COUNT",
+    doc: "Layers put on a GPU when a back end for one loads.",
+  }),
+  "llama.kv-type": choice({
+    initial: "f16",
+    choices: ["f16", "f32", "q8_0", "q4_0"],
+    placeholder: "NAME",
+    doc: "Element type of the KV cache.",
+  }),
+  "mock.speed": decimal({
+    initial: 1,
+    least: 0,
+    most: 1_000_000,
+    placeholder: "FACTOR",
+    doc: "How much faster than the modelled GPU the mock answers; 0 does not wait at all.",
+    alike: "--speedup-ratio",
+  }),
+  "mock.max-running": integer({
+    initial: 256,
+    least: 1,
+    most: 65_536,
+    placeholder: "COUNT",
+    doc: "Requests that a mock runs side by side.",
+  }),
+  "mock.total-blocks": integer({
+    initial: 16_384,
+    least: 16,
+    most: 16_777_216,
+    placeholder: "COUNT",
+    doc: "KV blocks of a mock.",
+    alike: "--num-gpu-blocks-override",
+  }),
+  "mock.step-tokens": integer({
+    initial: 1,
+    least: 1,
+    most: 255,
+    unit: "tokens",
+    doc: "Tokens that a mock makes per request and step.",
+  }),
+
+  "drain-ms": integer({
+    initial: 10_000,
+    least: 0,
+    most: 86_400_000,
+    unit: "ms",
+    doc: "Time to finish what runs before a process ends.",
+  }),
+  "log.level": choice({
+    initial: "info",
+    choices: LOG_LEVELS,
+    placeholder: "LEVEL",
+    doc: "Least important lines that are written.",
+  }),
+  "log.format": choice({
+    initial: "auto",
+    choices: ["auto", "json", "pretty"],
+    placeholder: "NAME",
+    doc: "JSON lines, or lines for a terminal.",
+  }),
+  "trace.endpoint": text({
+    initial: undefined,
+    placeholder: "URL",
+    doc: "OTLP/HTTP endpoint for one trace per request; none are made when absent.",
+  }),
+} as const satisfies Options;
+
+/** Keys of the table. */
+export type OptionKey = keyof typeof OPTIONS;
