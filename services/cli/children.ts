@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { Log } from "#lib/host/log";
+
+/** What a child tells its parent. */
+export type ChildReport =
+  | { readonly type: "progress"; readonly phase: string; readonly fraction: number }
+  | { readonly type: "ready"; readonly address: string; readonly detail: string }
+  | { readonly type: "failed"; readonly message: string };
+
+/** What a parent tells its child. */
+export interface ParentOrder {
+  readonly type: "drain";
+}
+
+/** A process that `stator up` started. */
+export interface Child {
+  readonly name: string;
+  readonly pid: number | undefined;
+  /** Resolves with the exit code, or the signal that ended it. */
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** Asks it to finish and end. */
+  drain(): void;
+  /** Ends it now. */
+  kill(): void;
+}
+
+const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url));
+
+/** The variable that makes a process obey its parent: it is set by `stator up` alone. */
+export const CHILD_VARIABLE = "STATOR_CHILD";
+
+/**
+ * Starts this program again with other arguments. The child is detached, so that a terminal's Ctrl-C reaches it only
+ * through its parent; it ends by itself when the parent is gone.
+ */
+export function startChild(
+  name: string,
+  args: readonly string[],
+  on: { onReport(report: ChildReport): void; log: Log },
+): Child {
+  const env: NodeJS.ProcessEnv = { ...process.env, [CHILD_VARIABLE]: "1" };
+  for (const key of Object.keys(env)) if (key.startsWith("STATOR_") && key !== CHILD_VARIABLE) delete env[key];
+  const child: ChildProcess = spawn(process.execPath, [LAUNCHER, ...args], {
+    detached: true,
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    env,
+  });
+  child.on("message", (report) => on.onReport(report as ChildReport));
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+    child.once("error", (error) => {
+      on.log.error("child did not start", { child: name, error });
+      resolve({ code: 1, signal: null });
+    });
+  });
+  return {
+    name,
+    pid: child.pid,
+    ended,
+    drain: () => {
+      const order: ParentOrder = { type: "drain" };
+      if (child.connected) child.send(order, () => {});
+    },
+    kill: () => void child.kill("SIGKILL"),
+  };
+}
+
+/** Tells the parent, when there is one. */
+export function reportToParent(report: ChildReport): void {
+  process.send?.(report, undefined, undefined, () => {});
+}

@@ -1,0 +1,125 @@
+import { create } from "@bufbuild/protobuf";
+import { Certainty } from "#gen/stator/common/v1/common_pb";
+import {
+  AdapterCardSchema,
+  type InstanceRecord,
+  InstanceRecordSchema,
+  InstanceRole,
+  InstanceState,
+  type ModelCard,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import type { DiscoveryRecord } from "#lib/discovery/discovery";
+import type { EngineCard, LoadedAdapter } from "#lib/engines/engine";
+
+/** Who a worker is. */
+export interface Identity {
+  readonly instanceId: bigint;
+  readonly incarnation: bigint;
+  /** host:port of its gRPC port. */
+  readonly address: string;
+  readonly version: string;
+  /** Engine it runs or tries to run. */
+  readonly engine: string;
+  /** Model names that it serves or will serve. */
+  readonly models: readonly string[];
+  /** Full names of the services it answers. */
+  readonly services: readonly string[];
+}
+
+/** Place of a worker in its life, with the reason when it is not ready. */
+export interface WorkerState {
+  readonly state: "loading" | "ready" | "draining" | "asleep" | "failed";
+  readonly reason: string;
+}
+
+const STATES = {
+  loading: InstanceState.LOADING,
+  ready: InstanceState.READY,
+  draining: InstanceState.DRAINING,
+  asleep: InstanceState.ASLEEP,
+  failed: InstanceState.FAILED,
+} as const;
+
+/** The record of the process. `card` is absent until its model is loaded. */
+export function instanceRecord(identity: Identity, at: WorkerState, card: EngineCard | undefined): InstanceRecord {
+  return create(InstanceRecordSchema, {
+    instanceId: identity.instanceId,
+    incarnation: identity.incarnation,
+    role: InstanceRole.WORKER,
+    address: identity.address,
+    state: STATES[at.state],
+    reason: at.reason,
+    services: [...identity.services],
+    models: [...identity.models],
+    engine: identity.engine,
+    ranks: 1,
+    maxRunningRequests: card?.maxRunningRequests ?? 0,
+    totalKvBlocks: BigInt(card?.totalBlocks ?? 0),
+    version: identity.version,
+  });
+}
+
+/** The card of the model that a worker serves. */
+export function modelCard(identity: Identity, card: EngineCard, createdUnixSeconds: number): ModelCard {
+  const digest = (kind: string) =>
+    card.artifacts.find((artifact) => artifact.kind === kind)?.digest ?? new Uint8Array(0);
+  const { missing, ...capabilities } = card.capabilities;
+  return create(ModelCardSchema, {
+    name: card.model,
+    instanceId: identity.instanceId,
+    contextTokens: card.contextTokens,
+    routing: {
+      blockTokens: card.blockTokens,
+      hashScheme: card.hashScheme,
+      tokenizerDigest: digest("tokenizer"),
+      templateDigest: digest("template"),
+      certainty: Certainty.REPORTED,
+    },
+    weights: { modelDigest: card.modelDigest, quantization: card.quantization, certainty: Certainty.REPORTED },
+    transfer: card.layout && {
+      layers: card.layout.layers,
+      keyRowBytes: card.layout.keyRowBytes,
+      valueRowBytes: card.layout.valueRowBytes,
+      elementType: card.layout.elementType,
+      engineFormat: card.layout.engineFormat,
+    },
+    capabilities: { ...capabilities, missing: { ...missing } },
+    artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
+      kind,
+      format,
+      digest: sha,
+      sizeBytes: BigInt(content.byteLength),
+    })),
+    createdUnixSeconds: BigInt(createdUnixSeconds),
+    ownedBy: "stator",
+  });
+}
+
+/** Everything a worker publishes about itself. The key names are those of lib/discovery. */
+export interface WorkerKeys {
+  instance(instanceId: bigint): string;
+  model(name: string, instanceId: bigint): string;
+  adapter(name: string, instanceId: bigint): string;
+}
+
+/** The records of a worker, ready to register. */
+export function workerRecords(
+  identity: Identity,
+  at: WorkerState,
+  served: { card: EngineCard; createdUnixSeconds: number; adapters: readonly LoadedAdapter[] } | undefined,
+  keys: WorkerKeys,
+): DiscoveryRecord[] {
+  const { instanceId } = identity;
+  const instance = instanceRecord(identity, at, served?.card);
+  const records: DiscoveryRecord[] = [{ key: keys.instance(instanceId), value: { case: "instance", value: instance } }];
+  if (!served) return records;
+  const { card, createdUnixSeconds, adapters } = served;
+  const model = modelCard(identity, card, createdUnixSeconds);
+  records.push({ key: keys.model(card.model, instanceId), value: { case: "model", value: model } });
+  for (const { name, digest } of adapters) {
+    const adapter = create(AdapterCardSchema, { name, instanceId, baseModel: card.model, digest });
+    records.push({ key: keys.adapter(name, instanceId), value: { case: "adapter", value: adapter } });
+  }
+  return records;
+}

@@ -1,0 +1,116 @@
+import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/worker/v1/link_pb";
+import { readF32, readU32 } from "#lib/base/bytes";
+import { StatorError } from "#lib/base/errors";
+import type { EmbedRequest, GenerateRequest, SamplingOptions, StoppingOptions } from "#lib/engines/engine";
+
+/** What a worker knows about the model names that it answers. */
+export interface ModelNames {
+  /** Served name of the base model. */
+  readonly model: string;
+  /** Whether an adapter of this name is loaded. */
+  hasAdapter(name: string): boolean;
+}
+
+const NO_TOKENS = new Uint32Array(0);
+const NO_VALUES = new Float32Array(0);
+
+/** Sampling that draws the most likely token and changes nothing. */
+export const GREEDY: SamplingOptions = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  seed: 0n,
+  biasTokens: NO_TOKENS,
+  biasValues: NO_VALUES,
+};
+
+/** The adapter that a model name means: undefined for the base model. Throws MODEL_NOT_FOUND. */
+export function adapterOf(name: string, names: ModelNames): string | undefined {
+  if (name === names.model) return undefined;
+  if (names.hasAdapter(name)) return name;
+  throw new StatorError("MODEL_NOT_FOUND", { model: name });
+}
+
+/** A generate request from its frame. Copies what outlives the message. Throws INVALID_ARGUMENT on what cannot be. */
+export function generateRequest(
+  id: number,
+  submit: Submit,
+  promptTokens: Uint32Array,
+  names: ModelNames,
+): GenerateRequest {
+  return {
+    kind: "generate",
+    id,
+    promptTokens,
+    generatedTokens: readU32(submit.generatedTokenIds, "generated_token_ids").slice(),
+    choice: submit.choice,
+    sampling: samplingOptions(submit.sampling),
+    stopping: stoppingOptions(submit.stopping),
+    grammar: submit.guidance?.grammar || undefined,
+    topLogprobs: submit.outputs?.logprobs ? within("top_logprobs", submit.outputs.topLogprobs, 0, 20) : undefined,
+    adapter: adapterOf(submit.model, names),
+    cacheSalt: submit.cacheSalt,
+    priority: submit.priority,
+  };
+}
+
+/** An embed request from its frame. */
+export function embedRequest(id: number, submit: Submit, promptTokens: Uint32Array, names: ModelNames): EmbedRequest {
+  adapterOf(submit.model, names);
+  const named: Partial<Record<number, EmbedRequest["pooling"]>> = {
+    [Pooling.MEAN]: "mean",
+    [Pooling.LAST]: "last",
+    [Pooling.CLS]: "cls",
+  };
+  return {
+    kind: "embed",
+    id,
+    promptTokens,
+    pooling: named[submit.embedding?.pooling ?? Pooling.UNSPECIFIED],
+    normalize: !submit.embedding?.unnormalized,
+  };
+}
+
+/** Refuses numbers out of range by the name of their field. NaN is out of every range. */
+export function within(field: string, value: number, least: number, most: number): number {
+  if (value >= least && value <= most) return value;
+  throw new StatorError("INVALID_ARGUMENT", { detail: `${field}: expected ${least} to ${most}, got ${value}` });
+}
+
+/** Sampling with every default filled in, from the wire form. */
+export function samplingOptions(sampling: Sampling | undefined): SamplingOptions {
+  if (!sampling) return GREEDY;
+  const biasTokens = readU32(sampling.biasTokenIds, "bias_token_ids").slice();
+  const biasValues = readF32(sampling.biasValues, "bias_values").slice();
+  if (biasTokens.length !== biasValues.length) {
+    throw new StatorError("INVALID_ARGUMENT", { detail: "bias_values: expected one value for each of bias_token_ids" });
+  }
+  for (const value of biasValues) within("bias_values", value, -100, 100);
+  return {
+    temperature: within("temperature", sampling.temperature, 0, 2),
+    topK: sampling.topK,
+    topP: within("top_p", sampling.topP ?? 1, 0, 1),
+    minP: within("min_p", sampling.minP, 0, 1),
+    repetitionPenalty: within("repetition_penalty", sampling.repetitionPenalty ?? 1, 1e-6, 2),
+    frequencyPenalty: within("frequency_penalty", sampling.frequencyPenalty, -2, 2),
+    presencePenalty: within("presence_penalty", sampling.presencePenalty, -2, 2),
+    seed: sampling.seed,
+    biasTokens,
+    biasValues,
+  };
+}
+
+function stoppingOptions(stopping: Stopping | undefined): StoppingOptions {
+  const maxTokens = stopping?.maxTokens ?? 0;
+  if (maxTokens < 1) throw new StatorError("INVALID_ARGUMENT", { detail: "max_tokens: expected at least 1" });
+  return {
+    maxTokens,
+    minTokens: stopping?.minTokens ?? 0,
+    ignoreEos: stopping?.ignoreEos ?? false,
+    stopTokens: readU32(stopping?.stopTokenIds ?? new Uint8Array(0), "stop_token_ids").slice(),
+  };
+}
