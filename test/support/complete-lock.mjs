@@ -42,7 +42,9 @@ export function parsePlatform(name) {
  * @param {{ packages: Record<string, any> }} lock parsed package-lock.json; not changed
  */
 export function completeLock(lock) {
-  const packages = Object.fromEntries(Object.entries(lock.packages).map(([key, entry]) => [key, withoutAddress(entry)]));
+  const packages = Object.fromEntries(
+    Object.entries(lock.packages).map(([key, entry]) => [key, withoutAddress(entry)]),
+  );
   let added = 0;
   for (const [parent, entry] of Object.entries(lock.packages)) {
     for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {

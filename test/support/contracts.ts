@@ -1,0 +1,77 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { type Outcome, root, runTool } from "./tools.ts";
+
+const folder = path.join(root, "test/contract");
+
+/** Image of the contract that was accepted last. */
+export const acceptedImage = path.join(folder, "accepted.binpb");
+
+/** Image that a release keeps for ever. */
+export function releasedImage(version: string): string {
+  return path.join(folder, "released", `${version}.binpb`);
+}
+
+/** Every image that a change must stay compatible with: the accepted one and one per release. */
+export function keptImages(): string[] {
+  const released = path.join(folder, "released");
+  const names = existsSync(released) ? readdirSync(released).filter((name) => name.endsWith(".binpb")) : [];
+  return [acceptedImage, ...names.sort().map((name) => path.join(released, name))];
+}
+
+/** Style of the contracts; the output has one complaint per line. */
+export function lintContracts(): Outcome {
+  return runTool("buf", ["lint"], { capture: true });
+}
+
+/** Layout of the contracts; the output is the difference to what `npm run fix` would write. */
+export function checkContractFormat(): Outcome {
+  return runTool("buf", ["format", "--diff", "--exit-code"], { capture: true });
+}
+
+/**
+ * Compiles a tree that has a buf.yaml into an image without comments. `imageFile` ends with .binpb; the tree is the
+ * checkout unless `cwd` names another. Throws with buf's words when it does not compile.
+ */
+export function buildImage(imageFile: string, cwd: string = root): void {
+  mkdirSync(path.dirname(imageFile), { recursive: true });
+  const { ok, output } = runTool("buf", ["build", "--exclude-source-info", "-o", imageFile], { capture: true, cwd });
+  if (!ok) throw new Error(`The contracts do not compile:\n${output}`);
+}
+
+/**
+ * Compares a newer image with an older one, by the rules WIRE_JSON; the output has one line per break and names the
+ * element. Images, because a workspace of two modules compared with an image reports files of one module as deleted
+ * from the other.
+ */
+export function compareImages(now: string, before: string): Outcome {
+  return inTemporaryFolder((work) => {
+    const rules = path.join(work, "buf.yaml");
+    writeFileSync(rules, "version: v2\nbreaking:\n  use: [WIRE_JSON]\n");
+    return runTool("buf", ["breaking", now, "--against", before, "--config", rules], { capture: true, cwd: work });
+  });
+}
+
+/** Compares the checkout's contracts with every kept image. */
+export function checkCompatibility(): Outcome {
+  return inTemporaryFolder((work) => {
+    const now = path.join(work, "now.binpb");
+    buildImage(now);
+    const breaks = keptImages().flatMap((before) => {
+      const { ok, output } = compareImages(now, before);
+      return ok ? [] : [`Not compatible with ${path.relative(root, before)}:\n${output}`];
+    });
+    return { ok: breaks.length === 0, output: breaks.join("\n") };
+  });
+}
+
+/** Runs `work` with a folder of its own and removes the folder afterwards. */
+export function inTemporaryFolder<Result>(work: (folder: string) => Result): Result {
+  const temporary = mkdtempSync(path.join(os.tmpdir(), "stator-contract-"));
+  try {
+    return work(temporary);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
