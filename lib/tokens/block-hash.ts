@@ -1,0 +1,88 @@
+import { Xxh3, xxh3 } from "./xxh3.ts";
+
+/**
+ * The name of how blocks are hashed. Two processes may compare hashes only when both state the same name.
+ * `xxh3-1337-v1`: local hash L = XXH3-64 of the block's token ids (u32 little endian) with the seed of salt and
+ * adapter; sequence hash S0 = L0, Si = XXH3-64(LE64(S(i-1)) || LE64(Li), 1337).
+ */
+export const HASH_SCHEME = "xxh3-1337-v1";
+
+const CHAIN_SEED = 1337;
+const MASK_64 = 0xffff_ffff_ffff_ffffn;
+
+/** The seed of local hashes: 1337, plus the hash of the adapter's name and of the salt where there is one. */
+export function hashSeed(cacheSalt: string, adapter: string | undefined): bigint {
+  const encoder = new TextEncoder();
+  let seed = BigInt(CHAIN_SEED);
+  if (adapter) seed += xxh3(encoder.encode(adapter), 0n);
+  if (cacheSalt) seed += xxh3(encoder.encode(cacheSalt), 1n);
+  return seed & MASK_64;
+}
+
+/** Hashes whole blocks of a token list; the native addon is one too, and faster. */
+export interface BlockHasher {
+  /**
+   * Writes local and sequence hashes of every complete block. Both outputs hold at least
+   * `floor(tokens.length / blockTokens)` values; returns that count. Borrows everything.
+   */
+  hashBlocks(
+    tokens: Uint32Array,
+    blockTokens: number,
+    seed: bigint,
+    local: BigUint64Array,
+    sequence: BigUint64Array,
+  ): number;
+}
+
+/** The TypeScript hasher. About 0.5 µs for a block of 16 tokens; an instance serves one caller at a time. */
+export class TokenHasher implements BlockHasher {
+  readonly #kernel = new Xxh3();
+  readonly #pair = new DataView(new ArrayBuffer(16));
+
+  hashBlocks(
+    tokens: Uint32Array,
+    blockTokens: number,
+    seed: bigint,
+    local: BigUint64Array,
+    sequence: BigUint64Array,
+  ): number {
+    const count = Math.floor(tokens.length / blockTokens);
+    this.hashRange(tokens, { blockTokens, seed, from: 0, to: count }, local, sequence);
+    return count;
+  }
+
+  /**
+   * Writes the hashes of blocks `from` to `to - 1` at their own indices. `sequence[from - 1]` must be there already.
+   * `local` may be the same array as `sequence` when the local hashes are not wanted.
+   */
+  hashRange(
+    tokens: Uint32Array,
+    range: { readonly blockTokens: number; readonly seed: bigint; readonly from: number; readonly to: number },
+    local: BigUint64Array,
+    sequence: BigUint64Array,
+  ): void {
+    const { blockTokens, from, to } = range;
+    const kernel = this.#kernel;
+    const pair = this.#pair;
+    const seedLo = Number(range.seed & 0xffff_ffffn) | 0;
+    const seedHi = Number(range.seed >> 32n) | 0;
+    const data = new DataView(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+    const localWords = new Int32Array(local.buffer, local.byteOffset, local.length * 2);
+    const sequenceWords = new Int32Array(sequence.buffer, sequence.byteOffset, sequence.length * 2);
+    for (let block = from; block < to; block++) {
+      kernel.hash(data, block * blockTokens * 4, blockTokens * 4, seedLo, seedHi);
+      const { lo, hi } = kernel;
+      if (block > 0) {
+        pair.setInt32(0, sequenceWords[block * 2 - 2]!, true);
+        pair.setInt32(4, sequenceWords[block * 2 - 1]!, true);
+        pair.setInt32(8, lo, true);
+        pair.setInt32(12, hi, true);
+        kernel.hash(pair, 0, 16, CHAIN_SEED, 0);
+      }
+      localWords[block * 2] = lo;
+      localWords[block * 2 + 1] = hi;
+      sequenceWords[block * 2] = kernel.lo;
+      sequenceWords[block * 2 + 1] = kernel.hi;
+    }
+  }
+}
