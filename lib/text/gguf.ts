@@ -1,0 +1,284 @@
+import { StatorError } from "#lib/base/errors";
+
+/** Type codes of GGUF values. */
+export const GGUF_TYPE = {
+  u8: 0,
+  i8: 1,
+  u16: 2,
+  i16: 3,
+  u32: 4,
+  i32: 5,
+  f32: 6,
+  bool: 7,
+  string: 8,
+  array: 9,
+  u64: 10,
+  i64: 11,
+  f64: 12,
+} as const;
+
+/** Bytes of one value by type code; 0 for strings and arrays. */
+const TYPE_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8] as const;
+
+/** What a header may hold before it is refused. All are far above every model in the field. */
+export interface GgufLimits {
+  readonly keys: number;
+  readonly keyBytes: number;
+  readonly stringBytes: number;
+  readonly arrayCount: number;
+  readonly tensors: number;
+  /** Of the metadata: everything before the tensor descriptions. */
+  readonly headerBytes: number;
+}
+
+/** The limits that apply when none are given. */
+export const GGUF_LIMITS: GgufLimits = {
+  keys: 4096,
+  keyBytes: 256,
+  stringBytes: 4 << 20,
+  arrayCount: 4 << 20,
+  tensors: 1 << 17,
+  headerBytes: 128 << 20,
+};
+
+/** Where a value lies. Scalars have a count of 1 and an element type equal to their type. */
+export interface GgufEntry {
+  readonly type: number;
+  readonly elementType: number;
+  readonly count: number;
+  /** First byte of the (first) value in the header. */
+  readonly startByte: number;
+  readonly endByte: number;
+}
+
+/** The metadata of a GGUF file. It borrows the bytes it was read from; values are decoded when asked for. */
+export interface GgufHeader {
+  /** For error sentences. */
+  readonly name: string;
+  readonly version: number;
+  readonly tensors: number;
+  readonly entries: ReadonlyMap<string, GgufEntry>;
+  readonly bytes: Uint8Array;
+  /** Length of the metadata: where the tensor descriptions begin. */
+  readonly headerBytes: number;
+}
+
+/** A header, or the least number of bytes from the start of the file that are needed to go on. */
+export type GgufRead =
+  | { readonly header: GgufHeader; readonly neededBytes?: undefined }
+  | { readonly header?: undefined; readonly neededBytes: number };
+
+/** Thrown inside the reader when the bytes end early; never leaves this file. */
+class NeedsMore {
+  readonly neededBytes: number;
+  constructor(neededBytes: number) {
+    this.neededBytes = neededBytes;
+  }
+}
+
+const MAGIC = 0x46554747; // "GGUF"
+const FIXED_BYTES = 24;
+
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #name: string;
+  readonly #limits: GgufLimits;
+  at = 0;
+
+  constructor(bytes: Uint8Array, name: string, limits: GgufLimits) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#name = name;
+    this.#limits = limits;
+  }
+
+  fail(detail: string): never {
+    throw new StatorError("BAD_MODEL_FILE", { path: this.#name, detail });
+  }
+
+  /** Moves over `byteLength` bytes and returns where they began. */
+  skip(byteLength: number): number {
+    const start = this.at;
+    const end = start + byteLength;
+    if (end > this.#limits.headerBytes) this.fail(`its header is longer than ${this.#limits.headerBytes} bytes`);
+    if (end > this.#bytes.length) throw new NeedsMore(end);
+    this.at = end;
+    return start;
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.skip(4), true);
+  }
+
+  /** A 64-bit count that must not exceed `limit`. */
+  count(limit: number, what: string): number {
+    const start = this.skip(8);
+    const low = this.#view.getUint32(start, true);
+    if (this.#view.getUint32(start + 4, true) !== 0 || low > limit) this.fail(`it declares more than ${limit} ${what}`);
+    return low;
+  }
+
+  key(): string {
+    const byteLength = this.count(this.#limits.keyBytes, "bytes for a key");
+    if (byteLength === 0) this.fail("it holds an empty key");
+    const start = this.skip(byteLength);
+    let key = "";
+    for (let at = start; at < start + byteLength; at++) {
+      const byte = this.#bytes[at] ?? 0;
+      if (byte < 0x21 || byte > 0x7e) this.fail("it holds a key that is not printable ASCII");
+      key += String.fromCharCode(byte);
+    }
+    return key;
+  }
+
+  #string(): void {
+    this.skip(this.count(this.#limits.stringBytes, "bytes for a string"));
+  }
+
+  entry(key: string): GgufEntry {
+    const type = this.u32();
+    let elementType = type;
+    let count = 1;
+    if (type === GGUF_TYPE.array) {
+      elementType = this.u32();
+      count = this.count(this.#limits.arrayCount, `values for ${key}`);
+    }
+    if (elementType >= TYPE_BYTES.length || elementType === GGUF_TYPE.array) {
+      this.fail(`${key} has the unknown type ${type === elementType ? type : `array of ${elementType}`}`);
+    }
+    const startByte = this.at;
+    if (elementType === GGUF_TYPE.string) for (let each = 0; each < count; each++) this.#string();
+    else this.skip(count * (TYPE_BYTES[elementType] ?? 0));
+    return { type, elementType, count, startByte, endByte: this.at };
+  }
+
+  fixed(): { version: number; tensors: number; keys: number } {
+    this.skip(FIXED_BYTES);
+    this.at = 0;
+    if (this.u32() !== MAGIC) this.fail("it is not a GGUF file");
+    const version = this.u32();
+    if (version > 0xffff) this.fail("it is a big-endian GGUF file");
+    if (version !== 2 && version !== 3) this.fail(`its GGUF version is ${version}, and only 2 and 3 are known`);
+    const tensors = this.count(this.#limits.tensors, "tensors");
+    const keys = this.count(this.#limits.keys, "keys");
+    return { version, tensors, keys };
+  }
+}
+
+/**
+ * Reads the metadata of a GGUF file (version 2 or 3, little endian) from the first bytes of the file. When they do not
+ * reach, the answer says how many are needed at least; call again with more (twice as many is a good step).
+ * Nothing is copied or decoded but the keys. Throws BAD_MODEL_FILE, with `name` as its path.
+ */
+export function readGgufHeader(bytes: Uint8Array, name: string, limits: GgufLimits = GGUF_LIMITS): GgufRead {
+  const reader = new Reader(bytes, name, limits);
+  // A file that is short but wrong in its first bytes is refused at once, not asked for more.
+  if (bytes.length >= 4 && bytes.length < FIXED_BYTES) {
+    const magic = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+    if (magic !== MAGIC) reader.fail("it is not a GGUF file");
+  }
+  try {
+    const { version, tensors, keys } = reader.fixed();
+    const entries = new Map<string, GgufEntry>();
+    for (let each = 0; each < keys; each++) {
+      const key = reader.key();
+      if (entries.has(key)) reader.fail(`it holds ${key} twice`);
+      entries.set(key, reader.entry(key));
+    }
+    return { header: { name, version, tensors, entries, bytes, headerBytes: reader.at } };
+  } catch (caught) {
+    if (caught instanceof NeedsMore) return { neededBytes: caught.neededBytes };
+    throw caught;
+  }
+}
+
+/** How many bytes from the start of the file are needed at least to read its header; 0 when these are enough. */
+export function headerBytesNeeded(bytes: Uint8Array, name: string, limits: GgufLimits = GGUF_LIMITS): number {
+  return readGgufHeader(bytes, name, limits).neededBytes ?? 0;
+}
+
+/** Reads a header from bytes that must hold all of it. Throws BAD_MODEL_FILE when they end early too. */
+export function parseGgufHeader(bytes: Uint8Array, name: string, limits: GgufLimits = GGUF_LIMITS): GgufHeader {
+  const { header } = readGgufHeader(bytes, name, limits);
+  if (!header) throw new StatorError("BAD_MODEL_FILE", { path: name, detail: "it ends in the middle of its header" });
+  return header;
+}
+
+function typeName(type: number): string {
+  return Object.entries(GGUF_TYPE).find(([, code]) => code === type)?.[0] ?? String(type);
+}
+
+function expect(header: GgufHeader, key: string, type: number, elementType: number): GgufEntry | undefined {
+  const entry = header.entries.get(key);
+  if (entry && (entry.type !== type || entry.elementType !== elementType)) {
+    const wanted = type === elementType ? typeName(type) : `array of ${typeName(elementType)}`;
+    throw new StatorError("BAD_MODEL_FILE", { path: header.name, detail: `${key} is not of type ${wanted}` });
+  }
+  return entry;
+}
+
+function viewOf(header: GgufHeader): DataView {
+  return new DataView(header.bytes.buffer, header.bytes.byteOffset, header.bytes.byteLength);
+}
+
+/** A string value, with broken UTF-8 replaced; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
+export function ggufString(header: GgufHeader, key: string): string | undefined {
+  const entry = expect(header, key, GGUF_TYPE.string, GGUF_TYPE.string);
+  if (!entry) return undefined;
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+    header.bytes.subarray(entry.startByte + 8, entry.endByte),
+  );
+}
+
+/** A u32 value; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
+export function ggufU32(header: GgufHeader, key: string): number | undefined {
+  const entry = expect(header, key, GGUF_TYPE.u32, GGUF_TYPE.u32);
+  return entry && viewOf(header).getUint32(entry.startByte, true);
+}
+
+/** A bool value; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
+export function ggufBool(header: GgufHeader, key: string): boolean | undefined {
+  const entry = expect(header, key, GGUF_TYPE.bool, GGUF_TYPE.bool);
+  return entry && header.bytes[entry.startByte] !== 0;
+}
+
+/** An array of i32, copied; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
+export function ggufI32s(header: GgufHeader, key: string): Int32Array | undefined {
+  const entry = expect(header, key, GGUF_TYPE.array, GGUF_TYPE.i32);
+  if (!entry) return undefined;
+  const copy = new Uint8Array(entry.endByte - entry.startByte);
+  copy.set(header.bytes.subarray(entry.startByte, entry.endByte));
+  return new Int32Array(copy.buffer);
+}
+
+/** Where each string of an array lies: string i is `bytes[starts[i] .. ends[i]]` of the header. */
+export interface GgufSpans {
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
+}
+
+/** The places of an array's strings; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
+export function ggufSpans(header: GgufHeader, key: string): GgufSpans | undefined {
+  const entry = expect(header, key, GGUF_TYPE.array, GGUF_TYPE.string);
+  if (!entry) return undefined;
+  const view = viewOf(header);
+  const starts = new Uint32Array(entry.count);
+  const ends = new Uint32Array(entry.count);
+  let at = entry.startByte;
+  for (let each = 0; each < entry.count; each++) {
+    const byteLength = view.getUint32(at, true);
+    starts[each] = at + 8;
+    at += 8 + byteLength;
+    ends[each] = at;
+  }
+  return { starts, ends };
+}
+
+/** The strings of an array, with broken UTF-8 replaced; undefined when the key is absent. */
+export function ggufStrings(header: GgufHeader, key: string): string[] | undefined {
+  const spans = ggufSpans(header, key);
+  if (!spans) return undefined;
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  return Array.from(spans.starts, (start, each) => decoder.decode(header.bytes.subarray(start, spans.ends[each])));
+}

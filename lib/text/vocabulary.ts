@@ -1,0 +1,206 @@
+import { equalBytes } from "#lib/base/bytes";
+import { StatorError } from "#lib/base/errors";
+import {
+  GGUF_TYPE,
+  type GgufEntry,
+  type GgufHeader,
+  type GgufSpans,
+  ggufBool,
+  ggufI32s,
+  ggufSpans,
+  ggufString,
+  ggufStrings,
+  ggufU32,
+  parseGgufHeader,
+} from "./gguf.ts";
+import { type GgufField, stringField, writeGguf } from "./gguf-write.ts";
+
+/** Format of the artifact that {@link extractVocabulary} makes, as it stands in a model card. */
+export const VOCABULARY_FORMAT = "gguf-vocabulary-v1";
+
+/** Format of the chat template artifact: Jinja source as UTF-8. */
+export const TEMPLATE_FORMAT = "jinja";
+
+/** Kinds of tokenizer that may reach native code. Others have loaders that trust their input. */
+export const TOKENIZER_KINDS = ["gpt2", "llama", "gemma4", "bert"] as const;
+
+/** One of {@link TOKENIZER_KINDS}. */
+export type TokenizerKind = (typeof TOKENIZER_KINDS)[number];
+
+const P = "tokenizer.ggml.";
+const { u32, bool, string, array, i32, f32 } = GGUF_TYPE;
+
+/** Every key that an artifact may hold after its head, in order, with type and element type. */
+const KEYS: readonly (readonly [key: string, type: number, elementType: number])[] = [
+  [`${P}model`, string, string],
+  [`${P}pre`, string, string],
+  [`${P}tokens`, array, string],
+  [`${P}token_type`, array, i32],
+  [`${P}token_type_count`, u32, u32],
+  [`${P}scores`, array, f32],
+  [`${P}merges`, array, string],
+  ...["bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask", "cls"].map(
+    (name) => [`${P}${name}_token_id`, u32, u32] as const,
+  ),
+  ...["fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep", "prefix", "suffix", "middle"].map(
+    (name) => [`${P}${name}_token_id`, u32, u32] as const,
+  ),
+  ...["add_bos_token", "add_eos_token", "add_sep_token", "add_space_prefix", "remove_extra_whitespaces"].map(
+    (name) => [`${P}${name}`, bool, bool] as const,
+  ),
+  [`${P}normalizer.lowercase`, bool, bool],
+  [`${P}normalizer.strip_accents`, bool, bool],
+];
+
+/** Model names that change how the library strips spaces around special tokens; nothing else of a name matters. */
+const NAME_HINTS = ["phi-3", "phi3", "modern-bert"] as const;
+
+/** A vocabulary as its file has it. Token texts are in the form of the file (byte-level or with a mark for spaces). */
+export interface Vocabulary {
+  /** For error sentences. */
+  readonly name: string;
+  readonly kind: TokenizerKind;
+  /** Name of the rule that cuts text into words before merging; empty when the file has none. */
+  readonly pre: string;
+  /** Part of the model's name that the special-token rules look at. */
+  readonly nameHint: string | undefined;
+  readonly size: number;
+  /** Text of each token; an empty one reads `[EMPTY_<id>]`, as in the library. */
+  readonly texts: readonly string[];
+  /** 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
+  readonly types: Int32Array;
+  /** Ids by the key's short name, such as `bos`, `eos`, `eot`; absent ones are missing. */
+  readonly ids: ReadonlyMap<string, number>;
+  /** What the file says about adding tokens around a text; undefined leaves it to the kind's default. */
+  readonly addBos: boolean | undefined;
+  readonly addEos: boolean | undefined;
+  /** The merges, `left right` each, decoded anew by each call. */
+  readonly merges: () => string[];
+}
+
+function fail(header: GgufHeader, detail: string): never {
+  throw new StatorError("BAD_MODEL_FILE", { path: header.name, detail });
+}
+
+function kindOf(header: GgufHeader): TokenizerKind {
+  const model = ggufString(header, `${P}model`);
+  if (model === undefined) fail(header, "it has no tokenizer");
+  const kind = TOKENIZER_KINDS.find((each) => each === model);
+  if (kind) return kind;
+  throw new StatorError("UNSUPPORTED_FEATURE", {
+    feature: `A tokenizer of the kind ${model.slice(0, 40)}`,
+    detail: `known are ${TOKENIZER_KINDS.join(", ")}`,
+  });
+}
+
+/** Bytes as a string with one unit per byte: a map key that is exact for broken UTF-8 too. */
+function exactKey(bytes: Uint8Array): string {
+  let key = "";
+  for (const byte of bytes) key += String.fromCharCode(byte);
+  return key;
+}
+
+/** Token texts, after the checks without which the library would abort the process. */
+function textsOf(header: GgufHeader, spans: GgufSpans): string[] {
+  const texts = ggufStrings(header, `${P}tokens`) ?? [];
+  const seen = new Set<string>();
+  for (const [id, text] of texts.entries()) {
+    if (text === "") texts[id] = `[EMPTY_${id}]`;
+    const known = text.includes("\uFFFD")
+      ? `\uFFFD${exactKey(header.bytes.subarray(spans.starts[id], spans.ends[id]))}`
+      : (texts[id] ?? "");
+    if (seen.has(known)) fail(header, `its vocabulary holds token ${id} twice`);
+    seen.add(known);
+  }
+  return texts;
+}
+
+function checkBytesPresent(header: GgufHeader, texts: readonly string[]): void {
+  const known = new Set(texts);
+  for (let byte = 0; byte < 256; byte++) {
+    const code = `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
+    if (!known.has(code)) fail(header, `its vocabulary has no token ${code}`);
+  }
+}
+
+function idsOf(header: GgufHeader, size: number): Map<string, number> {
+  const ids = new Map<string, number>();
+  for (const [key, type] of KEYS) {
+    if (type !== u32 || !key.endsWith("_token_id")) continue;
+    const id = ggufU32(header, key);
+    if (id !== undefined && id < size) ids.set(key.slice(P.length, -"_token_id".length), id);
+  }
+  return ids;
+}
+
+/** Reads and checks the vocabulary of a header. Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind. */
+export function readVocabulary(header: GgufHeader): Vocabulary {
+  const kind = kindOf(header);
+  for (const [key, type, elementType] of KEYS) {
+    const entry = header.entries.get(key);
+    if (entry && (entry.type !== type || entry.elementType !== elementType)) fail(header, `${key} has another type`);
+  }
+  const spans = ggufSpans(header, `${P}tokens`);
+  if (!spans || spans.starts.length === 0) fail(header, "it has no vocabulary");
+  const size = spans.starts.length;
+  const texts = textsOf(header, spans);
+  const types = ggufI32s(header, `${P}token_type`) ?? new Int32Array(size).fill(1);
+  if (types.length < size) fail(header, "it has fewer token types than tokens");
+  if ((header.entries.get(`${P}scores`)?.count ?? size) < size) fail(header, "it has fewer scores than tokens");
+  if (kind === "llama") checkBytesPresent(header, texts);
+  if ((kind === "gpt2" || kind === "gemma4") && !header.entries.has(`${P}merges`)) fail(header, "it has no merges");
+  const modelName = ggufString(header, "general.name")?.toLowerCase() ?? "";
+  return {
+    name: header.name,
+    kind,
+    pre: ggufString(header, `${P}pre`) ?? "",
+    nameHint: NAME_HINTS.find((hint) => modelName.includes(hint)),
+    size,
+    texts,
+    types,
+    ids: idsOf(header, size),
+    addBos: ggufBool(header, `${P}add_bos_token`),
+    addEos: ggufBool(header, `${P}add_eos_token`),
+    merges: () => ggufStrings(header, `${P}merges`) ?? [],
+  };
+}
+
+function copyField(header: GgufHeader, key: string, entry: GgufEntry): GgufField {
+  const content = header.bytes.subarray(entry.startByte, entry.endByte);
+  if (entry.type !== array) return { key, type: entry.type, content };
+  return { key, type: entry.type, elementType: entry.elementType, count: entry.count, content };
+}
+
+/**
+ * The vocabulary of a model as a GGUF file of its own: no tensors, no name, no template, keys in a fixed order, so that
+ * models with the same vocabulary give the same bytes whatever their weights. The library loads it vocabulary-only.
+ * Throws BAD_MODEL_FILE, or
+ * UNSUPPORTED_FEATURE for a foreign kind of tokenizer.
+ */
+export function extractVocabulary(header: GgufHeader): Uint8Array {
+  const vocabulary = readVocabulary(header);
+  const fields = [stringField("general.architecture", "llama")];
+  if (vocabulary.nameHint !== undefined) fields.push(stringField("general.name", vocabulary.nameHint));
+  for (const [key] of KEYS) {
+    const entry = header.entries.get(key);
+    if (entry) fields.push(copyField(header, key, entry));
+  }
+  return writeGguf(fields);
+}
+
+/**
+ * Checks an artifact that came from elsewhere before native code sees it: it must be exactly what
+ * {@link extractVocabulary} makes of it, so no other key, type, order, tensor or trailing byte gets through. Returns the
+ * vocabulary, which borrows the bytes. Throws BAD_MODEL_FILE or UNSUPPORTED_FEATURE.
+ * @param name what to call it in an error sentence
+ */
+export function checkVocabulary(bytes: Uint8Array, name = "The vocabulary"): Vocabulary {
+  const header = parseGgufHeader(bytes, name);
+  if (!equalBytes(extractVocabulary(header), bytes)) fail(header, "it is not a plain vocabulary");
+  return readVocabulary(header);
+}
+
+/** The chat template of a model file; undefined when it has none. */
+export function chatTemplateOf(header: GgufHeader): string | undefined {
+  return ggufString(header, "tokenizer.chat_template");
+}
