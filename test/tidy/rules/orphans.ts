@@ -1,0 +1,22 @@
+import type { Rule } from "../tree.ts";
+
+/** Files that are started and not imported, beside those that a script in package.json names. */
+const ENTRIES = [
+  /\.test\.ts$/,
+  /^[^/]+\.config\.ts$/,
+  /^bin\/stator\.mjs$/,
+  /^services\/cli\/main\.ts$/,
+  /^native\//,
+  /^models\//,
+  /^test\/bench\//,
+  /^test\/fixtures\//,
+];
+
+/** No file that nobody imports. */
+export const orphans: Rule = ({ files, sources }) => {
+  const scripts = files.find((file) => file.path === "package.json")?.text ?? "";
+  const imported = new Set(sources.flatMap((source) => source.imports.map(({ file }) => file)));
+  return sources
+    .filter(({ path }) => !imported.has(path) && !scripts.includes(path) && !ENTRIES.some((entry) => entry.test(path)))
+    .map(({ path }) => `${path}: nobody imports it`);
+};

@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { renderPages, staleFiles } from "../support/generate.ts";
+import { cycles } from "./rules/cycles.ts";
+import { exports } from "./rules/exports.ts";
+import { floors } from "./rules/floors.ts";
+import { leftovers } from "./rules/leftovers.ts";
+import { lock } from "./rules/lock.ts";
+import { names } from "./rules/names.ts";
+import { orphans } from "./rules/orphans.ts";
+import { pages } from "./rules/pages.ts";
+import { places } from "./rules/places.ts";
+import { purity } from "./rules/purity.ts";
+import { size } from "./rules/size.ts";
+import { state } from "./rules/state.ts";
+import { type Rule, readTree } from "./tree.ts";
+
+const RULES: Readonly<Record<string, Rule>> = {
+  floors,
+  purity,
+  state,
+  cycles,
+  orphans,
+  exports,
+  size,
+  names,
+  pages,
+  leftovers,
+  places,
+  lock,
+};
+
+const tree = readTree();
+
+test.each(Object.entries(RULES))("the tree keeps the rule of %s", (_name, rule) => {
+  expect(rule(tree)).toEqual([]);
+});
+
+test("the pages in gen/ are what the tables say", async () => {
+  const fresh = await renderPages();
+  for (const part of ["gen/docs", "gen/schema"]) {
+    expect(staleFiles(new Map([...fresh].filter(([path]) => path.startsWith(`${part}/`))), part)).toEqual([]);
+  }
+});
