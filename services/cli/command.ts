@@ -1,0 +1,38 @@
+import type { Config } from "#lib/host/config/resolve";
+import type { Log } from "#lib/host/log";
+import type { Scope } from "#lib/host/scope";
+import type { OPTIONS, OptionKey } from "./options.ts";
+
+/** The resolved configuration of this program. */
+export type CliConfig = Config<typeof OPTIONS>;
+
+/** What a command gets. */
+export interface CommandContext {
+  readonly config: CliConfig;
+  readonly values: CliConfig["values"];
+  /** Arguments that are not flags. */
+  readonly positional: readonly string[];
+  readonly log: Log;
+  /** Closed when the command has ended. */
+  readonly scope: Scope;
+  /** Writes to standard output, for people and pipes. */
+  print(line: string): void;
+  /** Resolves when the process was asked to end, with why. */
+  readonly stopped: Promise<string>;
+  /** Whether this process was started by `stator up`. */
+  readonly isChild: boolean;
+}
+
+/** One command of the program. */
+export interface Command {
+  readonly name: string;
+  /** Arguments that are not flags, for the usage line. */
+  readonly arguments: string;
+  readonly summary: string;
+  /** A paragraph for `--help`. */
+  readonly help: string;
+  /** Options that it reads, in the order of its help. */
+  readonly options: readonly OptionKey[];
+  /** Returns the exit code. */
+  run(context: CommandContext): Promise<number>;
+}

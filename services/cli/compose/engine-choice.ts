@@ -1,0 +1,45 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { StatorError } from "#lib/base/errors";
+import { loadNative } from "#lib/native/addon";
+import { findLlamaLibraries } from "#lib/native/libraries";
+
+/** Which engine runs, and what to tell people when it is not the one that computes. */
+export interface EngineChoice {
+  readonly engine: "llama" | "mock";
+  readonly notice: string | undefined;
+}
+
+const BUILD_SCRIPT = fileURLToPath(new URL("../../../native/build.mjs", import.meta.url));
+
+/** Whether the llama engine can start here: the sentence says why not and what to do. */
+export function llamaUnavailable(): { readonly detail: string; readonly hint: string } | undefined {
+  const libraries = findLlamaLibraries();
+  if (libraries.unavailable !== undefined) return { detail: libraries.unavailable, hint: libraries.fix };
+  const native = loadNative();
+  if (native.unavailable === undefined) return undefined;
+  return { detail: native.unavailable, hint: `Run \`${native.fix}\`.` };
+}
+
+/**
+ * Chooses llama when it can run, building the addon once if it is missing. Without a compiler a mock takes its place and
+ * says so; when llama was asked for by name that is NATIVE_UNAVAILABLE instead.
+ */
+export async function chooseEngine(wanted: "llama" | "mock", asked: boolean): Promise<EngineChoice> {
+  if (wanted === "mock") return { engine: "mock", notice: undefined };
+  let missing = llamaUnavailable();
+  if (missing && existsSync(BUILD_SCRIPT)) {
+    process.stderr.write("Building the native addon (once) …\n");
+    spawnSync(process.execPath, [BUILD_SCRIPT], { stdio: ["ignore", "ignore", "inherit"] });
+    missing = llamaUnavailable();
+  }
+  if (!missing) return { engine: "llama", notice: undefined };
+  if (asked) throw new StatorError("NATIVE_UNAVAILABLE", missing);
+  const notice = [
+    `The llama engine is not available: ${missing.detail}`,
+    missing.hint,
+    "A mock serves in its place: its answers are made up, and its model's name says so.",
+  ];
+  return { engine: "mock", notice: notice.join("\n") };
+}

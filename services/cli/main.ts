@@ -1,0 +1,140 @@
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { parse as parseYaml } from "yaml";
+import { StatorError } from "#lib/base/errors";
+import { nearest } from "#lib/base/nearest";
+import { printOptionHelp } from "#lib/host/config/print";
+import { resolveConfig } from "#lib/host/config/resolve";
+import { createLog, type Log } from "#lib/host/log";
+import { Scope } from "#lib/host/scope";
+import { listenForStop } from "#lib/host/stop";
+import { systemClock } from "#lib/host/system-clock";
+import { CHILD_VARIABLE, type ParentOrder, reportToParent } from "./children.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { OPTIONS } from "./options.ts";
+import { VERSION } from "./version.ts";
+
+/** Exit codes: 0 done, 1 failed while running, 2 asked for something that cannot be, 130 ended by a second Ctrl-C. */
+const EXIT = { done: 0, failed: 1, usage: 2, forced: 130 } as const;
+
+function usage(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length)) + 2;
+  const rows = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}${summary}`);
+  return [
+    `stator ${VERSION}: LLM inference serving, contract first.`,
+    "",
+    "Usage: stator COMMAND [options]",
+    "",
+    ...rows,
+    "",
+    "`stator COMMAND --help` explains one. `npm start` is `stator up`.",
+  ].join("\n");
+}
+
+function commandHelp(command: Command): string {
+  const args = command.arguments === "" ? "" : ` ${command.arguments}`;
+  const options = [...command.options, "config", "log.level", "log.format"];
+  return [
+    `Usage: stator ${command.name}${args} [options]`,
+    "",
+    command.help,
+    "",
+    "Options:",
+    printOptionHelp(OPTIONS, options),
+    "",
+    "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain KEY` tells which counts.",
+  ].join("\n");
+}
+
+function readConfigFile(args: readonly string[]): unknown {
+  const at = args.findIndex((arg) => arg === "--config" || arg.startsWith("--config="));
+  const path = at < 0 ? process.env.STATOR_CONFIG : args[at]!.includes("=") ? args[at]!.slice(9) : args[at + 1];
+  if (!path) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new StatorError("FILE_NOT_FOUND", { path, hint: "It was named by --config." }, { cause: error });
+  }
+  try {
+    return parseYaml(text) as unknown;
+  } catch (error) {
+    const detail = `${path} is not valid YAML: ${error instanceof Error ? error.message.split("\n")[0] : "unreadable"}`;
+    throw new StatorError("BAD_CONFIG", { detail }, { cause: error });
+  }
+}
+
+function openLog(values: CommandContext["values"]): Log {
+  const format = values["log.format"];
+  const pretty = format === "pretty" || (format === "auto" && process.stderr.isTTY === true);
+  return createLog({ level: values["log.level"], pretty, write: (line) => void process.stderr.write(line) });
+}
+
+function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    const drain = (why: string): void => {
+      log.info("stopping", { why });
+      resolve(why);
+    };
+    const handlers = { drain, force: () => process.exit(EXIT.forced) };
+    scope.defer("signals", listenForStop(process, systemClock, handlers, isChild));
+    process.on("message", (order: ParentOrder) => {
+      if (order.type === "drain") drain("the parent asked");
+    });
+  });
+}
+
+async function runCommand(command: Command, args: readonly string[]): Promise<number> {
+  const { config, positional } = resolveConfig(OPTIONS, { args, env: process.env, file: readConfigFile(args) });
+  const { values } = config;
+  const isChild = process.env[CHILD_VARIABLE] === "1";
+  const log = openLog(values);
+  const scope = new Scope(command.name, log);
+  const stopped = waitForStop(scope, log, isChild);
+  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  try {
+    return await command.run({ config, values, positional, log, scope, print, stopped, isChild });
+  } finally {
+    await scope.close();
+    if (process.connected) process.disconnect();
+  }
+}
+
+/** Runs the program and returns its exit code. One clear sentence for every error, never a stack trace. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  const asksHelp = rest.includes("--help") || rest.includes("-h");
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    process.stdout.write(`${usage()}\n`);
+    return EXIT.done;
+  }
+  if (name === "--version") {
+    process.stdout.write(`${VERSION}\n`);
+    return EXIT.done;
+  }
+  const command = COMMANDS.find((each) => each.name === name);
+  if (!command) {
+    const hint = nearest(
+      name,
+      COMMANDS.map((each) => each.name),
+    );
+    process.stderr.write(
+      `stator: there is no command ${name}.${hint ? ` Did you mean ${hint}?` : ""} See \`stator --help\`.\n`,
+    );
+    return EXIT.usage;
+  }
+  if (asksHelp) {
+    process.stdout.write(`${commandHelp(command)}\n`);
+    return EXIT.done;
+  }
+  try {
+    return await runCommand(command, rest);
+  } catch (error) {
+    const message = error instanceof StatorError ? error.message : `Something went wrong inside: ${String(error)}`;
+    reportToParent({ type: "failed", message });
+    process.stderr.write(`stator ${name}: ${message}\n`);
+    if (!(error instanceof StatorError) && process.env.STATOR_LOG_LEVEL === "trace") console.error(error);
+    return error instanceof StatorError && error.reason === "BAD_CONFIG" ? EXIT.usage : EXIT.failed;
+  }
+}

@@ -1,0 +1,138 @@
+import type {
+  CandidateTokenSelection,
+  GuidedDecoding,
+  GenerateRequest as OpenEngineRequest,
+} from "#gen/openengine/v1/generation_pb";
+import { StatorError } from "#lib/base/errors";
+import type { Engine, GenerateRequest, SamplingOptions } from "#lib/engines/engine";
+import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import { GREEDY, type ModelNames, within } from "../translate.ts";
+
+/** What an openengine.v1 request asks for, with every default filled in. */
+export interface GenerationPlan {
+  readonly requestId: string;
+  /** Sequences to generate, at least 1. */
+  readonly sequences: number;
+  readonly stopStrings: readonly string[];
+  readonly includeStop: boolean;
+  /** Everything but the id and the choice. */
+  readonly base: Omit<GenerateRequest, "id" | "choice">;
+}
+
+/** Most sequences of one request. */
+export const MAX_SEQUENCES = 128;
+
+const unsupported = (feature: string, detail: string): never => {
+  throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail });
+};
+
+/** What a request is read against. */
+export interface PlanContext {
+  readonly engine: Engine;
+  readonly names: ModelNames;
+  /** From the metadata; higher is more urgent. */
+  readonly priority: number;
+  /** Key of the draws when the request names none. */
+  readonly seed: bigint;
+}
+
+/** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE, MODEL_NOT_FOUND or UNSUPPORTED_SCHEMA before anything ran. */
+export function planGeneration(request: OpenEngineRequest, context: PlanContext): GenerationPlan {
+  const { engine, names, priority } = context;
+  if (request.requestId === "") throw new StatorError("INVALID_ARGUMENT", { detail: "request_id: must not be empty" });
+  if (request.media.length > 0) unsupported("media", "this model takes text only");
+  if (request.kv?.session) unsupported("kv.session", "hand-off of KV sessions is not offered here");
+  if (request.kv?.bypassPrefixCache) unsupported("kv.bypass_prefix_cache", "the prefix cache cannot be bypassed");
+  if (request.response?.returnPromptLogprobs)
+    unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
+  const sequences = within("num_sequences", request.sampling?.numSequences ?? 1, 1, MAX_SEQUENCES);
+  const conditions = request.stopping?.conditions ?? [];
+  return {
+    requestId: request.requestId,
+    sequences,
+    stopStrings: conditions.flatMap(({ condition }) => (condition.case === "stopText" ? [condition.value] : [])),
+    includeStop: request.stopping?.includeStopInOutput ?? false,
+    base: {
+      kind: "generate",
+      promptTokens: promptTokens(request, engine),
+      generatedTokens: new Uint32Array(0),
+      sampling: sampling(request, context.seed),
+      stopping: {
+        maxTokens: within("max_tokens", request.stopping?.maxTokens ?? engine.card.contextTokens, 1, 0xffff_ffff),
+        minTokens: request.stopping?.minTokens ?? 0,
+        ignoreEos: request.stopping?.ignoreEos ?? false,
+        stopTokens: Uint32Array.from(
+          conditions.flatMap(({ condition }) => (condition.case === "stopTokenId" ? [condition.value] : [])),
+        ),
+      },
+      grammar: grammar(request.guided),
+      topLogprobs: request.response?.returnOutputLogprobs ? topCount(request.response.outputCandidates) : undefined,
+      adapter: adapter(request, names),
+      cacheSalt: request.kv?.cacheSalt ?? "",
+      priority,
+    },
+  };
+}
+
+function promptTokens(request: OpenEngineRequest, engine: Engine): Uint32Array {
+  const { input } = request;
+  if (input.case === "tokenIds") return Uint32Array.from(input.value.ids);
+  if (input.case === "prompt") return engine.tokenize(input.value);
+  throw new StatorError("INVALID_ARGUMENT", { detail: "input: expected prompt or token_ids" });
+}
+
+function adapter(request: OpenEngineRequest, names: ModelNames): string | undefined {
+  if (request.model !== "" && request.model !== names.model)
+    throw new StatorError("MODEL_NOT_FOUND", { model: request.model });
+  if (request.loraName === "") return undefined;
+  if (!names.hasAdapter(request.loraName))
+    throw new StatorError("NOT_FOUND", { what: `The adapter ${request.loraName}` });
+  return request.loraName;
+}
+
+function sampling(request: OpenEngineRequest, seed: bigint): SamplingOptions {
+  const given = request.sampling;
+  return {
+    ...GREEDY,
+    temperature: within("temperature", given?.temperature ?? 1, 0, 2),
+    topK: Math.max(0, within("top_k", given?.topK ?? 0, -1, 0x7fff_ffff)),
+    topP: within("top_p", given?.topP ?? 1, 0, 1),
+    minP: within("min_p", given?.minP ?? 0, 0, 1),
+    frequencyPenalty: within("frequency_penalty", given?.frequencyPenalty ?? 0, -2, 2),
+    presencePenalty: within("presence_penalty", given?.presencePenalty ?? 0, -2, 2),
+    repetitionPenalty: within("repetition_penalty", given?.repetitionPenalty ?? 1, 1e-6, 2),
+    seed: given?.seed ?? seed,
+  };
+}
+
+function topCount(candidates: CandidateTokenSelection | undefined): number {
+  const selection = candidates?.selection;
+  if (selection?.case === "topN") return within("output_candidates.top_n", selection.value, 0, 20);
+  if (selection?.case !== undefined) unsupported(`output_candidates.${selection.case}`, "only top_n is offered");
+  return 0;
+}
+
+function grammar(guided: GuidedDecoding | undefined): string | undefined {
+  const guide = guided?.guide;
+  if (guide?.case === undefined) return undefined;
+  switch (guide.case) {
+    case "jsonSchema":
+      return jsonSchemaGrammar(parseSchema(guide.value));
+    case "jsonObject":
+      return jsonObjectGrammar();
+    case "ebnfGrammar":
+      return guide.value;
+    case "choice":
+      return choiceGrammar(guide.value.choices);
+    default:
+      return unsupported(`guided.${guide.case}`, "use json_schema, json_object, ebnf_grammar or choice");
+  }
+}
+
+function parseSchema(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new StatorError("INVALID_ARGUMENT", { detail: "guided.json_schema: not valid JSON" }, { cause: error });
+  }
+}
