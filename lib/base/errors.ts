@@ -26,6 +26,7 @@ const setup = { grpc: 9, http: 500, type: "server_error", code: null, retry: "ne
 export const REASONS = {
   INVALID_JSON: { ...invalid, code: "invalid_json", text: "The request body is not valid JSON: {detail}." },
   INVALID_UTF8: { ...invalid, code: "invalid_utf8", text: "The request body is not valid UTF-8." },
+  INVALID_REQUEST: { ...invalid, code: "invalid_request", text: "The request has several mistakes: {problems}." },
   INVALID_FIELD: { ...invalid, code: "invalid_value", text: "{field}: {detail}." },
   UNKNOWN_FIELD: { ...invalid, code: "unknown_field", text: "Unknown field {fields}.{hint}" },
   UNSUPPORTED_FIELD: { ...invalid, code: "unsupported_value", text: "{field} is not supported: {detail}." },
@@ -47,6 +48,12 @@ export const REASONS = {
     http: 413,
     code: "body_too_large",
     text: "The body is longer than {limitBytes} bytes.",
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    ...invalid,
+    http: 415,
+    code: "unsupported_media_type",
+    text: "The body must be {expected}, and the header {header} says otherwise.",
   },
   MODEL_NOT_FOUND: {
     ...invalid,

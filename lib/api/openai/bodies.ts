@@ -1,0 +1,96 @@
+/** One finished choice. */
+export interface FinishedChoice {
+  readonly text: string;
+  readonly finish: string;
+  /** JSON, or undefined for null. */
+  readonly logprobs: string | undefined;
+}
+
+/** A whole answer. */
+export interface AnswerBody {
+  readonly id: string;
+  readonly createdUnixSeconds: number;
+  readonly model: string;
+  /** In order of their index. */
+  readonly choices: readonly FinishedChoice[];
+  /** JSON. */
+  readonly usage: string;
+  /** The object `stator` as JSON. */
+  readonly explain: string | undefined;
+}
+
+function printAnswer(object: string, answer: AnswerBody, printChoice: (choice: FinishedChoice) => string): string {
+  let choices = "";
+  for (const [index, choice] of answer.choices.entries()) {
+    choices += `${index > 0 ? "," : ""}{"index":${index},${printChoice(choice)},"logprobs":${choice.logprobs ?? "null"},"finish_reason":"${choice.finish}"}`;
+  }
+  return (
+    `{"id":${JSON.stringify(answer.id)},"object":"${object}","created":${answer.createdUnixSeconds},` +
+    `"model":${JSON.stringify(answer.model)},"choices":[${choices}],"usage":${answer.usage}` +
+    `${answer.explain ? `,"stator":${answer.explain}` : ""}}`
+  );
+}
+
+/** The body of POST /v1/chat/completions without stream. */
+export function printChatBody(answer: AnswerBody): string {
+  return printAnswer(
+    "chat.completion",
+    answer,
+    ({ text }) => `"message":{"role":"assistant","content":${JSON.stringify(text)},"refusal":null}`,
+  );
+}
+
+/** The body of POST /v1/completions without stream. */
+export function printCompletionBody(answer: AnswerBody): string {
+  return printAnswer("text_completion", answer, ({ text }) => `"text":${JSON.stringify(text)}`);
+}
+
+/** A model as GET /v1/models shows it. */
+export interface ListedModel {
+  readonly id: string;
+  readonly createdUnixSeconds: number;
+  readonly ownedBy: string;
+  readonly contextTokens: number;
+  /** The base model of an adapter. */
+  readonly parent: string | undefined;
+}
+
+function modelObject(model: ListedModel) {
+  return {
+    id: model.id,
+    object: "model",
+    created: model.createdUnixSeconds,
+    owned_by: model.ownedBy,
+    max_model_len: model.contextTokens,
+    ...(model.parent === undefined ? {} : { parent: model.parent }),
+  };
+}
+
+/** The body of GET /v1/models/{id}. */
+export function printModel(model: ListedModel): string {
+  return JSON.stringify(modelObject(model));
+}
+
+/** The body of GET /v1/models. */
+export function printModels(models: readonly ListedModel[]): string {
+  return JSON.stringify({ object: "list", data: models.map(modelObject) });
+}
+
+/** The body of POST /v1/embeddings; each embedding is JSON already: a list of numbers, or base64 text in quotes. */
+export function printEmbeddings(model: string, embeddings: readonly string[], promptTokens: number): string {
+  const data = embeddings
+    .map((embedding, index) => `{"object":"embedding","index":${index},"embedding":${embedding}}`)
+    .join(",");
+  const usage = `{"prompt_tokens":${promptTokens},"total_tokens":${promptTokens}}`;
+  return `{"object":"list","data":[${data}],"model":${JSON.stringify(model)},"usage":${usage}}`;
+}
+
+/** An embedding as JSON numbers, nine significant digits each: enough to give back the same f32. */
+export function printFloats(values: Float32Array): string {
+  let out = "[";
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at]!;
+    out += `${at > 0 ? "," : ""}${Number.isFinite(value) ? Number(value.toPrecision(9)) : 0}`;
+  }
+  return `${out}]`;
+}

@@ -1,0 +1,288 @@
+import { compileCheck, type RequestCheck, type Rule } from "../check.ts";
+import type { Body, Fields } from "../field.ts";
+import { EXTENSION_FIELDS, MODEL_FIELDS, PLACEMENT_FIELDS, SAMPLING_FIELDS } from "./common-fields.ts";
+import { MESSAGE } from "./message-fields.ts";
+import { minTokensRule, streamOptionsRule } from "./rules.ts";
+
+const { model, user } = MODEL_FIELDS;
+const elsewhere = "it steers a service that this server is not";
+const legacyFunctions = "use tools and tool_choice";
+
+const answerFields = {
+  max_completion_tokens: {
+    use: "honoured",
+    shape: { is: "integer", least: 1, most: 4_294_967_295 },
+    about: "Most tokens of each answer; what the context leaves by default.",
+  },
+  max_tokens: {
+    use: "honoured",
+    shape: { is: "integer", least: 1, most: 4_294_967_295 },
+    about: "The older name of max_completion_tokens.",
+  },
+  logprobs: { use: "honoured", shape: { is: "boolean" }, about: "Returns the log-probability of each token." },
+  top_logprobs: {
+    use: "honoured",
+    shape: { is: "integer", least: 0, most: 20 },
+    about: "And of so many most likely tokens; only with logprobs.",
+  },
+  response_format: {
+    use: "honoured",
+    shape: {
+      is: "tagged",
+      by: "type",
+      cases: {
+        text: {},
+        json_object: {},
+        json_schema: {
+          json_schema: {
+            use: "honoured",
+            shape: {
+              is: "object",
+              fields: {
+                name: {
+                  use: "honoured",
+                  shape: { is: "text", pattern: "[a-zA-Z0-9_-]{1,64}" },
+                  required: true,
+                  about: "Name of the format.",
+                },
+                description: {
+                  use: "ignored",
+                  shape: { is: "text" },
+                  about: "What the format is for.",
+                  why: "the prompt is the template's alone",
+                },
+                schema: {
+                  use: "honoured",
+                  shape: { is: "any" },
+                  required: true,
+                  about: "JSON Schema; a keyword that cannot be held exactly is refused by name and path.",
+                },
+                strict: {
+                  use: "honoured",
+                  shape: { is: "boolean" },
+                  about: "The schema is held exactly either way.",
+                },
+              },
+            },
+            required: true,
+            about: "The schema that every answer matches.",
+          },
+        },
+      },
+      refusals: {
+        grammar: "only text, json_object and json_schema are",
+        structural_tag: "only text, json_object and json_schema are",
+      },
+    },
+    about: "Form of the answer, held by a grammar while it is drawn.",
+  },
+} as const satisfies Fields;
+
+const toolFields = {
+  tools: {
+    use: "ignored",
+    shape: {
+      is: "list",
+      most: 1536,
+      of: {
+        is: "tagged",
+        by: "type",
+        cases: {
+          function: {
+            function: {
+              use: "honoured",
+              shape: {
+                is: "object",
+                fields: {
+                  name: {
+                    use: "honoured",
+                    shape: { is: "text", pattern: "[a-zA-Z0-9_-]{1,96}" },
+                    required: true,
+                    about: "Name of the function.",
+                  },
+                  description: { use: "honoured", shape: { is: "text" }, about: "What it does." },
+                  parameters: { use: "honoured", shape: { is: "any" }, about: "JSON Schema of its arguments." },
+                  strict: { use: "honoured", shape: { is: "boolean" }, about: "Hold the schema exactly." },
+                },
+              },
+              required: true,
+              about: "The function.",
+            },
+          },
+        },
+        refusals: { custom: "custom tools are not available" },
+      },
+    },
+    about: "Functions that the model may call.",
+    why: 'taken only with tool_choice "none", which is to say that no call is wanted; calls are not parsed out of answers yet',
+    harmless: [[]],
+  },
+  tool_choice: {
+    use: "honoured",
+    shape: {
+      is: "union",
+      of: [
+        { is: "text", among: ["none", "auto", "required"] },
+        {
+          is: "tagged",
+          by: "type",
+          cases: {},
+          refusals: {
+            function: "calls are not parsed out of answers yet",
+            custom: "custom tools are not available",
+            allowed_tools: "calls are not parsed out of answers yet",
+          },
+        },
+      ],
+    },
+    about: 'Whether tools may be called; "none" beside tools, for now.',
+  },
+  parallel_tool_calls: {
+    use: "ignored",
+    shape: { is: "boolean" },
+    about: "Several calls at once.",
+    why: "calls are not parsed out of answers yet",
+  },
+  functions: {
+    use: "refused",
+    shape: { is: "any" },
+    about: "Tools in their first form.",
+    why: legacyFunctions,
+    harmless: [[]],
+  },
+  function_call: {
+    use: "refused",
+    shape: { is: "any" },
+    about: "Choice of a tool in its first form.",
+    why: legacyFunctions,
+    harmless: ["none"],
+  },
+} as const satisfies Fields;
+
+const otherFields = {
+  modalities: {
+    use: "honoured",
+    shape: { is: "list", of: { is: "text", among: ["text"] } },
+    about: "Kinds of answer; text is the only one.",
+  },
+  audio: { use: "refused", shape: { is: "any" }, about: "Voice of a spoken answer.", why: "answers are text" },
+  prediction: {
+    use: "ignored",
+    shape: { is: "any" },
+    about: "Text that the answer will mostly repeat.",
+    why: "it would change speed alone, and does not yet",
+  },
+  web_search_options: {
+    use: "refused",
+    shape: { is: "any" },
+    about: "Search of the web.",
+    why: "nothing is searched here",
+  },
+  moderation: {
+    use: "refused",
+    shape: { is: "any" },
+    about: "A moderation model.",
+    why: "answers are not moderated here",
+  },
+  reasoning_effort: {
+    use: "ignored",
+    shape: { is: "text", among: ["none", "minimal", "low", "medium", "high", "xhigh", "max"] },
+    about: "How long to reason.",
+    why: "no served model has levels of it",
+  },
+  verbosity: {
+    use: "ignored",
+    shape: { is: "text", among: ["low", "medium", "high"] },
+    about: "How long to answer.",
+    why: "no served model has levels of it",
+  },
+  metadata: {
+    use: "ignored",
+    shape: { is: "map", of: { is: "text", mostLength: 512 }, most: 16 },
+    about: "Labels of a stored answer.",
+    why: "answers are not stored",
+  },
+  store: {
+    use: "ignored",
+    shape: { is: "boolean" },
+    about: "Keeps the answer.",
+    why: "answers are not stored",
+    harmless: [false],
+  },
+  service_tier: {
+    use: "ignored",
+    shape: { is: "text", among: ["auto", "default", "flex", "scale", "priority", "fast"] },
+    about: "Class of service.",
+    why: elsewhere,
+    harmless: ["auto", "default"],
+  },
+  safety_identifier: { use: "ignored", shape: { is: "text" }, about: "Identifier of an end user.", why: elsewhere },
+  prompt_cache_key: {
+    use: "ignored",
+    shape: { is: "text" },
+    about: "Hint for a prompt cache.",
+    why: "the router finds cached prefixes by their content",
+  },
+  prompt_cache_options: { use: "ignored", shape: { is: "any" }, about: "Options of a prompt cache.", why: elsewhere },
+  prompt_cache_retention: {
+    use: "ignored",
+    shape: { is: "text", among: ["in_memory", "in-memory", "24h"] },
+    about: "Life of a prompt cache.",
+    why: elsewhere,
+  },
+} as const satisfies Fields;
+
+/** Every field of POST /v1/chat/completions. */
+export const CHAT_FIELDS = {
+  model,
+  messages: {
+    use: "honoured",
+    shape: { is: "list", of: MESSAGE, least: 1, most: 65_536 },
+    required: true,
+    about: "The conversation; the model's own chat template makes the prompt from it. developer counts as system.",
+  },
+  ...SAMPLING_FIELDS,
+  ...answerFields,
+  ...EXTENSION_FIELDS,
+  ...PLACEMENT_FIELDS,
+  ...toolFields,
+  ...otherFields,
+  user,
+} as const satisfies Fields;
+
+/** A chat request that passed. */
+export type ChatBody = Body<typeof CHAT_FIELDS>;
+
+/** What chat's fields must agree on among themselves. */
+export const CHAT_RULES: readonly Rule<typeof CHAT_FIELDS>[] = [
+  streamOptionsRule,
+  minTokensRule((body: ChatBody) => body.max_completion_tokens ?? body.max_tokens),
+  {
+    about: "top_logprobs asks for logprobs: true.",
+    check: ({ top_logprobs, logprobs }) =>
+      top_logprobs && !logprobs
+        ? { kind: "invalid", path: "top_logprobs", text: "is taken only with logprobs: true" }
+        : undefined,
+  },
+  {
+    about: "max_tokens and max_completion_tokens are equal when both are there.",
+    check: ({ max_tokens, max_completion_tokens }) =>
+      max_tokens && max_completion_tokens && max_tokens !== max_completion_tokens
+        ? { kind: "invalid", path: "max_tokens", text: "differs from max_completion_tokens; send one of them" }
+        : undefined,
+  },
+  {
+    about: 'tools are taken only with tool_choice "none".',
+    check: ({ tools, tool_choice }) =>
+      (tools?.length && tool_choice !== "none") || tool_choice === "required"
+        ? {
+            kind: "refused",
+            path: tools?.length ? "tools" : "tool_choice",
+            text: 'calls are not parsed out of answers yet; with tool_choice "none" the request is taken',
+          }
+        : undefined,
+  },
+];
+
+/** Checks the body of POST /v1/chat/completions. */
+export const checkChat: RequestCheck<typeof CHAT_FIELDS> = compileCheck(CHAT_FIELDS, CHAT_RULES);

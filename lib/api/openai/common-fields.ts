@@ -1,0 +1,167 @@
+import type { Fields } from "../field.ts";
+
+const tokenId = { is: "integer", least: 0, most: 4_294_967_295 } as const;
+
+/** A list of token ids. */
+export const TOKEN_IDS = { is: "list", of: tokenId } as const;
+
+/** Fields that say which model and who asks. */
+export const MODEL_FIELDS = {
+  model: {
+    use: "honoured",
+    shape: { is: "text", leastLength: 1, mostLength: 256 },
+    required: true,
+    about: "Name of a served model or adapter, as GET /v1/models lists it.",
+  },
+  user: {
+    use: "ignored",
+    shape: { is: "text" },
+    about: "Identifier of an end user.",
+    why: "nothing here is kept per end user",
+  },
+} as const satisfies Fields;
+
+/** Fields that say how tokens are drawn and when an answer ends; the same for chat and completions. */
+export const SAMPLING_FIELDS = {
+  temperature: {
+    use: "honoured",
+    shape: { is: "number", least: 0, most: 2 },
+    about: "0 takes the most likely token; 1, the default, draws from the model's distribution.",
+  },
+  top_p: {
+    use: "honoured",
+    shape: { is: "number", above: 0, most: 1 },
+    about: "Keeps the most likely tokens whose probabilities reach this sum; 1 by default.",
+  },
+  n: {
+    use: "honoured",
+    shape: { is: "integer", least: 1, most: 128 },
+    about: "Answers per prompt; 1 by default. Prompts times n is at most 128.",
+  },
+  stop: {
+    use: "honoured",
+    shape: {
+      is: "union",
+      of: [
+        { is: "text", leastLength: 1, mostLength: 1024 },
+        { is: "list", of: { is: "text", leastLength: 1, mostLength: 1024 }, most: 32 },
+      ],
+    },
+    about: "Texts that end the answer; they never appear in it, however the tokens split them.",
+  },
+  seed: {
+    use: "honoured",
+    shape: { is: "integer" },
+    about: "Key of the draws: a draw depends on seed, choice and position alone. Drawn at random when absent.",
+  },
+  logit_bias: {
+    use: "honoured",
+    shape: { is: "map", of: { is: "number", least: -100, most: 100 }, keys: "0|[1-9][0-9]{0,9}", most: 1024 },
+    about: "Added to the logits of tokens, by token id.",
+  },
+  frequency_penalty: {
+    use: "honoured",
+    shape: { is: "number", least: -2, most: 2 },
+    about: "Subtracted from a token's logit for each time it is in the answer.",
+  },
+  presence_penalty: {
+    use: "honoured",
+    shape: { is: "number", least: -2, most: 2 },
+    about: "Subtracted once from the logit of a token that is in the answer.",
+  },
+  stream: { use: "honoured", shape: { is: "boolean" }, about: "Answers as server-sent events." },
+  stream_options: {
+    use: "honoured",
+    shape: {
+      is: "object",
+      fields: {
+        include_usage: {
+          use: "honoured",
+          shape: { is: "boolean" },
+          about: "A last chunk with the usage of the whole request and no choices.",
+        },
+        continuous_usage_stats: {
+          use: "ours",
+          shape: { is: "boolean" },
+          about: "Usage so far on every chunk.",
+        },
+        include_obfuscation: {
+          use: "ignored",
+          shape: { is: "boolean" },
+          about: "Random padding of chunks.",
+          why: "chunks are never padded",
+          harmless: [false],
+        },
+      },
+    },
+    about: "How to stream; only with stream.",
+  },
+} as const satisfies Fields;
+
+/** Extensions that chat and completions share. Names are those of vLLM where it has them. */
+export const EXTENSION_FIELDS = {
+  top_k: {
+    use: "ours",
+    shape: { is: "integer", least: -1, most: 1_000_000 },
+    about: "Keeps the k most likely tokens; 0 and -1 keep all.",
+  },
+  min_p: {
+    use: "ours",
+    shape: { is: "number", least: 0, most: 1 },
+    about: "Drops tokens less likely than this share of the most likely one.",
+  },
+  repetition_penalty: {
+    use: "ours",
+    shape: { is: "number", above: 0, most: 2 },
+    about: "Divides the logits of tokens that are in prompt or answer; 1 changes nothing.",
+  },
+  min_tokens: {
+    use: "ours",
+    shape: { is: "integer", least: 0, most: 4_294_967_295 },
+    about: "The model's end token is not drawn before so many tokens.",
+  },
+  ignore_eos: { use: "ours", shape: { is: "boolean" }, about: "The model's end token is an ordinary token." },
+  stop_token_ids: {
+    use: "ours",
+    shape: { is: "list", of: tokenId, most: 256 },
+    about: "Further tokens that end the answer.",
+  },
+  include_stop_str_in_output: {
+    use: "ours",
+    shape: { is: "boolean" },
+    about: "The stop text, or the text of the stop token, stays at the end of the answer.",
+  },
+} as const satisfies Fields;
+
+/** Extensions about where and when a request runs, for every route. */
+export const PLACEMENT_FIELDS = {
+  cache_salt: {
+    use: "ours",
+    shape: { is: "text", leastLength: 1, mostLength: 1024 },
+    about: "Requests share cached prefixes only with requests of the same salt.",
+  },
+  priority: {
+    use: "ours",
+    shape: { is: "integer", least: -2_147_483_648, most: 2_147_483_647 },
+    about: "Higher runs first on a worker; 0 by default.",
+  },
+  stator: {
+    use: "ours",
+    shape: {
+      is: "object",
+      fields: {
+        worker: {
+          use: "ours",
+          shape: { is: "text", pattern: "[0-9a-fA-F]{1,16}" },
+          about: "Instance id of the worker to run on. The header x-stator-worker says the same and wins.",
+        },
+        explain: {
+          use: "ours",
+          shape: { is: "boolean" },
+          about: "Adds the object `stator` to the answer: worker, attempt, cached tokens and the decision in words.",
+        },
+      },
+    },
+    about: "What only this server understands.",
+  },
+} as const satisfies Fields;
