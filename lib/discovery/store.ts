@@ -20,10 +20,10 @@ export interface StoreLimits {
   readonly stallMs: number;
 }
 
-/** Room for some thousand processes. */
+/** Room for some thousand processes. A snapshot is one message: all bytes must fit the 16 MiB that a message may have. */
 export const DEFAULT_LIMITS: StoreLimits = {
   records: 50_000,
-  bytes: 256 * 1024 * 1024,
+  bytes: 12 * 1024 * 1024,
   leases: 20_000,
   watchers: 5_000,
   history: 20_000,

@@ -34,8 +34,6 @@ export type ViewEvent =
   | { readonly kind: "change"; readonly upserts: readonly StoredRecord[]; readonly removed: readonly string[] }
   /** The store cannot be heard. */
   | { readonly kind: "lost" }
-  /** The store cannot tell right now who is gone, such as after a jump of its clock: removals are held back. */
-  | { readonly kind: "doubt" }
   | { readonly kind: "tick" };
 
 /** What follows. */
@@ -68,7 +66,6 @@ export function step(view: ViewState, event: ViewEvent, nowMs: number): ViewEffe
   const wasSynced = view.synced;
   const told: Told = { upserts: [], removed: [], unreadable: 0, kept: 0 };
   if (event.kind === "lost") view.synced = false;
-  else if (event.kind === "doubt") settle(view, nowMs);
   else if (event.kind !== "tick") {
     if (!view.synced && view.started) settle(view, nowMs);
     view.synced = true;
