@@ -1,0 +1,75 @@
+import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
+import { connectivityState, Channel as GrpcChannel } from "@grpc/grpc-js";
+import { StatorError } from "#lib/base/errors";
+import { ClientCall } from "./client-call.ts";
+import type { Credentials } from "./credentials.ts";
+import { dialCredentials } from "./credentials.ts";
+import { CLIENT_OPTIONS } from "./settings.ts";
+import type { DuplexChannel } from "./stream.ts";
+import type { CallOptions, MethodOf, Transport } from "./transport.ts";
+import { unaryOver } from "./unary.ts";
+
+/** A session of its own to one server, over gRPC. It connects at the first call and again after a loss. */
+export class Channel implements Transport {
+  readonly target: string;
+  readonly #channel: GrpcChannel;
+  readonly #open = new Set<ClientCall<DescMessage, DescMessage>>();
+  #closed = false;
+
+  /** `target` is host:port, [v6]:port or unix:path. Throws BAD_CONFIG for loopback plaintext to elsewhere. */
+  constructor(target: string, credentials: Credentials) {
+    const dial = dialCredentials(credentials, target);
+    this.target = target;
+    this.#channel = new GrpcChannel(target, dial.credentials, { ...CLIENT_OPTIONS, ...dial.options });
+  }
+
+  /** Calls that are open. */
+  get openCalls(): number {
+    return this.#open.size;
+  }
+
+  open<I extends DescMessage, O extends DescMessage>(
+    method: MethodOf<I, O>,
+    options: CallOptions = {},
+  ): DuplexChannel<MessageShape<I>, MessageShape<O>> {
+    if (this.#closed) throw new StatorError("UNAVAILABLE", { what: this.target, detail: "the channel is closed" });
+    const call = new ClientCall(this.#channel, method, {
+      ...options,
+      target: this.target,
+      onOver: () => void this.#open.delete(call),
+    });
+    this.#open.add(call);
+    return call;
+  }
+
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageShape<I>,
+    options?: CallOptions,
+  ): Promise<MessageShape<O>> {
+    return unaryOver(this, { method, request, options });
+  }
+
+  /** Waits until the session stands. UNAVAILABLE when it does not after so long. */
+  async ready(timeoutMs: number): Promise<void> {
+    const untilMs = Date.now() + timeoutMs;
+    for (;;) {
+      const state = this.#channel.getConnectivityState(true);
+      if (state === connectivityState.READY) return;
+      await new Promise<void>((resolve, reject) => {
+        this.#channel.watchConnectivityState(state, untilMs, (error) => {
+          if (!error) return resolve();
+          reject(new StatorError("UNAVAILABLE", { what: this.target, detail: `no connection in ${timeoutMs} ms` }));
+        });
+      });
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const error = new StatorError("UNAVAILABLE", { what: this.target, detail: "the channel was closed" });
+    for (const call of [...this.#open]) call.end(error);
+    this.#channel.close();
+  }
+}

@@ -1,0 +1,146 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { type ChannelInterface, type StatusObject, status } from "@grpc/grpc-js";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
+import { fromStatus, STATUS_TRAILER } from "./error-detail.ts";
+import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
+import { SendQueue } from "./send-queue.ts";
+import { parse, serialize } from "./serialize.ts";
+import { pathOf } from "./service.ts";
+import type { DuplexChannel, StreamHandlers } from "./stream.ts";
+import type { CallOptions, MethodOf } from "./transport.ts";
+
+type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
+
+/** One call of a client on grpc-js's own call object, below its stream classes: bytes in, bytes out, one message a read. */
+export class ClientCall<I extends DescMessage, O extends DescMessage>
+  implements DuplexChannel<MessageShape<I>, MessageShape<O>>
+{
+  readonly #method: MethodOf<I, O>;
+  readonly #options: CallOptions & { readonly target: string; onOver(): void };
+  readonly #call: GrpcCall;
+  readonly #queue: SendQueue;
+  #handlers: StreamHandlers<MessageShape<O>> | undefined;
+  /** Set when the call is over; delivered when somebody receives. */
+  #end: { readonly error: StatorError | undefined } | undefined;
+  #localError: StatorError | undefined;
+  #delivered = false;
+  #reading = false;
+  #paused = false;
+
+  constructor(
+    channel: ChannelInterface,
+    method: MethodOf<I, O>,
+    options: CallOptions & { readonly target: string; onOver(): void },
+  ) {
+    this.#method = method;
+    this.#options = options;
+    const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
+    this.#call = channel.createCall(pathOf(method), deadline, null, null, null);
+    const context = {
+      write: (message: Buffer, callback: () => void) => this.#call.sendMessageWithContext({ callback }, message),
+    };
+    this.#queue = new SendQueue({ write: context.write, finish: () => this.#call.halfClose() }, () =>
+      this.#handlers?.onDrain?.(),
+    );
+    this.#call.start(toGrpcMetadata(options.metadata ?? {}), {
+      onReceiveMetadata: (headers) => options.onHeaders?.(fromGrpcMetadata(headers)),
+      onReceiveMessage: (message) => this.#receive(message),
+      onReceiveStatus: (received) => this.#over(received),
+    });
+    if (options.signal?.aborted) this.#onAbort();
+    else options.signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  get bufferedBytes(): number {
+    return this.#queue.bufferedBytes;
+  }
+
+  send(message: MessageShape<I>): boolean {
+    if (this.#end || this.#localError) return true;
+    try {
+      return this.#queue.push(serialize(this.#method.input, message));
+    } catch (caught) {
+      this.end(asStatorError(caught));
+      return true;
+    }
+  }
+
+  receive(handlers: StreamHandlers<MessageShape<O>>): void {
+    assert(!this.#handlers, "a channel has one receiver");
+    this.#handlers = handlers;
+    if (this.#end) this.#deliverEnd();
+    else this.#read();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#handlers) this.#read();
+  }
+
+  end(error?: StatorError): void {
+    if (this.#end || this.#localError) return;
+    if (!error) {
+      this.#queue.end();
+      return;
+    }
+    this.#localError = error;
+    this.#queue.clear();
+    this.#call.cancelWithStatus(status.CANCELLED, "");
+  }
+
+  #read(): void {
+    if (this.#reading || this.#paused || this.#end) return;
+    this.#reading = true;
+    this.#call.startRead();
+  }
+
+  #receive(bytes: Buffer): void {
+    this.#reading = false;
+    if (this.#localError) return;
+    try {
+      this.#handlers?.onMessage(parse(this.#method.output, bytes));
+    } catch (caught) {
+      this.end(asStatorError(caught));
+      return;
+    }
+    this.#read();
+  }
+
+  readonly #onAbort = (): void => {
+    const reason: unknown = this.#options.signal?.reason;
+    this.end(reason instanceof StatorError ? reason : new StatorError("CANCELLED", {}, { cause: reason }));
+  };
+
+  #over(received: StatusObject): void {
+    this.#queue.clear();
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#options.onTrailers?.(fromGrpcMetadata(received.metadata));
+    this.#end = { error: this.#localError ?? this.#errorOf(received) };
+    this.#options.onOver();
+    if (this.#handlers) this.#deliverEnd();
+  }
+
+  #errorOf({ code, details, metadata }: StatusObject): StatorError | undefined {
+    if (code === status.OK) return undefined;
+    const { target, timeoutMs } = this.#options;
+    const [trailer] = metadata.get(STATUS_TRAILER);
+    if (code === status.DEADLINE_EXCEEDED && !trailer) return new StatorError("DEADLINE", { deadlineMs: timeoutMs });
+    return fromStatus({
+      code,
+      details,
+      trailer: trailer instanceof Uint8Array ? trailer : undefined,
+      target,
+      method: pathOf(this.#method),
+    });
+  }
+
+  #deliverEnd(): void {
+    if (this.#delivered || !this.#handlers || !this.#end) return;
+    this.#delivered = true;
+    this.#handlers.onEnd(this.#end.error);
+  }
+}

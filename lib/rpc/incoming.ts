@@ -1,0 +1,175 @@
+import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { Metadata as GrpcMetadata, type ServerDuplexStream } from "@grpc/grpc-js";
+import type { Access } from "#gen/stator/common/v1/common_pb";
+import { asStatorError, assert, type StatorError } from "#lib/base/errors";
+import { Abort, abortReason, type Peer, type ServerCall } from "./call.ts";
+import type { ServerChannel } from "./dispatch.ts";
+import { STATUS_TRAILER, statusOf } from "./error-detail.ts";
+import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
+import type { Metadata, MetadataInit } from "./metadata.ts";
+import { SendQueue } from "./send-queue.ts";
+import { parse, serialize } from "./serialize.ts";
+import type { ServedMethod } from "./service.ts";
+import type { StreamHandlers } from "./stream.ts";
+
+/** A call of any kind as grpc-js hands it to a server: bytes in, bytes out. */
+export type GrpcServerCall = ServerDuplexStream<Buffer, Buffer>;
+
+/** What a handler sees of a call over gRPC. */
+export class IncomingCall implements ServerCall {
+  readonly abort = new Abort();
+  readonly #served: ServedMethod;
+  readonly #call: GrpcServerCall;
+  #peer: Peer | undefined;
+  trailers: MetadataInit = {};
+
+  constructor(served: ServedMethod, call: GrpcServerCall) {
+    this.#served = served;
+    this.#call = call;
+  }
+
+  get method(): DescMethod {
+    return this.#served.method;
+  }
+
+  get access(): Access {
+    return this.#served.access;
+  }
+
+  get peer(): Peer {
+    const subject = this.#call.getAuthContext().sslPeerCertificate?.subject.CN;
+    const common = Array.isArray(subject) ? subject[0] : subject;
+    this.#peer ??= { address: this.#call.getPeer(), binding: "grpc", subject: common };
+    return this.#peer;
+  }
+
+  get metadata(): Metadata {
+    return fromGrpcMetadata(this.#call.metadata);
+  }
+
+  get deadlineUnixMs(): number | undefined {
+    const deadline = Number(this.#call.getDeadline());
+    return Number.isFinite(deadline) ? deadline : undefined;
+  }
+
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  sendHeaders(headers: MetadataInit): void {
+    this.#call.sendMetadata(toGrpcMetadata(headers));
+  }
+
+  setTrailers(trailers: MetadataInit): void {
+    this.trailers = { ...this.trailers, ...trailers };
+  }
+}
+
+/** The server's end of a call over grpc-js. */
+export class IncomingChannel implements ServerChannel {
+  readonly #served: ServedMethod;
+  readonly #call: GrpcServerCall;
+  readonly #context: IncomingCall;
+  readonly #onOver: (error: StatorError | undefined) => void;
+  readonly #queue: SendQueue;
+  #handlers: StreamHandlers<Message> | undefined;
+  /** Set by the own end. */
+  #ended: { readonly error: StatorError | undefined } | undefined;
+  #over = false;
+  /** The receiving half is done and was told so. */
+  #delivered = false;
+
+  constructor(
+    served: ServedMethod,
+    call: GrpcServerCall,
+    { context, onOver }: { context: IncomingCall; onOver: (error: StatorError | undefined) => void },
+  ) {
+    this.#served = served;
+    this.#call = call;
+    this.#context = context;
+    this.#onOver = onOver;
+    const write = (bytes: Buffer, done: () => void) => void call.write(bytes, done);
+    this.#queue = new SendQueue({ write, finish: () => this.#finish() }, () => this.#handlers?.onDrain?.());
+    // grpc-js says "cancelled" once when a call is over, however it ended.
+    call.on("cancelled", () => this.#close());
+  }
+
+  get bufferedBytes(): number {
+    return this.#queue.bufferedBytes;
+  }
+
+  send(message: Message): boolean {
+    if (this.#ended || this.#over) return true;
+    try {
+      return this.#queue.push(serialize(this.#served.method.output, message));
+    } catch (caught) {
+      this.end(asStatorError(caught));
+      return true;
+    }
+  }
+
+  receive(handlers: StreamHandlers<Message>): void {
+    assert(!this.#handlers, "a channel has one receiver");
+    this.#handlers = handlers;
+    if (this.#over) return;
+    this.#call.on("data", (bytes: Buffer) => this.#receive(bytes));
+    this.#call.on("end", () => this.#deliverEnd(undefined));
+  }
+
+  pause(): void {
+    this.#call.pause();
+  }
+
+  resume(): void {
+    this.#call.resume();
+  }
+
+  end(error?: StatorError): void {
+    if (this.#ended || this.#over) return;
+    this.#ended = { error };
+    if (!error) {
+      this.#queue.end();
+      return;
+    }
+    this.#queue.clear();
+    const { code, details, trailer } = statusOf(error);
+    const metadata = toGrpcMetadata(this.#context.trailers);
+    metadata.set(STATUS_TRAILER, Buffer.from(trailer));
+    this.#call.emit("error", { code, details, metadata });
+  }
+
+  #finish(): void {
+    const { trailers } = this.#context;
+    this.#call.end(Object.keys(trailers).length > 0 ? toGrpcMetadata(trailers) : new GrpcMetadata());
+  }
+
+  #receive(bytes: Buffer): void {
+    if (this.#ended || this.#over) return;
+    try {
+      this.#handlers?.onMessage(parse(this.#served.method.input, bytes));
+    } catch (caught) {
+      this.end(asStatorError(caught));
+    }
+  }
+
+  #close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#queue.clear();
+    if (!this.#ended) {
+      const reason = abortReason(this.#context.deadlineUnixMs, Date.now());
+      this.#context.abort.raise(reason);
+      this.#deliverEnd(reason);
+      this.#onOver(reason);
+      return;
+    }
+    this.#deliverEnd(this.#ended.error);
+    this.#onOver(this.#ended.error);
+  }
+
+  #deliverEnd(error: StatorError | undefined): void {
+    if (this.#delivered) return;
+    this.#delivered = true;
+    this.#handlers?.onEnd(error);
+  }
+}

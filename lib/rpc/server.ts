@@ -1,0 +1,159 @@
+import { lookup } from "node:dns/promises";
+import type { Http2Server } from "node:http2";
+import { isIP } from "node:net";
+import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
+import { Access } from "#gen/stator/common/v1/common_pb";
+import { assert, StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
+import { type Credentials, checkListen, listenCredentials } from "./credentials.ts";
+import { serveCall } from "./dispatch.ts";
+import { type GrpcServerCall, IncomingCall, IncomingChannel } from "./incoming.ts";
+import { CallObserver, type Observed } from "./observer.ts";
+import { ResetCounter, watchResets } from "./reset-limit.ts";
+import { methodsFor, type ServedMethod, type ServedService } from "./service.ts";
+import { HTTP2_SERVER_OPTIONS, SERVER_OPTIONS } from "./settings.ts";
+
+/** Where and how a server listens. */
+export interface ServerOptions extends Observed {
+  /** Address or name of this machine. */
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly credentials: Credentials;
+  readonly services: readonly ServedService[];
+  /** Which methods this port answers, by who may call them; all by default. */
+  readonly allow?: readonly Access[];
+  /** Names of the options that set the port and the certificate, for the sentences of errors. */
+  readonly flags?: { readonly port?: string; readonly tls?: string };
+}
+
+/** A listening gRPC server. */
+export interface RpcServer {
+  readonly host: string;
+  readonly port: number;
+  /** host:port, as a client dials it on this machine. */
+  readonly address: string;
+  /** Calls that are open. */
+  readonly openCalls: number;
+  /** Takes no new connection and no new call, waits so long for open ones, then ends them. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Ends open calls and the listener now. */
+  close(): Promise<void>;
+}
+
+/** The members of grpc-js's server that it keeps private and that we need; their presence is asserted. */
+interface ServerInside {
+  commonServerOptions: Record<string, unknown>;
+  http2Servers: Map<Http2Server, unknown>;
+}
+
+const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
+
+/**
+ * Listens. The only place that creates a gRPC server. Throws UNSAFE_LISTEN for plaintext beyond loopback that nobody
+ * allowed, PORT_IN_USE, or BAD_CONFIG for an address that cannot be listened on.
+ */
+export async function openServer(options: ServerOptions): Promise<RpcServer> {
+  const { credentials, flags = {} } = options;
+  checkListen(credentials, options.host, flags.tls);
+  // grpc-js writes to the console by itself; what matters arrives as an error.
+  setLogVerbosity(logVerbosity.NONE);
+  const server = new Server({ ...SERVER_OPTIONS });
+  const inside = openInside(server);
+  const observer = new CallObserver("grpc", options);
+  register(server, methodsFor(options.services, options.allow ?? ALL), observer);
+  const host = await resolve(options.host);
+  const port = await bind(server, { ...options, host });
+  watchSessions(inside.http2Servers, options);
+  return {
+    host,
+    port,
+    address: at(host, port),
+    get openCalls() {
+      return observer.openCalls;
+    },
+    drain: (timeoutMs) => drain(server, timeoutMs),
+    close: () => drain(server, 0),
+  };
+}
+
+function openInside(server: Server): ServerInside {
+  // Private members: grpc-js has no option for what is set here.
+  const inside = server as unknown as ServerInside;
+  assert(typeof inside.commonServerOptions === "object", "grpc-js keeps its http2 options in commonServerOptions");
+  assert(inside.http2Servers instanceof Map, "grpc-js keeps its http2 servers in http2Servers");
+  Object.assign(inside.commonServerOptions, HTTP2_SERVER_OPTIONS);
+  return inside;
+}
+
+/** Every method is registered as a bidirectional one: the wire is the same, and dispatch knows the kinds. */
+function register(server: Server, methods: readonly ServedMethod[], observer: CallObserver): void {
+  const whole = (bytes: Buffer) => bytes;
+  for (const served of methods) {
+    const added = server.register(
+      served.path,
+      (call: GrpcServerCall) => {
+        const context = new IncomingCall(served, call);
+        const channel = new IncomingChannel(served, call, { context, onOver: observer.begin(served) });
+        serveCall(served, channel, context);
+      },
+      whole,
+      whole,
+      "bidi",
+    );
+    assert(added, `${served.path} is served twice`);
+  }
+}
+
+async function resolve(host: string): Promise<string> {
+  const bare = host.replace(/^\[|\]$/g, "");
+  if (isIP(bare)) return bare;
+  // One address for one name: grpc-js would take what it can get of several and call that success.
+  if (bare === "localhost") return "127.0.0.1";
+  try {
+    return (await lookup(bare)).address;
+  } catch (cause) {
+    throw new StatorError("BAD_CONFIG", { detail: `${host} is no address of this machine.` }, { cause });
+  }
+}
+
+function bind(server: Server, { host, port, credentials, flags = {} }: ServerOptions): Promise<number> {
+  return new Promise((done, failed) => {
+    server.bindAsync(at(host, port), listenCredentials(credentials), (error, bound) => {
+      if (!error) return done(bound);
+      // grpc-js hands on the system's code only inside its text.
+      if (error.message.includes("EADDRINUSE")) {
+        return failed(new StatorError("PORT_IN_USE", { port, host, flag: flags.port ?? "--port" }, { cause: error }));
+      }
+      const detail = `Cannot listen on ${at(host, port)}: ${/\b(E[A-Z]{3,})\b/.exec(error.message)?.[1] ?? "refused"}.`;
+      failed(new StatorError("BAD_CONFIG", { detail }, { cause: error }));
+    });
+  });
+}
+
+function watchSessions(servers: ServerInside["http2Servers"], { log, metrics }: Observed): void {
+  const counter = new ResetCounter();
+  const listener = {
+    onReset: () => metrics.add("stator_rpc_resets_total"),
+    onClosed(peer: string) {
+      metrics.add("stator_rpc_sessions_closed_total");
+      log.warn("session closed after too many resets", { peer });
+    },
+  };
+  for (const http2 of servers.keys()) http2.on("session", (session) => watchResets(session, counter, listener));
+}
+
+function drain(server: Server, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = systemClock.after(timeoutMs, () => server.forceShutdown(), { keepAlive: true });
+    server.tryShutdown(() => {
+      timer.cancel();
+      resolve();
+    });
+    if (timeoutMs <= 0) server.forceShutdown();
+  });
+}
+
+function at(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

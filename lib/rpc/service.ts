@@ -1,0 +1,142 @@
+import {
+  type DescMessage,
+  type DescMethod,
+  type DescMethodBiDiStreaming,
+  type DescMethodClientStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type DescService,
+  getOption,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { Access, access as accessOption } from "#gen/stator/common/v1/common_pb";
+import { assert, StatorError } from "#lib/base/errors";
+import type { CallContext } from "./call.ts";
+import type { DuplexChannel } from "./stream.ts";
+
+/** Answers a unary call. Throws a StatorError to refuse. */
+export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
+  request: MessageShape<I>,
+  call: CallContext,
+) => Promise<MessageInitShape<O>> | MessageInitShape<O>;
+
+/** Answers with a stream; it is pulled as the caller reads, and `return()` is called when the call aborts. */
+export type ServerStreamingHandler<I extends DescMessage, O extends DescMessage> = (
+  request: MessageShape<I>,
+  call: CallContext,
+) => AsyncIterable<MessageInitShape<O>>;
+
+/** Answers a stream of requests once. */
+export type ClientStreamingHandler<I extends DescMessage, O extends DescMessage> = (
+  requests: AsyncIterable<MessageShape<I>>,
+  call: CallContext,
+) => Promise<MessageInitShape<O>>;
+
+/** Answers a stream with a stream. */
+export type BidiStreamingHandler<I extends DescMessage, O extends DescMessage> = (
+  requests: AsyncIterable<MessageShape<I>>,
+  call: CallContext,
+) => AsyncIterable<MessageInitShape<O>>;
+
+/** The callback form of any streaming method, for hot paths: set receivers and send; end the channel to end the call. */
+export interface ChannelHandler<I extends DescMessage, O extends DescMessage> {
+  open(channel: DuplexChannel<MessageShape<O>, MessageShape<I>>, call: CallContext): void;
+}
+
+/** The handler of a method, by its kind. */
+export type Handler<M> =
+  M extends DescMethodUnary<infer I, infer O>
+    ? UnaryHandler<I, O>
+    : M extends DescMethodServerStreaming<infer I, infer O>
+      ? ServerStreamingHandler<I, O> | ChannelHandler<I, O>
+      : M extends DescMethodClientStreaming<infer I, infer O>
+        ? ClientStreamingHandler<I, O> | ChannelHandler<I, O>
+        : M extends DescMethodBiDiStreaming<infer I, infer O>
+          ? BidiStreamingHandler<I, O> | ChannelHandler<I, O>
+          : never;
+
+/** Handlers of a service by the methods' names. A method without one answers UNSUPPORTED_FEATURE. */
+export type Handlers<Service extends DescService> = {
+  readonly [Name in keyof Service["method"]]?: Handler<Service["method"][Name]>;
+};
+
+/** A message, or the fields to make one from, with its type forgotten. */
+export type Init = Record<string, unknown>;
+
+/** A handler with its types forgotten; which form it has is told by `kind`. */
+export type ErasedHandler =
+  | { readonly kind: "unary"; run(request: Message, call: CallContext): Promise<Init> | Init }
+  | { readonly kind: "server_streaming"; run(request: Message, call: CallContext): AsyncIterable<Init> }
+  | { readonly kind: "client_streaming"; run(requests: AsyncIterable<Message>, call: CallContext): Promise<Init> }
+  | { readonly kind: "bidi_streaming"; run(requests: AsyncIterable<Message>, call: CallContext): AsyncIterable<Init> }
+  | { readonly kind: "channel"; run(channel: DuplexChannel<Message, Message>, call: CallContext): void }
+  | { readonly kind: "refused"; error(): StatorError };
+
+/** One method as the bindings see it. */
+export interface ServedMethod {
+  readonly method: DescMethod;
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly access: Access;
+  readonly handler: ErasedHandler;
+}
+
+/** A service implementation, ready for any binding. */
+export interface ServedService {
+  readonly service: DescService;
+  readonly methods: readonly ServedMethod[];
+}
+
+/** The path of a method in every gRPC and Connect request. */
+export function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/**
+ * Joins a service with its handlers. Every method must declare who may call it; for foreign contracts, which have no such
+ * option, `access` says it for all methods.
+ */
+export function createService<Service extends DescService>(
+  service: Service,
+  handlers: Handlers<Service>,
+  options: { access?: Access } = {},
+): ServedService {
+  // The types of the handlers were checked above; the table is walked by name from here on.
+  const table = handlers as Readonly<Record<string, unknown>>;
+  return {
+    service,
+    methods: service.methods.map((method) => {
+      const declared = getOption(method, accessOption);
+      const access = declared === Access.UNSPECIFIED ? (options.access ?? Access.UNSPECIFIED) : declared;
+      const path = pathOf(method);
+      assert(access !== Access.UNSPECIFIED, `${path} does not declare who may call it`);
+      return { method, path, access, handler: erase(method, table[method.localName]) };
+    }),
+  };
+}
+
+/** The methods of services as a port shows them: what its `allow` list lacks is refused with ACCESS_DENIED. */
+export function methodsFor(services: readonly ServedService[], allow: readonly Access[]): ServedMethod[] {
+  return services.flatMap(({ methods }) =>
+    methods.map((served): ServedMethod => {
+      if (allow.includes(served.access)) return served;
+      const error = () => new StatorError("ACCESS_DENIED", { method: served.path });
+      return { ...served, handler: { kind: "refused", error } };
+    }),
+  );
+}
+
+function erase(method: DescMethod, handler: unknown): ErasedHandler {
+  if (handler === undefined) {
+    const detail = "this server does not implement it";
+    return {
+      kind: "refused",
+      error: () => new StatorError("UNSUPPORTED_FEATURE", { feature: pathOf(method), detail }),
+    };
+  }
+  if (typeof handler === "function") return { kind: method.methodKind, run: handler } as ErasedHandler;
+  const channel = handler as ChannelHandler<DescMessage, DescMessage>;
+  return { kind: "channel", run: (duplex, call) => channel.open(duplex, call) };
+}
