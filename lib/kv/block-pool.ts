@@ -1,0 +1,255 @@
+import { assert } from "#lib/base/errors";
+import { EvictionOrder } from "./eviction-order.ts";
+
+/** Where a block is in its life: reset → partial → complete → registered → reset. */
+export const BLOCK_STATES = ["reset", "partial", "complete", "registered"] as const;
+
+/** One of the states. */
+export type BlockState = (typeof BLOCK_STATES)[number];
+
+const RESET = 0;
+const PARTIAL = 1;
+const COMPLETE = 2;
+const REGISTERED = 3;
+
+/** No block: the parent of the first block of a sequence. */
+export const NO_BLOCK = -1;
+
+/** How a pool is made. */
+export interface BlockPoolOptions {
+  readonly blocks: number;
+  /** Called when a registered block leaves the pool, before its place is given away. Not to call the pool. */
+  readonly onEvict?: (block: number, hash: bigint) => void;
+}
+
+/**
+ * Keeps account of KV blocks by number; it holds no bytes. A block in use has references; a registered one without
+ * references stays as cache until its place is needed. Whoever references a registered block must reference all blocks
+ * before it in its sequence too: so the cache stays closed under prefixes, and leaves are evicted before their parents.
+ */
+export class BlockPool {
+  readonly totalBlocks: number;
+  readonly #onEvict: ((block: number, hash: bigint) => void) | undefined;
+  readonly #byHash = new Map<bigint, number>();
+  readonly #state: Uint8Array;
+  readonly #references: Int32Array;
+  readonly #children: Int32Array;
+  readonly #parent: Int32Array;
+  readonly #priority: Int32Array;
+  readonly #tick: Float64Array;
+  readonly #hash: BigUint64Array;
+  readonly #reset: Int32Array;
+  readonly #order: EvictionOrder;
+  #resetCount: number;
+  #cachedCount = 0;
+  #ticks = 0;
+
+  constructor(options: BlockPoolOptions) {
+    const { blocks } = options;
+    assert(Number.isInteger(blocks) && blocks > 0, "a pool has at least one block");
+    this.totalBlocks = blocks;
+    this.#onEvict = options.onEvict;
+    this.#state = new Uint8Array(blocks);
+    this.#references = new Int32Array(blocks);
+    this.#children = new Int32Array(blocks);
+    this.#parent = new Int32Array(blocks).fill(NO_BLOCK);
+    this.#priority = new Int32Array(blocks);
+    this.#tick = new Float64Array(blocks);
+    this.#hash = new BigUint64Array(blocks);
+    this.#reset = Int32Array.from({ length: blocks }, (_, at) => blocks - 1 - at);
+    this.#resetCount = blocks;
+    this.#order = new EvictionOrder(blocks, ({ block, tick }) => this.#tick[block] === tick && this.#isLeaf(block));
+  }
+
+  /** Blocks that hold nothing. */
+  get resetBlocks(): number {
+    return this.#resetCount;
+  }
+
+  /** Registered blocks that nobody references. */
+  get cachedBlocks(): number {
+    return this.#cachedCount;
+  }
+
+  /** Blocks that somebody references. */
+  get usedBlocks(): number {
+    return this.totalBlocks - this.#resetCount - this.#cachedCount;
+  }
+
+  /** Blocks that `allocate` could give. */
+  get availableBlocks(): number {
+    return this.#resetCount + this.#cachedCount;
+  }
+
+  /** Registered blocks, referenced or not. */
+  get registeredBlocks(): number {
+    return this.#byHash.size;
+  }
+
+  state(block: number): BlockState {
+    return BLOCK_STATES[this.#state[block]!]!;
+  }
+
+  references(block: number): number {
+    return this.#references[block]!;
+  }
+
+  /** The sequence hash of a registered block. */
+  hash(block: number): bigint {
+    assert(this.#state[block] === REGISTERED, "only a registered block has a hash");
+    return this.#hash[block]!;
+  }
+
+  /** The block before it in its sequence, or NO_BLOCK. */
+  parent(block: number): number {
+    return this.#parent[block]!;
+  }
+
+  /** The registered block of a hash. It is not referenced by this. */
+  find(hash: bigint): number | undefined {
+    return this.#byHash.get(hash);
+  }
+
+  /**
+   * Takes `count` blocks, each partial and with one reference, evicting cached ones where needed. Undefined when there
+   * are not enough; nothing has changed then.
+   */
+  allocate(count: number): number[] | undefined {
+    if (count > this.availableBlocks) return undefined;
+    while (this.#resetCount < count) {
+      const first = this.#order.pop();
+      assert(first, "a cached block without children can be found while there are cached blocks");
+      this.evict(first.block);
+    }
+    const blocks: number[] = [];
+    for (let at = 0; at < count; at++) {
+      const block = this.#reset[--this.#resetCount]!;
+      this.#state[block] = PARTIAL;
+      this.#references[block] = 1;
+      this.#priority[block] = 0;
+      blocks.push(block);
+    }
+    return blocks;
+  }
+
+  /** How many of these consecutive hashes are registered, from the first on without a gap. */
+  countMatch(hashes: BigUint64Array): number {
+    let count = 0;
+    while (count < hashes.length && this.#byHash.has(hashes[count]!)) count++;
+    return count;
+  }
+
+  /** References the longest registered prefix of these consecutive hashes, and returns it. */
+  match(hashes: BigUint64Array): number[] {
+    const blocks: number[] = [];
+    for (const hash of hashes) {
+      const block = this.#byHash.get(hash);
+      if (block === undefined) break;
+      this.retain(block);
+      blocks.push(block);
+    }
+    return blocks;
+  }
+
+  /** Adds a reference. */
+  retain(block: number): void {
+    assert(this.#state[block] !== RESET, "a block that holds nothing cannot be referenced");
+    if (this.#references[block]!++ === 0) this.#cachedCount--;
+  }
+
+  /**
+   * Takes a reference away. With the last one, a registered block becomes cache, most recently returned; any other is
+   * reset. Release a sequence from its tail to its head, so that its leaves are the oldest.
+   */
+  release(block: number): void {
+    assert(this.#references[block]! > 0, "a block is released as often as it was referenced");
+    if (--this.#references[block]! > 0) return;
+    if (this.#state[block] !== REGISTERED) {
+      this.#toReset(block);
+      return;
+    }
+    this.#cachedCount++;
+    this.#tick[block] = ++this.#ticks;
+    this.#offer(block);
+  }
+
+  /** Every token of a partial block has been computed. */
+  complete(block: number): void {
+    assert(this.#state[block] === PARTIAL, "a partial block becomes complete");
+    this.#state[block] = COMPLETE;
+  }
+
+  /**
+   * Makes a complete block findable under its sequence hash. When another block has that hash already, this one loses
+   * its reference and the other, the primary, gains one: the caller goes on with what is returned.
+   * @param parent the registered block before it, or NO_BLOCK
+   */
+  register(block: number, hash: bigint, parent: number): number {
+    assert(this.#state[block] === COMPLETE, "a complete block becomes registered");
+    const primary = this.#byHash.get(hash);
+    if (primary !== undefined) {
+      this.retain(primary);
+      this.release(block);
+      return primary;
+    }
+    assert(parent === NO_BLOCK || this.#state[parent] === REGISTERED, "the parent is registered first");
+    this.#state[block] = REGISTERED;
+    this.#hash[block] = hash;
+    this.#parent[block] = parent;
+    if (parent !== NO_BLOCK) this.#children[parent]!++;
+    this.#byHash.set(hash, block);
+    return block;
+  }
+
+  /** Higher stays longer; 0 is usual and every block starts with it. */
+  setPriority(block: number, priority: number): void {
+    assert(this.#state[block] !== RESET, "a block that holds nothing has no priority");
+    this.#priority[block] = priority;
+    if (this.#references[block] === 0) {
+      this.#tick[block] = ++this.#ticks;
+      this.#offer(block);
+    }
+  }
+
+  /** Whether a registered block can be evicted now: nobody references it and no block follows it. */
+  isEvictable(block: number): boolean {
+    return this.#isLeaf(block);
+  }
+
+  /** Evicts one cached block that has no children. */
+  evict(block: number): void {
+    assert(this.#isLeaf(block), "a block is evicted when nobody references it and none follows it");
+    const hash = this.#hash[block]!;
+    const parent = this.#parent[block]!;
+    this.#onEvict?.(block, hash);
+    this.#byHash.delete(hash);
+    this.#cachedCount--;
+    this.#toReset(block);
+    if (parent === NO_BLOCK) return;
+    this.#children[parent]!--;
+    this.#offer(parent);
+  }
+
+  /** Evicts all that is cached; returns how many blocks that were. */
+  clear(): number {
+    const count = this.#cachedCount;
+    for (let first = this.#order.pop(); first; first = this.#order.pop()) this.evict(first.block);
+    assert(this.#cachedCount === 0, "all cached blocks can be evicted, leaves first");
+    return count;
+  }
+
+  #isLeaf(block: number): boolean {
+    return this.#state[block] === REGISTERED && this.#references[block] === 0 && this.#children[block] === 0;
+  }
+
+  #offer(block: number): void {
+    if (!this.#isLeaf(block)) return;
+    this.#order.push({ block, priority: this.#priority[block]!, tick: this.#tick[block]! });
+  }
+
+  #toReset(block: number): void {
+    this.#state[block] = RESET;
+    this.#parent[block] = NO_BLOCK;
+    this.#reset[this.#resetCount++] = block;
+  }
+}
