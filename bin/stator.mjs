@@ -8,9 +8,9 @@ import { ensureNode24 } from "./relaunch.mjs";
 const script = fileURLToPath(import.meta.url);
 const root = path.dirname(path.dirname(script));
 
-/** The cli as TypeScript in a checkout, as JavaScript in a package, undefined in neither. */
+/** The cli: TypeScript in a checkout, JavaScript in a package and in dist/, undefined when there is none. */
 function findMain() {
-  const candidates = ["services/cli/main.ts", "dist/services/cli/main.js"];
+  const candidates = ["services/cli/main.ts", "dist/services/cli/main.js", "services/cli/main.js"];
   return candidates.map((name) => path.join(root, name)).find((file) => existsSync(file));
 }
 

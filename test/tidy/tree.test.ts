@@ -7,6 +7,7 @@ import { leftovers } from "./rules/leftovers.ts";
 import { lock } from "./rules/lock.ts";
 import { names } from "./rules/names.ts";
 import { orphans } from "./rules/orphans.ts";
+import { packages } from "./rules/packages.ts";
 import { pages } from "./rules/pages.ts";
 import { places } from "./rules/places.ts";
 import { purity } from "./rules/purity.ts";
@@ -23,6 +24,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   exports,
   size,
   names,
+  packages,
   pages,
   leftovers,
   places,

@@ -26,7 +26,7 @@ function complain({ file, room, isTest }: Importer, { request, file: target }: I
   const other = roomOf(target);
   if (other === room) return undefined;
   if (other === undefined) {
-    const isStart = room === "services/cli" && target.startsWith("bin/");
+    const isStart = room === "services/cli" && /^(bin|native)\//.test(target);
     const allowed = isStart || (isTest && target.startsWith("test/")) || !/\.(ts|mjs)$/.test(target);
     return allowed ? undefined : `imports ${request}, which is no room`;
   }

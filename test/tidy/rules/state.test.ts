@@ -14,9 +14,13 @@ test.each([
   expect(check(text)).toHaveLength(1);
 });
 
-test.each(["const LIMIT = 3;", `const WORDS = new Set(["a"]);`, "const ROWS = [1];", "function f() { let a = 1; }"])(
-  "%s is none",
-  (text) => {
-    expect(check(text)).toEqual([]);
-  },
-);
+test.each([
+  "const LIMIT = 3;",
+  `const WORDS = new Set(["a"]);`,
+  "const ROWS = [1];",
+  "const NONE: Extras = {};",
+  "const NO: readonly A[] = [];",
+  "function f() { let a = 1; }",
+])("%s is none", (text) => {
+  expect(check(text)).toEqual([]);
+});

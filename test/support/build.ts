@@ -1,0 +1,53 @@
+// npm run build: dist/, the whole program as JavaScript, laid out as the checkout is, so that every relative path in it
+// stays true. Types are checked by `npm run check`, not here.
+import { cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { root, runTool } from "./tools.ts";
+
+const dist = path.join(root, "dist");
+
+/** What the program reads or starts besides its own code. */
+const COPIED = ["bin", "models", "native"];
+
+const NOT_COPIED = /(^|\/)(build|test|fuzz|recipe)(\/|$)/;
+
+/** A file named by its address, which the compiler leaves as it is. */
+const REFERENCE = /(new URL\(\s*["'][^"']+)\.ts(["'],\s*import\.meta\.url)/g;
+
+rmSync(dist, { recursive: true, force: true });
+const compiled = runTool("tsc", ["-p", "test/support/tsconfig.build.json"]);
+if (compiled.ok) {
+  for (const file of globSync("**/*.js", { cwd: dist })) renameReferences(path.join(dist, file));
+  for (const folder of COPIED.filter((name) => existsSync(path.join(root, name)))) copyFolder(folder);
+  writeManifest();
+  process.stdout.write(`dist/: ${globSync("**/*.js", { cwd: dist }).length} files of JavaScript\n`);
+} else {
+  process.exitCode = 1;
+}
+
+function renameReferences(file: string): void {
+  const text = readFileSync(file, "utf8");
+  const renamed = text.replaceAll(REFERENCE, "$1.js$2");
+  if (renamed !== text) writeFileSync(file, renamed);
+}
+
+function copyFolder(folder: string): void {
+  const from = path.join(root, folder);
+  const wanted = (source: string) => !NOT_COPIED.test(path.relative(from, source));
+  cpSync(from, path.join(dist, folder), { recursive: true, filter: wanted });
+}
+
+/** dist/ has a package.json of its own: the same map of imports, to JavaScript. */
+function writeManifest(): void {
+  const { version, imports } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as Manifest;
+  const mapped = Object.fromEntries(
+    Object.entries(imports).map(([name, target]) => [name, target.replace(/\.ts$/, ".js")]),
+  );
+  const manifest = { name: "stator", version, private: true, type: "module", imports: mapped };
+  writeFileSync(path.join(dist, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+interface Manifest {
+  readonly version: string;
+  readonly imports: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+import { treeOf } from "../tree.ts";
+import { packages } from "./packages.ts";
+
+const check = (path: string, text: string) => {
+  const manifest = { dependencies: { yaml: "1", "@a/b": "1" }, devDependencies: { vitest: "1" } };
+  return packages(treeOf({ "package.json": JSON.stringify(manifest), [path]: text }));
+};
+
+test("what runs may import its dependencies", () => {
+  expect(check("lib/a/one.ts", `import "yaml"; import "@a/b/deep"; import "node:fs"; import "#lib/a/two";`)).toEqual(
+    [],
+  );
+  expect(check("lib/a/one.test.ts", `import "vitest";`)).toEqual([]);
+});
+
+test.each(["vitest", "left-pad", "@a/c/deep", "fs"])("%s is none", (name) => {
+  expect(check("lib/a/one.ts", `import "${name}";`)).toHaveLength(1);
+});
