@@ -1,5 +1,4 @@
 import type {
-  Accepted,
   CancelMode,
   LinkRequest,
   LinkResponse,
@@ -12,11 +11,11 @@ import type { StatorError } from "#lib/base/errors";
 
 /** One direction pair of messages between caller and worker, whatever carries it: grpc-js, Connect or a direct call. */
 export interface LinkChannel<Out, In> {
-  /** False when the send buffer is above its limit; the message is taken all the same. */
+  /** False when the send buffer is above its limit; the message is taken all the same and must not change afterwards. */
   send(message: Out): boolean;
   /** Bytes that wait to be written. */
   readonly bufferedBytes: number;
-  /** Sets who receives; once. `onEnd` comes exactly once, with an error unless the peer ended in order. */
+  /** Sets who receives; once. No call comes from inside `receive` or `send`. `onEnd` comes exactly once, with an error unless the peer ended in order. */
   receive(handlers: {
     onMessage(message: In): void;
     onEnd(error: StatorError | undefined): void;
@@ -34,19 +33,20 @@ export type WorkerChannel = LinkChannel<LinkResponse, LinkRequest>;
 /** Where a link is in its life, as the caller sees it. The table is in docs/link.md. */
 export type LinkState = "connecting" | "ready" | "suspect" | "draining" | "closed";
 
-/** What happens to one request on a link. Exactly one `onFinish` or `onLost` ends it. */
+/** What happens to one request on a link. Exactly one `onFinish` or `onLost` ends it, unless it was abandoned. */
 export interface RequestListener {
   onAccepted(cachedTokens: number, queuedAhead: number): void;
-  /** Tokens in order; the array is borrowed from the message of the step: copy what outlives the call. */
-  onTokens(tokens: Uint32Array, logprobs: StepLogprobs | undefined): void;
+  /** `tokens[start]` to `tokens[end - 1]`, in order. The array belongs to the message of the step: copy what outlives the call. */
+  onTokens(tokens: Uint32Array, start: number, end: number, logprobs: StepLogprobs | undefined): void;
   onText(text: string): void;
+  /** Borrowed from the message. */
   onEmbedding(values: Float32Array): void;
   onFinish(finish: LinkFinish): void;
   /** The link ended before the terminal frame. `accepted` false = certainly not executed. */
   onLost(error: StatorError, accepted: boolean): void;
 }
 
-/** Log-probabilities for the tokens of one delivery; borrowed as the tokens are. */
+/** Log-probabilities for the tokens of one delivery; borrowed as the tokens are. `chosen` has one per token, `top*` the same number for each token. */
 export interface StepLogprobs {
   readonly chosen: Float32Array;
   readonly topTokens: Uint32Array;
@@ -60,29 +60,48 @@ export interface LinkFinish {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;
+  /** Set exactly when the reason is failed. */
   readonly error: StatorError | undefined;
 }
 
 /** What a caller watches of a whole link. */
 export interface LinkListener {
+  /** After each change. Open requests hear `onLost` right after "closed" was told. */
   onState(state: LinkState, reason: StatorError | undefined): void;
   onWelcome(welcome: Welcome): void;
+  /** For each message that reports a forward pass, after its tokens were delivered. */
   onStep(step: Step): void;
   onNotice(notice: Notice): void;
 }
+
+/** What a caller's link counted since it was opened. */
+export interface CallerCounters {
+  /** Step messages that came. */
+  readonly steps: number;
+  readonly tokens: number;
+  /** Steps that the worker merged into later ones because this caller was slow to read. */
+  readonly mergedSteps: number;
+  /** Frames for handles that were abandoned, had ended, or were never opened. */
+  readonly droppedFrames: number;
+}
+
+/** A new request as its caller states it; the link fills in the handle and splits what is too long. */
+export type SubmitInit = Omit<Submit, "$typeName" | "$unknown" | "handle" | "moreInput">;
 
 /** A caller's link to one worker. */
 export interface CallerLink {
   readonly state: LinkState;
   readonly welcome: Welcome | undefined;
+  /** Requests that were neither ended nor abandoned. */
   readonly openRequests: number;
-  /** Opens a request; the handle is filled in by the link. Throws STREAM_LOST when closed, DRAINING when draining. Returns the handle. */
-  submit(submit: Omit<Submit, "$typeName" | "$unknown" | "handle" | "moreInput">, listener: RequestListener): number;
-  /** Asks for the end of requests; each still finishes. Joined with others of the same turn of the event loop. */
+  readonly counters: CallerCounters;
+  /** Opens a request and returns its handle. Throws, certainly not executed: STREAM_LOST while connecting or closed, DRAINING, OVERLOADED at the limit of handles, INVALID_ARGUMENT when everything but the prompt is longer than a message. */
+  submit(submit: SubmitInit, listener: RequestListener): number;
+  /** Asks for the end of a request; it still finishes. Joined with others of the same turn of the event loop; unknown handles are ignored. */
   cancel(handle: number, mode: CancelMode): void;
   /** Forgets a request at once: its listener hears nothing more, later frames are dropped and counted, and the worker is told to kill it. */
   abandon(handle: number): void;
-  /** Milliseconds from Ping to Pong. */
+  /** Milliseconds from Ping to Pong. Rejects with STREAM_LOST when the link ends first. */
   ping(): Promise<number>;
   /** Sends Goodbye and ends; open requests are lost. */
   close(): Promise<void>;
@@ -90,19 +109,37 @@ export interface CallerLink {
 
 /** What the worker's side of a link is joined to. */
 export interface WorkerSink {
-  /** A complete request. Throw a StatorError to refuse: it ends with a terminal frame and was not accepted. */
+  /** A complete request. Throw a StatorError to refuse: it ends with a terminal frame and was not accepted. Sinks must not call the link from inside. */
   onSubmit(request: Submit): { cachedTokens: number; queuedAhead: number };
+  /** Open handles that are to end, each with a Finish in a later step. */
   onCancel(handles: Uint32Array, mode: CancelMode): void;
-  /** The link ended; what it opened is to be killed. */
+  /** The link ended, for whatever reason; once. What it opened is to be killed, and no Finish is awaited. */
   onEnd(error: StatorError | undefined): void;
+}
+
+/** What a worker's link counted since it was opened. */
+export interface WorkerCounters {
+  /** Steps given to the link. */
+  readonly steps: number;
+  /** Steps that left inside another one's message. */
+  readonly mergedSteps: number;
+  /** Requests that ended without having been accepted. */
+  readonly refused: number;
+  /** Cancels of unknown handles, parts of unknown handles, second terminal frames. */
+  readonly ignored: number;
 }
 
 /** A worker's side of one link. */
 export interface WorkerLink {
+  /** Who called, from Hello; empty before it came. */
   readonly caller: string;
-  /** Sends a step; merged with later ones while the send buffer is above its limit. Takes the message. */
+  /** Requests that have no terminal frame yet. */
+  readonly openRequests: number;
+  readonly counters: WorkerCounters;
+  /** Sends a step; merged with later ones while the send buffer is above its limit. Takes the message. Its finishes end their handles. */
   step(step: Step): void;
+  /** Tells the caller; `draining` also refuses new requests from now on. */
   notice(notice: Omit<Notice, "$typeName" | "$unknown">): void;
-  accepted(accepted: Omit<Accepted, "$typeName" | "$unknown">): void;
+  /** Ends the link after what was said; with an error at once. */
   close(error?: StatorError): void;
 }

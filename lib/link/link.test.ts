@@ -1,0 +1,327 @@
+import { create } from "@bufbuild/protobuf";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  CancelMode,
+  FinishReason,
+  FinishSchema,
+  RequestKind,
+  type Step,
+  StepSchema,
+  type Submit,
+  SubmitSchema,
+} from "#gen/stator/worker/v1/link_pb";
+import { readU32, writeU32 } from "#lib/base/bytes";
+import { FakeClock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import { openCallerLink } from "./caller-link.ts";
+import type { LinkLimits } from "./limits.ts";
+import type { CallerLink, RequestListener, WorkerLink } from "./link.ts";
+import { createManualTurns, type ManualTurns } from "./manual-turns.ts";
+import { createMemoryLink, type MemoryLink } from "./memory-channel.ts";
+import { openWorkerLink } from "./worker-link.ts";
+
+function submitOf(promptTokens: number[], more: Partial<Submit> = {}): Submit {
+  return create(SubmitSchema, {
+    requestId: "r",
+    kind: RequestKind.GENERATE,
+    model: "m",
+    promptTokenIds: writeU32(promptTokens),
+    ...more,
+  });
+}
+
+class Told implements RequestListener {
+  readonly said: string[] = [];
+  readonly tokens: number[] = [];
+  onAccepted(cached: number, ahead: number) {
+    this.said.push(`accepted ${cached} ${ahead}`);
+  }
+  onTokens(tokens: Uint32Array, start: number, end: number) {
+    this.tokens.push(...tokens.subarray(start, end));
+  }
+  onText(text: string) {
+    this.said.push(`text ${text}`);
+  }
+  onEmbedding(values: Float32Array) {
+    this.said.push(`embedding ${values.length}`);
+  }
+  onFinish(finish: { reason: string; error: StatorError | undefined }) {
+    this.said.push(`finish ${finish.error?.reason ?? finish.reason}`);
+  }
+  onLost(error: StatorError, accepted: boolean) {
+    this.said.push(`lost ${error.reason} ${accepted}`);
+  }
+}
+
+class Pair {
+  readonly clock = new FakeClock();
+  readonly turns: ManualTurns = createManualTurns();
+  readonly wire: MemoryLink;
+  readonly caller: CallerLink;
+  readonly worker: WorkerLink;
+  readonly states: string[] = [];
+  readonly submits: Submit[] = [];
+  readonly cancels: { handles: number[]; mode: CancelMode }[] = [];
+  ended: (StatorError | undefined)[] = [];
+  take: (submit: Submit) => { cachedTokens: number; queuedAhead: number } = () => ({ cachedTokens: 0, queuedAhead: 0 });
+
+  constructor(limits: Partial<LinkLimits> = {}, expected: { incarnation?: bigint } = {}) {
+    this.wire = createMemoryLink(this.turns.later);
+    const shared = { clock: this.clock, limits, endOfTurn: this.turns.later };
+    this.worker = openWorkerLink(this.wire.worker, {
+      ...shared,
+      sink: {
+        onSubmit: (submit) => {
+          this.submits.push(submit);
+          return this.take(submit);
+        },
+        onCancel: (handles, mode) => void this.cancels.push({ handles: [...handles], mode }),
+        onEnd: (error) => void this.ended.push(error),
+      },
+      introduce: () => ({
+        instanceId: 1n,
+        incarnation: 7n,
+        models: ["m"],
+        maxRunningRequests: 4,
+        maxWaitingRequests: 4,
+        totalKvBlocks: 64n,
+        ranks: 1,
+        features: [],
+        draining: false,
+      }),
+    });
+    this.caller = openCallerLink(this.wire.caller, {
+      ...shared,
+      ...expected,
+      caller: "test/1",
+      listener: {
+        onState: (state, reason) => void this.states.push(reason ? `${state} ${reason.reason}` : state),
+        onWelcome: () => {},
+        onStep: () => {},
+        onNotice: () => {},
+      },
+    });
+    this.turns.settle();
+  }
+
+  step(more: Omit<Partial<Step>, "handles" | "tokens"> & { entries?: [number, number][]; ends?: number[] }): void {
+    const { entries = [], ends = [], ...rest } = more;
+    this.worker.step(
+      create(StepSchema, {
+        durationUs: 1000,
+        handles: writeU32(entries.map(([handle]) => handle)),
+        tokens: writeU32(entries.map(([, token]) => token)),
+        finishes: ends.map((handle) => create(FinishSchema, { handle, reason: FinishReason.END })),
+        ...rest,
+      }),
+    );
+  }
+
+  advance(ms: number): void {
+    for (let at = 0; at < ms; at += 50) {
+      this.clock.advance(50);
+      this.turns.settle();
+    }
+  }
+}
+
+describe("a link", () => {
+  let pair: Pair;
+  beforeEach(() => {
+    pair = new Pair();
+  });
+
+  it("welcomes, accepts, delivers in order and ends each handle once", () => {
+    expect(pair.states).toEqual(["ready"]);
+    expect(pair.worker.caller).toBe("test/1");
+    const [a, b] = [new Told(), new Told()];
+    const first = pair.caller.submit(submitOf([1, 2, 3]), a);
+    const second = pair.caller.submit(submitOf([4]), b);
+    pair.turns.settle();
+    expect(pair.submits.map((submit) => [...readU32(submit.promptTokenIds)])).toEqual([[1, 2, 3], [4]]);
+    pair.step({ entries: [[first, 10], [second, 20]] }); // biome-ignore format: one line a step
+    pair.step({ entries: [[first, 11]], ends: [first] });
+    pair.turns.settle();
+    pair.step({ entries: [[second, 21], [second, 22]], ends: [second] }); // biome-ignore format: one line a step
+    pair.turns.settle();
+    expect(a.tokens).toEqual([10, 11]);
+    expect(b.tokens).toEqual([20, 21, 22]);
+    expect(a.said).toEqual(["accepted 0 0", "finish end"]);
+    expect(b.said).toEqual(["accepted 0 0", "finish end"]);
+    expect(pair.caller.openRequests).toBe(0);
+    expect(pair.worker.openRequests).toBe(0);
+  });
+
+  it("joins one turn's submits and cancels into one message", () => {
+    let messages = 0;
+    const { send } = pair.wire.caller;
+    pair.wire.caller.send = function (message) {
+      messages++;
+      return send.call(this, message);
+    };
+    const handles = [1, 2, 3].map((token) => pair.caller.submit(submitOf([token]), new Told()));
+    for (const handle of handles) pair.caller.cancel(handle, CancelMode.STOP);
+    pair.turns.settle();
+    expect(messages).toBe(1);
+    expect(pair.cancels).toEqual([{ handles, mode: CancelMode.STOP }]);
+  });
+
+  it("ends refused requests with a terminal frame, not accepted", () => {
+    pair.take = () => {
+      throw new StatorError("OVERLOADED", { what: "m" });
+    };
+    const told = new Told();
+    pair.caller.submit(submitOf([1]), told);
+    pair.turns.settle();
+    expect(told.said).toEqual(["finish OVERLOADED"]);
+    expect(pair.worker.openRequests).toBe(0);
+  });
+
+  it("splits a long prompt and puts it together again", () => {
+    const prompt = Array.from({ length: 300_000 }, (_, at) => at);
+    pair.caller.submit(submitOf(prompt), new Told());
+    pair.caller.submit(submitOf([], { promptText: "né😀".repeat(60_000) }), new Told());
+    pair.turns.settle();
+    expect([...readU32(pair.submits[0]?.promptTokenIds ?? new Uint8Array())]).toEqual(prompt);
+    expect(pair.submits[1]?.promptText).toBe("né😀".repeat(60_000));
+  });
+
+  it("refuses a request whose fixed part is longer than a message", () => {
+    const generatedTokenIds = new Uint8Array(300 * 1024);
+    expect(() => pair.caller.submit(submitOf([1], { generatedTokenIds }), new Told())).toThrow(/longer than/);
+    expect(pair.caller.openRequests).toBe(0);
+  });
+
+  it("merges steps while the caller does not read, and loses nothing", () => {
+    const told = new Told();
+    const handle = pair.caller.submit(submitOf([1]), told);
+    pair.turns.settle();
+    pair.wire.freeze("caller");
+    for (let token = 0; token < 40_000; token++) {
+      pair.step({ entries: Array.from({ length: 4 }, () => [handle, token] as [number, number]) });
+      pair.turns.turn();
+    }
+    pair.step({ ends: [handle] });
+    expect(pair.worker.counters.steps).toBe(40_001);
+    pair.wire.thaw("caller");
+    pair.advance(200);
+    expect(told.tokens.length).toBe(160_000);
+    expect(told.tokens.every((token, at) => token === at >> 2)).toBe(true);
+    expect(told.said).toEqual(["accepted 0 0", "finish end"]);
+    expect(pair.worker.counters.mergedSteps).toBeGreaterThan(20_000);
+    expect(pair.caller.counters.mergedSteps).toBe(pair.worker.counters.mergedSteps);
+  });
+
+  it("tells lost requests whether they were accepted, and ends both sides", () => {
+    const [a, b] = [new Told(), new Told()];
+    pair.caller.submit(submitOf([1]), a);
+    pair.turns.settle();
+    pair.wire.freeze("worker");
+    pair.caller.submit(submitOf([2]), b);
+    pair.turns.settle();
+    pair.wire.cut();
+    pair.turns.settle();
+    expect(a.said).toEqual(["accepted 0 0", "lost STREAM_LOST true"]);
+    expect(b.said).toEqual(["lost STREAM_LOST false"]);
+    expect(pair.states).toEqual(["ready", "closed STREAM_LOST"]);
+    expect(pair.ended.map((error) => error?.reason)).toEqual(["STREAM_LOST"]);
+    expect(pair.clock.pending).toBe(0);
+  });
+
+  it("refuses another incarnation", () => {
+    const other = new Pair({}, { incarnation: 8n });
+    expect(other.states).toEqual(["closed CONTRACT_MISMATCH"]);
+    expect(other.ended).toHaveLength(1);
+  });
+
+  it("drops and counts frames of an abandoned request, and forgets it at its Finish", () => {
+    const told = new Told();
+    const handle = pair.caller.submit(submitOf([1]), told);
+    pair.turns.settle();
+    pair.caller.abandon(handle);
+    expect(pair.caller.openRequests).toBe(0);
+    pair.turns.settle();
+    expect(pair.cancels).toEqual([{ handles: [handle], mode: CancelMode.KILL }]);
+    pair.step({ entries: [[handle, 5]] });
+    pair.step({ ends: [handle] });
+    pair.turns.settle();
+    expect(told.said).toEqual(["accepted 0 0"]);
+    expect(pair.caller.counters.droppedFrames).toBe(2);
+  });
+
+  it("suspects a worker that does not answer, and trusts it again when it does", () => {
+    pair.wire.freeze("worker");
+    pair.advance(2_500);
+    expect(pair.states).toEqual(["ready", "suspect WORKER_STALLED"]);
+    pair.wire.thaw("worker");
+    pair.advance(500);
+    expect(pair.states).toEqual(["ready", "suspect WORKER_STALLED", "ready"]);
+  });
+
+  it("suspects a worker whose engine stands still though its event loop answers", () => {
+    const told = new Told();
+    const handle = pair.caller.submit(submitOf([1]), told);
+    pair.turns.settle();
+    pair.step({ entries: [[handle, 1]] });
+    pair.advance(4_800);
+    expect(pair.states).toEqual(["ready"]);
+    pair.advance(600);
+    expect(pair.states).toEqual(["ready", "suspect WORKER_STALLED"]);
+    pair.caller.abandon(handle);
+    pair.advance(300);
+    expect(pair.states.at(-1)).toBe("ready");
+  });
+
+  it("takes nothing new while draining, and finishes what it has", () => {
+    const told = new Told();
+    const handle = pair.caller.submit(submitOf([1]), told);
+    pair.turns.settle();
+    pair.worker.notice({ draining: true, modelsChanged: false, models: [] });
+    const late = new Told();
+    pair.caller.submit(submitOf([2]), late);
+    pair.turns.settle();
+    expect(late.said).toEqual(["finish DRAINING"]);
+    expect(() => pair.caller.submit(submitOf([2]), late)).toThrow(/shutting down/);
+    pair.step({ ends: [handle] });
+    pair.turns.settle();
+    expect(told.said).toEqual(["accepted 0 0", "finish end"]);
+    expect(pair.states).toEqual(["ready", "draining"]);
+  });
+
+  it("measures a ping, and rejects it when the link ends", async () => {
+    const answered = pair.caller.ping();
+    pair.turns.settle();
+    expect(await answered).toBe(0);
+    pair.wire.freeze("worker");
+    const never = pair.caller.ping();
+    await pair.caller.close();
+    await expect(never).rejects.toMatchObject({ reason: "STREAM_LOST" });
+  });
+
+  it("closes in order: the worker kills what was open", async () => {
+    const told = new Told();
+    pair.caller.submit(submitOf([1]), told);
+    pair.turns.settle();
+    await pair.caller.close();
+    pair.turns.settle();
+    expect(told.said).toEqual(["accepted 0 0", "lost STREAM_LOST true"]);
+    expect(pair.ended).toEqual([undefined]);
+    expect(pair.clock.pending).toBe(0);
+  });
+
+  it("lets a listener abandon another request from inside a delivery", () => {
+    const late = new Told();
+    const early = new (class extends Told {
+      override onTokens(): void {
+        pair.caller.abandon(second);
+      }
+    })();
+    const first = pair.caller.submit(submitOf([1]), early);
+    const second: number = pair.caller.submit(submitOf([2]), late);
+    pair.turns.settle();
+    pair.step({ entries: [[first, 1], [second, 2]], ends: [second] }); // biome-ignore format: one line a step
+    pair.turns.settle();
+    expect(late.said).toEqual(["accepted 0 0"]);
+    expect(late.tokens).toEqual([]);
+  });
+});

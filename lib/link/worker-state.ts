@@ -1,0 +1,128 @@
+import type {
+  Cancel,
+  CancelMode,
+  Finish,
+  Hello,
+  InputPart,
+  LinkResponse,
+  Notice,
+  Ping,
+  Step,
+  Submit,
+  Welcome,
+} from "#gen/stator/worker/v1/link_pb";
+import type { StatorError } from "#lib/base/errors";
+import type { LinkLimits } from "./limits.ts";
+import type { WorkerHandleState, WorkerLinkState } from "./tables.ts";
+
+/** One request on a worker's link. */
+export interface WorkerRequest {
+  phase: WorkerHandleState;
+  /** While gathering: the first frame and what followed it. */
+  submit: Submit | undefined;
+  tokenParts: Uint8Array[];
+  text: string;
+  inputBytes: number;
+}
+
+/** What waits for the end of the turn, or for room in the send buffer. */
+export interface WorkerOutbox {
+  welcome: Welcome | undefined;
+  accepted: { handles: number[]; cachedTokens: number[]; queuedAhead: number[] };
+  /** Terminal frames of requests that the engine never had. */
+  finishes: Finish[];
+  steps: Step[];
+  stepBytes: number;
+  notice: Notice | undefined;
+  pongs: bigint[];
+}
+
+/** What a worker says of itself in Welcome. */
+export type Introduction = Pick<
+  Welcome,
+  | "instanceId"
+  | "incarnation"
+  | "models"
+  | "maxRunningRequests"
+  | "maxWaitingRequests"
+  | "totalKvBlocks"
+  | "ranks"
+  | "features"
+  | "draining"
+>;
+
+/** Everything a worker's link remembers. Only the machine writes it. */
+export interface WorkerState {
+  readonly limits: LinkLimits;
+  link: WorkerLinkState;
+  caller: string;
+  readonly requests: Map<number, WorkerRequest>;
+  outbox: WorkerOutbox;
+  turnComing: boolean;
+  /** The send buffer was too full at the last turn: steps that wait will leave as one. */
+  congested: boolean;
+  readonly openedMs: number;
+  readonly counters: { steps: number; mergedSteps: number; refused: number; ignored: number };
+}
+
+/** What a worker's link is told. */
+export type WorkerEvent =
+  | { readonly kind: "hello"; readonly hello: Hello }
+  | { readonly kind: "submit"; readonly submit: Submit }
+  | { readonly kind: "part"; readonly part: InputPart }
+  | { readonly kind: "cancel"; readonly cancel: Cancel }
+  | { readonly kind: "ping"; readonly ping: Ping }
+  | { readonly kind: "goodbye" }
+  /** A message longer than the limit came. */
+  | { readonly kind: "oversized" }
+  | { readonly kind: "ended"; readonly error: StatorError | undefined }
+  /** The engine took an offered request. */
+  | { readonly kind: "took"; readonly handle: number; readonly cachedTokens: number; readonly queuedAhead: number }
+  | { readonly kind: "refused"; readonly handle: number; readonly error: StatorError }
+  | { readonly kind: "step"; readonly step: Step }
+  | { readonly kind: "notice"; readonly notice: Notice }
+  | { readonly kind: "close"; readonly error: StatorError | undefined }
+  | { readonly kind: "turn"; readonly bufferedBytes: number }
+  | { readonly kind: "tick" };
+
+/** What a worker's link wants done, in order. */
+export type WorkerEffect =
+  | { readonly kind: "send"; readonly message: LinkResponse }
+  /** Call back with `turn` when the turn of the event loop ends. */
+  | { readonly kind: "turn later" }
+  /** Call back with `turn` when the send buffer has room. */
+  | { readonly kind: "turn on room" }
+  | { readonly kind: "end"; readonly error: StatorError | undefined }
+  /** Ask the engine; answer with `took` or `refused` before anything else. */
+  | { readonly kind: "offer"; readonly handle: number; readonly submit: Submit }
+  | { readonly kind: "cancel"; readonly handles: Uint32Array; readonly mode: CancelMode }
+  /** The link is over; nothing is called after this. */
+  | { readonly kind: "gone"; readonly error: StatorError | undefined };
+
+/** A link that has heard nothing yet. */
+export function createWorkerState(limits: LinkLimits, nowMs: number): WorkerState {
+  return {
+    limits,
+    link: "waiting",
+    caller: "",
+    requests: new Map(),
+    outbox: emptyWorkerOutbox(),
+    turnComing: false,
+    congested: false,
+    openedMs: nowMs,
+    counters: { steps: 0, mergedSteps: 0, refused: 0, ignored: 0 },
+  };
+}
+
+/** An outbox with nothing in it. */
+export function emptyWorkerOutbox(): WorkerOutbox {
+  return {
+    welcome: undefined,
+    accepted: { handles: [], cachedTokens: [], queuedAhead: [] },
+    finishes: [],
+    steps: [],
+    stepBytes: 0,
+    notice: undefined,
+    pongs: [],
+  };
+}
