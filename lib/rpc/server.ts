@@ -1,5 +1,5 @@
 import { lookup } from "node:dns/promises";
-import type { Http2Server } from "node:http2";
+import type { Http2Server, Http2Session } from "node:http2";
 import { isIP } from "node:net";
 import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
 import { Access } from "#gen/stator/common/v1/common_pb";
@@ -44,7 +44,7 @@ export interface RpcServer {
 /** The members of grpc-js's server that it keeps private and that we need; their presence is asserted. */
 interface ServerInside {
   commonServerOptions: Record<string, unknown>;
-  http2Servers: Map<Http2Server, unknown>;
+  http2Servers: Map<Http2Server, { readonly sessions: ReadonlySet<Http2Session> }>;
 }
 
 const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
@@ -72,8 +72,8 @@ export async function openServer(options: ServerOptions): Promise<RpcServer> {
     get openCalls() {
       return observer.openCalls;
     },
-    drain: (timeoutMs) => drain(server, timeoutMs),
-    close: () => drain(server, 0),
+    drain: (timeoutMs) => drain(server, inside, timeoutMs),
+    close: () => drain(server, inside, 0),
   };
 }
 
@@ -143,14 +143,19 @@ function watchSessions(servers: ServerInside["http2Servers"], { log, metrics }: 
   for (const http2 of servers.keys()) http2.on("session", (session) => watchResets(session, counter, listener));
 }
 
-function drain(server: Server, timeoutMs: number): Promise<void> {
+function drain(server: Server, inside: ServerInside, timeoutMs: number): Promise<void> {
+  const force = () => {
+    // Without channelz grpc-js forgets its sessions here and would leave open calls open.
+    for (const { sessions } of inside.http2Servers.values()) for (const session of sessions) session.destroy();
+    server.forceShutdown();
+  };
   return new Promise((resolve) => {
-    const timer = systemClock.after(timeoutMs, () => server.forceShutdown(), { keepAlive: true });
+    const timer = systemClock.after(timeoutMs, force, { keepAlive: true });
     server.tryShutdown(() => {
       timer.cancel();
       resolve();
     });
-    if (timeoutMs <= 0) server.forceShutdown();
+    if (timeoutMs <= 0) force();
   });
 }
 
