@@ -100,9 +100,9 @@ export interface StepPlan {
 export const END = { none: 0, eog: 1, stop: 2, length: 3, grammar: 4, skipped: 5, error: 6 } as const;
 
 /**
- * How a step ended. Everything but `ok` means that no token of it was computed: `aborted` by `abort`; `no_space`: the
- * cache had no free cells; `error`: the library failed; `discarded`: it was submitted before the failure of an earlier
- * step was delivered, and nothing of it was executed, its ops included.
+ * How a step ended. Everything but `ok` means that its ops were run and no token of it was computed: `aborted` by
+ * `abortStep`; `no_space`: the cache had no free cells; `error`: the library failed. `discarded`: it was submitted
+ * before the failure of an earlier step was delivered, and nothing of it was executed, not even its ops.
  */
 export type StepStatus = "ok" | "aborted" | "no_space" | "error" | "discarded";
 
@@ -161,6 +161,8 @@ export interface Context {
   readonly cellTokens: number;
   readonly maxSequences: number;
   readonly maxBatchTokens: number;
+  /** Most tokens of one input of `embed`. */
+  readonly embedTokens: number;
   readonly kvLayout: KvLayout;
 
   /** Starts sampling in a slot, or starts it anew. It does not touch the slot's cells. Arrays are copied. */

@@ -1,0 +1,226 @@
+#include "binding/context.h"
+
+#include <utility>
+
+#include "binding/addon_data.h"
+#include "binding/context_values.h"
+
+namespace stator::binding {
+namespace {
+
+constexpr uint64_t kOpenRequest = 0;
+
+}  // namespace
+
+ContextState::ContextState(Napi::Env env, std::shared_ptr<ModelState> model, const Napi::Function& onStep)
+    : env_(env), reactor_(dataOf(env).reactor), model_(std::move(model)), onStep_(Napi::Persistent(onStep)) {
+  reactor_.enlist(this);
+}
+
+ContextState::~ContextState() {
+  engine_ = nullptr;
+  reactor_.dismiss(this);
+}
+
+Napi::Value ContextState::start(const EngineOptions& options) {
+  const auto deferred = Napi::Promise::Deferred::New(env_);
+  pending_.emplace(kOpenRequest, deferred);
+  begin();
+  engine_ = std::make_unique<Engine>(model_->model, options, *this);
+  return deferred.Promise();
+}
+
+Engine& ContextState::engine() {
+  if (closed_) throw Failure(Code::closed, "The context was closed.");
+  return *engine_;
+}
+
+std::shared_ptr<Adapter> ContextState::adapter(int64_t id) const {
+  if (id < 0) return nullptr;
+  const auto found = model_->adapters.find(id);
+  require(found != model_->adapters.end(), "There is no adapter " + std::to_string(id) + ".");
+  return found->second;
+}
+
+template <typename Send>
+Napi::Value ContextState::request(Send send) {
+  const uint64_t id = nextRequest_++;
+  send(engine(), id);
+  const auto deferred = Napi::Promise::Deferred::New(env_);
+  pending_.emplace(id, deferred);
+  begin();
+  return deferred.Promise();
+}
+
+void ContextState::submit(StepPlan plan) {
+  engine().submitStep(std::move(plan));
+  stepsUnderWay_++;
+  begin();
+}
+
+void ContextState::begin() {
+  reactor_.hold();
+  self_ = shared_from_this();
+}
+
+void ContextState::finish() {
+  reactor_.release();
+  if (pending_.empty() && stepsUnderWay_ == 0) self_ = nullptr;
+}
+
+void ContextState::close() {
+  if (std::exchange(closed_, true)) return;
+  const auto alive = shared_from_this();
+  engine_->stop();
+  while (!pending_.empty()) {
+    const auto deferred = pending_.begin()->second;
+    pending_.erase(pending_.begin());
+    deferred.Reject(toError(env_, Code::closed, "The context was closed.").Value());
+    finish();
+  }
+  while (stepsUnderWay_ > 0) {
+    stepsUnderWay_--;
+    finish();
+  }
+  engine_ = nullptr;
+  onStep_.Reset();
+  reactor_.dismiss(this);
+}
+
+void ContextState::stopForExit() {
+  closed_ = true;
+  if (engine_ != nullptr) engine_->stop();
+}
+
+void ContextState::onStep(std::unique_ptr<StepResult> result) {
+  reactor_.deliver([self = shared_from_this(), shared = std::shared_ptr<StepResult>(std::move(result))](Napi::Env) {
+    self->deliverStep(*shared);
+  });
+}
+
+void ContextState::deliverStep(const StepResult& result) {
+  if (closed_) return;
+  engine_->acknowledge(result);
+  stepsUnderWay_--;
+  finish();
+  onStep_.Call({makeResult(env_, result)});
+}
+
+void ContextState::onReply(std::unique_ptr<Reply> reply) {
+  reactor_.deliver([self = shared_from_this(), shared = std::shared_ptr<Reply>(std::move(reply))](Napi::Env) {
+    self->settle(*shared);
+  });
+}
+
+void ContextState::settle(Reply& reply) {
+  const auto found = pending_.find(reply.request);
+  if (closed_ || found == pending_.end()) return;
+  const auto deferred = found->second;
+  pending_.erase(found);
+  finish();
+  if (reply.failure.has_value()) {
+    const auto error = toError(env_, reply.failure->code, reply.failure->what());
+    if (reply.request == kOpenRequest) close();
+    deferred.Reject(error.Value());
+  } else if (reply.request == kOpenRequest) {
+    deferred.Resolve(ContextWrap::make(env_, shared_from_this()));
+  } else if (!reply.vectors.empty()) {
+    auto vectors = Napi::Array::New(env_, reply.vectors.size());
+    for (uint32_t i = 0; i < reply.vectors.size(); i++) vectors[i] = makeFloats(env_, reply.vectors[i]);
+    deferred.Resolve(vectors);
+  } else if (!reply.bytes.empty()) {
+    deferred.Resolve(makeBytes(env_, reply.bytes.data(), reply.bytes.size()));
+  } else {
+    deferred.Resolve(env_.Undefined());
+  }
+}
+
+Napi::Function ContextWrap::define(Napi::Env env) {
+  return DefineClass(env, "Context",
+                     {InstanceMethod<&ContextWrap::openSequence>("openSequence"),
+                      InstanceMethod<&ContextWrap::closeSequence>("closeSequence"),
+                      InstanceMethod<&ContextWrap::submitStep>("submitStep"),
+                      InstanceMethod<&ContextWrap::abortStep>("abortStep"),
+                      InstanceMethod<&ContextWrap::exportBlock>("exportBlock"),
+                      InstanceMethod<&ContextWrap::importBlock>("importBlock"),
+                      InstanceMethod<&ContextWrap::embed>("embed"), InstanceMethod<&ContextWrap::close>("close")});
+}
+
+Napi::Value ContextWrap::open(Napi::Env env, const std::shared_ptr<ModelState>& model, const Napi::Value& options,
+                              const Napi::Value& onStep) {
+  const auto parsed = readEngineOptions(options);
+  return std::make_shared<ContextState>(env, model, readFunction(onStep, "onStep"))->start(parsed);
+}
+
+Napi::Object ContextWrap::make(Napi::Env env, std::shared_ptr<ContextState> state) {
+  auto object = makeWrapped(env, dataOf(env).context, state);
+  const auto& engine = state->engine();
+  object.Set("cellTokens", engine.limits().cells);
+  object.Set("maxSequences", engine.limits().slots);
+  object.Set("maxBatchTokens", engine.limits().batchTokens);
+  object.Set("embedTokens", engine.embedTokens());
+  object.Set("kvLayout", makeLayout(env, engine.layout()));
+  return object;
+}
+
+ContextWrap::ContextWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<ContextWrap>(info), state_(contentOf<std::shared_ptr<ContextState>>(info)) {}
+
+/// A forgotten context is closed by the collector, but never while something is under way: answers hold the state.
+ContextWrap::~ContextWrap() = default;
+
+void ContextWrap::openSequence(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
+    state_->engine().openSequence(slot, readSampling(info[1]));
+  });
+}
+
+void ContextWrap::closeSequence(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    state_->engine().closeSequence(static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX)));
+  });
+}
+
+void ContextWrap::submitStep(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    int64_t adapter = -1;
+    auto plan = readPlan(info[0], adapter);
+    plan.adapter = state_->adapter(adapter);
+    state_->submit(std::move(plan));
+  });
+}
+
+void ContextWrap::abortStep(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] { state_->engine().abortStep(readInteger(info[0], "step", 0, int64_t{1} << 53)); });
+}
+
+Napi::Value ContextWrap::exportBlock(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
+    const auto p0 = static_cast<int32_t>(readInteger(info[1], "p0", 0, INT32_MAX));
+    const auto p1 = static_cast<int32_t>(readInteger(info[2], "p1", 0, INT32_MAX));
+    return state_->request([&](Engine& engine, uint64_t id) { engine.exportBlock(id, slot, p0, p1); });
+  });
+}
+
+Napi::Value ContextWrap::importBlock(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
+    const auto p0 = static_cast<int32_t>(readInteger(info[1], "p0", 0, INT32_MAX));
+    const auto bytes = viewBytes(info[2], "bytes");
+    return state_->request(
+        [&](Engine& engine, uint64_t id) { engine.importBlock(id, slot, p0, {bytes.data, bytes.size}); });
+  });
+}
+
+Napi::Value ContextWrap::embed(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto job = readEmbedJob(info[0], info[1]);
+    return state_->request([&](Engine& engine, uint64_t id) { engine.embed(id, std::move(job)); });
+  });
+}
+
+void ContextWrap::close(const Napi::CallbackInfo&) { state_->close(); }
+
+}  // namespace stator::binding

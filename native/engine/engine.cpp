@@ -1,0 +1,472 @@
+#include "engine/engine.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace stator {
+namespace {
+
+constexpr int kMaxStepsUnderWay = 2;
+constexpr int32_t kMaxEmbedTokens = 8192;
+/// The library rounds its cell count up to this.
+constexpr int32_t kCellUnit = 256;
+
+double elapsedUs(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - since).count();
+}
+
+std::string whyNotExportable(const Model& model, bool flashAttention) {
+  if (model.info.recurrent || model.info.hybrid) return "The state of this model is not kept per token.";
+  if (model.info.extended_cells) return "The positions of this model have several components.";
+  if (!flashAttention) return "Without flash attention the value rows are not kept per token.";
+  return {};
+}
+
+bool readFlag(void* user) { return static_cast<std::atomic<bool>*>(user)->load(std::memory_order_relaxed); }
+
+}  // namespace
+
+Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EngineListener& listener)
+    : model_(std::move(model)), options_(options), listener_(listener), api_(model_->api()) {
+  thread_ = std::thread([this] { run(); });
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    quit_ = true;
+    abortFlag_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Engine::openSequence(int32_t slot, Sampling sampling) {
+  checkSlot(slot, limits_);
+  checkSampling(sampling, limits_);
+  post(OpenSlot{slot, std::move(sampling)});
+}
+
+void Engine::closeSequence(int32_t slot) {
+  checkSlot(slot, limits_);
+  post(CloseSlot{slot});
+}
+
+void Engine::submitStep(StepPlan plan) {
+  require(stepsUnderWay_ < kMaxStepsUnderWay, "Two steps are under way already.");
+  require(plan.step > lastStep_, "Step " + std::to_string(plan.step) + " does not come after step " +
+                                     std::to_string(lastStep_) + ".");
+  checkPlan(plan, limits_);
+  lastStep_ = plan.step;
+  stepsUnderWay_++;
+  plan.failuresSeen = failuresSeen_;
+  post(std::move(plan));
+}
+
+void Engine::acknowledge(const StepResult& result) {
+  stepsUnderWay_--;
+  failuresSeen_ = std::max(failuresSeen_, result.failures);
+}
+
+void Engine::abortStep(int64_t step) {
+  const std::lock_guard lock(mutex_);
+  if (running_ == step) {
+    abortFlag_ = true;
+  } else if (step > started_ && step <= lastStep_) {
+    abortWanted_.insert(step);
+  }
+}
+
+void Engine::exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1) {
+  checkSlot(slot, limits_);
+  checkRange(p0, p1, limits_);
+  post(Export{request, slot, p0, p1});
+}
+
+void Engine::importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes) {
+  checkSlot(slot, limits_);
+  require(p0 >= 0, "The first position is negative.");
+  if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
+  const size_t row = layout_.tokenBytes();
+  require(!bytes.empty() && bytes.size() % row == 0, "A block of " + std::to_string(bytes.size()) +
+                                                         " bytes is not made of tokens of " + std::to_string(row) +
+                                                         " bytes.");
+  require(bytes.size() / row <= static_cast<size_t>(std::max(0, limits_.cells - p0)),
+          "The block ends beyond the cache.");
+  post(Import{request, slot, p0, {bytes.begin(), bytes.end()}});
+}
+
+void Engine::embed(uint64_t request, EmbedJob job) {
+  require(!job.inputs.empty(), "There is nothing to embed.");
+  for (const auto& input : job.inputs) {
+    require(!input.empty(), "An input to embed is empty.");
+    require(input.size() <= static_cast<size_t>(embedTokens_), "An input of " + std::to_string(input.size()) +
+                                                                   " tokens is longer than " +
+                                                                   std::to_string(embedTokens_) + ".");
+    for (const int32_t token : input) {
+      require(token >= 0 && token < limits_.vocab, "An input to embed holds an id beyond the vocabulary.");
+    }
+  }
+  post(Embed{request, std::move(job)});
+}
+
+void Engine::post(Command command) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (quit_) throw Failure(Code::closed, "The context was closed.");
+    queue_.push_back(std::move(command));
+  }
+  wake_.notify_one();
+}
+
+bool Engine::next(Command& command) {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return quit_ || !queue_.empty(); });
+  if (quit_) return false;
+  command = std::move(queue_.front());
+  queue_.pop_front();
+  return true;
+}
+
+void Engine::run() {
+  pthread_setname_np(pthread_self(), "stator-engine");
+  auto opened = std::make_unique<Reply>();
+  try {
+    openContext();
+  } catch (const Failure& failure) {
+    opened->failure.emplace(failure);
+  } catch (const std::exception& error) {
+    opened->failure.emplace(Code::internal, error.what());
+  }
+  const bool open = !opened->failure.has_value();
+  listener_.onReply(std::move(opened));
+  Command command;
+  while (open && next(command)) execute(command);
+  slots_.clear();
+  embedder_ = nullptr;
+  if (context_ != nullptr) api_.context_free(context_);
+  context_ = nullptr;
+  adapter_ = nullptr;
+}
+
+void Engine::openContext() {
+  const auto sequences = static_cast<uint32_t>(options_.slots + 1);
+  const int32_t cells = (options_.cells + kCellUnit - 1) / kCellUnit * kCellUnit;
+  const stator_context_options options{
+      .cells = static_cast<uint32_t>(cells),
+      .sequences = sequences,
+      .batch_tokens = std::max(static_cast<uint32_t>(options_.batchTokens), sequences),
+      .outputs = sequences,
+      .threads = options_.threads,
+      .batch_threads = options_.batchThreads,
+      .key_type = options_.keyType,
+      .value_type = options_.valueType,
+      .flash_attention = options_.flashAttention,
+      .pooling = STATOR_POOLING_OFF,
+      .abort = readFlag,
+      .abort_user = &abortFlag_};
+  const LibraryLog::Capture errors;
+  char why[256] = "";
+  context_ = api_.context_open(model_->handle, &options, {why, sizeof why});
+  if (context_ == nullptr) {
+    throw Failure(Code::outOfMemory,
+                  "Cannot open a context: " + errors.text(why[0] != 0 ? why : "no reason given") + ".");
+  }
+  scratchSequence_ = options_.slots;
+  slots_ = std::vector<Slot>(static_cast<size_t>(options_.slots));
+  spoiled_.assign(static_cast<size_t>(options_.slots), false);
+  const bool partial = !model_->info.recurrent && !model_->info.hybrid;
+  limits_ = {options_.slots, static_cast<int32_t>(api_.context_cells(context_)), options_.batchTokens,
+             model_->vocab.size, partial};
+  embedTokens_ = std::min({limits_.cells, kMaxEmbedTokens, std::max(model_->info.train_context_tokens, 1)});
+  discover();
+}
+
+/// Decodes one token into the scratch sequence: the state of that sequence shows the layout, and the first real step
+/// finds warm pages and compiled kernels.
+void Engine::discover() {
+  layout_.reason = whyNotExportable(*model_, options_.flashAttention);
+  if (!api_.context_has_memory(context_)) layout_.reason = "This model keeps no cache.";
+  if (!layout_.exportable()) return;
+  const int32_t token = std::max(0, model_->vocab.bos);
+  const int32_t position = 0;
+  const int8_t output = 1;
+  const stator_batch batch{1, &token, &position, &scratchSequence_, &output};
+  const LibraryLog::Capture errors;
+  if (api_.decode(context_, &batch) != STATOR_DECODE_OK) {
+    throw Failure(Code::internal, "The model cannot compute: " + errors.text("no reason given") + ".");
+  }
+  blob_.resize(api_.state_size(context_, scratchSequence_));
+  const size_t size = api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size());
+  layout_ = discoverLayout({blob_.data(), size});
+  api_.sequence_remove(context_, scratchSequence_, -1, -1);
+}
+
+void Engine::execute(Command& command) {
+  if (auto* open = std::get_if<OpenSlot>(&command)) {
+    slots_[static_cast<size_t>(open->slot)].open(model_, std::move(open->sampling));
+  } else if (const auto* close = std::get_if<CloseSlot>(&command)) {
+    slots_[static_cast<size_t>(close->slot)].close();
+  } else if (auto* plan = std::get_if<StepPlan>(&command)) {
+    step(*plan);
+  } else if (const auto* out = std::get_if<Export>(&command)) {
+    answer(out->request, [&](Reply& reply) { reply.bytes = exportNow(*out); });
+  } else if (const auto* in = std::get_if<Import>(&command)) {
+    answer(in->request, [&](Reply&) { importNow(*in); });
+  } else if (auto* embed = std::get_if<Embed>(&command)) {
+    answer(embed->request, [&](Reply& reply) {
+      if (embedder_ == nullptr) {
+        embedder_ = std::make_unique<Embedder>(model_, embedTokens_, options_.batchThreads, readFlag, &abortFlag_);
+      }
+      embedder_->advance(embed->job);
+      if (embed->job.done.size() == embed->job.inputs.size()) {
+        reply.vectors = std::move(embed->job.done);
+      } else {
+        // The next batch queues behind the steps that came meanwhile.
+        reply.request = 0;
+        post(std::move(*embed));
+      }
+    });
+  }
+}
+
+template <typename Work>
+void Engine::answer(uint64_t request, Work work) {
+  auto reply = std::make_unique<Reply>();
+  reply->request = request;
+  try {
+    work(*reply);
+  } catch (const Failure& failure) {
+    reply->request = request;
+    reply->failure.emplace(failure);
+  } catch (const std::exception& error) {
+    reply->request = request;
+    reply->failure.emplace(Code::internal, error.what());
+  }
+  if (reply->request != 0) listener_.onReply(std::move(reply));
+}
+
+bool Engine::begin(int64_t step) {
+  const std::lock_guard lock(mutex_);
+  running_ = started_ = step;
+  if (!quit_) abortFlag_ = abortWanted_.erase(step) > 0;
+  return !abortFlag_;
+}
+
+void Engine::step(StepPlan& plan) {
+  const auto since = std::chrono::steady_clock::now();
+  const size_t entries = plan.slots.size();
+  auto result = std::make_unique<StepResult>();
+  result->step = plan.step;
+  result->slots = plan.slots;
+  result->tokens.assign(entries, -1);
+  result->ends.assign(entries, 0);
+  if (plan.failuresSeen < failures_) {
+    result->status = StepStatus::discarded;
+  } else {
+    const bool wanted = begin(plan.step);
+    runOps(plan, *result);
+    gather(plan, *result);
+    if (!wanted) {
+      result->status = StepStatus::aborted;
+    } else if (!tokens_.empty()) {
+      decode(plan, *result);
+    }
+    if (result->status == StepStatus::ok) sample(plan, *result);
+    if (result->status != StepStatus::ok) failures_++;
+    const std::lock_guard lock(mutex_);
+    running_ = -1;
+    if (!quit_) abortFlag_ = false;
+  }
+  result->failures = failures_;
+  result->durationUs = elapsedUs(since);
+  listener_.onStep(std::move(result));
+}
+
+void Engine::markFailed(size_t entry, const std::string& message, StepResult& result) {
+  const int32_t slot = result.slots[entry];
+  slots_[static_cast<size_t>(slot)].endNow();
+  result.ends[entry] = static_cast<uint8_t>(End::error);
+  result.errors.push_back({slot, message});
+}
+
+std::string Engine::runCopy(const int32_t* op) {
+  const int32_t from = op[1], to = op[2], p0 = op[3], p1 = op[4];
+  if (api_.sequence_first(context_, from) > p0 || api_.sequence_last(context_, from) < p1 - 1) {
+    return "Slot " + std::to_string(from) + " does not hold all positions that were to be copied.";
+  }
+  if (api_.sequence_last(context_, to) >= p0) {
+    return "Slot " + std::to_string(to) + " already reaches position " + std::to_string(p0) + ".";
+  }
+  api_.sequence_copy(context_, from, to, p0, p1);
+  return {};
+}
+
+void Engine::runOps(const StepPlan& plan, StepResult& result) {
+  std::fill(spoiled_.begin(), spoiled_.end(), false);
+  if (!plan.ops.empty() && !api_.context_has_memory(context_)) {
+    result.errors.push_back({-1, layout_.reason});
+    return;
+  }
+  for (size_t i = 0; i < plan.ops.size(); i += kOpWidth) {
+    const int32_t* op = plan.ops.data() + i;
+    const int32_t target = op[0] == kOpCopy ? op[2] : op[1];
+    std::string failure;
+    if (op[0] == kOpCopy) {
+      failure = runCopy(op);
+    } else if (!api_.sequence_remove(context_, op[1], op[2], op[3])) {
+      failure = "Positions of slot " + std::to_string(op[1]) + " cannot be removed in parts.";
+    }
+    if (failure.empty()) continue;
+    spoiled_[static_cast<size_t>(target)] = true;
+    result.errors.push_back({target, failure});
+  }
+}
+
+/// One sentence when an entry cannot be part of the batch, for a reason that only the engine thread can see.
+std::string Engine::refuse(const StepPlan& plan, size_t entry) const {
+  const int32_t id = plan.slots[entry];
+  const auto& slot = slots_[static_cast<size_t>(id)];
+  const std::string name = "Slot " + std::to_string(id);
+  if (spoiled_[static_cast<size_t>(id)]) return name + " was spoiled by an op of this step.";
+  if (slot.isOpen() && !slot.failure().empty()) return slot.failure();
+  if ((plan.flags[entry] & kFlagSample) && !slot.isOpen()) return name + " is not open.";
+  if ((plan.flags[entry] & kFlagChained) && slot.lastToken() < 0) return name + " has drawn no token yet.";
+  if (!api_.context_has_memory(context_)) return layout_.reason;
+  const int32_t expected = api_.sequence_last(context_, id) + 1;
+  if (plan.positions[entry] == expected) return {};
+  return name + " continues at position " + std::to_string(expected) + ", not " +
+         std::to_string(plan.positions[entry]) + ".";
+}
+
+void Engine::gather(const StepPlan& plan, StepResult& result) {
+  tokens_.clear();
+  positions_.clear();
+  sequences_.clear();
+  outputs_.clear();
+  rows_.assign(plan.slots.size(), -1);
+  size_t supplied = 0;
+  for (size_t entry = 0; entry < plan.slots.size(); entry++) {
+    const int32_t id = plan.slots[entry];
+    const auto& slot = slots_[static_cast<size_t>(id)];
+    const bool chained = (plan.flags[entry] & kFlagChained) != 0;
+    const int32_t* from = plan.tokens.data() + supplied;
+    supplied += chained ? 0 : static_cast<size_t>(plan.counts[entry]);
+    if (slot.isOpen() && slot.hasEnded()) {
+      result.ends[entry] = static_cast<uint8_t>(End::skipped);
+      continue;
+    }
+    if (const auto reason = refuse(plan, entry); !reason.empty()) {
+      markFailed(entry, reason, result);
+      continue;
+    }
+    for (int32_t i = 0; i < plan.counts[entry]; i++) {
+      tokens_.push_back(chained ? slot.lastToken() : from[i]);
+      positions_.push_back(plan.positions[entry] + i);
+      sequences_.push_back(id);
+      outputs_.push_back(0);
+    }
+    if ((plan.flags[entry] & kFlagSample) == 0) continue;
+    outputs_.back() = 1;
+    rows_[entry] = static_cast<int32_t>(tokens_.size()) - 1;
+  }
+}
+
+void Engine::decode(const StepPlan& plan, StepResult& result) {
+  const LibraryLog::Capture errors;
+  if (plan.adapter != adapter_) {
+    if (!api_.context_adapter(context_, plan.adapter == nullptr ? nullptr : plan.adapter->handle)) {
+      result.status = StepStatus::error;
+      result.errors.push_back({-1, "The adapter cannot be applied: " + errors.text("no reason given") + "."});
+      return;
+    }
+    adapter_ = plan.adapter;
+  }
+  const stator_batch batch{static_cast<int32_t>(tokens_.size()), tokens_.data(), positions_.data(), sequences_.data(),
+                           outputs_.data()};
+  switch (api_.decode(context_, &batch)) {
+    case STATOR_DECODE_OK:
+      return;
+    case STATOR_DECODE_NO_SPACE:
+      result.status = StepStatus::noSpace;
+      return;
+    case STATOR_DECODE_ABORTED:
+      result.status = StepStatus::aborted;
+      return;
+    case STATOR_DECODE_FAILED:
+      result.status = StepStatus::error;
+      result.errors.push_back({-1, "The library failed to compute: " + errors.text("no reason given") + "."});
+  }
+}
+
+void Engine::sample(const StepPlan& plan, StepResult& result) {
+  for (size_t entry = 0; entry < plan.slots.size(); entry++) {
+    if (rows_[entry] < 0) continue;
+    const float* logits = api_.logits(context_, rows_[entry]);
+    if (logits == nullptr) {
+      markFailed(entry, "The library gave no logits.", result);
+      continue;
+    }
+    auto& slot = slots_[static_cast<size_t>(plan.slots[entry])];
+    const Draw drawn = slot.draw(logits, scratch_);
+    result.tokens[entry] = drawn.token;
+    result.ends[entry] = static_cast<uint8_t>(drawn.end);
+    if (!drawn.error.empty()) result.errors.push_back({plan.slots[entry], drawn.error});
+    if (slot.sampling().logprobs >= 0 && drawn.token >= 0) record(entry, drawn, result);
+  }
+}
+
+void Engine::record(size_t entry, const Draw& drawn, StepResult& result) {
+  if (result.logprobs.empty()) {
+    result.logprobs.assign(result.slots.size(), std::numeric_limits<float>::quiet_NaN());
+    result.ranks.assign(result.slots.size(), 0);
+  }
+  result.logprobs[entry] = drawn.logprob;
+  result.ranks[entry] = drawn.rank;
+  for (const auto& candidate : drawn.top) {
+    result.topEntries.push_back(static_cast<int32_t>(entry));
+    result.topIds.push_back(candidate.id);
+    result.topValues.push_back(candidate.logit);
+  }
+}
+
+std::vector<uint8_t> Engine::exportNow(const Export& command) {
+  if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
+  const auto [request, slot, p0, p1] = command;
+  require(api_.sequence_first(context_, slot) <= p0 && api_.sequence_last(context_, slot) >= p1 - 1,
+          "Slot " + std::to_string(slot) + " does not hold positions " + std::to_string(p0) + ".." +
+              std::to_string(p1 - 1) + ".");
+  api_.sequence_copy(context_, slot, scratchSequence_, p0, p1);
+  blob_.resize(layout_.blobBytes(static_cast<size_t>(p1 - p0)));
+  const bool fits = api_.state_size(context_, scratchSequence_) == blob_.size() &&
+                    api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size()) == blob_.size();
+  api_.sequence_remove(context_, scratchSequence_, -1, -1);
+  std::vector<uint8_t> out(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
+  if (!fits || !toCanonical(layout_, blob_, p0, p1, out)) {
+    throw Failure(Code::unsupported, "The library's state of slot " + std::to_string(slot) + " has another shape.");
+  }
+  return out;
+}
+
+void Engine::importNow(const Import& command) {
+  const auto tokens = static_cast<int32_t>(command.bytes.size() / layout_.tokenBytes());
+  require(api_.sequence_last(context_, command.slot) < command.p0,
+          "Slot " + std::to_string(command.slot) + " already reaches position " + std::to_string(command.p0) + ".");
+  toLibrary(layout_, command.bytes, command.p0, blob_);
+  const LibraryLog::Capture errors;
+  if (api_.state_set(context_, scratchSequence_, blob_.data(), blob_.size()) != blob_.size()) {
+    api_.sequence_remove(context_, scratchSequence_, -1, -1);
+    throw Failure(Code::noSpace, "The block was not taken: " + errors.text("no free cells") + ".");
+  }
+  api_.sequence_copy(context_, scratchSequence_, command.slot, command.p0, command.p0 + tokens);
+  api_.sequence_remove(context_, scratchSequence_, -1, -1);
+}
+
+}  // namespace stator

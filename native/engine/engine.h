@@ -1,0 +1,164 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "engine/embedder.h"
+#include "engine/failure.h"
+#include "engine/kv_layout.h"
+#include "engine/model.h"
+#include "engine/slot.h"
+#include "engine/step.h"
+
+namespace stator {
+
+/// How an engine's context is opened.
+struct EngineOptions {
+  int32_t cells = 0;
+  int32_t slots = 0;
+  int32_t batchTokens = 0;
+  int32_t threads = 1;
+  int32_t batchThreads = 1;
+  int32_t keyType = 1;
+  int32_t valueType = 1;
+  bool flashAttention = true;
+};
+
+/// The answer to a request that is not a step.
+struct Reply {
+  uint64_t request = 0;
+  std::optional<Failure> failure;
+  std::vector<uint8_t> bytes;
+  std::vector<std::vector<float>> vectors;
+};
+
+/// Hears from the engine thread; must hand over to its own thread and return at once.
+class EngineListener {
+ public:
+  virtual ~EngineListener() = default;
+  virtual void onStep(std::unique_ptr<StepResult> result) = 0;
+  virtual void onReply(std::unique_ptr<Reply> reply) = 0;
+};
+
+/// One context and the thread that owns it. Calls come from one other thread, are checked there and run in order.
+/// The first reply, to request 0, says that the context is open or why it is not.
+class Engine {
+ public:
+  Engine(std::shared_ptr<Model> model, const EngineOptions& options, EngineListener& listener);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Valid once request 0 was answered without a failure.
+  const Limits& limits() const { return limits_; }
+  const KvLayout& layout() const { return layout_; }
+  int32_t embedTokens() const { return embedTokens_; }
+
+  void openSequence(int32_t slot, Sampling sampling);
+  void closeSequence(int32_t slot);
+  /// Throws INVALID_ARGUMENT when two steps are under way or the plan breaks a rule.
+  void submitStep(StepPlan plan);
+  /// To be called when a result was handed to the submitter.
+  void acknowledge(const StepResult& result);
+  void abortStep(int64_t step);
+  void exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1);
+  void importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes);
+  void embed(uint64_t request, EmbedJob job);
+  /// Aborts the running step, forgets what waits and joins the thread. No listener call happens after it returns.
+  void stop();
+
+ private:
+  struct OpenSlot {
+    int32_t slot;
+    Sampling sampling;
+  };
+  struct CloseSlot {
+    int32_t slot;
+  };
+  struct Export {
+    uint64_t request;
+    int32_t slot, p0, p1;
+  };
+  struct Import {
+    uint64_t request;
+    int32_t slot, p0;
+    std::vector<uint8_t> bytes;
+  };
+  struct Embed {
+    uint64_t request;
+    EmbedJob job;
+  };
+  using Command = std::variant<OpenSlot, CloseSlot, StepPlan, Export, Import, Embed>;
+
+  void run();
+  void openContext();
+  void discover();
+  bool next(Command& command);
+  void post(Command command);
+  void execute(Command& command);
+
+  void step(StepPlan& plan);
+  bool begin(int64_t step);
+  void runOps(const StepPlan& plan, StepResult& result);
+  std::string runCopy(const int32_t* op);
+  void gather(const StepPlan& plan, StepResult& result);
+  std::string refuse(const StepPlan& plan, size_t entry) const;
+  void decode(const StepPlan& plan, StepResult& result);
+  void sample(const StepPlan& plan, StepResult& result);
+  void record(size_t entry, const Draw& drawn, StepResult& result);
+  void markFailed(size_t entry, const std::string& message, StepResult& result);
+
+  std::vector<uint8_t> exportNow(const Export& command);
+  void importNow(const Import& command);
+  template <typename Work>
+  void answer(uint64_t request, Work work);
+
+  const std::shared_ptr<Model> model_;
+  const EngineOptions options_;
+  EngineListener& listener_;
+  const stator_llama_api& api_;
+  Limits limits_;
+  KvLayout layout_;
+  int32_t embedTokens_ = 0;
+
+  // Owned by the engine thread.
+  stator_context* context_ = nullptr;
+  int32_t scratchSequence_ = 0;
+  std::vector<Slot> slots_;
+  std::vector<bool> spoiled_;
+  std::shared_ptr<Adapter> adapter_;
+  std::unique_ptr<Embedder> embedder_;
+  DrawScratch scratch_;
+  std::vector<uint8_t> blob_;
+  std::vector<int32_t> tokens_, positions_, sequences_, rows_;
+  std::vector<int8_t> outputs_;
+  uint64_t failures_ = 0;
+
+  // Owned by the calling thread.
+  int64_t lastStep_ = -1;
+  int stepsUnderWay_ = 0;
+  uint64_t failuresSeen_ = 0;
+
+  // Shared.
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Command> queue_;
+  std::set<int64_t> abortWanted_;
+  int64_t running_ = -1;
+  int64_t started_ = -1;
+  bool quit_ = false;
+  std::atomic<bool> abortFlag_{false};
+  std::thread thread_;
+};
+
+}  // namespace stator
