@@ -68,7 +68,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   receive(handlers: StreamHandlers<MessageShape<O>>): void {
     assert(!this.#handlers, "a channel has one receiver");
     this.#handlers = handlers;
-    if (this.#end) this.#deliverEnd();
+    if (this.#end) queueMicrotask(() => this.#deliverEnd());
     else this.#read();
   }
 

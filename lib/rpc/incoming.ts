@@ -76,6 +76,8 @@ export class IncomingChannel implements ServerChannel {
   /** Set by the own end. */
   #ended: { readonly error: StatorError | undefined } | undefined;
   #over = false;
+  /** Why the call failed, once it is over. */
+  #result: StatorError | undefined;
   /** The receiving half is done and was told so. */
   #delivered = false;
 
@@ -111,7 +113,10 @@ export class IncomingChannel implements ServerChannel {
   receive(handlers: StreamHandlers<Message>): void {
     assert(!this.#handlers, "a channel has one receiver");
     this.#handlers = handlers;
-    if (this.#over) return;
+    if (this.#over) {
+      queueMicrotask(() => this.#deliverEnd(this.#result));
+      return;
+    }
     this.#call.on("data", (bytes: Buffer) => this.#receive(bytes));
     this.#call.on("end", () => this.#deliverEnd(undefined));
   }
@@ -156,20 +161,18 @@ export class IncomingChannel implements ServerChannel {
     if (this.#over) return;
     this.#over = true;
     this.#queue.clear();
-    if (!this.#ended) {
-      const reason = abortReason(this.#context.deadlineUnixMs, Date.now());
-      this.#context.abort.raise(reason);
-      this.#deliverEnd(reason);
-      this.#onOver(reason);
-      return;
+    if (this.#ended) this.#result = this.#ended.error;
+    else {
+      this.#result = abortReason(this.#context.deadlineUnixMs, Date.now());
+      this.#context.abort.raise(this.#result);
     }
-    this.#deliverEnd(this.#ended.error);
-    this.#onOver(this.#ended.error);
+    this.#deliverEnd(this.#result);
+    this.#onOver(this.#result);
   }
 
   #deliverEnd(error: StatorError | undefined): void {
-    if (this.#delivered) return;
+    if (this.#delivered || !this.#handlers) return;
     this.#delivered = true;
-    this.#handlers?.onEnd(error);
+    this.#handlers.onEnd(error);
   }
 }

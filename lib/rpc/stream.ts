@@ -21,11 +21,11 @@ export interface StreamHandlers<In> {
  * promise and no allocation per message beyond the message, so that a long busy stream costs little.
  */
 export interface DuplexChannel<Out, In> {
-  /** Takes a message. False when the send buffer is above its limit; the message is taken all the same. Dropped after the end. */
+  /** Takes a message, which must not change afterwards. False when the send buffer is above its limit; the message is taken all the same. Dropped after the end. */
   send(message: Out): boolean;
   /** Bytes that wait to be written. */
   readonly bufferedBytes: number;
-  /** Sets who receives; once. Nothing is read before. */
+  /** Sets who receives; once. Nothing is read before. No handler is called from inside `receive` or `send`. */
   receive(handlers: StreamHandlers<In>): void;
   /** Asks the transport to hold further messages back; a few that were read already may still come. */
   pause(): void;
