@@ -1,3 +1,4 @@
+import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
 
 /** One generated page or schema. */
@@ -9,4 +10,7 @@ export interface Page {
 }
 
 /** Everything in gen/ that is rendered from tables in the code. A new table gets its page by a new row here. */
-export const PAGES: readonly Page[] = [{ path: "gen/docs/errors.md", render: renderErrorPage }];
+export const PAGES: readonly Page[] = [
+  { path: "gen/docs/contracts.md", render: renderContractPage },
+  { path: "gen/docs/errors.md", render: renderErrorPage },
+];
