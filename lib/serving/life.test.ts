@@ -1,0 +1,221 @@
+import { describe, expect, it } from "vitest";
+import { StatorError } from "#lib/base/errors";
+import type { LinkFinish } from "#lib/link/link";
+import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
+import { plainRequest } from "./plain-request.ts";
+import type { ServingRequest } from "./request.ts";
+import { stepLife, takeTokens } from "./step-life.ts";
+
+const ended: LinkFinish = {
+  reason: "end",
+  stopToken: undefined,
+  promptTokens: 3,
+  cachedTokens: 0,
+  completionTokens: 0,
+  error: undefined,
+};
+
+class Told {
+  readonly life: Life;
+  nowMs = 0;
+  all: LifeEffect[] = [];
+
+  constructor(more: Partial<ServingRequest> = {}) {
+    this.life = createLife(plainRequest(more), { nowMs: 0, unixMs: 1_000 });
+  }
+
+  tell(event: LifeEvent): LifeEffect[] {
+    const effects = stepLife(this.life, event, this.nowMs);
+    this.all.push(...effects);
+    return effects;
+  }
+
+  tokens(choice: number, attempt: number, ...tokens: number[]): number[] | undefined {
+    const frame = { tokens: Uint32Array.from(tokens), start: 0, end: tokens.length, nowMs: this.nowMs };
+    const view = takeTokens(this.life, { choice, attempt }, frame);
+    return view && [...view];
+  }
+
+  /** Placed on a worker and accepted there. */
+  run(worker: bigint): void {
+    this.tell({ kind: "placed", worker, decision: "test" });
+    const { attempt } = this.life;
+    for (const { index, phase } of this.life.choices) {
+      if (phase === "sent") this.tell({ kind: "accepted", choice: index, attempt, cachedTokens: 2 });
+    }
+  }
+
+  last(kind: LifeEffect["kind"]) {
+    return this.all.findLast((effect) => effect.kind === kind);
+  }
+}
+
+const lost = new StatorError("STREAM_LOST", { detail: "test" });
+
+describe("the life of a request", () => {
+  it("goes from place to record", () => {
+    const told = new Told();
+    expect(told.tell({ kind: "start" })).toMatchObject([{ kind: "place", delayMs: 0 }]);
+    told.nowMs = 5;
+    told.run(7n);
+    expect(told.last("tell placed")).toMatchObject({ placement: { worker: 7n, attempt: 1, cachedTokens: 2 } });
+    told.nowMs = 10;
+    expect(told.tokens(0, 1, 4, 5)).toEqual([4, 5]);
+    told.nowMs = 20;
+    const effects = told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended });
+    expect(effects).toMatchObject([
+      { kind: "end", end: { reason: "end", promptTokens: 3, cachedTokens: 2, completionTokens: 2 } },
+      {
+        kind: "done",
+        record: { outcome: "finished", completionTokens: 2, firstTokenMs: 10, totalMs: 20, migrations: 0 },
+      },
+    ]);
+    expect(told.tell({ kind: "cancel" })).toEqual([]);
+    expect(told.tokens(0, 1, 6)).toBeUndefined();
+  });
+
+  it("continues elsewhere with what was generated, and redoes no choice that has ended", () => {
+    const told = new Told({ choicesPerPrompt: 2 });
+    told.tell({ kind: "start" });
+    told.run(1n);
+    told.tokens(0, 1, 4);
+    told.tokens(1, 1, 5);
+    told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended });
+    const [place] = told.tell({ kind: "lost", choice: 1, attempt: 1, error: lost, accepted: true });
+    expect(place).toMatchObject({ kind: "place", delayMs: 0 });
+    expect([...(place?.kind === "place" ? place.avoid : [])]).toEqual([1n]);
+    const submits = told.tell({ kind: "placed", worker: 2n, decision: "test" });
+    expect(submits).toMatchObject([{ kind: "submit", choice: 1, attempt: 2, generated: Uint32Array.of(5) }]);
+    told.tell({ kind: "accepted", choice: 1, attempt: 2, cachedTokens: 0 });
+    expect(told.tokens(1, 1, 99)).toBeUndefined();
+    expect(told.tokens(1, 2, 6)).toEqual([6]);
+    told.tell({ kind: "finished", choice: 1, attempt: 2, finish: ended });
+    expect(told.last("done")).toMatchObject({
+      record: { workers: [1n, 2n], promptTokens: 3, cachedTokens: 2, completionTokens: 3, migrations: 1 },
+    });
+  });
+
+  it("ends by itself when only the terminal frame was lost", () => {
+    const told = new Told({ maxTokens: 2 });
+    told.tell({ kind: "start" });
+    told.run(1n);
+    told.tokens(0, 1, 4, 5);
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true });
+    expect(told.last("end")).toMatchObject({ end: { reason: "length", completionTokens: 2 } });
+  });
+
+  it("tries elsewhere at once when it was not accepted, and says when every worker is full", () => {
+    const told = new Told();
+    const full = new StatorError("OVERLOADED", { what: "m" });
+    told.tell({ kind: "start" });
+    for (const worker of [1n, 2n]) {
+      told.tell({ kind: "placed", worker, decision: "test" });
+      const attempt = told.life.attempt;
+      const [place] = told.tell({ kind: "refused", choice: 0, attempt, error: full });
+      expect(place).toMatchObject({ kind: "place", delayMs: 0 });
+    }
+    const effects = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
+    expect(effects).toMatchObject([{ kind: "error", error: { reason: "OVERLOADED" } }, { kind: "done" }]);
+  });
+
+  it("waits for a worker with growing patience, but not for ever", () => {
+    const told = new Told();
+    told.tell({ kind: "start" });
+    told.run(1n);
+    told.tokens(0, 1, 4);
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true });
+    const delays: number[] = [];
+    for (;;) {
+      const [effect] = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
+      if (effect?.kind !== "place") break;
+      delays.push(effect.delayMs);
+      told.nowMs += effect.delayMs;
+    }
+    expect(delays.slice(0, 6)).toEqual([50, 100, 200, 400, 800, 1_000]);
+    expect(told.nowMs).toBeGreaterThanOrEqual(15_000);
+    expect(told.last("error")).toMatchObject({ error: { reason: "ATTEMPTS_EXHAUSTED" } });
+  });
+
+  it("gives up after the limit of migrations", () => {
+    const told = new Told();
+    told.tell({ kind: "start" });
+    for (let attempt = 1; attempt <= 4; attempt++) {
+      told.run(BigInt(attempt));
+      told.tell({ kind: "lost", choice: 0, attempt, error: lost, accepted: true });
+    }
+    expect(told.last("error")).toMatchObject({ error: { reason: "ATTEMPTS_EXHAUSTED", facts: { attempts: 4 } } });
+    expect(told.last("done")).toMatchObject({
+      record: { outcome: "failed", reason: "ATTEMPTS_EXHAUSTED", migrations: 3 },
+    });
+  });
+
+  it("does not repeat what can never work", () => {
+    const told = new Told({ choicesPerPrompt: 2 });
+    told.tell({ kind: "start" });
+    told.run(1n);
+    const error = new StatorError("INVALID_GRAMMAR", { detail: "no root" });
+    const effects = told.tell({
+      kind: "finished",
+      choice: 0,
+      attempt: 1,
+      finish: { ...ended, reason: "failed", error },
+    });
+    expect(effects).toMatchObject([
+      { kind: "cancel", choice: 1, mode: "kill" },
+      { kind: "error", error: { reason: "INVALID_GRAMMAR" } },
+      { kind: "done", record: { reason: "INVALID_GRAMMAR" } },
+    ]);
+  });
+
+  it("abandons a suspect worker", () => {
+    const told = new Told();
+    told.tell({ kind: "start" });
+    told.run(1n);
+    const error = new StatorError("WORKER_STALLED", { stalledMs: 2_000 });
+    expect(told.tell({ kind: "suspect", worker: 9n, error })).toEqual([]);
+    expect(told.tell({ kind: "suspect", worker: 1n, error })).toMatchObject([
+      { kind: "abandon", choice: 0, attempt: 1 },
+      { kind: "place", delayMs: 0 },
+    ]);
+  });
+
+  it("ends a choice whose stop string was found, once", () => {
+    const told = new Told({ choicesPerPrompt: 2 });
+    told.tell({ kind: "start" });
+    told.run(1n);
+    told.tokens(0, 1, 4);
+    expect(told.tell({ kind: "finish choice", choice: 0 })).toMatchObject([
+      { kind: "cancel", choice: 0, mode: "stop" },
+      { kind: "end", choice: 0, end: { reason: "cancelled", completionTokens: 1 } },
+    ]);
+    expect(told.tell({ kind: "finish choice", choice: 0 })).toEqual([]);
+    expect(told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended })).toEqual([]);
+    expect(told.life.openChoices).toBe(1);
+  });
+
+  it("fails at its deadline", () => {
+    const told = new Told({ deadlineMs: 100 });
+    told.tell({ kind: "start" });
+    told.nowMs = 40;
+    told.run(1n);
+    expect(told.last("submit")).toMatchObject({ deadlineMs: 60 });
+    told.nowMs = 100;
+    told.tell({ kind: "deadline" });
+    expect(told.last("error")).toMatchObject({ error: { reason: "DEADLINE" } });
+  });
+
+  it("delivers each embedding once", () => {
+    const told = new Told({ kind: "embed", prompts: [Uint32Array.of(1), Uint32Array.of(2)] });
+    told.tell({ kind: "start" });
+    told.run(1n);
+    told.tell({ kind: "embedding", choice: 0, attempt: 1, values: Float32Array.of(1) });
+    const error = lost;
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error, accepted: true });
+    told.tell({ kind: "lost", choice: 1, attempt: 1, error, accepted: true });
+    told.run(2n);
+    told.tell({ kind: "embedding", choice: 1, attempt: 2, values: Float32Array.of(2) });
+    told.tell({ kind: "finished", choice: 1, attempt: 2, finish: { ...ended, reason: "done" } });
+    expect(told.all.filter((effect) => effect.kind === "embedding")).toHaveLength(2);
+    expect(told.last("done")).toMatchObject({ record: { outcome: "finished", promptTokens: 2 } });
+  });
+});

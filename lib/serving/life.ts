@@ -1,0 +1,160 @@
+import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
+import type { StatorError } from "#lib/base/errors";
+import type { LinkFinish } from "#lib/link/link";
+import type { ChoiceEnd, Placement, ServingRequest } from "./request.ts";
+import { TokenBuffer } from "./token-buffer.ts";
+
+/** Bounds on how long a request is tried. */
+export interface LifeLimits {
+  /** Attempts of one choice after one that may have executed was lost. 0 turns migration off. */
+  readonly migrations: number;
+  /** Longest wait for a worker while there is none. */
+  readonly waitMs: number;
+  /** First wait, doubled each time up to the most. */
+  readonly firstBackoffMs: number;
+  readonly maxBackoffMs: number;
+}
+
+/** What every request gets unless told otherwise. */
+export const LIFE_LIMITS: LifeLimits = { migrations: 3, waitMs: 15_000, firstBackoffMs: 50, maxBackoffMs: 1_000 };
+
+/** Where a choice is. `sent`: given to a worker that did not accept it yet. */
+export type ChoicePhase = "unplaced" | "sent" | "accepted" | "ended";
+
+/** One choice of a request. */
+export interface Choice {
+  readonly index: number;
+  readonly prompt: Uint32Array;
+  phase: ChoicePhase;
+  /** The attempt that it is on; frames of another one are of the past. */
+  attempt: number;
+  worker: bigint | undefined;
+  /** Delivered tokens, over all attempts. */
+  readonly generated: TokenBuffer;
+  embedded: boolean;
+  migrations: number;
+  /** What the first worker that took it found in its cache. */
+  cachedTokens: number | undefined;
+}
+
+/** One request from arrival to its record. Only `stepLife` and `takeTokens` write it. */
+export interface Life {
+  readonly request: ServingRequest;
+  readonly limits: LifeLimits;
+  readonly arrivedMs: number;
+  readonly arrivedUnixMs: number;
+  readonly choices: readonly Choice[];
+  openChoices: number;
+  done: boolean;
+  /** Placements so far. */
+  attempt: number;
+  /** Why the worker of the last placement. */
+  decision: string;
+  /** The last attempt that the client was told of. */
+  toldAttempt: number;
+  /** A place was asked for and has not been answered. */
+  placing: boolean;
+  /** Workers that failed since one last took something: not asked again before all others were. */
+  readonly avoid: Set<bigint>;
+  /** When the search for a worker began, until one takes a choice. */
+  searchingSinceMs: number | undefined;
+  backoffs: number;
+  lastError: StatorError | undefined;
+  /** Workers that took a choice, in order. */
+  readonly workers: bigint[];
+  firstTokenMs: number | undefined;
+  /** Frames of attempts that were over. */
+  droppedFrames: number;
+}
+
+/** What a request is told. `choice` and `attempt` name whom a frame belongs to. */
+export type LifeEvent =
+  | { readonly kind: "start" }
+  /** Answer to `place`. */
+  | { readonly kind: "placed"; readonly worker: bigint; readonly decision: string }
+  | { readonly kind: "unplaced"; readonly error: StatorError }
+  /** The worker, or the link to it, did not take the choice: certainly not executed. */
+  | { readonly kind: "refused"; readonly choice: number; readonly attempt: number; readonly error: StatorError }
+  | { readonly kind: "accepted"; readonly choice: number; readonly attempt: number; readonly cachedTokens: number }
+  | { readonly kind: "embedding"; readonly choice: number; readonly attempt: number; readonly values: Float32Array }
+  | { readonly kind: "finished"; readonly choice: number; readonly attempt: number; readonly finish: LinkFinish }
+  | {
+      readonly kind: "lost";
+      readonly choice: number;
+      readonly attempt: number;
+      readonly error: StatorError;
+      readonly accepted: boolean;
+    }
+  /** A worker is not to be waited for any longer. */
+  | { readonly kind: "suspect"; readonly worker: bigint; readonly error: StatorError }
+  | { readonly kind: "finish choice"; readonly choice: number }
+  | { readonly kind: "cancel" }
+  | { readonly kind: "deadline" };
+
+/** What a request wants done, in order. */
+export type LifeEffect =
+  /** Find a worker after `delayMs`, not one of `avoid`; answer with `placed` or `unplaced`. One is under way at a time. */
+  | { readonly kind: "place"; readonly delayMs: number; readonly avoid: ReadonlySet<bigint> }
+  /** A worker took it, or the first choice of several: before any token of the attempt. */
+  | { readonly kind: "tell placed"; readonly placement: Placement }
+  /** `generated` stays as it is: keep it or copy it. */
+  | {
+      readonly kind: "submit";
+      readonly worker: bigint;
+      readonly choice: number;
+      readonly attempt: number;
+      readonly prompt: Uint32Array;
+      readonly generated: Uint32Array;
+      readonly deadlineMs: number | undefined;
+    }
+  /** Ask the worker to end it; nothing more is awaited from it. */
+  | { readonly kind: "cancel"; readonly choice: number; readonly attempt: number; readonly mode: "stop" | "kill" }
+  /** Forget it: the worker is not trusted to answer. */
+  | { readonly kind: "abandon"; readonly choice: number; readonly attempt: number }
+  | { readonly kind: "embedding"; readonly choice: number; readonly values: Float32Array }
+  | { readonly kind: "end"; readonly choice: number; readonly end: ChoiceEnd }
+  | { readonly kind: "error"; readonly error: StatorError }
+  /** The last effect. */
+  | { readonly kind: "done"; readonly record: RequestRecord };
+
+/** A request that has just arrived. */
+export function createLife(
+  request: ServingRequest,
+  options: { readonly nowMs: number; readonly unixMs: number; readonly limits?: Partial<LifeLimits> },
+): Life {
+  const choices = request.prompts.flatMap((prompt, at) =>
+    Array.from({ length: request.choicesPerPrompt }, (_, choice): Choice => {
+      return {
+        index: at * request.choicesPerPrompt + choice,
+        prompt,
+        phase: "unplaced",
+        attempt: 0,
+        worker: undefined,
+        generated: new TokenBuffer(request.kind === "embed" ? 0 : request.maxTokens),
+        embedded: false,
+        migrations: 0,
+        cachedTokens: undefined,
+      };
+    }),
+  );
+  return {
+    request,
+    limits: { ...LIFE_LIMITS, ...options.limits },
+    arrivedMs: options.nowMs,
+    arrivedUnixMs: options.unixMs,
+    choices,
+    openChoices: choices.length,
+    done: false,
+    attempt: 0,
+    decision: "",
+    toldAttempt: 0,
+    placing: false,
+    avoid: new Set(),
+    searchingSinceMs: undefined,
+    backoffs: 0,
+    lastError: undefined,
+    workers: [],
+    firstTokenMs: undefined,
+    droppedFrames: 0,
+  };
+}

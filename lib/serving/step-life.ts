@@ -1,0 +1,261 @@
+import { assert, StatorError } from "#lib/base/errors";
+import type { LinkFinish } from "#lib/link/link";
+import type { Choice, Life, LifeEffect, LifeEvent } from "./life.ts";
+import { choiceEnd, recordOf } from "./record.ts";
+import type { ChoiceEnd } from "./request.ts";
+
+/** What surrounds one event. */
+interface Moment {
+  readonly life: Life;
+  readonly nowMs: number;
+  readonly effects: LifeEffect[];
+}
+
+/** The life of a request: what an event makes of it, and what is to be done. Changes the life in place. After `done`, nothing. */
+export function stepLife(life: Life, event: LifeEvent, nowMs: number): LifeEffect[] {
+  const moment: Moment = { life, nowMs, effects: [] };
+  if (!life.done) react(moment, event);
+  return moment.effects;
+}
+
+/**
+ * The hot path of `stepLife`: tokens[start] to tokens[end - 1] of one choice came. Returns what is to be delivered, a
+ * view that stays right, or undefined when the frame is of an attempt that is over. It has no event object, since there
+ * would be one for each token.
+ */
+export function takeTokens(
+  life: Life,
+  at: { readonly choice: number; readonly attempt: number },
+  frame: { readonly tokens: Uint32Array; readonly start: number; readonly end: number; readonly nowMs: number },
+): Uint32Array | undefined {
+  const choice = life.choices[at.choice] as Choice;
+  if (life.done || choice.phase !== "accepted" || choice.attempt !== at.attempt) {
+    life.droppedFrames++;
+    return undefined;
+  }
+  life.firstTokenMs ??= frame.nowMs;
+  return choice.generated.append(frame.tokens, frame.start, frame.end);
+}
+
+function react(moment: Moment, event: LifeEvent): void {
+  const { life, effects } = moment;
+  switch (event.kind) {
+    case "start":
+      assert(life.attempt === 0 && !life.placing, "a request starts once");
+      place(moment, 0);
+      return;
+    case "placed":
+      placed(moment, event);
+      return;
+    case "unplaced":
+      unplaced(moment, event.error);
+      return;
+    case "suspect":
+      for (const choice of life.choices) {
+        if (choice.worker !== event.worker || !isOut(choice)) continue;
+        effects.push({ kind: "abandon", choice: choice.index, attempt: choice.attempt });
+        retry(moment, choice, { error: event.error, ran: choice.phase === "accepted" });
+        if (life.done) return;
+      }
+      return;
+    case "finish choice": {
+      const choice = life.choices[event.choice];
+      if (!choice || choice.phase === "ended") return;
+      if (isOut(choice)) effects.push({ kind: "cancel", choice: choice.index, attempt: choice.attempt, mode: "stop" });
+      end(moment, choice, "cancelled");
+      return;
+    }
+    case "cancel":
+      over(moment, "cancelled", undefined);
+      return;
+    case "deadline":
+      fail(moment, new StatorError("DEADLINE", { deadlineMs: life.request.deadlineMs }));
+      return;
+    default:
+      frame(moment, event);
+  }
+}
+
+/** What came from a worker: only for the attempt that the choice is on. */
+function frame(moment: Moment, event: Extract<LifeEvent, { attempt: number }>): void {
+  const { life } = moment;
+  const choice = life.choices[event.choice];
+  if (!choice || choice.attempt !== event.attempt || !isOut(choice)) {
+    life.droppedFrames++;
+    return;
+  }
+  switch (event.kind) {
+    case "refused":
+      retry(moment, choice, { error: event.error, ran: false });
+      return;
+    case "accepted":
+      accepted(moment, choice, event.cachedTokens);
+      return;
+    case "embedding":
+      // A second attempt computes it again; it is delivered once.
+      if (!choice.embedded) moment.effects.push({ kind: "embedding", choice: choice.index, values: event.values });
+      choice.embedded = true;
+      return;
+    case "finished":
+      finished(moment, choice, event.finish);
+      return;
+    case "lost":
+      retry(moment, choice, { error: event.error, ran: event.accepted });
+  }
+}
+
+function isOut(choice: Choice): boolean {
+  return choice.phase === "sent" || choice.phase === "accepted";
+}
+
+function placed(moment: Moment, event: Extract<LifeEvent, { kind: "placed" }>): void {
+  const { life, nowMs, effects } = moment;
+  const { worker, decision } = event;
+  life.placing = false;
+  const waiting = life.choices.filter((choice) => choice.phase === "unplaced");
+  if (waiting.length === 0) return;
+  life.attempt++;
+  const { attempt } = life;
+  const { deadlineMs } = life.request;
+  const leftMs = deadlineMs === undefined ? undefined : Math.max(1, deadlineMs - (nowMs - life.arrivedMs));
+  for (const choice of waiting) {
+    choice.phase = "sent";
+    choice.attempt = attempt;
+    choice.worker = worker;
+  }
+  life.decision = decision;
+  for (const choice of waiting) {
+    effects.push({
+      kind: "submit",
+      worker,
+      choice: choice.index,
+      attempt,
+      prompt: choice.prompt,
+      generated: choice.generated.all(),
+      deadlineMs: leftMs === undefined ? undefined : Math.ceil(leftMs),
+    });
+  }
+}
+
+function unplaced(moment: Moment, error: StatorError): void {
+  const { life } = moment;
+  life.placing = false;
+  if (error.row.retry === "never") {
+    fail(moment, error);
+    return;
+  }
+  // Nothing ran and every worker is full: the caller shall hear it now, and come back.
+  if (life.workers.length === 0 && life.lastError?.reason === "OVERLOADED") {
+    fail(moment, life.lastError);
+    return;
+  }
+  if (searchedTooLong(moment)) {
+    fail(moment, life.lastError ? exhausted(life, life.lastError) : error);
+    return;
+  }
+  life.avoid.clear();
+  backOff(moment);
+}
+
+function searchedTooLong({ life, nowMs }: Moment): boolean {
+  life.searchingSinceMs ??= nowMs;
+  return nowMs - life.searchingSinceMs >= life.limits.waitMs;
+}
+
+function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: number): void {
+  const { attempt, worker } = choice;
+  assert(worker !== undefined, "a choice that is out has a worker");
+  choice.phase = "accepted";
+  choice.cachedTokens ??= cachedTokens;
+  life.avoid.clear();
+  life.searchingSinceMs = undefined;
+  life.backoffs = 0;
+  if (life.workers.at(-1) !== worker) life.workers.push(worker);
+  if (life.toldAttempt === attempt) return;
+  life.toldAttempt = attempt;
+  effects.push({ kind: "tell placed", placement: { worker, attempt, cachedTokens, decision: life.decision } });
+}
+
+function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
+  const ran = choice.phase === "accepted";
+  if (finish.error) {
+    retry(moment, choice, { error: finish.error, ran });
+  } else if (finish.reason === "cancelled" || finish.reason === "failed") {
+    // Nobody here asked for it: the worker gave the request back.
+    retry(moment, choice, { error: new StatorError("STREAM_LOST", { detail: "the worker gave it back" }), ran });
+  } else {
+    end(moment, choice, finish.reason, finish.stopToken);
+  }
+}
+
+/** A choice failed where it was. The row of the error says whether and where it is tried again; ended choices stay ended. */
+function retry(moment: Moment, choice: Choice, failure: { readonly error: StatorError; readonly ran: boolean }): void {
+  const { life } = moment;
+  const { error, ran } = failure;
+  const { worker } = choice;
+  choice.phase = "unplaced";
+  choice.worker = undefined;
+  if (error.row.retry === "never") {
+    fail(moment, error);
+    return;
+  }
+  life.lastError = error;
+  // Everything was delivered and only the terminal frame was lost.
+  if (life.request.kind === "generate" && choice.generated.count >= life.request.maxTokens) {
+    end(moment, choice, "length");
+    return;
+  }
+  if (choice.embedded) {
+    end(moment, choice, "done");
+    return;
+  }
+  if (ran) choice.migrations++;
+  if (choice.migrations > life.limits.migrations || searchedTooLong(moment)) {
+    fail(moment, exhausted(life, error));
+    return;
+  }
+  if (worker !== undefined) life.avoid.add(worker);
+  if (error.row.retry === "elsewhere") place(moment, 0);
+  else backOff(moment);
+}
+
+function exhausted(life: Life, last: StatorError): StatorError {
+  return new StatorError("ATTEMPTS_EXHAUSTED", { attempts: life.attempt, detail: last.message }, { cause: last });
+}
+
+function place({ life, effects }: Moment, delayMs: number): void {
+  if (life.placing) return;
+  life.placing = true;
+  effects.push({ kind: "place", delayMs, avoid: life.avoid });
+}
+
+function backOff(moment: Moment): void {
+  const { life } = moment;
+  const { firstBackoffMs, maxBackoffMs } = life.limits;
+  place(moment, Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(life.backoffs, 20)));
+  life.backoffs++;
+}
+
+function end(moment: Moment, choice: Choice, reason: ChoiceEnd["reason"], stopToken?: number): void {
+  const { life, effects } = moment;
+  choice.phase = "ended";
+  life.openChoices--;
+  effects.push({ kind: "end", choice: choice.index, end: choiceEnd(choice, reason, stopToken) });
+  if (life.openChoices === 0) over(moment, "finished", undefined);
+}
+
+function fail(moment: Moment, error: StatorError): void {
+  over(moment, "failed", error);
+}
+
+/** The request is over: what still runs is killed, and its record is written. */
+function over(moment: Moment, outcome: "finished" | "cancelled" | "failed", error: StatorError | undefined): void {
+  const { life, nowMs, effects } = moment;
+  for (const choice of life.choices) {
+    if (isOut(choice)) effects.push({ kind: "cancel", choice: choice.index, attempt: choice.attempt, mode: "kill" });
+    choice.phase = "ended";
+  }
+  life.done = true;
+  if (error) effects.push({ kind: "error", error });
+  effects.push({ kind: "done", record: recordOf(life, outcome, { nowMs, error }) });
+}
