@@ -50,7 +50,7 @@ export class Queue<Item> {
 
 /** Least recently used first out, bounded by the sum of what its entries weigh, such as bytes. */
 export class BoundedCache<Key, Value> {
-  readonly #entries = new Map<Key, { value: Value; weight: number }>();
+  readonly #entries = new Map<Key, { key: Key; value: Value; weight: number }>();
   readonly capacity: number;
   readonly #onEvict: ((key: Key, value: Value) => void) | undefined;
   #weight = 0;
@@ -73,8 +73,9 @@ export class BoundedCache<Key, Value> {
   get(key: Key): Value | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
+    // The key that came with the value stays: that of a look-up may be a slice that holds a long text in memory.
+    this.#entries.delete(entry.key);
+    this.#entries.set(entry.key, entry);
     return entry.value;
   }
 
@@ -82,7 +83,7 @@ export class BoundedCache<Key, Value> {
   set(key: Key, value: Value, weight: number): void {
     this.delete(key);
     if (weight > this.capacity) return;
-    this.#entries.set(key, { value, weight });
+    this.#entries.set(key, { key, value, weight });
     this.#weight += weight;
     while (this.#weight > this.capacity) {
       const oldest = this.#entries.entries().next().value;

@@ -88,6 +88,7 @@ describe("vocabulary", () => {
     expect(read(stringField("tokenizer.ggml.model", "llama"), tokens)).toContain("<0x00>");
     expect(read(model, merges, stringsField("tokenizer.ggml.tokens", ["a", "b", "a"]))).toContain("token 2 twice");
     expect(read(model, merges, stringsField("tokenizer.ggml.tokens", ["", "[EMPTY_0]"]))).toContain("token 1 twice");
+    expect(read(model, merges, stringsField("tokenizer.ggml.tokens", ["a", "a\u0000b"]))).toContain("token 1 twice");
     const broken = [Uint8Array.of(0xff), Uint8Array.of(0xfe)];
     expect(read(model, merges, stringsField("tokenizer.ggml.tokens", broken))).toBe("nothing thrown");
     expect(read(model, merges, tokens, i32sField("tokenizer.ggml.token_type", [1]))).toContain("fewer token types");

@@ -93,16 +93,25 @@ function kindOf(header: GgufHeader): TokenizerKind {
   });
 }
 
-/** Bytes as a string with one unit per byte: a map key that is exact for broken UTF-8 too. */
+/** Bytes up to a NUL as a string with one unit per byte: a map key that is exact for broken UTF-8 too. */
 function exactKey(bytes: Uint8Array): string {
   let key = "";
-  for (const byte of bytes) key += String.fromCharCode(byte);
+  for (const byte of bytes) {
+    if (byte === 0) break;
+    key += String.fromCharCode(byte);
+  }
   return key;
+}
+
+/** The library reads the strings of an array as C strings: they end at a NUL. */
+function upToNul(text: string): string {
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
 }
 
 /** Token texts, after the checks without which the library would abort the process. */
 function textsOf(header: GgufHeader, spans: GgufSpans): string[] {
-  const texts = ggufStrings(header, `${P}tokens`) ?? [];
+  const texts = (ggufStrings(header, `${P}tokens`) ?? []).map(upToNul);
   const seen = new Set<string>();
   for (const [id, text] of texts.entries()) {
     if (text === "") texts[id] = `[EMPTY_${id}]`;
@@ -161,7 +170,7 @@ export function readVocabulary(header: GgufHeader): Vocabulary {
     ids: idsOf(header, size),
     addBos: ggufBool(header, `${P}add_bos_token`),
     addEos: ggufBool(header, `${P}add_eos_token`),
-    merges: () => ggufStrings(header, `${P}merges`) ?? [],
+    merges: () => (ggufStrings(header, `${P}merges`) ?? []).map(upToNul),
   };
 }
 

@@ -1,0 +1,213 @@
+import { type SpecialToken, TOKEN_BIT } from "./special.ts";
+
+/**
+ * Receives the parts of a text in order. Calls never overlap and cover the text but for white space that a special
+ * token eats.
+ */
+export interface SegmentSink {
+  /** Plain text between special tokens, never empty: units `start .. end` of the text. */
+  plain(start: number, end: number): void;
+  special(token: SpecialToken): void;
+}
+
+/** Cuts text at special tokens exactly as the library does. */
+export interface Splitter {
+  split(text: string, sink: SegmentSink): void;
+}
+
+/** A special token found at `start`; `order` is its place in the search order. */
+interface Match {
+  readonly start: number;
+  readonly end: number;
+  readonly order: number;
+}
+
+/** One node of the trie of special texts, by UTF-16 unit. */
+interface Node {
+  readonly next: Map<number, Node>;
+  /** Place in the search order of the token that ends here. */
+  order: number | undefined;
+}
+
+/** More first characters than this are found by a table over units instead of by one search each. */
+const MAX_SEARCHES = 4;
+
+function trieOf(tokens: readonly SpecialToken[]): Node {
+  const root: Node = { next: new Map(), order: undefined };
+  for (const [order, { text }] of tokens.entries()) {
+    let node = root;
+    for (let at = 0; at < text.length; at++) {
+      const unit = text.charCodeAt(at);
+      let next = node.next.get(unit);
+      if (!next) {
+        next = { next: new Map(), order: undefined };
+        node.next.set(unit, next);
+      }
+      node = next;
+    }
+    node.order ??= order;
+  }
+  return root;
+}
+
+/** Every special text that begins at `start`, shortest first. */
+function matchesAt(root: Node, text: string, start: number, found: Match[]): void {
+  let node: Node | undefined = root;
+  for (let at = start; at < text.length; at++) {
+    node = node.next.get(text.charCodeAt(at));
+    if (!node) return;
+    if (node.order !== undefined) found.push({ start, end: at + 1, order: node.order });
+  }
+}
+
+/** All occurrences of all special texts, overlapping ones included; undefined when there are too many to weigh up. */
+type Finder = (text: string) => Match[] | undefined;
+
+/** Beyond this many matches, as in long runs of spaces under tokens of spaces, the text is searched token by token. */
+function tooMany(found: readonly Match[], text: string): boolean {
+  return found.length > 1024 + text.length / 4;
+}
+
+function searchFinder(root: Node): Finder {
+  const firsts = [...root.next.keys()].map((unit) => String.fromCharCode(unit));
+  return (text) => {
+    const found: Match[] = [];
+    for (const first of firsts) {
+      for (let at = text.indexOf(first); at >= 0; at = text.indexOf(first, at + 1)) {
+        matchesAt(root, text, at, found);
+        if (tooMany(found, text)) return undefined;
+      }
+    }
+    return firsts.length > 1 ? found.sort((left, right) => left.start - right.start) : found;
+  };
+}
+
+function tableFinder(root: Node): Finder {
+  const isFirst = new Uint8Array(0x10000);
+  for (const unit of root.next.keys()) isFirst[unit] = 1;
+  return (text) => {
+    const found: Match[] = [];
+    for (let at = 0; at < text.length; at++) {
+      if (isFirst[text.charCodeAt(at)] === 0) continue;
+      matchesAt(root, text, at, found);
+      if (tooMany(found, text)) return undefined;
+    }
+    return found;
+  };
+}
+
+/**
+ * Decides between overlapping matches as the library does: token by token in search order, each taking its leftmost
+ * free places. `cluster` is in order of start; the answer too.
+ */
+function settle(cluster: Match[], startUnit: number, endUnit: number): Match[] {
+  if (cluster.length === 1) return cluster;
+  const taken = new Uint8Array(endUnit - startUnit);
+  const kept: Match[] = [];
+  for (const match of cluster.sort((left, right) => left.order - right.order || left.start - right.start)) {
+    const place = taken.subarray(match.start - startUnit, match.end - startUnit);
+    if (place.includes(1)) continue;
+    place.fill(1);
+    kept.push(match);
+  }
+  return kept.sort((left, right) => left.start - right.start);
+}
+
+/** The matches that hold. Only matches that touch the same units compete. */
+function settleAll(found: readonly Match[]): Match[] {
+  const kept: Match[] = [];
+  for (let at = 0; at < found.length; ) {
+    const start = found[at]?.start ?? 0;
+    let end = found[at]?.end ?? 0;
+    let next = at + 1;
+    for (; next < found.length; next++) {
+      const other = found[next];
+      if (!other || other.start >= end) break;
+      end = Math.max(end, other.end);
+    }
+    for (const match of settle(found.slice(at, next), start, end)) kept.push(match);
+    at = next;
+  }
+  return kept;
+}
+
+function fastSplitter(tokens: readonly SpecialToken[]): Splitter {
+  const root = trieOf(tokens);
+  const find = root.next.size <= MAX_SEARCHES ? searchFinder(root) : tableFinder(root);
+  const fallback = plainSplitter(tokens);
+  return {
+    split(text, sink) {
+      const found = find(text);
+      if (!found) return fallback.split(text, sink);
+      let from = 0;
+      for (const match of settleAll(found)) {
+        const token = tokens[match.order];
+        if (!token) continue;
+        if (match.start > from) sink.plain(from, match.start);
+        sink.special(token);
+        from = match.end;
+      }
+      if (from < text.length) sink.plain(from, text.length);
+    },
+  };
+}
+
+/** The white space of C's isspace, which knows ASCII only. */
+function isSpace(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at);
+  return unit === 32 || (unit >= 9 && unit <= 13);
+}
+
+/** A part of a text while it is being cut: plain where `token` is undefined. */
+interface Part {
+  readonly start: number;
+  readonly end: number;
+  readonly token: SpecialToken | undefined;
+}
+
+/** Cuts every plain part at every occurrence of one token. */
+function cut(text: string, parts: readonly Part[], token: SpecialToken): Part[] {
+  const into: Part[] = [];
+  let at = text.indexOf(token.text);
+  for (const part of parts) {
+    let { start } = part;
+    while (!part.token) {
+      // The next occurrence is searched once, not once for each part before it.
+      if (at >= 0 && at < start) at = text.indexOf(token.text, start);
+      if (at < 0 || at + token.text.length > part.end) break;
+      let leftEnd = at;
+      if (token.bits & TOKEN_BIT.stripLeft) while (leftEnd > start && isSpace(text, leftEnd - 1)) leftEnd--;
+      if (leftEnd > start) into.push({ start, end: leftEnd, token: undefined });
+      start = at + token.text.length;
+      into.push({ start: at, end: start, token });
+      if (token.bits & TOKEN_BIT.stripRight) while (start < part.end && isSpace(text, start)) start++;
+    }
+    if (part.token) into.push(part);
+    else if (start < part.end) into.push({ start, end: part.end, token: undefined });
+  }
+  return into;
+}
+
+/** Token by token over the whole text, as the library does it. Slow with many tokens, and right for all. */
+function plainSplitter(tokens: readonly SpecialToken[]): Splitter {
+  return {
+    split(text, sink) {
+      let parts: Part[] = text === "" ? [] : [{ start: 0, end: text.length, token: undefined }];
+      for (const token of tokens) if (text.includes(token.text)) parts = cut(text, parts, token);
+      for (const { start, end, token } of parts) {
+        if (token) sink.special(token);
+        else sink.plain(start, end);
+      }
+    },
+  };
+}
+
+/**
+ * A splitter for tokens in search order. Costs one pass over the text, and more only where specials overlap; a
+ * vocabulary with tokens that eat white space around them is searched token by token.
+ * @param exhaustive searches token by token in any case; the oracle of the tests
+ */
+export function createSplitter(tokens: readonly SpecialToken[], exhaustive = false): Splitter {
+  const strips = tokens.some(({ bits }) => (bits & (TOKEN_BIT.stripLeft | TOKEN_BIT.stripRight)) !== 0);
+  return strips || exhaustive ? plainSplitter(tokens) : fastSplitter(tokens);
+}
