@@ -9,6 +9,7 @@ import {
   type ModelCard,
   ModelCardSchema,
 } from "#gen/stator/discovery/v1/discovery_pb";
+import { adapterKey, instanceKey, modelKey } from "#lib/discovery/directory";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import type { EngineCard, LoadedAdapter } from "#lib/engines/engine";
 
@@ -96,30 +97,22 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
   });
 }
 
-/** Everything a worker publishes about itself. The key names are those of lib/discovery. */
-export interface WorkerKeys {
-  instance(instanceId: bigint): string;
-  model(name: string, instanceId: bigint): string;
-  adapter(name: string, instanceId: bigint): string;
-}
-
 /** The records of a worker, ready to register. */
 export function workerRecords(
   identity: Identity,
   at: WorkerState,
   served: { card: EngineCard; createdUnixSeconds: number; adapters: readonly LoadedAdapter[] } | undefined,
-  keys: WorkerKeys,
 ): DiscoveryRecord[] {
   const { instanceId } = identity;
   const instance = instanceRecord(identity, at, served?.card);
-  const records: DiscoveryRecord[] = [{ key: keys.instance(instanceId), value: { case: "instance", value: instance } }];
+  const records: DiscoveryRecord[] = [{ key: instanceKey(instanceId), value: { case: "instance", value: instance } }];
   if (!served) return records;
   const { card, createdUnixSeconds, adapters } = served;
   const model = modelCard(identity, card, createdUnixSeconds);
-  records.push({ key: keys.model(card.model, instanceId), value: { case: "model", value: model } });
+  records.push({ key: modelKey(card.model, instanceId), value: { case: "model", value: model } });
   for (const { name, digest } of adapters) {
     const adapter = create(AdapterCardSchema, { name, instanceId, baseModel: card.model, digest });
-    records.push({ key: keys.adapter(name, instanceId), value: { case: "adapter", value: adapter } });
+    records.push({ key: adapterKey(name, instanceId), value: { case: "adapter", value: adapter } });
   }
   return records;
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
+import { loopbackCredentials } from "#lib/rpc/credentials";
 import { type Child, type ChildReport, startChild } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
@@ -80,10 +81,7 @@ async function runUp(context: CommandContext): Promise<number> {
   }
   const { engine, notice } = await chooseEngine(values.engine, context.config.sources.engine !== "default");
   if (notice) print(`${notice}\n`);
-  const hub = scope.own(
-    "hub",
-    await openHub({ host: "127.0.0.1", port: 0, credentials: undefined, allowInsecure: false, log }),
-  );
+  const hub = scope.own("hub", await openHub({ host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log }));
   const board = createBoardOfProcesses({ print, isTerminal: process.stdout.isTTY === true });
   board.set("hub", { pid: process.pid, state: "ready", address: hub.address, detail: "discovery, in this process" });
   const tree = createTree(context, board, { engine, hubAddress: hub.address });

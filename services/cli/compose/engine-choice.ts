@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { StatorError } from "#lib/base/errors";
 import { loadNative } from "#lib/native/addon";
-import { findLlamaLibraries } from "#lib/native/libraries";
+import { locateLlama } from "#lib/native/location";
 
 /** Which engine runs, and what to tell people when it is not the one that computes. */
 export interface EngineChoice {
@@ -15,8 +15,8 @@ const BUILD_SCRIPT = fileURLToPath(new URL("../../../native/build.mjs", import.m
 
 /** Whether the llama engine can start here: the sentence says why not and what to do. */
 export function llamaUnavailable(): { readonly detail: string; readonly hint: string } | undefined {
-  const libraries = findLlamaLibraries();
-  if (libraries.unavailable !== undefined) return { detail: libraries.unavailable, hint: libraries.fix };
+  const location = locateLlama();
+  if (location.unavailable !== undefined) return { detail: location.unavailable, hint: `Run \`${location.fix}\`.` };
   const native = loadNative();
   if (native.unavailable === undefined) return undefined;
   return { detail: native.unavailable, hint: `Run \`${native.fix}\`.` };

@@ -1,0 +1,11 @@
+import type { Command } from "./command.ts";
+import { chat } from "./commands/chat.ts";
+import { config } from "./commands/config.ts";
+import { conform } from "./commands/conform.ts";
+import { frontend } from "./commands/frontend.ts";
+import { hub } from "./commands/hub.ts";
+import { up } from "./commands/up.ts";
+import { worker } from "./commands/worker.ts";
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly Command[] = [up, chat, frontend, worker, hub, conform, config];

@@ -1,0 +1,56 @@
+import { StatorError } from "#lib/base/errors";
+import { reportToParent } from "../children.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { openFrontendProcess } from "../compose/frontend.ts";
+
+/** `stator frontend`: the OpenAI API over the workers that discovery knows. */
+export const frontend: Command = {
+  name: "frontend",
+  arguments: "",
+  summary: "one frontend: the OpenAI API over the workers that discovery knows",
+  help:
+    "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
+    "no model file: tokenizers and templates come from the workers, by digest.",
+  options: [
+    "discovery",
+    "http.host",
+    "http.port",
+    "http.max-body-bytes",
+    "http.max-connections",
+    "http.max-requests",
+    "http.slow-client-ms",
+    "grpc.host",
+    "grpc.port",
+    "router.mode",
+    "router.mismatch",
+    "migration.limit",
+    "watchdog.suspect-ms",
+    "watchdog.stall-ms",
+    "request.deadline-ms",
+    "tokenizer.engine",
+    "tokenizer.cache-bytes",
+    "tls.cert",
+    "tls.key",
+    "tls.ca",
+    "insecure-listen",
+    "drain-ms",
+    "trace.endpoint",
+  ],
+  run: runFrontend,
+};
+
+async function runFrontend(context: CommandContext): Promise<number> {
+  const { values, isChild, print, stopped } = context;
+  if (values.discovery === undefined) {
+    throw new StatorError("BAD_CONFIG", {
+      detail:
+        "A frontend needs --discovery, such as hub://127.0.0.1:8005. `stator up` starts everything on one machine.",
+    });
+  }
+  const opened = await openFrontendProcess(context, values.discovery);
+  reportToParent({ type: "ready", address: opened.address, detail: `OpenAI API, http://${opened.address}` });
+  if (!isChild) print(`The OpenAI API is at http://${opened.address}/v1. Ctrl-C drains it.`);
+  await stopped;
+  await opened.drain(values["drain-ms"]);
+  return 0;
+}

@@ -1,0 +1,24 @@
+import type { Command } from "../command.ts";
+import { credentialsFrom } from "../compose/credentials.ts";
+import { openHub } from "../compose/hub.ts";
+
+/** `stator hub`: discovery alone, for workers and frontends on several machines. */
+export const hub: Command = {
+  name: "hub",
+  arguments: "",
+  summary: "discovery alone: what workers and frontends on several machines meet at",
+  help:
+    "Serves stator.discovery.v1 from memory. Workers and frontends name it with --discovery hub://HOST:PORT. When it\n" +
+    "ends, nobody else does: frontends serve from their last view, and all register again when it is back.",
+  options: ["hub.host", "hub.port", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
+  async run({ values, scope, log, print, stopped }) {
+    const host = values["hub.host"];
+    const opened = scope.own(
+      "hub",
+      await openHub({ host, port: values["hub.port"], credentials: credentialsFrom(values), log }),
+    );
+    print(`The hub is at hub://${opened.address}. Ctrl-C ends it.`);
+    await stopped;
+    return 0;
+  },
+};

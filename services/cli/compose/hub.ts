@@ -1,0 +1,54 @@
+import { createDiscoveryService } from "#lib/discovery/hub-service";
+import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
+import { StoreHost } from "#lib/discovery/store-host";
+import type { Log } from "#lib/host/log";
+import { createMetrics, type Metrics } from "#lib/host/metrics";
+import type { Closable } from "#lib/host/scope";
+import { systemChance, systemClock } from "#lib/host/system-clock";
+import type { Credentials } from "#lib/rpc/credentials";
+import { createHealth } from "#lib/rpc/health";
+import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
+import { createReflectionServices } from "#lib/rpc/reflection";
+import { openServer } from "#lib/rpc/server";
+
+/** A hub that listens. */
+export interface Hub extends Closable {
+  /** host:port */
+  readonly address: string;
+  readonly metrics: Metrics;
+}
+
+/** Opens the memory store as a service. Throws PORT_IN_USE, UNSAFE_LISTEN. */
+export async function openHub(options: {
+  host: string;
+  port: number;
+  credentials: Credentials;
+  log: Log;
+}): Promise<Hub> {
+  const { host, port, credentials, log } = options;
+  const metrics = createMetrics([RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS], { processMetrics: true });
+  const store = new StoreHost({ clock: systemClock, chance: systemChance, log, metrics });
+  const discovery = createDiscoveryService(store);
+  const health = createHealth();
+  health.set(discovery.service.typeName, true);
+  const services = [discovery, health.service];
+  const flags = { port: "--hub-port", tls: "--tls-cert" };
+  const server = await openServer({
+    host,
+    port,
+    credentials,
+    services: [...services, ...createReflectionServices(services)],
+    flags,
+    log,
+    metrics,
+  });
+  return {
+    address: server.address,
+    metrics,
+    async close() {
+      health.close();
+      store.close();
+      await server.close();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
+import { openDiscovery } from "#lib/discovery/open";
+import type { Engine } from "#lib/engines/engine";
+import { createMetrics } from "#lib/host/metrics";
+import { systemChance, systemClock } from "#lib/host/system-clock";
+import { createHealth } from "#lib/rpc/health";
+import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
+import { createReflectionServices } from "#lib/rpc/reflection";
+import { openServer } from "#lib/rpc/server";
+import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
+import { createWorker } from "#services/worker/worker";
+import type { CommandContext } from "../command.ts";
+import { VERSION } from "../version.ts";
+import { credentialsFrom } from "./credentials.ts";
+import { engineRecipe } from "./engine.ts";
+import { openMetricsPort } from "./metrics-port.ts";
+
+/** A worker process that serves. */
+export interface OpenedWorker {
+  readonly engine: Engine;
+  /** host:port of its gRPC port. */
+  readonly address: string;
+  /** Resolves when the engine cannot go on. */
+  readonly failed: Promise<void>;
+  readonly hasFailed: boolean;
+  drain(deadlineMs: number): Promise<void>;
+}
+
+/** Wires a worker: engine, links, openengine.v1, artifacts, health, reflection, discovery. The scope owns all of it. */
+export async function openWorker(
+  context: CommandContext,
+  onProgress: (fraction: number) => void,
+): Promise<OpenedWorker> {
+  const { values, scope, log } = context;
+  const credentials = credentialsFrom(values);
+  const metrics = createMetrics([RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS], { processMetrics: true });
+  const recipe = await engineRecipe(context);
+  const deps = { clock: systemClock, chance: systemChance, log, metrics };
+  const discovery = scope.own(
+    "discovery",
+    await openDiscovery(values.discovery ?? "memory:", { ...deps, credentials }),
+  );
+  const failure = Promise.withResolvers<void>();
+  let failed = false;
+  const health = createHealth();
+  const worker = createWorker({
+    ...deps,
+    openEngine: recipe.open,
+    discovery,
+    leaseMs: values["discovery.lease-ms"],
+    version: VERSION,
+    engineName: recipe.engine,
+    models: [recipe.model],
+    onState({ state }) {
+      for (const { service } of worker.services) health.set(service.typeName, state === "ready");
+      if (state === "failed") {
+        failed = true;
+        failure.resolve();
+      }
+    },
+  });
+  const services = [...worker.services, health.service];
+  const server = await openServer({
+    host: values["grpc.host"],
+    port: values["grpc.port"],
+    credentials,
+    services: [...services, ...createReflectionServices(services)],
+    flags: { port: "--grpc-port", tls: "--tls-cert" },
+    log,
+    metrics,
+  });
+  scope.own("server", server);
+  scope.own("worker", worker);
+  scope.defer("health", () => health.close());
+  if (values["metrics.port"] >= 0) {
+    const isReady = (): boolean => worker.state.state === "ready";
+    const port = { host: values["grpc.host"], port: values["metrics.port"], metrics, isReady };
+    scope.own("metrics port", await openMetricsPort(port));
+  }
+  const address =
+    values["advertise-host"] === undefined ? server.address : `${values["advertise-host"]}:${server.port}`;
+  const engine = await worker.start(address, onProgress);
+  return {
+    engine,
+    address,
+    failed: failure.promise,
+    get hasFailed() {
+      return failed;
+    },
+    async drain(deadlineMs) {
+      await worker.drain(deadlineMs);
+      await worker.close();
+      await server.drain(DRAIN_CALLS_MS);
+    },
+  };
+}
+
+/** Time for calls that are open after all requests have ended, such as watches of health. */
+const DRAIN_CALLS_MS = 250;

@@ -1,0 +1,101 @@
+import { createServer } from "node:net";
+import { OpenAI } from "openai";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Program, readBoard, startProgram } from "../support/program.ts";
+
+const programs: Program[] = [];
+
+function start(args: string[], env?: Record<string, string>): Program {
+  const program = startProgram(args, env);
+  programs.push(program);
+  return program;
+}
+
+afterEach(async () => {
+  await Promise.all(programs.splice(0).map((program) => program.close()));
+});
+
+describe("stator up", () => {
+  it("serves a model, says what runs where, drains at SIGTERM and leaves no process behind", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    await program.until(/Try it:/);
+    const board = readBoard(program);
+    expect([...board.keys()].sort()).toEqual(["frontend", "hub", "worker-1", "worker-2"]);
+    const client = new OpenAI({ baseURL: `http://${board.get("frontend")!.address}/v1`, apiKey: "none" });
+    const [model] = (await client.models.list()).data;
+    expect(model?.id).toContain("mock");
+    const messages = [{ role: "user" as const, content: "Hello" }];
+    const answer = await client.chat.completions.create({ model: model!.id, messages, max_tokens: 8 });
+    expect(answer.usage?.completion_tokens).toBe(8);
+    program.signal("SIGTERM");
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+    for (const { pid } of board.values()) expect(() => process.kill(pid, 0)).toThrow();
+  });
+
+  it("finishes a running stream before it ends", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    await program.until(/Try it:/);
+    const address = readBoard(program).get("frontend")!.address;
+    const client = new OpenAI({ baseURL: `http://${address}/v1`, apiKey: "none", maxRetries: 0 });
+    const model = (await client.models.list()).data[0]!.id;
+    const chunks = await client.completions.create({ model, prompt: "One", max_tokens: 60, stream: true });
+    let seen = 0;
+    let finish: string | null | undefined;
+    for await (const chunk of chunks) {
+      if (++seen === 2) program.signal("SIGTERM");
+      finish = chunk.choices[0]?.finish_reason ?? finish;
+    }
+    expect(finish).toBe("length");
+    expect((await program.ended).code).toBe(0);
+  });
+
+  it("starts a worker again that was killed", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    await program.until(/Try it:/);
+    const { pid } = readBoard(program).get("worker-2")!;
+    process.kill(pid, "SIGKILL");
+    await expect.poll(() => program.stderr, { timeout: 20_000 }).toMatch(/worker ended, starting it again/);
+  });
+});
+
+describe("what goes wrong at the start gets one sentence and an exit code", () => {
+  async function fails(args: string[], env?: Record<string, string>): Promise<string> {
+    const program = start(args, env);
+    const { code } = await program.ended;
+    expect(code, program.stdout + program.stderr).toBeGreaterThan(0);
+    expect(program.stderr).not.toMatch(/^\s+at /m);
+    return program.stderr;
+  }
+
+  it("a port in use", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => taken.once("listening", resolve));
+    const { port } = taken.address() as { port: number };
+    const said = await fails(["up", "--engine", "mock", "--http-port", String(port)]);
+    taken.close();
+    expect(said).toContain(`Port ${port} on 127.0.0.1 is in use. Choose another with --http-port`);
+  });
+
+  it("a missing model, a damaged model", async () => {
+    expect(await fails(["up", "--model", "/nowhere/model.gguf"])).toContain("There is no file /nowhere/model.gguf.");
+    expect(await fails(["worker", "--model", "package.json"])).toContain("package.json cannot be used as a model");
+  });
+
+  it("an unreachable etcd, an unreachable hub", async () => {
+    expect(await fails(["frontend", "--discovery", "etcd://127.0.0.1:1"])).toMatch(/etcd.*cannot be reached/);
+    expect(await fails(["worker", "--engine", "mock", "--discovery", "hub://127.0.0.1:1"])).toMatch(
+      /hub.*cannot be reached/,
+    );
+  });
+
+  it("unknown commands, options, variables and keys", async () => {
+    expect(await fails(["upp"])).toContain("Did you mean up?");
+    expect(await fails(["up", "--http-prt", "1"])).toContain("Did you mean --http-port?");
+    expect(await fails(["up"], { STATOR_HTTP_PROT: "1" })).toContain("Did you mean STATOR_HTTP_PORT?");
+    expect(await fails(["config", "explain", "http.prot"])).toContain("Did you mean http.port?");
+  });
+
+  it("listening beyond loopback without TLS", async () => {
+    expect(await fails(["hub", "--hub-host", "0.0.0.0", "--hub-port", "0"])).toContain("--insecure-listen");
+  });
+});
