@@ -18,7 +18,8 @@ export function generateStubs(): Generated {
 /** Pages and schemas from the tables in the code. Loads that code only now, so that other checks run when it is broken. */
 export async function renderPages(): Promise<Generated> {
   const { PAGES } = await import("./pages.ts");
-  return new Map(PAGES.map((page) => [page.path, page.render()]));
+  const rendered = PAGES.map(async (page) => [page.path, await page.render()] as const);
+  return new Map(await Promise.all(rendered));
 }
 
 /** Everything that belongs in gen/. */

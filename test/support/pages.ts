@@ -1,16 +1,21 @@
+import { printConfigPage } from "#lib/host/config/print";
+import { OPTIONS } from "#services/cli/options";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
+import { renderMetricsPage } from "./metrics-page.ts";
 
 /** One generated page or schema. */
 export interface Page {
-  /** Where it belongs, relative to the root, below gen/. */
+  /** Where it belongs, relative to the root, below gen/docs/ or gen/schema/. */
   readonly path: string;
   /** Its whole contents. */
-  readonly render: () => string;
+  readonly render: () => string | Promise<string>;
 }
 
 /** Everything in gen/ that is rendered from tables in the code. A new table gets its page by a new row here. */
 export const PAGES: readonly Page[] = [
+  { path: "gen/docs/config.md", render: () => printConfigPage(OPTIONS) },
   { path: "gen/docs/contracts.md", render: renderContractPage },
   { path: "gen/docs/errors.md", render: renderErrorPage },
+  { path: "gen/docs/metrics.md", render: renderMetricsPage },
 ];
