@@ -7,6 +7,7 @@ import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
+import type { PieceTexts } from "#lib/text/detokenizer";
 import { createArtifactService } from "./artifacts.ts";
 import { type Board, createBoard } from "./board.ts";
 import { createLinks, type Links } from "./links.ts";
@@ -14,6 +15,7 @@ import { createControlService } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createKvFeed, type KvFeed } from "./openengine/kv-feed.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
+import { pieceTextsOf } from "./openengine/output.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
 import type { ModelNames } from "./translate.ts";
 
@@ -52,6 +54,7 @@ interface Served {
   readonly engine: Engine;
   readonly board: Board;
   readonly names: ModelNames;
+  readonly texts: PieceTexts | undefined;
   readonly createdUnixSeconds: number;
 }
 
@@ -140,7 +143,8 @@ class WorkerShell implements Worker {
       model: engine.card.model,
       hasAdapter: (name: string) => engine.adapters().some((each) => each.name === name),
     };
-    this.#served = { engine, board, names, createdUnixSeconds: Math.floor(this.#deps.clock.unixMs() / 1000) };
+    const createdUnixSeconds = Math.floor(this.#deps.clock.unixMs() / 1000);
+    this.#served = { engine, board, names, texts: pieceTextsOf(engine), createdUnixSeconds };
     await this.#enter({ state: "ready", reason: "" });
     log.info("worker ready", {
       model: engine.card.model,

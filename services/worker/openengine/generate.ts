@@ -6,7 +6,6 @@ import {
   type GenerateRequest,
   type GenerateResponse,
   GenerateResponseSchema,
-  type TokenInfoSchema,
 } from "#gen/openengine/v1/generation_pb";
 import { Inference } from "#gen/openengine/v1/openengine_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
@@ -15,6 +14,7 @@ import type { Engine, EngineFinish, EngineLogprobs } from "#lib/engines/engine";
 import type { CallContext } from "#lib/rpc/call";
 import { createService, type ServedService } from "#lib/rpc/service";
 import { type DuplexChannel, SEND_BUFFER_BYTES } from "#lib/rpc/stream";
+import type { PieceTexts } from "#lib/text/detokenizer";
 import type { Board, BoardSink } from "../board.ts";
 import type { ModelNames } from "../translate.ts";
 import type { OpenCalls } from "./open-calls.ts";
@@ -29,7 +29,7 @@ type Channel = DuplexChannel<GenerateResponse, GenerateRequest>;
 /** What the inference service runs on. */
 export interface InferenceDeps {
   /** Throws MODEL_LOADING or DRAINING when nothing new can start. */
-  serving(): { engine: Engine; board: Board; names: ModelNames };
+  serving(): { engine: Engine; board: Board; names: ModelNames; texts: PieceTexts | undefined };
   readonly calls: OpenCalls;
   /** Key of the draws for a request that names none. */
   drawSeed(): bigint;
@@ -64,9 +64,9 @@ function openGeneration(deps: InferenceDeps, channel: Channel, call: CallContext
 }
 
 function startGeneration(deps: InferenceDeps, request: GenerateRequest, channel: Channel, call: CallContext): void {
-  const { engine, board, names } = deps.serving();
+  const { engine, board, names, texts } = deps.serving();
   const plan = planGeneration(request, { engine, names, priority: readMetadata(call), seed: deps.drawSeed() });
-  const generation = createGeneration(plan, engine, channel);
+  const generation = createGeneration(plan, texts, channel);
   const abort = (mode: "stop" | "kill") => board.cancel([...generation.open.values()], mode);
   if (!deps.calls.add(plan.requestId, { abort: () => abort("stop") })) {
     throw new StatorError("ALREADY_EXISTS", { what: `The request ${plan.requestId}` });
@@ -126,9 +126,9 @@ interface Generation {
 
 type Event = NonNullable<MessageInitShape<typeof GenerateResponseSchema>["event"]>;
 
-function createGeneration(plan: GenerationPlan, engine: Engine, channel: Channel): Generation {
+function createGeneration(plan: GenerationPlan, texts: PieceTexts | undefined, channel: Channel): Generation {
   const { requestId } = plan;
-  const outputs = Array.from({ length: plan.sequences }, () => createOutput(plan, engine));
+  const outputs = Array.from({ length: plan.sequences }, () => createOutput(plan, texts));
   const logprobs = new Map<number, EngineLogprobs>();
   const usage = {
     promptTokens: plan.base.promptTokens.length,
@@ -234,6 +234,3 @@ const ERROR_CODES: Partial<Record<Reason, ErrorCode>> = {
 function engineErrorCode(reason: Reason): ErrorCode {
   return ERROR_CODES[reason] ?? ErrorCode.INTERNAL;
 }
-
-/** What one token looks like in an answer. */
-export type TokenInfoInit = MessageInitShape<typeof TokenInfoSchema>;
