@@ -87,9 +87,28 @@ function missingEntry(name, version, parent) {
   };
 }
 
+/** What npm repeats of package.json in the lock's own entry, in npm's order. */
+const REPEATED = [
+  "name",
+  "version",
+  "license",
+  "dependencies",
+  "bin",
+  "devDependencies",
+  "engines",
+  "optionalDependencies",
+];
+
+function repeatManifest(lock, manifest) {
+  const own = Object.fromEntries(REPEATED.filter((key) => manifest[key]).map((key) => [key, manifest[key]]));
+  return { ...lock, packages: { ...lock.packages, "": own } };
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const file = path.join(import.meta.dirname, "../../package-lock.json");
-  const { lock, added } = completeLock(JSON.parse(readFileSync(file, "utf8")));
+  const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), "../..");
+  const file = path.join(folder, "package-lock.json");
+  const read = (name) => JSON.parse(readFileSync(path.join(folder, name), "utf8"));
+  const { lock, added } = completeLock(repeatManifest(read("package-lock.json"), read("package.json")));
   writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
   process.stdout.write(`package-lock.json: ${added} packages of other platforms added\n`);
 }
