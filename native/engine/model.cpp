@@ -22,8 +22,9 @@ Failure refusal(const std::string& path, const std::string& reason) {
 
 }  // namespace
 
-Model::Model(std::shared_ptr<Library> from, stator_model* opened) : library(std::move(from)), handle(opened) {
-  api().model_info(handle, &info);
+Model::Model(std::shared_ptr<Library> from, stator_model* opened, bool vocabOnly)
+    : library(std::move(from)), handle(opened) {
+  if (!vocabOnly) api().model_info(handle, &info);
   api().vocab_info(handle, &vocab);
   for (int32_t token = 0; token < vocab.size; token++) {
     if (api().token_attributes(handle, token) & STATOR_TOKEN_END) endTokens.push_back(token);
@@ -49,7 +50,7 @@ std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const 
   const LibraryLog::Capture errors;
   char why[512] = "";
   auto* handle = library->api->model_open(request.path.c_str(), &options, {why, sizeof why});
-  if (handle != nullptr) return std::make_shared<Model>(library, handle);
+  if (handle != nullptr) return std::make_shared<Model>(library, handle, request.vocabOnly);
   if (watch.stopped) throw Failure(Code::aborted, "Loading " + request.path + " was stopped.");
   throw refusal(request.path, why[0] != 0 ? why : errors.text("no reason given"));
 }

@@ -11,13 +11,14 @@ namespace stator {
 
 /// A loaded model, or a vocabulary alone. Freed when the last handle goes.
 struct Model {
-  Model(std::shared_ptr<Library> library, stator_model* handle);
+  Model(std::shared_ptr<Library> library, stator_model* handle, bool vocabOnly);
   ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   const std::shared_ptr<Library> library;
   stator_model* const handle;
+  /// Zero in a vocabulary without weights: the library aborts when it is asked for these then.
   stator_model_info info{};
   stator_vocab_info vocab{};
   /// Ids that end a generation, ascending.

@@ -50,6 +50,7 @@ export class EngineDriver {
   readonly results: StepResult[] = [];
   private readonly running = new Map<number, Running>();
   private readonly options: DriverOptions;
+  private readonly idlers: (() => void)[] = [];
   private step = 0;
   private underWay = 0;
 
@@ -80,9 +81,12 @@ export class EngineDriver {
     return Promise.all(done);
   }
 
-  /** A number for a step of one's own; such a step must be the only one under way. */
-  nextStep(): number {
-    return this.step++;
+  /** Runs ops between requests; resolves when they are done. */
+  async run(ops: readonly number[]): Promise<void> {
+    while (this.underWay > 0) await new Promise<void>((resolve) => this.idlers.push(resolve));
+    this.underWay++;
+    this.context.submitStep({ ...emptyPlan(this.step++), ops: Int32Array.from(ops) });
+    await new Promise<void>((resolve) => this.idlers.push(resolve));
   }
 
   private queue(slot: number, prompt: Uint32Array, sampling: Sampling, cached: number): Promise<Generated> {
@@ -134,6 +138,7 @@ export class EngineDriver {
       if (running !== undefined) this.take(running, result, index);
     }
     this.pump();
+    if (this.underWay === 0) for (const wake of this.idlers.splice(0)) wake();
   }
 
   private take(running: Running, result: StepResult, index: number): void {
