@@ -1,0 +1,121 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { StatorError } from "#lib/base/errors";
+import { parseGgufHeader } from "./gguf.ts";
+import { compileTemplate, TemplateCache } from "./template.ts";
+import { chatTemplateOf } from "./vocabulary.ts";
+
+const DEMO = readFileSync(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url));
+const demo = compileTemplate(chatTemplateOf(parseGgufHeader(DEMO, "demo")) ?? "");
+const chatml = compileTemplate(
+  "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+);
+
+function refusal(run: () => unknown): StatorError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof StatorError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("chat template", () => {
+  test("of the demo model", () => {
+    expect(
+      demo.render([
+        { role: "system", content: "Be kind." },
+        { role: "user", content: "Hi" },
+      ]),
+    ).toBe("<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    expect(demo.render([{ role: "user", content: "Hi" }], { addGenerationPrompt: false })).toBe(
+      "<|im_start|>user\nHi<|im_end|>\n",
+    );
+  });
+
+  test("with tools, calls whose arguments are JSON text, and answers", () => {
+    const tool = { type: "function", function: { name: "add", parameters: { type: "object" } } };
+    const messages = [
+      { role: "user", content: "1 + 2?" },
+      {
+        role: "assistant",
+        content: null,
+        tool_calls: [{ id: "1", type: "function", function: { name: "add", arguments: '{"a":1,"b":2}' } }],
+      },
+      { role: "tool", tool_call_id: "1", content: '{"result": 3}' },
+    ];
+    const rendered = demo.render(messages, { tools: [tool] });
+    expect(rendered).toContain(
+      '<tools>\n{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}\n</tools>',
+    );
+    expect(rendered).toContain('<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n</tool_call>');
+    expect(rendered).toContain('<|im_start|>tool\n{"result": 3}<|im_end|>');
+  });
+
+  test("arguments that are no JSON object stay text", () => {
+    const call = (given: unknown) => ({
+      role: "assistant",
+      content: "",
+      tool_calls: [{ function: { name: "f", arguments: given } }],
+    });
+    expect(demo.render([call("not json")])).toContain('"arguments": not json}');
+    expect(demo.render([call("")])).toContain('"arguments": {}}');
+  });
+
+  test("text parts are joined, others are refused by name", () => {
+    const parts = [
+      { type: "text", text: "one" },
+      { type: "text", text: "two" },
+    ];
+    expect(demo.render([{ role: "user", content: parts }])).toContain("user\none\ntwo<|im_end|>");
+    const error = refusal(() => demo.render([{ role: "user", content: [{ type: "image_url" }] }]));
+    expect(error.reason).toBe("UNSUPPORTED_FIELD");
+    expect(error.param).toBe("messages[0].content[0]");
+  });
+
+  test("a developer is a system to a template that does not know the role", () => {
+    expect(demo.render([{ role: "developer", content: "x" }])).toContain("<|im_start|>system\nx");
+    expect(compileTemplate("{# developer #}{{ messages[0].role }}").render([{ role: "developer" }])).toBe("developer");
+  });
+
+  test("goes on with the final message, even where the template trims", () => {
+    const messages = [
+      { role: "user", content: "Count." },
+      { role: "assistant", content: "One, " },
+    ];
+    for (const template of [demo, chatml]) {
+      expect(template.render(messages, { continueFinalMessage: true })).toMatch(/assistant\nOne, $/);
+    }
+    for (const run of [
+      () => demo.render(messages.slice(0, 1), { continueFinalMessage: true }),
+      () => demo.render(messages, { continueFinalMessage: true, addGenerationPrompt: true }),
+      () => compileTemplate("fixed").render(messages, { continueFinalMessage: true }),
+    ]) {
+      expect(refusal(run).reason).toBe("INVALID_TEMPLATE");
+    }
+  });
+
+  test("what a template says reaches the caller as one sentence", () => {
+    const strict = compileTemplate("{{ raise_exception('Roles must alternate.\\nsecond line') }}");
+    const error = refusal(() => strict.render([]));
+    expect(error.reason).toBe("INVALID_TEMPLATE");
+    expect(error.facts.detail).toBe("Roles must alternate.");
+    expect(refusal(() => compileTemplate("{% if %}")).facts.detail).toContain("does not parse");
+  });
+
+  test("variables reach the template, and names it has already are refused", () => {
+    const template = compileTemplate("{{ bos_token }}{% if enable_thinking %}think{% endif %}");
+    expect(template.render([], { bosToken: "<s>", variables: { enable_thinking: true } })).toBe("<s>think");
+    expect(refusal(() => template.render([], { variables: { strftime_now: 1 } })).reason).toBe("INVALID_TEMPLATE");
+    expect(compileTemplate("{{ strftime_now('%Y') }}").render([])).toMatch(/^\d{4}$/);
+  });
+
+  test("are compiled once and kept within a bound", () => {
+    const cache = new TemplateCache(100);
+    expect(cache.get("a")).toBe(cache.get("a"));
+    const first = cache.get("a");
+    cache.get("b".repeat(100));
+    expect(cache.get("a")).not.toBe(first);
+  });
+});
