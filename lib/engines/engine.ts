@@ -1,4 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
+import type { KvLayout } from "#lib/kv/layout";
 
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {
@@ -25,18 +26,6 @@ export interface EngineArtifact {
   readonly digest: Uint8Array;
   /** The engine keeps it; read only. */
   readonly content: Uint8Array;
-}
-
-/** The canonical layout of exported KV blocks: [layer][K|V][token][row]. */
-export interface KvLayout {
-  readonly layers: number;
-  readonly blockTokens: number;
-  readonly keyRowBytes: number;
-  readonly valueRowBytes: number;
-  /** Such as f16. */
-  readonly elementType: string;
-  /** Such as llama.cpp-0.5.0; another value is refused at import. */
-  readonly engineFormat: string;
 }
 
 /** What an engine says about itself and its model; constant from the moment it is open. */
@@ -134,7 +123,7 @@ export interface EngineFinish {
   readonly stopToken: number | undefined;
   readonly promptTokens: number;
   readonly cachedTokens: number;
-  /** Over this attempt and those before. */
+  /** Tokens of the answer over this attempt and those before; a token that ended it is not counted. */
   readonly completionTokens: number;
   /** Set exactly when the reason is failed. */
   readonly error: StatorError | undefined;
@@ -148,7 +137,10 @@ export interface EngineLogprobs {
   readonly topValues: Float32Array;
 }
 
-/** How the engine is doing after a step; fields as in stator.worker.v1.Step. */
+/**
+ * How the engine is doing after a step; fields as in stator.worker.v1.Step. When nothing was computed (requests were
+ * cancelled while none ran) `step` is the last one's and `durationUs` 0.
+ */
 export interface StepMetrics {
   readonly step: number;
   readonly durationUs: number;

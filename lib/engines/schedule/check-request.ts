@@ -1,0 +1,44 @@
+import { StatorError } from "#lib/base/errors";
+import type { EngineRequest } from "../engine.ts";
+
+/** What a request is measured against. */
+export interface RequestLimits {
+  readonly model: string;
+  readonly contextTokens: number;
+  /** Token ids are below it. */
+  readonly vocabularySize: number;
+}
+
+function refuse(detail: string): StatorError {
+  return new StatorError("INVALID_ARGUMENT", { detail });
+}
+
+function checkTokens(tokens: Uint32Array, limits: RequestLimits, what: string): void {
+  for (const token of tokens) {
+    if (token >= limits.vocabularySize) {
+      throw refuse(
+        `${what} holds the id ${token}; the vocabulary of ${limits.model} ends at ${limits.vocabularySize - 1}`,
+      );
+    }
+  }
+}
+
+/**
+ * Throws what is wrong with a request whatever the engine: INVALID_ARGUMENT for token ids that do not exist and an empty
+ * prompt, CONTEXT_LENGTH when there is no room for one token of an answer (for an embedding: for the input itself).
+ */
+export function checkRequest(request: EngineRequest, limits: RequestLimits): void {
+  const promptTokens = request.promptTokens.length;
+  if (promptTokens === 0) throw refuse("The prompt has no tokens");
+  checkTokens(request.promptTokens, limits, "The prompt");
+  const { model, contextTokens } = limits;
+  if (request.kind === "embed") {
+    if (promptTokens > contextTokens) throw new StatorError("CONTEXT_LENGTH", { promptTokens, contextTokens, model });
+    return;
+  }
+  if (promptTokens >= contextTokens) throw new StatorError("CONTEXT_LENGTH", { promptTokens, contextTokens, model });
+  checkTokens(request.generatedTokens, limits, "The tokens generated so far");
+  checkTokens(request.stopping.stopTokens, limits, "The list of stop tokens");
+  checkTokens(request.sampling.biasTokens, limits, "The logit bias");
+  if (request.stopping.maxTokens < 1) throw refuse("An answer has at least one token");
+}

@@ -1,0 +1,58 @@
+import type { EngineFinish, EngineLogprobs, EngineStep, StepMetrics } from "../engine.ts";
+
+/** What a step will tell the listener, collected entry by entry. */
+export class Delivery {
+  #ids: number[] = [];
+  #counts: number[] = [];
+  #tokens: number[] = [];
+  #isPlain = true;
+  #finishes: EngineFinish[] = [];
+  #logprobs: EngineLogprobs[] = [];
+  #embeddings: { readonly id: number; readonly values: Float32Array }[] = [];
+
+  get isEmpty(): boolean {
+    return this.#ids.length === 0 && this.#finishes.length === 0 && this.#embeddings.length === 0;
+  }
+
+  /** Adds the tokens of one request; at most one call per request and step. */
+  addTokens(id: number, tokens: Uint32Array): void {
+    if (tokens.length === 0) return;
+    this.#ids.push(id);
+    this.#counts.push(tokens.length);
+    for (const token of tokens) this.#tokens.push(token);
+    if (tokens.length !== 1) this.#isPlain = false;
+  }
+
+  addLogprobs(logprobs: EngineLogprobs): void {
+    this.#logprobs.push(logprobs);
+  }
+
+  addFinish(finish: EngineFinish): void {
+    this.#finishes.push(finish);
+  }
+
+  addEmbedding(id: number, values: Float32Array): void {
+    this.#embeddings.push({ id, values });
+  }
+
+  /** The step with all that was added; the delivery is empty afterwards. */
+  take(metrics: StepMetrics): EngineStep {
+    const step: EngineStep = {
+      metrics,
+      ids: Uint32Array.from(this.#ids),
+      counts: this.#isPlain ? undefined : Uint8Array.from(this.#counts),
+      tokens: Uint32Array.from(this.#tokens),
+      finishes: this.#finishes,
+      logprobs: this.#logprobs,
+      embeddings: this.#embeddings,
+    };
+    this.#ids = [];
+    this.#counts = [];
+    this.#tokens = [];
+    this.#isPlain = true;
+    this.#finishes = [];
+    this.#logprobs = [];
+    this.#embeddings = [];
+    return step;
+  }
+}

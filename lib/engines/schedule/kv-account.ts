@@ -1,0 +1,225 @@
+import { assert } from "#lib/base/errors";
+import { BlockPool, NO_BLOCK } from "#lib/kv/block-pool";
+import type { TokenChain } from "#lib/tokens/token-chain";
+import type { KvNotice } from "../engine.ts";
+import type { Sequence } from "./sequence.ts";
+import type { KvSpace } from "./space.ts";
+
+/** What became of an attempt to let a sequence in: `awaits` = another one is computing its next block. */
+export type AdmitResult = "admitted" | "awaits" | "full";
+
+/** Whose tokens blocks hold: part of their names, and told in notices. */
+export interface KvOwner {
+  readonly cacheSalt: string;
+  readonly adapter: string | undefined;
+}
+
+/** Blocks on their way in from another engine; they have their places and are not findable yet. */
+export interface ImportTicket {
+  readonly chain: TokenChain;
+  readonly owner: KvOwner;
+  readonly slot: number;
+  /** All blocks by index; those before `from` were here already. */
+  readonly blocks: number[];
+  readonly from: number;
+}
+
+/**
+ * The block tables of all sequences: it joins the pool (which blocks there are), the space (where they lie) and the
+ * notices (who is told). A block is registered once, by whoever computed it first.
+ */
+export class KvAccount {
+  readonly pool: BlockPool;
+  readonly space: KvSpace;
+  readonly blockTokens: number;
+  /** Full blocks that a running sequence is about to compute, by hash. */
+  readonly #computing = new Map<bigint, Sequence>();
+  #notices: KvNotice[] = [];
+  #removed: bigint[] = [];
+
+  constructor(options: { blocks: number; blockTokens: number; space: (pool: BlockPool) => KvSpace }) {
+    this.blockTokens = options.blockTokens;
+    this.pool = new BlockPool({
+      blocks: options.blocks,
+      onEvict: (block, hash) => {
+        this.space.evicted(block);
+        this.#removed.push(hash);
+      },
+    });
+    this.space = options.space(this.pool);
+  }
+
+  /** Leading blocks of a chain that a sequence could reuse: at least its last token is always computed. */
+  #reusable(chain: TokenChain): BigUint64Array {
+    return chain.hashes(0, Math.floor((chain.length - 1) / this.blockTokens));
+  }
+
+  /** Tokens of a chain that are in the cache now. */
+  countCached(chain: TokenChain): number {
+    return this.pool.countMatch(this.#reusable(chain)) * this.blockTokens;
+  }
+
+  /**
+   * Gives a sequence the cached blocks it can reuse, places for the rest of what is known of it, and a slot.
+   * @param reserve blocks that must remain available afterwards, for those that run
+   */
+  admit(sequence: Sequence, reserve: number): AdmitResult {
+    if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
+    const hashes = this.#reusable(sequence.chain);
+    const count = this.pool.countMatch(hashes);
+    sequence.awaits = hashes[count];
+    if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
+    sequence.awaits = undefined;
+    const fresh = Math.ceil(sequence.chain.length / this.blockTokens) - count;
+    const matched = this.pool.match(hashes.subarray(0, count));
+    const slot = fresh + reserve > this.pool.availableBlocks ? undefined : this.space.begin(matched);
+    if (slot === undefined) {
+      this.#release(matched);
+      return "full";
+    }
+    sequence.slot = slot;
+    sequence.blocks = matched;
+    sequence.registered = count;
+    this.#extend(sequence, fresh);
+    for (let at = count; at < sequence.chain.completeBlocks; at++) {
+      const hash = sequence.chain.hash(at);
+      if (!this.#computing.has(hash)) this.#computing.set(hash, sequence);
+    }
+    return "admitted";
+  }
+
+  /** Gives a running sequence the places for so many positions. False, and nothing changed, when there are not enough. */
+  reach(sequence: Sequence, positions: number): boolean {
+    const more = Math.ceil(positions / this.blockTokens) - sequence.blocks.length;
+    if (more > this.pool.availableBlocks) return false;
+    if (more > 0) this.#extend(sequence, more);
+    return true;
+  }
+
+  #extend(sequence: Sequence, count: number): void {
+    const blocks = this.pool.allocate(count);
+    assert(blocks, "blocks that are available can be allocated");
+    for (const block of blocks) {
+      sequence.blocks.push(block);
+      this.space.extend(sequence.slot, block);
+    }
+  }
+
+  /** Registers the blocks of a sequence that have been computed. */
+  settle(sequence: Sequence): void {
+    const { chain, blocks, slot } = sequence;
+    const to = Math.min(Math.floor(sequence.computed / this.blockTokens), chain.completeBlocks);
+    if (to <= sequence.registered) return;
+    for (let at = sequence.registered; at < to; at++) {
+      const hash = chain.hash(at);
+      if (this.#computing.get(hash) === sequence) this.#computing.delete(hash);
+    }
+    this.#register({ chain, blocks, slot, from: sequence.registered, owner: sequence.request }, to);
+    sequence.registered = to;
+  }
+
+  /** A sequence ceases to run: what is registered stays as cache, the rest is reset. */
+  drop(sequence: Sequence): void {
+    for (let at = sequence.registered; at < sequence.chain.completeBlocks; at++) {
+      const hash = sequence.chain.hash(at);
+      if (this.#computing.get(hash) === sequence) this.#computing.delete(hash);
+    }
+    this.space.end(sequence.slot, sequence.registered);
+    this.#release(sequence.blocks);
+    sequence.blocks = [];
+    sequence.registered = 0;
+    sequence.slot = -1;
+  }
+
+  /** References the blocks with these consecutive hashes that are registered, and all before them, so that they stay. */
+  pin(hashes: BigUint64Array): { readonly blocks: readonly number[]; readonly unpin: () => void } {
+    const blocks = this.pool.match(hashes);
+    const before: number[] = [];
+    const first = blocks[0];
+    for (let at = first ?? NO_BLOCK; at !== NO_BLOCK; at = this.pool.parent(at)) {
+      if (at === first) continue;
+      this.pool.retain(at);
+      before.unshift(at);
+    }
+    return { blocks, unpin: () => this.#release([...before, ...blocks]) };
+  }
+
+  /**
+   * Makes room for the first `count` blocks of a chain that come from another engine. Undefined when there is no room
+   * now. Ends with `finishImport`.
+   */
+  beginImport(chain: TokenChain, count: number, owner: KvOwner): ImportTicket | undefined {
+    const blocks = this.pool.match(chain.hashes(0, count));
+    const from = blocks.length;
+    const slot = count - from > this.pool.availableBlocks ? undefined : this.space.begin(blocks);
+    if (slot === undefined) {
+      this.#release(blocks);
+      return undefined;
+    }
+    for (const block of this.pool.allocate(count - from)!) {
+      blocks.push(block);
+      this.space.extend(slot, block);
+    }
+    return { chain, owner, slot, blocks, from };
+  }
+
+  /** Registers the first `count` blocks of a ticket, whose bytes are in place now, and lets go of the rest. */
+  finishImport(ticket: ImportTicket, count: number): void {
+    if (count > ticket.from) this.#register(ticket, count);
+    this.space.end(ticket.slot, Math.max(count, ticket.from));
+    this.#release(ticket.blocks);
+  }
+
+  /** Evicts all that nobody uses. */
+  clear(): void {
+    this.pool.clear();
+  }
+
+  /** Takes the notices since the last call, in order. */
+  takeNotices(): readonly KvNotice[] {
+    this.#flushRemoved();
+    const notices = this.#notices;
+    if (notices.length > 0) this.#notices = [];
+    return notices;
+  }
+
+  #register(table: Omit<ImportTicket, "from"> & { from: number }, to: number): void {
+    const { chain, blocks } = table;
+    let stored = table.from;
+    for (let at = table.from; at < to; at++) {
+      const block = blocks[at]!;
+      this.pool.complete(block);
+      const primary = this.pool.register(block, chain.hash(at), blocks[at - 1] ?? NO_BLOCK);
+      if (primary === block) continue;
+      blocks[at] = primary;
+      this.space.replace(table.slot, at, primary);
+      this.#tellStored(table, stored, at);
+      stored = at + 1;
+    }
+    this.#tellStored(table, stored, to);
+  }
+
+  #tellStored(table: { chain: TokenChain; owner: KvOwner }, from: number, to: number): void {
+    if (from >= to) return;
+    const { chain, owner } = table;
+    this.#flushRemoved();
+    this.#notices.push({
+      kind: "stored",
+      parent: from === 0 ? undefined : chain.hash(from - 1),
+      hashes: chain.hashes(from, to).slice(),
+      tokens: chain.tokens(from * this.blockTokens, to * this.blockTokens).slice(),
+      cacheSalt: owner.cacheSalt,
+      adapter: owner.adapter,
+    });
+  }
+
+  #flushRemoved(): void {
+    if (this.#removed.length === 0) return;
+    this.#notices.push({ kind: "removed", hashes: BigUint64Array.from(this.#removed) });
+    this.#removed = [];
+  }
+
+  #release(blocks: readonly number[]): void {
+    for (let at = blocks.length - 1; at >= 0; at--) this.pool.release(blocks[at]!);
+  }
+}

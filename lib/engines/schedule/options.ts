@@ -1,0 +1,35 @@
+import { assert } from "#lib/base/errors";
+import type { BlockPool } from "#lib/kv/block-pool";
+import type { KvSpace } from "./space.ts";
+
+/** What a scheduler is measured by; constant while it lives. */
+export interface SchedulerOptions {
+  /** KV blocks of the pool. */
+  readonly blocks: number;
+  readonly blockTokens: number;
+  /** Most tokens of one sequence, prompt and answer together; at most what the pool holds. */
+  readonly contextTokens: number;
+  /** Sequences that run side by side. */
+  readonly maxRunning: number;
+  /** Requests that may wait when no place to run is free; one more is refused. */
+  readonly maxWaiting: number;
+  /** Tokens computed in one step; at least `maxRunning`, so that every running sequence can decode. */
+  readonly maxBatchTokens: number;
+  /** Tokens that one entry draws in a step; 1 for a real engine. */
+  readonly tokensPerStep: number;
+  /** Plans that are under way at a time: 2 keeps an engine busy while the results of the first are read. */
+  readonly outstandingSteps: number;
+  /** Whether all entries of a step must have the same adapter. */
+  readonly oneAdapterPerStep: boolean;
+  /** Where KV lies. */
+  readonly space: (pool: BlockPool) => KvSpace;
+}
+
+/** Holds what the options promise each other. */
+export function checkSchedulerOptions(options: SchedulerOptions): void {
+  const { blocks, blockTokens, contextTokens, maxRunning, maxBatchTokens } = options;
+  assert(contextTokens > 1 && contextTokens <= blocks * blockTokens, "one sequence fits into the pool");
+  assert(maxRunning > 0 && maxRunning <= maxBatchTokens, "every running sequence can decode in one step");
+  assert(options.tokensPerStep >= 1 && options.tokensPerStep <= 255, "an entry draws 1 to 255 tokens");
+  assert(options.outstandingSteps >= 1, "at least one step is under way");
+}

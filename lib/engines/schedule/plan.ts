@@ -1,0 +1,82 @@
+import type { StatorError } from "#lib/base/errors";
+import type { Sequence } from "./sequence.ts";
+
+/** One sequence's part of a step. */
+export interface PlanEntry {
+  readonly sequence: Sequence;
+  /** The sequence's run at planning time; another one now means that it was preempted or ended since. */
+  readonly run: number;
+  /** Position of the first token. */
+  readonly start: number;
+  /** Tokens to compute, at least 1. */
+  readonly count: number;
+  /** Tokens to draw after the last one; 0 for a chunk that does not reach the end of what is known. */
+  readonly draws: number;
+  /** The one token is what the sequence drew last, in a step that has not been applied yet. */
+  readonly chained: boolean;
+  /** The token was generated, or the prompt: what a step's record counts it as. */
+  readonly isDecode: boolean;
+}
+
+/** One step, for whoever executes it. Parts apply in this order: closes, opens, ops, entries. */
+export interface StepPlan {
+  /** Counts from 1. */
+  readonly step: number;
+  /** Sequences that stopped running in a slot since the last plan: slot numbers. */
+  readonly closes: readonly number[];
+  /** Sequences that begin to run with this plan. */
+  readonly opens: readonly Sequence[];
+  /** What the KV space needs done first; empty for a paged space. */
+  readonly ops: Int32Array;
+  readonly entries: readonly PlanEntry[];
+  /** The adapter of the whole step where a step has only one; undefined is the base model. */
+  readonly adapter: string | undefined;
+  readonly prefillTokens: number;
+  readonly prefillContextTokens: number;
+  readonly decodeSequences: number;
+  readonly decodeContextTokens: number;
+}
+
+/** How an entry ended. */
+export const ENTRY_END = {
+  /** The sequence goes on. */
+  none: 0,
+  /** The last drawn token ends the answer and is not part of it. */
+  endToken: 1,
+  /** The same, by a stop token of the request. */
+  stopToken: 2,
+  /** The answer is complete with the tokens that were drawn. */
+  complete: 3,
+  /** Nothing was computed because the sequence had ended before. */
+  skipped: 4,
+  /** The entry failed; `errors` says why. */
+  failed: 5,
+} as const;
+
+/** Log-probabilities of the drawn tokens of one entry. */
+export interface OutcomeLogprobs {
+  readonly entry: number;
+  /** One per drawn token. */
+  readonly chosen: Float32Array;
+  /** The same number for each drawn token, most likely first. */
+  readonly topTokens: Uint32Array;
+  readonly topValues: Float32Array;
+}
+
+/**
+ * What became of a step. `ok`: computed. `aborted`: its ops ran, its entries did not. `discarded`: nothing of it ran.
+ * Arrays are parallel to the plan's entries.
+ */
+export interface StepOutcome {
+  readonly step: number;
+  readonly status: "ok" | "aborted" | "discarded";
+  readonly durationUs: number;
+  /** Tokens drawn by each entry. */
+  readonly counts: Uint8Array;
+  /** All drawn tokens in order of entries. */
+  readonly tokens: Uint32Array;
+  /** Codes of ENTRY_END. */
+  readonly ends: Uint8Array;
+  readonly logprobs: readonly OutcomeLogprobs[];
+  readonly errors: readonly { readonly entry: number; readonly error: StatorError }[];
+}
