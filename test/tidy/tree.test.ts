@@ -11,6 +11,7 @@ import { packages } from "./rules/packages.ts";
 import { pages } from "./rules/pages.ts";
 import { places } from "./rules/places.ts";
 import { purity } from "./rules/purity.ts";
+import { scripts } from "./rules/scripts.ts";
 import { size } from "./rules/size.ts";
 import { state } from "./rules/state.ts";
 import { type Rule, readTree } from "./tree.ts";
@@ -29,6 +30,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   leftovers,
   places,
   lock,
+  scripts,
 };
 
 const tree = readTree();
