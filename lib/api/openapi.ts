@@ -1,0 +1,123 @@
+import { ANSWERS } from "./answers.ts";
+import type { Field, Fields, Shape } from "./field.ts";
+import { API_ROUTES, type ApiRoute } from "./routes.ts";
+
+/** JSON as the document is made of. */
+type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+/** The OpenAPI 3.1 document of the public port, as JSON text. */
+export function printOpenApi(version: string): string {
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const route of API_ROUTES) paths[route.path] = { [route.method]: operation(route) };
+  const schemas: Record<string, Json> = {};
+  for (const [name, fields] of Object.entries(ANSWERS)) schemas[name] = objectSchema(fields);
+  for (const { operation: name, fields } of API_ROUTES) if (fields) schemas[requestName(name)] = objectSchema(fields);
+  const info = { title: "Stator", version, description: "OpenAI's API, served by Stator. Unknown fields are refused." };
+  return JSON.stringify({ openapi: "3.1.0", info, paths, components: { schemas } });
+}
+
+function requestName(operationId: string): string {
+  return `${operationId[0]!.toUpperCase()}${operationId.slice(1)}Request`;
+}
+
+function reference(name: string): Json {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+function operation(route: ApiRoute): Json {
+  const { operation: name, answer } = route;
+  const content: Record<string, Json> = answer
+    ? { "application/json": { schema: reference(answer) } }
+    : { "text/plain": { schema: { type: "string" } } };
+  if (route.streams) content["text/event-stream"] = { schema: { type: "string" } };
+  const parameters = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
+    name: parameter!,
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+  return {
+    operationId: name,
+    summary: route.about,
+    description: route.rules.map((rule) => rule.about).join(" ") || undefined,
+    parameters: parameters.length > 0 ? parameters : undefined,
+    requestBody: route.fields && {
+      required: true,
+      content: { "application/json": { schema: reference(requestName(name)) } },
+    },
+    responses: {
+      "200": { description: "The answer.", content },
+      default: { description: "An error.", content: { "application/json": { schema: reference("Error") } } },
+    },
+  };
+}
+
+function objectSchema(fields: Fields): Json {
+  const entries = Object.entries(fields).filter(([, field]) => field.use !== "refused");
+  const required = entries.filter(([, field]) => field.required).map(([name]) => name);
+  return {
+    type: "object",
+    properties: Object.fromEntries(entries.map(([name, field]) => [name, fieldSchema(field)])),
+    required: required.length > 0 ? required : undefined,
+    additionalProperties: false,
+  };
+}
+
+function fieldSchema(field: Field): Json {
+  const why = field.use === "ignored" ? ` Taken without effect: ${field.why}.` : "";
+  const schema = shapeSchema(field.shape);
+  return { ...(field.required ? schema : orNull(schema)), description: `${field.about}${why}` };
+}
+
+type Schema = { readonly [key: string]: Json | undefined };
+
+/** null counts as absent for every optional field. */
+function orNull(schema: Schema): Schema {
+  if (typeof schema.type === "string" && schema.enum === undefined) return { ...schema, type: [schema.type, "null"] };
+  return Object.keys(schema).length === 0 ? schema : { anyOf: [schema, { type: "null" }] };
+}
+
+function shapeSchema(shape: Shape): Schema {
+  switch (shape.is) {
+    case "boolean":
+      return { type: "boolean" };
+    case "number":
+    case "integer":
+      return { type: shape.is, minimum: shape.least, maximum: shape.most, exclusiveMinimum: shape.above };
+    case "text":
+      return {
+        type: "string",
+        enum: shape.among,
+        minLength: shape.leastLength,
+        maxLength: shape.mostLength,
+        pattern: shape.pattern === undefined ? undefined : `^(?:${shape.pattern})$`,
+      };
+    case "list":
+      return { type: "array", items: shapeSchema(shape.of), minItems: shape.least, maxItems: shape.most };
+    case "object":
+      return objectSchema(shape.fields) as Schema;
+    case "map":
+      return {
+        type: "object",
+        additionalProperties: shapeSchema(shape.of),
+        propertyNames: shape.keys === undefined ? undefined : { pattern: `^(?:${shape.keys})$` },
+        maxProperties: shape.most,
+      };
+    case "union":
+      return { anyOf: shape.of.map(shapeSchema) };
+    case "tagged":
+      return {
+        oneOf: Object.entries(shape.cases).map(([tag, fields]) => {
+          const tagField: Field = {
+            use: "honoured",
+            shape: { is: "text", among: [tag] },
+            required: true,
+            about: "Kind.",
+          };
+          return objectSchema({ [shape.by]: tagField, ...fields });
+        }),
+      };
+    case "any":
+      return {};
+  }
+}

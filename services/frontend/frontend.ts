@@ -1,0 +1,172 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { printOpenApi } from "#lib/api/openapi";
+import { printId } from "#lib/base/bytes";
+import type { Chance } from "#lib/base/chance";
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { DiscoveryWatch } from "#lib/discovery/discovery";
+import type { Log } from "#lib/host/log";
+import type { Metrics } from "#lib/host/metrics";
+import { Scope } from "#lib/host/scope";
+import type { Dispatcher } from "#lib/serving/request";
+import { createLagProbe } from "./generate/lag.ts";
+import { Pacer } from "./generate/pacer.ts";
+import type { AnswerTools } from "./generate/tools.ts";
+import { Admission } from "./http/admission.ts";
+import { Router } from "./http/router.ts";
+import { createRoutes } from "./http/routes.ts";
+import { HttpServer } from "./http/server.ts";
+import { DEFAULT_LIMITS, type FrontendLimits } from "./limits.ts";
+import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
+import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
+import type { TextTools } from "./text/model-text.ts";
+
+/** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
+export interface FrontendOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly reusePort?: boolean;
+  /** Origins whose pages may read answers; none by default. */
+  readonly corsOrigins?: readonly string[];
+  readonly limits?: Partial<FrontendLimits>;
+  /** Instances, model and adapter cards. */
+  readonly watch: DiscoveryWatch;
+  readonly dispatcher: Dispatcher;
+  readonly fetchArtifact: FetchArtifact;
+  readonly openText: OpenModelText;
+  readonly textTools: TextTools;
+  /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
+  readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Shown in the OpenAPI document. */
+  readonly version: string;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** An open frontend. */
+export interface Frontend {
+  readonly port: number;
+  /** Models that requests can name and that have a ready worker. */
+  routable(): readonly string[];
+  /**
+   * Drains and closes: not ready, no new connections, then streams finish; those that are open after `drainMs` are
+   * cancelled and told so.
+   */
+  close(options?: { drainMs?: number }): Promise<void>;
+}
+
+const USUAL_DRAIN_MS = 10_000;
+
+/** Opens the HTTP front door. Throws PORT_IN_USE or BAD_CONFIG. */
+export async function openFrontend(options: FrontendOptions): Promise<Frontend> {
+  const { clock, log, metrics } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const scope = new Scope("frontend", log);
+  const registry = new ModelRegistry({
+    watch: options.watch,
+    artifacts: new Artifacts(options.fetchArtifact, limits.artifactBytes),
+    openText: options.openText,
+    clock,
+    scope,
+    log,
+  });
+  const admission = new Admission(limits);
+  const pacer = new Pacer({
+    clock,
+    lagging: createLagProbe(clock),
+    tendMs: Math.max(10, Math.floor(limits.pingMs / 4)),
+  });
+  const answers: AnswerTools = { clock, limits, pacer, text: options.textTools, onUsage: countUsage(metrics) };
+  let draining = false;
+  const routes = createRoutes({
+    models: registry,
+    planner: {
+      models: registry,
+      text: options.textTools,
+      drawSeed: () => options.chance.id(),
+      unixMs: () => clock.unixMs(),
+    },
+    answers,
+    dispatcher: options.dispatcher,
+    admission,
+    body: { mostBytes: limits.bodyBytes, admission, clock },
+    metrics,
+    openApi: printOpenApi(options.version),
+    draining: () => draining,
+  });
+  const server = new HttpServer({
+    host: options.host,
+    port: options.port,
+    reusePort: options.reusePort ?? false,
+    router: new Router(routes),
+    fallback: options.fallback,
+    corsOrigins: options.corsOrigins ?? [],
+    limits,
+    clock,
+    drawRequestId: () => printId(options.chance.id()) + printId(options.chance.id()),
+    log,
+    metrics,
+  });
+  const endScrape = metrics.onScrape(() => {
+    metrics.set("stator_frontend_active_requests", admission.requests);
+    metrics.set("stator_frontend_open_streams", pacer.open);
+    metrics.set("stator_frontend_connections", server.connections);
+    metrics.set("stator_frontend_body_bytes", admission.bytes);
+  });
+  scope.defer("models", () => registry.close());
+  scope.defer("scrape", endScrape);
+  const port = await listenOrClose(server, scope);
+  log.info("frontend listens", { host: options.host, port });
+  let closing: Promise<void> | undefined;
+  const drain = async (drainMs: number): Promise<void> => {
+    draining = true;
+    server.stopAccepting();
+    if (!(await settled(server.idle(), clock, drainMs))) {
+      log.info("frontend cancels what is left", { open: server.open });
+      server.abortAll(new StatorError("DRAINING", { what: "This frontend" }));
+      await settled(server.idle(), clock, 1000);
+    }
+    server.closeConnections();
+    await scope.close();
+  };
+  return {
+    port,
+    routable: () => registry.routable(),
+    close({ drainMs = USUAL_DRAIN_MS } = {}) {
+      closing ??= drain(drainMs);
+      return closing;
+    },
+  };
+}
+
+async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> {
+  try {
+    return await server.listen();
+  } catch (error) {
+    await scope.close();
+    throw error;
+  }
+}
+
+function countUsage(metrics: Metrics): AnswerTools["onUsage"] {
+  return (route, usage) => {
+    metrics.add("stator_frontend_prompt_tokens_total", usage.promptTokens, { route });
+    metrics.add("stator_frontend_cached_tokens_total", usage.cachedTokens, { route });
+    metrics.add("stator_frontend_completion_tokens_total", usage.completionTokens, { route });
+  };
+}
+
+/** Whether a promise settles within a time. */
+function settled(promise: Promise<void>, clock: Clock, withinMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = clock.after(withinMs, () => resolve(false), { keepAlive: true });
+    const done = (): void => {
+      timer.cancel();
+      resolve(true);
+    };
+    promise.then(done, done);
+  });
+}

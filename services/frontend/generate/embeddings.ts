@@ -1,0 +1,149 @@
+import { printEmbeddings, printFloats } from "#lib/api/openai/bodies";
+import { checkEmbedding } from "#lib/api/openai/embedding-fields";
+import { viewBytes } from "#lib/base/bytes";
+import { StatorError } from "#lib/base/errors";
+import type {
+  ChoiceEnd,
+  Dispatcher,
+  Placement,
+  ServingHandle,
+  ServingRequest,
+  ServingSink,
+} from "#lib/serving/request";
+import type { Exchange } from "../http/exchange.ts";
+import type { ServedModel } from "../models/served.ts";
+import { setPlacement } from "./outcome.ts";
+import { encodeInputs, type PlannerTools, placementOf, requireFeature } from "./planner.ts";
+import { createSampling } from "./sampling.ts";
+import type { AnswerTools } from "./tools.ts";
+
+const NO_TOKENS = new Uint32Array(0);
+
+/** Answers POST /v1/embeddings. */
+export async function answerEmbeddings(
+  json: unknown,
+  exchange: Exchange,
+  tools: PlannerTools & { readonly dispatcher: Dispatcher; readonly answers: AnswerTools },
+): Promise<void> {
+  const { body, ignored } = checkEmbedding(json);
+  exchange.ignore(ignored);
+  const model = tools.models.find(body.model);
+  requireFeature(model.features, "embed", "Embedding");
+  checkDimensions(body.dimensions, model);
+  const { prompts } = await encodeInputs(body.input, model.text, "input");
+  checkInputs(prompts, model);
+  if (exchange.closed) return;
+  const request: ServingRequest = {
+    requestId: exchange.requestId,
+    route: exchange.route,
+    kind: "embed",
+    model: model.name,
+    prompts,
+    choicesPerPrompt: 1,
+    sampling: createSampling({ seed: 0 }, model.text.vocabularySize, tools.drawSeed),
+    maxTokens: 1,
+    minTokens: 0,
+    ignoreEos: false,
+    stopTokens: NO_TOKENS,
+    grammar: undefined,
+    topLogprobs: undefined,
+    ...placementOf(body, exchange),
+    pooling: undefined,
+    normalize: true,
+  };
+  const answer = new EmbeddingAnswer(request, exchange, { base64: body.encoding_format === "base64" }, tools.answers);
+  answer.attach(tools.dispatcher.start(request, answer));
+}
+
+function checkDimensions(dimensions: number | null | undefined, { name, features }: ServedModel): void {
+  if (!dimensions || dimensions === features.embeddingSize) return;
+  const detail = `${name} makes embeddings of ${features.embeddingSize} numbers and no others`;
+  throw new StatorError("INVALID_FIELD", { field: "dimensions", detail }, { param: "dimensions" });
+}
+
+function checkInputs(prompts: readonly Uint32Array[], { name, contextTokens }: ServedModel): void {
+  for (const prompt of prompts) {
+    if (prompt.length === 0) {
+      throw new StatorError("INVALID_FIELD", { field: "input", detail: "has no tokens" }, { param: "input" });
+    }
+    if (prompt.length <= contextTokens) continue;
+    throw new StatorError(
+      "CONTEXT_LENGTH",
+      { promptTokens: prompt.length, model: name, contextTokens },
+      { param: "input" },
+    );
+  }
+}
+
+/** Collects the embeddings of one request. */
+class EmbeddingAnswer implements ServingSink {
+  readonly #request: ServingRequest;
+  readonly #exchange: Exchange;
+  readonly #base64: boolean;
+  readonly #tools: AnswerTools;
+  readonly #printed: string[];
+  #placement: Placement | undefined;
+  #open: number;
+  #promptTokens = 0;
+  #cachedTokens = 0;
+  #over = false;
+
+  constructor(request: ServingRequest, exchange: Exchange, form: { base64: boolean }, tools: AnswerTools) {
+    this.#request = request;
+    this.#exchange = exchange;
+    this.#base64 = form.base64;
+    this.#tools = tools;
+    this.#printed = new Array<string>(request.prompts.length).fill("");
+    this.#open = request.prompts.length;
+  }
+
+  attach(handle: ServingHandle): void {
+    if (this.#over) return;
+    this.#exchange.abort = (error) => {
+      handle.cancel();
+      this.onError(error);
+    };
+    this.#exchange.onClose(() => {
+      if (this.#over) return;
+      this.#over = true;
+      handle.cancel();
+    });
+  }
+
+  onPlaced(placement: Placement): void {
+    this.#placement = placement;
+  }
+
+  onTokens(): void {}
+
+  onEmbedding(choice: number, values: Float32Array): void {
+    if (this.#over) return;
+    const bytes = viewBytes(values);
+    this.#printed[choice] = this.#base64
+      ? `"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64")}"`
+      : printFloats(values);
+  }
+
+  onEnd(choice: number, end: ChoiceEnd): void {
+    if (this.#over) return;
+    if (this.#printed[choice] === "") {
+      this.onError(new StatorError("STREAM_LOST", { detail: "an input came back without its embedding" }));
+      return;
+    }
+    this.#promptTokens += end.promptTokens;
+    this.#cachedTokens += end.cachedTokens;
+    this.#open--;
+    if (this.#open > 0) return;
+    this.#over = true;
+    setPlacement(this.#exchange, this.#placement);
+    this.#exchange.json(200, printEmbeddings(this.#request.model, this.#printed, this.#promptTokens));
+    const usage = { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: 0 };
+    this.#tools.onUsage(this.#exchange.route, usage);
+  }
+
+  onError(error: StatorError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#exchange.fail(error);
+  }
+}

@@ -1,0 +1,30 @@
+import { performance } from "node:perf_hooks";
+import type { Clock } from "#lib/base/clock";
+
+/** When the event loop counts as lagging, and when no longer. */
+export interface LagOptions {
+  /** Time between two looks. */
+  readonly sampleMs: number;
+  /** Share of the time since the last look that the loop was busy. */
+  readonly busyShare: number;
+  readonly calmShare: number;
+}
+
+const USUAL: LagOptions = { sampleMs: 20, busyShare: 0.85, calmShare: 0.7 };
+
+/** Tells whether the event loop lags, from the share of time in which it did not wait. Cheap: looks once in sampleMs. */
+export function createLagProbe(clock: Clock, options: LagOptions = USUAL): () => boolean {
+  let lagging = false;
+  let lookedMs = clock.nowMs();
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const nowMs = clock.nowMs();
+    if (nowMs - lookedMs < options.sampleMs) return lagging;
+    lookedMs = nowMs;
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    lagging = utilization > (lagging ? options.calmShare : options.busyShare);
+    return lagging;
+  };
+}

@@ -1,0 +1,26 @@
+import type { ServingRequest } from "#lib/serving/request";
+import type { ModelText } from "../text/model-text.ts";
+
+/** How log-probabilities are written: chat's form, completions' form, or not at all. */
+export type LogprobForm = "chat" | "completion" | undefined;
+
+/** A request that is ready to run: what the workers do, and how their tokens become an answer. It keeps everything. */
+export interface GenerationPlan {
+  readonly request: ServingRequest;
+  readonly text: ModelText;
+  readonly form: "chat" | "completion";
+  /** Such as chatcmpl-… */
+  readonly id: string;
+  readonly createdUnixSeconds: number;
+  /** Choices in all: prompts times choices per prompt. */
+  readonly choices: number;
+  readonly stops: readonly string[];
+  readonly includeStop: boolean;
+  /** Text that begins the choices of each prompt; undefined without echo. */
+  readonly echo: readonly string[] | undefined;
+  readonly logprobs: LogprobForm;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly continuousUsage: boolean;
+  readonly explain: boolean;
+}

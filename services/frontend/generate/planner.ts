@@ -1,0 +1,213 @@
+import { type ChatBody, checkChat } from "#lib/api/openai/chat-fields";
+import { type CompletionBody, checkCompletion } from "#lib/api/openai/completion-fields";
+import { parseId } from "#lib/base/bytes";
+import { StatorError } from "#lib/base/errors";
+import type { ServingRequest } from "#lib/serving/request";
+import type { Exchange } from "../http/exchange.ts";
+import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
+import type { ModelText, TextTools } from "../text/model-text.ts";
+import { templateMessages } from "./messages.ts";
+import type { GenerationPlan } from "./plan.ts";
+import { checkTokens, createSampling } from "./sampling.ts";
+
+/** What a plan is made with. */
+export interface PlannerTools {
+  readonly models: Models;
+  readonly text: TextTools;
+  /** Draws a seed for a request that has none. */
+  readonly drawSeed: () => bigint;
+  readonly unixMs: () => number;
+}
+
+/** Plans POST /v1/chat/completions: checks, renders and tokenizes. Throws what the client did wrong. */
+export async function planChat(json: unknown, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
+  const { body, ignored } = checkChat(json);
+  exchange.ignore(ignored);
+  const model = tools.models.find(body.model);
+  const grammar = grammarOf(body.response_format, model, tools.text);
+  const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
+  const prompt = model.text.renderChat(templateMessages(body.messages));
+  const tokens = await model.text.encodePrompt(prompt);
+  const request = createRequest(body, exchange, model, {
+    drawSeed: tools.drawSeed,
+    prompts: [tokens],
+    grammar,
+    topLogprobs,
+    maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
+  });
+  return {
+    ...answerOf(body, request, model.text),
+    form: "chat",
+    id: `chatcmpl-${exchange.requestId}`,
+    createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
+    echo: undefined,
+    logprobs: topLogprobs === undefined ? undefined : "chat",
+  };
+}
+
+/** Plans POST /v1/completions. Throws what the client did wrong. */
+export async function planCompletion(json: unknown, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
+  const { body, ignored } = checkCompletion(json);
+  exchange.ignore(ignored);
+  const model = tools.models.find(body.model);
+  const { prompts, texts } = await encodeInputs(body.prompt, model.text, "prompt");
+  const topLogprobs = body.logprobs ?? undefined;
+  const request = createRequest(body, exchange, model, {
+    drawSeed: tools.drawSeed,
+    prompts,
+    grammar: undefined,
+    topLogprobs,
+    maxTokens: body.max_tokens ?? 16,
+  });
+  return {
+    ...answerOf(body, request, model.text),
+    form: "completion",
+    id: `cmpl-${exchange.requestId}`,
+    createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
+    echo: body.echo ? prompts.map((prompt, at) => texts?.[at] ?? decode(prompt, model.text)) : undefined,
+    logprobs: topLogprobs === undefined ? undefined : "completion",
+  };
+}
+
+/** Token ids of a prompt field; `texts` is there when it was text. Throws on ids that the model does not have. */
+export async function encodeInputs(
+  input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
+  text: ModelText,
+  field: string,
+): Promise<{ prompts: Uint32Array[]; texts: readonly string[] | undefined }> {
+  if (typeof input === "string") return { prompts: [await text.encodeText(input)], texts: [input] };
+  if (typeof input[0] === "string") {
+    const texts = input as readonly string[];
+    return { prompts: await Promise.all(texts.map((one) => text.encodeText(one))), texts };
+  }
+  const lists = (typeof input[0] === "number" ? [input] : input) as readonly (readonly number[])[];
+  const prompts = lists.map((list) => Uint32Array.from(list));
+  for (const prompt of prompts) checkTokens(prompt, text.vocabularySize, field);
+  return { prompts, texts: undefined };
+}
+
+function decode(tokens: Uint32Array, text: ModelText): string {
+  const decoder = text.createDecoder();
+  return decoder.push(tokens) + decoder.end();
+}
+
+type GenerationBody = ChatBody | CompletionBody;
+
+interface RequestParts {
+  readonly drawSeed: () => bigint;
+  readonly prompts: readonly Uint32Array[];
+  readonly grammar: string | undefined;
+  readonly topLogprobs: number | undefined;
+  /** undefined: what the context leaves. */
+  readonly maxTokens: number | undefined;
+}
+
+const NO_TOKENS = new Uint32Array(0);
+
+function createRequest(
+  body: GenerationBody,
+  exchange: Exchange,
+  model: ServedModel,
+  parts: RequestParts,
+): ServingRequest {
+  requireFeature(model.features, "generate", "Text generation");
+  if (parts.topLogprobs !== undefined) checkLogprobs(model.features, parts.topLogprobs);
+  const room = checkLengths(parts.prompts, model);
+  const stopTokens = body.stop_token_ids ? Uint32Array.from(body.stop_token_ids) : NO_TOKENS;
+  checkTokens(stopTokens, model.text.vocabularySize, "stop_token_ids");
+  return {
+    requestId: exchange.requestId,
+    route: exchange.route,
+    kind: "generate",
+    model: model.name,
+    prompts: parts.prompts,
+    choicesPerPrompt: body.n ?? 1,
+    sampling: createSampling(body, model.text.vocabularySize, parts.drawSeed),
+    maxTokens: Math.min(parts.maxTokens ?? room, room),
+    minTokens: Math.min(body.min_tokens ?? 0, room),
+    ignoreEos: body.ignore_eos ?? false,
+    stopTokens,
+    grammar: parts.grammar,
+    topLogprobs: parts.topLogprobs,
+    ...placementOf(body, exchange),
+    pooling: undefined,
+    normalize: true,
+  };
+}
+
+/** What the fields about placement and the headers say together; for every route. */
+export function placementOf(
+  body: Pick<GenerationBody, "cache_salt" | "priority" | "stator">,
+  exchange: Exchange,
+): Pick<ServingRequest, "cacheSalt" | "priority" | "pinnedWorker" | "deadlineMs" | "traceparent"> {
+  const traceparent = exchange.header("traceparent");
+  return {
+    cacheSalt: body.cache_salt ?? "",
+    priority: body.priority ?? 0,
+    pinnedWorker: pinnedWorker(body.stator?.worker, exchange.header("x-stator-worker")),
+    deadlineMs: undefined,
+    traceparent:
+      traceparent && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) ? traceparent : undefined,
+  };
+}
+
+function pinnedWorker(field: string | null | undefined, header: string | undefined): bigint | undefined {
+  if (header === undefined) return field ? parseId(field) : undefined;
+  const worker = parseId(header);
+  if (worker !== undefined) return worker;
+  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-worker", detail: "is not an instance id" });
+}
+
+/** Tokens that every answer may have. Throws CONTEXT_LENGTH when a prompt leaves no place for one. */
+function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: ServedModel): number {
+  let longest = 0;
+  for (const prompt of prompts) {
+    if (prompt.length === 0) {
+      throw new StatorError("INVALID_FIELD", { field: "prompt", detail: "has no tokens" }, { param: "prompt" });
+    }
+    longest = Math.max(longest, prompt.length);
+  }
+  if (longest < contextTokens) return contextTokens - longest;
+  throw new StatorError("CONTEXT_LENGTH", { promptTokens: longest, model: name, contextTokens });
+}
+
+/** Throws UNSUPPORTED_FEATURE with the engine's own reason. */
+export function requireFeature(
+  features: ModelFeatures,
+  feature: "generate" | "embed" | "grammar" | "logprobs",
+  name: string,
+): void {
+  if (features[feature]) return;
+  throw new StatorError("UNSUPPORTED_FEATURE", {
+    feature: name,
+    detail: features.missing[feature] ?? "the engine of this model cannot do it",
+  });
+}
+
+function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
+  requireFeature(features, "logprobs", "logprobs");
+  if (topLogprobs <= features.maxTopLogprobs) return;
+  const detail = `at most ${features.maxTopLogprobs} are available from this model`;
+  throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
+}
+
+function grammarOf(format: ChatBody["response_format"], model: ServedModel, text: TextTools): string | undefined {
+  if (!format || format.type === "text") return undefined;
+  requireFeature(model.features, "grammar", `response_format ${format.type}`);
+  return format.type === "json_object" ? text.jsonObjectGrammar() : text.jsonSchemaGrammar(format.json_schema.schema);
+}
+
+function answerOf(body: GenerationBody, request: ServingRequest, text: ModelText) {
+  const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
+  return {
+    request,
+    text,
+    choices: request.prompts.length * request.choicesPerPrompt,
+    stops,
+    includeStop: body.include_stop_str_in_output ?? false,
+    stream: body.stream ?? false,
+    includeUsage: body.stream_options?.include_usage ?? false,
+    continuousUsage: body.stream_options?.continuous_usage_stats ?? false,
+    explain: body.stator?.explain ?? false,
+  };
+}

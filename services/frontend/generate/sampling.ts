@@ -1,0 +1,47 @@
+import { StatorError } from "#lib/base/errors";
+import type { ServingSampling } from "#lib/serving/request";
+
+/** The fields of a request about drawing; chat and completions share them. */
+export interface SamplingBody {
+  readonly temperature?: number | null;
+  readonly top_p?: number | null;
+  readonly top_k?: number | null;
+  readonly min_p?: number | null;
+  readonly repetition_penalty?: number | null;
+  readonly frequency_penalty?: number | null;
+  readonly presence_penalty?: number | null;
+  readonly seed?: number | null;
+  readonly logit_bias?: Readonly<Record<string, number>> | null;
+}
+
+const NO_TOKENS = new Uint32Array(0);
+const NO_VALUES = new Float32Array(0);
+
+/** How tokens are drawn, every default filled in. `drawSeed` is asked only when the request has none. */
+export function createSampling(body: SamplingBody, vocabularySize: number, drawSeed: () => bigint): ServingSampling {
+  const { seed, logit_bias: bias } = body;
+  const ids = bias ? Object.keys(bias) : [];
+  const biasTokens = ids.length > 0 ? Uint32Array.from(ids, Number) : NO_TOKENS;
+  checkTokens(biasTokens, vocabularySize, "logit_bias");
+  return {
+    temperature: body.temperature ?? 1,
+    topK: Math.max(0, body.top_k ?? 0),
+    topP: body.top_p ?? 1,
+    minP: body.min_p ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+    frequencyPenalty: body.frequency_penalty ?? 0,
+    presencePenalty: body.presence_penalty ?? 0,
+    seed: typeof seed === "number" ? BigInt.asUintN(64, BigInt(seed)) : drawSeed(),
+    biasTokens,
+    biasValues: bias && ids.length > 0 ? Float32Array.from(ids, (id) => bias[id]!) : NO_VALUES,
+  };
+}
+
+/** Throws when a token id is not in the vocabulary. */
+export function checkTokens(tokens: Uint32Array, vocabularySize: number, field: string): void {
+  for (const token of tokens) {
+    if (token < vocabularySize) continue;
+    const detail = `has the token ${token}; the model has ${vocabularySize} tokens`;
+    throw new StatorError("INVALID_FIELD", { field, detail }, { param: field });
+  }
+}

@@ -1,0 +1,15 @@
+import type { Usage } from "#lib/api/openai/usage";
+import type { Clock } from "#lib/base/clock";
+import type { FrontendLimits } from "../limits.ts";
+import type { TextTools } from "../text/model-text.ts";
+import type { Pacer } from "./pacer.ts";
+
+/** What every answer works with; one for the whole frontend. */
+export interface AnswerTools {
+  readonly clock: Clock;
+  readonly limits: FrontendLimits;
+  readonly pacer: Pacer;
+  readonly text: TextTools;
+  /** Counts the usage of a finished request. */
+  readonly onUsage: (route: string, usage: Usage) => void;
+}

@@ -1,0 +1,120 @@
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import { findJsonError } from "#lib/api/json-error";
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { Admission } from "./admission.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** How bodies are read. */
+export interface BodyOptions {
+  readonly mostBytes: number;
+  readonly admission: Admission;
+  readonly clock: Clock;
+}
+
+/** How long the rest of a refused body is read and dropped, so that the client gets to read the answer. */
+const LINGER_MS = 2000;
+
+/** Reads and parses a JSON body. Throws what is wrong with it; CANCELLED when the client left. */
+export async function readJson(exchange: Exchange, options: BodyOptions): Promise<unknown> {
+  checkHeaders(exchange);
+  const body = await readBody(exchange, options);
+  if (!isUtf8(body)) throw new StatorError("INVALID_UTF8");
+  return parseJson(body.toString("utf8"));
+}
+
+/** Parses JSON. The error names the place and quotes nothing. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const found = findJsonError(text);
+    const detail = found
+      ? `expected ${found.expected} at line ${found.line}, column ${found.column}`
+      : "it is nested too deep";
+    throw new StatorError("INVALID_JSON", { detail }, { cause });
+  }
+}
+
+/** A missing content type counts as JSON; browsers always send one, and theirs for plain forms is not JSON. */
+function checkHeaders(exchange: Exchange): void {
+  const type = exchange.header("content-type");
+  const json = type === undefined || /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
+  if (!json) throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "application/json", header: "content-type" });
+  const charset = /charset\s*=\s*"?([\w-]+)/i.exec(type ?? "")?.[1];
+  if (charset && !/^utf-?8$/i.test(charset)) {
+    throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "UTF-8", header: "content-type" });
+  }
+  const encoding = exchange.header("content-encoding");
+  if (encoding && encoding !== "identity") {
+    throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "sent as it is", header: "content-encoding" });
+  }
+}
+
+async function readBody(exchange: Exchange, options: BodyOptions): Promise<Buffer> {
+  const { request } = exchange;
+  const declared = Number(exchange.header("content-length") ?? 0);
+  if (declared > options.mostBytes) return refuse(exchange, options, tooLarge(options));
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    await eachChunk(request, (chunk) => {
+      if (size + chunk.length > options.mostBytes) return tooLarge(options);
+      if (!options.admission.take(chunk.length)) return new StatorError("OVERLOADED", { what: "request bodies" });
+      size += chunk.length;
+      chunks.push(chunk);
+      return undefined;
+    });
+  } catch (error) {
+    if (error instanceof StatorError && error.reason !== "CANCELLED") return await refuse(exchange, options, error);
+    throw error;
+  } finally {
+    options.admission.release(size);
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+}
+
+function tooLarge({ mostBytes }: BodyOptions): StatorError {
+  return new StatorError("BODY_TOO_LARGE", { limitBytes: mostBytes });
+}
+
+/** Hands over the chunks of a body; `take` returns what ends it early. */
+function eachChunk(request: IncomingMessage, take: (chunk: Buffer) => StatorError | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (settle: () => void): void => {
+      request.removeListener("data", onData);
+      request.removeListener("end", onEnd);
+      request.removeListener("close", onClose);
+      settle();
+    };
+    const onData = (chunk: Buffer): void => {
+      const error = take(chunk);
+      if (error) stop(() => reject(error));
+    };
+    const onEnd = (): void => stop(resolve);
+    const onClose = (): void => stop(() => reject(new StatorError("CANCELLED")));
+    request.on("data", onData);
+    request.on("end", onEnd);
+    request.on("close", onClose);
+  });
+}
+
+/** Drops the rest of a body for a moment: closing over unread data would reset the connection before the answer is read. */
+async function refuse(exchange: Exchange, options: BodyOptions, error: StatorError): Promise<never> {
+  exchange.closeAfter();
+  const { request } = exchange;
+  if (!request.readableEnded && !request.destroyed && request.headers.expect === undefined) {
+    await new Promise<void>((resolve) => {
+      const timer = options.clock.after(LINGER_MS, resolve);
+      const done = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      request.once("end", done);
+      request.once("close", done);
+      request.resume();
+    });
+  }
+  throw error;
+}

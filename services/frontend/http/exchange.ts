@@ -1,0 +1,161 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { printErrorBody, retryHeaders } from "#lib/api/openai/error-body";
+import { EVENT_STREAM } from "#lib/api/sse";
+import type { StatorError } from "#lib/base/errors";
+
+/** How an exchange ended, for the counters. */
+export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow_client";
+
+/** A request with its answer. One answer per exchange: JSON, an error, or a stream of events. */
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly requestId: string;
+  /** Clock milliseconds of the arrival. */
+  readonly arrivedMs: number;
+  /** For counters; a closed set. */
+  route = "other";
+  /** Set when the first token was written. */
+  firstTokenMs: number | undefined;
+  /** The error that was answered. */
+  error: StatorError | undefined;
+  /** Set by whoever computes the answer: ends the work and tells the client why. */
+  abort: ((error: StatorError) => void) | undefined;
+  readonly #response: ServerResponse;
+  readonly #headers: Record<string, string>;
+  #answered = false;
+  #outcome: Outcome | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, id: { requestId: string; arrivedMs: number }) {
+    this.request = request;
+    this.#response = response;
+    this.requestId = id.requestId;
+    this.arrivedMs = id.arrivedMs;
+    this.#headers = { "x-request-id": id.requestId };
+  }
+
+  /** A request header; of a repeated one the first. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  /** Adds a header to the answer, whatever it will be. Characters that do not belong into a header are dropped. */
+  set(name: string, value: string): void {
+    this.#headers[name] = value.replaceAll(/[^\x20-\x7e]/g, "");
+  }
+
+  /** Names the fields of the request that have no effect. */
+  ignore(fields: readonly string[]): void {
+    if (fields.length > 0) this.set("x-stator-ignored", fields.join(", "));
+  }
+
+  /** Whether the client left, or everything was written. */
+  get closed(): boolean {
+    return this.#response.destroyed || this.#response.closed;
+  }
+
+  /** Whether the status line is out or about to be. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** How it ended; an exchange that closes without an answer was aborted. */
+  get outcome(): Outcome {
+    return this.#outcome ?? "aborted";
+  }
+
+  /** Calls once when the exchange is over: answered in full, or the client left. */
+  onClose(call: () => void): void {
+    this.#response.once("close", call);
+  }
+
+  /** Answers with a body in one write. */
+  send(status: number, contentType: string, body: string | Buffer): void {
+    if (!this.#begin(status)) return;
+    this.#headers["content-type"] = contentType;
+    this.#headers["content-length"] = String(Buffer.byteLength(body));
+    this.#response.writeHead(status, this.#headers);
+    this.#response.end(body);
+  }
+
+  /** Answers with JSON. */
+  json(status: number, body: string): void {
+    this.send(status, "application/json", body);
+  }
+
+  /** Answers without a body. */
+  empty(status: number): void {
+    if (!this.#begin(status)) return;
+    this.#response.writeHead(status, this.#headers);
+    this.#response.end();
+  }
+
+  /** Answers with an error in OpenAI's form; does nothing when an answer has begun. */
+  fail(error: StatorError): void {
+    if (this.#answered) return;
+    this.error = error;
+    Object.assign(this.#headers, retryHeaders(error));
+    this.json(error.row.http, printErrorBody(error));
+  }
+
+  /** Closes the connection after the answer: the rest of the request is not wanted. */
+  closeAfter(): void {
+    this.#headers.connection = "close";
+  }
+
+  /** Begins a stream of events. */
+  openEvents(): void {
+    if (!this.#begin(200)) return;
+    this.#headers["content-type"] = EVENT_STREAM;
+    this.#headers["cache-control"] = "no-cache";
+    this.#headers["x-accel-buffering"] = "no";
+    this.#response.writeHead(200, this.#headers);
+  }
+
+  /** Writes whole events. False when the socket has more than it takes: wait for drain. */
+  write(events: string): boolean {
+    return this.#response.write(events);
+  }
+
+  /** Ends a stream; `error` is what was told in it. */
+  endEvents(error?: StatorError): void {
+    this.error = error;
+    if (error) this.#outcome = error.row.blame === "caller" ? "caller_error" : "server_error";
+    this.#response.end();
+  }
+
+  /** Bytes that the socket did not take yet. */
+  get backlogBytes(): number {
+    return this.#response.writableLength;
+  }
+
+  /** Waits until the socket took everything: one of the two is called, `stalled` after `stallMs` without progress. */
+  whenDrained(stallMs: number, drained: () => void, stalled: () => void): void {
+    const response = this.#response;
+    const settle = (call: () => void) => () => {
+      response.removeListener("drain", onDrain);
+      response.removeListener("timeout", onTimeout);
+      // The socket's timer also serves the idle time between requests, which the server sets again by itself.
+      response.setTimeout(0);
+      call();
+    };
+    const onDrain = settle(drained);
+    const onTimeout = settle(stalled);
+    response.once("drain", onDrain);
+    response.once("timeout", onTimeout);
+    response.setTimeout(stallMs);
+  }
+
+  /** Ends at once, whatever was written. */
+  destroy(outcome: Outcome): void {
+    this.#outcome = outcome;
+    this.#response.destroy();
+  }
+
+  #begin(status: number): boolean {
+    if (this.#answered) return false;
+    this.#answered = true;
+    this.#outcome ??= status < 400 ? "ok" : status < 500 ? "caller_error" : "server_error";
+    return !this.#response.destroyed;
+  }
+}

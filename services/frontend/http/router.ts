@@ -1,0 +1,65 @@
+import { StatorError } from "#lib/base/errors";
+import type { Exchange } from "./exchange.ts";
+
+/** Answers one exchange; what it throws is answered as an error. `rest` is what follows a prefix, decoded. */
+export type Handler = (exchange: Exchange, rest: string) => Promise<void> | void;
+
+/** One path of the port. A path that ends in `/` is a prefix. */
+export interface HttpRoute {
+  readonly path: string;
+  readonly method: "GET" | "POST";
+  /** For counters. */
+  readonly name: string;
+  readonly handler: Handler;
+}
+
+/** Finds the route of a request. Throws ROUTE_NOT_FOUND and METHOD_NOT_ALLOWED. */
+export class Router {
+  readonly #exact = new Map<string, HttpRoute>();
+  readonly #prefixes: HttpRoute[] = [];
+
+  constructor(routes: readonly HttpRoute[]) {
+    for (const route of routes) {
+      if (route.path.endsWith("/")) this.#prefixes.push(route);
+      else this.#exact.set(route.path, route);
+    }
+  }
+
+  /** The route for a method and a request target; HEAD is GET, and undefined asks for OPTIONS. */
+  find(method: string, target: string): { route: HttpRoute; rest: string; allow: string } {
+    const query = target.indexOf("?");
+    const path = query < 0 ? target : target.slice(0, query);
+    const found = this.#match(path);
+    if (!found) throw new StatorError("ROUTE_NOT_FOUND", { method, path: printable(path) });
+    return { ...found, allow: found.route.method === "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS" };
+  }
+
+  #match(path: string): { route: HttpRoute; rest: string } | undefined {
+    const exact = this.#exact.get(path);
+    if (exact) return { route: exact, rest: "" };
+    for (const route of this.#prefixes) {
+      if (!path.startsWith(route.path) || path.length === route.path.length) continue;
+      const rest = decoded(path.slice(route.path.length));
+      if (rest !== undefined) return { route, rest };
+    }
+    return undefined;
+  }
+}
+
+/** Whether the route takes the method. */
+export function takes({ method }: HttpRoute, asked: string): boolean {
+  return asked === method || (asked === "HEAD" && method === "GET");
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A path as it may stand in an error: short, and nothing but printable ASCII. */
+function printable(path: string): string {
+  return path.slice(0, 128).replaceAll(/[^\x21-\x7e]/g, "?");
+}

@@ -1,0 +1,90 @@
+import { printModel, printModels } from "#lib/api/openai/bodies";
+import { StatorError } from "#lib/base/errors";
+import type { Metrics } from "#lib/host/metrics";
+import type { Dispatcher } from "#lib/serving/request";
+import { answerEmbeddings } from "../generate/embeddings.ts";
+import { runPlan } from "../generate/generate.ts";
+import type { GenerationPlan } from "../generate/plan.ts";
+import { type PlannerTools, planChat, planCompletion } from "../generate/planner.ts";
+import type { AnswerTools } from "../generate/tools.ts";
+import type { Models } from "../models/served.ts";
+import type { Admission } from "./admission.ts";
+import { type BodyOptions, readJson } from "./body.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Handler, HttpRoute } from "./router.ts";
+
+/** What the routes answer with. */
+export interface RouteTools {
+  readonly models: Models;
+  readonly planner: PlannerTools;
+  readonly answers: AnswerTools;
+  readonly dispatcher: Dispatcher;
+  readonly admission: Admission;
+  readonly body: BodyOptions;
+  readonly metrics: Metrics;
+  /** The OpenAPI document as JSON. */
+  readonly openApi: string;
+  /** Whether the frontend takes requests at all. */
+  readonly draining: () => boolean;
+}
+
+/** Every path of the public port. */
+export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
+  const generate = (plan: typeof planChat | typeof planCompletion): Handler =>
+    admitted(tools, async (exchange) => {
+      const planned: GenerationPlan = await plan(await readJson(exchange, tools.body), exchange, tools.planner);
+      runPlan(planned, exchange, tools.dispatcher, tools.answers);
+    });
+  const embed = admitted(tools, async (exchange) => {
+    const { planner, dispatcher, answers } = tools;
+    await answerEmbeddings(await readJson(exchange, tools.body), exchange, { ...planner, dispatcher, answers });
+  });
+  return [
+    { path: "/v1/chat/completions", method: "POST", name: "chat", handler: generate(planChat) },
+    { path: "/v1/completions", method: "POST", name: "completions", handler: generate(planCompletion) },
+    { path: "/v1/embeddings", method: "POST", name: "embeddings", handler: embed },
+    {
+      path: "/v1/models",
+      method: "GET",
+      name: "models",
+      handler: (exchange) => exchange.json(200, printModels(tools.models.list())),
+    },
+    {
+      path: "/v1/models/",
+      method: "GET",
+      name: "model",
+      handler: (exchange, id) => showModel(exchange, id, tools.models),
+    },
+    { path: "/health", method: "GET", name: "health", handler: (exchange) => showHealth(exchange, tools) },
+    { path: "/live", method: "GET", name: "live", handler: (exchange) => exchange.json(200, '{"status":"live"}') },
+    { path: "/metrics", method: "GET", name: "metrics", handler: (exchange) => showMetrics(exchange, tools.metrics) },
+    { path: "/openapi.json", method: "GET", name: "openapi", handler: (exchange) => exchange.json(200, tools.openApi) },
+  ];
+}
+
+/** Runs a handler with a place among the concurrent requests. */
+function admitted(tools: RouteTools, handler: (exchange: Exchange) => Promise<void>): Handler {
+  return (exchange) => {
+    tools.admission.enter();
+    exchange.onClose(() => tools.admission.leave());
+    return handler(exchange);
+  };
+}
+
+function showModel(exchange: Exchange, id: string, models: Models): void {
+  const model = models.list().find((one) => one.id === id);
+  if (!model) throw new StatorError("MODEL_NOT_FOUND", { model: id.slice(0, 128) }, { param: "model" });
+  exchange.json(200, printModel(model));
+}
+
+/** Ready means routable: some model has its tokenizer here and a worker that takes requests. */
+function showHealth(exchange: Exchange, tools: RouteTools): void {
+  const models = tools.models.routable();
+  if (tools.draining()) exchange.json(503, '{"status":"draining","models":[]}');
+  else if (models.length === 0) exchange.json(503, '{"status":"no model is routable","models":[]}');
+  else exchange.json(200, JSON.stringify({ status: "ready", models }));
+}
+
+async function showMetrics(exchange: Exchange, metrics: Metrics): Promise<void> {
+  exchange.send(200, "text/plain; version=0.0.4; charset=utf-8", await metrics.print());
+}

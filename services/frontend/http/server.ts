@@ -1,0 +1,217 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { printErrorBody } from "#lib/api/openai/error-body";
+import type { Clock } from "#lib/base/clock";
+import { asStatorError, StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import type { Metrics } from "#lib/host/metrics";
+import type { FrontendLimits } from "../limits.ts";
+import { allowOrigin } from "./cors.ts";
+import { Exchange } from "./exchange.ts";
+import { type Router, takes } from "./router.ts";
+
+/** What an HTTP port is made of. */
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Several processes listen on one port; the kernel shares the connections out. */
+  readonly reusePort: boolean;
+  readonly router: Router;
+  /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
+  readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  readonly corsOrigins: readonly string[];
+  readonly limits: FrontendLimits;
+  readonly clock: Clock;
+  readonly drawRequestId: () => string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** An open HTTP port. */
+export class HttpServer {
+  readonly #options: HttpServerOptions;
+  readonly #server: Server;
+  readonly #open = new Set<Exchange>();
+  #connections = 0;
+  #draining = false;
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
+    const { limits } = options;
+    this.#server = createServer(
+      {
+        headersTimeout: limits.headersMs,
+        requestTimeout: limits.requestMs,
+        keepAliveTimeout: limits.keepAliveMs,
+        connectionsCheckingInterval: Math.min(5000, Math.max(100, Math.floor(limits.headersMs / 2))),
+        maxHeaderSize: 32 * 1024,
+        highWaterMark: 16 * 1024,
+        noDelay: true,
+      },
+      (request, response) => this.#answer(request, response),
+    );
+    this.#server.maxConnections = limits.connections;
+    this.#server.on("connection", (socket) => this.#count(socket));
+    this.#server.on("clientError", (error, socket) => refuseConnection(error, socket));
+    // A client that asks first is not told to send a body that is too long.
+    this.#server.on("checkContinue", (request, response) => {
+      if (Number(request.headers["content-length"] ?? 0) <= limits.bodyBytes) response.writeContinue();
+      this.#answer(request, response);
+    });
+    this.#server.on("checkExpectation", (_, response) => response.writeHead(417).end());
+    this.#server.on("error", (error) => options.log.warn("http port failed", { error }));
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Exchanges that are not over. */
+  get open(): number {
+    return this.#open.size;
+  }
+
+  /** Listens and returns the port. Throws PORT_IN_USE. */
+  async listen(): Promise<number> {
+    const { host, port, reusePort } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
+      this.#server.once("error", failed);
+      this.#server.listen({ host, port, reusePort, exclusive: true }, () => {
+        this.#server.removeListener("error", failed);
+        resolve();
+      });
+    });
+    const address = this.#server.address();
+    return typeof address === "object" && address ? address.port : port;
+  }
+
+  /** Takes no new connection; new requests on those that are open get DRAINING. */
+  stopAccepting(): void {
+    this.#draining = true;
+    this.#server.close();
+    this.#server.closeIdleConnections();
+  }
+
+  /** Resolves when every exchange is over. */
+  async idle(): Promise<void> {
+    const waits = [...this.#open].map((exchange) => new Promise<void>((resolve) => exchange.onClose(resolve)));
+    await Promise.all(waits);
+  }
+
+  /** Ends the work on every answer that is not over, and tells its client why. */
+  abortAll(error: StatorError): void {
+    for (const exchange of this.#open) {
+      if (exchange.abort) exchange.abort(error);
+      else exchange.fail(error);
+    }
+  }
+
+  /** Ends every connection at once. */
+  closeConnections(): void {
+    this.#server.closeAllConnections();
+  }
+
+  #count(socket: Socket): void {
+    this.#connections++;
+    socket.once("close", () => this.#connections--);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { clock, drawRequestId, corsOrigins } = this.#options;
+    const given = request.headers["x-request-id"];
+    const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
+    const exchange = new Exchange(request, response, { requestId, arrivedMs: clock.nowMs() });
+    this.#open.add(exchange);
+    exchange.onClose(() => this.#close(exchange));
+    allowOrigin(exchange, corsOrigins);
+    try {
+      const handled = this.#route(exchange, response);
+      if (handled) handled.catch((error: unknown) => this.#fail(exchange, error));
+    } catch (error) {
+      this.#fail(exchange, error);
+    }
+  }
+
+  #route(exchange: Exchange, response: ServerResponse): Promise<void> | undefined {
+    const { request } = exchange;
+    const method = request.method ?? "GET";
+    const target = request.url ?? "/";
+    if (this.#draining && method === "POST") {
+      exchange.closeAfter();
+      throw new StatorError("DRAINING", { what: "This frontend" });
+    }
+    if (method === "OPTIONS" && target === "*") return void exchange.empty(204);
+    if (this.#options.fallback?.(request, response)) return undefined;
+    const { route, rest, allow } = this.#options.router.find(method, target);
+    exchange.route = route.name;
+    if (method === "OPTIONS") {
+      exchange.set("allow", allow);
+      return void exchange.empty(204);
+    }
+    if (!takes(route, method)) {
+      exchange.set("allow", allow);
+      throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
+    }
+    return route.handler(exchange, rest) ?? undefined;
+  }
+
+  #fail(exchange: Exchange, caught: unknown): void {
+    const error = asStatorError(caught);
+    if (error.reason === "INTERNAL") {
+      this.#options.log.error("request failed", { requestId: exchange.requestId, route: exchange.route, error });
+    } else {
+      this.#options.log.debug("request refused", { requestId: exchange.requestId, reason: error.reason });
+    }
+    // A client that left while its body was read gets no answer.
+    if (error.reason === "CANCELLED" && exchange.closed) return;
+    exchange.fail(error);
+  }
+
+  #close(exchange: Exchange): void {
+    this.#open.delete(exchange);
+    const { metrics, clock } = this.#options;
+    const { route, outcome, error } = exchange;
+    metrics.add("stator_frontend_requests_total", 1, { route, outcome });
+    if (error) metrics.add("stator_frontend_errors_total", 1, { route, reason: error.reason });
+    const seconds = (fromMs: number, toMs: number) => (toMs - fromMs) / 1000;
+    metrics.observe("stator_frontend_request_duration_seconds", seconds(exchange.arrivedMs, clock.nowMs()), { route });
+    if (exchange.firstTokenMs === undefined) return;
+    metrics.observe("stator_frontend_first_token_seconds", seconds(exchange.arrivedMs, exchange.firstTokenMs), {
+      route,
+    });
+  }
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  if (error.code !== "EADDRINUSE")
+    return new StatorError(
+      "BAD_CONFIG",
+      { detail: `Cannot listen on ${host}:${port}: ${error.code ?? error.message}` },
+      { cause: error },
+    );
+  return new StatorError("PORT_IN_USE", { host, port, flag: "--http-port" }, { cause: error });
+}
+
+/** Bytes that are not HTTP, or come too slowly, are answered in OpenAI's form too, and the connection closed. */
+function refuseConnection(
+  error: NodeJS.ErrnoException,
+  socket: { writable: boolean; end(text: string): void; destroy(): void },
+): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] = clientErrors[error.code ?? ""] ?? ["400 Bad Request", "The bytes sent are not HTTP"];
+  const body = printErrorBody(new StatorError("INVALID_ARGUMENT", { detail }));
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+const clientErrors: Readonly<Record<string, readonly [string, string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "The request did not arrive in time"],
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "The headers are too long"],
+};

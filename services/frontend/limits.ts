@@ -1,0 +1,43 @@
+/** What a frontend bounds. Times in milliseconds. */
+export interface FrontendLimits {
+  /** Longest request body; beyond it a request gets 413. */
+  readonly bodyBytes: number;
+  /** All bodies that are in memory at one time; beyond it a request gets 429. */
+  readonly allBodiesBytes: number;
+  /** Requests that are answered side by side; beyond it a request gets 429. */
+  readonly concurrentRequests: number;
+  /** Open connections; further ones are closed at once. */
+  readonly connections: number;
+  /** Time in which the header of a request has to arrive. */
+  readonly headersMs: number;
+  /** Time in which a whole request has to arrive. */
+  readonly requestMs: number;
+  /** How long a connection may stay idle between requests. */
+  readonly keepAliveMs: number;
+  /** A stream that was quiet for this long gets a comment. */
+  readonly pingMs: number;
+  /** A reader that takes nothing for this long is ended with SLOW_CLIENT. */
+  readonly slowClientMs: number;
+  /** Tokens of one choice that join into one event while the socket or the loop lags. */
+  readonly joinTokens: number;
+  /** How long a token waits for others to join it. */
+  readonly joinMs: number;
+  /** Bytes of tokenizers and templates that are kept. */
+  readonly artifactBytes: number;
+}
+
+/** The limits when nothing else is asked for. */
+export const DEFAULT_LIMITS: FrontendLimits = {
+  bodyBytes: 16 * 1024 * 1024,
+  allBodiesBytes: 256 * 1024 * 1024,
+  concurrentRequests: 4096,
+  connections: 16_384,
+  headersMs: 10_000,
+  requestMs: 60_000,
+  keepAliveMs: 75_000,
+  pingMs: 15_000,
+  slowClientMs: 60_000,
+  joinTokens: 8,
+  joinMs: 25,
+  artifactBytes: 256 * 1024 * 1024,
+};

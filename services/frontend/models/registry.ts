@@ -1,0 +1,174 @@
+import { nearestName } from "#lib/api/nearest";
+import type { ListedModel } from "#lib/api/openai/bodies";
+import type { Clock, Timer } from "#lib/base/clock";
+import { asStatorError, StatorError } from "#lib/base/errors";
+import type { DiscoveryWatch } from "#lib/discovery/discovery";
+import type { Log } from "#lib/host/log";
+import type { Scope } from "#lib/host/scope";
+import type { ModelText } from "../text/model-text.ts";
+import type { Artifacts } from "./artifacts.ts";
+import { type Catalog, type CatalogEntry, readCatalog, type TextSource } from "./catalog.ts";
+import type { Models, ServedModel } from "./served.ts";
+
+/** Opens a model's text from its verified artifacts. */
+export type OpenModelText = (artifacts: {
+  readonly tokenizer: Uint8Array;
+  readonly tokenizerFormat: string;
+  /** Jinja; undefined for a model without a chat template. */
+  readonly template: string | undefined;
+}) => Promise<ModelText>;
+
+/** What a registry lives on. */
+export interface RegistryOptions {
+  /** Borrowed. */
+  readonly watch: DiscoveryWatch;
+  readonly artifacts: Artifacts;
+  readonly openText: OpenModelText;
+  readonly clock: Clock;
+  readonly scope: Scope;
+  readonly log: Log;
+}
+
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 15_000;
+const RETRY_AFTER_MS = 1000;
+
+/** The text of one source while it is fetched, open, or waiting for another try. */
+interface OpenText {
+  source: TextSource;
+  text: ModelText | undefined;
+  failure: StatorError | undefined;
+  retry: Timer | undefined;
+  retryMs: number;
+  closed: boolean;
+}
+
+/** The models of this frontend: follows discovery, fetches and opens tokenizers, and finds what requests name. */
+export class ModelRegistry implements Models {
+  readonly #options: RegistryOptions;
+  readonly #texts = new Map<string, OpenText>();
+  readonly #unsubscribe: () => void;
+  #catalog: Catalog = { entries: new Map(), loading: [] };
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.watch.subscribe(() => this.#follow());
+  }
+
+  find(name: string): ServedModel {
+    const entry = this.#catalog.entries.get(name);
+    if (!entry) throw this.#notFound(name);
+    const text = this.#textOf(entry);
+    if (!text) throw new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
+    return { name, contextTokens: entry.contextTokens, features: entry.features, text };
+  }
+
+  list(): readonly ListedModel[] {
+    const listed = [...this.#catalog.entries.values()].map(listEntry);
+    return listed.sort(
+      (left, right) =>
+        Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
+    );
+  }
+
+  routable(): readonly string[] {
+    const names: string[] = [];
+    for (const entry of this.#catalog.entries.values()) if (entry.ready && this.#textOf(entry)) names.push(entry.name);
+    return names.sort();
+  }
+
+  /** Closes every text; requests that still use one keep it until they end. */
+  async close(): Promise<void> {
+    this.#unsubscribe();
+    await Promise.all([...this.#texts.values()].map((open) => this.#drop(open)));
+  }
+
+  #textOf(entry: CatalogEntry): ModelText | undefined {
+    return entry.source && this.#texts.get(entry.source.key)?.text;
+  }
+
+  #notFound(name: string): StatorError {
+    const { entries, loading } = this.#catalog;
+    // A worker names its models only when they are loaded: until then any name may be the one that is coming.
+    const mayCome = loading.some(({ models }) => models.length === 0 || models.includes(name));
+    if (mayCome) return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
+    const near = nearestName(name, entries.keys());
+    const hint = near ? ` Did you mean ${near}?` : entries.size > 0 ? " GET /v1/models lists what is served." : "";
+    return new StatorError("MODEL_NOT_FOUND", { model: name, hint }, { param: "model" });
+  }
+
+  #follow(): void {
+    this.#catalog = readCatalog(this.#options.watch.records.values());
+    const wanted = new Map<string, TextSource>();
+    for (const { source } of this.#catalog.entries.values()) if (source) wanted.set(source.key, source);
+    for (const [key, open] of this.#texts)
+      if (!wanted.has(key)) this.#options.scope.spawn("close text", () => this.#drop(open));
+    for (const [key, source] of wanted) {
+      const known = this.#texts.get(key);
+      if (known) known.source = source;
+      else this.#begin(source);
+    }
+  }
+
+  #begin(source: TextSource): void {
+    const open: OpenText = {
+      source,
+      text: undefined,
+      failure: undefined,
+      retry: undefined,
+      retryMs: FIRST_RETRY_MS,
+      closed: false,
+    };
+    this.#texts.set(source.key, open);
+    this.#options.scope.spawn("open text", () => this.#load(open));
+  }
+
+  async #load(open: OpenText): Promise<void> {
+    const { artifacts, openText, log, clock, scope } = this.#options;
+    const { tokenizer, template, holders } = open.source;
+    try {
+      const [tokenizerBytes, templateBytes] = await Promise.all([
+        artifacts.get(tokenizer.digest, holders),
+        template && artifacts.get(template.digest, holders),
+      ]);
+      const text = await openText({
+        tokenizer: tokenizerBytes,
+        tokenizerFormat: tokenizer.format,
+        template: templateBytes && new TextDecoder().decode(templateBytes),
+      });
+      if (open.closed) return void (await text.close());
+      open.text = text;
+      open.failure = undefined;
+      log.info("model text is open", { source: open.source.key.slice(0, 16) });
+    } catch (caught) {
+      open.failure = asStatorError(caught);
+      if (open.closed) return;
+      log.warn("model text cannot be opened yet", {
+        source: open.source.key.slice(0, 16),
+        error: open.failure,
+        retryMs: open.retryMs,
+      });
+      open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
+      open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
+    }
+  }
+
+  async #drop(open: OpenText): Promise<void> {
+    open.closed = true;
+    open.retry?.cancel();
+    this.#texts.delete(open.source.key);
+    const { text } = open;
+    open.text = undefined;
+    await text?.close();
+  }
+}
+
+function listEntry(entry: CatalogEntry): ListedModel {
+  return {
+    id: entry.name,
+    createdUnixSeconds: entry.createdUnixSeconds,
+    ownedBy: entry.ownedBy,
+    contextTokens: entry.contextTokens,
+    parent: entry.parent,
+  };
+}

@@ -1,0 +1,161 @@
+import type { StatorError } from "#lib/base/errors";
+import type {
+  ChoiceEnd,
+  Dispatcher,
+  ServingHandle,
+  ServingLogprobs,
+  ServingRequest,
+  ServingSink,
+} from "#lib/serving/request";
+
+/** What a rehearsed worker says to one choice. */
+export interface Reply {
+  readonly tokens: Uint32Array;
+  readonly reason?: ChoiceEnd["reason"];
+  readonly stopToken?: number;
+  /** Fails the request in place of ending the choice. */
+  readonly error?: StatorError;
+}
+
+/** How a rehearsed worker behaves. */
+export interface RehearsalOptions {
+  readonly reply: (request: ServingRequest, choice: number) => Reply;
+  readonly embedding?: (tokens: Uint32Array) => Float32Array;
+  /** Throws to refuse a request at the door. */
+  readonly admit?: (request: ServingRequest) => void;
+  readonly tokensPerStep?: number;
+  /** Steps run by themselves in the next turns of the event loop; otherwise only `step` moves. */
+  readonly running?: boolean;
+}
+
+interface OpenChoice {
+  readonly index: number;
+  readonly reply: Reply;
+  told: number;
+  over: boolean;
+}
+
+interface OpenRequest {
+  readonly request: ServingRequest;
+  readonly sink: ServingSink;
+  readonly choices: readonly OpenChoice[];
+}
+
+const WORKER = 0x5f3an;
+
+/** A dispatcher without workers: it answers what a test says, a step at a time. */
+export class RehearsalDispatcher implements Dispatcher {
+  readonly requests: ServingRequest[] = [];
+  cancelled = 0;
+  readonly #options: RehearsalOptions;
+  readonly #open = new Set<OpenRequest>();
+  #stepping = false;
+
+  constructor(options: RehearsalOptions) {
+    this.#options = options;
+  }
+
+  /** Requests that are not over. */
+  get open(): number {
+    return this.#open.size;
+  }
+
+  start(request: ServingRequest, sink: ServingSink): ServingHandle {
+    this.#options.admit?.(request);
+    this.requests.push(request);
+    if (this.requests.length > 1000) this.requests.shift();
+    const count = request.prompts.length * request.choicesPerPrompt;
+    const choices = Array.from({ length: count }, (_, index) => ({
+      index,
+      reply: request.kind === "embed" ? { tokens: new Uint32Array(0) } : this.#options.reply(request, index),
+      told: 0,
+      over: false,
+    }));
+    const open: OpenRequest = { request, sink, choices };
+    this.#open.add(open);
+    sink.onPlaced({ worker: WORKER, attempt: 1, cachedTokens: 3, decision: "rehearsal, 1 of 1" });
+    this.#run();
+    return {
+      cancel: () => {
+        if (this.#open.delete(open)) this.cancelled++;
+      },
+      finishChoice: (index) => this.#end(open, open.choices[index]!, "cancelled"),
+    };
+  }
+
+  /** One step: every open choice says its next tokens. */
+  step(): void {
+    for (const open of this.#open) {
+      if (open.request.kind === "embed") this.#embed(open);
+      else for (const choice of open.choices) this.#tell(open, choice);
+    }
+  }
+
+  #run(): void {
+    if (!this.#options.running || this.#stepping) return;
+    this.#stepping = true;
+    setImmediate(() => {
+      this.#stepping = false;
+      this.step();
+      if (this.#open.size > 0) this.#run();
+    });
+  }
+
+  #embed({ request, sink }: OpenRequest): void {
+    for (const [index, prompt] of request.prompts.entries()) {
+      sink.onEmbedding(index, this.#options.embedding?.(prompt) ?? Float32Array.of(0.5, -1.25, 3));
+      sink.onEnd(index, {
+        reason: "done",
+        stopToken: undefined,
+        promptTokens: prompt.length,
+        cachedTokens: 0,
+        completionTokens: 0,
+      });
+    }
+    for (const open of this.#open) if (open.sink === sink) this.#open.delete(open);
+  }
+
+  #tell(open: OpenRequest, choice: OpenChoice): void {
+    if (choice.over) return;
+    const { request, sink } = open;
+    const { reply } = choice;
+    const most = Math.min(reply.tokens.length, request.maxTokens);
+    const to = Math.min(most, choice.told + (this.#options.tokensPerStep ?? 1));
+    const tokens = reply.tokens.subarray(choice.told, to);
+    choice.told = to;
+    if (tokens.length > 0) sink.onTokens(choice.index, tokens, logprobsOf(tokens, request.topLogprobs));
+    if (choice.over || to < most) return;
+    if (reply.error) {
+      this.#open.delete(open);
+      sink.onError(reply.error);
+    } else this.#end(open, choice, most < reply.tokens.length ? "length" : (reply.reason ?? "end"));
+  }
+
+  #end(open: OpenRequest, choice: OpenChoice, reason: ChoiceEnd["reason"]): void {
+    if (choice.over || !this.#open.has(open)) return;
+    choice.over = true;
+    const { request } = open;
+    open.sink.onEnd(choice.index, {
+      reason,
+      stopToken: choice.reply.stopToken,
+      promptTokens: request.prompts[Math.floor(choice.index / request.choicesPerPrompt)]!.length,
+      cachedTokens: 3,
+      completionTokens: choice.told,
+    });
+    if (open.choices.every((one) => one.over)) this.#open.delete(open);
+  }
+}
+
+/** The token itself at -0.5 and its neighbours below it. */
+function logprobsOf(tokens: Uint32Array, top: number | undefined): ServingLogprobs | undefined {
+  if (top === undefined) return undefined;
+  const topTokens = new Uint32Array(tokens.length * top);
+  const topValues = new Float32Array(tokens.length * top);
+  for (const [at, token] of tokens.entries()) {
+    for (let rank = 0; rank < top; rank++) {
+      topTokens[at * top + rank] = rank === 0 ? token : (token + rank) % 128;
+      topValues[at * top + rank] = -0.5 - rank;
+    }
+  }
+  return { chosen: new Float32Array(tokens.length).fill(-0.5), topTokens, topValues };
+}

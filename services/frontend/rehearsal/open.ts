@@ -1,0 +1,105 @@
+import { createHash } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { InstanceRecordSchema, InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
+import type { DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
+import { type Log, silentLog } from "#lib/host/log";
+import { createMetrics, type Metrics } from "#lib/host/metrics";
+import { systemChance, systemClock } from "#lib/host/system-clock";
+import type { Dispatcher } from "#lib/serving/request";
+import { type Frontend, openFrontend } from "../frontend.ts";
+import { FRONTEND_INSTRUMENTS } from "../instruments.ts";
+import type { FrontendLimits } from "../limits.ts";
+import type { ModelText } from "../text/model-text.ts";
+import { byteTextTools, createByteText } from "./byte-text.ts";
+
+const TOKENIZER = Buffer.from("the rehearsal tokenizer");
+
+/** A view of discovery that a test changes by hand. */
+export class RehearsalWatch implements DiscoveryWatch {
+  readonly records = new Map<string, DiscoveryRecord>();
+  readonly synced = true;
+  readonly #subscribers = new Set<
+    (change: { upserts: DiscoveryRecord[]; removed: string[]; synced: boolean }) => void
+  >();
+
+  subscribe(call: Parameters<DiscoveryWatch["subscribe"]>[0]): () => void {
+    this.#subscribers.add(call);
+    call({ upserts: [...this.records.values()], removed: [], synced: true });
+    return () => void this.#subscribers.delete(call);
+  }
+
+  put(...records: DiscoveryRecord[]): void {
+    for (const record of records) this.records.set(record.key, record);
+    for (const call of this.#subscribers) call({ upserts: records, removed: [], synced: true });
+  }
+
+  remove(...keys: string[]): void {
+    for (const key of keys) this.records.delete(key);
+    for (const call of this.#subscribers) call({ upserts: [], removed: keys, synced: true });
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Records of a worker that serves one model. */
+export function rehearsalRecords(
+  name: string,
+  options: { id?: bigint; state?: InstanceState; contextTokens?: number; loaded?: boolean } = {},
+): DiscoveryRecord[] {
+  const { id = 1n, state = InstanceState.READY, contextTokens = 4096, loaded = true } = options;
+  const value = create(InstanceRecordSchema, { instanceId: id, state, models: loaded ? [name] : [] });
+  const instance: DiscoveryRecord = { key: `instances/${id}`, value: { case: "instance", value } };
+  if (!loaded) return [instance];
+  const card = create(ModelCardSchema, {
+    name,
+    instanceId: id,
+    contextTokens,
+    createdUnixSeconds: 1_800_000_000n,
+    ownedBy: "stator",
+    capabilities: { generate: true, embed: true, grammar: true, logprobs: true, embeddingSize: 3, maxTopLogprobs: 20 },
+    artifacts: [{ kind: "tokenizer", format: "bytes", digest: createHash("sha256").update(TOKENIZER).digest() }],
+  });
+  return [instance, { key: `models/${name}/${id}`, value: { case: "model", value: card } }];
+}
+
+/** An open frontend with the things that a test looks at. */
+export interface Rehearsal {
+  readonly frontend: Frontend;
+  readonly watch: RehearsalWatch;
+  readonly metrics: Metrics;
+  readonly url: string;
+}
+
+/** Opens a frontend that serves the model `rehearsal` through this dispatcher. */
+export async function openRehearsal(
+  dispatcher: Dispatcher,
+  options: {
+    limits?: Partial<FrontendLimits>;
+    log?: Log;
+    text?: () => ModelText;
+    corsOrigins?: string[];
+    empty?: boolean;
+  } = {},
+): Promise<Rehearsal> {
+  const watch = new RehearsalWatch();
+  if (!options.empty) watch.put(...rehearsalRecords("rehearsal"));
+  const metrics = createMetrics([FRONTEND_INSTRUMENTS], { processMetrics: false });
+  const frontend = await openFrontend({
+    host: "127.0.0.1",
+    port: 0,
+    limits: options.limits,
+    corsOrigins: options.corsOrigins,
+    watch,
+    dispatcher,
+    fetchArtifact: async () => TOKENIZER,
+    openText: async () => options.text?.() ?? createByteText(),
+    textTools: byteTextTools,
+    version: "0.0.0",
+    clock: systemClock,
+    chance: systemChance,
+    log: options.log ?? silentLog,
+    metrics,
+  });
+  while (!options.empty && frontend.routable().length === 0) await new Promise(setImmediate);
+  return { frontend, watch, metrics, url: `http://127.0.0.1:${frontend.port}` };
+}

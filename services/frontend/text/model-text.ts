@@ -1,0 +1,52 @@
+/** One message as the template takes it. */
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content: string | null;
+  readonly name?: string;
+  readonly tool_calls?: readonly unknown[];
+  readonly tool_call_id?: string;
+}
+
+/** Turns the tokens of one choice into text, piece by piece. */
+export interface TokenDecoder {
+  /** Text that these tokens complete; the bytes of an unfinished character wait for the next. Borrows the array. */
+  push(tokens: Uint32Array): string;
+  /** What still waits, with U+FFFD where a character stayed unfinished. */
+  end(): string;
+}
+
+/** Everything about the text of one model, opened from its artifacts. */
+export interface ModelText {
+  /** Ids are below this. */
+  readonly vocabularySize: number;
+  /** The prompt of a conversation, up to where the model answers. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
+  renderChat(messages: readonly TemplateMessage[]): string;
+  /** Tokens of a rendered prompt: names of special tokens in it become those tokens. */
+  encodePrompt(prompt: string): Uint32Array | Promise<Uint32Array>;
+  /** Tokens of plain text with the model's begin token, if it has one. */
+  encodeText(text: string): Uint32Array | Promise<Uint32Array>;
+  createDecoder(): TokenDecoder;
+  /** Bytes of one token; special tokens by their names. */
+  piece(token: number): Uint8Array;
+  close(): Promise<void> | void;
+}
+
+/** Finds stop texts in what a choice says, over the borders of its pieces. */
+export interface StopSearch {
+  /** Text that may be shown now: nothing that could be the beginning of a stop text. */
+  push(text: string): string;
+  /** What was held back and is no stop text after all; empty once one was found. */
+  end(): string;
+  /** The stop text that was found; nothing is shown after it. */
+  readonly found: string | undefined;
+}
+
+/** The text work that does not depend on a model. */
+export interface TextTools {
+  /** `include` keeps the stop text itself in what is shown. */
+  createStopSearch(stops: readonly string[], options: { include: boolean }): StopSearch;
+  /** Grammar of any JSON object. */
+  jsonObjectGrammar(): string;
+  /** Grammar of the documents that a schema allows. Throws UNSUPPORTED_SCHEMA. */
+  jsonSchemaGrammar(schema: unknown): string;
+}
