@@ -137,6 +137,7 @@ class ModelEngine {
       }
       for (let position = c; position < d; position++) {
         holds(from.has(position), "a copy finds what it copies");
+        holds(!this.#store(b).has(position), "a copy finds its place empty");
         this.#store(b).set(position, from.get(position)!);
       }
     }
@@ -170,6 +171,7 @@ class ModelEngine {
     const put = (position: number, token: number) => {
       content = mix(content, token);
       const { store, key } = this.#place(job, position);
+      holds(this.#isPaged || !store.has(key), "a token finds its place empty");
       store.set(key, { content });
     };
     for (let at = 0; at < count; at++) put(start + at, this.#tokenAt(job, start + at));
@@ -456,7 +458,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   const rig = new Rig({
     ...options,
     maxBatchTokens: 6 + pick(chance, 30),
-    blocks: 14 + pick(chance, 20),
+    blocks: 12 + pick(chance, 14),
     contextTokens: 48,
   });
   const requests = new Map<number, GenerateRequest>();
@@ -477,9 +479,11 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
       requests.set(round, request);
     }
     if (pick(chance, 12) === 0) {
-      const ids = rig.scheduler.openIds().filter(() => pick(chance, 2) === 0);
+      rig.fill();
+      const first = rig.engine.queue[0]?.plan.entries.map((entry) => entry.sequence.id);
+      const ids = (pick(chance, 3) > 0 && first) || rig.scheduler.openIds().filter(() => pick(chance, 2) === 0);
       for (const id of ids) cancelled.add(id);
-      const abort = rig.scheduler.cancel(ids, pick(chance, 2) === 0 ? "stop" : "kill");
+      const abort = rig.scheduler.cancel(ids, pick(chance, 3) === 0 ? "stop" : "kill");
       if (abort !== undefined) {
         expect(abort).toBe(rig.engine.queue[0]!.plan.step);
         const behind = rig.engine.queue.length - 1;
