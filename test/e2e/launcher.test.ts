@@ -1,0 +1,62 @@
+import { spawn } from "node:child_process";
+import { copyFileSync, linkSync, mkdtempSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { root } from "../support/tools.ts";
+
+const folder = mkdtempSync(path.join(os.tmpdir(), "stator-launcher-"));
+const otherNode = anotherNode();
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("the child's exit code becomes the launcher's", async () => {
+  expect(await launch(["exit", "5"])).toMatchObject({ code: 5, signal: null });
+});
+
+test("the child's deadly signal becomes the launcher's", async () => {
+  expect(await launch(["die", "SIGKILL"])).toMatchObject({ code: null, signal: "SIGKILL" });
+});
+
+test.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)(
+  "%s reaches the child, and its answer is waited for",
+  async (signal) => {
+    const ended = await launch(["wait", signal], signal);
+    expect(ended).toMatchObject({ code: 7, signal: null });
+    expect(ended.output).toMatch(new RegExp(`^ready v(2[4-9]|[3-9]\\d)\\..*\\ngot ${signal}\\n$`));
+  },
+);
+
+/** A Node with another path than the one that npm brought, so that the launcher has something to start. */
+function anotherNode(): string {
+  const copy = path.join(folder, "node");
+  try {
+    linkSync(process.execPath, copy);
+  } catch {
+    copyFileSync(process.execPath, copy);
+  }
+  return copy;
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+}
+
+/** Runs the fixture without a terminal; sends `signal` to the launcher alone when the child says that it is ready. */
+function launch(args: readonly string[], signal?: NodeJS.Signals): Promise<Ended> {
+  const script = path.join(root, "test/fixtures/launcher/shadowed.mjs");
+  const child = spawn(otherNode, [script, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (text: Buffer) => {
+      output += text.toString();
+      if (signal !== undefined && output.endsWith("\n") && output.split("\n").length === 2) child.kill(signal);
+    });
+  }
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, end) => resolve({ code, signal: end, output }));
+  });
+}
