@@ -33,6 +33,8 @@ export interface StoreCalls {
   readonly store: "memory" | "hub" | "file" | "etcd";
   /** The store in words for an error, with its address. */
   readonly place: string;
+  /** Resolves when the store answers. */
+  reach(signal: AbortSignal): Promise<void>;
   grant(ttlMs: number, signal: AbortSignal): Promise<LeaseGrant>;
   keepAlive(leaseId: bigint, signal: AbortSignal): Promise<void>;
   revoke(leaseId: bigint, signal: AbortSignal): Promise<void>;

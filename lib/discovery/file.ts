@@ -28,14 +28,19 @@ interface OwnFile {
  * when it cannot.
  */
 export async function openFileDiscovery(directory: string, deps: DiscoveryDeps): Promise<Discovery> {
+  return superviseStore(await createFileCalls(directory, deps), deps);
+}
+
+/** The directory as a store; throws as above. */
+export async function createFileCalls(directory: string, deps: DiscoveryDeps): Promise<StoreCalls> {
   const root = resolve(directory);
   try {
     await mkdir(root, { recursive: true });
   } catch (cause) {
-    const detail = `The discovery directory ${root} cannot be made (${codeOf(cause)}). Give another with --discovery file:///path.`;
+    const detail = `The discovery directory ${root} cannot be made (${codeOf(cause)}). Give another with --discovery file:///FOLDER.`;
     throw new StatorError("BAD_CONFIG", { detail }, { cause });
   }
-  return superviseStore(new FileCalls(root, deps), deps);
+  return new FileCalls(root, deps);
 }
 
 class FileCalls implements StoreCalls {
@@ -50,6 +55,10 @@ class FileCalls implements StoreCalls {
     this.#root = root;
     this.#deps = deps;
     this.place = `The discovery directory ${root}`;
+  }
+
+  reach(): Promise<void> {
+    return this.#reach();
   }
 
   async grant(ttlMs: number): Promise<LeaseGrant> {

@@ -8,14 +8,17 @@ import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
 
 /** Discovery over the store that a hub serves. Takes the transport, which should be a channel of its own, and closes it. */
 export function createHubDiscovery(transport: Transport, deps: DiscoveryDeps): Discovery {
-  return superviseStore(hubCalls(transport), deps);
+  return superviseStore(createHubCalls(transport), deps);
 }
 
-function hubCalls(transport: Transport): StoreCalls {
+/** The hub as a store. Takes the transport. */
+export function createHubCalls(transport: Transport): StoreCalls {
   const client = createClient(DiscoveryService, transport);
   return {
     store: "hub",
     place: `The discovery hub at ${transport.target}`,
+    // Nobody has this key: the answer is small.
+    reach: async (signal) => void (await client.list({ prefix: "reach" }, { signal })),
     async grant(ttlMs, signal) {
       const granted = await client.grantLease({ ttlMs }, { signal });
       return { leaseId: granted.leaseId, ttlMs: granted.ttlMs, incarnation: granted.storeIncarnation };

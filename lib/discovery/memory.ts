@@ -12,6 +12,7 @@ function memoryCalls(host: StoreHost): StoreCalls {
   return {
     store: "memory",
     place: "The discovery store of this process",
+    reach: async () => {},
     grant: async (ttlMs) => ({ leaseId: host.grant(ttlMs), ttlMs, incarnation: host.incarnation }),
     keepAlive: async (leaseId) => void host.keepAlive(leaseId),
     revoke: async (leaseId) => host.revoke(leaseId),
