@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/random.h"
+#include "engine/gbnf.h"
 
 namespace stator {
 namespace {
@@ -42,6 +43,11 @@ void Slot::close() {
 
 void Slot::openGrammar() {
   const auto& api = model_->api();
+  const auto isToken = [&](std::string_view text) {
+    return tokenize(*model_, text.data(), text.size(), false, true).size() == 1;
+  };
+  failure_ = refuseGbnf(sampling_.grammar, {model_->vocab.size, isToken});
+  if (!failure_.empty()) return;
   const LibraryLog::Capture errors;
   char why[256] = "";
   grammar_ = {api.grammar_open(model_->handle, sampling_.grammar.c_str(), {why, sizeof why}), GrammarFree{&api}};

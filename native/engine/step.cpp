@@ -9,7 +9,6 @@ namespace stator {
 namespace {
 
 constexpr size_t kMaxGrammarBytes = 1 << 18;
-constexpr int kMaxGrammarDepth = 256;
 
 void checkTokens(const std::vector<int32_t>& tokens, const Limits& limits, const char* what) {
   const auto bad = std::find_if(tokens.begin(), tokens.end(),
@@ -32,17 +31,6 @@ void checkOp(const int32_t* op, const Limits& limits) {
   require(op[3] == -1 || op[3] > op[2], "A remove op has an empty range.");
   require(op[2] >= 0 && op[3] <= limits.cells, "A remove op lies outside the cache.");
   require(limits.partial || (op[2] == 0 && op[3] == -1), "This model's state can only be removed whole.");
-}
-
-/// The parser recurses once per bracket, so their depth is bounded here.
-void checkGrammar(const std::string& grammar) {
-  require(grammar.size() <= kMaxGrammarBytes, "The grammar has more than 256 KiB.");
-  require(grammar.find('\0') == std::string::npos, "The grammar contains a zero byte.");
-  int depth = 0;
-  for (const char c : grammar) {
-    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-    require(depth <= kMaxGrammarDepth, "The grammar nests brackets deeper than 256.");
-  }
 }
 
 }  // namespace
@@ -104,7 +92,7 @@ void checkSampling(const Sampling& sampling, const Limits& limits) {
   checkTokens(sampling.stopTokens, limits, "stopTokens");
   checkTokens(sampling.promptTokens, limits, "promptTokens");
   checkTokens(sampling.generatedTokens, limits, "generatedTokens");
-  checkGrammar(sampling.grammar);
+  require(sampling.grammar.size() <= kMaxGrammarBytes, "The grammar has more than 256 KiB.");
 }
 
 }  // namespace stator

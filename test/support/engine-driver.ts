@@ -27,6 +27,8 @@ export interface Generated {
 interface Running {
   readonly slot: number;
   readonly prompt: Uint32Array;
+  /** Earlier steps belong to the slot's request before this one. */
+  readonly firstStep: number;
   /** Tokens whose cells exist, plans under way included. */
   planned: number;
   readonly tokens: number[];
@@ -92,7 +94,7 @@ export class EngineDriver {
   private queue(slot: number, prompt: Uint32Array, sampling: Sampling, cached: number): Promise<Generated> {
     this.context.openSequence(slot, sampling);
     return new Promise((finish) => {
-      this.running.set(slot, { slot, prompt, planned: cached, tokens: [], logprobs: [], finish });
+      this.running.set(slot, { slot, prompt, firstStep: this.step, planned: cached, tokens: [], logprobs: [], finish });
     });
   }
 
@@ -135,7 +137,7 @@ export class EngineDriver {
     this.results.push(result);
     for (const [index, slot] of result.slots.entries()) {
       const running = this.running.get(slot);
-      if (running !== undefined) this.take(running, result, index);
+      if (running !== undefined && result.step >= running.firstStep) this.take(running, result, index);
     }
     this.pump();
     if (this.underWay === 0) for (const wake of this.idlers.splice(0)) wake();
