@@ -19,9 +19,11 @@ afterAll(() => {
   rmSync(stubs, { recursive: true, force: true });
 });
 
-test.runIf(process.env.CI === "true")("Python, its gRPC and the plugins are here", () => {
-  expect(missing).toBe("");
-});
+if (process.env.CI === "true") {
+  test("Python, its gRPC and the plugins are here", () => {
+    expect(missing).toBe("");
+  });
+}
 
 const title = "a Python client with generated stubs sends and reads the same bytes";
 test.skipIf(missing !== "")(missing === "" ? title : `${title} (${missing} is missing)`, async () => {
