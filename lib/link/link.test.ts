@@ -1,11 +1,10 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
   CancelMode,
   FinishReason,
   FinishSchema,
   RequestKind,
-  type Step,
   StepSchema,
   type Submit,
   SubmitSchema,
@@ -20,7 +19,7 @@ import { createManualTurns, type ManualTurns } from "./manual-turns.ts";
 import { createMemoryLink, type MemoryLink } from "./memory-channel.ts";
 import { openWorkerLink } from "./worker-link.ts";
 
-function submitOf(promptTokens: number[], more: Partial<Submit> = {}): Submit {
+function submitOf(promptTokens: number[], more: MessageInitShape<typeof SubmitSchema> = {}): Submit {
   return create(SubmitSchema, {
     requestId: "r",
     kind: RequestKind.GENERATE,
@@ -104,15 +103,14 @@ class Pair {
     this.turns.settle();
   }
 
-  step(more: Omit<Partial<Step>, "handles" | "tokens"> & { entries?: [number, number][]; ends?: number[] }): void {
-    const { entries = [], ends = [], ...rest } = more;
+  step(more: { entries?: [number, number][]; ends?: number[] }): void {
+    const { entries = [], ends = [] } = more;
     this.worker.step(
       create(StepSchema, {
         durationUs: 1000,
         handles: writeU32(entries.map(([handle]) => handle)),
         tokens: writeU32(entries.map(([, token]) => token)),
         finishes: ends.map((handle) => create(FinishSchema, { handle, reason: FinishReason.END })),
-        ...rest,
       }),
     );
   }

@@ -89,6 +89,8 @@ export type LifeEvent =
   | { readonly kind: "suspect"; readonly worker: bigint; readonly error: StatorError }
   | { readonly kind: "finish choice"; readonly choice: number }
   | { readonly kind: "cancel" }
+  /** Whoever runs it cannot go on. */
+  | { readonly kind: "fail"; readonly error: StatorError }
   | { readonly kind: "deadline" };
 
 /** What a request wants done, in order. */

@@ -68,6 +68,9 @@ function react(moment: Moment, event: LifeEvent): void {
     case "cancel":
       over(moment, "cancelled", undefined);
       return;
+    case "fail":
+      fail(moment, event.error);
+      return;
     case "deadline":
       fail(moment, new StatorError("DEADLINE", { deadlineMs: life.request.deadlineMs }));
       return;

@@ -1,0 +1,191 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type EmbeddingResult,
+  EmbeddingResultSchema,
+  type Finish,
+  FinishReason,
+  FinishSchema,
+  RequestKind,
+  StepSchema,
+  type Submit,
+} from "#gen/stator/worker/v1/link_pb";
+import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
+import type { Clock, Timer } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { LinkLimits } from "./limits.ts";
+import type { WorkerChannel, WorkerLink } from "./link.ts";
+import { openWorkerLink } from "./worker-link.ts";
+
+/** What a practice worker is like. */
+export interface PracticeOptions {
+  readonly instanceId: bigint;
+  readonly incarnation: bigint;
+  readonly model: string;
+  readonly clock: Clock;
+  /** Pause between steps; one token for each open request in every step. */
+  readonly stepMs: number;
+  /** Requests beyond are refused with OVERLOADED. */
+  readonly maxRequests: number;
+  readonly limits?: Partial<LinkLimits>;
+  readonly endOfTurn?: (call: () => void) => void;
+}
+
+/** A worker without an engine. */
+export interface PracticeWorker {
+  /** Serves one caller. */
+  serve(channel: WorkerChannel): WorkerLink;
+  readonly openRequests: number;
+  /** Requests that it took since it was made. */
+  readonly taken: number;
+  /** Stops stepping, as a process that got SIGSTOP, until it is set to false. */
+  frozen: boolean;
+  /** Ends every link and takes no new one. */
+  kill(): void;
+}
+
+interface Running {
+  readonly link: WorkerLink;
+  readonly submit: Submit;
+  readonly prompt: Uint32Array;
+  position: number;
+  cancelled: boolean;
+}
+
+/** Length of a practice embedding. */
+const EMBEDDING_SIZE = 8;
+
+/** The token of a practice answer: a function of prompt, choice and position alone (FNV-1a over the three). */
+export function practiceToken(prompt: Uint32Array, choice: number, position: number): number {
+  let hash = 0x811c9dc5;
+  for (const number of [...prompt, choice, position]) hash = Math.imul(hash ^ number, 0x01000193) >>> 0;
+  return hash % 32_000;
+}
+
+/**
+ * A worker without an engine, for the tests of whatever talks to workers: it keeps the contract of the link, and its
+ * answers can be predicted. It generates until max_tokens, continues behind generated_token_ids, and embeds.
+ */
+export function createPracticeWorker(options: PracticeOptions): PracticeWorker {
+  return new Practice(options);
+}
+
+class Practice implements PracticeWorker {
+  readonly #options: PracticeOptions;
+  readonly #links = new Map<WorkerLink, Map<number, Running>>();
+  #timer: Timer | undefined;
+  #steps = 0n;
+  taken = 0;
+  frozen = false;
+
+  constructor(options: PracticeOptions) {
+    this.#options = options;
+  }
+
+  get openRequests(): number {
+    let open = 0;
+    for (const running of this.#links.values()) open += running.size;
+    return open;
+  }
+
+  serve(channel: WorkerChannel): WorkerLink {
+    const { instanceId, incarnation, model, maxRequests, clock, limits, endOfTurn } = this.#options;
+    const running = new Map<number, Running>();
+    const link = openWorkerLink(channel, {
+      ...{ clock, limits, endOfTurn },
+      introduce: () => ({
+        ...{ instanceId, incarnation, models: [model], maxRunningRequests: maxRequests, maxWaitingRequests: 0 },
+        ...{ totalKvBlocks: 1_024n, ranks: 1, features: [], draining: false },
+      }),
+      sink: {
+        onSubmit: (submit) => this.#take(link, running, submit),
+        onCancel: (handles) => {
+          for (const handle of handles) {
+            const one = running.get(handle);
+            if (one) one.cancelled = true;
+          }
+        },
+        onEnd: () => void this.#links.delete(link),
+      },
+    });
+    this.#links.set(link, running);
+    return link;
+  }
+
+  kill(): void {
+    this.#timer?.cancel();
+    for (const link of [...this.#links.keys()])
+      link.close(new StatorError("STREAM_LOST", { detail: "the worker ended" }));
+  }
+
+  #take(
+    link: WorkerLink,
+    running: Map<number, Running>,
+    submit: Submit,
+  ): { cachedTokens: number; queuedAhead: number } {
+    const { model, maxRequests } = this.#options;
+    if (submit.model !== model) throw new StatorError("MODEL_NOT_FOUND", { model: submit.model });
+    if (submit.kind === RequestKind.UNSPECIFIED) throw new StatorError("INVALID_ARGUMENT", { detail: "No kind" });
+    const prompt = submit.promptText === "" ? readU32(submit.promptTokenIds).slice() : encode(submit.promptText);
+    if (prompt.length === 0) throw new StatorError("INVALID_ARGUMENT", { detail: "No prompt" });
+    if (this.openRequests >= maxRequests) throw new StatorError("OVERLOADED", { what: model });
+    const position = submit.generatedTokenIds.length / 4;
+    running.set(submit.handle, { link, submit, prompt, position, cancelled: false });
+    this.taken++;
+    this.#timer ??= this.#options.clock.after(this.#options.stepMs, () => this.#step());
+    return { cachedTokens: 0, queuedAhead: 0 };
+  }
+
+  #step(): void {
+    this.#timer = undefined;
+    if (!this.frozen) {
+      this.#steps++;
+      for (const [link, running] of this.#links) this.#stepLink(link, running);
+    }
+    if (this.openRequests > 0) this.#timer = this.#options.clock.after(this.#options.stepMs, () => this.#step());
+  }
+
+  #stepLink(link: WorkerLink, running: Map<number, Running>): void {
+    const handles: number[] = [];
+    const tokens: number[] = [];
+    const finishes: Finish[] = [];
+    const embeddings: EmbeddingResult[] = [];
+    for (const [handle, one] of running) {
+      const embed = one.submit.kind === RequestKind.EMBED;
+      const maxTokens = Math.max(1, one.submit.stopping?.maxTokens ?? 1);
+      if (embed && !one.cancelled) {
+        const values = Float32Array.from({ length: EMBEDDING_SIZE }, (_, at) => practiceToken(one.prompt, 0, at));
+        embeddings.push(create(EmbeddingResultSchema, { handle, values: viewBytes(values) }));
+      } else if (!one.cancelled && one.position < maxTokens) {
+        handles.push(handle);
+        tokens.push(practiceToken(one.prompt, one.submit.choice, one.position++));
+      }
+      if (!one.cancelled && !embed && one.position < maxTokens) continue;
+      running.delete(handle);
+      const done = embed ? FinishReason.DONE : FinishReason.LENGTH;
+      finishes.push(
+        create(FinishSchema, {
+          handle,
+          reason: one.cancelled ? FinishReason.CANCELLED : done,
+          promptTokens: one.prompt.length,
+          completionTokens: one.position,
+        }),
+      );
+    }
+    const step = create(StepSchema, {
+      step: this.#steps,
+      durationUs: Math.max(1, this.#options.stepMs * 1_000),
+      decodeSequences: handles.length,
+      totalBlocks: 1_024,
+      runningRequests: running.size,
+      handles: writeU32(handles),
+      tokens: writeU32(tokens),
+      finishes,
+      embeddings,
+    });
+    link.step(step);
+  }
+}
+
+function encode(text: string): Uint32Array {
+  return Uint32Array.from(new TextEncoder().encode(text));
+}

@@ -1,0 +1,346 @@
+import { create } from "@bufbuild/protobuf";
+import { beforeEach, describe, expect, it } from "vitest";
+import { InstanceRecordSchema, InstanceRole, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { SeededChance } from "#lib/base/chance";
+import { FakeClock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
+import { silentLog } from "#lib/host/log";
+import { createMetrics } from "#lib/host/metrics";
+import { createManualTurns } from "#lib/link/manual-turns";
+import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
+import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
+import type { RouterMode } from "#lib/routing/select";
+import { plainRequest } from "#lib/serving/plain-request";
+import type { ChoiceEnd, Placement, ServingRequest, ServingSink } from "#lib/serving/request";
+import { createDispatcher, type FrontendDispatcher } from "./dispatcher.ts";
+import { DISPATCH_INSTRUMENTS } from "./instruments.ts";
+
+/** A view that a test writes. */
+class View implements DiscoveryWatch {
+  readonly records = new Map<string, DiscoveryRecord>();
+  readonly synced = true;
+  readonly #calls = new Set<(change: DiscoveryChange) => void>();
+  subscribe(call: (change: DiscoveryChange) => void): () => void {
+    this.#calls.add(call);
+    call({ upserts: [...this.records.values()], removed: [], synced: true });
+    return () => this.#calls.delete(call);
+  }
+  set(record: DiscoveryRecord): void {
+    this.records.set(record.key, record);
+    for (const call of this.#calls) call({ upserts: [record], removed: [], synced: true });
+  }
+  delete(key: string): void {
+    this.records.delete(key);
+    for (const call of this.#calls) call({ upserts: [], removed: [key], synced: true });
+  }
+  async close(): Promise<void> {}
+}
+
+class Client implements ServingSink {
+  readonly placements: Placement[] = [];
+  readonly tokens: number[][] = [[], [], [], []];
+  readonly embeddings: number[][] = [];
+  readonly ends: ChoiceEnd[] = [];
+  error: StatorError | undefined;
+  onPlaced(placement: Placement) {
+    this.placements.push(placement);
+  }
+  onTokens(choice: number, tokens: Uint32Array) {
+    this.tokens[choice]?.push(...tokens);
+  }
+  onEmbedding(choice: number, values: Float32Array) {
+    this.embeddings[choice] = [...values];
+  }
+  onEnd(_choice: number, end: ChoiceEnd) {
+    this.ends.push(end);
+  }
+  onError(error: StatorError) {
+    expect(this.error).toBeUndefined();
+    this.error = error;
+  }
+}
+
+/** Workers, wires and a dispatcher on one clock that only moves when told. */
+class Cluster {
+  readonly clock = new FakeClock();
+  readonly turns = createManualTurns();
+  readonly view = new View();
+  readonly metrics = createMetrics([DISPATCH_INSTRUMENTS], { processMetrics: false });
+  readonly workers = new Map<bigint, PracticeWorker>();
+  readonly wires = new Map<bigint, MemoryLink[]>();
+  readonly dispatcher: FrontendDispatcher;
+
+  constructor(mode: RouterMode = "round-robin") {
+    this.dispatcher = createDispatcher({
+      caller: "frontend/test",
+      watch: this.view,
+      connect: (instance) => {
+        const worker = this.workers.get(instance.instanceId);
+        if (!worker) throw new StatorError("UNAVAILABLE", { what: "the worker", detail: "refused" });
+        const wire = createMemoryLink(this.turns.later);
+        worker.serve(wire.worker);
+        this.wires.get(instance.instanceId)?.push(wire);
+        return { channel: wire.caller, close() {} };
+      },
+      mode,
+      clock: this.clock,
+      chance: new SeededChance(1n),
+      log: silentLog,
+      metrics: this.metrics,
+      endOfTurn: this.turns.later,
+    });
+  }
+
+  add(id: bigint, incarnation = 1n, maxRequests = 1_000): PracticeWorker {
+    const worker = createPracticeWorker({
+      ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests },
+      endOfTurn: this.turns.later,
+    });
+    this.workers.set(id, worker);
+    this.wires.set(id, []);
+    this.show(id, InstanceState.READY, incarnation);
+    this.turns.settle();
+    return worker;
+  }
+
+  show(id: bigint, state: InstanceState, incarnation = 1n): void {
+    const record = {
+      instanceId: id,
+      incarnation,
+      role: InstanceRole.WORKER,
+      state,
+      models: ["m"],
+      address: "memory:1",
+    };
+    this.view.set({ key: `workers/${id}`, value: { case: "instance", value: create(InstanceRecordSchema, record) } });
+  }
+
+  kill(id: bigint): void {
+    this.workers.get(id)?.kill();
+    this.workers.delete(id);
+    for (const wire of this.wires.get(id) ?? []) wire.cut();
+  }
+
+  freeze(id: bigint, frozen: boolean): void {
+    const worker = this.workers.get(id);
+    if (worker) worker.frozen = frozen;
+    for (const wire of this.wires.get(id) ?? []) wire[frozen ? "freeze" : "thaw"]("worker");
+  }
+
+  start(more: Partial<ServingRequest> = {}) {
+    const client = new Client();
+    return { client, handle: this.dispatcher.start(plainRequest(more), client) };
+  }
+
+  advance(ms: number): void {
+    for (let at = 0; at < ms; at += 10) {
+      this.clock.advance(10);
+      this.turns.settle();
+    }
+  }
+}
+
+const answer = (prompt: number[], choice: number, length: number) =>
+  Array.from({ length }, (_, at) => practiceToken(Uint32Array.from(prompt), choice, at));
+
+function throwing(call: () => unknown): StatorError {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof StatorError) return error;
+  }
+  throw new Error("It did not throw a StatorError");
+}
+
+describe("the dispatcher", () => {
+  let cluster: Cluster;
+  beforeEach(() => {
+    cluster = new Cluster();
+  });
+
+  it("serves choices and writes the ledger", () => {
+    cluster.add(1n);
+    const { client } = cluster.start({ choicesPerPrompt: 2, maxTokens: 5 });
+    cluster.advance(300);
+    expect(client.tokens.slice(0, 2)).toEqual([answer([1, 2, 3], 0, 5), answer([1, 2, 3], 1, 5)]);
+    expect(client.placements).toMatchObject([{ worker: 1n, attempt: 1, decision: "round-robin, 1 of 1" }]);
+    expect(client.ends).toMatchObject([{ reason: "length", completionTokens: 5 }, { reason: "length" }]);
+    expect(cluster.dispatcher.ledger.latest(5)).toMatchObject([
+      { outcome: "finished", promptTokens: 3, completionTokens: 10, workers: [1n], migrations: 0 },
+    ]);
+    expect(cluster.dispatcher.openRequests).toBe(0);
+    expect(cluster.dispatcher.workers()).toMatchObject([{ link: "ready", openRequests: 0 }]);
+  });
+
+  it("embeds", () => {
+    cluster.add(1n);
+    const { client } = cluster.start({ kind: "embed", prompts: [Uint32Array.of(1), Uint32Array.of(2)] });
+    cluster.advance(100);
+    expect(client.embeddings).toHaveLength(2);
+    expect(client.ends.map((end) => end.reason)).toEqual(["done", "done"]);
+  });
+
+  it("says what is missing", () => {
+    expect(throwing(() => cluster.start()).reason).toBe("MODEL_NOT_FOUND");
+    cluster.show(1n, InstanceState.LOADING);
+    const loading = throwing(() => cluster.start());
+    expect(loading).toMatchObject({ reason: "MODEL_LOADING", retryAfterMs: 2_000 });
+    expect(throwing(() => cluster.start({ model: "n" })).message).toContain("Did you mean m?");
+    cluster.add(1n);
+    const pinnedWorker = 99n;
+    expect(throwing(() => cluster.start({ pinnedWorker })).reason).toBe("WORKER_NOT_FOUND");
+    cluster.show(1n, InstanceState.DRAINING);
+    expect(throwing(() => cluster.start()).reason).toBe("NO_WORKERS");
+    cluster.dispatcher.drain();
+    expect(throwing(() => cluster.start()).reason).toBe("DRAINING");
+  });
+
+  it("obeys pins, and refuses unpinned requests in direct mode", () => {
+    const direct = new Cluster("direct");
+    direct.add(1n);
+    direct.add(2n);
+    expect(throwing(() => direct.start()).reason).toBe("INVALID_ARGUMENT");
+    const { client } = direct.start({ pinnedWorker: 2n });
+    direct.advance(300);
+    expect(client.placements).toMatchObject([{ worker: 2n, decision: "direct, pinned" }]);
+  });
+
+  it("tries another worker when one is full, and says so when all are", () => {
+    cluster.add(1n, 1n, 1);
+    cluster.add(2n, 1n, 1);
+    const clients = [1, 2, 3].map(() => cluster.start().client);
+    cluster.advance(400);
+    expect(clients.map((client) => client.error?.reason ?? "done")).toEqual(["done", "done", "OVERLOADED"]);
+  });
+
+  it("frees the slot when the client leaves, and when a stop string was found", () => {
+    const worker = cluster.add(1n);
+    const left = cluster.start({ maxTokens: 1_000 });
+    const stopped = cluster.start({ maxTokens: 1_000 });
+    cluster.advance(100);
+    expect(worker.openRequests).toBe(2);
+    left.handle.cancel();
+    stopped.handle.finishChoice(0);
+    const seen = left.client.tokens[0]?.length;
+    expect(stopped.client.ends).toMatchObject([{ reason: "cancelled" }]);
+    cluster.advance(100);
+    expect(worker.openRequests).toBe(0);
+    expect(left.client.tokens[0]).toHaveLength(seen ?? 0);
+    expect(cluster.dispatcher.workers()).toMatchObject([{ openRequests: 0 }]);
+    expect(cluster.dispatcher.ledger.totals).toMatchObject({ cancelled: 1, finished: 1 });
+  });
+
+  it.each(["killed", "frozen"])("gives 50 clients their complete answer when one of two workers is %s", async (how) => {
+    cluster.add(1n);
+    cluster.add(2n);
+    const prompts = Array.from({ length: 50 }, (_, at) => [at, 7]);
+    const clients = prompts.map(
+      (prompt) => cluster.start({ prompts: [Uint32Array.from(prompt)], maxTokens: 100, choicesPerPrompt: 2 }).client,
+    );
+    cluster.advance(700);
+    if (how === "killed") cluster.kill(1n);
+    else cluster.freeze(1n, true);
+    cluster.advance(6_000);
+    for (const [at, client] of clients.entries()) {
+      expect(client.error).toBeUndefined();
+      expect(client.tokens.slice(0, 2)).toEqual([0, 1].map((choice) => answer(prompts[at] ?? [], choice, 100)));
+      expect(client.ends).toHaveLength(2);
+    }
+    expect(cluster.dispatcher.ledger.totals).toMatchObject({ finished: 50, migrations: 25, completionTokens: 10_000 });
+    expect(cluster.workers.get(2n)?.openRequests).toBe(0);
+    expect(cluster.dispatcher.openRequests).toBe(0);
+    if (how === "killed") return;
+    // The frozen worker wakes: what it still sends is dropped and counted, and a canary lets it back in.
+    expect(cluster.dispatcher.workers()[0]).toMatchObject({ link: "suspect", openRequests: 0 });
+    cluster.freeze(1n, false);
+    cluster.advance(1_000);
+    expect(cluster.dispatcher.workers()[0]).toMatchObject({ link: "ready", openRequests: 0 });
+    expect(cluster.workers.get(1n)?.openRequests).toBe(0);
+    const text = await cluster.metrics.print();
+    expect(text).toMatch(/stator_dispatch_canaries_total\{result="passed"\} 1/);
+    expect(Number(/dropped_frames_total (\d+)/.exec(text)?.[1])).toBeGreaterThanOrEqual(50);
+    const placed = [1, 2].map(() => cluster.start().client);
+    cluster.advance(300);
+    expect(placed.map((client) => client.placements[0]?.worker).toSorted()).toEqual([1n, 2n]);
+  });
+
+  it("waits for the only worker to come back, and continues there", () => {
+    cluster.add(1n);
+    const { client } = cluster.start({ maxTokens: 50 });
+    cluster.advance(300);
+    cluster.kill(1n);
+    cluster.advance(2_000);
+    expect(client.error).toBeUndefined();
+    cluster.add(1n, 2n);
+    cluster.advance(4_000);
+    expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 50));
+    expect(client.placements.map((placement) => placement.attempt)).toEqual([1, 2]);
+  });
+
+  it("gives up when no worker comes", () => {
+    cluster.add(1n);
+    const { client } = cluster.start({ maxTokens: 50 });
+    cluster.advance(300);
+    cluster.kill(1n);
+    cluster.advance(20_000);
+    expect(client.error?.reason).toBe("ATTEMPTS_EXHAUSTED");
+    expect(cluster.dispatcher.openRequests).toBe(0);
+  });
+
+  it("takes a new incarnation for a new worker and refuses frames of the old one", () => {
+    cluster.add(1n);
+    const { client } = cluster.start({ maxTokens: 50 });
+    cluster.advance(300);
+    cluster.add(1n, 2n);
+    cluster.advance(2_000);
+    expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 50));
+    expect(client.placements).toHaveLength(2);
+    expect(cluster.dispatcher.workers()).toHaveLength(1);
+  });
+
+  it("lets a worker whose record vanished finish what it has", () => {
+    const worker = cluster.add(1n);
+    const { client } = cluster.start({ maxTokens: 50 });
+    cluster.advance(300);
+    cluster.view.delete("workers/1");
+    expect(throwing(() => cluster.start()).reason).toBe("MODEL_NOT_FOUND");
+    cluster.advance(2_000);
+    expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 50));
+    expect(client.placements).toHaveLength(1);
+    expect(worker.openRequests).toBe(0);
+    expect(cluster.clock.pending).toBe(0);
+  });
+
+  it("fails at the deadline", () => {
+    cluster.add(1n);
+    const { client } = cluster.start({ maxTokens: 1_000, deadlineMs: 500 });
+    cluster.advance(600);
+    expect(client.error?.reason).toBe("DEADLINE");
+    cluster.advance(100);
+    expect(cluster.workers.get(1n)?.openRequests).toBe(0);
+  });
+
+  it("keeps a bug of one receiver away from the others", () => {
+    cluster.add(1n);
+    const broken = cluster.start({ maxTokens: 20 });
+    const healthy = cluster.start({ maxTokens: 20 });
+    broken.client.onTokens = () => {
+      throw new Error("bug");
+    };
+    cluster.advance(1_000);
+    expect(broken.client.error?.reason).toBe("INTERNAL");
+    expect(healthy.client.tokens[0]).toEqual(answer([1, 2, 3], 0, 20));
+  });
+
+  it("closes: open requests hear it, links end, no timer stays", async () => {
+    const worker = cluster.add(1n);
+    const { client } = cluster.start({ maxTokens: 1_000 });
+    cluster.advance(100);
+    await cluster.dispatcher.close();
+    cluster.advance(100);
+    expect(client.error?.reason).toBe("DRAINING");
+    expect(worker.openRequests).toBe(0);
+    expect(cluster.clock.pending).toBe(0);
+  });
+});

@@ -1,0 +1,249 @@
+import { create } from "@bufbuild/protobuf";
+import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
+import { type RequestRecord, type WorkerView, WorkerViewSchema } from "#gen/stator/frontend/v1/frontend_pb";
+import { printId } from "#lib/base/bytes";
+import type { Chance } from "#lib/base/chance";
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { DiscoveryWatch } from "#lib/discovery/discovery";
+import type { Log } from "#lib/host/log";
+import type { Metrics } from "#lib/host/metrics";
+import type { LinkLimits } from "#lib/link/limits";
+import type { CallerCounters, CallerLink } from "#lib/link/link";
+import { type RouterMode, type Selection, select } from "#lib/routing/select";
+import { Ledger } from "#lib/serving/ledger";
+import type { LifeLimits } from "#lib/serving/life";
+import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import { type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
+import { RequestRun, type RunOptions } from "./request-run.ts";
+import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
+
+/** What a dispatcher needs. */
+export interface DispatcherOptions {
+  /** Who calls, for the workers' logs, such as frontend/5f3a. */
+  readonly caller: string;
+  /** Follows the records of the workers; stays the owner's. */
+  readonly watch: DiscoveryWatch;
+  /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
+  readonly connect: (instance: InstanceRecord) => Connection;
+  readonly mode: RouterMode;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Records that the ledger keeps; 1,000 unless given. */
+  readonly ledgerRecords?: number;
+  readonly life?: Partial<LifeLimits>;
+  readonly link?: Partial<LinkLimits>;
+  /** Calls at the end of this turn of the event loop. */
+  readonly endOfTurn?: (call: () => void) => void;
+}
+
+/** The dispatcher of a frontend, with what its operators look at. */
+export interface FrontendDispatcher extends Dispatcher {
+  readonly ledger: Ledger;
+  /** Requests that have not ended. */
+  readonly openRequests: number;
+  /** The workers in order of instance id. */
+  workers(): WorkerView[];
+  /** Names that a request would be placed for now. */
+  routable(): readonly string[];
+  /** Refuses new requests with DRAINING. */
+  drain(): void;
+  /** Fails what is still open with DRAINING and closes the links. */
+  close(): Promise<void>;
+}
+
+/** Serves requests with the workers that the watch shows: one link per worker, placed by the router mode. */
+export function createDispatcher(options: DispatcherOptions): FrontendDispatcher {
+  return new Core(options);
+}
+
+const PHASES: readonly SeatPhase[] = ["idle", "connecting", "ready", "suspect", "proving", "draining", "lost"];
+const COUNTED = {
+  steps: "stator_dispatch_steps_total",
+  tokens: "stator_dispatch_tokens_total",
+  mergedSteps: "stator_dispatch_merged_steps_total",
+  droppedFrames: "stator_dispatch_dropped_frames_total",
+} as const satisfies Record<keyof CallerCounters, string>;
+
+class Core implements FrontendDispatcher {
+  readonly ledger: Ledger;
+  readonly #options: DispatcherOptions;
+  readonly #endOfTurn: (call: () => void) => void;
+  readonly #seats = new Map<bigint, WorkerSeat>();
+  readonly #runs = new Set<RequestRun>();
+  readonly #waiting = new Set<RequestRun>();
+  readonly #runOptions: RunOptions;
+  /** Sums over links that have ended, and what the last scrape saw. */
+  readonly #ended: Record<keyof CallerCounters, number> = { steps: 0, tokens: 0, mergedSteps: 0, droppedFrames: 0 };
+  readonly #scraped: Record<keyof CallerCounters, number> = { steps: 0, tokens: 0, mergedSteps: 0, droppedFrames: 0 };
+  readonly #unsubscribe: () => void;
+  readonly #offScrape: () => void;
+  #table: ModelTable;
+  #turn = 0;
+  #draining = false;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.#endOfTurn = options.endOfTurn ?? setImmediate;
+    this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
+    this.#table = readModelTable([]);
+    const { clock, log } = options;
+    this.#runOptions = {
+      clock,
+      log,
+      limits: options.life,
+      endOfTurn: this.#endOfTurn,
+      choose: (request, avoid) => this.#choose(request, avoid),
+      seat: (worker) => this.#seats.get(worker),
+      onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
+      onDone: (run, record) => this.#done(run, record),
+    };
+    this.#unsubscribe = options.watch.subscribe(() => this.#follow());
+    this.#offScrape = options.metrics.onScrape(() => this.#scrape());
+  }
+
+  get openRequests(): number {
+    return this.#runs.size;
+  }
+
+  start(request: ServingRequest, sink: ServingSink): ServingHandle {
+    if (this.#draining) throw new StatorError("DRAINING", { what: "This frontend" });
+    const { model } = this.#table.find(request.model);
+    const first = this.#choose(request, new Set());
+    if (first instanceof StatorError) throw first;
+    const run = new RequestRun(request, model, { sink, options: this.#runOptions });
+    this.#runs.add(run);
+    run.start(first);
+    return run;
+  }
+
+  workers(): WorkerView[] {
+    const seats = [...this.#seats.values()].sort((left, right) => (left.worker < right.worker ? -1 : 1));
+    return seats.map((seat) =>
+      create(WorkerViewSchema, {
+        instance: seat.record,
+        link: seat.link?.state ?? "closed",
+        openRequests: seat.openRequests,
+        usedBlocks: seat.lastStep?.usedBlocks ?? 0,
+        waitingRequests: seat.lastStep?.waitingRequests ?? 0,
+        steps: BigInt(seat.steps),
+      }),
+    );
+  }
+
+  routable(): readonly string[] {
+    if (this.#draining) return [];
+    return this.#table.served.filter((name) => {
+      for (const worker of this.#table.find(name).instances)
+        if (this.#seats.get(worker)?.phase === "ready") return true;
+      return false;
+    });
+  }
+
+  drain(): void {
+    this.#draining = true;
+  }
+
+  async close(): Promise<void> {
+    this.drain();
+    this.#unsubscribe();
+    for (const run of [...this.#runs]) run.fail(new StatorError("DRAINING", { what: "This frontend" }));
+    for (const seat of this.#seats.values()) seat.retire(true);
+    this.#seats.clear();
+    this.#offScrape();
+  }
+
+  /** The view changed: seats follow it. Another incarnation is another worker, and the old one's frames are refused. */
+  #follow(): void {
+    this.#table = readModelTable(this.#options.watch.records.values());
+    const { instances } = this.#table;
+    for (const [worker, seat] of [...this.#seats]) {
+      const record = instances.get(worker);
+      if (record?.incarnation === seat.record.incarnation) seat.update(record);
+      else {
+        this.#seats.delete(worker);
+        seat.retire(record !== undefined);
+      }
+    }
+    for (const [worker, record] of instances) if (!this.#seats.has(worker)) this.#sit(worker, record);
+  }
+
+  #sit(worker: bigint, record: InstanceRecord): void {
+    const { caller, connect, clock, chance, log, metrics, link: limits } = this.#options;
+    const seat = new WorkerSeat(record, {
+      ...{ caller, connect, clock, chance, log, metrics, limits, endOfTurn: this.#endOfTurn },
+      onReady: () => {
+        for (const run of [...this.#waiting]) run.wake();
+      },
+      onSuspect: (suspect, error) => {
+        for (const run of [...this.#runs]) run.suspect(suspect.worker, error);
+      },
+      onLinkEnd: (ended) => this.#count(this.#ended, ended),
+    });
+    this.#seats.set(worker, seat);
+  }
+
+  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>): Selection | StatorError {
+    const { mode, chance } = this.#options;
+    const { model, pinnedWorker: pinned } = request;
+    try {
+      const { instances } = this.#table.find(model);
+      if (pinned !== undefined && !instances.has(pinned)) {
+        return new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model });
+      }
+      if (pinned === undefined && mode === "direct") {
+        return new StatorError("INVALID_ARGUMENT", {
+          detail: "The router mode is direct: the request must name a worker",
+        });
+      }
+      const candidates = [];
+      for (const worker of instances) {
+        const seat = this.#seats.get(worker);
+        if (seat?.phase === "ready" && !avoid.has(worker)) candidates.push(seat);
+      }
+      return select(candidates, { mode, turn: this.#turn++, chance, pinned }) ?? noWorkers(model);
+    } catch (error) {
+      if (error instanceof StatorError) return error;
+      throw error;
+    }
+  }
+
+  #done(run: RequestRun, record: RequestRecord): void {
+    this.#runs.delete(run);
+    this.ledger.add(record);
+    const { metrics, log } = this.#options;
+    metrics.add("stator_dispatch_requests_total", 1, { outcome: record.outcome });
+    if (record.reason !== "") metrics.add("stator_dispatch_failures_total", 1, { reason: record.reason });
+    if (record.migrations > 0) metrics.add("stator_dispatch_migrations_total", record.migrations);
+    log.debug("request ended", {
+      request: record.requestId,
+      outcome: record.outcome,
+      reason: record.reason,
+      workers: record.workers,
+      migrations: record.migrations,
+    });
+  }
+
+  #count(into: Record<keyof CallerCounters, number>, link: CallerLink): void {
+    for (const name of Object.keys(COUNTED) as (keyof CallerCounters)[]) into[name] += link.counters[name];
+  }
+
+  #scrape(): void {
+    const { metrics } = this.#options;
+    const now = { ...this.#ended };
+    const phases = new Map<SeatPhase, number>(PHASES.map((phase) => [phase, 0]));
+    for (const seat of this.#seats.values()) {
+      phases.set(seat.phase, (phases.get(seat.phase) ?? 0) + 1);
+      if (seat.link) this.#count(now, seat.link);
+    }
+    for (const [name, instrument] of Object.entries(COUNTED) as [keyof CallerCounters, string][]) {
+      metrics.add(instrument, Math.max(0, now[name] - this.#scraped[name]));
+      this.#scraped[name] = Math.max(now[name], this.#scraped[name]);
+    }
+    for (const [phase, count] of phases) metrics.set("stator_dispatch_workers", count, { phase });
+    metrics.set("stator_dispatch_open_requests", this.#runs.size);
+    metrics.set("stator_dispatch_waiting_requests", this.#waiting.size);
+  }
+}

@@ -1,0 +1,240 @@
+import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
+import { CancelMode } from "#gen/stator/worker/v1/link_pb";
+import { viewBytes } from "#lib/base/bytes";
+import type { Clock, Timer } from "#lib/base/clock";
+import { asStatorError, StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
+import type { Selection } from "#lib/routing/select";
+import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
+import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import { stepLife, takeTokens } from "#lib/serving/step-life";
+import { submitTemplate } from "./submit.ts";
+import type { WorkerSeat } from "./worker-seat.ts";
+
+/** What a running request needs of the dispatcher. */
+export interface RunOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: Partial<LifeLimits> | undefined;
+  readonly endOfTurn: (call: () => void) => void;
+  /** A worker for it, or why there is none now. */
+  readonly choose: (request: ServingRequest, avoid: ReadonlySet<bigint>) => Selection | StatorError;
+  readonly seat: (worker: bigint) => WorkerSeat | undefined;
+  /** It waits for a worker, or does so no longer. */
+  readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
+  readonly onDone: (run: RequestRun, record: RequestRecord) => void;
+}
+
+/** Where a choice runs. */
+interface Place {
+  readonly seat: WorkerSeat;
+  readonly handle: number;
+  readonly attempt: number;
+}
+
+/** Runs the effects of one life: the link to the workers on one side, the sink on the other. */
+export class RequestRun implements ServingHandle {
+  readonly #options: RunOptions;
+  readonly #sink: ServingSink;
+  readonly #life: Life;
+  readonly #template: SubmitInit;
+  readonly #places: (Place | undefined)[];
+  readonly #events: LifeEvent[] = [];
+  /** The sink or an effect is being called: events wait, so that calls never nest. */
+  #busy = false;
+  #deadline: Timer | undefined;
+  #wait: Timer | undefined;
+
+  /** `model` is the workers' name for the model. Nothing runs before `start`. */
+  constructor(
+    request: ServingRequest,
+    model: string,
+    about: { readonly sink: ServingSink; readonly options: RunOptions },
+  ) {
+    const { clock, limits } = about.options;
+    this.#options = about.options;
+    this.#sink = about.sink;
+    this.#life = createLife(request, { nowMs: clock.nowMs(), unixMs: clock.unixMs(), limits });
+    this.#template = submitTemplate(request, model);
+    this.#places = this.#life.choices.map(() => undefined);
+  }
+
+  /** Starts on a worker that was chosen already. The sink hears nothing before the next turn. */
+  start(first: Selection): void {
+    const { deadlineMs } = this.#life.request;
+    if (deadlineMs !== undefined) {
+      this.#deadline = this.#options.clock.after(deadlineMs, () => this.#tell({ kind: "deadline" }));
+    }
+    // The answer to the first place is known: it is not run.
+    stepLife(this.#life, { kind: "start" }, this.#options.clock.nowMs());
+    this.#tell({ kind: "placed", ...first });
+  }
+
+  cancel(): void {
+    this.#tell({ kind: "cancel" });
+  }
+
+  finishChoice(choice: number): void {
+    this.#tell({ kind: "finish choice", choice });
+  }
+
+  /** A worker is not to be waited for. */
+  suspect(worker: bigint, error: StatorError): void {
+    this.#tell({ kind: "suspect", worker, error });
+  }
+
+  /** Ends with an error. */
+  fail(error: StatorError): void {
+    this.#tell({ kind: "fail", error });
+  }
+
+  /** Looks for a worker now, if it is waiting for one. */
+  wake(): void {
+    if (!this.#wait) return;
+    this.#wait.cancel();
+    this.#search();
+  }
+
+  /** Frames of one choice on one attempt. */
+  #listener(choice: number, attempt: number): RequestListener {
+    const at = { choice, attempt };
+    return {
+      onAccepted: (cachedTokens) => this.#tell({ kind: "accepted", ...at, cachedTokens }),
+      onTokens: (tokens, start, end, logprobs) => this.#tokens(at, { tokens, start, end }, logprobs),
+      onText: () =>
+        this.fail(
+          new StatorError("UNSUPPORTED_FEATURE", { feature: "Text from a worker", detail: "tokens are needed" }),
+        ),
+      onEmbedding: (values) => this.#tell({ kind: "embedding", ...at, values }),
+      onFinish: (finish: LinkFinish) => this.#tell({ kind: "finished", ...at, finish }),
+      onLost: (error, accepted) => this.#tell({ kind: "lost", ...at, error, accepted }),
+    };
+  }
+
+  #tokens(
+    at: { readonly choice: number; readonly attempt: number },
+    frame: { readonly tokens: Uint32Array; readonly start: number; readonly end: number },
+    logprobs: StepLogprobs | undefined,
+  ): void {
+    const view = takeTokens(this.#life, at, { ...frame, nowMs: this.#options.clock.nowMs() });
+    if (!view) return;
+    this.#busy = true;
+    try {
+      this.#sink.onTokens(at.choice, view, logprobs);
+    } catch (error) {
+      this.#broken(error);
+    }
+    this.#busy = false;
+    if (this.#events.length > 0) this.#drain();
+  }
+
+  #tell(event: LifeEvent): void {
+    this.#events.push(event);
+    if (!this.#busy) this.#drain();
+  }
+
+  #drain(): void {
+    this.#busy = true;
+    for (let event = this.#events.shift(); event; event = this.#events.shift()) {
+      for (const effect of stepLife(this.#life, event, this.#options.clock.nowMs())) {
+        try {
+          this.#run(effect);
+        } catch (error) {
+          this.#broken(error);
+        }
+      }
+    }
+    this.#busy = false;
+  }
+
+  /** A bug of whoever receives must not reach the link, which carries everybody's requests. */
+  #broken(error: unknown): void {
+    this.#options.log.error("request failed inside", { request: this.#life.request.requestId, error });
+    this.#events.push({ kind: "fail", error: asStatorError(error) });
+  }
+
+  #run(effect: LifeEffect): void {
+    switch (effect.kind) {
+      case "place":
+        this.#place(effect.delayMs);
+        return;
+      case "tell placed":
+        this.#sink.onPlaced(effect.placement);
+        return;
+      case "submit":
+        this.#submit(effect);
+        return;
+      case "cancel": {
+        const place = this.#places[effect.choice];
+        const mode = effect.mode === "kill" ? CancelMode.KILL : CancelMode.STOP;
+        if (place?.attempt === effect.attempt) place.seat.link?.cancel(place.handle, mode);
+        return;
+      }
+      case "abandon": {
+        const place = this.#places[effect.choice];
+        if (place?.attempt === effect.attempt) place.seat.link?.abandon(place.handle);
+        return;
+      }
+      case "embedding":
+        this.#sink.onEmbedding(effect.choice, effect.values);
+        return;
+      case "end":
+        this.#sink.onEnd(effect.choice, effect.end);
+        return;
+      case "error":
+        this.#sink.onError(effect.error);
+        return;
+      case "done":
+        this.#done(effect.record);
+    }
+  }
+
+  #submit(effect: Extract<LifeEffect, { kind: "submit" }>): void {
+    const { choice, attempt, prompt, generated, deadlineMs } = effect;
+    const seat = this.#options.seat(effect.worker);
+    try {
+      if (!seat?.link) throw new StatorError("STREAM_LOST", { detail: "there is no link" });
+      const submit: SubmitInit = {
+        ...this.#template,
+        choice,
+        promptTokenIds: viewBytes(prompt),
+        generatedTokenIds: viewBytes(generated),
+        deadlineMs,
+      };
+      const handle = seat.link.submit(submit, this.#listener(choice, attempt));
+      this.#places[choice] = { seat, handle, attempt };
+    } catch (error) {
+      const refused: LifeEvent = { kind: "refused", choice, attempt, error: asStatorError(error) };
+      // Later: whoever starts a request does not hear of it before it has the handle.
+      this.#options.endOfTurn(() => this.#tell(refused));
+    }
+  }
+
+  #place(delayMs: number): void {
+    if (delayMs === 0) {
+      // At the end of the turn: a worker that was lost tells its requests one by one.
+      this.#options.endOfTurn(() => this.#search());
+      return;
+    }
+    this.#options.onWaiting(this, true);
+    this.#wait = this.#options.clock.after(delayMs, () => this.#search());
+  }
+
+  #search(): void {
+    if (this.#wait) this.#options.onWaiting(this, false);
+    this.#wait = undefined;
+    if (this.#life.done) return;
+    const found = this.#options.choose(this.#life.request, this.#life.avoid);
+    if (found instanceof StatorError) this.#tell({ kind: "unplaced", error: found });
+    else this.#tell({ kind: "placed", ...found });
+  }
+
+  #done(record: RequestRecord): void {
+    this.#deadline?.cancel();
+    if (this.#wait) this.#options.onWaiting(this, false);
+    this.#wait?.cancel();
+    this.#wait = undefined;
+    this.#options.onDone(this, record);
+  }
+}

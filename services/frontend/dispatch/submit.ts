@@ -1,0 +1,64 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  EmbeddingSchema,
+  GuidanceSchema,
+  OutputsSchema,
+  Pooling,
+  RequestKind,
+  SamplingSchema,
+  StoppingSchema,
+} from "#gen/stator/worker/v1/link_pb";
+import { viewBytes } from "#lib/base/bytes";
+import type { SubmitInit } from "#lib/link/link";
+import type { ServingRequest } from "#lib/serving/request";
+
+const POOLINGS = { mean: Pooling.MEAN, last: Pooling.LAST, cls: Pooling.CLS } as const;
+const NO_BYTES = new Uint8Array(0);
+
+/** What all submits of a request have in common; the messages inside are shared by its choices and attempts. */
+export function submitTemplate(request: ServingRequest, model: string): SubmitInit {
+  const embed = request.kind === "embed";
+  return {
+    requestId: request.requestId,
+    kind: embed ? RequestKind.EMBED : RequestKind.GENERATE,
+    model,
+    choice: 0,
+    rank: undefined,
+    promptTokenIds: NO_BYTES,
+    promptText: "",
+    generatedTokenIds: NO_BYTES,
+    sampling: embed ? undefined : samplingOf(request),
+    stopping: embed
+      ? undefined
+      : create(StoppingSchema, {
+          maxTokens: request.maxTokens,
+          minTokens: request.minTokens,
+          ignoreEos: request.ignoreEos,
+          stopTokenIds: viewBytes(request.stopTokens),
+        }),
+    guidance: request.grammar === undefined ? undefined : create(GuidanceSchema, { grammar: request.grammar }),
+    outputs:
+      request.topLogprobs === undefined
+        ? undefined
+        : create(OutputsSchema, { logprobs: true, topLogprobs: request.topLogprobs }),
+    cacheSalt: request.cacheSalt,
+    priority: request.priority,
+    deadlineMs: undefined,
+    traceparent: request.traceparent ?? "",
+    embedding: embed
+      ? create(EmbeddingSchema, {
+          pooling: request.pooling === undefined ? Pooling.UNSPECIFIED : POOLINGS[request.pooling],
+          unnormalized: !request.normalize,
+        })
+      : undefined,
+  };
+}
+
+function samplingOf({ sampling }: ServingRequest) {
+  const { biasTokens, biasValues, ...plain } = sampling;
+  return create(SamplingSchema, {
+    ...plain,
+    biasTokenIds: viewBytes(biasTokens),
+    biasValues: viewBytes(biasValues),
+  });
+}

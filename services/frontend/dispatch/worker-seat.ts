@@ -1,0 +1,204 @@
+import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import type { Step } from "#gen/stator/worker/v1/link_pb";
+import type { Chance } from "#lib/base/chance";
+import type { Clock, Timer } from "#lib/base/clock";
+import { asStatorError, type StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import type { Metrics } from "#lib/host/metrics";
+import { openCallerLink } from "#lib/link/caller-link";
+import type { LinkLimits } from "#lib/link/limits";
+import type { CallerChannel, CallerLink, LinkListener, LinkState } from "#lib/link/link";
+import { sendCanary } from "./canary.ts";
+
+const FIRST_RECONNECT_MS = 100;
+const MAX_RECONNECT_MS = 5_000;
+const CANARY_AGAIN_MS = 1_000;
+
+/** A channel to a worker, and how to give back what carries it. */
+export interface Connection {
+  readonly channel: CallerChannel;
+  close(): void;
+}
+
+/** Where a worker is, as this frontend uses it. Only `ready` takes new requests. */
+export type SeatPhase = "idle" | "connecting" | "ready" | "suspect" | "proving" | "draining" | "lost";
+
+/** What a seat needs, and whom it tells. */
+export interface SeatOptions {
+  readonly caller: string;
+  readonly connect: (instance: InstanceRecord) => Connection;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: Partial<LinkLimits>;
+  readonly endOfTurn: (call: () => void) => void;
+  /** It takes requests from now on. */
+  readonly onReady: (seat: WorkerSeat) => void;
+  /** What runs on it is to be continued elsewhere. */
+  readonly onSuspect: (seat: WorkerSeat, error: StatorError) => void;
+  /** A link ended; its counters are final. */
+  readonly onLinkEnd: (link: CallerLink) => void;
+}
+
+/**
+ * One incarnation of one worker, and the link to it: connects while the record says ready, again with growing patience
+ * after a loss, and lets a worker that was suspect back in only after a canary.
+ */
+export class WorkerSeat {
+  record: InstanceRecord;
+  phase: SeatPhase = "idle";
+  link: CallerLink | undefined;
+  steps = 0;
+  lastStep: Step | undefined;
+  readonly #options: SeatOptions;
+  readonly #log: Log;
+  #connection: Connection | undefined;
+  #failures = 0;
+  #timer: Timer | undefined;
+  #retireTimer: Timer | undefined;
+  #retired = false;
+
+  constructor(record: InstanceRecord, options: SeatOptions) {
+    this.record = record;
+    this.#options = options;
+    this.#log = options.log.with({ worker: record.instanceId, incarnation: record.incarnation });
+    this.update(record);
+  }
+
+  get worker(): bigint {
+    return this.record.instanceId;
+  }
+
+  /** Requests of this frontend that are open there. */
+  get openRequests(): number {
+    return this.link?.openRequests ?? 0;
+  }
+
+  /** A newer record of the same incarnation. */
+  update(record: InstanceRecord): void {
+    this.record = record;
+    if (record.state === InstanceState.READY && this.phase === "idle") this.#connect();
+    else if (this.phase === "ready" && record.state !== InstanceState.READY) this.phase = "draining";
+    else if (this.phase === "draining" && record.state === InstanceState.READY && this.link?.state === "ready")
+      this.#ready();
+  }
+
+  /** Takes nothing new, and closes when what it has is done; at once when asked. */
+  retire(atOnce: boolean): void {
+    this.#retired = true;
+    this.#retireTimer?.cancel();
+    if (!this.link) this.#timer?.cancel();
+    if (this.phase === "ready" || this.phase === "proving") this.phase = "draining";
+    if (!this.link) {
+      this.#release();
+      return;
+    }
+    if (atOnce || this.link.openRequests === 0) {
+      // Closing never fails: it says Goodbye and ends.
+      void this.link.close();
+    } else {
+      this.#retireTimer = this.#options.clock.after(FIRST_RECONNECT_MS, () => this.retire(false));
+    }
+  }
+
+  #connect(): void {
+    if (this.#retired) return;
+    const { caller, clock, limits, endOfTurn } = this.#options;
+    this.phase = "connecting";
+    try {
+      this.#connection = this.#options.connect(this.record);
+    } catch (error) {
+      this.#lost(asStatorError(error));
+      return;
+    }
+    const { instanceId, incarnation } = this.record;
+    const shared = { caller, clock, limits, endOfTurn, instanceId, incarnation };
+    this.link = openCallerLink(this.#connection.channel, { ...shared, listener: this.#listener() });
+  }
+
+  #listener(): LinkListener {
+    return {
+      onState: (state, reason) => this.#linkState(state, reason),
+      onWelcome: () => {
+        this.#failures = 0;
+      },
+      onStep: (step) => {
+        this.steps++;
+        this.lastStep = step;
+      },
+      onNotice: () => {},
+    };
+  }
+
+  #linkState(state: LinkState, reason: StatorError | undefined): void {
+    const before = this.phase;
+    switch (state) {
+      case "ready":
+        // A worker that was suspect has to prove itself.
+        if (before === "suspect") this.#prove();
+        else this.#ready();
+        return;
+      case "suspect":
+        this.phase = "suspect";
+        this.#timer?.cancel();
+        this.#options.metrics.add("stator_dispatch_suspicions_total");
+        this.#log.warn("worker is suspect", { open: this.openRequests, error: reason });
+        if (reason) this.#options.onSuspect(this, reason);
+        return;
+      case "draining":
+        this.phase = "draining";
+        return;
+      case "closed":
+        this.#lost(reason);
+        return;
+      case "connecting":
+    }
+  }
+
+  #ready(): void {
+    const usable = !this.#retired && this.record.state === InstanceState.READY;
+    this.phase = usable ? "ready" : "draining";
+    if (usable) this.#options.onReady(this);
+  }
+
+  #prove(): void {
+    const { link } = this;
+    if (!link) return;
+    this.phase = "proving";
+    const { clock, metrics } = this.#options;
+    sendCanary(link, { model: this.record.models[0] ?? "", clock }, (error) => {
+      metrics.add("stator_dispatch_canaries_total", 1, { result: error ? "failed" : "passed" });
+      if (this.phase !== "proving" || this.link !== link) return;
+      this.#log.info(error ? "canary failed" : "worker is trusted again", { error });
+      if (error) this.#timer = clock.after(CANARY_AGAIN_MS, () => this.phase === "proving" && this.#prove());
+      else this.#ready();
+    });
+  }
+
+  #lost(reason: StatorError | undefined): void {
+    const { link } = this;
+    this.link = undefined;
+    this.phase = "lost";
+    this.lastStep = undefined;
+    this.#timer?.cancel();
+    this.#retireTimer?.cancel();
+    this.#release();
+    if (link) this.#options.onLinkEnd(link);
+    if (this.#retired) return;
+    if (reason) this.#options.metrics.add("stator_dispatch_link_failures_total");
+    const waitMs = Math.min(MAX_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(this.#failures++, 10));
+    const withJitterMs = waitMs * (0.75 + 0.5 * this.#options.chance.next());
+    this.#log.debug("link to worker ended", { error: reason, againMs: Math.round(withJitterMs) });
+    this.#timer = this.#options.clock.after(withJitterMs, () => {
+      this.phase = "idle";
+      this.update(this.record);
+    });
+  }
+
+  #release(): void {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.close();
+  }
+}
