@@ -14,6 +14,15 @@ export interface KvOwner {
   readonly adapter: string | undefined;
 }
 
+/** Consecutive blocks of one sequence that stay until they are let go. */
+export interface PinnedBlocks {
+  readonly blocks: readonly number[];
+  /** Index of the first one in its sequence. */
+  readonly index: number;
+  /** Once. */
+  readonly unpin: () => void;
+}
+
 /** Blocks on their way in from another engine; they have their places and are not findable yet. */
 export interface ImportTicket {
   readonly chain: TokenChain;
@@ -131,8 +140,11 @@ export class KvAccount {
     sequence.slot = -1;
   }
 
-  /** References the blocks with these consecutive hashes that are registered, and all before them, so that they stay. */
-  pin(hashes: BigUint64Array): { readonly blocks: readonly number[]; readonly unpin: () => void } {
+  /**
+   * References the blocks with these consecutive hashes that are registered, and all before them, so that they stay.
+   * `index` is the place of the first one in its sequence.
+   */
+  pin(hashes: BigUint64Array): PinnedBlocks {
     const blocks = this.pool.match(hashes);
     const before: number[] = [];
     const first = blocks[0];
@@ -141,7 +153,7 @@ export class KvAccount {
       this.pool.retain(at);
       before.unshift(at);
     }
-    return { blocks, unpin: () => this.#release([...before, ...blocks]) };
+    return { blocks, index: before.length, unpin: () => this.#release([...before, ...blocks]) };
   }
 
   /**

@@ -60,10 +60,10 @@ export class SlotMap implements KvSpace {
     return this.#ops.length > 0;
   }
 
-  /** A slot whose cells hold the block, and the block's index there; undefined when none does. */
-  locate(block: number): { readonly slot: number; readonly index: number } | undefined {
+  slotOf(block: number): number {
     const slot = this.#holders[block]![0];
-    return slot && { slot: slot.number, index: slot.blocks.indexOf(block) };
+    assert(slot, "a registered block is in some slot");
+    return slot.number;
   }
 
   begin(matched: readonly number[]): number | undefined {

@@ -14,6 +14,8 @@ export interface KvSpace {
   end(slot: number, registered: number): void;
   /** A cached block leaves the pool. */
   evicted(block: number): void;
+  /** A slot that holds a registered block. */
+  slotOf(block: number): number;
   /** Whether ops wait. */
   readonly hasOps: boolean;
   /** Takes the ops that wait. */
@@ -31,6 +33,7 @@ export const pagedSpace: KvSpace = {
   replace() {},
   end() {},
   evicted() {},
+  slotOf: () => 0,
   hasOps: false,
   takeOps: () => NO_OPS,
   returnOps() {},

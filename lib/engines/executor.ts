@@ -1,0 +1,51 @@
+import type { StatorError } from "#lib/base/errors";
+import type { EmbedRequest } from "./engine.ts";
+import type { StepOutcome, StepPlan } from "./schedule/plan.ts";
+
+/** Where the bytes of one block are. */
+export interface BlockPlace {
+  readonly block: number;
+  readonly slot: number;
+  /** Index of the block in its sequence. */
+  readonly index: number;
+}
+
+/** Who hears from an executor; calls come from the event loop, never from inside a call to the executor. */
+export interface ExecutorListener {
+  /** One per submitted plan, in order. */
+  onOutcome(outcome: StepOutcome): void;
+  /** It cannot go on. */
+  onFailure(error: StatorError): void;
+}
+
+/** What computes: everything of an engine but the decisions. Calls take effect in the order in which they are made. */
+export interface Executor {
+  /** Sets who hears from it; once. */
+  start(listener: ExecutorListener): void;
+  /** Takes a plan; at most as many are under way as the scheduler was told. */
+  submit(plan: StepPlan): void;
+  /** Ends the step early where it can; its outcome still comes. */
+  abort(step: number): void;
+  /** The bytes of a registered block, in the canonical layout. */
+  readBlock(place: BlockPlace): Promise<Uint8Array>;
+  /** Puts the bytes of a block in place; borrows them until it settles. */
+  writeBlock(place: BlockPlace, bytes: Uint8Array): Promise<void>;
+  /** One vector per request; all have the same options. */
+  embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]>;
+  /** Returns the digest of the adapter, 32 bytes. */
+  loadAdapter(name: string, path: string): Promise<Uint8Array>;
+  unloadAdapter(name: string): void;
+  /** Throws INVALID_GRAMMAR; the rest of a request has been checked. */
+  checkGrammar(grammar: string): void;
+  close(): Promise<void>;
+}
+
+/** How an engine's model writes text. */
+export interface ModelText {
+  /** Token ids are below it. */
+  readonly vocabularySize: number;
+  /** Encodes text, special tokens included. */
+  tokenize(text: string): Uint32Array;
+  /** Bytes of one token; a view that is borrowed. */
+  piece(token: number): Uint8Array;
+}

@@ -1,0 +1,300 @@
+import type { Clock } from "#lib/base/clock";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import { Scope } from "#lib/host/scope";
+import { AdapterTable } from "./adapter-table.ts";
+import { BlockTransfer } from "./block-transfer.ts";
+import { EmbedQueue } from "./embed-queue.ts";
+import type {
+  Admission,
+  EmbedRequest,
+  Engine,
+  EngineCard,
+  EngineListener,
+  EngineRequest,
+  EngineStep,
+  GenerateRequest,
+  LoadedAdapter,
+} from "./engine.ts";
+import type { Executor, ModelText } from "./executor.ts";
+import { checkRequest } from "./schedule/check-request.ts";
+import type { SchedulerOptions } from "./schedule/options.ts";
+import type { StepOutcome } from "./schedule/plan.ts";
+import { Scheduler } from "./schedule/scheduler.ts";
+
+/** What a scheduled engine is made of. It owns the executor. */
+export interface ScheduledEngineOptions {
+  readonly card: EngineCard;
+  readonly scheduler: SchedulerOptions;
+  readonly executor: Executor;
+  readonly text: ModelText;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Hashes the bytes of blocks; the native one is faster. */
+  readonly hashBytes?: (bytes: Uint8Array, seed: bigint) => bigint;
+}
+
+const EMBED_BATCH_INPUTS = 32;
+
+/** An engine whose decisions are the scheduler's and whose work is an executor's. */
+export class ScheduledEngine implements Engine {
+  readonly card: EngineCard;
+  readonly #scheduler: Scheduler;
+  readonly #executor: Executor;
+  readonly #text: ModelText;
+  readonly #adapters: AdapterTable;
+  readonly #embeds: EmbedQueue;
+  readonly #transfer: BlockTransfer;
+  readonly #maxWaiting: number;
+  readonly #scope: Scope;
+  #listener: EngineListener | undefined;
+  #failure: StatorError | undefined;
+  #isClosed = false;
+  #willPump = false;
+  /** What runs as soon as no op of the KV space waits. */
+  #afterOps: { readonly run: () => void; readonly reject: (error: StatorError) => void }[] = [];
+  #unused: { readonly adapter: string; readonly resolve: () => void }[] = [];
+
+  constructor(options: ScheduledEngineOptions) {
+    const { card, executor } = options;
+    this.card = card;
+    this.#executor = executor;
+    this.#text = options.text;
+    this.#maxWaiting = options.scheduler.maxWaiting;
+    this.#scheduler = new Scheduler(options.scheduler);
+    this.#scope = new Scope("engine", options.log);
+    this.#scope.own("executor", executor);
+    this.#adapters = new AdapterTable(executor);
+    this.#embeds = new EmbedQueue({
+      embed: (requests) => executor.embed(requests),
+      batch: { inputs: EMBED_BATCH_INPUTS, tokens: card.contextTokens },
+      listener: {
+        onEmbedding: (request, values) => {
+          this.#scheduler.delivery.addEmbedding(request.id, values);
+          this.#finishEmbed(request, "done");
+        },
+        onFailed: (request, error) => this.#finishEmbed(request, "failed", error),
+        onBatch: () => this.#pump(),
+      },
+    });
+    this.#transfer = new BlockTransfer({
+      card,
+      executor,
+      scheduler: this.#scheduler,
+      hashBytes: options.hashBytes,
+      clock: options.clock,
+      afterOps: (run) => this.#whenOpsRan(run),
+    });
+    executor.start({
+      onOutcome: (outcome) => this.#apply(outcome),
+      onFailure: (error) => this.#fail(error),
+    });
+  }
+
+  listen(listener: EngineListener): void {
+    assert(!this.#listener, "an engine has one listener");
+    this.#listener = listener;
+  }
+
+  submit(request: EngineRequest): Admission {
+    this.#checkOpen();
+    const { model, contextTokens, capabilities } = this.card;
+    checkRequest(request, { model, contextTokens, vocabularySize: this.#text.vocabularySize });
+    if (this.#embeds.has(request.id)) throw new StatorError("INVALID_ARGUMENT", { detail: "The id is in use" });
+    if (request.kind === "embed") {
+      if (!capabilities.embed) this.#refuse("embed", "Embedding");
+      if (this.#embeds.waiting >= this.#maxWaiting) throw new StatorError("OVERLOADED", { what: "waiting inputs" });
+      const queuedAhead = this.#embeds.size;
+      this.#embeds.add(request);
+      this.#wake();
+      return { cachedTokens: 0, queuedAhead };
+    }
+    this.#checkFeatures(request);
+    const admission = this.#scheduler.submit(request);
+    this.#wake();
+    return admission;
+  }
+
+  #checkFeatures(request: GenerateRequest): void {
+    const { capabilities } = this.card;
+    const { adapter, grammar, topLogprobs } = request;
+    if (adapter !== undefined && !this.#adapters.has(adapter)) {
+      throw new StatorError("MODEL_NOT_FOUND", { model: adapter });
+    }
+    if (topLogprobs !== undefined && !capabilities.logprobs) this.#refuse("logprobs", "Log-probabilities");
+    if (topLogprobs !== undefined && topLogprobs > capabilities.maxTopLogprobs) {
+      const detail = `At most ${capabilities.maxTopLogprobs} log-probabilities per token`;
+      throw new StatorError("INVALID_ARGUMENT", { detail });
+    }
+    if (grammar === undefined) return;
+    if (!capabilities.grammar) this.#refuse("grammar", "A grammar");
+    this.#executor.checkGrammar(grammar);
+  }
+
+  #refuse(name: string, feature: string): never {
+    throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail: this.card.capabilities.missing[name] });
+  }
+
+  #checkOpen(): void {
+    if (this.#failure) throw this.#failure;
+    if (this.#isClosed) throw new StatorError("ENGINE_FAILED", { detail: "it has been closed" });
+  }
+
+  cancel(ids: readonly number[], mode: "stop" | "kill"): void {
+    const step = this.#scheduler.cancel(ids, mode);
+    if (step !== undefined) this.#executor.abort(step);
+    for (const id of ids) {
+      const request = this.#embeds.cancel(id);
+      if (request) this.#finishEmbed(request, "cancelled");
+    }
+    this.#wake();
+  }
+
+  tokenize(text: string): Uint32Array {
+    return this.#text.tokenize(text);
+  }
+
+  piece(token: number): Uint8Array {
+    return this.#text.piece(token);
+  }
+
+  async loadAdapter(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }> {
+    this.#checkOpen();
+    if (!this.card.capabilities.lora) this.#refuse("lora", "LoRA");
+    return this.#adapters.load(name, path);
+  }
+
+  async unloadAdapter(name: string): Promise<LoadedAdapter> {
+    const adapter = await this.#adapters.unload(name, () => this.#whenUnused(name));
+    // Another file may come under this name: nothing that this one computed may be found then.
+    this.#scheduler.kv.clear();
+    this.#wake();
+    return adapter;
+  }
+
+  adapters(): readonly LoadedAdapter[] {
+    return this.#adapters.list();
+  }
+
+  exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]> {
+    return this.#moveBlocks(() => this.#transfer.exportBlocks(hashes));
+  }
+
+  importBlocks(
+    tokens: Uint32Array,
+    envelopes: readonly Uint8Array[],
+    options: { cacheSalt: string; adapter: string | undefined },
+  ): Promise<number> {
+    return this.#moveBlocks(() => this.#transfer.importBlocks(tokens, envelopes, options));
+  }
+
+  async #moveBlocks<Result>(move: () => Promise<Result>): Promise<Result> {
+    this.#checkOpen();
+    if (!this.card.capabilities.kvBlocks) this.#refuse("kvBlocks", "Moving KV blocks");
+    try {
+      return await move();
+    } finally {
+      this.#wake();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#giveUp(new StatorError("ENGINE_FAILED", { detail: "it has been closed" }));
+    await this.#scope.close();
+  }
+
+  /** Nothing that waits for the executor will come to pass. */
+  #giveUp(error: StatorError): void {
+    for (const { reject } of this.#afterOps.splice(0)) reject(error);
+    for (const { resolve } of this.#unused.splice(0)) resolve();
+  }
+
+  /** Plans and tells in a turn of its own, so that requests of one turn share a step and no call comes from inside one. */
+  #wake(): void {
+    if (this.#willPump) return;
+    this.#willPump = true;
+    queueMicrotask(() => {
+      this.#willPump = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#isClosed || this.#failure) return;
+    try {
+      this.#submitPlans();
+      this.#tell(this.#scheduler.flush());
+    } catch (caught) {
+      this.#fail(asStatorError(caught));
+    }
+  }
+
+  #submitPlans(): void {
+    const { kv } = this.#scheduler;
+    for (;;) {
+      const plan = this.#scheduler.plan({ flush: this.#afterOps.length > 0 });
+      if (!plan) break;
+      this.#executor.submit(plan);
+    }
+    while (!kv.space.hasOps && this.#afterOps.length > 0) this.#afterOps.shift()!.run();
+    const embedding = this.#embeds.next();
+    if (embedding) this.#scope.spawn("embed", () => embedding);
+  }
+
+  #apply(outcome: StepOutcome): void {
+    if (this.#isClosed || this.#failure) return;
+    try {
+      const step = this.#scheduler.apply(outcome);
+      // The next step starts before anybody is told of this one.
+      this.#submitPlans();
+      this.#tell(step);
+    } catch (caught) {
+      this.#fail(asStatorError(caught));
+    }
+  }
+
+  #tell(step: EngineStep | undefined): void {
+    for (const notice of this.#scheduler.kv.takeNotices()) this.#listener?.onKv(notice);
+    if (!step) return;
+    this.#listener?.onStep(step);
+    if (step.finishes.length === 0 || this.#unused.length === 0) return;
+    const unused = this.#unused.filter(({ adapter }) => this.#scheduler.countOpen(adapter) === 0);
+    this.#unused = this.#unused.filter((waiter) => !unused.includes(waiter));
+    for (const { resolve } of unused) resolve();
+  }
+
+  #fail(error: StatorError): void {
+    if (this.#isClosed || this.#failure) return;
+    this.#failure = error;
+    this.#giveUp(error);
+    this.#listener?.onFailure(error);
+  }
+
+  #finishEmbed(request: EmbedRequest, reason: "done" | "cancelled" | "failed", error?: StatorError): void {
+    this.#scheduler.delivery.addFinish({
+      id: request.id,
+      reason,
+      stopToken: undefined,
+      promptTokens: request.promptTokens.length,
+      cachedTokens: 0,
+      completionTokens: 0,
+      error,
+    });
+  }
+
+  #whenOpsRan<Result>(run: () => Promise<Result>): Promise<Result> {
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    this.#afterOps.push({ run: () => resolve(run()), reject });
+    this.#wake();
+    return promise;
+  }
+
+  #whenUnused(adapter: string): Promise<void> {
+    if (this.#scheduler.countOpen(adapter) === 0) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#unused.push({ adapter, resolve });
+    return promise;
+  }
+}
