@@ -92,7 +92,7 @@ export const OPTIONS = {
     doc: "Where processes find each other: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
     alike: "--discovery-backend",
   }),
-  "discovery.lease-ms": integer({
+  "lease-ms": integer({
     initial: 10_000,
     least: 1000,
     most: 600_000,
@@ -118,7 +118,7 @@ export const OPTIONS = {
 
   "router.mode": choice({
     initial: "power-of-two",
-    choices: ["round-robin", "random", "power-of-two", "least-loaded"],
+    choices: ["round-robin", "random", "power-of-two", "least-loaded", "direct"],
     placeholder: "NAME",
     doc: "How a worker is chosen for a request that names none.",
     alike: "--router-mode",

@@ -3,6 +3,7 @@ import type {
   Admission,
   Engine,
   EngineFinish,
+  EngineListener,
   EngineLogprobs,
   EngineRequest,
   EngineStep,
@@ -42,88 +43,120 @@ export interface Board {
   onMetrics(call: (metrics: StepMetrics) => void): void;
 }
 
-/** A board over an engine; it becomes the engine's listener. `onFailure` is told once when the engine cannot go on. */
-export function createBoard(
-  engine: Engine,
-  on: { onFailure(error: StatorError): void; onKv: Parameters<Engine["listen"]>[0]["onKv"] },
-): Board {
-  const opened = new Map<number, Open>();
-  const touched = new Set<BoardSink>();
-  const watchers: ((metrics: StepMetrics) => void)[] = [];
-  let nextId = 1;
-  let last: StepMetrics | undefined;
-  let failure: StatorError | undefined;
+/** Whom a board tells beside its sinks. */
+export interface BoardListener {
+  /** Once, when the engine cannot go on; every open request has got its finish then. */
+  onFailure(error: StatorError): void;
+  onKv: EngineListener["onKv"];
+}
 
-  const finish = (end: EngineFinish): void => {
-    const open = opened.get(end.id);
-    if (!open) return;
-    opened.delete(end.id);
-    touched.add(open.sink);
-    open.sink.onFinish(open.key, end);
-  };
+/** A board over an engine; it becomes the engine's listener. */
+export function createBoard(engine: Engine, on: BoardListener): Board {
+  const board = new EngineBoard(engine, on.onFailure);
+  engine.listen({
+    onStep: (step) => board.onStep(step),
+    onKv: on.onKv,
+    onFailure: (error) => board.onFailure(error),
+  });
+  return board;
+}
 
-  const onStep = (step: EngineStep): void => {
-    last = step.metrics;
-    let at = 0;
-    for (let entry = 0; entry < step.ids.length; entry++) {
-      const count = step.counts ? step.counts[entry]! : 1;
-      const open = opened.get(step.ids[entry]!);
-      if (open && count > 0) {
-        touched.add(open.sink);
-        open.sink.onTokens(open.key, step.tokens.subarray(at, at + count));
-      }
-      at += count;
+class EngineBoard implements Board {
+  readonly #engine: Engine;
+  readonly #tellFailure: (error: StatorError) => void;
+  readonly #opened = new Map<number, Open>();
+  readonly #touched = new Set<BoardSink>();
+  readonly #watchers: ((metrics: StepMetrics) => void)[] = [];
+  #nextId = 1;
+  #last: StepMetrics | undefined;
+  #failure: StatorError | undefined;
+
+  constructor(engine: Engine, tellFailure: (error: StatorError) => void) {
+    this.#engine = engine;
+    this.#tellFailure = tellFailure;
+  }
+
+  get open() {
+    return this.#opened.size;
+  }
+
+  get metrics() {
+    return this.#last;
+  }
+
+  submit(sink: BoardSink, key: number, make: (id: number) => EngineRequest) {
+    if (this.#failure) throw this.#failure;
+    const id = this.#nextId;
+    this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
+    if (this.#opened.has(id)) throw new StatorError("OVERLOADED", { what: "requests of the worker" });
+    // Known before the engine is, so that nothing it makes during the call could be lost.
+    this.#opened.set(id, { sink, key });
+    try {
+      return { id, admission: this.#engine.submit(make(id)) };
+    } catch (error) {
+      this.#opened.delete(id);
+      throw asStatorError(error);
     }
+  }
+
+  cancel(ids: readonly number[], mode: "stop" | "kill"): void {
+    this.#engine.cancel(ids, mode);
+  }
+
+  onMetrics(call: (metrics: StepMetrics) => void): void {
+    this.#watchers.push(call);
+  }
+
+  onStep(step: EngineStep): void {
+    this.#last = step.metrics;
+    this.#deliverTokens(step);
     for (const logprobs of step.logprobs) {
-      const open = opened.get(logprobs.id);
+      const open = this.#opened.get(logprobs.id);
       open?.sink.onLogprobs(open.key, logprobs);
     }
     for (const { id, values } of step.embeddings) {
-      const open = opened.get(id);
-      if (!open) continue;
-      touched.add(open.sink);
-      open.sink.onEmbedding(open.key, values);
+      const open = this.#touch(id);
+      open?.sink.onEmbedding(open.key, values);
     }
-    for (const end of step.finishes) finish(end);
-    for (const sink of touched) sink.endStep(step.metrics);
-    touched.clear();
-    for (const call of watchers) call(step.metrics);
-  };
+    for (const end of step.finishes) this.#finish(end);
+    this.#endStep(step.metrics);
+    for (const call of this.#watchers) call(step.metrics);
+  }
 
-  const onFailure = (error: StatorError): void => {
-    failure = error;
-    const metrics = last ?? NO_METRICS;
-    for (const id of [...opened.keys()]) finish(failed(id, error));
-    for (const sink of touched) sink.endStep(metrics);
-    touched.clear();
-    on.onFailure(error);
-  };
+  onFailure(error: StatorError): void {
+    this.#failure = error;
+    for (const id of [...this.#opened.keys()]) this.#finish(failed(id, error));
+    this.#endStep(this.#last ?? NO_METRICS);
+    this.#tellFailure(error);
+  }
 
-  engine.listen({ onStep, onKv: on.onKv, onFailure });
-  return {
-    get open() {
-      return opened.size;
-    },
-    get metrics() {
-      return last;
-    },
-    submit(sink, key, make) {
-      if (failure) throw failure;
-      const id = nextId;
-      nextId = nextId === 0xffff_ffff ? 1 : nextId + 1;
-      if (opened.has(id)) throw new StatorError("OVERLOADED", { what: "requests of the worker" });
-      // Known before the engine is, so that nothing it makes during the call could be lost.
-      opened.set(id, { sink, key });
-      try {
-        return { id, admission: engine.submit(make(id)) };
-      } catch (error) {
-        opened.delete(id);
-        throw asStatorError(error);
-      }
-    },
-    cancel: (ids, mode) => engine.cancel(ids, mode),
-    onMetrics: (call) => void watchers.push(call),
-  };
+  #deliverTokens({ ids, counts, tokens }: EngineStep): void {
+    let at = 0;
+    for (let entry = 0; entry < ids.length; entry++) {
+      const count = counts ? counts[entry]! : 1;
+      const open = count > 0 ? this.#touch(ids[entry]!) : undefined;
+      open?.sink.onTokens(open.key, tokens.subarray(at, at + count));
+      at += count;
+    }
+  }
+
+  #touch(id: number): Open | undefined {
+    const open = this.#opened.get(id);
+    if (open) this.#touched.add(open.sink);
+    return open;
+  }
+
+  #finish(end: EngineFinish): void {
+    const open = this.#touch(end.id);
+    if (!open) return;
+    this.#opened.delete(end.id);
+    open.sink.onFinish(open.key, end);
+  }
+
+  #endStep(metrics: StepMetrics): void {
+    for (const sink of this.#touched) sink.endStep(metrics);
+    this.#touched.clear();
+  }
 }
 
 const NO_METRICS: StepMetrics = {

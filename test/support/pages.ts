@@ -1,4 +1,4 @@
-import { printConfigPage } from "#lib/host/config/print";
+import { printConfigPage, printConfigSchema } from "#lib/host/config/print";
 import { OPTIONS } from "#services/cli/options";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
@@ -18,4 +18,5 @@ export const PAGES: readonly Page[] = [
   { path: "gen/docs/contracts.md", render: renderContractPage },
   { path: "gen/docs/errors.md", render: renderErrorPage },
   { path: "gen/docs/metrics.md", render: renderMetricsPage },
+  { path: "gen/schema/config.json", render: () => printConfigSchema(OPTIONS) },
 ];

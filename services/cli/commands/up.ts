@@ -42,7 +42,7 @@ const FRONTEND_OPTIONS: readonly OptionKey[] = [
   "tokenizer.engine",
 ];
 const SHARED_OPTIONS: readonly OptionKey[] = [
-  "discovery.lease-ms",
+  "lease-ms",
   "drain-ms",
   "log.format",
   "trace.endpoint",

@@ -15,7 +15,7 @@ export const worker: Command = {
     "model",
     "model-name",
     "discovery",
-    "discovery.lease-ms",
+    "lease-ms",
     "grpc.host",
     "grpc.port",
     "advertise-host",

@@ -47,7 +47,7 @@ export async function openWorker(
     ...deps,
     openEngine: recipe.open,
     discovery,
-    leaseMs: values["discovery.lease-ms"],
+    leaseMs: values["lease-ms"],
     version: VERSION,
     engineName: recipe.engine,
     models: [recipe.model],

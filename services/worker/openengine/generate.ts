@@ -66,7 +66,7 @@ function openGeneration(deps: InferenceDeps, channel: Channel, call: CallContext
 function startGeneration(deps: InferenceDeps, request: GenerateRequest, channel: Channel, call: CallContext): void {
   const { engine, board, names, texts } = deps.serving();
   const plan = planGeneration(request, { engine, names, priority: readMetadata(call), seed: deps.drawSeed() });
-  const generation = createGeneration(plan, texts, channel);
+  const generation = new Generation(plan, texts, channel);
   const abort = (mode: "stop" | "kill") => board.cancel([...generation.open.values()], mode);
   if (!deps.calls.add(plan.requestId, { abort: () => abort("stop") })) {
     throw new StatorError("ALREADY_EXISTS", { what: `The request ${plan.requestId}` });
@@ -79,7 +79,7 @@ function startGeneration(deps: InferenceDeps, request: GenerateRequest, channel:
   generation.stop = (id) => board.cancel([id], "stop");
   try {
     for (let choice = 0; choice < plan.sequences; choice++) {
-      const { id } = board.submit(generation.sink, choice, (own) => ({ ...plan.base, id: own, choice }));
+      const { id } = board.submit(generation, choice, (own) => ({ ...plan.base, id: own, choice }));
       generation.open.set(choice, id);
     }
   } catch (error) {
@@ -114,93 +114,96 @@ function readMetadata(call: CallContext): number {
   return priority;
 }
 
-interface Generation {
-  readonly sink: BoardSink;
-  /** Engine id of each output that runs. */
-  readonly open: Map<number, number>;
-  onDone: () => void;
-  stop: (id: number) => void;
-  /** Sends nothing more. */
-  silence(): void;
-}
-
 type Event = NonNullable<MessageInitShape<typeof GenerateResponseSchema>["event"]>;
 
-function createGeneration(plan: GenerationPlan, texts: PieceTexts | undefined, channel: Channel): Generation {
-  const { requestId } = plan;
-  const outputs = Array.from({ length: plan.sequences }, () => createOutput(plan, texts));
-  const logprobs = new Map<number, EngineLogprobs>();
-  const usage = {
-    promptTokens: plan.base.promptTokens.length,
-    completionTokens: 0,
-    totalTokens: 0,
-    cachedPromptTokens: 0,
-  };
-  let silent = false;
+/** One call: its outputs, what of it still runs, and the one way in which it ends. */
+class Generation implements BoardSink {
+  /** Engine id of each output that runs. */
+  readonly open = new Map<number, number>();
+  onDone: () => void = () => {};
+  stop: (id: number) => void = () => {};
+  readonly #requestId: string;
+  readonly #channel: Channel;
+  readonly #outputs: readonly Output[];
+  readonly #logprobs = new Map<number, EngineLogprobs>();
+  readonly #usage: { promptTokens: number; completionTokens: number; totalTokens: number; cachedPromptTokens: number };
+  #silent = false;
 
-  const send = (event: Event, last = false): void => {
-    if (silent) return;
-    channel.send(create(GenerateResponseSchema, last ? { requestId, event, usage } : { requestId, event }));
-  };
-  const done = (): void => {
-    generation.onDone();
-    if (!silent) channel.end();
-    silent = true;
-  };
-  const fail = (error: StatorError): void => {
-    send(
-      {
-        case: "error",
-        value: { code: engineErrorCode(error.reason), message: error.message, retryable: error.row.retry !== "never" },
-      },
+  constructor(plan: GenerationPlan, texts: PieceTexts | undefined, channel: Channel) {
+    this.#requestId = plan.requestId;
+    this.#channel = channel;
+    this.#outputs = Array.from({ length: plan.sequences }, () => createOutput(plan, texts));
+    const promptTokens = plan.base.promptTokens.length;
+    this.#usage = { promptTokens, completionTokens: 0, totalTokens: 0, cachedPromptTokens: 0 };
+  }
+
+  /** Sends nothing more. */
+  silence(): void {
+    this.#silent = true;
+  }
+
+  onTokens(index: number, tokens: Uint32Array): void {
+    this.#outputs[index]!.push(tokens);
+  }
+
+  onLogprobs(index: number, logprobs: EngineLogprobs): void {
+    this.#logprobs.set(index, logprobs);
+  }
+
+  onEmbedding(): void {}
+
+  onFinish(index: number, finish: EngineFinish): void {
+    this.open.delete(index);
+    if (finish.error) return this.#fail(finish.error);
+    const output = this.#outputs[index]!;
+    output.end();
+    this.#flush(index);
+    const usage = this.#usage;
+    usage.completionTokens += finish.completionTokens;
+    usage.cachedPromptTokens = Math.max(usage.cachedPromptTokens, finish.cachedTokens);
+    usage.totalTokens = usage.promptTokens + usage.completionTokens;
+    const last = this.open.size === 0;
+    this.#send({ case: "finished", value: { outputIndex: index, ...finishOf(finish, output) } }, last);
+    if (last) this.#done();
+  }
+
+  endStep(): void {
+    for (const index of this.open.keys()) this.#flush(index);
+    if (this.#silent || this.#channel.bufferedBytes <= STALLED_BYTES) return;
+    this.#fail(new StatorError("OVERLOADED", { what: "unread output" }));
+  }
+
+  #flush(index: number): void {
+    const output = this.#outputs[index]!;
+    if (output.empty) return;
+    const delta = output.take(this.#logprobs.get(index));
+    this.#logprobs.delete(index);
+    this.#send({ case: "token", value: { outputIndex: index, ...delta } });
+    const id = this.open.get(index);
+    if (output.stopText !== undefined && id !== undefined) this.stop(id);
+  }
+
+  #send(event: Event, last = false): void {
+    if (this.#silent) return;
+    const usage = last ? this.#usage : undefined;
+    this.#channel.send(create(GenerateResponseSchema, { requestId: this.#requestId, event, usage }));
+  }
+
+  #fail(error: StatorError): void {
+    const code = engineErrorCode(error.reason);
+    this.#send(
+      { case: "error", value: { code, message: error.message, retryable: error.row.retry !== "never" } },
       true,
     );
-    done();
-    for (const id of generation.open.values()) generation.stop(id);
-  };
-  const flush = (index: number): void => {
-    const output = outputs[index]!;
-    if (output.empty) return;
-    send({ case: "token", value: { outputIndex: index, ...output.take(logprobs.get(index)) } });
-    logprobs.delete(index);
-    const id = generation.open.get(index);
-    if (output.stopText !== undefined && id !== undefined) generation.stop(id);
-  };
+    this.#done();
+    for (const id of this.open.values()) this.stop(id);
+  }
 
-  const sink: BoardSink = {
-    onTokens(index, tokens) {
-      outputs[index]!.push(tokens);
-    },
-    onLogprobs: (index, values) => void logprobs.set(index, values),
-    onEmbedding() {},
-    onFinish(index, finish) {
-      generation.open.delete(index);
-      if (finish.error) return fail(finish.error);
-      outputs[index]!.end();
-      flush(index);
-      usage.completionTokens += finish.completionTokens;
-      usage.cachedPromptTokens = Math.max(usage.cachedPromptTokens, finish.cachedTokens);
-      usage.totalTokens = usage.promptTokens + usage.completionTokens;
-      const last = generation.open.size === 0;
-      send({ case: "finished", value: { outputIndex: index, ...finishOf(finish, outputs[index]!) } }, last);
-      if (last) done();
-    },
-    endStep() {
-      for (const index of generation.open.keys()) flush(index);
-      if (!silent && channel.bufferedBytes > STALLED_BYTES)
-        fail(new StatorError("OVERLOADED", { what: "unread output" }));
-    },
-  };
-  const generation: Generation = {
-    sink,
-    open: new Map(),
-    onDone: () => {},
-    stop: () => {},
-    silence() {
-      silent = true;
-    },
-  };
-  return generation;
+  #done(): void {
+    this.onDone();
+    if (!this.#silent) this.#channel.end();
+    this.#silent = true;
+  }
 }
 
 function finishOf(finish: EngineFinish, output: Output) {
