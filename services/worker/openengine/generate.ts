@@ -154,7 +154,10 @@ class Generation implements BoardSink {
 
   onFinish(index: number, finish: EngineFinish): void {
     this.open.delete(index);
-    if (finish.error) return this.#fail(finish.error);
+    if (finish.error) {
+      this.#fail(finish.error);
+      return;
+    }
     const output = this.#outputs[index]!;
     output.end();
     this.#flush(index);
