@@ -1,0 +1,97 @@
+import type { Clock } from "#lib/base/clock";
+import type { Log } from "#lib/host/log";
+import { createBytePairEncoder } from "#lib/text/byte-pair";
+import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
+import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import type { Engine, EngineCard } from "../engine.ts";
+import { readModelHeader, sha256, textArtifacts } from "../model-file.ts";
+import type { SchedulerOptions } from "../schedule/options.ts";
+import { pagedSpace } from "../schedule/space.ts";
+import { ScheduledEngine } from "../scheduled-engine.ts";
+import { CANDIDATES } from "./choose.ts";
+import { mockLayout } from "./memory.ts";
+import { MOCK_EMBEDDING_SIZE, MockExecutor } from "./mock-executor.ts";
+import type { MockTiming } from "./timing.ts";
+import { findWords } from "./words.ts";
+
+/** Name under which a mock is served unless it is given another. */
+export const MOCK_MODEL = "stator-mock";
+
+/** How a mock is opened. Sizes that are left out are those of a large GPU. */
+export interface MockOptions {
+  /** GGUF file whose vocabulary and chat template it borrows; its weights are not read. */
+  readonly modelPath: string;
+  readonly model?: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Default: the reference's polynomial without speedup. */
+  readonly timing?: MockTiming;
+  readonly contextTokens?: number;
+  readonly blockTokens?: number;
+  readonly blocks?: number;
+  readonly maxRunning?: number;
+  readonly maxWaiting?: number;
+  readonly maxBatchTokens?: number;
+  /** Tokens that each request draws in one step; default 1. */
+  readonly instantTokens?: number;
+}
+
+const DEFAULT_TIMING: MockTiming = { kind: "polynomial", speedup: 1, decodeSpeedup: 1 };
+
+/** Opens a mock: an engine that computes nothing real and says so. Throws FILE_NOT_FOUND or BAD_MODEL_FILE. */
+export async function openMock(options: MockOptions): Promise<Engine> {
+  const { vocabulary, artifacts } = textArtifacts(await readModelHeader(options.modelPath));
+  const words = findWords(vocabulary);
+  const { blockTokens = 16, blocks = 16_384, contextTokens = 32_768 } = options;
+  const scheduler: SchedulerOptions = {
+    blocks,
+    blockTokens,
+    contextTokens: Math.min(contextTokens, blocks * blockTokens),
+    maxRunning: options.maxRunning ?? 256,
+    maxWaiting: options.maxWaiting ?? 4096,
+    maxBatchTokens: options.maxBatchTokens ?? 8192,
+    tokensPerStep: options.instantTokens ?? 1,
+    outstandingSteps: 1,
+    oneAdapterPerStep: false,
+    space: () => pagedSpace,
+  };
+  const card: EngineCard = {
+    engine: "mock",
+    model: options.model ?? MOCK_MODEL,
+    contextTokens: scheduler.contextTokens,
+    blockTokens,
+    totalBlocks: blocks,
+    maxRunningRequests: scheduler.maxRunning,
+    maxWaitingRequests: scheduler.maxWaiting,
+    hashScheme: HASH_SCHEME,
+    quantization: "none",
+    modelDigest: sha256("stator-mock-1", artifacts[0]!.digest),
+    capabilities: {
+      generate: true,
+      embed: true,
+      grammar: false,
+      logprobs: true,
+      lora: true,
+      kvBlocks: true,
+      mock: true,
+      embeddingSize: MOCK_EMBEDDING_SIZE,
+      maxTopLogprobs: CANDIDATES,
+      missing: { grammar: "the mock makes its text up and follows no grammar" },
+    },
+    artifacts,
+    layout: mockLayout(blockTokens),
+  };
+  const { clock, log } = options;
+  const timing = options.timing ?? DEFAULT_TIMING;
+  const executor = new MockExecutor({ blocks, blockTokens, timing, clock, words });
+  // The text side is made when somebody asks: most callers tokenize for themselves.
+  let tokenizer: Tokenizer | undefined;
+  const tokenize = (text: string) => {
+    tokenizer ??= createTokenizer(vocabulary, { encoder: createBytePairEncoder(vocabulary) });
+    return tokenizer.encode(text, { parseSpecial: true, addSpecial: true });
+  };
+  const { offsets, bytes } = words.pieces;
+  const piece = (token: number) => bytes.subarray(offsets[token] ?? 0, offsets[token + 1] ?? 0);
+  const text = { vocabularySize: vocabulary.size, tokenize, piece };
+  return new ScheduledEngine({ card, scheduler, executor, text, clock, log });
+}

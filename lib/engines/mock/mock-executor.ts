@@ -1,0 +1,251 @@
+import type { Clock, Timer } from "#lib/base/clock";
+import { assert, StatorError } from "#lib/base/errors";
+import type { EmbedRequest } from "../engine.ts";
+import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
+import { sha256 } from "../model-file.ts";
+import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "../schedule/plan.ts";
+import type { Sequence } from "../schedule/sequence.ts";
+import { type Choice, chooseToken } from "./choose.ts";
+import { advanceRows, MockMemory, ROW_WORDS, scramble } from "./memory.ts";
+import { type MockTiming, stepDurationMs } from "./timing.ts";
+import type { MockWords } from "./words.ts";
+
+/** Length of the mock's embeddings. */
+export const MOCK_EMBEDDING_SIZE = 64;
+
+/** The digests of a sequence's full blocks, folded so far. */
+interface Fold {
+  readonly run: number;
+  blocks: number;
+  readonly words: Int32Array;
+}
+
+/** What one step draws, entry by entry. */
+interface Drawn {
+  readonly counts: Uint8Array;
+  readonly ends: Uint8Array;
+  readonly tokens: number[];
+  readonly logprobs: OutcomeLogprobs[];
+}
+
+/** What a mock executor is made of. */
+export interface MockExecutorOptions {
+  readonly blocks: number;
+  readonly blockTokens: number;
+  readonly timing: MockTiming;
+  readonly clock: Clock;
+  readonly words: MockWords;
+}
+
+/** Executes plans on made-up bytes: a step is a timer, and what it computes costs next to nothing. */
+export class MockExecutor implements Executor {
+  readonly memory: MockMemory;
+  readonly #options: MockExecutorOptions;
+  readonly #folds = new WeakMap<Sequence, Fold>();
+  readonly #rows = new Int32Array(ROW_WORDS);
+  readonly #embedding = new Map<Timer, (error: StatorError) => void>();
+  #listener: ExecutorListener | undefined;
+  #running: { plan: StepPlan; durationMs: number; endMs: number; timer: Timer } | undefined;
+  /** When the step ended by the model whose outcome is being told: the next one starts then, so that late timers do not add up. */
+  #endedMs: number | undefined;
+
+  constructor(options: MockExecutorOptions) {
+    this.#options = options;
+    this.memory = new MockMemory(options.blocks, options.blockTokens);
+  }
+
+  start(listener: ExecutorListener): void {
+    this.#listener = listener;
+  }
+
+  submit(plan: StepPlan): void {
+    assert(!this.#running, "the mock runs one step at a time");
+    const { clock, timing, blocks, blockTokens } = this.#options;
+    const durationMs = stepDurationMs(timing, {
+      prefillTokens: plan.prefillTokens,
+      decodeSequences: plan.decodeSequences,
+      activeTokens: plan.prefillContextTokens + plan.decodeContextTokens,
+      totalTokens: blocks * blockTokens,
+    });
+    const nowMs = clock.nowMs();
+    const endMs = (this.#endedMs ?? nowMs) + durationMs;
+    const timer = clock.after(Math.max(0, endMs - nowMs), () => this.#end("ok"));
+    this.#running = { plan, durationMs, endMs, timer };
+  }
+
+  abort(step: number): void {
+    if (this.#running?.plan.step !== step) return;
+    this.#running.timer.cancel();
+    const { clock } = this.#options;
+    const timer = clock.after(0, () => this.#end("aborted"));
+    this.#running = { ...this.#running, endMs: clock.nowMs(), timer };
+  }
+
+  #end(status: "ok" | "aborted"): void {
+    const { plan, durationMs, endMs } = this.#running!;
+    this.#running = undefined;
+    const drawn: Drawn = {
+      counts: new Uint8Array(plan.entries.length),
+      ends: new Uint8Array(plan.entries.length),
+      tokens: [],
+      logprobs: [],
+    };
+    if (status === "ok") for (const [at, entry] of plan.entries.entries()) this.#compute(at, entry, drawn);
+    const outcome: StepOutcome = {
+      ...drawn,
+      step: plan.step,
+      status,
+      durationUs: durationMs * 1000,
+      tokens: Uint32Array.from(drawn.tokens),
+      errors: [],
+    };
+    this.#endedMs = endMs;
+    this.#listener?.onOutcome(outcome);
+    this.#endedMs = undefined;
+  }
+
+  #compute(at: number, entry: PlanEntry, drawn: Drawn): void {
+    const { sequence, start, count, draws } = entry;
+    if (sequence.run !== entry.run) {
+      drawn.ends[at] = ENTRY_END.skipped;
+      return;
+    }
+    this.#loadRows(sequence, start);
+    const fold = this.#foldOf(sequence, start);
+    for (let position = start; position < start + count; position++) {
+      this.#put(sequence, fold, { position, token: sequence.chain.at(position) });
+    }
+    const tokens: number[] = [];
+    const choices: Choice[] = [];
+    while (tokens.length < draws) {
+      const last = tokens.at(-1);
+      if (last !== undefined) this.#put(sequence, fold, { position: start + count + tokens.length - 1, token: last });
+      const choice = this.#choose(sequence, fold, tokens);
+      tokens.push(choice.token);
+      choices.push(choice);
+      const end = this.#endOf(sequence, choice.token);
+      if (end === ENTRY_END.none) continue;
+      drawn.ends[at] = end;
+      break;
+    }
+    drawn.counts[at] = tokens.length;
+    for (const token of tokens) drawn.tokens.push(token);
+    const { topLogprobs } = sequence.request;
+    if (topLogprobs !== undefined && tokens.length > 0) drawn.logprobs.push(logprobsOf(at, choices));
+  }
+
+  #blockAt(sequence: Sequence, position: number): number {
+    return sequence.blocks[Math.floor(position / this.#options.blockTokens)]!;
+  }
+
+  /** Reads the rows before a position, or makes those before the first. */
+  #loadRows(sequence: Sequence, start: number): void {
+    if (start > 0) {
+      const offset = (start - 1) % this.#options.blockTokens;
+      this.memory.readRows(this.#blockAt(sequence, start - 1), offset, this.#rows);
+      return;
+    }
+    let seed = 0;
+    for (const byte of new TextEncoder().encode(sequence.request.adapter ?? "")) seed = scramble(seed + byte + 1);
+    for (let word = 0; word < ROW_WORDS; word++) this.#rows[word] = scramble(seed + word);
+  }
+
+  /** The fold of all blocks that are full before a position. */
+  #foldOf(sequence: Sequence, start: number): Fold {
+    const known = this.#folds.get(sequence);
+    const full = Math.floor(start / this.#options.blockTokens);
+    const isOurs = known && known.run === sequence.run && known.blocks <= full;
+    const fold = isOurs ? known : { run: sequence.run, blocks: 0, words: new Int32Array(2) };
+    if (!isOurs) this.#folds.set(sequence, fold);
+    while (fold.blocks < full) this.memory.foldDigest(sequence.blocks[fold.blocks++]!, fold.words);
+    return fold;
+  }
+
+  #put(sequence: Sequence, fold: Fold, at: { readonly position: number; readonly token: number }): void {
+    const { blockTokens } = this.#options;
+    const block = this.#blockAt(sequence, at.position);
+    const offset = at.position % blockTokens;
+    advanceRows(this.#rows, at.token);
+    this.memory.writeRows(block, offset, this.#rows);
+    if (offset !== blockTokens - 1) return;
+    this.memory.foldDigest(block, fold.words);
+    fold.blocks++;
+  }
+
+  #choose(sequence: Sequence, fold: Fold, tokens: readonly number[]): Choice {
+    let state = scramble(fold.words[0]! + 1) ^ fold.words[1]!;
+    for (const word of this.#rows) state = scramble(state + word);
+    const { request, chain } = sequence;
+    const before = chain.tokens(request.promptTokens.length);
+    const answer = tokens.length === 0 ? before : Uint32Array.of(...before, ...tokens);
+    return chooseToken(this.#options.words, { request, state, generated: answer.length, answer });
+  }
+
+  #endOf(sequence: Sequence, token: number): number {
+    const { ignoreEos, stopTokens } = sequence.request.stopping;
+    if (token === this.#options.words.end && !ignoreEos) return ENTRY_END.endToken;
+    return stopTokens.includes(token) ? ENTRY_END.stopToken : ENTRY_END.none;
+  }
+
+  async readBlock({ block }: BlockPlace): Promise<Uint8Array> {
+    return this.memory.read(block);
+  }
+
+  async writeBlock({ block }: BlockPlace, bytes: Uint8Array): Promise<void> {
+    this.memory.write(block, bytes);
+  }
+
+  embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {
+    const { clock, timing, blocks, blockTokens } = this.#options;
+    const prefillTokens = requests.reduce((sum, request) => sum + request.promptTokens.length, 0);
+    const load = { prefillTokens, decodeSequences: 0, activeTokens: prefillTokens, totalTokens: blocks * blockTokens };
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Float32Array[]>();
+    const timer = clock.after(stepDurationMs(timing, load), () => {
+      this.#embedding.delete(timer);
+      resolve(requests.map(embeddingOf));
+    });
+    this.#embedding.set(timer, reject);
+    return promise;
+  }
+
+  async loadAdapter(name: string, path: string): Promise<Uint8Array> {
+    return sha256("stator-mock-adapter", name, path);
+  }
+
+  unloadAdapter(): void {}
+
+  checkGrammar(): void {}
+
+  async close(): Promise<void> {
+    this.#running?.timer.cancel();
+    for (const [timer, reject] of this.#embedding) {
+      timer.cancel();
+      reject(new StatorError("ENGINE_FAILED", { detail: "it has been closed" }));
+    }
+  }
+}
+
+function logprobsOf(entry: number, choices: readonly Choice[]): OutcomeLogprobs {
+  const top = choices.flatMap((choice) => choice.top);
+  return {
+    entry,
+    chosen: Float32Array.from(choices, (choice) => choice.logprob),
+    topTokens: Uint32Array.from(top, (each) => each.token),
+    topValues: Float32Array.from(top, (each) => each.logprob),
+  };
+}
+
+function embeddingOf(request: EmbedRequest): Float32Array {
+  const rows = new Int32Array(ROW_WORDS);
+  for (const token of request.promptTokens) advanceRows(rows, token);
+  let state = scramble(rows[0]! ^ rows[1]! ^ rows[2]! ^ rows[3]!);
+  for (const letter of request.pooling ?? "mean") state = scramble(state + letter.charCodeAt(0));
+  const values = new Float32Array(MOCK_EMBEDDING_SIZE);
+  for (let at = 0; at < values.length; at++) {
+    state = scramble(state + at + 1);
+    values[at] = state / 2 ** 31;
+  }
+  if (!request.normalize) return values;
+  const length = Math.hypot(...values);
+  return values.map((value) => value / length);
+}

@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { StatorError } from "#lib/base/errors";
+import { type GgufHeader, readGgufHeader } from "#lib/text/gguf";
+import {
+  chatTemplateOf,
+  extractVocabulary,
+  readVocabulary,
+  TEMPLATE_FORMAT,
+  VOCABULARY_FORMAT,
+  type Vocabulary,
+} from "#lib/text/vocabulary";
+import type { EngineArtifact } from "./engine.ts";
+
+const FIRST_READ_BYTES = 1 << 20;
+
+/** SHA-256 of bytes, 32 bytes. */
+export function sha256(...parts: readonly (Uint8Array | string)[]): Uint8Array {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
+}
+
+/** SHA-256 of a file, read in pieces. Throws FILE_NOT_FOUND, or BAD_MODEL_FILE when it cannot be read. */
+export async function digestFile(path: string): Promise<Uint8Array> {
+  const hash = createHash("sha256");
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: FIRST_READ_BYTES })) hash.update(piece as Buffer);
+  } catch (caught) {
+    throw fileError(path, caught);
+  }
+  return new Uint8Array(hash.digest());
+}
+
+function fileError(path: string, caught: unknown): StatorError {
+  const code = caught instanceof Error && "code" in caught ? String(caught.code) : "";
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    return new StatorError("FILE_NOT_FOUND", { path, hint: "Give the path of a GGUF file." }, { cause: caught });
+  }
+  const detail = code === "EISDIR" ? "it is a folder" : `it cannot be read${code && ` (${code})`}`;
+  return new StatorError("BAD_MODEL_FILE", { path, detail }, { cause: caught });
+}
+
+/**
+ * Reads the metadata of a GGUF file. Throws FILE_NOT_FOUND, or BAD_MODEL_FILE with the reason in a few words: not a GGUF
+ * file, cut short, a folder, not readable.
+ */
+export async function readModelHeader(path: string): Promise<GgufHeader> {
+  let file: FileHandle;
+  try {
+    file = await open(path, "r");
+  } catch (caught) {
+    throw fileError(path, caught);
+  }
+  try {
+    const { size } = await file.stat();
+    for (let length = Math.min(FIRST_READ_BYTES, size); ; length = Math.min(length * 2, size)) {
+      const bytes = new Uint8Array(length);
+      const { bytesRead } = await file.read(bytes, 0, length, 0);
+      const { header } = readGgufHeader(bytes.subarray(0, bytesRead), path);
+      if (header) return header;
+      if (length >= size) {
+        throw new StatorError("BAD_MODEL_FILE", { path, detail: "it ends in the middle of its header" });
+      }
+    }
+  } catch (caught) {
+    throw caught instanceof StatorError ? caught : fileError(path, caught);
+  } finally {
+    await file.close();
+  }
+}
+
+/** What callers need of a model's text: its vocabulary as a file of its own, and its chat template where it has one. */
+export function textArtifacts(header: GgufHeader): { vocabulary: Vocabulary; artifacts: readonly EngineArtifact[] } {
+  const content = extractVocabulary(header);
+  const artifacts: EngineArtifact[] = [
+    { kind: "tokenizer", format: VOCABULARY_FORMAT, digest: sha256(content), content },
+  ];
+  const template = chatTemplateOf(header);
+  if (template !== undefined) {
+    const bytes = new TextEncoder().encode(template);
+    artifacts.push({ kind: "template", format: TEMPLATE_FORMAT, digest: sha256(bytes), content: bytes });
+  }
+  return { vocabulary: readVocabulary(header), artifacts };
+}
