@@ -1,0 +1,129 @@
+import { StatorError } from "#lib/base/errors";
+
+/** A grammar longer than this, in characters, is refused: the engine would spend its time in it. */
+const MAX_LENGTH = 256 * 1024;
+
+/** The library's own bound on one repetition; beyond it would silently drop the upper bound. */
+const MAX_REPEAT = 2000;
+
+/** Rules that many schemas share; each names what it uses. */
+const SHARED = {
+  // At most one space, or one line break with its indentation, so a model cannot fill its answer with white space.
+  ws: '| " " | "\\n" [ \\t]{0,20}',
+  hex: "[0-9a-fA-F]",
+  // Four hexadecimal digits of an escape, without those of surrogates, whose pairs would count as two characters.
+  unicode: "[0-9a-cA-CefEF] hex hex hex | [dD] [0-7] hex hex",
+  char: '[^"\\\\\\x00-\\x1F\\x7F] | "\\\\" ( ["\\\\/bfnrt] | "u" unicode )',
+  string: '"\\"" char* "\\""',
+  integer: '"-"? ( "0" | [1-9] [0-9]{0,15} )',
+  number: 'integer ( "." [0-9]{1,16} )? ( [eE] [+\\x2D]? [0-9]{1,3} )?',
+  boolean: '"true" | "false"',
+  null: '"null"',
+  member: 'string ":" ws value',
+  object: '"{" ws ( member ( "," ws member )* ws )? "}"',
+  array: '"[" ws ( value ( "," ws value )* ws )? "]"',
+  value: "object | array | string | number | boolean | null",
+} as const;
+
+/** Name of a rule that every schema may use. */
+export type SharedRule = keyof typeof SHARED;
+
+/** A text as a GBNF literal. */
+export function literal(text: string): string {
+  let out = '"';
+  for (const character of text.toWellFormed()) {
+    if (character === '"' || character === "\\") out += `\\${character}`;
+    else if (character < " " || character === "\x7f") out += hexEscape(character);
+    else out += character;
+  }
+  return `${out}"`;
+}
+
+/** A class of the characters that a JSON string holds unescaped, without some. */
+export function plainWithout(characters: Iterable<string>): string {
+  let out = '[^"\\\\\\x00-\\x1F\\x7F';
+  for (const character of characters) {
+    if (isPlain(character)) out += /^[\w\u0080-\u{10FFFF}]$/u.test(character) ? character : hexEscape(character);
+  }
+  return `${out}]`;
+}
+
+/** Whether a JSON string may hold a character unescaped, by our rule. */
+export function isPlain(character: string): boolean {
+  return character >= " " && character !== '"' && character !== "\\" && character !== "\x7f";
+}
+
+function hexEscape(character: string): string {
+  return `\\x${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+/** Alternatives in brackets; one alone needs none. */
+export function anyOf(alternatives: readonly string[]): string {
+  return alternatives.length === 1 ? (alternatives[0] ?? "") : `( ${alternatives.join(" | ")} )`;
+}
+
+/** The rules of a grammar while it is made. The same calls give the same grammar. */
+export class RuleBook {
+  readonly #rules = new Map<string, string>();
+  readonly #byBody = new Map<string, string>();
+  #length = 0;
+  #next = 1;
+
+  /** Name of a shared rule; it is printed when something leads to it. */
+  shared(name: SharedRule): SharedRule {
+    return name;
+  }
+
+  /** Name of a rule with this body; equal bodies share one. */
+  add(body: string): string {
+    const known = this.#byBody.get(body);
+    if (known !== undefined) return known;
+    const name = this.reserve();
+    this.define(name, body);
+    this.#byBody.set(body, name);
+    return name;
+  }
+
+  /** A name whose body follows, for rules that contain themselves. */
+  reserve(): string {
+    return `r${this.#next++}`;
+  }
+
+  /** Gives a reserved name its body. */
+  define(name: string, body: string): void {
+    this.#length += name.length + body.length;
+    if (this.#length > MAX_LENGTH) {
+      throw new StatorError("INVALID_GRAMMAR", { detail: `it is longer than ${MAX_LENGTH} characters` });
+    }
+    this.#rules.set(name, body);
+  }
+
+  /** `min` to `max` times `item`, which must be a name or a class. Exact for any bounds, and never ambiguous. */
+  repeat(item: string, min: number, max: number | undefined): string {
+    if (min > MAX_REPEAT)
+      return `${item}{${MAX_REPEAT}} ${this.repeat(item, min - MAX_REPEAT, minus(max, MAX_REPEAT))}`;
+    if (max === undefined) return min === 0 ? `${item}*` : `${item}{${min},}`;
+    if (max <= MAX_REPEAT) return max === 0 ? '""' : `${item}{${min},${max}}`;
+    const rest = this.repeat(item, 0, max - MAX_REPEAT);
+    return this.add(`${item}{${min},${MAX_REPEAT - 1}} | ${item}{${MAX_REPEAT}} ${rest}`);
+  }
+
+  /** The whole grammar, with `root` as its start; rules that nothing leads to are left out. */
+  print(root: string): string {
+    const used = new Set([root]);
+    const rules = new Map([...this.#rules, ...Object.entries(SHARED)]);
+    for (const name of used) for (const other of namesIn(rules.get(name) ?? "")) used.add(other);
+    const lines = [`root ::= ${root}`];
+    for (const [name, body] of rules) if (used.has(name)) lines.push(`${name} ::= ${body}`);
+    return `${lines.join("\n")}\n`;
+  }
+}
+
+/** The rules that a body names, outside of literals and classes. */
+function namesIn(body: string): string[] {
+  return body.replaceAll(/"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]/g, " ").match(/[a-z][a-z0-9]*/g) ?? [];
+}
+
+function minus(value: number | undefined, by: number): number | undefined {
+  return value === undefined ? undefined : value - by;
+}
