@@ -1,12 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { type Chance, pick, SeededChance } from "#lib/base/chance";
+import { pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import { parseGbnf } from "../../../test/fixtures/text/gbnf.ts";
+import { belongs, printings, randomDocument, randomSchema, type Schema } from "../../../test/fixtures/text/schema.ts";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "./grammar.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
-
-type Schema = Record<string, unknown>;
 
 function check(schema: unknown, good: readonly unknown[], bad: readonly unknown[]): void {
   const matcher = parseGbnf(jsonSchemaGrammar(schema));
@@ -15,12 +14,6 @@ function check(schema: unknown, good: readonly unknown[], bad: readonly unknown[
   }
   for (const value of bad)
     expect(matcher.matches(JSON.stringify(value)), `${JSON.stringify(value)} does not`).toBe(false);
-}
-
-/** A value as people print it: tight, with spaces, over several lines. */
-function printings(value: unknown): string[] {
-  const lines = JSON.stringify(value, undefined, 2);
-  return [JSON.stringify(value), lines.replaceAll(/\n\s*/g, " ").replaceAll(/([[{]) /g, "$1"), lines];
 }
 
 function refusal(schema: unknown): string {
@@ -254,122 +247,6 @@ describe("numbers", () => {
     for (const edge of edges) expect(matcher.matches(String(edge)), String(edge)).toBe(fits(edge));
   });
 });
-
-/** A random schema of what is supported, and documents that belong to it. */
-function randomSchema(chance: Chance, depth: number): Schema {
-  const kinds = [
-    "string",
-    "integer",
-    "boolean",
-    "null",
-    "enum",
-    ...(depth > 0 ? ["object", "array", "anyOf", "object"] : []),
-  ];
-  const kind = kinds[pick(chance, kinds.length)];
-  switch (kind) {
-    case "object": {
-      const names = ["a", "b", "ab", "é", "a b", '"'].slice(0, 1 + pick(chance, 6));
-      const properties = Object.fromEntries(names.map((name) => [name, randomSchema(chance, depth - 1)]));
-      const required = names.filter(() => chance.next() < 0.5);
-      const more = [false, true, { type: "null" }, undefined][pick(chance, 4)];
-      return { type: "object", properties, required, ...(more === undefined ? {} : { additionalProperties: more }) };
-    }
-    case "array": {
-      const minItems = pick(chance, 3);
-      return { type: "array", items: randomSchema(chance, depth - 1), minItems, maxItems: minItems + pick(chance, 3) };
-    }
-    case "anyOf":
-      return { anyOf: [randomSchema(chance, depth - 1), randomSchema(chance, depth - 1)] };
-    case "enum":
-      return { enum: ["x", 1, null, ["y", { z: true }]].slice(0, 1 + pick(chance, 4)) };
-    case "string": {
-      const minLength = pick(chance, 3);
-      return { type: "string", minLength, maxLength: minLength + pick(chance, 3) };
-    }
-    case "integer": {
-      const minimum = pick(chance, 40) - 20;
-      return { type: "integer", minimum, maximum: minimum + pick(chance, 30) };
-    }
-    default:
-      return { type: kind };
-  }
-}
-
-function randomDocument(chance: Chance, schema: Schema): unknown {
-  if (schema.anyOf) return randomDocument(chance, choose(chance, schema.anyOf as Schema[]));
-  if (schema.enum) return choose(chance, schema.enum as unknown[]);
-  switch (schema.type) {
-    case "object": {
-      const out: Record<string, unknown> = {};
-      const required = schema.required as string[];
-      for (const [name, value] of Object.entries(schema.properties as Record<string, Schema>)) {
-        if (required.includes(name) || chance.next() < 0.5) out[name] = randomDocument(chance, value);
-      }
-      if (schema.additionalProperties && chance.next() < 0.5) out.z = null;
-      return out;
-    }
-    case "array": {
-      const count =
-        (schema.minItems as number) + pick(chance, (schema.maxItems as number) - (schema.minItems as number) + 1);
-      return Array.from({ length: count }, () => randomDocument(chance, schema.items as Schema));
-    }
-    case "string": {
-      const length =
-        (schema.minLength as number) + pick(chance, (schema.maxLength as number) - (schema.minLength as number) + 1);
-      return Array.from({ length }, () => choose(chance, ["a", "é", "\n", '"', "😀", " "])).join("");
-    }
-    case "integer":
-      return (schema.minimum as number) + pick(chance, (schema.maximum as number) - (schema.minimum as number) + 1);
-    case "boolean":
-      return chance.next() < 0.5;
-    default:
-      return null;
-  }
-}
-
-function choose<Item>(chance: Chance, items: readonly Item[]): Item {
-  return items[pick(chance, items.length)] as Item;
-}
-
-/** The meaning of the schemas above, with the order of properties. */
-function belongs(schema: Schema, value: unknown): boolean {
-  if (schema.anyOf) return (schema.anyOf as Schema[]).some((branch) => belongs(branch, value));
-  if (schema.enum) return (schema.enum as unknown[]).some((each) => JSON.stringify(each) === JSON.stringify(value));
-  switch (schema.type) {
-    case "object": {
-      if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-      const listed = Object.keys(schema.properties as object);
-      const places = Object.keys(value).map((name) => (listed.includes(name) ? listed.indexOf(name) : listed.length));
-      if (places.some((place, at) => at > 0 && place < (places[at - 1] ?? 0))) return false;
-      if ((schema.required as string[]).some((name) => !Object.hasOwn(value, name))) return false;
-      return Object.entries(value).every(([name, each]) => {
-        const own = (schema.properties as Record<string, Schema>)[name];
-        if (own) return belongs(own, each);
-        const more = schema.additionalProperties;
-        return more === true || (typeof more === "object" && each === null);
-      });
-    }
-    case "array":
-      return (
-        Array.isArray(value) &&
-        value.length >= (schema.minItems as number) &&
-        value.length <= (schema.maxItems as number) &&
-        value.every((each) => belongs(schema.items as Schema, each))
-      );
-    case "string": {
-      const length = typeof value === "string" ? [...value].length : -1;
-      return length >= (schema.minLength as number) && length <= (schema.maxLength as number);
-    }
-    case "integer":
-      return (
-        Number.isInteger(value) && Number(value) >= Number(schema.minimum) && Number(value) <= Number(schema.maximum)
-      );
-    case "boolean":
-      return typeof value === "boolean";
-    default:
-      return value === null;
-  }
-}
 
 test("random schemas: their documents belong, documents of others only when they fit", () => {
   const chance = new SeededChance(42n);
