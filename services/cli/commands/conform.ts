@@ -1,0 +1,37 @@
+import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
+import { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
+import { type ConformCheck, conformWorker } from "#lib/link/conform/conform-worker";
+import { Channel } from "#lib/rpc/channel";
+import type { Command } from "../command.ts";
+import { credentialsFrom } from "../compose/credentials.ts";
+
+/** `stator conform worker HOST:PORT`: checks whether a worker keeps to the link protocol. */
+export const conform: Command = {
+  name: "conform",
+  arguments: "worker HOST:PORT",
+  summary: "check whether a worker, anybody's, keeps to the link protocol",
+  help: "Opens links to a running worker, sends what the protocol allows and what it forbids, and prints one line per\ncheck. The exit code is 1 when one failed. docs/link.md has the protocol.",
+  options: ["model-name", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
+  async run({ values, positional, print }) {
+    const [what, target] = positional;
+    if (what !== "worker" || target === undefined || !/:\d+$/.test(target)) {
+      throw new StatorError("BAD_CONFIG", { detail: "Say `stator conform worker HOST:PORT`." });
+    }
+    const credentials = credentialsFrom(values);
+    const transports: Channel[] = [];
+    const connect = () => {
+      const transport = new Channel(target, credentials);
+      transports.push(transport);
+      return transport.open(WorkerLinkService.method.link);
+    };
+    const onCheck = ({ outcome, name, reason }: ConformCheck): void => {
+      print(`${outcome.padEnd(8)}${name}${reason === undefined ? "" : `: ${reason}`}`);
+    };
+    const checks = await conformWorker({ connect, model: values["model-name"], clock: systemClock, onCheck });
+    for (const transport of transports) transport.close();
+    const count = (outcome: ConformCheck["outcome"]) => checks.filter((check) => check.outcome === outcome).length;
+    print(`${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
+    return count("failed") === 0 ? 0 : 1;
+  },
+};

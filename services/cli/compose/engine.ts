@@ -1,0 +1,42 @@
+import { fileURLToPath } from "node:url";
+import { StatorError } from "#lib/base/errors";
+import type { Engine } from "#lib/engines/engine";
+import { MOCK_MODEL, openMock } from "#lib/engines/mock/mock-engine";
+import { systemClock } from "#lib/host/system-clock";
+import type { CommandContext } from "../command.ts";
+import { llamaUnavailable } from "./engine-choice.ts";
+
+/** How a worker's engine will be opened. */
+export interface EngineRecipe {
+  readonly engine: "llama" | "mock";
+  /** Name that it will be served under. */
+  readonly model: string;
+  open(onProgress: (fraction: number) => void): Promise<Engine>;
+}
+
+/** The demo model that ships. */
+export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
+
+/** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
+export async function engineRecipe({ values, log }: CommandContext): Promise<EngineRecipe> {
+  const modelPath = values.model ?? DEMO_MODEL_PATH;
+  if (values.engine === "mock") {
+    const model = values["model-name"] ?? MOCK_MODEL;
+    const speed = values["mock.speed"];
+    const open = () =>
+      openMock({
+        modelPath,
+        model,
+        clock: systemClock,
+        log,
+        timing: { kind: "polynomial", speedup: speed, decodeSpeedup: 1 },
+        blocks: values["mock.total-blocks"],
+        maxRunning: values["mock.max-running"],
+        instantTokens: values["mock.step-tokens"],
+      });
+    return { engine: "mock", model, open };
+  }
+  const missing = llamaUnavailable();
+  if (missing) throw new StatorError("NATIVE_UNAVAILABLE", missing);
+  throw new StatorError("NATIVE_UNAVAILABLE", { detail: "not wired", hint: "" });
+}
