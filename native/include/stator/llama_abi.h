@@ -107,83 +107,83 @@ struct llama_token_data_array {
 };
 static_assert(sizeof(llama_token_data_array) == 32);
 
-const char* llama_version(void);
-const char* ggml_version(void);
-void llama_log_set(void (*callback)(int32_t level, const char* text, void* user), void* user);
-void llama_backend_init(void);
+/* Result, name and parameters of every function that is called. */
+#define STATOR_LLAMA_FUNCTIONS(X) \
+  X(const char*, llama_version, ()) \
+  X(const char*, ggml_version, ()) \
+  X(void, llama_log_set, (void (*callback)(int32_t level, const char* text, void* user), void* user)) \
+  X(void, llama_backend_init, ()) \
+  X(ggml_backend_reg*, ggml_backend_load, (const char* path)) \
+  X(void, ggml_backend_load_all_from_path, (const char* dir)) \
+  X(size_t, ggml_backend_dev_count, ()) \
+  X(ggml_backend_device*, ggml_backend_dev_get, (size_t index)) \
+  X(const char*, ggml_backend_dev_name, (ggml_backend_device* device)) \
+  X(const char*, ggml_backend_dev_description, (ggml_backend_device* device)) \
+  X(void, ggml_backend_dev_memory, (ggml_backend_device* device, size_t* free, size_t* total)) \
+  X(int32_t, ggml_backend_dev_type, (ggml_backend_device* device)) \
+  X(llama_model_params, llama_model_default_params, ()) \
+  X(llama_context_params, llama_context_default_params, ()) \
+  X(llama_model*, llama_model_load_from_file, (const char* path, llama_model_params params)) \
+  X(void, llama_model_free, (llama_model* model)) \
+  X(const llama_vocab*, llama_model_get_vocab, (const llama_model* model)) \
+  X(int32_t, llama_model_rope_type, (const llama_model* model)) \
+  X(int32_t, llama_model_n_ctx_train, (const llama_model* model)) \
+  X(int32_t, llama_model_n_embd, (const llama_model* model)) \
+  X(int32_t, llama_model_n_layer, (const llama_model* model)) \
+  X(int32_t, llama_model_n_head, (const llama_model* model)) \
+  X(int32_t, llama_model_n_head_kv, (const llama_model* model)) \
+  X(int32_t, llama_model_n_swa, (const llama_model* model)) \
+  X(int32_t, llama_model_meta_val_str, (const llama_model* model, const char* key, char* out, size_t capacity)) \
+  X(int32_t, llama_model_desc, (const llama_model* model, char* out, size_t capacity)) \
+  X(uint64_t, llama_model_size, (const llama_model* model)) \
+  X(uint64_t, llama_model_n_params, (const llama_model* model)) \
+  X(const char*, llama_model_chat_template, (const llama_model* model, const char* name)) \
+  X(bool, llama_model_has_encoder, (const llama_model* model)) \
+  X(bool, llama_model_has_decoder, (const llama_model* model)) \
+  X(bool, llama_model_is_recurrent, (const llama_model* model)) \
+  X(bool, llama_model_is_hybrid, (const llama_model* model)) \
+  X(int32_t, llama_vocab_n_tokens, (const llama_vocab* vocab)) \
+  X(int32_t, llama_vocab_get_attr, (const llama_vocab* vocab, int32_t token)) \
+  X(bool, llama_vocab_is_eog, (const llama_vocab* vocab, int32_t token)) \
+  X(bool, llama_vocab_is_control, (const llama_vocab* vocab, int32_t token)) \
+  X(int32_t, llama_vocab_bos, (const llama_vocab* vocab)) \
+  X(int32_t, llama_vocab_eos, (const llama_vocab* vocab)) \
+  X(int32_t, llama_vocab_eot, (const llama_vocab* vocab)) \
+  X(bool, llama_vocab_get_add_bos, (const llama_vocab* vocab)) \
+  X(bool, llama_vocab_get_add_eos, (const llama_vocab* vocab)) \
+  X(int32_t, llama_tokenize, (const llama_vocab* vocab, const char* text, int32_t length, int32_t* out, \
+    int32_t capacity, bool add_special, bool parse_special)) \
+  X(int32_t, llama_token_to_piece, (const llama_vocab* vocab, int32_t token, char* out, int32_t capacity, \
+    int32_t lstrip, bool special)) \
+  X(llama_adapter_lora*, llama_adapter_lora_init, (llama_model* model, const char* path)) \
+  X(void, llama_adapter_lora_free, (llama_adapter_lora* adapter)) \
+  X(int32_t, llama_set_adapters_lora, (llama_context* context, llama_adapter_lora** adapters, size_t count, \
+    float* scales)) \
+  X(llama_context*, llama_init_from_model, (llama_model* model, llama_context_params params)) \
+  X(void, llama_free, (llama_context* context)) \
+  X(uint32_t, llama_n_ctx, (const llama_context* context)) \
+  X(llama_memory_i*, llama_get_memory, (const llama_context* context)) \
+  X(int32_t, llama_decode, (llama_context* context, llama_batch batch)) \
+  X(float*, llama_get_logits_ith, (llama_context* context, int32_t index)) \
+  X(float*, llama_get_embeddings_seq, (llama_context* context, int32_t sequence)) \
+  X(void, llama_memory_clear, (llama_memory_i* memory, bool data)) \
+  X(bool, llama_memory_seq_rm, (llama_memory_i* memory, int32_t sequence, int32_t p0, int32_t p1)) \
+  X(void, llama_memory_seq_cp, (llama_memory_i* memory, int32_t from, int32_t to, int32_t p0, int32_t p1)) \
+  X(int32_t, llama_memory_seq_pos_min, (llama_memory_i* memory, int32_t sequence)) \
+  X(int32_t, llama_memory_seq_pos_max, (llama_memory_i* memory, int32_t sequence)) \
+  X(size_t, llama_state_seq_get_size, (llama_context* context, int32_t sequence)) \
+  X(size_t, llama_state_seq_get_data, (llama_context* context, uint8_t* out, size_t size, int32_t sequence)) \
+  X(size_t, llama_state_seq_set_data, (llama_context* context, const uint8_t* data, size_t size, int32_t sequence)) \
+  X(llama_sampler*, llama_sampler_init_grammar, (const llama_vocab* vocab, const char* grammar, const char* root)) \
+  X(void, llama_sampler_apply, (llama_sampler* sampler, llama_token_data_array* candidates)) \
+  X(void, llama_sampler_accept, (llama_sampler* sampler, int32_t token)) \
+  X(void, llama_sampler_free, (llama_sampler* sampler))
 
-ggml_backend_reg* ggml_backend_load(const char* path);
-void ggml_backend_load_all_from_path(const char* dir);
-size_t ggml_backend_dev_count(void);
-ggml_backend_device* ggml_backend_dev_get(size_t index);
-const char* ggml_backend_dev_name(ggml_backend_device* device);
-const char* ggml_backend_dev_description(ggml_backend_device* device);
-void ggml_backend_dev_memory(ggml_backend_device* device, size_t* free, size_t* total);
-int32_t ggml_backend_dev_type(ggml_backend_device* device);
-
-llama_model_params llama_model_default_params(void);
-llama_context_params llama_context_default_params(void);
-
-llama_model* llama_model_load_from_file(const char* path, llama_model_params params);
-void llama_model_free(llama_model* model);
-const llama_vocab* llama_model_get_vocab(const llama_model* model);
-int32_t llama_model_rope_type(const llama_model* model);
-int32_t llama_model_n_ctx_train(const llama_model* model);
-int32_t llama_model_n_embd(const llama_model* model);
-int32_t llama_model_n_layer(const llama_model* model);
-int32_t llama_model_n_head(const llama_model* model);
-int32_t llama_model_n_head_kv(const llama_model* model);
-int32_t llama_model_n_swa(const llama_model* model);
-int32_t llama_model_meta_val_str(const llama_model* model, const char* key, char* out, size_t capacity);
-int32_t llama_model_desc(const llama_model* model, char* out, size_t capacity);
-uint64_t llama_model_size(const llama_model* model);
-uint64_t llama_model_n_params(const llama_model* model);
-const char* llama_model_chat_template(const llama_model* model, const char* name);
-bool llama_model_has_encoder(const llama_model* model);
-bool llama_model_has_decoder(const llama_model* model);
-bool llama_model_is_recurrent(const llama_model* model);
-bool llama_model_is_hybrid(const llama_model* model);
-
-int32_t llama_vocab_n_tokens(const llama_vocab* vocab);
-int32_t llama_vocab_get_attr(const llama_vocab* vocab, int32_t token);
-bool llama_vocab_is_eog(const llama_vocab* vocab, int32_t token);
-bool llama_vocab_is_control(const llama_vocab* vocab, int32_t token);
-int32_t llama_vocab_bos(const llama_vocab* vocab);
-int32_t llama_vocab_eos(const llama_vocab* vocab);
-int32_t llama_vocab_eot(const llama_vocab* vocab);
-bool llama_vocab_get_add_bos(const llama_vocab* vocab);
-bool llama_vocab_get_add_eos(const llama_vocab* vocab);
-int32_t llama_tokenize(const llama_vocab* vocab, const char* text, int32_t length, int32_t* out, int32_t capacity,
-                       bool add_special, bool parse_special);
-int32_t llama_token_to_piece(const llama_vocab* vocab, int32_t token, char* out, int32_t capacity, int32_t lstrip,
-                             bool special);
-
-llama_adapter_lora* llama_adapter_lora_init(llama_model* model, const char* path);
-void llama_adapter_lora_free(llama_adapter_lora* adapter);
-int32_t llama_set_adapters_lora(llama_context* context, llama_adapter_lora** adapters, size_t count, float* scales);
-
-llama_context* llama_init_from_model(llama_model* model, llama_context_params params);
-void llama_free(llama_context* context);
-uint32_t llama_n_ctx(const llama_context* context);
-llama_memory_i* llama_get_memory(const llama_context* context);
-int32_t llama_decode(llama_context* context, llama_batch batch);
-float* llama_get_logits_ith(llama_context* context, int32_t index);
-float* llama_get_embeddings_seq(llama_context* context, int32_t sequence);
-
-void llama_memory_clear(llama_memory_i* memory, bool data);
-bool llama_memory_seq_rm(llama_memory_i* memory, int32_t sequence, int32_t p0, int32_t p1);
-void llama_memory_seq_cp(llama_memory_i* memory, int32_t from, int32_t to, int32_t p0, int32_t p1);
-int32_t llama_memory_seq_pos_min(llama_memory_i* memory, int32_t sequence);
-int32_t llama_memory_seq_pos_max(llama_memory_i* memory, int32_t sequence);
-
-size_t llama_state_seq_get_size(llama_context* context, int32_t sequence);
-size_t llama_state_seq_get_data(llama_context* context, uint8_t* out, size_t size, int32_t sequence);
-size_t llama_state_seq_set_data(llama_context* context, const uint8_t* data, size_t size, int32_t sequence);
-
-llama_sampler* llama_sampler_init_grammar(const llama_vocab* vocab, const char* grammar, const char* root);
-void llama_sampler_apply(llama_sampler* sampler, llama_token_data_array* candidates);
-void llama_sampler_accept(llama_sampler* sampler, int32_t token);
-void llama_sampler_free(llama_sampler* sampler);
+#ifndef STATOR_ABI_TYPES_ONLY
+#define STATOR_DECLARE(result, name, parameters) result name parameters;
+STATOR_LLAMA_FUNCTIONS(STATOR_DECLARE)
+#undef STATOR_DECLARE
+#endif
 
 }  // extern "C"
 

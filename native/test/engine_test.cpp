@@ -1,0 +1,321 @@
+#include "engine/engine.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "check.h"
+#include "fake_llama.h"
+
+namespace {
+
+using namespace stator;
+using namespace stator::test;
+
+/// Collects what the engine says; waits with a deadline, so that a lost answer fails instead of hanging.
+class Ear : public EngineListener {
+ public:
+  void onStep(std::unique_ptr<StepResult> result) override {
+    const std::lock_guard lock(mutex_);
+    steps_.push_back(std::move(result));
+    wake_.notify_all();
+  }
+  void onReply(std::unique_ptr<Reply> reply) override {
+    const std::lock_guard lock(mutex_);
+    replies_.push_back(std::move(reply));
+    wake_.notify_all();
+  }
+  std::unique_ptr<StepResult> step() { return take(steps_); }
+  std::unique_ptr<Reply> reply() { return take(replies_); }
+
+ private:
+  template <typename T>
+  std::unique_ptr<T> take(std::deque<std::unique_ptr<T>>& queue) {
+    std::unique_lock lock(mutex_);
+    if (!wake_.wait_for(lock, std::chrono::seconds(20), [&] { return !queue.empty(); })) {
+      throw std::runtime_error("the engine did not answer");
+    }
+    auto first = std::move(queue.front());
+    queue.pop_front();
+    return first;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::unique_ptr<StepResult>> steps_;
+  std::deque<std::unique_ptr<Reply>> replies_;
+};
+
+struct Bench {
+  Ear ear;
+  std::shared_ptr<Model> model = openFake();
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Reply> opened;
+  int64_t nextStep = 0;
+
+  explicit Bench(int32_t cells = 256) {
+    engine = std::make_unique<Engine>(model, EngineOptions{.cells = cells, .slots = 4, .batchTokens = 64}, ear);
+    opened = ear.reply();
+  }
+
+  StepPlan plan(int32_t slot, int32_t position, std::vector<int32_t> tokens, uint8_t flags) {
+    StepPlan made;
+    made.step = nextStep++;
+    made.slots = {slot};
+    made.positions = {position};
+    made.counts = {flags & kFlagChained ? 1 : static_cast<int32_t>(tokens.size())};
+    made.flags = {flags};
+    made.tokens = std::move(tokens);
+    return made;
+  }
+
+  std::unique_ptr<StepResult> finish() {
+    auto result = ear.step();
+    engine->acknowledge(*result);
+    return result;
+  }
+
+  std::unique_ptr<StepResult> run(StepPlan made) {
+    engine->submitStep(std::move(made));
+    return finish();
+  }
+};
+
+Code codeOf(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Failure& failure) {
+    return failure.code;
+  }
+  fail(__FILE__, __LINE__, "nothing was thrown");
+  return Code::internal;
+}
+
+}  // namespace
+
+TEST(a_sequence_runs_chained_to_its_limit) {
+  Bench bench;
+  std::vector<int32_t> tokens = {5, 9, 12};
+  bench.engine->openSequence(2, {.maxTokens = 5});
+  auto result = bench.run(bench.plan(2, 0, tokens, kFlagSample));
+  for (int i = 0; i < 5; i++) {
+    const int32_t expected = fakeNext(tokens);
+    CHECK(result->tokens[0] == expected);
+    CHECK(result->ends[0] == static_cast<uint8_t>(i == 4 ? End::length : End::none));
+    tokens.push_back(expected);
+    result = bench.run(bench.plan(2, static_cast<int32_t>(tokens.size()) - 1, {}, kFlagSample | kFlagChained));
+  }
+  CHECK(result->ends[0] == static_cast<uint8_t>(End::skipped) && result->tokens[0] == -1);
+}
+
+TEST(prefix_copy_and_block_transfer_keep_every_cell) {
+  Bench bench;
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 20; i++) tokens.push_back((i * 7) % 60);
+  bench.engine->openSequence(0, {});
+  CHECK(bench.run(bench.plan(0, 0, tokens, kFlagSample))->tokens[0] == fakeNext(tokens));
+  auto copy = bench.plan(1, 16, {40, 41, 42, 43}, kFlagSample);
+  copy.ops = {kOpCopy, 0, 1, 0, 16};
+  bench.engine->openSequence(1, {});
+  auto changed = tokens;
+  std::copy_n(std::vector<int32_t>{40, 41, 42, 43}.begin(), 4, changed.begin() + 16);
+  CHECK(bench.run(std::move(copy))->tokens[0] == fakeNext(changed));
+
+  Bench other;
+  for (int32_t block = 0; block < 4; block++) {
+    bench.engine->exportBlock(10, 0, block * 5, block * 5 + 5);
+    const auto reply = bench.ear.reply();
+    CHECK(!reply->failure && reply->request == 10 && reply->bytes.size() == 5 * 24);
+    other.engine->importBlock(11, 3, block * 5, reply->bytes);
+    CHECK(!other.ear.reply()->failure);
+  }
+  other.engine->openSequence(3, {});
+  auto longer = tokens;
+  longer.push_back(1);
+  CHECK(other.run(other.plan(3, 20, {1}, kFlagSample))->tokens[0] == fakeNext(longer));
+}
+
+TEST(a_bad_entry_spoils_itself_alone) {
+  Bench bench;
+  bench.engine->openSequence(0, {});
+  auto plan = bench.plan(0, 0, {1, 2}, kFlagSample);
+  plan.slots = {0, 1, 2, 3};
+  plan.positions = {0, 5, 0, 0};
+  plan.counts = {2, 1, 1, 1};
+  plan.flags = {kFlagSample, 0, kFlagSample, kFlagChained};
+  plan.tokens = {1, 2, 3, 4};
+  plan.ops = {kOpCopy, 3, 2, 0, 4};
+  const auto result = bench.run(std::move(plan));
+  CHECK(result->status == StepStatus::ok && result->tokens[0] == fakeNext({1, 2}));
+  for (int i = 1; i < 4; i++) CHECK(result->ends[static_cast<size_t>(i)] == static_cast<uint8_t>(End::error));
+  CHECK(result->errors.size() == 4);
+}
+
+TEST(a_failed_step_discards_those_that_did_not_know) {
+  Bench bench;
+  bench.engine->openSequence(0, {});
+  fakeFaults().decodeHangs = true;
+  bench.engine->submitStep(bench.plan(0, 0, {1}, kFlagSample));
+  auto second = bench.plan(0, 1, {}, kFlagSample | kFlagChained);
+  second.ops = {kOpRemove, 0, 0, -1, 0};
+  bench.engine->submitStep(std::move(second));
+  CHECK(codeOf([&] { bench.engine->submitStep(bench.plan(0, 2, {1}, 0)); }) == Code::invalidArgument);
+  bench.engine->abortStep(0);
+  const auto aborted = bench.finish();
+  fakeFaults().decodeHangs = false;
+  CHECK(aborted->status == StepStatus::aborted && aborted->tokens[0] == -1);
+  CHECK(bench.finish()->status == StepStatus::discarded);
+  CHECK(bench.run(bench.plan(0, 0, {1}, kFlagSample))->tokens[0] == fakeNext({1}));
+  fakeFaults().decodeFails = true;
+  const auto failed = bench.run(bench.plan(0, 1, {2}, kFlagSample));
+  CHECK(failed->status == StepStatus::error && failed->errors[0].slot == -1);
+  fakeFaults().decodeFails = false;
+  CHECK(bench.run(bench.plan(0, 1, {2}, kFlagSample))->tokens[0] == fakeNext({1, 2}));
+}
+
+TEST(a_step_that_waits_can_be_aborted_before_it_runs) {
+  Bench bench;
+  bench.engine->openSequence(0, {});
+  fakeFaults().decodeHangs = true;
+  bench.engine->submitStep(bench.plan(0, 0, {1}, kFlagSample));
+  bench.engine->submitStep(bench.plan(1, 0, {1}, 0));
+  bench.engine->abortStep(1);
+  bench.engine->abortStep(0);
+  CHECK(bench.finish()->status == StepStatus::aborted);
+  CHECK(bench.finish()->status == StepStatus::discarded);
+  fakeFaults().decodeHangs = false;
+  CHECK(bench.run(bench.plan(1, 0, {1}, 0))->status == StepStatus::ok);
+  bench.engine->abortStep(99);
+  bench.engine->abortStep(2);
+  CHECK(bench.run(bench.plan(1, 1, {1}, 0))->status == StepStatus::ok);
+}
+
+TEST(no_space_is_said_and_healed_by_removal) {
+  Bench bench(256);
+  std::vector<int32_t> tokens(60, 3);
+  for (int32_t i = 0; i < 4; i++) CHECK(bench.run(bench.plan(0, i * 60, tokens, 0))->status == StepStatus::ok);
+  CHECK(bench.run(bench.plan(1, 0, std::vector<int32_t>(20, 4), 0))->status == StepStatus::noSpace);
+  const std::vector<uint8_t> block(20 * 24, 4);
+  bench.engine->importBlock(5, 2, 0, block);
+  const auto reply = bench.ear.reply();
+  CHECK(reply->failure.has_value() && reply->failure->code == Code::noSpace);
+  auto plan = bench.plan(1, 0, std::vector<int32_t>(20, 4), 0);
+  plan.ops = {kOpRemove, 0, 0, -1, 0};
+  CHECK(bench.run(std::move(plan))->status == StepStatus::ok);
+}
+
+TEST(grammar_penalties_and_end_tokens) {
+  Bench bench;
+  bench.engine->openSequence(0, {.grammar = "root ::= <[7]>"});
+  CHECK(bench.run(bench.plan(0, 0, {1}, kFlagSample))->tokens[0] == 7);
+  CHECK(bench.run(bench.plan(0, 1, {}, kFlagSample | kFlagChained))->tokens[0] == 7);
+  const auto end = bench.run(bench.plan(0, 2, {}, kFlagSample | kFlagChained));
+  CHECK(end->tokens[0] == kFakeEnd && end->ends[0] == static_cast<uint8_t>(End::eog));
+
+  bench.engine->openSequence(1, {.grammar = "root ::= <[7]>", .generatedTokens = {7, 8}});
+  CHECK(bench.run(bench.plan(1, 0, {1}, 0))->ends[0] == static_cast<uint8_t>(End::error));
+  bench.engine->openSequence(1, {.temperature = 1, .grammar = "root ::= <[7]>", .generatedTokens = {7, 7}});
+  CHECK(bench.run(bench.plan(1, 0, {1}, kFlagSample))->tokens[0] == kFakeEnd);
+
+  bench.engine->openSequence(2, {.presencePenalty = 1000});
+  const auto first = bench.run(bench.plan(2, 0, {9}, kFlagSample))->tokens[0];
+  CHECK(first == fakeNext({9}));
+  bench.engine->openSequence(3, {.presencePenalty = 1000, .logprobs = 3, .generatedTokens = {first}});
+  const auto other = bench.run(bench.plan(3, 0, {9}, kFlagSample));
+  CHECK(other->tokens[0] != first && other->ranks[0] == 2 && other->topIds[0] == first && other->topIds.size() == 3);
+}
+
+TEST(embedding_runs_in_batches_between_steps) {
+  Bench bench;
+  EmbedJob job;
+  for (int32_t i = 0; i < 40; i++) job.inputs.push_back(std::vector<int32_t>(10, i));
+  job.normalize = false;
+  bench.engine->embed(9, std::move(job));
+  CHECK(bench.run(bench.plan(0, 0, {1}, 0))->status == StepStatus::ok);
+  const auto reply = bench.ear.reply();
+  CHECK(!reply->failure && reply->vectors.size() == 40 && reply->vectors[39][1] == 40);
+  CHECK(codeOf([&] { bench.engine->embed(9, {}); }) == Code::invalidArgument);
+  CHECK(codeOf([&] { bench.engine->embed(9, {.inputs = {{64}}}); }) == Code::invalidArgument);
+}
+
+TEST(a_context_that_does_not_open_says_why) {
+  Ear ear;
+  auto model = openFake();
+  fakeFaults().openFails = true;
+  Engine engine(model, {.cells = 256, .slots = 4, .batchTokens = 64}, ear);
+  const auto reply = ear.reply();
+  CHECK(reply->failure.has_value() && reply->failure->code == Code::outOfMemory);
+}
+
+TEST(state_that_is_not_per_token_is_neither_copied_nor_exported) {
+  auto model = openFake();
+  fakeFaults().recurrent = true;
+  auto recurrent = std::make_shared<Model>(model->library, model->handle, false);
+  Ear ear;
+  {
+    Engine engine(recurrent, {.cells = 256, .slots = 4, .batchTokens = 64}, ear);
+    CHECK(!ear.reply()->failure);
+    StepPlan plan;
+    plan.ops = {kOpCopy, 0, 1, 0, 4};
+    CHECK(codeOf([&] { engine.submitStep(plan); }) == Code::invalidArgument);
+    engine.exportBlock(4, 0, 0, 4);
+    CHECK(ear.reply()->failure->code == Code::unsupported);
+    CHECK(codeOf([&] { engine.importBlock(4, 0, 0, std::vector<uint8_t>(24)); }) == Code::unsupported);
+  }
+  // Both names of the handle would free it.
+  const_cast<stator_model*&>(model->handle) = nullptr;
+}
+
+TEST(closing_in_the_middle_joins_and_leaks_nothing) {
+  const int before = fakeAlive();
+  for (int round = 0; round < 30; round++) {
+    Bench bench;
+    auto adapter = std::make_shared<Adapter>(bench.model, bench.model->api().adapter_open(nullptr, "", {}));
+    bench.engine->openSequence(0, {.grammar = "root ::= <[7]>"});
+    auto plan = bench.plan(0, 0, {1, 2, 3}, kFlagSample);
+    plan.adapter = adapter;
+    bench.engine->submitStep(std::move(plan));
+    fakeFaults().decodeHangs = round % 2 == 0;
+    bench.engine->submitStep(bench.plan(1, 0, {1}, 0));
+    bench.engine->exportBlock(3, 0, 0, 2);
+    if (round % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    bench.engine->stop();
+    CHECK(codeOf([&] { bench.engine->exportBlock(3, 0, 0, 2); }) == Code::closed);
+    fakeFaults().decodeHangs = false;
+  }
+  CHECK(fakeAlive() == before);
+}
+
+TEST(random_plans_never_reach_an_assertion) {
+  Rng rng(5);
+  Bench bench;
+  for (int round = 0; round < 3000; round++) {
+    StepPlan plan;
+    plan.step = bench.nextStep;
+    const auto small = [&](int32_t most) { return static_cast<int32_t>(rng.below(static_cast<uint64_t>(most) + 2)) - 1; };
+    for (uint64_t i = rng.below(3); i > 0; i--) {
+      for (const int32_t part : {small(2), small(4), small(4), small(20), small(30)}) plan.ops.push_back(part);
+    }
+    for (uint64_t i = rng.below(4); i > 0; i--) {
+      plan.slots.push_back(small(4));
+      plan.positions.push_back(small(20));
+      plan.counts.push_back(rng.below(3) ? 1 : small(12));
+      plan.flags.push_back(static_cast<uint8_t>(rng.below(5)));
+      const bool chained = plan.flags.back() & kFlagChained;
+      for (int32_t k = 0; !chained && k < plan.counts.back(); k++) plan.tokens.push_back(small(63));
+    }
+    if (rng.below(4) == 0) bench.engine->openSequence(static_cast<int32_t>(rng.below(4)), {.maxTokens = 3});
+    if (rng.below(9) == 0) bench.engine->closeSequence(static_cast<int32_t>(rng.below(4)));
+    try {
+      bench.engine->submitStep(plan);
+    } catch (const Failure& failure) {
+      CHECK(failure.code == Code::invalidArgument);
+      continue;
+    }
+    bench.nextStep++;
+    const auto result = bench.finish();
+    CHECK(result->status == StepStatus::ok || result->status == StepStatus::noSpace);
+  }
+}

@@ -1,0 +1,36 @@
+#pragma once
+#include <atomic>
+#include <memory>
+
+#include "engine/model.h"
+
+namespace stator::test {
+
+constexpr int32_t kFakeVocab = 64;
+constexpr int32_t kFakeEnd = 63;
+
+/// How the fake misbehaves; reset by openFake. Set while engine threads run.
+struct FakeFaults {
+  std::atomic<bool> openFails{false};
+  std::atomic<bool> decodeFails{false};
+  /// A decode waits until it is aborted.
+  std::atomic<bool> decodeHangs{false};
+  /// Positions with several components: the state has no rows of its own.
+  std::atomic<bool> recurrent{false};
+
+  void reset() { openFails = decodeFails = decodeHangs = recurrent = false; }
+};
+FakeFaults& fakeFaults();
+
+/// A model behind the table of llama_api.h: the next token depends on every (position, token) that a sequence holds, so
+/// one lost or misplaced cell changes the answer. Cells carry a key row of 4 bytes and a value row of 8 per layer (2).
+/// Token 63 ends a generation. It checks what the library asserts, and fails the test where that would abort.
+std::shared_ptr<Model> openFake();
+
+/// The token that the fake draws after these tokens at positions 0, 1, ….
+int32_t fakeNext(const std::vector<int32_t>& tokens);
+
+/// Contexts, models, adapters and grammars that are open now.
+int fakeAlive();
+
+}  // namespace stator::test
