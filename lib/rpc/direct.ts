@@ -25,6 +25,7 @@ export class DirectTransport implements Transport {
   readonly #clock: Clock;
   readonly #open = new Set<DirectCall>();
   #closed = false;
+  #onIdle: (() => void) | undefined;
 
   constructor(services: readonly ServedService[], options: Observed & { clock?: Clock }) {
     this.#methods = new Map(methodsFor(services, ALL).map((served) => [served.path, served]));
@@ -50,6 +51,7 @@ export class DirectTransport implements Transport {
       onOver: (error) => {
         this.#open.delete(call);
         finished(error);
+        if (this.#open.size === 0) this.#onIdle?.();
       },
     });
     this.#open.add(call);
@@ -64,6 +66,20 @@ export class DirectTransport implements Transport {
     options?: CallOptions,
   ): Promise<MessageShape<O>> {
     return unaryOver(this, { method, request, options });
+  }
+
+  /** Takes no new call, waits so long for open ones, then ends them. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#closed = true;
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.after(timeoutMs, resolve, { keepAlive: true });
+      this.#onIdle = () => {
+        timer.cancel();
+        resolve();
+      };
+      if (this.#open.size === 0) this.#onIdle();
+    });
+    this.close();
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import { create, type Message } from "@bufbuild/protobuf";
-import { asStatorError, assert, StatorError } from "#lib/base/errors";
+import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ServerCall } from "./call.ts";
 import { DrainGate, iterate, pump } from "./iterate.ts";
 import type { Init, ServedMethod } from "./service.ts";
@@ -24,18 +24,6 @@ export function serveCall(served: ServedMethod, channel: ServerChannel, call: Se
     } else serveOneRequest(served, channel, call);
   } catch (caught) {
     channel.end(asStatorError(caught));
-  }
-}
-
-/** Runs a unary handler without a channel. Throws a StatorError. */
-export async function runUnary(served: ServedMethod, request: Message, call: ServerCall): Promise<Message> {
-  const { handler, method } = served;
-  if (handler.kind === "refused") throw handler.error();
-  assert(handler.kind === "unary", `${served.path} is not unary`);
-  try {
-    return create(method.output, await handler.run(request, call));
-  } catch (caught) {
-    throw asStatorError(caught);
   }
 }
 

@@ -118,7 +118,8 @@ export class IncomingChannel implements ServerChannel {
       return;
     }
     this.#call.on("data", (bytes: Buffer) => this.#receive(bytes));
-    this.#call.on("end", () => this.#deliverEnd(undefined));
+    // A lost connection ends the stream too, a tick before grpc-js says that the call is cancelled: let that come first.
+    this.#call.on("end", () => queueMicrotask(() => this.#deliverEnd(undefined)));
   }
 
   pause(): void {

@@ -9,7 +9,9 @@ export interface StreamHandlers<In> {
   onMessage(message: In): void;
   /**
    * Exactly once: undefined when the peer ended in order (server: half-closed; client: status OK) or after an own end in
-   * order, else why the call failed. No message follows.
+   * order, else why the call failed. No message follows. A lost connection is never an end in order. A cancel may be: gRPC
+   * clients on Node half-close before they reset, so a server that must know whether a stream is whole needs a last
+   * message that says so, or the call's signal, which aborts right after.
    */
   onEnd(error: StatorError | undefined): void;
   /** The send buffer was full and is below its limit again. */

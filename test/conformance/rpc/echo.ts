@@ -29,6 +29,8 @@ export type EchoMethods = {
   fill: { methodKind: "unary"; input: Count; output: Bytes };
   /** Counts up to the number. */
   count: { methodKind: "server_streaming"; input: Count; output: Count };
+  /** Sends 64 KiB again and again. */
+  flood: { methodKind: "server_streaming"; input: Text; output: Bytes };
   /** Joins texts. */
   join: { methodKind: "client_streaming"; input: Text; output: Text };
   /** Answers each text. */
@@ -54,6 +56,7 @@ function declareEcho(): GenService<EchoMethods> {
           method("Say", [StringValueSchema, StringValueSchema]),
           method("Fill", [UInt32ValueSchema, BytesValueSchema]),
           method("Count", [UInt32ValueSchema, UInt32ValueSchema], "s"),
+          method("Flood", [StringValueSchema, BytesValueSchema], "s"),
           method("Join", [StringValueSchema, StringValueSchema], "c"),
           method("Chat", [StringValueSchema, StringValueSchema], "cs"),
           method("Link", [BytesValueSchema, BytesValueSchema], "cs"),
