@@ -1,0 +1,174 @@
+import type {
+  Engine,
+  EngineFinish,
+  EngineLogprobs,
+  EngineStep,
+  GenerateRequest,
+  KvNotice,
+  SamplingOptions,
+  StepMetrics,
+  StoppingOptions,
+} from "#lib/engines/engine";
+
+/** Sizes of an engine under test; what is left out is the engine's own choice. */
+export interface EngineSizes {
+  readonly contextTokens?: number;
+  readonly maxRunning?: number;
+  readonly maxWaiting?: number;
+  readonly maxBatchTokens?: number;
+}
+
+/** An engine under test and what it is asked. */
+export interface EngineRig {
+  open(sizes?: EngineSizes): Promise<Engine>;
+  /** Rendered prompts whose greedy answers do not hang by a hair: they are equal alone and among others. */
+  readonly prompts: readonly string[];
+  /** A prompt of many blocks. */
+  readonly longPrompt: string;
+}
+
+/** Sampling that always takes the most likely token. */
+export const GREEDY: SamplingOptions = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  seed: 0n,
+  biasTokens: new Uint32Array(),
+  biasValues: new Float32Array(),
+};
+
+/** What a test says of a request; the rest is filled in. */
+export interface Ask extends Partial<Omit<GenerateRequest, "kind" | "id" | "sampling" | "stopping" | "promptTokens">> {
+  readonly prompt: string | Uint32Array;
+  readonly sampling?: Partial<SamplingOptions>;
+  readonly stopping?: Partial<StoppingOptions>;
+}
+
+/** What came of one request. */
+export interface Answer {
+  readonly tokens: number[];
+  readonly chosen: number[];
+  readonly top: { token: number; logprob: number }[][];
+  embedding: Float32Array | undefined;
+  readonly finish: EngineFinish;
+}
+
+/** Listens to an engine and keeps everything. */
+export class EngineClient {
+  readonly engine: Engine;
+  readonly notices: KvNotice[] = [];
+  readonly metrics: StepMetrics[] = [];
+  readonly failures: Error[] = [];
+  /** Hashes that are stored and not removed. */
+  readonly stored = new Set<bigint>();
+  readonly #open = new Map<number, { answer: Answer; done: (answer: Answer) => void }>();
+  #nextId = 1;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+    engine.listen({
+      onStep: (step) => this.#take(step),
+      onKv: (notice) => this.#note(notice),
+      onFailure: (error) => void this.failures.push(error),
+    });
+  }
+
+  tokens(prompt: string | Uint32Array): Uint32Array {
+    return typeof prompt === "string" ? this.engine.tokenize(prompt) : prompt;
+  }
+
+  /** Submits and returns the id and what will come of it. */
+  start(ask: Ask): { id: number; done: Promise<Answer>; cachedTokens: number; queuedAhead: number } {
+    const { prompt, sampling, stopping, ...rest } = ask;
+    const id = this.#nextId++;
+    const admission = this.engine.submit({
+      kind: "generate",
+      id,
+      promptTokens: this.tokens(prompt),
+      generatedTokens: new Uint32Array(),
+      choice: 0,
+      grammar: undefined,
+      topLogprobs: undefined,
+      adapter: undefined,
+      cacheSalt: "",
+      priority: 0,
+      ...rest,
+      sampling: { ...GREEDY, ...sampling },
+      stopping: { maxTokens: 40, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(), ...stopping },
+    });
+    return { id, ...admission, done: this.#expect(id) };
+  }
+
+  async ask(ask: Ask): Promise<Answer> {
+    return this.start(ask).done;
+  }
+
+  embed(prompt: string, options: { normalize?: boolean; pooling?: "mean" | "last" | "cls" } = {}): Promise<Answer> {
+    const id = this.#nextId++;
+    const { normalize = true, pooling } = options;
+    this.engine.submit({ kind: "embed", id, promptTokens: this.tokens(prompt), pooling, normalize });
+    return this.#expect(id);
+  }
+
+  text(tokens: readonly number[]): string {
+    return Buffer.concat(tokens.map((token) => this.engine.piece(token))).toString("utf8");
+  }
+
+  #expect(id: number): Promise<Answer> {
+    const { promise, resolve } = Promise.withResolvers<Answer>();
+    const answer = { tokens: [], chosen: [], top: [], embedding: undefined } as Omit<Answer, "finish"> as Answer;
+    this.#open.set(id, { answer, done: resolve });
+    return promise;
+  }
+
+  #of(id: number): Answer {
+    const open = this.#open.get(id);
+    if (!open) throw new Error(`Something came for ${id}, which is not open`);
+    return open.answer;
+  }
+
+  #take(step: EngineStep): void {
+    this.metrics.push({ ...step.metrics });
+    let offset = 0;
+    for (const [at, id] of step.ids.entries()) {
+      const count = step.counts?.[at] ?? 1;
+      this.#of(id).tokens.push(...step.tokens.subarray(offset, offset + count));
+      offset += count;
+    }
+    for (const logprobs of step.logprobs) this.#takeLogprobs(logprobs);
+    for (const { id, values } of step.embeddings) this.#of(id).embedding = values.slice();
+    for (const finish of step.finishes) {
+      const answer = Object.assign(this.#of(finish.id), { finish });
+      this.#open.get(finish.id)!.done(answer);
+      this.#open.delete(finish.id);
+    }
+  }
+
+  #takeLogprobs({ id, chosen, topTokens, topValues }: EngineLogprobs): void {
+    const answer = this.#of(id);
+    const width = topTokens.length / chosen.length;
+    for (const [at, value] of chosen.entries()) {
+      answer.chosen.push(value);
+      const tokens = [...topTokens.subarray(at * width, (at + 1) * width)];
+      answer.top.push(tokens.map((token, rank) => ({ token, logprob: topValues[at * width + rank]! })));
+    }
+  }
+
+  #note(notice: KvNotice): void {
+    this.notices.push(notice);
+    if (notice.kind === "cleared") {
+      this.stored.clear();
+      return;
+    }
+    for (const hash of notice.hashes) {
+      const isStored = this.stored.has(hash);
+      if (isStored === (notice.kind === "stored")) throw new Error(`A block was ${notice.kind} twice`);
+      if (notice.kind === "stored") this.stored.add(hash);
+      else this.stored.delete(hash);
+    }
+  }
+}
