@@ -66,7 +66,7 @@ async function disturbed(
 async function openRequests(running: Cluster): Promise<number> {
   const address = running.board.get("frontend")!.address;
   const text = await (await fetch(`http://${address}/metrics`)).text();
-  return Number(/^stator_http_active_requests (\d+)/m.exec(text)?.[1] ?? Number.NaN);
+  return Number(/^stator_dispatch_open_requests (\d+)/m.exec(text)?.[1] ?? Number.NaN);
 }
 
 const storyPrompts = Array.from({ length: STREAMS }, (_, at) => `Tell me a long story number ${at} about a duck.`);
