@@ -100,3 +100,50 @@ export class BoundedCache<Key, Value> {
     this.#weight -= entry.weight;
   }
 }
+
+/** Something that is in a roster; it remembers its place there. One that is in two rosters needs two places. */
+export interface Rostered {
+  /** Owned by the roster; -1 outside. */
+  rosterAt: number;
+}
+
+/**
+ * Items that come and go all the time, in no order. A Set or Map that churns leaves its outgrown tables linked to the
+ * next ones, and once such a table is old, every item of the chain outlives all quick collections: each request would
+ * cost its memory until the next full one. An array has no such chain.
+ */
+export class Roster<Item extends Rostered> {
+  readonly #items: Item[] = [];
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  /** Adds an item that is not in. */
+  add(item: Item): void {
+    item.rosterAt = this.#items.length;
+    this.#items.push(item);
+  }
+
+  /** Whether the item is in. */
+  has(item: Item): boolean {
+    return this.#items[item.rosterAt] === item;
+  }
+
+  /** Takes an item out; false when it was not in. The last item takes its place. */
+  delete(item: Item): boolean {
+    if (!this.has(item)) return false;
+    const last = this.#items.pop()!;
+    if (last !== item) {
+      this.#items[item.rosterAt] = last;
+      last.rosterAt = item.rosterAt;
+    }
+    item.rosterAt = -1;
+    return true;
+  }
+
+  /** The items now, as a copy: what is called may add and delete. */
+  snapshot(): Item[] {
+    return this.#items.slice();
+  }
+}

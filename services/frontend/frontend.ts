@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { printOpenApi } from "#lib/api/openapi";
 import { printId } from "#lib/base/bytes";
-import type { Chance } from "#lib/base/chance";
+import { type Chance, SeededChance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
@@ -19,7 +19,7 @@ import { HttpServer } from "./http/server.ts";
 import { DEFAULT_LIMITS, type FrontendLimits } from "./limits.ts";
 import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
 import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
-import type { TextTools } from "./text/model-text.ts";
+import type { Grammars } from "./text/model-text.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
 export interface FrontendOptions {
@@ -35,7 +35,7 @@ export interface FrontendOptions {
   readonly dispatcher: Dispatcher;
   readonly fetchArtifact: FetchArtifact;
   readonly openText: OpenModelText;
-  readonly textTools: TextTools;
+  readonly grammars: Grammars;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Shown in the OpenAPI document. */
@@ -79,14 +79,16 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
     lagging: createLagProbe(clock),
     tendMs: Math.max(10, Math.floor(limits.pingMs / 4)),
   });
-  const answers: AnswerTools = { clock, limits, pacer, text: options.textTools, onUsage: countUsage(metrics) };
+  const answers: AnswerTools = { clock, limits, pacer, onUsage: countUsage(metrics) };
+  // Asking the operating system for every seed and name would be a tenth of a short request's cost.
+  const chance = new SeededChance(options.chance.id());
   let draining = false;
   const routes = createRoutes({
     models: registry,
     planner: {
       models: registry,
-      text: options.textTools,
-      drawSeed: () => options.chance.id(),
+      grammars: options.grammars,
+      drawSeed: () => chance.id(),
       unixMs: () => clock.unixMs(),
     },
     answers,
@@ -106,7 +108,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
     corsOrigins: options.corsOrigins ?? [],
     limits,
     clock,
-    drawRequestId: () => printId(options.chance.id()) + printId(options.chance.id()),
+    drawRequestId: () => printId(chance.id()) + printId(chance.id()),
     log,
     metrics,
   });

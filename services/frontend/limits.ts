@@ -20,6 +20,8 @@ export interface FrontendLimits {
   readonly slowClientMs: number;
   /** Tokens of one choice that join into one event while the socket or the loop lags. */
   readonly joinTokens: number;
+  /** Tokens join also while nothing lags: fewer writes, later tokens. */
+  readonly alwaysJoin: boolean;
   /** How long a token waits for others to join it. */
   readonly joinMs: number;
   /** Bytes of tokenizers and templates that are kept. */
@@ -38,6 +40,7 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   pingMs: 15_000,
   slowClientMs: 60_000,
   joinTokens: 8,
+  alwaysJoin: false,
   joinMs: 25,
   artifactBytes: 256 * 1024 * 1024,
 };

@@ -9,7 +9,7 @@ export interface ScoredToken {
 export interface AnswerToken extends ScoredToken {
   /** Most likely tokens at its place, most likely first. */
   readonly top: readonly ScoredToken[];
-  /** Where its text begins in the text of the choice, in UTF-16 units. */
+  /** Where its text begins in the text of the choice, in code points. */
   readonly offset: number;
 }
 

@@ -1,6 +1,7 @@
 import type { AnswerToken } from "#lib/api/openai/logprobs";
 import type { ChoiceEnd, ServingLogprobs } from "#lib/serving/request";
-import type { ModelText, StopSearch, TextTools, TokenDecoder } from "../text/model-text.ts";
+import { StopMatcher } from "#lib/text/stop";
+import type { ModelText, TokenDecoder } from "../text/model-text.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { ScoredTokens } from "./scored.ts";
 
@@ -19,28 +20,29 @@ export class Choice {
   complete = false;
   readonly #text: ModelText;
   readonly #decoder: TokenDecoder;
-  readonly #stop: StopSearch | undefined;
+  readonly #stop: StopMatcher | undefined;
   readonly #scored: ScoredTokens | undefined;
   readonly #includeStop: boolean;
   #echo: string;
   #waiting = NO_TOKENS;
   #waitingFrom = 0;
   #waitingTo = 0;
+  /** Code points that were shown; counted for log-probabilities alone. */
   #shown = 0;
 
-  constructor(index: number, plan: GenerationPlan, tools: TextTools) {
+  constructor(index: number, plan: GenerationPlan) {
     this.index = index;
     this.#text = plan.text;
     this.#decoder = plan.text.createDecoder();
     this.#includeStop = plan.includeStop;
-    this.#stop = plan.stops.length > 0 ? tools.createStopSearch(plan.stops, { include: plan.includeStop }) : undefined;
+    this.#stop = plan.stops && new StopMatcher(plan.stops, plan.includeStop);
     this.#echo = plan.echo?.[Math.floor(index / plan.request.choicesPerPrompt)] ?? "";
     this.#scored = plan.logprobs && new ScoredTokens(plan.text);
   }
 
   /** Whether a stop text was found. */
   get stopped(): boolean {
-    return this.#stop?.found !== undefined;
+    return this.#stop?.matched !== undefined;
   }
 
   /** Tokens that wait to become text. */
@@ -99,7 +101,7 @@ export class Choice {
       }
     }
     if (last) this.complete = true;
-    this.#shown += text.length;
+    if (this.#scored) for (const _ of text) this.#shown++;
     if (this.#echo === "") return text;
     const echoed = this.#echo + text;
     this.#echo = "";

@@ -10,7 +10,7 @@ import type {
   ServingRequest,
   ServingSink,
 } from "#lib/serving/request";
-import type { Exchange } from "../http/exchange.ts";
+import type { Exchange, Work } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";
 import { setPlacement } from "./outcome.ts";
 import { encodeInputs, type PlannerTools, placementOf, requireFeature } from "./planner.ts";
@@ -76,12 +76,13 @@ function checkInputs(prompts: readonly Uint32Array[], { name, contextTokens }: S
 }
 
 /** Collects the embeddings of one request. */
-class EmbeddingAnswer implements ServingSink {
+class EmbeddingAnswer implements ServingSink, Work {
   readonly #request: ServingRequest;
   readonly #exchange: Exchange;
   readonly #base64: boolean;
   readonly #tools: AnswerTools;
   readonly #printed: string[];
+  #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
   #open: number;
   #promptTokens = 0;
@@ -98,16 +99,19 @@ class EmbeddingAnswer implements ServingSink {
   }
 
   attach(handle: ServingHandle): void {
+    this.#handle = handle;
     if (this.#over) return;
-    this.#exchange.abort = (error) => {
-      handle.cancel();
-      this.onError(error);
-    };
+    this.#exchange.work = this;
     this.#exchange.onClose(() => {
       if (this.#over) return;
       this.#over = true;
       handle.cancel();
     });
+  }
+
+  abort(error: StatorError): void {
+    this.#handle?.cancel();
+    this.onError(error);
   }
 
   onPlaced(placement: Placement): void {

@@ -4,13 +4,10 @@ import type { TemplateMessage } from "../text/model-text.ts";
 type Message = ChatBody["messages"][number];
 type Content = string | readonly { readonly type: string; readonly text?: string; readonly refusal?: string }[];
 
-/** Messages as templates take them: text content, and developer as system, which every template knows. */
+/** Messages as templates take them: content as text, and nothing that only belongs to an answer. */
 export function templateMessages(messages: readonly Message[]): TemplateMessage[] {
   return messages.map((message) => {
-    const out: TemplateMessage = {
-      role: message.role === "developer" ? "system" : message.role,
-      content: plainContent(message.content),
-    };
+    const out: TemplateMessage = { role: message.role, content: plainContent(message.content) };
     const name = "name" in message && message.name ? { name: message.name } : undefined;
     if (message.role === "tool") return { ...out, tool_call_id: message.tool_call_id };
     if (message.role !== "assistant" || !message.tool_calls?.length) return name ? { ...out, ...name } : out;

@@ -1,4 +1,5 @@
 import type { ServingRequest } from "#lib/serving/request";
+import type { StopStrings } from "#lib/text/stop";
 import type { ModelText } from "../text/model-text.ts";
 
 /** How log-probabilities are written: chat's form, completions' form, or not at all. */
@@ -14,7 +15,8 @@ export interface GenerationPlan {
   readonly createdUnixSeconds: number;
   /** Choices in all: prompts times choices per prompt. */
   readonly choices: number;
-  readonly stops: readonly string[];
+  /** Compiled once for all choices; undefined without stop texts. */
+  readonly stops: StopStrings | undefined;
   readonly includeStop: boolean;
   /** Text that begins the choices of each prompt; undefined without echo. */
   readonly echo: readonly string[] | undefined;

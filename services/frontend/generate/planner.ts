@@ -3,9 +3,10 @@ import { type CompletionBody, checkCompletion } from "#lib/api/openai/completion
 import { parseId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { ServingRequest } from "#lib/serving/request";
+import { compileStops } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
 import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
-import type { ModelText, TextTools } from "../text/model-text.ts";
+import type { Grammars, ModelText } from "../text/model-text.ts";
 import { templateMessages } from "./messages.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { checkTokens, createSampling } from "./sampling.ts";
@@ -13,7 +14,7 @@ import { checkTokens, createSampling } from "./sampling.ts";
 /** What a plan is made with. */
 export interface PlannerTools {
   readonly models: Models;
-  readonly text: TextTools;
+  readonly grammars: Grammars;
   /** Draws a seed for a request that has none. */
   readonly drawSeed: () => bigint;
   readonly unixMs: () => number;
@@ -24,7 +25,7 @@ export async function planChat(json: unknown, exchange: Exchange, tools: Planner
   const { body, ignored } = checkChat(json);
   exchange.ignore(ignored);
   const model = tools.models.find(body.model);
-  const grammar = grammarOf(body.response_format, model, tools.text);
+  const grammar = grammarOf(body.response_format, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
   const prompt = model.text.renderChat(templateMessages(body.messages));
   const tokens = await model.text.encodePrompt(prompt);
@@ -191,10 +192,10 @@ function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
 }
 
-function grammarOf(format: ChatBody["response_format"], model: ServedModel, text: TextTools): string | undefined {
+function grammarOf(format: ChatBody["response_format"], model: ServedModel, grammars: Grammars): string | undefined {
   if (!format || format.type === "text") return undefined;
   requireFeature(model.features, "grammar", `response_format ${format.type}`);
-  return format.type === "json_object" ? text.jsonObjectGrammar() : text.jsonSchemaGrammar(format.json_schema.schema);
+  return format.type === "json_object" ? grammars.jsonObject() : grammars.jsonSchema(format.json_schema.schema);
 }
 
 function answerOf(body: GenerationBody, request: ServingRequest, text: ModelText) {
@@ -203,7 +204,7 @@ function answerOf(body: GenerationBody, request: ServingRequest, text: ModelText
     request,
     text,
     choices: request.prompts.length * request.choicesPerPrompt,
-    stops,
+    stops: stops.length > 0 ? compileStops(stops) : undefined,
     includeStop: body.include_stop_str_in_output ?? false,
     stream: body.stream ?? false,
     includeUsage: body.stream_options?.include_usage ?? false,

@@ -15,7 +15,6 @@ export class ScoredTokens {
   readonly #deliveries: Delivery[] = [];
   /** Tokens of the first delivery that were decoded already. */
   #used = 0;
-  #offset = 0;
   #tokens: AnswerToken[] = [];
 
   constructor(text: ModelText) {
@@ -31,10 +30,8 @@ export class ScoredTokens {
   decode(tokens: Uint32Array, decoder: TokenDecoder): string {
     let text = "";
     for (let at = 0; at < tokens.length; at++) {
-      this.#tokens.push(this.#score(tokens[at]!));
-      const piece = decoder.push(tokens.subarray(at, at + 1));
-      this.#offset += piece.length;
-      text += piece;
+      this.#tokens.push(this.#score(tokens[at]!, decoder.length));
+      text += decoder.push(tokens.subarray(at, at + 1));
     }
     return text;
   }
@@ -46,16 +43,16 @@ export class ScoredTokens {
     return cutOffset === undefined ? tokens : tokens.filter((token) => token.offset < cutOffset);
   }
 
-  #score(token: number): AnswerToken {
+  #score(token: number, offset: number): AnswerToken {
     const first = this.#deliveries[0];
-    if (!first) return { ...this.#read(token, Number.NEGATIVE_INFINITY), top: [], offset: this.#offset };
+    if (!first) return { ...this.#read(token, Number.NEGATIVE_INFINITY), top: [], offset };
     const at = this.#used++;
     const width = first.topTokens.length / first.chosen.length;
     const top: ScoredToken[] = [];
     for (let rank = at * width; rank < (at + 1) * width; rank++) {
       top.push(this.#read(first.topTokens[rank]!, first.topValues[rank]!));
     }
-    const scored = { ...this.#read(token, first.chosen[at]!), top, offset: this.#offset };
+    const scored = { ...this.#read(token, first.chosen[at]!), top, offset };
     if (this.#used === first.chosen.length) {
       this.#deliveries.shift();
       this.#used = 0;

@@ -4,7 +4,7 @@ import { printUsage } from "#lib/api/openai/usage";
 import { DONE_EVENT, PING_COMMENT, printEvent } from "#lib/api/sse";
 import { StatorError } from "#lib/base/errors";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
-import type { Exchange } from "../http/exchange.ts";
+import type { Exchange, Work } from "../http/exchange.ts";
 import { Choice } from "./choice.ts";
 import { explainPlacement, finishReason, printLogprobs, setPlacement, sumUsage } from "./outcome.ts";
 import type { Paced } from "./pacer.ts";
@@ -19,7 +19,7 @@ const MOST_EVENTS = 64;
  * A streamed answer. Tokens are kept as ids until the pacer's turn; a reader that is slow leaves them so. The first
  * token of a choice goes out at once; while the socket or the loop lags, later ones join into one event.
  */
-export class StreamAnswer implements ServingSink, Paced {
+export class StreamAnswer implements ServingSink, Paced, Work {
   readonly #plan: GenerationPlan;
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
@@ -47,7 +47,7 @@ export class StreamAnswer implements ServingSink, Paced {
       includeUsage: plan.includeUsage,
     };
     this.#chunks = plan.form === "chat" ? createChatChunks(head) : createCompletionChunks(head);
-    this.#choices = Array.from({ length: plan.choices }, (_, index) => new Choice(index, plan, tools.text));
+    this.#choices = Array.from({ length: plan.choices }, (_, index) => new Choice(index, plan));
     this.#open = plan.choices;
   }
 
@@ -56,15 +56,17 @@ export class StreamAnswer implements ServingSink, Paced {
     this.#handle = handle;
     if (this.#over) return;
     this.#tools.pacer.add(this);
-    this.#exchange.abort = (error) => {
-      handle.cancel();
-      this.onError(error);
-    };
+    this.#exchange.work = this;
     this.#exchange.onClose(() => {
       if (this.#over) return;
       this.#finish();
       handle.cancel();
     });
+  }
+
+  abort(error: StatorError): void {
+    this.#handle?.cancel();
+    this.onError(error);
   }
 
   onPlaced(placement: Placement): void {
@@ -103,7 +105,7 @@ export class StreamAnswer implements ServingSink, Paced {
       this.#finish();
       return NEVER;
     }
-    const congested = lagging || this.#exchange.backlogBytes > 0;
+    const congested = lagging || this.#tools.limits.alwaysJoin || this.#exchange.backlogBytes > 0;
     let dueMs = NEVER;
     for (const choice of this.#choices) dueMs = Math.min(dueMs, this.#flushChoice(choice, nowMs, congested));
     // A backlog goes out in portions, so that one slow reader costs the others no time.

@@ -1,7 +1,6 @@
 import type { Usage } from "#lib/api/openai/usage";
 import type { Clock } from "#lib/base/clock";
 import type { FrontendLimits } from "../limits.ts";
-import type { TextTools } from "../text/model-text.ts";
 import type { Pacer } from "./pacer.ts";
 
 /** What every answer works with; one for the whole frontend. */
@@ -9,7 +8,6 @@ export interface AnswerTools {
   readonly clock: Clock;
   readonly limits: FrontendLimits;
   readonly pacer: Pacer;
-  readonly text: TextTools;
   /** Counts the usage of a finished request. */
   readonly onUsage: (route: string, usage: Usage) => void;
 }

@@ -2,14 +2,14 @@ import { type AnswerBody, printChatBody, printCompletionBody } from "#lib/api/op
 import { printUsage } from "#lib/api/openai/usage";
 import { StatorError } from "#lib/base/errors";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
-import type { Exchange } from "../http/exchange.ts";
+import type { Exchange, Work } from "../http/exchange.ts";
 import { Choice } from "./choice.ts";
 import { explainPlacement, finishReason, printLogprobs, setPlacement, sumUsage } from "./outcome.ts";
 import type { GenerationPlan } from "./plan.ts";
 import type { AnswerTools } from "./tools.ts";
 
 /** An answer that is told when it is complete. Without stop texts its tokens are decoded once, at the end. */
-export class UnaryAnswer implements ServingSink {
+export class UnaryAnswer implements ServingSink, Work {
   readonly #plan: GenerationPlan;
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
@@ -24,7 +24,7 @@ export class UnaryAnswer implements ServingSink {
     this.#plan = plan;
     this.#exchange = exchange;
     this.#tools = tools;
-    this.#choices = Array.from({ length: plan.choices }, (_, index) => new Choice(index, plan, tools.text));
+    this.#choices = Array.from({ length: plan.choices }, (_, index) => new Choice(index, plan));
     this.#texts = new Array<string>(plan.choices).fill("");
     this.#open = plan.choices;
   }
@@ -34,15 +34,17 @@ export class UnaryAnswer implements ServingSink {
     this.#handle = handle;
     if (this.#over) return;
     for (const choice of this.#choices) if (choice.complete && !choice.end) handle.finishChoice(choice.index);
-    this.#exchange.abort = (error) => {
-      handle.cancel();
-      this.onError(error);
-    };
+    this.#exchange.work = this;
     this.#exchange.onClose(() => {
       if (this.#over) return;
       this.#over = true;
       handle.cancel();
     });
+  }
+
+  abort(error: StatorError): void {
+    this.#handle?.cancel();
+    this.onError(error);
   }
 
   onPlaced(placement: Placement): void {
@@ -54,7 +56,7 @@ export class UnaryAnswer implements ServingSink {
     if (choice.complete || this.#over) return;
     this.#exchange.firstTokenMs ??= this.#tools.clock.nowMs();
     choice.keep(tokens, logprobs);
-    if (this.#plan.stops.length === 0) return;
+    if (!this.#plan.stops) return;
     this.#texts[index] += choice.take(choice.waiting);
     if (choice.complete) this.#handle?.finishChoice(index);
   }

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import { printErrorBody } from "#lib/api/openai/error-body";
 import type { Clock } from "#lib/base/clock";
+import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
@@ -32,7 +33,7 @@ export interface HttpServerOptions {
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
-  readonly #open = new Set<Exchange>();
+  readonly #open = new Roster<Exchange>();
   #connections = 0;
   #draining = false;
 
@@ -97,14 +98,14 @@ export class HttpServer {
 
   /** Resolves when every exchange is over. */
   async idle(): Promise<void> {
-    const waits = [...this.#open].map((exchange) => new Promise<void>((resolve) => exchange.onClose(resolve)));
+    const waits = this.#open.snapshot().map((exchange) => new Promise<void>((resolve) => exchange.onClose(resolve)));
     await Promise.all(waits);
   }
 
   /** Ends the work on every answer that is not over, and tells its client why. */
   abortAll(error: StatorError): void {
-    for (const exchange of this.#open) {
-      if (exchange.abort) exchange.abort(error);
+    for (const exchange of this.#open.snapshot()) {
+      if (exchange.work) exchange.work.abort(error);
       else exchange.fail(error);
     }
   }

@@ -10,7 +10,7 @@ import { type Frontend, openFrontend } from "../frontend.ts";
 import { FRONTEND_INSTRUMENTS } from "../instruments.ts";
 import type { FrontendLimits } from "../limits.ts";
 import type { ModelText } from "../text/model-text.ts";
-import { byteTextTools, createByteText } from "./byte-text.ts";
+import { createByteText, rehearsalGrammars } from "./byte-text.ts";
 
 const TOKENIZER = Buffer.from("the rehearsal tokenizer");
 
@@ -93,7 +93,7 @@ export async function openRehearsal(
     dispatcher,
     fetchArtifact: async () => TOKENIZER,
     openText: async () => options.text?.() ?? createByteText(),
-    textTools: byteTextTools,
+    grammars: rehearsalGrammars,
     version: "0.0.0",
     clock: systemClock,
     chance: systemChance,

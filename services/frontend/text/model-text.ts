@@ -13,6 +13,8 @@ export interface TokenDecoder {
   push(tokens: Uint32Array): string;
   /** What still waits, with U+FFFD where a character stayed unfinished. */
   end(): string;
+  /** Code points of all text returned so far. */
+  readonly length: number;
 }
 
 /** Everything about the text of one model, opened from its artifacts. */
@@ -31,22 +33,10 @@ export interface ModelText {
   close(): Promise<void> | void;
 }
 
-/** Finds stop texts in what a choice says, over the borders of its pieces. */
-export interface StopSearch {
-  /** Text that may be shown now: nothing that could be the beginning of a stop text. */
-  push(text: string): string;
-  /** What was held back and is no stop text after all; empty once one was found. */
-  end(): string;
-  /** The stop text that was found; nothing is shown after it. */
-  readonly found: string | undefined;
-}
-
-/** The text work that does not depend on a model. */
-export interface TextTools {
-  /** `include` keeps the stop text itself in what is shown. */
-  createStopSearch(stops: readonly string[], options: { include: boolean }): StopSearch;
+/** Makes the grammars of response_format. */
+export interface Grammars {
   /** Grammar of any JSON object. */
-  jsonObjectGrammar(): string;
+  jsonObject(): string;
   /** Grammar of the documents that a schema allows. Throws UNSUPPORTED_SCHEMA. */
-  jsonSchemaGrammar(schema: unknown): string;
+  jsonSchema(schema: unknown): string;
 }
