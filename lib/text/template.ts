@@ -7,7 +7,7 @@ export interface ChatMessage {
   readonly role: string;
   readonly content?: string | readonly { readonly type: string; readonly text?: string }[] | null;
   /** `{ function: { name, arguments } }` each; arguments are JSON text or an object. */
-  readonly tool_calls?: readonly object[] | null;
+  readonly tool_calls?: readonly unknown[] | null;
 }
 
 /** What a prompt is rendered with beside its messages. */
@@ -65,10 +65,11 @@ function parseArguments(given: unknown): unknown {
   }
 }
 
-function prepareCall(call: object): object {
-  if (!("function" in call) || typeof call.function !== "object" || call.function === null) return call;
-  const given = "arguments" in call.function ? call.function.arguments : undefined;
-  return { ...call, function: { ...call.function, arguments: parseArguments(given) } };
+function prepareCall(call: unknown): unknown {
+  if (typeof call !== "object" || call === null || !("function" in call)) return call;
+  const named = call.function;
+  if (typeof named !== "object" || named === null) return call;
+  return { ...call, function: { ...named, arguments: parseArguments("arguments" in named ? named.arguments : "") } };
 }
 
 function prepareMessage(message: ChatMessage, at: number, knowsDeveloper: boolean): Record<string, unknown> {

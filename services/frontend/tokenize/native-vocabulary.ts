@@ -1,0 +1,52 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { StatorError } from "#lib/base/errors";
+import { nativeErrorCode } from "#lib/native/addon";
+import type { Llama, Vocab } from "#lib/native/llama";
+import type { SegmentEncoder } from "#lib/text/tokenizer";
+import type { Vocabulary } from "#lib/text/vocabulary";
+import type { Gate, RemoteEncoder } from "./remote-encoder.ts";
+
+/** A vocabulary in the native library: on the calling thread for short texts, on its own threads for long ones. */
+export interface NativeVocabulary {
+  readonly local: SegmentEncoder;
+  readonly remote: RemoteEncoder;
+}
+
+/**
+ * Opens a checked vocabulary with the library, by way of a file that is gone when this returns. Throws BAD_MODEL_FILE
+ * when the library refuses it.
+ */
+export async function openNativeVocabulary(
+  llama: Llama,
+  { vocabulary, bytes, gate }: { vocabulary: Vocabulary; bytes: Uint8Array; gate: Gate },
+): Promise<NativeVocabulary> {
+  const folder = await mkdtemp(path.join(tmpdir(), "stator-vocabulary-"));
+  let vocab: Vocab;
+  try {
+    const file = path.join(folder, "vocabulary.gguf");
+    await writeFile(file, bytes, { mode: 0o600 });
+    vocab = await llama.openVocab(file);
+  } catch (caught) {
+    if (nativeErrorCode(caught) === undefined) throw caught;
+    const detail = "llama.cpp does not know this tokenizer";
+    throw new StatorError("BAD_MODEL_FILE", { path: vocabulary.name, detail }, { cause: caught });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  if (vocab.size !== vocabulary.size) {
+    vocab.close();
+    throw new StatorError("CONTRACT_MISMATCH", {
+      what: vocabulary.name,
+      detail: "llama.cpp counts other tokens in it",
+    });
+  }
+  return {
+    local: { encode: (text) => vocab.tokenize(text) },
+    remote: {
+      encode: (texts) => gate.run(() => Promise.all(texts.map((text) => vocab.tokenizeAsync(text)))),
+      close: () => vocab.close(),
+    },
+  };
+}

@@ -1,0 +1,76 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { silentLog } from "#lib/host/log";
+import { createBytePairEncoder } from "#lib/text/byte-pair";
+import { parseGgufHeader } from "#lib/text/gguf";
+import { createTokenizer } from "#lib/text/tokenizer";
+import { chatTemplateOf, checkVocabulary, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
+import { randomTexts, specialTorture, TORTURE } from "../../../test/fixtures/text/torture.ts";
+import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
+import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
+import { openNativeVocabulary } from "./native-vocabulary.ts";
+import { createTextOpener } from "./open-text.ts";
+import { Gate } from "./remote-encoder.ts";
+
+const scale = Number(process.env.TEST_SCALE ?? 1);
+const native = openNative();
+
+describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${native.reason ?? "built"})`, () => {
+  const { llama } = native as Extract<typeof native, { addon: unknown }>;
+
+  test.each([
+    ["demo", () => readFileSync(DEMO_MODEL)],
+    ["gpt-2", () => makeVocabulary({ pre: "gpt-2" })],
+    ["llama-bpe", () => makeVocabulary({ pre: "llama-bpe", addBos: true })],
+    ["qwen2", () => makeVocabulary({ pre: "qwen2" })],
+    ["dbrx", () => makeVocabulary({ pre: "dbrx" })],
+  ])("segments, scripts and pieces equal the library's own encoding: %s", async (_name, load) => {
+    const bytes = extractVocabulary(parseGgufHeader(load(), "m"));
+    const vocabulary = checkVocabulary(bytes);
+    const { local, remote } = await openNativeVocabulary(llama, { vocabulary, bytes, gate: new Gate(4) });
+    const whole = await openVocab(bytes);
+    const bySegment = createTokenizer(vocabulary, { encoder: local });
+    const byScript = createTokenizer(vocabulary, { encoder: createBytePairEncoder(vocabulary) });
+    const specials = bySegment.specials.map(({ text }) => text);
+    const texts = [...TORTURE, ...specialTorture(specials), ...randomTexts(9n, 500 * scale, specials)];
+    for (const text of texts) {
+      for (const parseSpecial of [true, false]) {
+        const expected = whole.tokenize(text, { parseSpecial, addSpecial: true });
+        const options = { parseSpecial, addSpecial: true };
+        expect(bySegment.encode(text, options), JSON.stringify(text)).toEqual(expected);
+        expect(byScript.encode(text, options), JSON.stringify(text)).toEqual(expected);
+      }
+    }
+    const table = whole.pieceTable();
+    expect(Buffer.compare(table.bytes, bySegment.pieces.bytes)).toBe(0);
+    expect(table.offsets).toEqual(bySegment.pieces.offsets);
+    expect(table.attributes).toEqual(bySegment.pieces.attributes.map((bits) => bits & 31));
+    expect([bySegment.bos ?? -1, bySegment.eos ?? -1]).toEqual([whole.bos, whole.eos]);
+    whole.close();
+    await remote.close();
+  });
+
+  test("the text of a model: short at once, long in the library's threads, too much refused", async () => {
+    const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
+    const opener = createTextOpener({ llama, log: silentLog, queueLimit: 1 });
+    const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
+    const text = await opener.open({ ...artifacts, template: chatTemplateOf(header) });
+    expect(text.encodePrompt("Hello")).toBeInstanceOf(Uint32Array);
+    const long = "A worker loads the model. ".repeat(1000);
+    const far = text.encodePrompt(long);
+    await expect(Promise.resolve(text.encodePrompt(`${long}!`))).rejects.toThrow(/Every place for tokenizing is taken/);
+    const tokens = await far;
+    expect(text.encodePrompt(long)).toEqual(tokens);
+    await text.close();
+    await opener.close();
+  });
+
+  async function openVocab(bytes: Uint8Array) {
+    const { mkdtempSync, rmSync, writeFileSync } = await import("node:fs");
+    const folder = mkdtempSync("/tmp/stator-vocabulary-test-");
+    writeFileSync(`${folder}/v.gguf`, bytes);
+    const vocab = await llama.openVocab(`${folder}/v.gguf`);
+    rmSync(folder, { recursive: true });
+    return vocab;
+  }
+});

@@ -1,0 +1,141 @@
+import { asStatorError, StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import type { Llama } from "#lib/native/llama";
+import { createBytePairEncoder } from "#lib/text/byte-pair";
+import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
+import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import { type ChatTemplate, compileTemplate } from "#lib/text/template";
+import { createTokenizer, type Encoding, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
+import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
+import type { Grammars, ModelText } from "../text/model-text.ts";
+import { openNativeVocabulary } from "./native-vocabulary.ts";
+import { Gate, type RemoteEncoder } from "./remote-encoder.ts";
+import { ThreadPool } from "./thread-pool.ts";
+
+/** How the texts of models are opened. */
+export interface TextOpenerOptions {
+  /** The native library; without it text is encoded in JavaScript. */
+  readonly llama: Llama | undefined;
+  readonly log: Log;
+  /** Threads that encode in JavaScript, when it comes to that. Default 1. */
+  readonly threads?: number;
+  /** Long texts that may be encoded or wait at once. Default 256. */
+  readonly queueLimit?: number;
+  /** Bound of each model's cache of encoded text. Default 16 MiB. */
+  readonly cacheBytes?: number;
+}
+
+/** A model's artifacts, their digests checked. */
+export interface TextArtifacts {
+  readonly tokenizer: Uint8Array;
+  readonly tokenizerFormat: string;
+  /** Jinja; undefined for a model without a chat template. */
+  readonly template: string | undefined;
+}
+
+/** Opens texts; owns the threads that they share. */
+export interface TextOpener {
+  /** Throws BAD_MODEL_FILE or UNSUPPORTED_FEATURE for a tokenizer that cannot be used. */
+  open(artifacts: TextArtifacts): Promise<ModelText>;
+  close(): Promise<void>;
+}
+
+/** Unknown text of at most so many UTF-16 units is encoded at once: about a millisecond. */
+const INLINE_UNITS = { native: 8192, script: 1536 } as const;
+
+/** The grammars of response_format and of guided choices. */
+export const grammars: Grammars & { choice(choices: readonly string[]): string } = {
+  jsonObject: jsonObjectGrammar,
+  jsonSchema: jsonSchemaGrammar,
+  choice: choiceGrammar,
+};
+
+/** The two ways to encode the text of one model. */
+interface Encoders {
+  readonly local: SegmentEncoder;
+  readonly remote: RemoteEncoder;
+  readonly inlineUnits: number;
+}
+
+/** What a model without a usable template answers to a conversation. */
+function templateOf(source: string | undefined): ChatTemplate {
+  const refuse = (error: StatorError): ChatTemplate => ({
+    render() {
+      throw error;
+    },
+  });
+  if (source === undefined) {
+    const detail = "the model has no chat template; use /v1/completions";
+    return refuse(new StatorError("UNSUPPORTED_FEATURE", { feature: "Chat", detail }));
+  }
+  try {
+    return compileTemplate(source);
+  } catch (caught) {
+    return refuse(asStatorError(caught));
+  }
+}
+
+function nameOf(tokenizer: Tokenizer, token: number | undefined): string {
+  return token === undefined ? "" : new TextDecoder().decode(tokenizer.pieceBytes(token));
+}
+
+/** Encodes what the cache did not know: at once when it is little, else elsewhere. */
+function encode(encoding: Encoding, encoders: Encoders): Uint32Array | Promise<Uint32Array> {
+  const { missing } = encoding;
+  if (encoding.missingUnits > encoders.inlineUnits) {
+    return encoders.remote.encode(missing).then((found) => {
+      for (const [at, tokens] of found.entries()) encoding.provide(at, tokens);
+      return encoding.finish();
+    });
+  }
+  for (const [at, text] of missing.entries()) encoding.provide(at, encoders.local.encode(text));
+  return encoding.finish();
+}
+
+function modelText(
+  vocabulary: Vocabulary,
+  encoders: Encoders,
+  options: { template?: string; cacheBytes?: number },
+): ModelText {
+  const tokenizer = createTokenizer(vocabulary, { encoder: encoders.local, cacheBytes: options.cacheBytes });
+  const texts = createPieceTexts(tokenizer.pieces);
+  const template = templateOf(options.template);
+  const names = { bosToken: nameOf(tokenizer, tokenizer.bos), eosToken: nameOf(tokenizer, tokenizer.eos) };
+  return {
+    vocabularySize: tokenizer.size,
+    renderChat: (messages) => template.render(messages, names),
+    encodePrompt: (prompt) => encode(tokenizer.prepareChat(prompt), encoders),
+    encodeText: (text) => encode(tokenizer.prepare(text, { addSpecial: true, parseSpecial: true }), encoders),
+    createDecoder: () => new Detokenizer(texts),
+    piece: (token) => tokenizer.pieceBytes(token),
+    close: () => encoders.remote.close(),
+  };
+}
+
+/** Makes the opener of a process. With the native library each model is encoded by it, else in JavaScript threads. */
+export function createTextOpener(options: TextOpenerOptions): TextOpener {
+  const queueLimit = options.queueLimit ?? 256;
+  const gate = new Gate(queueLimit);
+  let pool: ThreadPool | undefined;
+  const encodersOf = async (vocabulary: Vocabulary, bytes: Uint8Array): Promise<Encoders> => {
+    if (options.llama) {
+      const native = await openNativeVocabulary(options.llama, { vocabulary, bytes, gate });
+      return { ...native, inlineUnits: INLINE_UNITS.native };
+    }
+    const local = createBytePairEncoder(vocabulary);
+    pool ??= new ThreadPool({ threads: options.threads ?? 1, queueLimit, log: options.log });
+    return { local, remote: pool.open(bytes), inlineUnits: INLINE_UNITS.script };
+  };
+  return {
+    async open({ tokenizer: bytes, tokenizerFormat, template }) {
+      if (tokenizerFormat !== VOCABULARY_FORMAT) {
+        const feature = `A tokenizer of the format ${tokenizerFormat.slice(0, 40)}`;
+        throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail: `only ${VOCABULARY_FORMAT} is known` });
+      }
+      const vocabulary = checkVocabulary(bytes, "The model's tokenizer");
+      const encoders = await encodersOf(vocabulary, bytes);
+      return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes });
+    },
+    close: async () => pool?.close(),
+  };
+}

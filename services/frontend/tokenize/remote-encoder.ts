@@ -1,0 +1,35 @@
+import { StatorError } from "#lib/base/errors";
+
+/** Encodes the long texts of one vocabulary away from the event loop. */
+export interface RemoteEncoder {
+  /** Tokens of plain texts without special tokens, in order. Rejects with OVERLOADED when too much waits already. */
+  encode(texts: readonly string[]): Promise<Uint32Array[]>;
+  /** What is under way is answered first. */
+  close(): Promise<void> | void;
+}
+
+/** How many calls may be under way at once, over all models of a process. */
+export class Gate {
+  readonly #limit: number;
+  #open = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Calls under way. */
+  get open(): number {
+    return this.#open;
+  }
+
+  /** Runs a call, or throws OVERLOADED when there are too many. */
+  async run<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+    if (this.#open >= this.#limit) throw new StatorError("OVERLOADED", { what: "tokenizing" });
+    this.#open++;
+    try {
+      return await call();
+    } finally {
+      this.#open--;
+    }
+  }
+}
