@@ -4,6 +4,7 @@ import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Engine, StepMetrics } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
+import type { Span, Tracer } from "#lib/host/telemetry";
 import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 import type { Introduction } from "#lib/link/worker-state";
@@ -25,6 +26,7 @@ export interface LinksDeps {
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   readonly clock: Clock;
   readonly log: Log;
+  readonly tracer: Tracer;
 }
 
 /** All links of a worker. */
@@ -75,8 +77,8 @@ interface LinkEnd {
 
 function openEnd(deps: LinksDeps, channel: WorkerChannel, onGone: () => void): LinkEnd {
   const builder = new StepBuilder();
-  /** Engine id of each open handle. */
-  const ids = new Map<number, number>();
+  /** Engine id and span of each open handle. */
+  const opened = new Map<number, { readonly id: number; readonly span: Span }>();
   let loadToldMs = Number.NEGATIVE_INFINITY;
 
   const send = (metrics: StepMetrics): void => {
@@ -88,7 +90,10 @@ function openEnd(deps: LinksDeps, channel: WorkerChannel, onGone: () => void): L
     onLogprobs: (handle, logprobs) => builder.logprobs(handle, logprobs),
     onEmbedding: (handle, values) => builder.embedding(handle, values),
     onFinish(handle, finish) {
-      ids.delete(handle);
+      const open = opened.get(handle);
+      opened.delete(handle);
+      open?.span.set("stator.completion_tokens", finish.completionTokens);
+      open?.span.end(finish.error?.reason);
       builder.finish(handle, finish);
     },
     endStep: send,
@@ -102,17 +107,23 @@ function openEnd(deps: LinksDeps, channel: WorkerChannel, onGone: () => void): L
         throw new StatorError("INVALID_ARGUMENT", { detail: "Expected a request kind, and rank 0 or none" });
       }
       const { id, admission } = board.submit(out, submit.handle, (own) => make(own, submit, promptTokens, names));
-      ids.set(submit.handle, id);
+      const span = deps.tracer.start("stator.worker", submit.traceparent || undefined);
+      span.set("stator.request_id", submit.requestId);
+      opened.set(submit.handle, { id, span });
       return admission;
     },
     onCancel(handles, mode) {
-      const named = [...handles].map((handle) => ids.get(handle)).filter((id) => id !== undefined);
+      const named = [...handles].map((handle) => opened.get(handle)?.id).filter((id) => id !== undefined);
       deps.cancel(named, mode === CancelMode.KILL ? "kill" : "stop");
     },
     onEnd(error) {
       onGone();
-      deps.log.debug("link ended", { caller: link.caller, open: ids.size, error });
-      if (ids.size > 0) deps.cancel([...ids.values()], "kill");
+      deps.log.debug("link ended", { caller: link.caller, open: opened.size, error });
+      if (opened.size === 0) return;
+      deps.cancel(
+        [...opened.values()].map(({ id }) => id),
+        "kill",
+      );
     },
   };
   const link = openWorkerLink(channel, { introduce: () => deps.introduce(), sink, clock: deps.clock });

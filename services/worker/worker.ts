@@ -5,6 +5,7 @@ import type { Discovery, Registration } from "#lib/discovery/discovery";
 import type { Engine, EngineListener } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
+import type { Tracer } from "#lib/host/telemetry";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
 import type { PieceTexts } from "#lib/text/detokenizer";
@@ -29,6 +30,7 @@ export interface WorkerDeps {
   readonly chance: Chance;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracer: Tracer;
   readonly version: string;
   /** Such as llama, for the record before the engine is open. */
   readonly engineName: string;
@@ -90,6 +92,7 @@ class WorkerShell implements Worker {
       cancel: (ids, mode) => this.#served?.board.cancel(ids, mode),
       clock: deps.clock,
       log: deps.log,
+      tracer: deps.tracer,
     });
     const control = createControlService({
       engine: () => this.#served?.engine,

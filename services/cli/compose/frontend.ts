@@ -17,10 +17,12 @@ import type { Connection } from "#services/frontend/dispatch/worker-seat";
 import { openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
+import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { credentialsFrom } from "./credentials.ts";
 import { openTexts } from "./texts.ts";
+import { openTracerFor } from "./tracer.ts";
 
 /** A frontend process that serves. */
 export interface OpenedFrontend {
@@ -56,6 +58,9 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
   });
   scope.own("dispatcher", dispatcher);
   const texts = scope.own("texts", await openTexts(context));
+  const tracer = scope.own("tracer", await openTracerFor(context, "stator-frontend"));
+  const traced = createTracedDispatcher(dispatcher, tracer);
+  const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
     ...deps,
     host: values["http.host"],
@@ -67,7 +72,9 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       slowClientMs: values["http.slow-client-ms"],
     },
     watch,
-    dispatcher,
+    dispatcher: {
+      start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
+    },
     fetchArtifact: artifactFetcher(credentials),
     openText: texts.open,
     grammars: texts.grammars,

@@ -14,6 +14,7 @@ import { VERSION } from "../version.ts";
 import { credentialsFrom } from "./credentials.ts";
 import { engineRecipe } from "./engine.ts";
 import { openMetricsPort } from "./metrics-port.ts";
+import { openTracerFor } from "./tracer.ts";
 
 /** A worker process that serves. */
 export interface OpenedWorker {
@@ -43,8 +44,10 @@ export async function openWorker(
   const failure = Promise.withResolvers<void>();
   let failed = false;
   const health = createHealth();
+  const tracer = scope.own("tracer", await openTracerFor(context, "stator-worker"));
   const worker = createWorker({
     ...deps,
+    tracer,
     openEngine: recipe.open,
     discovery,
     leaseMs: values["lease-ms"],
