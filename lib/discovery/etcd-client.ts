@@ -2,6 +2,7 @@ import type { Etcd3, IOptions } from "etcd3";
 import { StatorError } from "#lib/base/errors";
 import { type Credentials, isLoopback } from "#lib/rpc/credentials";
 import { CLIENT_OPTIONS } from "#lib/rpc/settings";
+import { plainReason } from "./plain-reason.ts";
 
 /** The library, imported when etcd is used and not before. */
 export type EtcdLibrary = typeof import("etcd3");
@@ -70,7 +71,7 @@ export function etcdError(library: EtcdLibrary, caught: unknown, place: string):
     library.EtcdInvalidAuthTokenError,
     library.GRPCUnauthenticatedError,
   ];
-  const detail = sentenceOf(cause);
+  const detail = plainReason(cause instanceof Error ? cause.message : "an unknown error");
   if (refused.some((kind) => cause instanceof kind)) {
     return new StatorError("BAD_CONFIG", { detail: `${place} refuses this user: ${detail}.` }, { cause });
   }
@@ -81,12 +82,4 @@ export function etcdError(library: EtcdLibrary, caught: unknown, place: string):
     return new StatorError("OVERLOADED", { what: "records of etcd" }, { cause });
   }
   return new StatorError("UNAVAILABLE", { what: place, detail }, { cause });
-}
-
-function sentenceOf(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : "an unknown error";
-  if (text.includes("ECONNREFUSED")) return "nobody listens there";
-  if (text.includes("ENOTFOUND")) return "the name is unknown";
-  const first = text.split("\n")[0] ?? "";
-  return first.length > 200 ? `${first.slice(0, 200)}…` : first.replace(/\.$/, "");
 }

@@ -1,5 +1,5 @@
 import { mkdir, rename, stat, unlink, utimes, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { equalBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { LeaseGrant, StoreCalls, StoreNews } from "./calls.ts";
@@ -35,7 +35,7 @@ export async function openFileDiscovery(directory: string, deps: DiscoveryDeps):
 export async function createFileCalls(directory: string, deps: DiscoveryDeps): Promise<StoreCalls> {
   const root = resolve(directory);
   try {
-    await mkdir(root, { recursive: true });
+    await makeFolder(root);
   } catch (cause) {
     const detail = `The discovery directory ${root} cannot be made (${codeOf(cause)}). Give another with --discovery file:///FOLDER.`;
     throw new StatorError("BAD_CONFIG", { detail }, { cause });
@@ -208,6 +208,26 @@ class FileCalls implements StoreCalls {
   #unreachable(cause: unknown): StatorError {
     const detail = codeOf(cause) === "ENOENT" ? "it does not exist any more" : `the system says ${codeOf(cause)}`;
     return new StatorError("UNAVAILABLE", { what: this.place, detail }, { cause });
+  }
+}
+
+/** One step at a time: where nothing can be made, as below /proc, the recursive form of Node never ends. */
+async function makeFolder(path: string): Promise<void> {
+  if (await isFolder(path)) return;
+  if (dirname(path) !== path) await makeFolder(dirname(path));
+  try {
+    await mkdir(path);
+  } catch (error) {
+    // Another process may have made it just now.
+    if (!(await isFolder(path))) throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
   }
 }
 

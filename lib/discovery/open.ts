@@ -9,6 +9,7 @@ import { createFileCalls } from "./file.ts";
 import { createHubCalls } from "./hub.ts";
 import { createMemoryDiscovery } from "./memory.ts";
 import { Backoff, withLimit } from "./patience.ts";
+import { plainReason } from "./plain-reason.ts";
 import { StoreHost } from "./store-host.ts";
 import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
 
@@ -102,7 +103,7 @@ async function reach(calls: StoreCalls, deps: OpenDiscoveryDeps): Promise<void> 
 function withAdvice(error: StatorError, calls: StoreCalls, place: DiscoveryPlace): StatorError {
   if (error.row.retry === "never") return error;
   const start = place.kind === "hub" ? "Start one with `stator hub`" : place.kind === "etcd" ? "Start it" : "Make it";
-  const why = String(error.facts.detail ?? error.message).replace(/\.$/, "");
+  const why = plainReason(String(error.facts.detail ?? error.message));
   const detail = `${why}. ${start}, or give another place with --discovery`;
   return new StatorError("UNAVAILABLE", { what: calls.place, detail }, { cause: error });
 }
