@@ -21,6 +21,7 @@ export interface CallContext {
   readonly method: DescMethod;
   /** Who may call this method; the port has checked it. */
   readonly access: Access;
+  /** Look while the call is open: it is read from the connection. */
   readonly peer: Peer;
   readonly metadata: Metadata;
   /** When the caller gives up, in Unix milliseconds; undefined waits for ever. */

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import {
   type ChannelCredentials,
   type ChannelOptions,
@@ -133,16 +134,35 @@ export function dialCredentials(
   credentials: Credentials,
   target: string,
 ): { credentials: ChannelCredentials; options: ChannelOptions } {
-  if (credentials.kind === "tls") {
-    const { identity, authority, serverName } = credentials;
-    const options = serverName
-      ? { "grpc.ssl_target_name_override": serverName, "grpc.default_authority": serverName }
-      : {};
-    const made = dialling.createSsl(authority ?? null, identity?.key ?? null, identity?.certificate ?? null);
-    return { credentials: made, options };
-  }
-  if (credentials.kind === "loopback" && !target.startsWith("unix:") && !isLoopback(target.replace(/:\d+$/, ""))) {
+  if (credentials.kind === "tls") return dialTls(credentials, target);
+  if (credentials.kind === "loopback" && !target.startsWith("unix:") && !isLoopback(hostOf(target))) {
     throw bad(`Calling ${target} in plaintext must be allowed explicitly, since it is another machine`);
   }
   return { credentials: dialling.createInsecure(), options: {} };
+}
+
+function dialTls(
+  { identity, authority, serverName }: TlsCredentials,
+  target: string,
+): { credentials: ChannelCredentials; options: ChannelOptions } {
+  const host = hostOf(target);
+  // TLS has no server name for an address, and Node warns when one is sent: a name that means nothing goes out instead,
+  // and the certificate is checked against the address.
+  const byAddress = !serverName && isIP(host) !== 0;
+  const verify = byAddress
+    ? { checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate) }
+    : {};
+  const made = dialling.createSsl(authority, identity?.key, identity?.certificate, verify);
+  const name = byAddress ? `${host.replace(/[.:]+/g, "-")}.ip.invalid` : serverName;
+  return {
+    credentials: made,
+    options: {
+      ...(name && { "grpc.ssl_target_name_override": name }),
+      ...(serverName && { "grpc.default_authority": serverName }),
+    },
+  };
+}
+
+function hostOf(target: string): string {
+  return target.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
 }

@@ -118,8 +118,8 @@ export class IncomingChannel implements ServerChannel {
       return;
     }
     this.#call.on("data", (bytes: Buffer) => this.#receive(bytes));
-    // A lost connection ends the stream too, a tick before grpc-js says that the call is cancelled: let that come first.
-    this.#call.on("end", () => queueMicrotask(() => this.#deliverEnd(undefined)));
+    // A lost connection or a reset ends the stream too, some ticks before grpc-js says that the call is cancelled: let that come first.
+    this.#call.on("end", () => setImmediate(() => this.#deliverEnd(undefined)));
   }
 
   pause(): void {

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { MessageShape } from "@bufbuild/protobuf";
 import type { BytesValueSchema } from "@bufbuild/protobuf/wkt";
 import { type Reason, StatorError } from "#lib/base/errors";
-import type { CallContext } from "#lib/rpc/call";
+import type { CallContext, Peer } from "#lib/rpc/call";
 import { createService, type ServedService } from "#lib/rpc/service";
 import type { DuplexChannel } from "#lib/rpc/stream";
 import { EchoService } from "./echo.ts";
@@ -50,6 +50,9 @@ export class Lab {
     });
   }
 
+  /** Who made each call. */
+  readonly peers: Peer[] = [];
+
   get last(): CallContext {
     const call = this.calls.at(-1);
     if (!call) throw new Error("no call came");
@@ -58,6 +61,7 @@ export class Lab {
 
   async #say(text: string, call: CallContext): Promise<{ value: string }> {
     this.calls.push(call);
+    this.peers.push(call.peer);
     if (text === "crash") throw new TypeError("a secret inside");
     if (text === "retry") {
       throw new StatorError("INVALID_FIELD", { field: "n", detail: "bad" }, { param: "n", retryAfterMs: 1_500 });

@@ -1,0 +1,76 @@
+import { expect, test } from "vitest";
+import { Channel } from "#lib/rpc/channel";
+import { createClient } from "#lib/rpc/client";
+import { type Credentials, loadTls } from "#lib/rpc/credentials";
+import { openServer } from "#lib/rpc/server";
+import { createAuthority, createIdentity } from "../../support/certificates.ts";
+import { EchoService } from "./echo.ts";
+import { Lab } from "./lab.ts";
+import { observed, openGrpcRig } from "./rigs.ts";
+import { describeBinding } from "./suite.ts";
+
+const authority = createAuthority("test authority");
+const worker = createIdentity("worker-1", authority);
+const pem = (text: string) => ({ pem: text });
+
+const tls = loadTls({
+  certificate: pem(worker.certificate),
+  key: pem(worker.key),
+  authority: pem(authority.certificate),
+});
+const mutual = loadTls({
+  certificate: pem(worker.certificate),
+  key: pem(worker.key),
+  authority: pem(authority.certificate),
+  mutual: true,
+});
+
+describeBinding("grpc over TLS", (lab) => openGrpcRig(lab, tls));
+describeBinding("grpc over mutual TLS", (lab) => openGrpcRig(lab, mutual));
+
+async function callMutual(dial: Credentials): Promise<{ answer: string; subject: string | undefined }> {
+  const lab = new Lab();
+  const server = await openServer({
+    host: "127.0.0.1",
+    port: 0,
+    credentials: mutual,
+    services: [lab.service],
+    ...observed(),
+  });
+  const channel = new Channel(server.address, dial);
+  try {
+    const answer = await createClient(EchoService, channel).say({ value: "hi" }, { timeoutMs: 5_000 });
+    return { answer: answer.value, subject: lab.peers[0]?.subject };
+  } finally {
+    channel.close();
+    await server.close();
+  }
+}
+
+test("mutual TLS tells the handler who calls", async () => {
+  expect(await callMutual(mutual)).toEqual({ answer: "hi", subject: "worker-1" });
+});
+
+test("mutual TLS refuses a caller without a certificate", async () => {
+  await expect(callMutual(loadTls({ authority: pem(authority.certificate) }))).rejects.toMatchObject({
+    reason: "UNAVAILABLE",
+  });
+});
+
+test("mutual TLS refuses a caller that another authority signed", async () => {
+  const other = createAuthority("somebody else");
+  const stranger = createIdentity("stranger", other);
+  const dial = loadTls({
+    certificate: pem(stranger.certificate),
+    key: pem(stranger.key),
+    authority: pem(authority.certificate),
+  });
+  await expect(callMutual(dial)).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+});
+
+test("a caller refuses a server that its authority did not sign", async () => {
+  const other = createAuthority("somebody else");
+  await expect(callMutual(loadTls({ authority: pem(other.certificate) }))).rejects.toMatchObject({
+    reason: "UNAVAILABLE",
+  });
+});
