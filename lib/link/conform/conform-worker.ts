@@ -1,0 +1,84 @@
+import type { Clock } from "#lib/base/clock";
+import { asStatorError } from "#lib/base/errors";
+import type { CallerChannel } from "../link.ts";
+import { CANCEL_CHECKS } from "./cancel-checks.ts";
+import type { Bench, Check } from "./check.ts";
+import { Failure } from "./failure.ts";
+import { HELLO_CHECKS } from "./hello-checks.ts";
+import { RawCaller } from "./raw-caller.ts";
+import { REQUEST_CHECKS } from "./request-checks.ts";
+import { VIOLATION_CHECKS } from "./violation-checks.ts";
+
+/** What the checks use of the worker under test. */
+export interface ConformOptions {
+  /** Opens a link of its own at each call. */
+  readonly connect: () => CallerChannel;
+  readonly clock: Clock;
+  /** Served model; the first of Welcome unless given. */
+  readonly model?: string;
+  /** A prompt that the model takes, as token ids; some small ids unless given. */
+  readonly promptTokens?: Uint32Array;
+  /** Whether equal greedy requests give equal tokens; false skips the checks that compare answers. */
+  readonly exact?: boolean;
+  /** Longest wait for one thing; 10 s unless given. */
+  readonly timeoutMs?: number;
+  /** Called as each check ends. */
+  readonly onCheck?: (check: ConformCheck) => void;
+}
+
+/** What one check found. */
+export interface ConformCheck {
+  /** A sentence that the worker keeps. */
+  readonly name: string;
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** Why, unless it passed. */
+  readonly reason: string | undefined;
+  readonly tookMs: number;
+}
+
+/**
+ * Runs every promise of docs/link.md against a worker, one after the other, over links from `connect`. Any worker can be
+ * asked: it is spoken to as a caller would, with raw messages. It is to be otherwise idle.
+ */
+export async function conformWorker(options: ConformOptions): Promise<ConformCheck[]> {
+  const out: ConformCheck[] = [];
+  for (const check of [...HELLO_CHECKS, ...REQUEST_CHECKS, ...CANCEL_CHECKS, ...VIOLATION_CHECKS]) {
+    const found = await runCheck(check, options);
+    options.onCheck?.(found);
+    out.push(found);
+  }
+  return out;
+}
+
+async function runCheck(check: Check, options: ConformOptions): Promise<ConformCheck> {
+  const { clock, connect, model, exact = true, timeoutMs = 10_000 } = options;
+  const startMs = clock.nowMs();
+  const opened: RawCaller[] = [];
+  const open = () => {
+    const caller = new RawCaller(connect(), { clock, timeoutMs, model });
+    opened.push(caller);
+    return caller;
+  };
+  const bench: Bench = {
+    open,
+    async greet() {
+      const caller = open();
+      await caller.greet();
+      return caller;
+    },
+    clock,
+    prompt: options.promptTokens ?? Uint32Array.of(1, 5, 9, 13, 17, 21),
+    exact,
+  };
+  let outcome: ConformCheck["outcome"] = "passed";
+  let reason: string | undefined;
+  try {
+    reason = await check.run(bench);
+    if (reason !== undefined) outcome = "skipped";
+  } catch (error) {
+    outcome = "failed";
+    reason = error instanceof Failure ? error.message : asStatorError(error).message;
+  }
+  for (const caller of opened) await caller.end();
+  return { name: check.name, outcome, reason, tookMs: clock.nowMs() - startMs };
+}

@@ -1,0 +1,188 @@
+import { FinishReason, RequestKind } from "#gen/stator/worker/v1/link_pb";
+import { viewBytes, writeU32 } from "#lib/base/bytes";
+import { isForwardPass } from "../step.ts";
+import type { Bench, Check } from "./check.ts";
+import { expect } from "./failure.ts";
+import type { Answer, RawCaller } from "./raw-caller.ts";
+
+const ENDS: readonly FinishReason[] = [FinishReason.END, FinishReason.STOP_TOKEN, FinishReason.LENGTH];
+/** Above this many places the check that fills them all would take too long. */
+const MOST_PLACES = 2_048;
+
+/** The life of requests. */
+export const REQUEST_CHECKS: readonly Check[] = [
+  {
+    name: "accepts, delivers in order, and ends a request exactly once",
+    async run(bench) {
+      const caller = await bench.greet();
+      const answer = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
+      await caller.pause(100);
+      checkWhole(answer, { promptTokens: bench.prompt.length, maxTokens: 8 });
+      return undefined;
+    },
+  },
+  {
+    name: "runs all requests of one message",
+    async run(bench) {
+      const caller = await bench.greet();
+      const handles = [3, 1, 0xffff_ffff, 7];
+      caller.say({
+        submits: handles.map((handle) => caller.request(handle, { promptTokenIds: viewBytes(bench.prompt) })),
+      });
+      for (const handle of handles) await caller.finished(handle);
+      for (const handle of handles) {
+        checkWhole(caller.answer(handle), { promptTokens: bench.prompt.length, maxTokens: 8 });
+      }
+      return undefined;
+    },
+  },
+  {
+    name: "takes a handle again after its terminal frame",
+    async run(bench) {
+      const caller = await bench.greet();
+      for (let round = 1; round <= 3; round++) {
+        caller.say({ submits: [caller.request(5, { promptTokenIds: viewBytes(bench.prompt) })] });
+        await caller.until(() => caller.answer(5).finishes.length === round, `Finish number ${round}`);
+      }
+      expect(caller.answer(5).accepted === 3, "it was not accepted three times");
+      return undefined;
+    },
+  },
+  {
+    name: "gives equal greedy requests equal answers",
+    async run(bench) {
+      if (!bench.exact) return "answers are not compared";
+      const caller = await bench.greet();
+      const first = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
+      const second = await caller.ask(2, { promptTokenIds: viewBytes(bench.prompt) });
+      expectSame(second.tokens, first.tokens, "the second answer");
+      return undefined;
+    },
+  },
+  {
+    name: "puts a prompt in parts together",
+    async run(bench) {
+      const caller = await bench.greet();
+      const whole = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
+      const parts = { promptTokenIds: writeU32(bench.prompt.slice(0, 2)), moreInput: true };
+      caller.say({
+        submits: [caller.request(2, parts)],
+        parts: [{ handle: 2, promptTokenIds: writeU32(bench.prompt.slice(2, 3)) }],
+      });
+      caller.say({ parts: [{ handle: 2, promptTokenIds: writeU32(bench.prompt.slice(3)), last: true }] });
+      await caller.finished(2);
+      checkWhole(caller.answer(2), { promptTokens: bench.prompt.length, maxTokens: 8 });
+      if (bench.exact) expectSame(caller.answer(2).tokens, whole.tokens, "the answer to the parts");
+      return undefined;
+    },
+  },
+  {
+    name: "continues behind the tokens of an earlier attempt",
+    async run(bench) {
+      const caller = await bench.greet();
+      const whole = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
+      expect(whole.tokens.length > 3, `an answer of ${whole.tokens.length} tokens is too short to continue`);
+      const rest = await caller.ask(2, {
+        promptTokenIds: viewBytes(bench.prompt),
+        generatedTokenIds: writeU32(whole.tokens.slice(0, 3)),
+      });
+      const completion = rest.finishes[0]?.completionTokens;
+      expect(
+        completion === 3 + rest.tokens.length,
+        `completion_tokens is ${completion}, not ${3 + rest.tokens.length}`,
+      );
+      expect(rest.finishes[0]?.promptTokens === bench.prompt.length, "prompt_tokens counts generated tokens");
+      if (bench.exact) expectSame(rest.tokens, whole.tokens.slice(3), "the rest");
+      return undefined;
+    },
+  },
+  {
+    name: "refuses what it cannot do with a terminal frame, unaccepted",
+    async run(bench) {
+      const caller = await bench.greet();
+      const prompt = { promptTokenIds: viewBytes(bench.prompt) };
+      caller.say({
+        submits: [
+          caller.request(1, { ...prompt, model: "no-such-model-here" }),
+          caller.request(2, { ...prompt, kind: RequestKind.UNSPECIFIED }),
+          caller.request(3, {}),
+          caller.request(4, { ...prompt, stopping: { maxTokens: 4, ignoreEos: true } }),
+        ],
+      });
+      for (const handle of [1, 2, 3]) {
+        await caller.finished(handle);
+        const { accepted, finishes } = caller.answer(handle);
+        expect(accepted === 0, `handle ${handle} was accepted`);
+        expect(finishes[0]?.error?.reason, `handle ${handle} ended without an error`);
+      }
+      await caller.finished(4);
+      expect(!caller.answer(4).finishes[0]?.error, "a good request of the same message failed");
+      return undefined;
+    },
+  },
+  {
+    name: "answers every request beyond its places with a terminal frame",
+    async run(bench) {
+      const caller = await bench.greet();
+      const places = (caller.welcome?.maxRunningRequests ?? 0) + (caller.welcome?.maxWaitingRequests ?? 0);
+      if (places > MOST_PLACES) return `it has ${places} places`;
+      return fill(bench, caller, places + 8);
+    },
+  },
+  {
+    name: "reports its steps",
+    async run(bench) {
+      const caller = await bench.greet();
+      await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
+      const passes = caller.steps.filter(isForwardPass);
+      expect(passes.length > 0, "no step reports a forward pass");
+      expect(
+        passes.every((step) => step.durationUs > 0),
+        "a step has no duration",
+      );
+      const ranks = new Map<number, bigint>();
+      for (const { rank, step } of passes) {
+        const before = ranks.get(rank);
+        expect(before === undefined || step > before, `step ${step} of rank ${rank} came after ${before}`);
+        ranks.set(rank, step);
+      }
+      return undefined;
+    },
+  },
+];
+
+async function fill(bench: Bench, caller: RawCaller, count: number): Promise<string | undefined> {
+  const long = { promptTokenIds: viewBytes(bench.prompt), stopping: { maxTokens: 8, ignoreEos: true } };
+  const handles = Array.from({ length: count }, (_, at) => at + 1);
+  caller.say({ submits: handles.map((handle) => caller.request(handle, long)) });
+  for (const handle of handles) await caller.finished(handle);
+  const refused = handles.filter((handle) => caller.answer(handle).accepted === 0);
+  for (const handle of refused) {
+    const error = caller.answer(handle).finishes[0]?.error;
+    expect(error?.reason === "OVERLOADED", `handle ${handle} was refused with ${error?.reason ?? "no error"}`);
+  }
+  expect(refused.length > 0, `${count} requests were all taken`);
+  return undefined;
+}
+
+/** One Accepted before everything, one Finish after everything, and numbers that fit. */
+function checkWhole(answer: Answer, sent: { readonly promptTokens: number; readonly maxTokens: number }): void {
+  const [finish] = answer.finishes;
+  expect(answer.accepted === 1, `it was accepted ${answer.accepted} times`);
+  expect(answer.stray === 0, `${answer.stray} tokens came before Accepted or after Finish`);
+  expect(answer.finishes.length === 1, `${answer.finishes.length} terminal frames came`);
+  expect(finish && !finish.error, `it failed: ${finish?.error?.message}`);
+  expect(ENDS.includes(finish.reason), `the reason is ${finish.reason}`);
+  expect(
+    answer.tokens.length <= sent.maxTokens,
+    `${answer.tokens.length} tokens came, ${sent.maxTokens} were asked for`,
+  );
+  expect(finish.completionTokens === answer.tokens.length, `completion_tokens is ${finish.completionTokens}`);
+  expect(finish.promptTokens === sent.promptTokens, `prompt_tokens is ${finish.promptTokens}`);
+  expect(finish.cachedTokens <= sent.promptTokens, `cached_tokens is ${finish.cachedTokens}`);
+}
+
+function expectSame(found: readonly number[], wanted: readonly number[], what: string): void {
+  const same = found.length === wanted.length && found.every((token, at) => token === wanted[at]);
+  expect(same, `${what} is ${found.join(" ")}, not ${wanted.join(" ")}`);
+}
