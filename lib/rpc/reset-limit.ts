@@ -1,5 +1,4 @@
 import type { ServerHttp2Session } from "node:http2";
-import { constants } from "node:http2";
 import { BoundedCache } from "#lib/base/collections";
 import { RESET_LIMIT } from "./settings.ts";
 
@@ -53,7 +52,7 @@ export function watchResets(session: ServerHttp2Session, counter: ResetCounter, 
       listener.onReset();
       if (counter.take(peer, performance.now()) || session.closed) return;
       listener.onClosed(peer);
-      session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      // A plain GOAWAY: with an error code the client would drop its innocent streams too.
       session.close();
     });
   });

@@ -9,7 +9,7 @@ import { type Credentials, checkListen, listenCredentials } from "./credentials.
 import { serveCall } from "./dispatch.ts";
 import { type GrpcServerCall, IncomingCall, IncomingChannel } from "./incoming.ts";
 import { CallObserver, type Observed } from "./observer.ts";
-import { ResetCounter, watchResets } from "./reset-limit.ts";
+import { ResetCounter, type ResetLimit, watchResets } from "./reset-limit.ts";
 import { methodsFor, type ServedMethod, type ServedService } from "./service.ts";
 import { HTTP2_SERVER_OPTIONS, SERVER_OPTIONS } from "./settings.ts";
 
@@ -23,6 +23,8 @@ export interface ServerOptions extends Observed {
   readonly services: readonly ServedService[];
   /** Which methods this port answers, by who may call them; all by default. */
   readonly allow?: readonly Access[];
+  /** Resets that one peer may send; beyond, its sessions are closed. */
+  readonly resetLimit?: ResetLimit;
   /** Names of the options that set the port and the certificate, for the sentences of errors. */
   readonly flags?: { readonly port?: string; readonly tls?: string };
 }
@@ -131,8 +133,8 @@ function bind(server: Server, { host, port, credentials, flags = {} }: ServerOpt
   });
 }
 
-function watchSessions(servers: ServerInside["http2Servers"], { log, metrics }: Observed): void {
-  const counter = new ResetCounter();
+function watchSessions(servers: ServerInside["http2Servers"], { log, metrics, resetLimit }: ServerOptions): void {
+  const counter = new ResetCounter(resetLimit);
   const listener = {
     onReset: () => metrics.add("stator_rpc_resets_total"),
     onClosed(peer: string) {
