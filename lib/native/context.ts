@@ -62,7 +62,10 @@ export interface Sampling {
 
 /** Codes of {@link StepPlan.ops}. */
 export const OP = {
-  /** `[copy, fromSlot, toSlot, p0, p1]`: slot `toSlot` shares the cells of `fromSlot` at positions p0 .. p1-1. */
+  /**
+   * `[copy, fromSlot, toSlot, p0, p1]`: slot `toSlot` shares the cells of `fromSlot` at positions p0 .. p1-1, in place of
+   * its own there.
+   */
   copy: 0,
   /** `[remove, slot, p0, p1, 0]`: forgets positions p0 .. p1-1; p1 = -1 means to the end. */
   remove: 1,

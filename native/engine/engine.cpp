@@ -302,8 +302,9 @@ std::string Engine::runCopy(const int32_t* op) {
   if (api_.sequence_first(context_, from) > p0 || api_.sequence_last(context_, from) < p1 - 1) {
     return "Slot " + std::to_string(from) + " does not hold all positions that were to be copied.";
   }
-  if (api_.sequence_last(context_, to) >= p0) {
-    return "Slot " + std::to_string(to) + " already reaches position " + std::to_string(p0) + ".";
+  // Shared cells take the place of what the slot had there: two cells at one position would both be attended to.
+  if (api_.sequence_last(context_, to) >= p0 && !api_.sequence_remove(context_, to, p0, p1)) {
+    return "Positions of slot " + std::to_string(to) + " cannot be removed in parts.";
   }
   api_.sequence_copy(context_, from, to, p0, p1);
   return {};
