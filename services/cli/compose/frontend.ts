@@ -1,22 +1,32 @@
+import { Access } from "#gen/stator/common/v1/common_pb";
 import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
 import { ArtifactService } from "#gen/stator/worker/v1/artifact_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
+import type { Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { openDiscovery } from "#lib/discovery/open";
-import { createMetrics } from "#lib/host/metrics";
+import type { Log } from "#lib/host/log";
+import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
+import { createConnectHandler } from "#lib/rpc/connect";
 import type { Credentials } from "#lib/rpc/credentials";
+import { createHealth, type HealthBoard } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { createDispatcher } from "#services/frontend/dispatch/dispatcher";
+import { createReflectionServices } from "#lib/rpc/reflection";
+import { openServer, type RpcServer } from "#lib/rpc/server";
+import type { ServedService } from "#lib/rpc/service";
+import { createFrontendService } from "#services/frontend/administration";
+import { createDispatcher, type FrontendDispatcher } from "#services/frontend/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#services/frontend/dispatch/instruments";
 import type { Connection } from "#services/frontend/dispatch/worker-seat";
-import { openFrontend } from "#services/frontend/frontend";
+import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
+import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
@@ -28,6 +38,8 @@ import { openTracerFor } from "./tracer.ts";
 export interface OpenedFrontend {
   /** host:port of the OpenAI API. */
   readonly address: string;
+  /** host:port of the operators' gRPC port. */
+  readonly grpcAddress: string;
   drain(deadlineMs: number): Promise<void>;
 }
 
@@ -57,7 +69,9 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });
   scope.own("dispatcher", dispatcher);
-  const texts = scope.own("texts", await openTexts(context));
+  const texts = scope.own("texts", openTexts(context));
+  const health = createHealth();
+  const rpcs = await openAdministration(context, { dispatcher, health, credentials, metrics });
   const tracer = scope.own("tracer", await openTracerFor(context, "stator-frontend"));
   const traced = createTracedDispatcher(dispatcher, tracer);
   const usualDeadlineMs = values["request.deadline-ms"];
@@ -76,14 +90,72 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },
     fetchArtifact: artifactFetcher(credentials),
-    openText: texts.open,
-    grammars: texts.grammars,
+    openText: (artifacts) => texts.open(artifacts),
+    grammars,
+    fallback: publicRpcs(health.service, { log, metrics }),
     version: VERSION,
   });
+  scope.defer(
+    "health of the port",
+    tellRoutable(health, () => frontend.routable().length > 0),
+  );
   scope.own("http", { close: () => frontend.close({ drainMs: 0 }) });
   return {
     address: `${values["http.host"].includes(":") ? `[${values["http.host"]}]` : values["http.host"]}:${frontend.port}`,
+    grpcAddress: rpcs.address,
     drain: (drainMs) => frontend.close({ drainMs }),
+  };
+}
+
+/** How often the health service looks whether a request would be routed. */
+const HEALTH_EVERY_MS = 500;
+
+/** Keeps the health of the whole server equal to whether a request would be routed. Returns what ends it. */
+function tellRoutable(health: HealthBoard, isRoutable: () => boolean): () => void {
+  let timer: Timer;
+  const tell = (): void => {
+    health.set("", isRoutable());
+    timer = systemClock.after(HEALTH_EVERY_MS, tell);
+  };
+  tell();
+  return () => timer.cancel();
+}
+
+/** Serves what operators may call on the gRPC port, with health and reflection. */
+async function openAdministration(
+  { values, scope, log }: CommandContext,
+  parts: { dispatcher: FrontendDispatcher; health: HealthBoard; credentials: Credentials; metrics: Metrics },
+): Promise<RpcServer> {
+  const { dispatcher, health, credentials, metrics } = parts;
+  const services = [createFrontendService(dispatcher), health.service];
+  const server = await openServer({
+    host: values["grpc.host"],
+    port: values["grpc.port"],
+    credentials,
+    services: [...services, ...createReflectionServices(services)],
+    flags: { port: "--grpc-port", tls: "--tls-cert" },
+    log,
+    metrics,
+  });
+  scope.defer("health", () => health.close());
+  return scope.own("server", server);
+}
+
+/** The public port answers RPCs that anyone may call, over Connect and gRPC-Web, beside the OpenAI routes. */
+function publicRpcs(health: ServedService, observed: { log: Log; metrics: Metrics }): FrontendOptions["fallback"] {
+  let missed = false;
+  const handler = createConnectHandler({
+    ...observed,
+    services: [health],
+    allow: [Access.PUBLIC],
+    fallback: () => {
+      missed = true;
+    },
+  });
+  return (request, response) => {
+    missed = false;
+    handler(request, response);
+    return !missed;
   };
 }
 

@@ -1,46 +1,22 @@
 import { StatorError } from "#lib/base/errors";
-import type { Closable } from "#lib/host/scope";
-import { createBytePairEncoder } from "#lib/text/byte-pair";
-import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
-import { jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
-import { compileTemplate } from "#lib/text/template";
-import { createTokenizer } from "#lib/text/tokenizer";
-import { checkVocabulary } from "#lib/text/vocabulary";
-import type { OpenModelText } from "#services/frontend/models/registry";
-import type { Grammars } from "#services/frontend/text/model-text";
+import { loadNative } from "#lib/native/addon";
+import type { Llama } from "#lib/native/llama";
+import { locateLlama } from "#lib/native/location";
+import { createTextOpener, type TextOpener } from "#services/frontend/tokenize/open-text";
 import type { CommandContext } from "../command.ts";
+import { llamaUnavailable } from "./engine-choice.ts";
 
-/** What a frontend needs to turn text into tokens and back. */
-export interface Texts extends Closable {
-  readonly open: OpenModelText;
-  readonly grammars: Grammars;
+/** What turns text into tokens: the native library where it is built, else JavaScript; the log says which. */
+export function openTexts({ values, log }: CommandContext): TextOpener {
+  const wanted = values["tokenizer.engine"];
+  const llama = wanted === "javascript" ? undefined : openLibrary();
+  if (wanted === "native" && !llama) throw new StatorError("NATIVE_UNAVAILABLE", llamaUnavailable());
+  log.info("tokenizer", { engine: llama ? "native" : "javascript" });
+  return createTextOpener({ llama, log, cacheBytes: values["tokenizer.cache-bytes"] });
 }
 
-export async function openTexts({ values }: CommandContext): Promise<Texts> {
-  return {
-    grammars: { jsonObject: jsonObjectGrammar, jsonSchema: jsonSchemaGrammar },
-    async open({ tokenizer: bytes, template: source }) {
-      const vocabulary = checkVocabulary(bytes);
-      const tokenizer = createTokenizer(vocabulary, {
-        encoder: createBytePairEncoder(vocabulary),
-        cacheBytes: values["tokenizer.cache-bytes"],
-      });
-      const texts = createPieceTexts(tokenizer.pieces);
-      const template = source === undefined ? undefined : compileTemplate(source);
-      return {
-        vocabularySize: tokenizer.size,
-        renderChat(messages) {
-          if (!template)
-            throw new StatorError("UNSUPPORTED_FEATURE", { feature: "chat", detail: "the model has no chat template" });
-          return template.render(messages as never);
-        },
-        encodePrompt: (prompt) => tokenizer.encodeChat(prompt),
-        encodeText: (text) => tokenizer.encode(text, { addSpecial: true }),
-        createDecoder: () => new Detokenizer(texts),
-        piece: (token) => tokenizer.pieceBytes(token),
-        close() {},
-      };
-    },
-    close() {},
-  };
+function openLibrary(): Llama | undefined {
+  const { addon } = loadNative();
+  const { options } = locateLlama();
+  return addon && options ? addon.openLlama({ ...options, backends: [] }) : undefined;
 }
