@@ -57,8 +57,14 @@ function mergePairs(vocabulary: Vocabulary, ids: ReadonlyMap<string, number>): [
   return pairs;
 }
 
-/** The vocabulary as a tokenizer.json, without special tokens: text is cut at those before it comes here. */
-function tokenizerJson(vocabulary: Vocabulary, rule: WordRule): object {
+/**
+ * The vocabulary as a tokenizer.json, without special tokens: text is cut at those before it comes to it. Throws
+ * UNSUPPORTED_FEATURE with the reason for a vocabulary that cannot be written so.
+ */
+export function tokenizerJson(vocabulary: Vocabulary): object {
+  if (vocabulary.kind !== "gpt2") throw unsupported(vocabulary, `its tokenizer is of the kind ${vocabulary.kind}`);
+  const rule = WORD_RULES.find(({ names }) => names.includes(vocabulary.pre));
+  if (!rule) throw unsupported(vocabulary, `its word rule "${vocabulary.pre.slice(0, 40)}" is not known`);
   const ids = new Map(vocabulary.texts.map((text, id) => [text, id]));
   if (byteCharacters().some((character) => !ids.has(character))) {
     throw unsupported(vocabulary, "its vocabulary does not cover every byte");
@@ -97,10 +103,7 @@ function tokenizerJson(vocabulary: Vocabulary, rule: WordRule): object {
  * (about 0.4 M tokens per second). Throws UNSUPPORTED_FEATURE with the reason for other vocabularies.
  */
 export function createBytePairEncoder(vocabulary: Vocabulary): SegmentEncoder {
-  if (vocabulary.kind !== "gpt2") throw unsupported(vocabulary, `its tokenizer is of the kind ${vocabulary.kind}`);
-  const rule = WORD_RULES.find(({ names }) => names.includes(vocabulary.pre));
-  if (!rule) throw unsupported(vocabulary, `its word rule "${vocabulary.pre.slice(0, 40)}" is not known`);
-  const library = new LibraryTokenizer(tokenizerJson(vocabulary, rule), {});
+  const library = new LibraryTokenizer(tokenizerJson(vocabulary), {});
   return {
     encode(text) {
       return text === ""
