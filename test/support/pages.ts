@@ -1,5 +1,8 @@
+import { printOpenApi } from "#lib/api/openapi";
+import { printFieldsPage } from "#lib/api/page";
 import { printConfigPage, printConfigSchema } from "#lib/host/config/print";
 import { OPTIONS } from "#services/cli/options";
+import { VERSION } from "#services/cli/version";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
 import { renderMetricsPage } from "./metrics-page.ts";
@@ -17,6 +20,8 @@ export const PAGES: readonly Page[] = [
   { path: "gen/docs/config.md", render: () => printConfigPage(OPTIONS) },
   { path: "gen/docs/contracts.md", render: renderContractPage },
   { path: "gen/docs/errors.md", render: renderErrorPage },
+  { path: "gen/docs/fields.md", render: printFieldsPage },
   { path: "gen/docs/metrics.md", render: renderMetricsPage },
   { path: "gen/schema/config.json", render: () => printConfigSchema(OPTIONS) },
+  { path: "gen/schema/openapi.json", render: () => `${JSON.stringify(JSON.parse(printOpenApi(VERSION)), null, 2)}\n` },
 ];
