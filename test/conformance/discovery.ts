@@ -1,11 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Discovery, DiscoveryChange, DiscoveryWatch } from "#lib/discovery/discovery";
+import { describe, expect, it } from "vitest";
+import type { DiscoveryChange, DiscoveryWatch } from "#lib/discovery/discovery";
 import { type DiscoveryRig, instance, type Participant, pass, until } from "./discovery-rig.ts";
 
 /** Where a store may differ, and why. */
 export interface DiscoveryDifferences {
   /** The sentence why this store cannot be lost while its users live on. */
   readonly neverLost?: string;
+  /** The tests run one after the other: each takes a process of its own. */
+  readonly serial?: string;
   /** Time between the end of a lease and the end of its records, beside the time to live; 2,000 when absent. */
   readonly expirySlackMs?: number;
 }
@@ -18,17 +20,21 @@ export function discoveryConformance(
   open: () => Promise<DiscoveryRig>,
   differences: DiscoveryDifferences = {},
 ): void {
-  describe(`discovery over ${name}`, { timeout: 60_000 }, () => {
-    let rig: DiscoveryRig;
-    const join = async (): Promise<Participant & { discovery: Discovery }> => rig.join();
-    beforeEach(async () => {
-      rig = await open();
-    });
-    afterEach(async () => {
-      await rig.close();
-    });
+  const options = { timeout: 60_000, concurrent: differences.serial === undefined };
+  describe(`discovery over ${name}`, options, () => {
+    /** One test with a store of its own. `join` is another process that uses it. */
+    const scenario = (title: string, run: (join: () => Promise<Participant>, rig: DiscoveryRig) => Promise<void>) => {
+      it(title, async () => {
+        const rig = await open();
+        try {
+          await run(() => rig.join(), rig);
+        } finally {
+          await rig.close();
+        }
+      });
+    };
 
-    it("shows what is published, to those who watch already and to those who come later", async () => {
+    scenario("shows what is published, to those who watch already and to those who come later", async (join) => {
       const [worker, early, late] = [await join(), await join(), await join()];
       const watch = await early.discovery.watch("");
       expect(watch.synced).toBe(true);
@@ -40,7 +46,7 @@ export function discoveryConformance(
       expect(second.records.get("a/1")).toMatchObject({ key: "a/1", value: { case: "instance" } });
     });
 
-    it("is an upsert when a record changes, and says nothing when it does not", async () => {
+    scenario("is an upsert when a record changes, and says nothing when it does not", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const registration = await worker.discovery.register([instance("a"), instance("b")], { ttlMs: TTL_MS });
       const watch = await reader.discovery.watch("");
@@ -52,7 +58,7 @@ export function discoveryConformance(
       expect(changes.slice(1)).toEqual([{ upserts: ["a"], removed: [], synced: true }]);
     });
 
-    it("replaces what is published: new, changed and missing records at once", async () => {
+    scenario("replaces what is published: new, changed and missing records at once", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const registration = await worker.discovery.register([instance("a"), instance("b"), instance("c")], {
         ttlMs: TTL_MS,
@@ -66,7 +72,7 @@ export function discoveryConformance(
       expect(changes.slice(1).flatMap((change) => change.removed)).toEqual(["c"]);
     });
 
-    it("removes what a closed registration published, and nothing else", async () => {
+    scenario("removes what a closed registration published, and nothing else", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const first = await worker.discovery.register([instance("a")], { ttlMs: TTL_MS });
       await worker.discovery.register([instance("b")], { ttlMs: TTL_MS });
@@ -77,7 +83,7 @@ export function discoveryConformance(
       await until("nobody", () => keys(watch) === "");
     });
 
-    it("forgets a process that dies without a word, and keeps the others", async () => {
+    scenario("forgets a process that dies without a word, and keeps the others", async (join) => {
       const [dead, alive, reader] = [await join(), await join(), await join()];
       await dead.discovery.register([instance("dead")], { ttlMs: TTL_MS });
       await alive.discovery.register([instance("alive")], { ttlMs: TTL_MS });
@@ -89,7 +95,7 @@ export function discoveryConformance(
       expect(keys(watch)).toBe("alive");
     });
 
-    it("tells a process that stood still past its lease, which then returns as another", async () => {
+    scenario("tells a process that stood still past its lease, which then returns as another", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const registration = await worker.discovery.register([instance("a")], { ttlMs: TTL_MS });
       let lapses = 0;
@@ -114,7 +120,7 @@ export function discoveryConformance(
       ]);
     });
 
-    it("stops prefixes at segments", async () => {
+    scenario("stops prefixes at segments", async (join) => {
       const [worker, reader] = [await join(), await join()];
       await worker.discovery.register(
         [instance("workers/1"), instance("workers/10"), instance("workers/1/x"), instance("workers")],
@@ -134,7 +140,7 @@ export function discoveryConformance(
       await other.close();
     });
 
-    it("serves two watchers, and one when the other is closed", async () => {
+    scenario("serves two watchers, and one when the other is closed", async (join) => {
       const [worker, one, two] = [await join(), await join(), await join()];
       const [first, second] = [await one.discovery.watch("a"), await two.discovery.watch("")];
       const registration = await worker.discovery.register([instance("a/1"), instance("b/1")], { ttlMs: TTL_MS });
@@ -146,7 +152,7 @@ export function discoveryConformance(
       expect(keys(first)).toBe("a/1");
     });
 
-    it("tells a subscriber the present view first, and nothing after it left", async () => {
+    scenario("tells a subscriber the present view first, and nothing after it left", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const registration = await worker.discovery.register([instance("a")], { ttlMs: TTL_MS });
       const watch = await reader.discovery.watch("");
@@ -160,7 +166,7 @@ export function discoveryConformance(
       expect(leaves).toHaveLength(1);
     });
 
-    it("keeps out what cannot be read, and keeps the value before", async () => {
+    scenario("keeps out what cannot be read, and keeps the value before", async (join, rig) => {
       const [worker, reader] = [await join(), await join()];
       await worker.discovery.register([instance("a")], { ttlMs: 600_000 });
       const watch = await reader.discovery.watch("");
@@ -174,7 +180,7 @@ export function discoveryConformance(
       expect(incarnation(watch, "a")).toBe(1n);
     });
 
-    it("lets the last one who publishes a key keep it", async () => {
+    scenario("lets the last one who publishes a key keep it", async (join) => {
       const [old, young, reader] = [await join(), await join(), await join()];
       const before = await old.discovery.register([instance("a"), instance("old")], { ttlMs: TTL_MS });
       const watch = await reader.discovery.watch("");
@@ -186,7 +192,7 @@ export function discoveryConformance(
       expect(keys(watch)).toBe("a");
     });
 
-    it("carries many records", async () => {
+    scenario("carries many records", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const watch = await reader.discovery.watch("many");
       const many = Array.from({ length: 500 }, (_, at) => instance(`many/${at}`));
@@ -202,7 +208,7 @@ export function discoveryConformance(
       await until("none", () => watch.records.size === 0);
     });
 
-    it("refuses bad keys, prefixes and times at once", async () => {
+    scenario("refuses bad keys, prefixes and times at once", async (join) => {
       const { discovery } = await join();
       const invalid = { reason: "INVALID_ARGUMENT" };
       await expect(discovery.register([instance("A")], { ttlMs: TTL_MS })).rejects.toMatchObject(invalid);
@@ -213,7 +219,7 @@ export function discoveryConformance(
       await expect(registration.update([instance("../a")])).rejects.toMatchObject(invalid);
     });
 
-    it("closes twice without harm and takes nothing afterwards", async () => {
+    scenario("closes twice without harm and takes nothing afterwards", async (join) => {
       const [worker, reader] = [await join(), await join()];
       const registration = await worker.discovery.register([instance("a")], { ttlMs: TTL_MS });
       const watch = await reader.discovery.watch("");
@@ -224,38 +230,40 @@ export function discoveryConformance(
       await expect(worker.discovery.watch("")).rejects.toMatchObject({ reason: "UNAVAILABLE" });
     });
 
-    it.skipIf(differences.neverLost !== undefined)(
-      `serves the last view while the store is lost, and comes back by a difference${differences.neverLost ? ` (skipped: ${differences.neverLost})` : ""}`,
-      async () => {
-        const [steady, changing, reader] = [await join(), await join(), await join()];
-        await steady.discovery.register([instance("steady")], { ttlMs: 3_000 });
-        const registration = await changing.discovery.register([instance("changing"), instance("leaving")], {
-          ttlMs: 3_000,
-        });
-        const watch = await reader.discovery.watch("");
-        const changes = record(watch);
-        await rig.outage!.begin();
-        await until("noticed", () => !watch.synced);
-        const update = registration
-          .update([instance("changing", 2), instance("coming")])
-          .catch((error: unknown) => error);
-        await pass(500);
-        expect(keys(watch)).toBe("changing leaving steady");
-        await rig.outage!.end();
-        await until("synced", () => watch.synced);
-        await until(
-          "the changes",
-          () => keys(watch) === "changing coming steady" && incarnation(watch, "changing") === 2n,
-        );
-        await update;
-        await pass(3_000);
-        expect(watch.synced).toBe(true);
-        const upserts = changes.slice(1).flatMap((change) => change.upserts);
-        const removed = changes.slice(1).flatMap((change) => change.removed);
-        expect(upserts.sort()).toEqual(["changing", "coming"]);
-        expect(removed).toEqual(["leaving"]);
-      },
-    );
+    const title = "serves the last view while the store is lost, and comes back by a difference";
+    if (differences.neverLost) {
+      it.skip(`${title} (${differences.neverLost})`, () => {});
+      return;
+    }
+    scenario(title, async (join, rig) => {
+      const [steady, changing, reader] = [await join(), await join(), await join()];
+      await steady.discovery.register([instance("steady")], { ttlMs: 3_000 });
+      const registration = await changing.discovery.register([instance("changing"), instance("leaving")], {
+        ttlMs: 3_000,
+      });
+      const watch = await reader.discovery.watch("");
+      const changes = record(watch);
+      await rig.outage!.begin();
+      await until("noticed", () => !watch.synced);
+      const update = registration
+        .update([instance("changing", 2), instance("coming")])
+        .catch((error: unknown) => error);
+      await pass(500);
+      expect(keys(watch)).toBe("changing leaving steady");
+      await rig.outage!.end();
+      await until("synced", () => watch.synced);
+      await until(
+        "the changes",
+        () => keys(watch) === "changing coming steady" && incarnation(watch, "changing") === 2n,
+      );
+      await update;
+      await pass(3_000);
+      expect(watch.synced).toBe(true);
+      const upserts = changes.slice(1).flatMap((change) => change.upserts);
+      const removed = changes.slice(1).flatMap((change) => change.removed);
+      expect(upserts.sort()).toEqual(["changing", "coming"]);
+      expect(removed).toEqual(["leaving"]);
+    });
   });
 }
 
