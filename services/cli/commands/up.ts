@@ -88,7 +88,7 @@ async function runUp(context: CommandContext): Promise<number> {
   const failed = tree.start();
   const outcome = await Promise.race([context.stopped, failed]);
   board.stop();
-  if (outcome === undefined) print("\nStopping: finishing what runs. Ctrl-C again ends at once.");
+  if (typeof outcome === "string") print("\nStopping: finishing what runs. Ctrl-C again ends at once.");
   await tree.stop();
   return typeof outcome === "number" ? outcome : 0;
 }
