@@ -1,3 +1,5 @@
+import { assert } from "#lib/base/errors";
+
 /** The turns of an event loop, made by hand: for tests and for the simulator. */
 export interface ManualTurns {
   /** Calls in the next turn; what is added during a turn waits for the one after. */
@@ -24,7 +26,7 @@ export function createManualTurns(): ManualTurns {
     later: (call) => void waiting.push(call),
     turn,
     settle() {
-      for (let turns = 0; turn(); turns++) if (turns > MOST_TURNS) throw new Error("The event loop does not settle");
+      for (let turns = 0; turn(); turns++) assert(turns <= MOST_TURNS, "the event loop settles");
     },
   };
 }

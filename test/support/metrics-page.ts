@@ -15,7 +15,7 @@ frontend on its HTTP port, workers and hubs on \`metrics.port\`. Labels are clos
  * \`metrics.ts\` or \`instruments.ts\`, in one exported table.
  */
 export async function renderMetricsPage(): Promise<string> {
-  const files = globSync("{lib,services}/*/{metrics,instruments}.ts", { cwd: root }).sort();
+  const files = globSync("{lib,services}/**/{metrics,instruments}.ts", { cwd: root }).sort();
   const sections = files.filter((file) => file !== "lib/host/metrics.ts").map((file) => renderRoom(file));
   return [HEADER, ...(await Promise.all(sections))].join("\n");
 }
