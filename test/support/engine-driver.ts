@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { loadNative, type NativeAddon } from "#lib/native/addon";
-import { type Context, type ContextOptions, END, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
+import { type Context, type ContextOptions, END, ENTRY, OP, type Sampling, type StepResult } from "#lib/native/context";
 import type { Llama, Model } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 
@@ -53,6 +53,7 @@ export class EngineDriver {
   private readonly running = new Map<number, Running>();
   private readonly options: DriverOptions;
   private readonly idlers: (() => void)[] = [];
+  private readonly ops: number[] = [];
   private step = 0;
   private underWay = 0;
 
@@ -91,6 +92,11 @@ export class EngineDriver {
     await new Promise<void>((resolve) => this.idlers.push(resolve));
   }
 
+  /** Lets the next step forget what a slot holds. */
+  clear(slot: number): void {
+    this.ops.push(OP.remove, slot, 0, -1, 0);
+  }
+
   private queue(slot: number, prompt: Uint32Array, sampling: Sampling, cached: number): Promise<Generated> {
     this.context.openSequence(slot, sampling);
     return new Promise((finish) => {
@@ -122,7 +128,7 @@ export class EngineDriver {
     this.context.submitStep({
       step: this.step++,
       adapter: this.options.adapter ?? -1,
-      ops: new Int32Array(0),
+      ops: Int32Array.from(this.ops.splice(0)),
       slots: Int32Array.from(entries.slots),
       positions: Int32Array.from(entries.positions),
       counts: Int32Array.from(entries.counts),
