@@ -14,7 +14,7 @@ export interface EngineCapabilities {
   /** Length of an embedding; 0 when it makes none. */
   readonly embeddingSize: number;
   readonly maxTopLogprobs: number;
-  /** Why a feature is absent, by its name above. */
+  /** Why a feature is absent, by its name above; `gpu`: why none computes. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
@@ -229,7 +229,11 @@ export interface Engine {
   adapters(): readonly LoadedAdapter[];
   /** Envelopes of the blocks with these sequence hashes that are in the pool, from the first on without a gap. */
   exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]>;
-  /** Verifies and takes envelopes of consecutive blocks of one sequence; returns how many entered the pool. CORRUPT on a damaged one, CONTRACT_MISMATCH on another layout. */
+  /**
+   * Verifies and takes envelopes of consecutive blocks of one sequence; `tokens` are those of the sequence from its start.
+   * Returns how many of them are in the pool now, from the first on: 0 when the blocks before them are not. CORRUPT on a
+   * damaged one, CONTRACT_MISMATCH on another layout, model or place, LIMIT when there is no room for them now.
+   */
   importBlocks(
     tokens: Uint32Array,
     envelopes: readonly Uint8Array[],

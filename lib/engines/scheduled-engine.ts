@@ -28,6 +28,8 @@ export interface ScheduledEngineOptions {
   readonly scheduler: SchedulerOptions;
   readonly executor: Executor;
   readonly text: ModelText;
+  /** Most tokens of one input to embed. */
+  readonly embedTokens: number;
   readonly clock: Clock;
   readonly log: Log;
   /** Hashes the bytes of blocks; the native one is faster. */
@@ -42,6 +44,7 @@ export class ScheduledEngine implements Engine {
   readonly #scheduler: Scheduler;
   readonly #executor: Executor;
   readonly #text: ModelText;
+  readonly #embedTokens: number;
   readonly #adapters: AdapterTable;
   readonly #embeds: EmbedQueue;
   readonly #transfer: BlockTransfer;
@@ -60,6 +63,7 @@ export class ScheduledEngine implements Engine {
     this.card = card;
     this.#executor = executor;
     this.#text = options.text;
+    this.#embedTokens = options.embedTokens;
     this.#maxWaiting = options.scheduler.maxWaiting;
     this.#scheduler = new Scheduler(options.scheduler);
     this.#scope = new Scope("engine", options.log);
@@ -67,7 +71,7 @@ export class ScheduledEngine implements Engine {
     this.#adapters = new AdapterTable(executor);
     this.#embeds = new EmbedQueue({
       embed: (requests) => executor.embed(requests),
-      batch: { inputs: EMBED_BATCH_INPUTS, tokens: card.contextTokens },
+      batch: { inputs: EMBED_BATCH_INPUTS, tokens: options.embedTokens },
       listener: {
         onEmbedding: (request, values) => {
           this.#scheduler.delivery.addEmbedding(request.id, values);
@@ -98,7 +102,8 @@ export class ScheduledEngine implements Engine {
 
   submit(request: EngineRequest): Admission {
     this.#checkOpen();
-    const { model, contextTokens, capabilities } = this.card;
+    const { model, capabilities } = this.card;
+    const contextTokens = request.kind === "embed" ? this.#embedTokens : this.card.contextTokens;
     checkRequest(request, { model, contextTokens, vocabularySize: this.#text.vocabularySize });
     if (this.#embeds.has(request.id)) throw new StatorError("INVALID_ARGUMENT", { detail: "The id is in use" });
     if (request.kind === "embed") {
@@ -151,6 +156,7 @@ export class ScheduledEngine implements Engine {
   }
 
   tokenize(text: string): Uint32Array {
+    this.#checkOpen();
     return this.#text.tokenize(text);
   }
 

@@ -53,6 +53,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
     tokensPerStep: options.instantTokens ?? 1,
     outstandingSteps: 1,
     oneAdapterPerStep: false,
+    reusesPrefixes: true,
     space: () => pagedSpace,
   };
   const card: EngineCard = {
@@ -93,5 +94,5 @@ export async function openMock(options: MockOptions): Promise<Engine> {
   const { offsets, bytes } = words.pieces;
   const piece = (token: number) => bytes.subarray(offsets[token] ?? 0, offsets[token + 1] ?? 0);
   const text = { vocabularySize: vocabulary.size, tokenize, piece };
-  return new ScheduledEngine({ card, scheduler, executor, text, clock, log });
+  return new ScheduledEngine({ card, scheduler, executor, text, clock, log, embedTokens: card.contextTokens });
 }

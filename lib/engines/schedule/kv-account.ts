@@ -14,6 +14,15 @@ export interface KvOwner {
   readonly adapter: string | undefined;
 }
 
+/** What an account is made of. */
+export interface KvAccountOptions {
+  readonly blocks: number;
+  readonly blockTokens: number;
+  /** Whether blocks are registered and found again. */
+  readonly reusesPrefixes: boolean;
+  readonly space: (pool: BlockPool) => KvSpace;
+}
+
 /** Consecutive blocks of one sequence that stay until they are let go. */
 export interface PinnedBlocks {
   readonly blocks: readonly number[];
@@ -41,13 +50,15 @@ export class KvAccount {
   readonly pool: BlockPool;
   readonly space: KvSpace;
   readonly blockTokens: number;
+  readonly #reusesPrefixes: boolean;
   /** Full blocks that a running sequence is about to compute, by hash. */
   readonly #computing = new Map<bigint, Sequence>();
   #notices: KvNotice[] = [];
   #removed: bigint[] = [];
 
-  constructor(options: { blocks: number; blockTokens: number; space: (pool: BlockPool) => KvSpace }) {
+  constructor(options: KvAccountOptions) {
     this.blockTokens = options.blockTokens;
+    this.#reusesPrefixes = options.reusesPrefixes;
     this.pool = new BlockPool({
       blocks: options.blocks,
       onEvict: (block, hash) => {
@@ -60,7 +71,7 @@ export class KvAccount {
 
   /** Leading blocks of a chain that a sequence could reuse: at least its last token is always computed. */
   #reusable(chain: TokenChain): BigUint64Array {
-    return chain.hashes(0, Math.floor((chain.length - 1) / this.blockTokens));
+    return chain.hashes(0, this.#reusesPrefixes ? Math.floor((chain.length - 1) / this.blockTokens) : 0);
   }
 
   /** Tokens of a chain that are in the cache now. */
@@ -90,7 +101,7 @@ export class KvAccount {
     sequence.blocks = matched;
     sequence.registered = count;
     this.#extend(sequence, fresh);
-    for (let at = count; at < sequence.chain.completeBlocks; at++) {
+    for (let at = count; this.#reusesPrefixes && at < sequence.chain.completeBlocks; at++) {
       const hash = sequence.chain.hash(at);
       if (!this.#computing.has(hash)) this.#computing.set(hash, sequence);
     }
@@ -118,7 +129,7 @@ export class KvAccount {
   settle(sequence: Sequence): void {
     const { chain, blocks, slot } = sequence;
     const to = Math.min(Math.floor(sequence.computed / this.blockTokens), chain.completeBlocks);
-    if (to <= sequence.registered) return;
+    if (to <= sequence.registered || !this.#reusesPrefixes) return;
     for (let at = sequence.registered; at < to; at++) {
       const hash = chain.hash(at);
       if (this.#computing.get(hash) === sequence) this.#computing.delete(hash);

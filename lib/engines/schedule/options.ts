@@ -21,6 +21,8 @@ export interface SchedulerOptions {
   readonly outstandingSteps: number;
   /** Whether all entries of a step must have the same adapter. */
   readonly oneAdapterPerStep: boolean;
+  /** Whether blocks are kept for later requests; false for models whose state is not kept per token. */
+  readonly reusesPrefixes: boolean;
   /** Where KV lies. */
   readonly space: (pool: BlockPool) => KvSpace;
 }

@@ -64,12 +64,12 @@ export interface OutcomeLogprobs {
 }
 
 /**
- * What became of a step. `ok`: computed. `aborted`: its ops ran, its entries did not. `discarded`: nothing of it ran.
- * Arrays are parallel to the plan's entries.
+ * What became of a step. `ok`: computed. `aborted`: its ops ran, its entries did not. `no_space`: the same, because the
+ * engine found no room for them. `discarded`: nothing of it ran. Arrays are parallel to the plan's entries.
  */
 export interface StepOutcome {
   readonly step: number;
-  readonly status: "ok" | "aborted" | "discarded";
+  readonly status: "ok" | "aborted" | "no_space" | "discarded";
   readonly durationUs: number;
   /** Tokens drawn by each entry. */
   readonly counts: Uint8Array;

@@ -237,6 +237,7 @@ class Rig {
       tokensPerStep: 1,
       outstandingSteps: 1,
       oneAdapterPerStep: false,
+      reusesPrefixes: true,
       space: (pool) => (slots === undefined ? pagedSpace : new SlotMap(pool, { slots, blockTokens: 4 })),
       ...rest,
     };
@@ -501,7 +502,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
     if (pick(chance, 15) === 0) {
       const request = [...requests.values()][pick(chance, requests.size + 1)];
       const chain = request && rig.scheduler.createChain(request.promptTokens, request);
-      if (chain) importBlocks(rig, chain, request);
+      if (chain && rig.options.reusesPrefixes) importBlocks(rig, chain, request);
     }
     rig.step();
   }
@@ -528,6 +529,13 @@ test("whatever comes, every request ends once with the right answer: paged, one 
 
 test("the same with several tokens a step", () => {
   for (let seed = 0; seed < SEEDS; seed++) live(seed, { tokensPerStep: 5 });
+});
+
+test("the same without a cache", () => {
+  for (let seed = 0; seed < SEEDS; seed++) {
+    const rig = live(seed, { slots: 8, outstandingSteps: 2, reusesPrefixes: false });
+    expect(rig.stored.size).toBe(0);
+  }
 });
 
 test("the same in slots, with two steps under way and one adapter per step", () => {

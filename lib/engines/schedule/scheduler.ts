@@ -11,6 +11,7 @@ import { WaitingList } from "./waiting-list.ts";
 
 /** Waiting requests that are looked at per step; those that wait for another's block are passed over. */
 const ADMIT_LOOKAHEAD = 64;
+const MAX_NO_SPACE_RUNS = 3;
 const NO_TOKENS = new Uint32Array(0);
 
 /** What one entry came to. */
@@ -46,6 +47,8 @@ export class Scheduler {
   #admissions = 0;
   /** A step failed: nothing is planned until those submitted behind it are back. */
   #isRecovering = false;
+  /** Steps in a row that found no room. */
+  #noSpaceRuns = 0;
   #exportUs = 0;
   #importUs = 0;
 
@@ -174,6 +177,7 @@ export class Scheduler {
       this.#rollBack(plan, outcome.status);
       return this.delivery.take(this.#metrics(undefined, outcome.durationUs));
     }
+    this.#noSpaceRuns = 0;
     const errors = new Map(outcome.errors.map(({ entry, error }) => [entry, error]));
     const logprobs = new Map(outcome.logprobs.map((each) => [each.entry, each]));
     let offset = 0;
@@ -375,8 +379,14 @@ export class Scheduler {
     });
   }
 
-  #rollBack(plan: StepPlan, status: "aborted" | "discarded"): void {
+  #rollBack(plan: StepPlan, status: Exclude<StepOutcome["status"], "ok">): void {
     this.#isRecovering = true;
+    if (status === "no_space") {
+      // The account says that there is room, so this is about what the engine cannot give back in parts.
+      if (++this.#noSpaceRuns > MAX_NO_SPACE_RUNS)
+        throw new StatorError("ENGINE_FAILED", { detail: "its cache is full" });
+      this.kv.clear();
+    }
     for (const { sequence, run, start, draws } of plan.entries) {
       sequence.inFlight--;
       sequence.plannedDraws -= draws;

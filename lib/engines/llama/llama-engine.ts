@@ -1,0 +1,184 @@
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import { loadNative, type NativeAddon } from "#lib/native/addon";
+import type { Context, KvType } from "#lib/native/context";
+import type { LlamaOptions as LibraryOptions, Llama, Model, Vocab } from "#lib/native/llama";
+import { locateLlama } from "#lib/native/location";
+import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import type { Engine, EngineCard } from "../engine.ts";
+import type { ModelText } from "../executor.ts";
+import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
+import type { SchedulerOptions } from "../schedule/options.ts";
+import { SlotMap } from "../schedule/slots.ts";
+import { ScheduledEngine } from "../scheduled-engine.ts";
+import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
+import { LlamaExecutor } from "./llama-executor.ts";
+import { fromNativeError } from "./native-errors.ts";
+
+/** How a llama engine is opened. */
+export interface LlamaEngineOptions {
+  readonly modelPath: string;
+  /** Served name; default: that of the file. */
+  readonly model?: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told how much of the model is loaded, 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
+  /** Cells of the KV cache, shared by all requests and by cached prefixes; default 8,192. */
+  readonly cacheTokens?: number;
+  /** Most tokens of one sequence; default: what the model was trained for, at most the cache. */
+  readonly contextTokens?: number;
+  readonly blockTokens?: number;
+  /** Default 32; at most 128, so that slots remain for cached prefixes. */
+  readonly maxRunning?: number;
+  /** Default 1,024. */
+  readonly maxWaiting?: number;
+  /** Tokens of one step; default 512. */
+  readonly maxBatchTokens?: number;
+  /** Default 1: the library's threads spin at barriers, and two that share a core are slower than one. */
+  readonly threads?: number;
+  readonly kvType?: KvType;
+  /** Layers on a GPU; default: all when there is one, else none. */
+  readonly gpuLayers?: number;
+  /** Back ends to try in place of those that are installed; absolute paths. */
+  readonly backends?: readonly string[];
+  /** Aborts the load. */
+  readonly signal?: AbortSignal;
+}
+
+/** Slots of the library's cache: running sequences and holders of cached prefixes. */
+const SLOTS = 255;
+const MOST_RUNNING = 128;
+
+/** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
+function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: Llama } {
+  const location = locateLlama();
+  if (location.unavailable !== undefined) {
+    throw new StatorError("NATIVE_UNAVAILABLE", {
+      detail: location.unavailable.replace(/\.$/, ""),
+      hint: `Run \`${location.fix}\`.`,
+    });
+  }
+  const native = loadNative();
+  if (native.unavailable !== undefined) {
+    const detail = native.unavailable.replace(/\.$/, "");
+    throw new StatorError("NATIVE_UNAVAILABLE", { detail, hint: `Run \`${native.fix}\`.` });
+  }
+  const library: LibraryOptions = { ...location.options, ...(options.backends && { backends: options.backends }) };
+  try {
+    const llama = native.addon.openLlama(library);
+    for (const { path, loaded, reason } of llama.backends) {
+      options.log.info(loaded ? "back end loaded" : "back end not loaded", { path, reason });
+    }
+    return { addon: native.addon, llama };
+  } catch (caught) {
+    throw fromNativeError(caught, library.libDir);
+  }
+}
+
+async function loadModel(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<Model> {
+  const { modelPath, onProgress, signal } = options;
+  try {
+    return await llama.loadModel(modelPath, {
+      gpuLayers,
+      ...(onProgress && { onProgress }),
+      ...(signal && { signal }),
+    });
+  } catch (caught) {
+    throw fromNativeError(caught, modelPath);
+  }
+}
+
+function schedulerOptions(options: LlamaEngineOptions, model: Model): SchedulerOptions {
+  const { blockTokens = 16, cacheTokens = 8192, maxBatchTokens = 512 } = options;
+  const blocks = Math.max(1, Math.floor(cacheTokens / blockTokens));
+  const cells = blocks * blockTokens;
+  const trained = model.trainContextTokens > 0 ? model.trainContextTokens : cells;
+  const batch = Math.min(maxBatchTokens, cells);
+  return {
+    blocks,
+    blockTokens,
+    contextTokens: Math.min(options.contextTokens ?? trained, cells),
+    maxRunning: Math.min(options.maxRunning ?? 32, MOST_RUNNING, batch),
+    maxWaiting: options.maxWaiting ?? 1024,
+    maxBatchTokens: batch,
+    tokensPerStep: 1,
+    outstandingSteps: 2,
+    oneAdapterPerStep: true,
+    reusesPrefixes: !model.recurrent && !model.hybrid,
+    space: (pool) => new SlotMap(pool, { slots: SLOTS, blockTokens }),
+  };
+}
+
+function textOf(vocab: Vocab): ModelText {
+  const { bytes, offsets } = vocab.pieceTable();
+  return {
+    vocabularySize: vocab.size,
+    tokenize: (text) => vocab.tokenize(text, { parseSpecial: true, addSpecial: true }),
+    piece: (token) => bytes.subarray(offsets[token] ?? 0, offsets[token + 1] ?? 0),
+  };
+}
+
+/**
+ * Opens a model with llama.cpp. Throws NATIVE_UNAVAILABLE without the native layer, FILE_NOT_FOUND or BAD_MODEL_FILE for
+ * the file, UNSUPPORTED_FEATURE for a tokenizer of a foreign kind.
+ */
+export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
+  const { modelPath, clock, log } = options;
+  const header = await readModelHeader(modelPath);
+  const { artifacts } = textArtifacts(header);
+  const { addon, llama } = openLibrary(options);
+  const hasGpu = llama.devices.some(({ kind }) => kind === "gpu" || kind === "igpu");
+  const gpuLayers = options.gpuLayers ?? (hasGpu ? -1 : 0);
+  const [model, modelDigest] = await Promise.all([loadModel(llama, options, gpuLayers), digestFile(modelPath)]);
+  const scheduler = schedulerOptions(options, model);
+  const { blocks, blockTokens } = scheduler;
+  const vocab = model.vocab();
+  const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens });
+  let context: Context;
+  try {
+    const cellTokens = blocks * blockTokens;
+    const threads = options.threads ?? 1;
+    const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
+    const { maxBatchTokens } = scheduler;
+    context = await model.openContext(
+      { cellTokens, maxSequences: SLOTS, maxBatchTokens, threads, ...kvTypes },
+      (result) => executor.onStep(result),
+    );
+  } catch (caught) {
+    await executor.close();
+    throw fromNativeError(caught, modelPath);
+  }
+  executor.attach(context);
+  for (const line of llama.drainLog()) log.debug("library", { line });
+  const layout = blockLayout(context.kvLayout, { blockTokens, llamaVersion: llama.llamaVersion });
+  const noGpu = whyNoGpu(llama, gpuLayers);
+  const card: EngineCard = {
+    engine: "llama",
+    model: options.model ?? modelNameOf(modelPath),
+    contextTokens: scheduler.contextTokens,
+    blockTokens,
+    totalBlocks: blocks,
+    maxRunningRequests: scheduler.maxRunning,
+    maxWaitingRequests: scheduler.maxWaiting,
+    hashScheme: HASH_SCHEME,
+    quantization: quantizationOf(header),
+    modelDigest,
+    capabilities: capabilitiesOf(model, context, { layout, noGpu }),
+    artifacts,
+    layout: "reason" in layout ? undefined : layout,
+  };
+  const text = textOf(vocab);
+  const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);
+  return new ScheduledEngine({
+    card,
+    scheduler,
+    executor,
+    text,
+    clock,
+    log,
+    hashBytes,
+    embedTokens: context.embedTokens,
+  });
+}

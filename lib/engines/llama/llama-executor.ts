@@ -1,0 +1,172 @@
+import { assert, StatorError } from "#lib/base/errors";
+import { type Context, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
+import type { Model, Vocab } from "#lib/native/llama";
+import type { EmbedRequest } from "../engine.ts";
+import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
+import { digestFile } from "../model-file.ts";
+import type { StepPlan } from "../schedule/plan.ts";
+import type { Sequence } from "../schedule/sequence.ts";
+import { fromNativeError } from "./native-errors.ts";
+import { toOutcome } from "./outcome.ts";
+
+/** The base model, in a plan of the addon. */
+const NO_ADAPTER = -1;
+
+/** Executes plans with llama.cpp. It owns the model, its vocabulary and its context. */
+export class LlamaExecutor implements Executor {
+  readonly #model: Model;
+  readonly #vocab: Vocab;
+  readonly #modelPath: string;
+  readonly #blockTokens: number;
+  readonly #plans: StepPlan[] = [];
+  readonly #adapters = new Map<string, number>();
+  #context: Context | undefined;
+  #listener: ExecutorListener | undefined;
+
+  constructor(options: {
+    readonly model: Model;
+    readonly vocab: Vocab;
+    readonly modelPath: string;
+    readonly blockTokens: number;
+  }) {
+    this.#model = options.model;
+    this.#vocab = options.vocab;
+    this.#modelPath = options.modelPath;
+    this.#blockTokens = options.blockTokens;
+  }
+
+  /** Hands the context over; once, before the first plan. It must call `onStep` with its results. */
+  attach(context: Context): void {
+    this.#context = context;
+  }
+
+  /** Takes a result of the context. */
+  onStep(result: StepResult): void {
+    const plan = this.#plans.shift();
+    assert(plan && plan.step === result.step, "results come in the order of their plans");
+    if (result.status === "error") {
+      const detail = result.errors.find(({ slot }) => slot < 0)?.message.replace(/\.$/, "") ?? "it gave no reason";
+      this.#listener?.onFailure(new StatorError("ENGINE_FAILED", { detail }));
+      return;
+    }
+    this.#listener?.onOutcome(toOutcome(plan, result));
+  }
+
+  start(listener: ExecutorListener): void {
+    this.#listener = listener;
+  }
+
+  get #open(): Context {
+    assert(this.#context, "a context is attached before the first call");
+    return this.#context;
+  }
+
+  submit(plan: StepPlan): void {
+    const context = this.#open;
+    for (const slot of plan.closes) context.closeSequence(slot);
+    for (const sequence of plan.opens) context.openSequence(sequence.slot, samplingOf(sequence));
+    const { entries } = plan;
+    const slots = new Int32Array(entries.length);
+    const positions = new Int32Array(entries.length);
+    const counts = new Int32Array(entries.length);
+    const flags = new Uint8Array(entries.length);
+    let supplied = 0;
+    for (const [at, { sequence, start, count, draws, chained }] of entries.entries()) {
+      slots[at] = sequence.slot;
+      positions[at] = start;
+      counts[at] = count;
+      flags[at] = (draws > 0 ? ENTRY.sample : 0) | (chained ? ENTRY.chained : 0);
+      supplied += chained ? 0 : count;
+    }
+    const tokens = new Uint32Array(supplied);
+    let offset = 0;
+    for (const { sequence, start, count, chained } of entries) {
+      if (chained) continue;
+      tokens.set(sequence.chain.tokens(start, start + count), offset);
+      offset += count;
+    }
+    const adapter = plan.adapter === undefined ? NO_ADAPTER : this.#adapters.get(plan.adapter);
+    assert(adapter !== undefined, "an adapter stays loaded while requests of it run");
+    context.submitStep({ step: plan.step, adapter, ops: plan.ops, slots, positions, counts, flags, tokens });
+    this.#plans.push(plan);
+  }
+
+  abort(step: number): void {
+    this.#open.abortStep(step);
+  }
+
+  async readBlock({ slot, index }: BlockPlace): Promise<Uint8Array> {
+    const start = index * this.#blockTokens;
+    return this.#call(this.#open.exportBlock(slot, start, start + this.#blockTokens));
+  }
+
+  async writeBlock({ slot, index }: BlockPlace, bytes: Uint8Array): Promise<void> {
+    return this.#call(this.#open.importBlock(slot, index * this.#blockTokens, bytes));
+  }
+
+  async embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {
+    const { pooling, normalize } = requests[0]!;
+    const inputs = requests.map((request) => request.promptTokens);
+    return this.#call(this.#open.embed(inputs, { normalize, ...(pooling && { pooling }) }));
+  }
+
+  async loadAdapter(name: string, path: string): Promise<Uint8Array> {
+    const digest = await digestFile(path);
+    try {
+      this.#adapters.set(name, await this.#model.loadAdapter(path));
+    } catch (caught) {
+      throw fromNativeError(caught, path);
+    }
+    return digest;
+  }
+
+  unloadAdapter(name: string): void {
+    const adapter = this.#adapters.get(name);
+    assert(adapter !== undefined, "an adapter is unloaded once");
+    this.#adapters.delete(name);
+    this.#model.unloadAdapter(adapter);
+  }
+
+  checkGrammar(): void {}
+
+  async close(): Promise<void> {
+    this.#context?.close();
+    this.#vocab.close();
+    this.#model.close();
+  }
+
+  async #call<Result>(promise: Promise<Result>): Promise<Result> {
+    try {
+      return await promise;
+    } catch (caught) {
+      throw fromNativeError(caught, this.#modelPath);
+    }
+  }
+}
+
+/** What the addon has to know to draw a sequence's tokens, from where it is now. */
+function samplingOf({ request, chain, generated }: Sequence): Sampling {
+  const { sampling, stopping } = request;
+  const { biasTokens, biasValues } = sampling;
+  return {
+    temperature: sampling.temperature,
+    topK: sampling.topK,
+    topP: sampling.topP,
+    minP: sampling.minP,
+    repetitionPenalty: sampling.repetitionPenalty,
+    frequencyPenalty: sampling.frequencyPenalty,
+    presencePenalty: sampling.presencePenalty,
+    seed: sampling.seed,
+    choice: request.choice,
+    firstPosition: generated,
+    stopTokens: stopping.stopTokens,
+    ignoreEos: stopping.ignoreEos,
+    minTokens: stopping.minTokens,
+    maxTokens: stopping.maxTokens,
+    logprobs: request.topLogprobs ?? -1,
+    ...(biasTokens.length > 0 && { logitBias: { ids: biasTokens, values: biasValues } }),
+    ...(request.grammar !== undefined && { grammar: request.grammar }),
+    ...(sampling.repetitionPenalty !== 1 && { promptTokens: request.promptTokens }),
+    ...(generated > 0 && { generatedTokens: chain.tokens(request.promptTokens.length) }),
+  };
+}

@@ -1,0 +1,72 @@
+import { StatorError } from "#lib/base/errors";
+import { END, type StepResult } from "#lib/native/context";
+import { ENTRY_END, type OutcomeLogprobs, type StepOutcome, type StepPlan } from "../schedule/plan.ts";
+
+/** What each code of the addon means to the scheduler, by code; it finds the limit of an answer by itself. */
+const ENDS = new Uint8Array(7);
+ENDS[END.none] = ENTRY_END.none;
+ENDS[END.eog] = ENTRY_END.endToken;
+ENDS[END.stop] = ENTRY_END.stopToken;
+ENDS[END.length] = ENTRY_END.none;
+ENDS[END.grammar] = ENTRY_END.complete;
+ENDS[END.skipped] = ENTRY_END.skipped;
+ENDS[END.error] = ENTRY_END.failed;
+
+/** The addon's result as an outcome. `result.status` must not be `error`. */
+export function toOutcome(plan: StepPlan, result: StepResult): StepOutcome {
+  const entries = plan.entries.length;
+  const counts = new Uint8Array(entries);
+  const ends = new Uint8Array(entries);
+  const tokens = new Uint32Array(entries);
+  let drawn = 0;
+  for (let entry = 0; entry < entries; entry++) {
+    ends[entry] = ENDS[result.ends[entry]!]!;
+    const token = result.tokens[entry]!;
+    if (token < 0) continue;
+    counts[entry] = 1;
+    tokens[drawn++] = token;
+  }
+  return {
+    step: plan.step,
+    status: result.status === "error" ? "aborted" : result.status,
+    durationUs: result.durationUs,
+    counts,
+    tokens: tokens.subarray(0, drawn),
+    ends,
+    logprobs: result.logprobs ? readLogprobs(plan, result, result.logprobs) : [],
+    errors: result.errors.length === 0 ? [] : readErrors(plan, result),
+  };
+}
+
+function readLogprobs(plan: StepPlan, result: StepResult, chosen: Float32Array): OutcomeLogprobs[] {
+  const { top } = result;
+  const found: OutcomeLogprobs[] = [];
+  let from = 0;
+  for (const [entry, { sequence }] of plan.entries.entries()) {
+    let to = from;
+    while (top && top.entries[to] === entry) to++;
+    if (sequence.request.topLogprobs !== undefined && result.tokens[entry]! >= 0) {
+      found.push({
+        entry,
+        chosen: chosen.subarray(entry, entry + 1),
+        topTokens: top ? Uint32Array.from(top.ids.subarray(from, to)) : new Uint32Array(),
+        topValues: top ? top.values.subarray(from, to) : new Float32Array(),
+      });
+    }
+    from = to;
+  }
+  return found;
+}
+
+function readErrors(plan: StepPlan, result: StepResult): StepOutcome["errors"] {
+  const messages = new Map(result.errors.map(({ slot, message }) => [slot, message.replace(/\.$/, "")]));
+  const errors: { entry: number; error: StatorError }[] = [];
+  for (const [entry, { sequence }] of plan.entries.entries()) {
+    if (result.ends[entry] !== END.error) continue;
+    const detail = messages.get(result.slots[entry]!) ?? "it gave no reason";
+    // A request with a grammar fails by it: nothing else of a checked request can be refused so late.
+    const reason = sequence.request.grammar === undefined ? "ENGINE_FAILED" : "INVALID_GRAMMAR";
+    errors.push({ entry, error: new StatorError(reason, { detail }) });
+  }
+  return errors;
+}
