@@ -42,15 +42,25 @@ const FILE_TYPES: Readonly<Record<number, string>> = {
   38: "mxfp4",
 };
 
-/** How a model's weights are stored, in the words of the field; `unknown` when the file does not say. */
-export function quantizationOf(header: GgufHeader): string {
-  return FILE_TYPES[ggufU32(header, "general.file_type") ?? -1] ?? "unknown";
+const QUANTIZATION = /[-._](i?q\d\w*|tq\d\w*|b?f16|f32|mxfp4)$/i;
+
+function stemOf(path: string): string {
+  return basename(path).replace(/\.gguf$/i, "");
+}
+
+/**
+ * How a model's weights are stored, in the words of the field; `unknown` when neither name nor content say. The name
+ * goes first: programs that quantize a file often leave its metadata as it was.
+ */
+export function quantizationOf(path: string, header: GgufHeader): string {
+  const named = QUANTIZATION.exec(stemOf(path))?.[1]?.toLowerCase();
+  return named ?? FILE_TYPES[ggufU32(header, "general.file_type") ?? -1] ?? "unknown";
 }
 
 /** The name that a model is served under unless it is given one: the file's, without its ending and its quantization. */
 export function modelNameOf(path: string): string {
-  const name = basename(path).replace(/\.gguf$/i, "");
-  return name.replace(/[-._](i?q\d\w*|tq\d\w*|b?f16|f32|mxfp4)$/i, "") || name;
+  const stem = stemOf(path);
+  return stem.replace(QUANTIZATION, "") || stem;
 }
 
 /** The layout of exported blocks; a reason when blocks cannot be exported. */

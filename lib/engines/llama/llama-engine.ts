@@ -135,7 +135,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   const scheduler = schedulerOptions(options, model);
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
-  const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens });
+  const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
   let context: Context;
   try {
     const cellTokens = blocks * blockTokens;
@@ -163,7 +163,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     maxRunningRequests: scheduler.maxRunning,
     maxWaitingRequests: scheduler.maxWaiting,
     hashScheme: HASH_SCHEME,
-    quantization: quantizationOf(header),
+    quantization: quantizationOf(modelPath, header),
     modelDigest,
     capabilities: capabilitiesOf(model, context, { layout, noGpu }),
     artifacts,

@@ -1,5 +1,6 @@
 import { assert, StatorError } from "#lib/base/errors";
-import { type Context, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
+import type { Log } from "#lib/host/log";
+import { type Context, END, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
 import type { Model, Vocab } from "#lib/native/llama";
 import type { EmbedRequest } from "../engine.ts";
 import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
@@ -18,6 +19,7 @@ export class LlamaExecutor implements Executor {
   readonly #vocab: Vocab;
   readonly #modelPath: string;
   readonly #blockTokens: number;
+  readonly #log: Log;
   readonly #plans: StepPlan[] = [];
   readonly #adapters = new Map<string, number>();
   #context: Context | undefined;
@@ -28,11 +30,13 @@ export class LlamaExecutor implements Executor {
     readonly vocab: Vocab;
     readonly modelPath: string;
     readonly blockTokens: number;
+    readonly log: Log;
   }) {
     this.#model = options.model;
     this.#vocab = options.vocab;
     this.#modelPath = options.modelPath;
     this.#blockTokens = options.blockTokens;
+    this.#log = options.log;
   }
 
   /** Hands the context over; once, before the first plan. It must call `onStep` with its results. */
@@ -49,7 +53,16 @@ export class LlamaExecutor implements Executor {
       this.#listener?.onFailure(new StatorError("ENGINE_FAILED", { detail }));
       return;
     }
+    if (result.errors.length > 0) this.#logOps(result);
     this.#listener?.onOutcome(toOutcome(plan, result));
+  }
+
+  /** An op that failed is a bug of ours; whoever needed it fails in its own entry. */
+  #logOps({ step, slots, ends, errors }: StepResult): void {
+    for (const { slot, message } of errors) {
+      const entry = slots.indexOf(slot);
+      if (entry < 0 || ends[entry] !== END.error) this.#log.error("cache op failed", { step, slot, message });
+    }
   }
 
   start(listener: ExecutorListener): void {

@@ -1,0 +1,218 @@
+import { fork } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
+import { f32Field, stringField, writeGguf } from "#lib/text/gguf-write";
+import { EngineClient } from "../../../test/conformance/engine-rig.ts";
+import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
+import type { Engine } from "../engine.ts";
+import { type LlamaEngineOptions, openLlama } from "./llama-engine.ts";
+
+const native = openNative();
+const folder = mkdtempSync(join(tmpdir(), "stator-llama-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const FACTS = [
+  ["What is the capital of Japan?", "The capital of Japan is Tokyo."],
+  ["What is the capital of France?", "The capital of France is Paris."],
+  ["What is the capital of Italy?", "The capital of Italy is Rome."],
+] as const;
+
+function chat(text: string): string {
+  return `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`;
+}
+
+describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason ?? "built"})`, () => {
+  const opened: Engine[] = [];
+  const complaints: string[] = [];
+  const log = createLog({ level: "warn", pretty: false, write: (line) => void complaints.push(line) });
+  const open = async (options: Partial<LlamaEngineOptions> = {}): Promise<EngineClient> => {
+    const engine = await openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log, ...options });
+    opened.push(engine);
+    return new EngineClient(engine);
+  };
+  let client: EngineClient;
+  beforeAll(async () => {
+    client = await open();
+  });
+  afterAll(async () => {
+    await Promise.all(opened.map((engine) => engine.close()));
+    expect(complaints).toEqual([]);
+  });
+
+  const answer = async (from: EngineClient, question: string): Promise<string> =>
+    from.text((await from.ask({ prompt: chat(question) })).tokens);
+
+  it("names itself by its file and its numbers by the model", () => {
+    const { card } = client.engine;
+    expect(card).toMatchObject({ engine: "llama", model: "stator-demo", quantization: "q8_0", blockTokens: 16 });
+    expect(card.capabilities).toMatchObject({
+      mock: false,
+      grammar: true,
+      lora: true,
+      kvBlocks: true,
+      embeddingSize: 256,
+    });
+    expect(card.layout).toMatchObject({ layers: 4, keyRowBytes: 256, valueRowBytes: 256, elementType: "f16" });
+    expect(card.artifacts.map(({ kind }) => kind)).toEqual(["tokenizer", "template"]);
+  });
+
+  it("answers facts exactly, sixteen at a time", async () => {
+    const asked = Array.from({ length: 16 }, (_, at) => FACTS[at % FACTS.length]!);
+    const answers = await Promise.all(asked.map(([question]) => answer(client, question)));
+    expect(answers).toEqual(asked.map(([, fact]) => fact));
+  });
+
+  it("answers the same whether prompts are computed whole or in chunks", async () => {
+    const chunked = await open({ maxBatchTokens: 8, maxRunning: 4 });
+    const answers = await Promise.all(FACTS.map(([question]) => answer(chunked, question)));
+    expect(answers).toEqual(FACTS.map(([, fact]) => fact));
+    expect(Math.max(...chunked.metrics.map((each) => each.prefillTokens + each.decodeSequences))).toBeLessThanOrEqual(
+      8,
+    );
+  });
+
+  it("survives more prompts than there are slots, and more cancels", async () => {
+    const question = (at: number) => chat(`Tell me about number ${at} and the river.`);
+    const short = { maxTokens: 2 };
+    const many = Array.from({ length: 320 }, (_, at) => client.ask({ prompt: question(at), stopping: short }));
+    for (const { finish } of await Promise.all(many)) expect(finish.reason).toMatch(/length|end/);
+    const cancelled = Array.from({ length: 320 }, (_, at) => client.start({ prompt: question(at + 1000) }));
+    client.engine.cancel(
+      cancelled.slice(0, 100).map(({ id }) => id),
+      "stop",
+    );
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    client.engine.cancel(
+      cancelled.slice(100).map(({ id }) => id),
+      "kill",
+    );
+    await Promise.all(cancelled.map(({ done }) => done));
+    expect(await answer(client, FACTS[0][0])).toBe(FACTS[0][1]);
+    expect(client.metrics.at(-1)).toMatchObject({ usedBlocks: 0, runningRequests: 0, waitingRequests: 0 });
+    expect(client.failures).toEqual([]);
+  });
+
+  it("keeps answers right when sequences are preempted and start again", async () => {
+    const small = await open({ cacheTokens: 256, maxRunning: 12 });
+    const stopping = { maxTokens: 70, ignoreEos: true };
+    const asked = Array.from({ length: 12 }, (_, at) => FACTS[at % FACTS.length]!);
+    const answers = await Promise.all(asked.map(([question]) => small.ask({ prompt: chat(question), stopping })));
+    for (const [at, { tokens }] of answers.entries()) {
+      expect(tokens).toHaveLength(70);
+      expect(small.text(tokens)).toContain(asked[at]![1]);
+    }
+    // More prompt tokens were computed than there are: some were computed again.
+    const computed = small.metrics.reduce((sum, each) => sum + each.prefillTokens, 0);
+    expect(computed).toBeGreaterThan(12 * small.tokens(chat(FACTS[0][0])).length);
+    expect(small.failures).toEqual([]);
+  });
+
+  it("shares the blocks of choices that say the same", async () => {
+    const fresh = await open();
+    const ask = { prompt: chat(FACTS[0][0]), stopping: { maxTokens: 60, ignoreEos: true } };
+    const all = await Promise.all([0, 1, 2, 3].map((choice) => fresh.ask({ ...ask, choice })));
+    for (const { tokens } of all) expect(fresh.text(tokens)).toContain(FACTS[0][1]);
+    expect(fresh.failures).toEqual([]);
+    expect(await answer(fresh, FACTS[1][0])).toBe(FACTS[1][1]);
+  });
+
+  it("keeps to a grammar, and refuses one that is none", async () => {
+    const grammar = 'root ::= "{\\"city\\": \\"" [A-Z] [a-z]+ "\\"}"';
+    const { tokens, finish } = await client.ask({ prompt: chat(FACTS[0][0]), grammar });
+    expect(JSON.parse(client.text(tokens))).toHaveProperty("city");
+    expect(finish.reason).toBe("end");
+    const cut = Uint32Array.from(tokens.slice(0, 4));
+    const rest = await client.ask({ prompt: chat(FACTS[0][0]), grammar, generatedTokens: cut });
+    expect([...cut, ...rest.tokens]).toEqual(tokens);
+    const bad = await client.ask({ prompt: chat(FACTS[0][0]), grammar: "root ::= (((" });
+    expect(bad.finish).toMatchObject({ reason: "failed", error: { reason: "INVALID_GRAMMAR" } });
+    expect(client.failures).toEqual([]);
+  });
+
+  it("moves blocks between processes: tokens equal, log-probabilities equal to the last bit", async () => {
+    const fresh = await open();
+    const tokens = fresh.tokens(chat("Tell me about the duck that walked to the river. ".repeat(8)));
+    const ask = { prompt: tokens, topLogprobs: 3, stopping: { maxTokens: 24, ignoreEos: true } };
+    const child = fork(new URL("../../../test/support/kv-exporter.ts", import.meta.url), [], {
+      serialization: "advanced",
+    });
+    const local = await new Promise<{ chosen: number[]; tokens: number[]; envelopes: Uint8Array[] }>(
+      (resolve, reject) => {
+        child.on("message", resolve);
+        child.on("exit", (code) => reject(new Error(`The exporter ended with ${code}`)));
+        child.send({ ask });
+      },
+    );
+    child.disconnect();
+    const options = { cacheSalt: "", adapter: undefined };
+    expect(await fresh.engine.importBlocks(tokens, local.envelopes, options)).toBe(local.envelopes.length);
+    const moved = await fresh.ask(ask);
+    expect(moved.finish.cachedTokens).toBe(local.envelopes.length * 16);
+    expect(moved.tokens).toEqual(local.tokens);
+    expect(moved.chosen).toEqual(local.chosen);
+  });
+
+  it("loads an adapter, keeps its prefixes apart, and unloads it", async () => {
+    const fresh = await open();
+    const path = join(folder, "lora.gguf");
+    writeFileSync(path, loraFile(3));
+    const ask = {
+      prompt: chat("Tell me a story about a duck."),
+      topLogprobs: 0,
+      stopping: { maxTokens: 12, ignoreEos: true },
+    };
+    const base = await fresh.ask(ask);
+    expect(await fresh.engine.loadAdapter("wave", path)).toMatchObject({
+      alreadyLoaded: false,
+      adapter: { name: "wave" },
+    });
+    const [adapted, still] = await Promise.all([fresh.ask({ ...ask, adapter: "wave" }), fresh.ask(ask)]);
+    expect(adapted.finish.cachedTokens).toBe(0);
+    expect(adapted.chosen).not.toEqual(base.chosen);
+    expect(still.tokens).toEqual(base.tokens);
+    expect((await fresh.engine.unloadAdapter("wave")).name).toBe("wave");
+    expect(() => fresh.start({ ...ask, adapter: "wave" })).toThrow("does not exist");
+    expect((await fresh.ask(ask)).tokens).toEqual(base.tokens);
+    await expect(fresh.engine.loadAdapter("gone", join(folder, "gone.gguf"))).rejects.toThrow("There is no file");
+    await expect(fresh.engine.loadAdapter("demo", DEMO_MODEL)).rejects.toThrow("cannot be used as a model");
+    expect(fresh.failures).toEqual([]);
+  });
+
+  it("refuses files that are no models in one sentence", async () => {
+    const cut = join(folder, "cut.gguf");
+    writeFileSync(cut, readFileSync(DEMO_MODEL).subarray(0, 400_000));
+    await expect(open({ modelPath: cut })).rejects.toMatchObject({ reason: "BAD_MODEL_FILE" });
+    const text = join(folder, "text.gguf");
+    writeFileSync(text, "Once upon a time");
+    await expect(open({ modelPath: text })).rejects.toThrow(
+      `${text} cannot be used as a model: it is not a GGUF file.`,
+    );
+    await expect(open({ modelPath: join(folder, "absent.gguf") })).rejects.toMatchObject({ reason: "FILE_NOT_FOUND" });
+    await expect(open({ modelPath: folder })).rejects.toThrow("it is a folder");
+  });
+});
+
+/** A GGUF file with a LoRA of rank 1 on every query matrix of the demo model (256 × 256). */
+function loraFile(scale: number): Uint8Array {
+  const fields = [
+    stringField("general.type", "adapter"),
+    stringField("general.architecture", "llama"),
+    stringField("adapter.type", "lora"),
+    f32Field("adapter.lora.alpha", 1),
+  ];
+  const tensors = [0, 1, 2, 3].flatMap((layer) =>
+    [
+      { half: "lora_a", dimensions: [256, 1] },
+      { half: "lora_b", dimensions: [1, 256] },
+    ].map(({ half, dimensions }) => {
+      const values = Float32Array.from({ length: 256 }, (_, at) => scale * Math.sin(at * 0.7 + layer));
+      const name = `blk.${layer}.attn_q.weight.${half}`;
+      return { name, dimensions, elementType: 0, data: new Uint8Array(values.buffer) };
+    }),
+  );
+  return writeGguf(fields, tensors);
+}
