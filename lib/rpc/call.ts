@@ -71,7 +71,7 @@ export interface ServerCall extends CallContext {
 }
 
 /** Why a call that its caller ended early was ended: its deadline, if that has passed, else a cancel. */
-export function abortReason(deadlineUnixMs: number | undefined, nowUnixMs: number): StatorError {
-  if (deadlineUnixMs !== undefined && nowUnixMs >= deadlineUnixMs) return new StatorError("DEADLINE");
-  return new StatorError("CANCELLED");
+export function abortReason(startedUnixMs: number, deadlineUnixMs: number | undefined): StatorError {
+  if (deadlineUnixMs === undefined || Date.now() < deadlineUnixMs) return new StatorError("CANCELLED");
+  return new StatorError("DEADLINE", { deadlineMs: Math.round(deadlineUnixMs - startedUnixMs) });
 }

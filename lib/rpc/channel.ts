@@ -2,9 +2,8 @@ import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/proto
 import { connectivityState, Channel as GrpcChannel } from "@grpc/grpc-js";
 import { StatorError } from "#lib/base/errors";
 import { ClientCall } from "./client-call.ts";
-import type { Credentials } from "./credentials.ts";
-import { dialCredentials } from "./credentials.ts";
-import { CLIENT_OPTIONS } from "./settings.ts";
+import { type Credentials, dialCredentials } from "./credentials.ts";
+import { CLIENT_OPTIONS, silenceGrpc } from "./settings.ts";
 import type { DuplexChannel } from "./stream.ts";
 import type { CallOptions, MethodOf, Transport } from "./transport.ts";
 import { unaryOver } from "./unary.ts";
@@ -18,6 +17,7 @@ export class Channel implements Transport {
 
   /** `target` is host:port, [v6]:port or unix:path. Throws BAD_CONFIG for loopback plaintext to elsewhere. */
   constructor(target: string, credentials: Credentials) {
+    silenceGrpc();
     const dial = dialCredentials(credentials, target);
     this.target = target;
     this.#channel = new GrpcChannel(target, dial.credentials, { ...CLIENT_OPTIONS, ...dial.options });

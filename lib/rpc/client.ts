@@ -89,7 +89,7 @@ function stream(
   });
   if (Symbol.asyncIterator in requests) {
     // pump owns every error of the requests: it cancels the call, and the answers tell.
-    void pump(requests, channel, { gate, toMessage: (init) => create(method.input, init) });
+    pump(requests, channel, { gate, toMessage: (init) => create(method.input, init) });
   } else {
     for (const request of requests) channel.send(request);
     channel.end();

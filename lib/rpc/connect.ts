@@ -108,11 +108,11 @@ async function* answer(
       finished(error);
     },
   });
-  const leave = () => pipe.fail(abortReason(call.deadlineUnixMs, Date.now()));
+  const leave = () => pipe.fail(abortReason(call.startedUnixMs, call.deadlineUnixMs));
   context.signal.addEventListener("abort", leave);
   const answers = iterate(pipe.client, { onDrain: gate.drained, onLeave: leave });
   // pump owns every error of the requests: it ends the call with it.
-  void pump(readable(requests, served), pipe.client, { gate, toMessage: (message) => message });
+  pump(readable(requests, served), pipe.client, { gate, toMessage: (message) => message });
   serveCall(served, pipe.server as ServerChannel, call);
   try {
     yield* answers;
@@ -153,6 +153,7 @@ function connectError(error: StatorError): ConnectError {
 /** What a handler sees of a call over Connect. */
 class ConnectCall implements ServerCall {
   readonly abort = new Abort();
+  readonly startedUnixMs = Date.now();
   readonly deadlineUnixMs: number | undefined;
   readonly #served: ServedMethod;
   readonly #context: HandlerContext;
@@ -161,7 +162,7 @@ class ConnectCall implements ServerCall {
     this.#served = served;
     this.#context = context;
     const leftMs = context.timeoutMs();
-    this.deadlineUnixMs = leftMs === undefined ? undefined : Date.now() + leftMs;
+    this.deadlineUnixMs = leftMs === undefined ? undefined : this.startedUnixMs + leftMs;
   }
 
   get method(): DescMethod {

@@ -72,7 +72,7 @@ function serveStream(
 ): void {
   const { output } = served.method;
   // pump owns every error of the iterable.
-  void pump(answers, channel, { gate, toMessage: (init) => create(output, init) });
+  pump(answers, channel, { gate, toMessage: (init) => create(output, init) });
 }
 
 function gateOf(call: ServerCall): DrainGate {

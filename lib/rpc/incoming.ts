@@ -18,6 +18,7 @@ export type GrpcServerCall = ServerDuplexStream<Buffer, Buffer>;
 /** What a handler sees of a call over gRPC. */
 export class IncomingCall implements ServerCall {
   readonly abort = new Abort();
+  readonly startedUnixMs = Date.now();
   readonly #served: ServedMethod;
   readonly #call: GrpcServerCall;
   #peer: Peer | undefined;
@@ -37,9 +38,11 @@ export class IncomingCall implements ServerCall {
   }
 
   get peer(): Peer {
-    const subject = this.#call.getAuthContext().sslPeerCertificate?.subject.CN;
-    const common = Array.isArray(subject) ? subject[0] : subject;
-    this.#peer ??= { address: this.#call.getPeer(), binding: "grpc", subject: common };
+    if (!this.#peer) {
+      const name = this.#call.getAuthContext().sslPeerCertificate?.subject.CN;
+      const subject = Array.isArray(name) ? name[0] : name;
+      this.#peer = { address: this.#call.getPeer(), binding: "grpc", subject };
+    }
     return this.#peer;
   }
 
@@ -164,7 +167,7 @@ export class IncomingChannel implements ServerChannel {
     this.#queue.clear();
     if (this.#ended) this.#result = this.#ended.error;
     else {
-      this.#result = abortReason(this.#context.deadlineUnixMs, Date.now());
+      this.#result = abortReason(this.#context.startedUnixMs, this.#context.deadlineUnixMs);
       this.#context.abort.raise(this.#result);
     }
     this.#deliverEnd(this.#result);

@@ -147,22 +147,40 @@ export class DrainGate {
  * Sends everything an iterable yields, as fast as the channel takes it, and ends the channel in order, or with the error
  * that the iterable threw. When the gate closes it calls `return()` and stops.
  */
-export async function pump<Item, Out, In>(
+export function pump<Item, Out, In>(
   items: AsyncIterable<Item>,
   channel: DuplexChannel<Out, In>,
-  options: { gate: DrainGate; toMessage: (item: Item) => Out },
-): Promise<void> {
-  const { gate, toMessage } = options;
+  options: PumpOptions<Item, Out>,
+): void {
+  const { gate } = options;
   const iterator = items[Symbol.asyncIterator]();
-  gate.onClose = () => void iterator.return?.().then(undefined, () => {});
-  try {
-    while (!gate.over) {
-      const { done, value } = await iterator.next();
-      if (gate.over) return;
-      if (done) return channel.end();
-      if (!channel.send(toMessage(value))) await gate.wait();
-    }
-  } catch (caught) {
+  gate.onClose = () => {
+    // What a `finally` of a stream that nobody reads throws has no listener.
+    iterator.return?.().catch(() => {});
+  };
+  sendAll(iterator, channel, options).catch((caught: unknown) => {
     if (!gate.over) channel.end(asStatorError(caught));
+  });
+}
+
+/** How items become messages, and where to wait. */
+export interface PumpOptions<Item, Out> {
+  readonly gate: DrainGate;
+  toMessage(item: Item): Out;
+}
+
+async function sendAll<Item, Out, In>(
+  iterator: AsyncIterator<Item>,
+  channel: DuplexChannel<Out, In>,
+  { gate, toMessage }: PumpOptions<Item, Out>,
+): Promise<void> {
+  while (!gate.over) {
+    const { done, value } = await iterator.next();
+    if (gate.over) return;
+    if (done) {
+      channel.end();
+      return;
+    }
+    if (!channel.send(toMessage(value))) await gate.wait();
   }
 }

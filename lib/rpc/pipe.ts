@@ -1,5 +1,5 @@
 import type { Message } from "@bufbuild/protobuf";
-import type { StatorError } from "#lib/base/errors";
+import { asStatorError, type StatorError } from "#lib/base/errors";
 import { Lane } from "./lane.ts";
 import type { DuplexChannel, StreamHandlers } from "./stream.ts";
 
@@ -94,7 +94,16 @@ class PipeEnd<Out extends Message, In extends Message> implements DuplexChannel<
 
   receive(handlers: StreamHandlers<In>): void {
     this.#out.onDrain = () => handlers.onDrain?.();
-    this.#in.receive(handlers);
+    this.#in.receive({
+      onMessage: (message) => {
+        try {
+          handlers.onMessage(message);
+        } catch (caught) {
+          this.end(asStatorError(caught));
+        }
+      },
+      onEnd: (error) => handlers.onEnd(error),
+    });
   }
 
   pause(): void {

@@ -1,3 +1,4 @@
+import { connect } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
@@ -10,6 +11,7 @@ import { createClient } from "./client.ts";
 import { loopbackCredentials } from "./credentials.ts";
 import { openServer } from "./server.ts";
 import { createService } from "./service.ts";
+import { WINDOW_BYTES } from "./settings.ts";
 
 const usual = { credentials: loopbackCredentials, services: [], log: silentLog, metrics: noMetrics };
 const flags = { port: "--worker-port", tls: "--worker-cert" };
@@ -66,6 +68,15 @@ test("a server that is not there is unavailable, and comes into reach when it is
   channel.close();
   await expect(client.check({})).rejects.toMatchObject({ reason: "UNAVAILABLE" });
   await second.close();
+});
+
+test("a client may send a whole window before it hears back", async () => {
+  const server = await openServer({ ...usual, host: "127.0.0.1", port: 0 });
+  const session = connect(`http://${server.address}`);
+  await expect.poll(() => session.state.remoteWindowSize).toBe(WINDOW_BYTES);
+  expect(session.remoteSettings.initialWindowSize).toBe(WINDOW_BYTES);
+  session.destroy();
+  await server.close();
 });
 
 test("a method that nobody may call is a bug of ours", () => {

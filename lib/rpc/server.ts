@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import type { Http2Server, Http2Session } from "node:http2";
 import { isIP } from "node:net";
-import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { assert, StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
@@ -11,7 +11,7 @@ import { type GrpcServerCall, IncomingCall, IncomingChannel } from "./incoming.t
 import { CallObserver, type Observed } from "./observer.ts";
 import { ResetCounter, type ResetLimit, watchResets } from "./reset-limit.ts";
 import { methodsFor, type ServedMethod, type ServedService } from "./service.ts";
-import { HTTP2_SERVER_OPTIONS, SERVER_OPTIONS } from "./settings.ts";
+import { HTTP2_SERVER_OPTIONS, SERVER_OPTIONS, silenceGrpc, WINDOW_BYTES } from "./settings.ts";
 
 /** Where and how a server listens. */
 export interface ServerOptions extends Observed {
@@ -58,8 +58,7 @@ const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
 export async function openServer(options: ServerOptions): Promise<RpcServer> {
   const { credentials, flags = {} } = options;
   checkListen(credentials, options.host, flags.tls);
-  // grpc-js writes to the console by itself; what matters arrives as an error.
-  setLogVerbosity(logVerbosity.NONE);
+  silenceGrpc();
   const server = new Server({ ...SERVER_OPTIONS });
   const inside = openInside(server);
   const observer = new CallObserver("grpc", options);
@@ -142,7 +141,12 @@ function watchSessions(servers: ServerInside["http2Servers"], { log, metrics, re
       log.warn("session closed after too many resets", { peer });
     },
   };
-  for (const http2 of servers.keys()) http2.on("session", (session) => watchResets(session, counter, listener));
+  for (const http2 of servers.keys()) {
+    http2.on("session", (session) => {
+      session.setLocalWindowSize(WINDOW_BYTES);
+      watchResets(session, counter, listener);
+    });
+  }
 }
 
 function drain(server: Server, inside: ServerInside, timeoutMs: number): Promise<void> {

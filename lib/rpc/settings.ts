@@ -1,4 +1,4 @@
-import type { ChannelOptions } from "@grpc/grpc-js";
+import { type ChannelOptions, logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 
 /** Longest message that is received or sent, in bytes. */
 export const MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -52,3 +52,8 @@ export const HTTP2_SERVER_OPTIONS = {
   streamResetRate: RESET_LIMIT.perSecond * 2,
   settings: { maxConcurrentStreams: CONCURRENT_STREAMS, initialWindowSize: WINDOW_BYTES },
 } as const;
+
+/** Keeps grpc-js from writing to the console by itself; what matters arrives as an error. */
+export function silenceGrpc(): void {
+  setLogVerbosity(logVerbosity.NONE);
+}

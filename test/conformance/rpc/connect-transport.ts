@@ -59,7 +59,7 @@ export class ConnectTransport implements Transport {
     else options.signal?.addEventListener("abort", cancel);
     const requests = iterate(pipe.server, { onDrain: gate.drained });
     const answers = this.#call(method, requests, { ...options, signal: abort.signal });
-    if (!pipe.over) void pump(answers, pipe.server, { gate, toMessage: (message) => message });
+    if (!pipe.over) pump(answers, pipe.server, { gate, toMessage: (message) => message });
     // The pipe carries the messages of this method, their types forgotten.
     return pipe.client as unknown as DuplexChannel<MessageShape<I>, MessageShape<O>>;
   }
