@@ -200,11 +200,11 @@ export const OPTIONS = {
     doc: "Threads of the engine. They spin: never all cores of a shared machine.",
   }),
   "llama.gpu-layers": integer({
-    initial: 999,
-    least: 0,
+    initial: -1,
+    least: -1,
     most: 100_000,
     placeholder: "COUNT",
-    doc: "Layers put on a GPU when a back end for one loads.",
+    doc: "Layers put on a GPU; -1 puts all there when a back end for one loads.",
   }),
   "llama.kv-type": choice({
     initial: "f16",

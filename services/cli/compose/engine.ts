@@ -1,7 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
+import { modelNameOf } from "#lib/engines/llama/llama-card";
+import { openLlama } from "#lib/engines/llama/llama-engine";
 import { MOCK_MODEL, openMock } from "#lib/engines/mock/mock-engine";
+import { readModelHeader } from "#lib/engines/model-file";
 import { systemClock } from "#lib/host/system-clock";
 import type { CommandContext } from "../command.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
@@ -38,5 +41,24 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
   }
   const missing = llamaUnavailable();
   if (missing) throw new StatorError("NATIVE_UNAVAILABLE", missing);
-  throw new StatorError("NATIVE_UNAVAILABLE", { detail: "not wired", hint: "" });
+  // A file that is no model is told before the worker is published.
+  await readModelHeader(modelPath);
+  const model = values["model-name"] ?? modelNameOf(modelPath);
+  const gpuLayers = values["llama.gpu-layers"];
+  const open = (onProgress: (fraction: number) => void) =>
+    openLlama({
+      modelPath,
+      model,
+      clock: systemClock,
+      log,
+      onProgress,
+      cacheTokens: values["llama.context-tokens"],
+      maxRunning: values["llama.max-running"],
+      maxWaiting: values["llama.max-waiting"],
+      maxBatchTokens: values["llama.batch-tokens"],
+      threads: values["llama.threads"],
+      kvType: values["llama.kv-type"],
+      gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
+    });
+  return { engine: "llama", model, open };
 }
