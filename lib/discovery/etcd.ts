@@ -2,10 +2,11 @@ import type { Etcd3, IKeyValue, IWatchResponse } from "etcd3";
 import { StatorError } from "#lib/base/errors";
 import type { LeaseGrant, ResumePoint, StoreCalls, StoreNews } from "./calls.ts";
 import type { StoredRecord } from "./codec.ts";
+import type { DiscoveryDeps } from "./deps.ts";
 import type { Discovery } from "./discovery.ts";
 import { createEtcdClient, type EtcdAddress, type EtcdLibrary, etcdError } from "./etcd-client.ts";
 import { isKey, isUnder } from "./keys.ts";
-import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
+import { superviseStore } from "./supervise.ts";
 
 /** Where records are kept: below `root`, such as `/stator`, without a slash at its end. */
 export interface EtcdOptions extends EtcdAddress {

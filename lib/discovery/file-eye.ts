@@ -1,8 +1,8 @@
 import { type FSWatcher, watch as watchFiles } from "node:fs";
 import { StatorError } from "#lib/base/errors";
+import type { DiscoveryDeps } from "./deps.ts";
 import { TEMPORARY } from "./file-format.ts";
 import { Alarm } from "./patience.ts";
-import type { DiscoveryDeps } from "./supervise.ts";
 
 /** A look at every file this often where the system tells of changes, and where it does not. */
 const LOOK_MS = { told: 5_000, untold: 500 } as const;

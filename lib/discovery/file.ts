@@ -4,12 +4,13 @@ import { equalBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { LeaseGrant, StoreCalls, StoreNews } from "./calls.ts";
 import { decodeRecord, type StoredRecord } from "./codec.ts";
+import type { DiscoveryDeps } from "./deps.ts";
 import type { Discovery } from "./discovery.ts";
 import { DirectoryEye } from "./file-eye.ts";
 import { fileOf, printFile, TEMPORARY } from "./file-format.ts";
 import { endOf, type FileNews, FileReader, readRecord } from "./file-reader.ts";
 import { isUnder } from "./keys.ts";
-import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
+import { superviseStore } from "./supervise.ts";
 
 interface FileLease {
   readonly ttlMs: number;

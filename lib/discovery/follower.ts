@@ -1,9 +1,9 @@
 import type { Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ResumePoint, StoreNews } from "./calls.ts";
+import type { StoreDeps } from "./deps.ts";
 import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "./discovery.ts";
 import { Alarm, Backoff, withLimit } from "./patience.ts";
-import type { StoreDeps } from "./supervise.ts";
 import { createView, step, type ViewEvent, type ViewState } from "./view.ts";
 
 /** One watch: opens the store's stream again whenever it ends or falls silent, and feeds the view. */

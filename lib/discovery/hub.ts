@@ -3,8 +3,9 @@ import { type Client, createClient } from "#lib/rpc/client";
 import type { Transport } from "#lib/rpc/transport";
 import type { ResumePoint, StoreCalls, StoreNews } from "./calls.ts";
 import { storedRecord, wireRecord } from "./codec.ts";
+import type { DiscoveryDeps } from "./deps.ts";
 import type { Discovery } from "./discovery.ts";
-import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
+import { superviseStore } from "./supervise.ts";
 
 /** Discovery over the store that a hub serves. Takes the transport, which should be a channel of its own, and closes it. */
 export function createHubDiscovery(transport: Transport, deps: DiscoveryDeps): Discovery {

@@ -2,9 +2,9 @@ import { equalBytes } from "#lib/base/bytes";
 import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { LeaseGrant } from "./calls.ts";
 import { encodeRecord, type StoredRecord } from "./codec.ts";
+import type { StoreDeps } from "./deps.ts";
 import type { DiscoveryRecord, Registration } from "./discovery.ts";
 import { Alarm, Backoff, withLimit } from "./patience.ts";
-import type { StoreDeps } from "./supervise.ts";
 
 interface Waiter {
   readonly version: number;
@@ -106,9 +106,9 @@ export class LeaseKeeper implements Registration {
   async #advance(): Promise<void> {
     const dueMs = this.#aliveMs + this.#ttlMs / 3 - this.#deps.clock.nowMs();
     if (!this.#lease) await this.#grant();
+    else if (dueMs <= 0) await this.#keepAlive(this.#lease);
     else if (this.#publishedVersion !== this.#version) await this.#publish(this.#lease);
-    else if (dueMs > 0) await this.#alarm.wait(dueMs);
-    else await this.#keepAlive(this.#lease);
+    else await this.#alarm.wait(dueMs);
   }
 
   async #failed(error: StatorError): Promise<void> {

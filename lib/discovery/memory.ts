@@ -1,7 +1,8 @@
 import type { ResumePoint, StoreCalls, StoreNews } from "./calls.ts";
+import type { DiscoveryDeps } from "./deps.ts";
 import type { Discovery } from "./discovery.ts";
 import type { StoreHost } from "./store-host.ts";
-import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
+import { superviseStore } from "./supervise.ts";
 
 /** Discovery in this process: everybody who shares the store sees each other. Closing it leaves the store open. */
 export function createMemoryDiscovery(host: StoreHost, deps: DiscoveryDeps): Discovery {

@@ -3,6 +3,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import { Channel } from "#lib/rpc/channel";
 import type { Credentials } from "#lib/rpc/credentials";
 import type { StoreCalls } from "./calls.ts";
+import type { DiscoveryDeps } from "./deps.ts";
 import type { Discovery } from "./discovery.ts";
 import { createEtcdCalls } from "./etcd.ts";
 import { createFileCalls } from "./file.ts";
@@ -11,7 +12,7 @@ import { createMemoryDiscovery } from "./memory.ts";
 import { Backoff, withLimit } from "./patience.ts";
 import { plainReason } from "./plain-reason.ts";
 import { StoreHost } from "./store-host.ts";
-import { type DiscoveryDeps, superviseStore } from "./supervise.ts";
+import { superviseStore } from "./supervise.ts";
 
 /** What a URL of discovery names. */
 export type DiscoveryPlace =

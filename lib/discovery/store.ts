@@ -3,8 +3,9 @@ import { StatorError } from "#lib/base/errors";
 import type { StoredRecord } from "./codec.ts";
 import { isUnder } from "./keys.ts";
 
-/** Shortest and longest time to live of a lease. */
+/** Shortest time to live of a lease. */
 export const MIN_TTL_MS = 1_000;
+/** Longest time to live of a lease. */
 export const MAX_TTL_MS = 600_000;
 
 /** What one store holds at most. Whoever comes above a limit is refused with OVERLOADED; what is there stays. */
@@ -205,6 +206,9 @@ function apply(state: StoreState, event: StoreEvent, effects: StoreEffect[]): vo
       break;
     case "unwatch":
       state.watchers.delete(event.watcherId);
+      break;
+    case "tick":
+      break; // Time has passed; nothing else.
   }
 }
 

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { InstanceRecordSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import type { Clock, Timer } from "#lib/base/clock";
+import type { DiscoveryDeps } from "#lib/discovery/deps";
 import type { Discovery, DiscoveryRecord } from "#lib/discovery/discovery";
-import type { DiscoveryDeps } from "#lib/discovery/supervise";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";

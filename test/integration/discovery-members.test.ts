@@ -58,7 +58,7 @@ describe.each(PLACES)("processes that meet at $name", ({ open, skip }) => {
         expect(frozen!.said).toEqual(["1", "2"]);
         expect([...watcher.removed].sort()).toEqual(["frozen", "killed"]);
       } finally {
-        await Promise.all([killed, frozen, steady].map((process) => process?.kill()));
+        await Promise.all([killed, frozen, steady].map(async (process) => process?.kill()));
         await watcher.discovery.close();
         await place.close();
       }

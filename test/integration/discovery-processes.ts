@@ -11,10 +11,16 @@ export interface TestProcess {
   kill(): Promise<void>;
 }
 
+const PROGRAMS = {
+  hub: new URL("./discovery-hub-program.ts", import.meta.url),
+  member: new URL("./discovery-member-program.ts", import.meta.url),
+};
+
 /** Starts a program with this Node and waits for its first line. */
-export async function startProgram(name: "hub" | "member", args: readonly string[]): Promise<TestProcess> {
-  const path = fileURLToPath(new URL(`./discovery-programs/${name}.ts`, import.meta.url));
-  const child = spawn(process.execPath, [path, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+export async function startProgram(name: keyof typeof PROGRAMS, args: readonly string[]): Promise<TestProcess> {
+  const child = spawn(process.execPath, [fileURLToPath(PROGRAMS[name]), ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const said: string[] = [];
   await new Promise<void>((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`${name} ended with ${code} before it said a line`)));

@@ -1,0 +1,33 @@
+import type { Chance } from "#lib/base/chance";
+import type { Clock } from "#lib/base/clock";
+import type { Log } from "#lib/host/log";
+import type { Metrics } from "#lib/host/metrics";
+import type { StoreCalls } from "./calls.ts";
+
+/** What every discovery needs from outside. */
+export interface DiscoveryDeps {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly patience?: Partial<Patience>;
+}
+
+/** How long things may take. */
+export interface Patience {
+  /** Longest wait of `register`, `update` and `watch` for a store that does not answer. */
+  readonly timeLimitMs: number;
+  /** How long a missing record stays after an outage: its owner needs that time to come back. */
+  readonly settleMs: number;
+  /** A watch that hears nothing for this long has lost its store; stores speak every two seconds at least. */
+  readonly silenceMs: number;
+}
+
+/** What the supervisor's parts share. */
+export interface StoreDeps extends DiscoveryDeps, Patience {
+  readonly calls: StoreCalls;
+  /** A watch began (1) or ceased (-1) to follow the store. */
+  readonly onSynced: (by: 1 | -1) => void;
+  /** A registration or a watch is closed. */
+  readonly onClosed: (part: object) => void;
+}
