@@ -145,7 +145,7 @@ export function describeShape(shape: Shape): string {
     case "tagged":
       return "an object";
     case "map":
-      return `an object of ${describeShape(shape.of).replace(/^an? /, "")} values`;
+      return `an object whose values are each ${describeShape(shape.of)}`;
     case "union":
       return shape.of.map(describeShape).join(", or ");
     case "any":
@@ -175,6 +175,7 @@ function describeItems({ of, least, most }: ListShape): string {
   };
   const items =
     (of.is === "text" && of.among ? describeShape(of) : plural[of.is]) ?? describeShape(of).replace(/^an? /, "");
-  const count = least && most ? `${least} to ${most} ` : most ? `at most ${most} ` : least ? `at least ${least} ` : "";
+  const atLeast = least === 1 ? "one or more " : least ? `at least ${least} ` : "";
+  const count = least && most ? `${least} to ${most} ` : most ? `at most ${most} ` : atLeast;
   return `${count}${items}`;
 }

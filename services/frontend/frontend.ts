@@ -79,7 +79,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
     lagging: createLagProbe(clock),
     tendMs: Math.max(10, Math.floor(limits.pingMs / 4)),
   });
-  const answers: AnswerTools = { clock, limits, pacer, onUsage: countUsage(metrics) };
+  const answers: AnswerTools = { clock, limits, log, pacer, onUsage: countUsage(metrics) };
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
   let draining = false;

@@ -1,9 +1,16 @@
 import type { Clock, Timer } from "#lib/base/clock";
+import { Roster, type Rostered } from "#lib/base/collections";
 
 /** An answer whose tokens the pacer brings to the wire. */
-export interface Paced {
+export interface Paced extends Rostered {
+  /** Owned by the pacer: it waits for its turn. */
+  marked: boolean;
+  /** Owned by the pacer: the moment at which what it holds back must go out; Infinity when it holds nothing. */
+  dueMs: number;
   /** Writes what is due; returns the moment at which the rest must go out, Infinity when nothing waits for time. */
   flush(nowMs: number, lagging: boolean): number;
+  /** Its flush threw, which is a bug: it ends, and the others go on. */
+  crash(error: unknown): void;
   /** Looks after a quiet stream: keep-alive. */
   tend(nowMs: number): void;
 }
@@ -19,6 +26,8 @@ export interface PacerOptions {
   readonly soon?: (call: () => void) => void;
 }
 
+const NEVER = Number.POSITIVE_INFINITY;
+
 /**
  * Brings tokens to the wire once per turn of the event loop: everything that the turn's link messages delivered is
  * written together, so that a request gets at most one write per engine step, and fewer when the loop lags and several
@@ -27,11 +36,9 @@ export interface PacerOptions {
 export class Pacer {
   readonly #options: PacerOptions;
   readonly #soon: (call: () => void) => void;
-  #marked = new Set<Paced>();
-  readonly #held = new Map<Paced, number>();
-  readonly #open = new Set<Paced>();
-  #scheduled = false;
-  #timer: Timer | undefined;
+  readonly #open = new Roster<Paced>();
+  #marked: Paced[] = [];
+  #held: Timer | undefined;
   #tending: Timer | undefined;
 
   constructor(options: PacerOptions) {
@@ -52,58 +59,58 @@ export class Pacer {
 
   /** Forgets an answer. */
   remove(answer: Paced): void {
-    this.#open.delete(answer);
-    this.#marked.delete(answer);
-    this.#held.delete(answer);
+    if (!this.#open.delete(answer) || this.#open.size > 0) return;
+    this.#held?.cancel();
+    this.#tending?.cancel();
+    this.#held = this.#tending = undefined;
   }
 
   /** An answer has something to write. */
   mark(answer: Paced): void {
-    this.#marked.add(answer);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#soon(this.#flush);
+    if (answer.marked) return;
+    answer.marked = true;
+    this.#marked.push(answer);
+    if (this.#marked.length === 1) this.#soon(this.#flush);
   }
 
   readonly #flush = (): void => {
-    this.#scheduled = false;
     const marked = this.#marked;
-    this.#marked = new Set();
+    this.#marked = [];
     const nowMs = this.#options.clock.nowMs();
     const lagging = this.#options.lagging();
-    for (const answer of marked) this.#flushOne(answer, nowMs, lagging);
-    this.#wait(nowMs);
+    let dueMs = NEVER;
+    for (const answer of marked) {
+      answer.marked = false;
+      if (!this.#open.has(answer)) continue;
+      try {
+        answer.dueMs = answer.flush(nowMs, lagging);
+        dueMs = Math.min(dueMs, answer.dueMs);
+      } catch (error) {
+        answer.crash(error);
+      }
+    }
+    if (dueMs !== NEVER) this.#wait(dueMs - nowMs);
   };
 
-  #flushOne(answer: Paced, nowMs: number, lagging: boolean): void {
-    const dueMs = answer.flush(nowMs, lagging);
-    if (this.#held.get(answer) === dueMs) return;
-    this.#held.delete(answer);
-    if (dueMs !== Number.POSITIVE_INFINITY && this.#open.has(answer)) this.#held.set(answer, dueMs);
-  }
-
-  /** Everybody holds for the same time, so the first that was held is the first that is due. */
-  #wait(nowMs: number): void {
-    if (this.#timer || this.#held.size === 0) return;
-    const [dueMs] = this.#held.values();
-    this.#timer = this.#options.clock.after(Math.max(0, dueMs! - nowMs), () => {
-      this.#timer = undefined;
-      const atMs = this.#options.clock.nowMs();
-      for (const [answer, due] of this.#held) {
-        if (due > atMs) break;
-        this.#held.delete(answer);
-        this.mark(answer);
+  /** Everybody holds for the same time at most, so a timer that runs is never too late for one that comes now. */
+  #wait(forMs: number): void {
+    this.#held ??= this.#options.clock.after(Math.max(0, forMs), () => {
+      this.#held = undefined;
+      const nowMs = this.#options.clock.nowMs();
+      let nextMs = NEVER;
+      for (const answer of this.#open.snapshot()) {
+        if (answer.dueMs <= nowMs) this.mark(answer);
+        else nextMs = Math.min(nextMs, answer.dueMs);
       }
-      this.#wait(atMs);
+      if (nextMs !== NEVER) this.#wait(nextMs - nowMs);
     });
   }
 
   #tend(): void {
-    if (this.#tending) return;
-    this.#tending = this.#options.clock.after(this.#options.tendMs, () => {
+    this.#tending ??= this.#options.clock.after(this.#options.tendMs, () => {
       this.#tending = undefined;
       const nowMs = this.#options.clock.nowMs();
-      for (const answer of this.#open) answer.tend(nowMs);
+      for (const answer of this.#open.snapshot()) answer.tend(nowMs);
       if (this.#open.size > 0) this.#tend();
     });
   }

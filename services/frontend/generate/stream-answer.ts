@@ -2,7 +2,7 @@ import { type ChunkExtras, type ChunkPrinter, createChatChunks, createCompletion
 import { printErrorBody } from "#lib/api/openai/error-body";
 import { printUsage } from "#lib/api/openai/usage";
 import { DONE_EVENT, PING_COMMENT, printEvent } from "#lib/api/sse";
-import { StatorError } from "#lib/base/errors";
+import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 import type { Exchange, Work } from "../http/exchange.ts";
 import { Choice } from "./choice.ts";
@@ -20,6 +20,9 @@ const MOST_EVENTS = 64;
  * token of a choice goes out at once; while the socket or the loop lags, later ones join into one event.
  */
 export class StreamAnswer implements ServingSink, Paced, Work {
+  rosterAt = -1;
+  marked = false;
+  dueMs = NEVER;
   readonly #plan: GenerationPlan;
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
@@ -115,6 +118,18 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#send(nowMs, congested);
     if (more && !this.#blocked) this.#tools.pacer.mark(this);
     return dueMs;
+  }
+
+  crash(error: unknown): void {
+    this.#finish();
+    this.#handle?.cancel();
+    const internal = asStatorError(error);
+    this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
+    if (!this.#exchange.answered) this.#exchange.fail(internal);
+    else {
+      this.#exchange.write(printEvent(printErrorBody(internal)) + DONE_EVENT);
+      this.#exchange.endEvents(internal);
+    }
   }
 
   tend(nowMs: number): void {

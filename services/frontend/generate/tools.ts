@@ -1,5 +1,6 @@
 import type { Usage } from "#lib/api/openai/usage";
 import type { Clock } from "#lib/base/clock";
+import type { Log } from "#lib/host/log";
 import type { FrontendLimits } from "../limits.ts";
 import type { Pacer } from "./pacer.ts";
 
@@ -7,6 +8,7 @@ import type { Pacer } from "./pacer.ts";
 export interface AnswerTools {
   readonly clock: Clock;
   readonly limits: FrontendLimits;
+  readonly log: Log;
   readonly pacer: Pacer;
   /** Counts the usage of a finished request. */
   readonly onUsage: (route: string, usage: Usage) => void;

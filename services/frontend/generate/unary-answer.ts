@@ -1,6 +1,6 @@
 import { type AnswerBody, printChatBody, printCompletionBody } from "#lib/api/openai/bodies";
 import { printUsage } from "#lib/api/openai/usage";
-import { StatorError } from "#lib/base/errors";
+import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 import type { Exchange, Work } from "../http/exchange.ts";
 import { Choice } from "./choice.ts";
@@ -57,7 +57,9 @@ export class UnaryAnswer implements ServingSink, Work {
     this.#exchange.firstTokenMs ??= this.#tools.clock.nowMs();
     choice.keep(tokens, logprobs);
     if (!this.#plan.stops) return;
-    this.#texts[index] += choice.take(choice.waiting);
+    this.#guard(() => {
+      this.#texts[index] += choice.take(choice.waiting);
+    });
     if (choice.complete) this.#handle?.finishChoice(index);
   }
 
@@ -71,16 +73,30 @@ export class UnaryAnswer implements ServingSink, Work {
       this.onError(new StatorError("STREAM_LOST", { detail: "the request was cancelled on this side" }));
       return;
     }
-    if (choice.waiting > 0) this.#texts[index] += choice.take(choice.waiting);
-    if (!choice.complete) this.#texts[index] += choice.finish();
-    this.#open--;
-    if (this.#open === 0) this.#answer();
+    this.#guard(() => {
+      if (choice.waiting > 0) this.#texts[index] += choice.take(choice.waiting);
+      if (!choice.complete) this.#texts[index] += choice.finish();
+      this.#open--;
+      if (this.#open === 0) this.#answer();
+    });
   }
 
   onError(error: StatorError): void {
     if (this.#over) return;
     this.#over = true;
     this.#exchange.fail(error);
+  }
+
+  /** A bug in the text of one answer must not reach whoever delivers tokens. */
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      const internal = asStatorError(error);
+      this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
+      this.#handle?.cancel();
+      this.onError(internal);
+    }
   }
 
   #answer(): void {

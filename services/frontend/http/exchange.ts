@@ -116,7 +116,8 @@ export class Exchange {
 
   /** Begins a stream of events. */
   openEvents(): void {
-    if (!this.#begin(200)) return;
+    if (this.#answered) return;
+    this.#answered = true;
     this.#headers["content-type"] = EVENT_STREAM;
     this.#headers["cache-control"] = "no-cache";
     this.#headers["x-accel-buffering"] = "no";
@@ -131,7 +132,9 @@ export class Exchange {
   /** Ends a stream; `error` is what was told in it. */
   endEvents(error?: StatorError): void {
     this.error = error;
-    if (error) this.#outcome = error.row.blame === "caller" ? "caller_error" : "server_error";
+    // A client may close as soon as it reads the last event: the answer was told in full all the same.
+    if (!error) this.#outcome = "ok";
+    else this.#outcome = error.row.blame === "caller" ? "caller_error" : "server_error";
     this.#response.end();
   }
 

@@ -137,6 +137,17 @@ function readSource(members: readonly Member[]): TextSource | undefined {
   return undefined;
 }
 
+/** Every source that some name needs, by its key, with all instances that hold it. */
+export function readSources(catalog: Catalog): Map<string, TextSource> {
+  const sources = new Map<string, TextSource>();
+  for (const { source } of catalog.entries.values()) {
+    if (!source) continue;
+    const known = sources.get(source.key)?.holders ?? [];
+    sources.set(source.key, { ...source, holders: [...new Set([...known, ...source.holders])] });
+  }
+  return sources;
+}
+
 function addAdapter(
   entries: Map<string, CatalogEntry>,
   adapter: AdapterCard,

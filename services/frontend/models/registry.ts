@@ -7,7 +7,7 @@ import type { Log } from "#lib/host/log";
 import type { Scope } from "#lib/host/scope";
 import type { ModelText } from "../text/model-text.ts";
 import type { Artifacts } from "./artifacts.ts";
-import { type Catalog, type CatalogEntry, readCatalog, type TextSource } from "./catalog.ts";
+import { type Catalog, type CatalogEntry, readCatalog, readSources, type TextSource } from "./catalog.ts";
 import type { Models, ServedModel } from "./served.ts";
 
 /** Opens a model's text from its verified artifacts. */
@@ -99,8 +99,7 @@ export class ModelRegistry implements Models {
 
   #follow(): void {
     this.#catalog = readCatalog(this.#options.watch.records.values());
-    const wanted = new Map<string, TextSource>();
-    for (const { source } of this.#catalog.entries.values()) if (source) wanted.set(source.key, source);
+    const wanted = readSources(this.#catalog);
     for (const [key, open] of this.#texts)
       if (!wanted.has(key)) this.#options.scope.spawn("close text", () => this.#drop(open));
     for (const [key, source] of wanted) {

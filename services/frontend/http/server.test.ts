@@ -1,0 +1,298 @@
+import { type ClientRequest, get, request } from "node:http";
+import { afterEach, describe, expect, it } from "vitest";
+import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { createLog } from "#lib/host/log";
+import { systemChance, systemClock } from "#lib/host/system-clock";
+import { openFrontend } from "../frontend.ts";
+import { encodeBytes, rehearsalGrammars } from "../rehearsal/byte-text.ts";
+import { RehearsalDispatcher } from "../rehearsal/dispatcher.ts";
+import { openRehearsal, type Rehearsal, RehearsalWatch, rehearsalRecords } from "../rehearsal/open.ts";
+
+const opened: Rehearsal[] = [];
+afterEach(async () => {
+  for (const { frontend } of opened.splice(0)) await frontend.close({ drainMs: 0 });
+});
+
+async function open(
+  reply: string,
+  options: Parameters<typeof openRehearsal>[1] & { running?: boolean } = {},
+): Promise<{ dispatcher: RehearsalDispatcher; rehearsal: Rehearsal }> {
+  const dispatcher = new RehearsalDispatcher({
+    running: options.running ?? true,
+    reply: () => ({ tokens: encodeBytes(reply) }),
+  });
+  const rehearsal = await openRehearsal(dispatcher, options);
+  opened.push(rehearsal);
+  return { dispatcher, rehearsal };
+}
+
+const BODY = JSON.stringify({ model: "rehearsal", messages: [{ role: "user", content: "hi" }], stream: true });
+
+function post(url: string, options: { signal?: AbortSignal; body?: string } = {}): Promise<Response> {
+  return fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: options.body ?? BODY,
+    signal: options.signal,
+  });
+}
+
+async function until(check: () => boolean): Promise<void> {
+  while (!check()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+describe("the small routes", () => {
+  it("tell health, life, models, metrics and the document", async () => {
+    const { rehearsal } = await open("x");
+    const read = (path: string) => fetch(rehearsal.url + path);
+    expect(await (await read("/health")).json()).toEqual({ status: "ready", models: ["rehearsal"] });
+    expect(await (await read("/live?x=1")).json()).toEqual({ status: "live" });
+    expect(await (await read("/v1/models")).json()).toEqual({
+      object: "list",
+      data: [{ id: "rehearsal", object: "model", created: 1_800_000_000, owned_by: "stator", max_model_len: 4096 }],
+    });
+    expect(await (await read("/v1/models/rehearsal")).json()).toMatchObject({ id: "rehearsal", object: "model" });
+    expect((await read("/v1/models/other%2Fone")).status).toBe(404);
+    expect((await read("/v1/models/%zz")).status).toBe(404);
+    expect(await (await read("/openapi.json")).json()).toMatchObject({ openapi: "3.1.0" });
+    expect(await (await read("/metrics")).text()).toContain(
+      'stator_frontend_requests_total{route="health",outcome="ok"} 1',
+    );
+  });
+
+  it("answer HEAD and OPTIONS", async () => {
+    const { rehearsal } = await open("x");
+    const head = await fetch(`${rehearsal.url}/health`, { method: "HEAD" });
+    expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "41", ""]);
+    const options = await fetch(`${rehearsal.url}/v1/chat/completions`, { method: "OPTIONS" });
+    expect([options.status, options.headers.get("allow")]).toEqual([204, "POST, OPTIONS"]);
+    expect(options.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  it("let pages in only from the origins that were named", async () => {
+    const { rehearsal } = await open("x", { corsOrigins: ["https://a.example"] });
+    const ask = (origin: string, headers = {}, method = "GET") =>
+      fetch(`${rehearsal.url}/live`, { method, headers: { origin, ...headers } });
+    expect((await ask("https://a.example")).headers.get("access-control-allow-origin")).toBe("https://a.example");
+    expect((await ask("https://b.example")).headers.get("access-control-allow-origin")).toBeNull();
+    const preflight = await ask(
+      "https://a.example",
+      { "access-control-request-method": "POST", "access-control-request-headers": "x-stainless-lang" },
+      "OPTIONS",
+    );
+    expect(preflight.headers.get("access-control-allow-headers")).toBe("x-stainless-lang");
+  });
+});
+
+describe("models", () => {
+  it("appear and disappear; what is loading gets 503 and a time to wait", async () => {
+    const { rehearsal } = await open("x", { empty: true });
+    const { watch, url, frontend } = rehearsal;
+    const ask = () => post(url, { body: BODY.replace("true", "false") });
+    expect([(await fetch(`${url}/health`)).status, (await ask()).status]).toEqual([503, 404]);
+    watch.put(...rehearsalRecords("rehearsal", { state: InstanceState.LOADING, loaded: false }));
+    const loading = await ask();
+    expect([loading.status, loading.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(((await loading.json()) as { error: { code: string } }).error.code).toBe("model_loading");
+    watch.put(...rehearsalRecords("rehearsal"));
+    await until(() => frontend.routable().length > 0);
+    expect([(await fetch(`${url}/health`)).status, (await ask()).status]).toEqual([200, 200]);
+    watch.put(...rehearsalRecords("rehearsal", { state: InstanceState.DRAINING }));
+    expect((await fetch(`${url}/health`)).status).toBe(503);
+    watch.remove(...watch.records.keys());
+    expect((await ask()).status).toBe(404);
+  });
+});
+
+describe("limits", () => {
+  it("refuse what is beyond the concurrent requests and take it when there is room", async () => {
+    const { rehearsal, dispatcher } = await open("abc", { running: false, limits: { concurrentRequests: 2 } });
+    const first = [post(rehearsal.url), post(rehearsal.url)];
+    await until(() => dispatcher.open === 2);
+    const third = await post(rehearsal.url);
+    expect([third.status, third.headers.get("retry-after")]).toEqual([429, "1"]);
+    for (let step = 0; step < 4; step++) dispatcher.step();
+    for (const response of await Promise.all(first)) expect(await response.text()).toContain("[DONE]");
+    const fourth = post(rehearsal.url);
+    await until(() => dispatcher.open === 1);
+    for (let step = 0; step < 4; step++) dispatcher.step();
+    expect((await fourth).status).toBe(200);
+  });
+
+  it("refuse bodies when too many bytes are in memory", async () => {
+    const { rehearsal } = await open("abc", { limits: { allBodiesBytes: 10 } });
+    expect((await post(rehearsal.url)).status).toBe(429);
+  });
+});
+
+describe("clients that leave", () => {
+  it("free their place, streamed or not, and nothing is counted as open", async () => {
+    const { rehearsal, dispatcher } = await open("a".repeat(500), { running: false });
+    const controller = new AbortController();
+    const stream = await Promise.all([
+      post(rehearsal.url, { signal: controller.signal }),
+      until(() => dispatcher.open === 1).then(() => dispatcher.step()),
+    ]);
+    expect(stream[0].status).toBe(200);
+    const unary = post(rehearsal.url, { signal: controller.signal, body: BODY.replace("true", "false") }).catch(
+      () => "aborted",
+    );
+    await until(() => dispatcher.open === 2);
+    controller.abort();
+    expect(await unary).toBe("aborted");
+    await until(() => dispatcher.open === 0);
+    expect(dispatcher.cancelled).toBe(2);
+    const metrics = await rehearsal.metrics.print();
+    expect(metrics).toContain('stator_frontend_requests_total{route="chat",outcome="aborted"} 2');
+    expect(metrics).toMatch(/stator_frontend_open_streams 0\n/);
+    expect(metrics).toMatch(/stator_frontend_active_requests 0\n/);
+  });
+
+  it("may leave in the middle of their request", async () => {
+    const { rehearsal } = await open("x");
+    const half: ClientRequest = request(`${rehearsal.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-length": "1000", "content-type": "application/json" },
+    });
+    half.on("error", () => {});
+    half.write("{");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    half.destroy();
+    await until(() => true);
+    const gauge = async () => /stator_frontend_active_requests (\d)/.exec(await rehearsal.metrics.print())?.[1];
+    while ((await gauge()) !== "0") await new Promise((resolve) => setTimeout(resolve, 2));
+  });
+});
+
+describe("readers that are slow", () => {
+  it("get everything when they read in the end, joined into fewer events", async () => {
+    const text = "word ".repeat(200_000);
+    const dispatcher = new RehearsalDispatcher({
+      running: true,
+      tokensPerStep: 4000,
+      reply: () => ({ tokens: encodeBytes(text) }),
+    });
+    const rehearsal = await openRehearsal(dispatcher, { text: undefined });
+    opened.push(rehearsal);
+    rehearsal.watch.put(...rehearsalRecords("rehearsal", { contextTokens: 2_000_000 }));
+    const got = await new Promise<string>((resolve) => {
+      const asked = request(
+        `${rehearsal.url}/v1/chat/completions`,
+        { method: "POST", headers: { "content-type": "application/json" } },
+        (response) => {
+          response.pause();
+          let all = "";
+          response.setEncoding("utf8").on("data", (chunk: string) => {
+            all += chunk;
+          });
+          response.on("end", () => resolve(all));
+          setTimeout(() => response.resume(), 100);
+          response.pause();
+        },
+      );
+      asked.end(BODY);
+    });
+    const events = got.split("\n\n").filter((event) => event.startsWith("data: {"));
+    const told = events.map(
+      (event) =>
+        (JSON.parse(event.slice(6)) as { choices: [{ delta: { content?: string } }] }).choices[0].delta.content ?? "",
+    );
+    expect(told.join("")).toBe(text);
+    expect(told.every((part) => part.length <= 8)).toBe(true);
+  });
+
+  it("are ended when they take nothing at all", async () => {
+    const dispatcher = new RehearsalDispatcher({
+      running: true,
+      tokensPerStep: 2000,
+      reply: () => ({ tokens: encodeBytes("word ".repeat(400_000)) }),
+    });
+    const rehearsal = await openRehearsal(dispatcher, { limits: { slowClientMs: 100 } });
+    opened.push(rehearsal);
+    rehearsal.watch.put(...rehearsalRecords("rehearsal", { contextTokens: 4_000_000 }));
+    const asked = request(
+      `${rehearsal.url}/v1/chat/completions`,
+      { method: "POST", headers: { "content-type": "application/json" } },
+      (response) => void response.pause(),
+    );
+    asked.on("error", () => {});
+    asked.end(BODY);
+    const ended = 'stator_frontend_errors_total{route="chat",reason="SLOW_CLIENT"} 1';
+    while (!(await rehearsal.metrics.print()).includes(ended)) await new Promise((resolve) => setTimeout(resolve, 10));
+    asked.destroy();
+  });
+
+  it("hear a comment while their stream is quiet", async () => {
+    const { rehearsal, dispatcher } = await open("ab", { running: false, limits: { pingMs: 40 } });
+    const response = await post(rehearsal.url);
+    const reader = response.body!.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe(": ping\n\n");
+    for (let step = 0; step < 3; step++) dispatcher.step();
+    let rest = "";
+    for (let part = await reader.read(); !part.done; part = await reader.read())
+      rest += new TextDecoder().decode(part.value);
+    expect(rest).toContain('"content":"ab"');
+    expect(rest.endsWith("data: [DONE]\n\n")).toBe(true);
+  });
+});
+
+describe("closing", () => {
+  it("finishes streams that are open, and says DRAINING to what comes on open connections", async () => {
+    const { rehearsal, dispatcher } = await open("abc", { running: false });
+    const stream = post(rehearsal.url);
+    await until(() => dispatcher.open === 1);
+    const closed = rehearsal.frontend.close({ drainMs: 5000 });
+    await expect(fetch(`${rehearsal.url}/health`)).rejects.toThrow();
+    for (let step = 0; step < 4; step++) dispatcher.step();
+    expect(await (await stream).text()).toContain("[DONE]");
+    await closed;
+  });
+
+  it("cancels what is left at the deadline and tells it", async () => {
+    const { rehearsal, dispatcher } = await open("abc", { running: false });
+    const stream = post(rehearsal.url);
+    const unary = post(rehearsal.url, { body: BODY.replace("true", "false") });
+    await until(() => dispatcher.open === 2);
+    dispatcher.step();
+    const text = (await stream).text();
+    await rehearsal.frontend.close({ drainMs: 30 });
+    expect(await text).toMatch(/"code":"draining"\}\}\n\ndata: \[DONE\]\n\n$/);
+    expect((await unary).status).toBe(503);
+    expect(dispatcher.cancelled).toBe(2);
+  });
+
+  it("tells in one sentence that the port is taken", async () => {
+    const { rehearsal, dispatcher } = await open("x");
+    const again = openFrontend({
+      host: "127.0.0.1",
+      port: rehearsal.frontend.port,
+      watch: new RehearsalWatch(),
+      dispatcher,
+      fetchArtifact: async () => new Uint8Array(),
+      openText: () => Promise.reject(new Error("unused")),
+      grammars: rehearsalGrammars,
+      version: "0",
+      clock: systemClock,
+      chance: systemChance,
+      log: createLog({ level: "silent", pretty: false, write: () => {} }),
+      metrics: rehearsal.metrics,
+    });
+    await expect(again).rejects.toMatchObject({ reason: "PORT_IN_USE" });
+  });
+});
+
+it("answers requests that were sent ahead on one connection in their order", async () => {
+  const { rehearsal } = await open("x");
+  const agent = { keepAlive: true, maxSockets: 1 };
+  const names = await Promise.all(
+    ["a", "b", "c"].map(
+      (name) =>
+        new Promise<string>((resolve) => {
+          get(`${rehearsal.url}/live`, { headers: { "x-request-id": name } }, (response) => {
+            response.resume().on("end", () => resolve(String(response.headers["x-request-id"])));
+          });
+        }),
+    ),
+  );
+  expect([names, agent.maxSockets]).toEqual([["a", "b", "c"], 1]);
+});

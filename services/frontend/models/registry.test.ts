@@ -1,0 +1,180 @@
+import { createHash } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import {
+  AdapterCardSchema,
+  InstanceRecordSchema,
+  InstanceState,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import { FakeClock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { DiscoveryRecord } from "#lib/discovery/discovery";
+import { silentLog } from "#lib/host/log";
+import { Scope } from "#lib/host/scope";
+import { createByteText } from "../rehearsal/byte-text.ts";
+import { RehearsalWatch } from "../rehearsal/open.ts";
+import { Artifacts } from "./artifacts.ts";
+import { ModelRegistry } from "./registry.ts";
+
+const digestOf = (text: string): Uint8Array => createHash("sha256").update(text).digest();
+
+interface Worker {
+  readonly state?: InstanceState;
+  readonly tokenizer?: string;
+  readonly contextTokens?: number;
+  readonly logprobs?: boolean;
+  readonly aliases?: string[];
+}
+
+function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord[] {
+  const {
+    state = InstanceState.READY,
+    tokenizer = "tok",
+    contextTokens = 100,
+    logprobs = true,
+    aliases = [],
+  } = options;
+  const instance = create(InstanceRecordSchema, { instanceId: id, state, models: [name], address: `host:${id}` });
+  const card = create(ModelCardSchema, {
+    name,
+    aliases,
+    instanceId: id,
+    contextTokens,
+    createdUnixSeconds: 10n + id,
+    capabilities: {
+      generate: true,
+      logprobs,
+      maxTopLogprobs: 5,
+      missing: logprobs ? {} : { logprobs: "not computed" },
+    },
+    artifacts: [
+      { kind: "tokenizer", format: "bytes", digest: digestOf(tokenizer) },
+      { kind: "template", format: "jinja", digest: digestOf("template") },
+    ],
+  });
+  return [
+    { key: `instances/${id}`, value: { case: "instance", value: instance } },
+    { key: `models/${name}/${id}`, value: { case: "model", value: card } },
+  ];
+}
+
+/** A registry over a view that the test changes, with artifacts by their text. */
+function rig(contents: Record<string, string> = { tok: "tok", template: "template" }) {
+  const clock = new FakeClock();
+  const watch = new RehearsalWatch();
+  const scope = new Scope("test", silentLog);
+  const fetched: string[] = [];
+  const texts = { open: 0 };
+  const fetchArtifact = async (digest: Uint8Array, holders: readonly { address: string }[]): Promise<Uint8Array> => {
+    for (const [name, content] of Object.entries(contents)) {
+      if (Buffer.compare(digestOf(name), digest) !== 0) continue;
+      fetched.push(`${name} from ${holders.map(({ address }) => address).join(" ")}`);
+      return Buffer.from(content);
+    }
+    throw new StatorError("NOT_FOUND", { what: "The artifact" });
+  };
+  const openText = async () => {
+    texts.open++;
+    return { ...createByteText(), close: () => void texts.open-- };
+  };
+  const artifacts = new Artifacts(fetchArtifact, 1000);
+  const registry = new ModelRegistry({ watch, artifacts, openText, clock, scope, log: silentLog });
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  };
+  return { clock, watch, registry, fetched, texts, contents, settle };
+}
+
+const reasonOf = (run: () => unknown): string => {
+  try {
+    run();
+    return "found";
+  } catch (error) {
+    return (error as StatorError).reason;
+  }
+};
+
+describe("a registry", () => {
+  it("opens one text for equal sources, whoever serves them, and closes it with the last", async () => {
+    const { watch, registry, fetched, texts, settle } = rig();
+    watch.put(...worker(1n, "a"), ...worker(2n, "a"), ...worker(3n, "b", { aliases: ["c"] }));
+    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_LOADING");
+    await settle();
+    expect(registry.find("a").text).toBe(registry.find("c").text);
+    expect([texts.open, fetched]).toEqual([1, ["tok from host:1 host:2 host:3", "template from host:1 host:2 host:3"]]);
+    expect(registry.routable()).toEqual(["a", "b", "c"]);
+    watch.remove("models/a/1", "models/a/2", "models/b/3");
+    await settle();
+    expect([texts.open, reasonOf(() => registry.find("a")), registry.list()]).toEqual([0, "MODEL_NOT_FOUND", []]);
+    watch.put(...worker(1n, "a"));
+    await settle();
+    expect([texts.open, fetched.length]).toEqual([1, 2]);
+  });
+
+  it("promises only what every worker of a name keeps", async () => {
+    const { watch, registry, settle } = rig();
+    watch.put(...worker(1n, "a"), ...worker(2n, "a", { contextTokens: 60, logprobs: false }));
+    await settle();
+    expect(registry.find("a")).toMatchObject({
+      contextTokens: 60,
+      features: { generate: true, logprobs: false, missing: { logprobs: "not computed" } },
+    });
+  });
+
+  it("takes nothing whose digest is another, and tries again", async () => {
+    const { watch, registry, contents, clock, settle } = rig({ tok: "changed on the way", template: "template" });
+    watch.put(...worker(1n, "a"));
+    await settle();
+    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_LOADING");
+    contents.tok = "tok";
+    clock.advance(250);
+    await settle();
+    expect(reasonOf(() => registry.find("a"))).toBe("found");
+  });
+
+  it("tries again less and less often, and not at all for what is gone", async () => {
+    const { watch, clock, settle } = rig({});
+    watch.put(...worker(1n, "a"));
+    await settle();
+    for (const waitMs of [250, 500, 1000]) {
+      expect(clock.pending).toBe(1);
+      clock.advance(waitMs - 1);
+      expect(clock.pending).toBe(1);
+      clock.advance(1);
+      expect(clock.pending).toBe(0);
+      await settle();
+    }
+    watch.remove("models/a/1");
+    await settle();
+    expect(clock.pending).toBe(0);
+  });
+
+  it("lists adapters after their base and finds them by their own name", async () => {
+    const { watch, registry, settle } = rig();
+    const adapter = create(AdapterCardSchema, { name: "a-lora", instanceId: 1n, baseModel: "z" });
+    watch.put(...worker(1n, "z"), { key: "adapters/a-lora/1", value: { case: "adapter", value: adapter } });
+    await settle();
+    expect(registry.list().map(({ id, parent }) => [id, parent])).toEqual([
+      ["z", undefined],
+      ["a-lora", "z"],
+    ]);
+    expect(registry.find("a-lora").text).toBe(registry.find("z").text);
+    watch.remove("adapters/a-lora/1");
+    expect(reasonOf(() => registry.find("a-lora"))).toBe("MODEL_NOT_FOUND");
+  });
+
+  it("keeps a name without a ready worker, but does not call it routable", async () => {
+    const { watch, registry, settle } = rig();
+    watch.put(
+      ...worker(1n, "a", { state: InstanceState.DRAINING }),
+      ...worker(2n, "b", { state: InstanceState.FAILED }),
+    );
+    await settle();
+    expect([reasonOf(() => registry.find("a")), reasonOf(() => registry.find("b")), registry.routable()]).toEqual([
+      "found",
+      "MODEL_NOT_FOUND",
+      [],
+    ]);
+  });
+});
