@@ -36,7 +36,7 @@ Model::~Model() { api().model_free(handle); }
 bool Model::ends(int32_t token) const { return std::binary_search(endTokens.begin(), endTokens.end(), token); }
 
 std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const ModelRequest& request) {
-  checkGguf(request.path);
+  checkGguf(request.path, request.vocabOnly ? GgufKind::vocabulary : GgufKind::model);
   struct Watch {
     const ModelRequest& request;
     bool stopped = false;
@@ -56,7 +56,7 @@ std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const 
 }
 
 std::shared_ptr<Adapter> openAdapter(const std::shared_ptr<Model>& model, const std::string& path) {
-  checkGguf(path);
+  checkGguf(path, GgufKind::adapter);
   const LibraryLog::Capture errors;
   char why[512] = "";
   auto* handle = model->api().adapter_open(model->handle, path.c_str(), {why, sizeof why});
@@ -66,6 +66,9 @@ std::shared_ptr<Adapter> openAdapter(const std::shared_ptr<Model>& model, const 
 
 std::vector<int32_t> tokenize(const Model& model, const char* text, size_t size, bool addSpecial, bool parseSpecial) {
   require(size < kMaxTextBytes, "A text of more than 1 GiB cannot be tokenized.");
+  const auto& vocab = model.vocab;
+  const bool complete = (!vocab.add_bos || vocab.bos >= 0) && (!vocab.add_eos || vocab.eos >= 0);
+  require(!addSpecial || complete, "The vocabulary asks for a begin or end token that it does not have.");
   std::vector<int32_t> tokens(size / 2 + 16);
   for (;;) {
     const int32_t count =
