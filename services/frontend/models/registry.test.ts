@@ -126,7 +126,7 @@ describe("a registry", () => {
     const { watch, registry, contents, clock, settle } = rig({ tok: "changed on the way", template: "template" });
     watch.put(...worker(1n, "a"));
     await settle();
-    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_LOADING");
+    expect(reasonOf(() => registry.find("a"))).toBe("UNAVAILABLE");
     contents.tok = "tok";
     clock.advance(250);
     await settle();

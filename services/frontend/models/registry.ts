@@ -59,7 +59,7 @@ export class ModelRegistry implements Models {
     const entry = this.#catalog.entries.get(name);
     if (!entry) throw this.#notFound(name);
     const text = this.#textOf(entry);
-    if (!text) throw new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
+    if (!text) throw this.#noText(entry);
     return { name, contextTokens: entry.contextTokens, features: entry.features, text };
   }
 
@@ -85,6 +85,12 @@ export class ModelRegistry implements Models {
 
   #textOf(entry: CatalogEntry): ModelText | undefined {
     return entry.source && this.#texts.get(entry.source.key)?.text;
+  }
+
+  #noText({ name, source }: CatalogEntry): StatorError {
+    const detail = source ? this.#texts.get(source.key)?.failure?.message : "no worker of it offers one";
+    if (detail) return new StatorError("UNAVAILABLE", { what: `The tokenizer of ${name}`, detail });
+    return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
   }
 
   #notFound(name: string): StatorError {

@@ -25,7 +25,7 @@ export interface ServedModel {
 
 /** The models of a frontend, as they come and go. */
 export interface Models {
-  /** Throws MODEL_NOT_FOUND, or MODEL_LOADING while it may still appear. */
+  /** Throws MODEL_NOT_FOUND, MODEL_LOADING while it may still appear, UNAVAILABLE when its tokenizer cannot be had. */
   find(name: string): ServedModel;
   /** In order of name; adapters after their base. */
   list(): readonly ListedModel[];
