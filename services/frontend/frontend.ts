@@ -33,6 +33,8 @@ export interface FrontendOptions {
   /** Instances, model and adapter cards. */
   readonly watch: DiscoveryWatch;
   readonly dispatcher: Dispatcher;
+  /** Names that the dispatcher would place a request for now; unless given, those with a ready worker. */
+  readonly placeable?: () => readonly string[];
   readonly fetchArtifact: FetchArtifact;
   readonly openText: OpenModelText;
   readonly grammars: Grammars;
@@ -49,7 +51,7 @@ export interface FrontendOptions {
 /** An open frontend. */
 export interface Frontend {
   readonly port: number;
-  /** Models that requests can name and that have a ready worker. */
+  /** Models that a request would be answered for now. */
   routable(): readonly string[];
   /**
    * Drains and closes: not ready, no new connections, then streams finish; those that are open after `drainMs` are
@@ -82,6 +84,10 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
   const answers: AnswerTools = { clock, limits, log, pacer, onUsage: countUsage(metrics) };
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
+  const routable = (): readonly string[] => {
+    const placeable = options.placeable?.();
+    return registry.routable().filter((name) => placeable?.includes(name) ?? true);
+  };
   let draining = false;
   const routes = createRoutes({
     models: registry,
@@ -97,6 +103,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
     body: { mostBytes: limits.bodyBytes, admission, clock },
     metrics,
     openApi: printOpenApi(options.version),
+    routable,
     draining: () => draining,
   });
   const server = new HttpServer({
@@ -136,7 +143,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
   };
   return {
     port,
-    routable: () => registry.routable(),
+    routable,
     close({ drainMs = USUAL_DRAIN_MS } = {}) {
       closing ??= drain(drainMs);
       return closing;

@@ -94,6 +94,31 @@ describe("a worker that fails under 50 streams (mock)", () => {
   });
 });
 
+/** Greedy paths with margin: an answer does not depend on what else is in its batch. */
+const FACTS = [
+  "What is the capital of Japan?",
+  "What is disaggregated serving?",
+  "What is Stator?",
+  "Explain quantum chromodynamics please",
+];
+
+describe("a worker that fails under 50 streams (llama)", () => {
+  const factPrompts = Array.from({ length: STREAMS }, (_, at) => FACTS[at % FACTS.length]!);
+
+  it.each(["SIGKILL", "SIGSTOP"] as const)(
+    "gets %s: every client gets its complete, undisturbed answer",
+    async (signal) => {
+      const running = await start(["--engine", "llama"]);
+      const { pid } = running.board.get("worker-1")!;
+      const [undisturbed, answers] = await disturbed(running, factPrompts, () => process.kill(pid, signal));
+      if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
+      expect(answers).toEqual(undisturbed);
+      expect(new Set(answers)).toEqual(new Set(undisturbed.slice(0, FACTS.length)));
+      expect(await openRequests(running)).toBe(0);
+    },
+  );
+});
+
 async function workersThatAnswer({ board, model }: Cluster, requests: number): Promise<number> {
   const url = `http://${board.get("frontend")!.address}/v1/chat/completions`;
   const seen = new Set<string | null>();

@@ -112,8 +112,13 @@ function createTree(context: CommandContext, board: ProcessBoard, { engine, hubA
   const announce = (): void => {
     if (announced || !board.allReady()) return;
     announced = true;
-    board.stop();
-    print(greeting(board.get("frontend")?.address ?? "", board.get("worker-1")?.detail ?? ""));
+    const address = board.get("frontend")?.address ?? "";
+    context.scope.spawn("announce", async (signal) => {
+      await untilRoutable(address, signal);
+      if (signal.aborted) return;
+      board.stop();
+      print(greeting(address, board.get("worker-1")?.detail ?? ""));
+    });
   };
 
   const onReport = (name: string, report: ChildReport): void => {
@@ -165,6 +170,19 @@ function createTree(context: CommandContext, board: ProcessBoard, { engine, hubA
       await endChildren(workers, values["drain-ms"]);
     },
   };
+}
+
+/** How often a frontend is asked whether it would route a request. */
+const ASK_EVERY_MS = 100;
+
+/** Workers are ready before the frontend has fetched their tokenizer and linked to them: what is announced works. */
+async function untilRoutable(address: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const answer = await fetch(`http://${address}/health`, { signal }).catch(() => undefined);
+    await answer?.arrayBuffer();
+    if (answer?.ok) return;
+    await new Promise<void>((resolve) => void systemClock.after(ASK_EVERY_MS, resolve, { keepAlive: true }));
+  }
 }
 
 /** Time beyond the drain that a child has to close its files and sockets. */

@@ -89,6 +89,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     dispatcher: {
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },
+    placeable: () => dispatcher.routable(),
     fetchArtifact: artifactFetcher(credentials),
     openText: (artifacts) => texts.open(artifacts),
     grammars,

@@ -24,6 +24,8 @@ export interface RouteTools {
   readonly metrics: Metrics;
   /** The OpenAPI document as JSON. */
   readonly openApi: string;
+  /** Models that a request would be answered for now. */
+  readonly routable: () => readonly string[];
   /** Whether the frontend takes requests at all. */
   readonly draining: () => boolean;
 }
@@ -77,9 +79,9 @@ function showModel(exchange: Exchange, id: string, models: Models): void {
   exchange.json(200, printModel(model));
 }
 
-/** Ready means routable: some model has its tokenizer here and a worker that takes requests. */
+/** Ready means routable: some model has its tokenizer here and a linked worker that takes requests. */
 function showHealth(exchange: Exchange, tools: RouteTools): void {
-  const models = tools.models.routable();
+  const models = tools.routable();
   if (tools.draining()) exchange.json(503, '{"status":"draining","models":[]}');
   else if (models.length === 0) exchange.json(503, '{"status":"no model is routable","models":[]}');
   else exchange.json(200, JSON.stringify({ status: "ready", models }));
