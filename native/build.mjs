@@ -134,8 +134,39 @@ function take(from, to) {
   renameSync(from, to);
 }
 
-function build(libDir) {
+/** Whether a process still runs. */
+function lives(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+/** One build at a time in a tree: waits for another one, for at most five minutes. */
+function withLock(work) {
+  const lock = join(buildDir, "lock");
   mkdirSync(buildDir, { recursive: true });
+  for (let waited = 0; ; waited++) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    const owner = Number(existsSync(lock) ? readFileSync(lock, "utf8") : 0);
+    if (waited > 300 || (owner > 0 && !lives(owner))) rmSync(lock, { force: true });
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  }
+  try {
+    return work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function build(libDir) {
   rmSync(stampPath, { force: true });
   if (!options.has("--direct") && has("cmake")) {
     try {
@@ -155,12 +186,16 @@ function main() {
   const libDir = llamaDir();
   const stamp = stampOf(libDir);
   if (!options.has("--force") && isFresh(stamp, libDir)) return;
-  const since = Date.now();
-  say("building (about half a minute) ...");
-  const how = build(libDir);
-  writeFileSync(stampPath, stamp);
-  const seconds = Math.round((Date.now() - since) / 1000);
-  say(`built ${relative(process.cwd(), buildDir) || "."} with ${how} in ${seconds} s`);
+  withLock(() => {
+    // Whoever held the lock may have built the same.
+    if (!options.has("--force") && isFresh(stamp, libDir)) return;
+    const since = Date.now();
+    say("building (about half a minute) ...");
+    const how = build(libDir);
+    writeFileSync(stampPath, stamp);
+    const seconds = Math.round((Date.now() - since) / 1000);
+    say(`built ${relative(process.cwd(), buildDir) || "."} with ${how} in ${seconds} s`);
+  });
   if (libDir === undefined) say(`no prebuilt llama.cpp for linux-${process.arch}: the engine "llama" is unavailable`);
 }
 
