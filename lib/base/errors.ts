@@ -78,6 +78,12 @@ export const REASONS = {
     code: "unsupported_feature",
     text: "{feature} is not available: {detail}.",
   },
+  FEATURE_DISABLED: {
+    ...invalid,
+    grpc: 9,
+    code: "feature_disabled",
+    text: "{feature} is switched off here: {detail}.",
+  },
   WORKER_NOT_FOUND: {
     ...invalid,
     grpc: 5,

@@ -1,6 +1,7 @@
-import { asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, type StatorError } from "#lib/base/errors";
 import type {
   Admission,
+  EndReason,
   Engine,
   EngineFinish,
   EngineListener,
@@ -9,10 +10,13 @@ import type {
   EngineStep,
   StepMetrics,
 } from "#lib/engines/engine";
+import type { Log } from "#lib/host/log";
+import type { Span, Tracer } from "#lib/host/telemetry";
 
 /**
  * Who receives what an engine makes for a group of requests, such as all requests of one link. Within one engine step
- * calls come in this order: entries, log-probabilities, embeddings, finishes, and then one `endStep`.
+ * calls come in this order: entries, log-probabilities, embeddings, finishes, and then one `endStep`. Each request gets
+ * exactly one `onFinish`. A call that throws ends the request that it was about as failed, and nobody else's.
  */
 export interface BoardSink {
   /** Tokens of one request; borrowed for the call. `key` is what the sink gave at submit. */
@@ -24,9 +28,21 @@ export interface BoardSink {
   endStep(metrics: StepMetrics): void;
 }
 
+/** A request as its sink states it. */
+export interface BoardRequest {
+  /** Name in logs and traces. */
+  readonly requestId: string;
+  /** The caller's trace context; undefined or malformed begins a trace of its own. */
+  readonly traceparent: string | undefined;
+  /** Builds it with the id that it gets. */
+  make(id: number): EngineRequest;
+}
+
 interface Open {
   readonly sink: BoardSink;
   readonly key: number;
+  readonly requestId: string;
+  readonly span: Span;
 }
 
 /** Joins many callers to one engine: gives ids, routes what comes back, and ends everybody's requests when it fails. */
@@ -35,45 +51,66 @@ export interface Board {
   readonly open: number;
   /** Load as of the last step; undefined before the first. */
   readonly metrics: StepMetrics | undefined;
-  /** Submits for a sink under its own key; `make` builds the request with the id that it gets. Throws what the engine throws; then nothing ran. */
-  submit(sink: BoardSink, key: number, make: (id: number) => EngineRequest): { id: number; admission: Admission };
+  /** Requests that ended, by reason. */
+  readonly ended: Readonly<Record<EndReason, number>>;
+  /** Requests that were refused: certainly not executed. */
+  readonly refused: number;
+  /** Submits for a sink under its own key. Throws what the engine throws; then nothing ran. */
+  submit(sink: BoardSink, key: number, request: BoardRequest): { id: number; admission: Admission };
   /** Ends requests by id; each still gets its finish. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
-  /** Calls after every step, with its load. */
-  onMetrics(call: (metrics: StepMetrics) => void): void;
+  /** Ends all requests of all callers; each still gets its finish. */
+  cancelAll(): void;
+  /** Gives every open request its finish now, with this error, and refuses what comes later. */
+  end(error: StatorError): void;
 }
 
 /** Whom a board tells beside its sinks. */
 export interface BoardListener {
   /** Once, when the engine cannot go on; every open request has got its finish then. */
   onFailure(error: StatorError): void;
+  /** After every step, with its load. */
+  onMetrics(metrics: StepMetrics): void;
+  /** The last open request has ended, and its sink was told. */
+  onIdle(): void;
   onKv: EngineListener["onKv"];
 }
 
+/** What a board writes to. */
+export interface BoardDeps {
+  readonly log: Log;
+  /** Makes one span per request. */
+  readonly tracer: Tracer;
+}
+
 /** A board over an engine; it becomes the engine's listener. */
-export function createBoard(engine: Engine, on: BoardListener): Board {
-  const board = new EngineBoard(engine, on.onFailure);
+export function createBoard(engine: Engine, listener: BoardListener, deps: BoardDeps): Board {
+  const board = new EngineBoard(engine, listener, deps);
   engine.listen({
     onStep: (step) => board.onStep(step),
-    onKv: on.onKv,
+    onKv: listener.onKv,
     onFailure: (error) => board.onFailure(error),
   });
   return board;
 }
 
 class EngineBoard implements Board {
+  readonly ended: Record<EndReason, number> = { end: 0, stop_token: 0, length: 0, cancelled: 0, done: 0, failed: 0 };
   readonly #engine: Engine;
-  readonly #tellFailure: (error: StatorError) => void;
+  readonly #listener: BoardListener;
+  readonly #deps: BoardDeps;
   readonly #opened = new Map<number, Open>();
   readonly #touched = new Set<BoardSink>();
-  readonly #watchers: ((metrics: StepMetrics) => void)[] = [];
   #nextId = 1;
   #last: StepMetrics | undefined;
-  #failure: StatorError | undefined;
+  /** Set when nothing can run any more. */
+  #over: StatorError | undefined;
+  refused = 0;
 
-  constructor(engine: Engine, tellFailure: (error: StatorError) => void) {
+  constructor(engine: Engine, listener: BoardListener, deps: BoardDeps) {
     this.#engine = engine;
-    this.#tellFailure = tellFailure;
+    this.#listener = listener;
+    this.#deps = deps;
   }
 
   get open() {
@@ -84,59 +121,94 @@ class EngineBoard implements Board {
     return this.#last;
   }
 
-  submit(sink: BoardSink, key: number, make: (id: number) => EngineRequest) {
-    if (this.#failure) throw this.#failure;
-    const id = this.#nextId;
-    this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
-    if (this.#opened.has(id)) throw new StatorError("OVERLOADED", { what: "requests of the worker" });
+  submit(sink: BoardSink, key: number, { requestId, traceparent, make }: BoardRequest) {
+    const id = this.#drawId();
+    const span = this.#deps.tracer.start("stator.worker", traceparent);
+    span.set("stator.request_id", requestId);
     // Known before the engine is, so that nothing it makes during the call could be lost.
-    this.#opened.set(id, { sink, key });
+    this.#opened.set(id, { sink, key, requestId, span });
     try {
+      if (this.#over) throw this.#over;
       return { id, admission: this.#engine.submit(make(id)) };
-    } catch (error) {
+    } catch (caught) {
+      const error = asStatorError(caught);
       this.#opened.delete(id);
-      throw asStatorError(error);
+      this.refused++;
+      span.end(error.reason);
+      throw error;
     }
   }
 
   cancel(ids: readonly number[], mode: "stop" | "kill"): void {
+    if (this.#over || ids.length === 0) return;
     this.#engine.cancel(ids, mode);
   }
 
-  onMetrics(call: (metrics: StepMetrics) => void): void {
-    this.#watchers.push(call);
+  cancelAll(): void {
+    this.cancel([...this.#opened.keys()], "stop");
   }
 
-  onStep(step: EngineStep): void {
-    this.#last = step.metrics;
-    this.#deliverTokens(step);
-    for (const logprobs of step.logprobs) {
-      const open = this.#opened.get(logprobs.id);
-      open?.sink.onLogprobs(open.key, logprobs);
-    }
-    for (const { id, values } of step.embeddings) {
-      const open = this.#touch(id);
-      open?.sink.onEmbedding(open.key, values);
-    }
-    for (const end of step.finishes) this.#finish(end);
-    this.#endStep(step.metrics);
-    for (const call of this.#watchers) call(step.metrics);
+  end(error: StatorError): void {
+    this.#over ??= error;
+    const wasOpen = this.#opened.size > 0;
+    for (const id of [...this.#opened.keys()]) this.#finish(failed(id, error));
+    this.#endStep(this.#last ?? NO_METRICS);
+    if (wasOpen) this.#listener.onIdle();
   }
 
   onFailure(error: StatorError): void {
-    this.#failure = error;
-    for (const id of [...this.#opened.keys()]) this.#finish(failed(id, error));
-    this.#endStep(this.#last ?? NO_METRICS);
-    this.#tellFailure(error);
+    this.end(error);
+    this.#listener.onFailure(error);
+  }
+
+  onStep(step: EngineStep): void {
+    if (this.#over) return;
+    this.#last = step.metrics;
+    this.#deliverTokens(step);
+    for (const logprobs of step.logprobs) {
+      this.#deliver(logprobs.id, ({ sink, key }) => sink.onLogprobs(key, logprobs));
+    }
+    for (const { id, values } of step.embeddings) this.#deliver(id, ({ sink, key }) => sink.onEmbedding(key, values));
+    for (const end of step.finishes) this.#finish(end);
+    this.#endStep(step.metrics);
+    this.#listener.onMetrics(step.metrics);
+    if (step.finishes.length > 0 && this.#opened.size === 0) this.#listener.onIdle();
+  }
+
+  /** Ids run through 32 bits; one that is still open after four billion others is passed over. */
+  #drawId(): number {
+    while (this.#opened.has(this.#nextId)) this.#advanceId();
+    const id = this.#nextId;
+    this.#advanceId();
+    return id;
+  }
+
+  #advanceId(): void {
+    this.#nextId = this.#nextId === 0xffff_ffff ? 1 : this.#nextId + 1;
   }
 
   #deliverTokens({ ids, counts, tokens }: EngineStep): void {
     let at = 0;
     for (let entry = 0; entry < ids.length; entry++) {
       const count = counts ? counts[entry]! : 1;
-      const open = count > 0 ? this.#touch(ids[entry]!) : undefined;
-      open?.sink.onTokens(open.key, tokens.subarray(at, at + count));
+      const id = ids[entry]!;
+      const open = count > 0 ? this.#touch(id) : undefined;
+      try {
+        open?.sink.onTokens(open.key, tokens.subarray(at, at + count));
+      } catch (error) {
+        this.#broken(id, error);
+      }
       at += count;
+    }
+  }
+
+  #deliver(id: number, call: (open: Open) => void): void {
+    const open = this.#touch(id);
+    if (!open) return;
+    try {
+      call(open);
+    } catch (error) {
+      this.#broken(id, error);
     }
   }
 
@@ -150,11 +222,37 @@ class EngineBoard implements Board {
     const open = this.#touch(end.id);
     if (!open) return;
     this.#opened.delete(end.id);
-    open.sink.onFinish(open.key, end);
+    this.ended[end.reason]++;
+    const { sink, key, requestId, span } = open;
+    span.set("stator.completion_tokens", end.completionTokens);
+    span.end(end.error?.reason);
+    const { log } = this.#deps;
+    if (log.enabled("debug")) {
+      log.debug("request ended", { request: requestId, reason: end.reason, tokens: end.completionTokens });
+    }
+    try {
+      sink.onFinish(key, end);
+    } catch (error) {
+      log.error("request failed inside", { request: requestId, error });
+    }
+  }
+
+  /** A bug of whoever receives must not reach the engine, which runs everybody's requests. */
+  #broken(id: number, caught: unknown): void {
+    const requestId = this.#opened.get(id)?.requestId;
+    this.#deps.log.error("request failed inside", { request: requestId, error: caught });
+    this.#finish(failed(id, asStatorError(caught)));
+    this.cancel([id], "kill");
   }
 
   #endStep(metrics: StepMetrics): void {
-    for (const sink of this.#touched) sink.endStep(metrics);
+    for (const sink of this.#touched) {
+      try {
+        sink.endStep(metrics);
+      } catch (error) {
+        this.#deps.log.error("caller failed inside", { error });
+      }
+    }
     this.#touched.clear();
   }
 }

@@ -1,10 +1,18 @@
-import type { Instruments } from "#lib/host/metrics";
+import type { EndReason } from "#lib/engines/engine";
+import type { Instruments, Metrics } from "#lib/host/metrics";
+import type { Board } from "./board.ts";
+import type { WorkerState } from "./record.ts";
 
 /** What a worker counts. The `vllm:` gauges let pickers that know vLLM schedule this worker unmodified. */
 export const WORKER_INSTRUMENTS = {
   stator_worker_state: { kind: "gauge", help: "1 for the state the worker is in.", labels: ["state"] },
   stator_worker_links: { kind: "gauge", help: "Open links." },
   stator_worker_open_requests: { kind: "gauge", help: "Requests that have not ended." },
+  stator_worker_requests_total: {
+    kind: "counter",
+    help: "Requests that ended, by reason: end, stop_token, length, cancelled, done, failed; refused ones never ran.",
+    labels: ["reason"],
+  },
   stator_worker_steps: { kind: "gauge", help: "Number of the last engine step." },
   stator_worker_step_duration_us: { kind: "gauge", help: "Duration of the last engine step." },
   stator_worker_used_blocks: { kind: "gauge", help: "KV blocks in use by requests." },
@@ -13,3 +21,42 @@ export const WORKER_INSTRUMENTS = {
   "vllm:num_requests_waiting": { kind: "gauge", help: "Requests that wait.", labels: ["model_name"] },
   "vllm:kv_cache_usage_perc": { kind: "gauge", help: "Share of KV blocks in use, 0 to 1.", labels: ["model_name"] },
 } as const satisfies Instruments;
+
+/** What a scrape looks at. */
+export interface Scraped {
+  readonly state: WorkerState["state"];
+  readonly links: number;
+  /** The board and the name of its model; undefined while it loads. */
+  readonly served: { readonly board: Board; readonly model: string } | undefined;
+}
+
+const STATES: readonly WorkerState["state"][] = ["loading", "ready", "draining", "asleep", "failed"];
+
+/** Copies what a worker has counted into its instruments at every scrape. Returns what ends it. */
+export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void {
+  const seen = new Map<EndReason | "refused", number>();
+  const count = (reason: EndReason | "refused", total: number): void => {
+    metrics.add("stator_worker_requests_total", total - (seen.get(reason) ?? 0), { reason });
+    seen.set(reason, total);
+  };
+  return metrics.onScrape(() => {
+    const { state, links, served } = look();
+    for (const each of STATES) metrics.set("stator_worker_state", each === state ? 1 : 0, { state: each });
+    metrics.set("stator_worker_links", links);
+    metrics.set("stator_worker_open_requests", served?.board.open ?? 0);
+    if (!served) return;
+    const { board, model } = served;
+    for (const [reason, total] of Object.entries(board.ended)) count(reason as EndReason, total);
+    count("refused", board.refused);
+    const last = board.metrics;
+    if (!last) return;
+    const labels = { model_name: model };
+    metrics.set("stator_worker_steps", last.step);
+    metrics.set("stator_worker_step_duration_us", last.durationUs);
+    metrics.set("stator_worker_used_blocks", last.usedBlocks);
+    metrics.set("stator_worker_total_blocks", last.totalBlocks);
+    metrics.set("vllm:num_requests_running", last.runningRequests, labels);
+    metrics.set("vllm:num_requests_waiting", last.waitingRequests, labels);
+    metrics.set("vllm:kv_cache_usage_perc", last.totalBlocks ? last.usedBlocks / last.totalBlocks : 0, labels);
+  });
+}

@@ -58,9 +58,12 @@ export function generateRequest(
   };
 }
 
-/** An embed request from its frame. */
+/** An embed request from its frame. Embeddings are the base model's: an adapter is refused with UNSUPPORTED_FEATURE. */
 export function embedRequest(id: number, submit: Submit, promptTokens: Uint32Array, names: ModelNames): EmbedRequest {
-  adapterOf(submit.model, names);
+  if (adapterOf(submit.model, names) !== undefined) {
+    const detail = `${submit.model} is an adapter, and adapters make no embeddings here`;
+    throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Embedding", detail });
+  }
   const named: Partial<Record<number, EmbedRequest["pooling"]>> = {
     [Pooling.MEAN]: "mean",
     [Pooling.LAST]: "last",

@@ -2,9 +2,10 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Discovery, Registration } from "#lib/discovery/discovery";
-import type { Engine, EngineListener } from "#lib/engines/engine";
+import type { Engine } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
+import { Scope } from "#lib/host/scope";
 import type { Tracer } from "#lib/host/telemetry";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
@@ -12,6 +13,7 @@ import type { PieceTexts } from "#lib/text/detokenizer";
 import { createArtifactService } from "./artifacts.ts";
 import { type Board, createBoard } from "./board.ts";
 import { createLinks, type Links } from "./links.ts";
+import { scrapeWorker } from "./metrics.ts";
 import { createControlService } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createKvFeed, type KvFeed } from "./openengine/kv-feed.ts";
@@ -45,17 +47,20 @@ export interface Worker {
   /** What its gRPC server answers. */
   readonly services: readonly ServedService[];
   readonly state: WorkerState;
-  /** Publishes the worker and opens its engine; resolves when requests can be routed to it. Throws what the engine throws. */
+  /** Publishes the worker and opens its engine; resolves when requests can be routed to it. Throws what the engine throws, or DRAINING when it was ended meanwhile. */
   start(address: string, onProgress: (fraction: number) => void): Promise<Engine>;
   /** Takes nothing new and waits until all has ended, at most so long. */
   drain(deadlineMs: number): Promise<void>;
+  /** Takes the worker off the list and ends what still runs with DRAINING. */
   close(): Promise<void>;
 }
 
+/** What there is once the engine is open. */
 interface Served {
   readonly engine: Engine;
   readonly board: Board;
   readonly names: ModelNames;
+  /** undefined when the engine has no tokenizer. */
   readonly texts: PieceTexts | undefined;
   readonly createdUnixSeconds: number;
 }
@@ -68,6 +73,7 @@ export function createWorker(deps: WorkerDeps): Worker {
 class WorkerShell implements Worker {
   readonly services: readonly ServedService[];
   readonly #deps: WorkerDeps;
+  readonly #scope: Scope;
   readonly #links: Links;
   readonly #kvFeed: KvFeed;
   readonly #instanceId: bigint;
@@ -80,38 +86,43 @@ class WorkerShell implements Worker {
   #closing: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps) {
+    const { clock, chance, log, metrics } = deps;
     this.#deps = deps;
-    this.#instanceId = deps.chance.id();
-    this.#incarnation = deps.chance.id();
+    this.#scope = new Scope("worker", log);
+    this.#instanceId = chance.id();
+    this.#incarnation = chance.id();
     const calls = createOpenCalls();
-    this.#kvFeed = createKvFeed({ blockTokens: () => this.#served?.engine.card.blockTokens ?? 0, clock: deps.clock });
+    this.#kvFeed = createKvFeed({ blockTokens: () => this.#served?.engine.card.blockTokens ?? 0, clock });
     const serving = () => this.#serving();
     this.#links = createLinks({
       serving,
       introduce: () => this.#introduction(),
       cancel: (ids, mode) => this.#served?.board.cancel(ids, mode),
-      clock: deps.clock,
-      log: deps.log,
-      tracer: deps.tracer,
+      clock,
+      log,
     });
     const control = createControlService({
-      engine: () => this.#served?.engine,
-      board: () => this.#served?.board,
+      served: () => this.#served,
       state: () => this.#state,
       calls,
       kvFeed: this.#kvFeed,
       instanceId: this.#instanceId,
       version: deps.version,
-      clock: deps.clock,
+      clock,
       onAdapters: () => this.#adaptersChanged(),
     });
     this.services = [
       this.#links.service,
       createArtifactService(() => this.#served?.engine.card.artifacts ?? []),
-      createInferenceService({ serving, calls, drawSeed: () => deps.chance.id() }),
+      createInferenceService({ serving, calls, clock, drawSeed: () => chance.id() }),
       control,
     ];
-    deps.metrics.onScrape(() => this.#scrape());
+    const offScrape = scrapeWorker(metrics, () => ({
+      state: this.#state.state,
+      links: this.#links.size,
+      served: this.#served && { board: this.#served.board, model: this.#served.engine.card.model },
+    }));
+    this.#scope.defer("scrape", offScrape);
   }
 
   get state(): WorkerState {
@@ -123,31 +134,8 @@ class WorkerShell implements Worker {
     this.#address = address;
     this.#registration = await discovery.register(this.#records(), { ttlMs: leaseMs });
     this.#registration.onLapse(() => this.#lapsed());
-    let engine: Engine;
-    try {
-      engine = await this.#deps.openEngine(onProgress);
-    } catch (error) {
-      await this.#enter({
-        state: "failed",
-        reason: error instanceof Error ? error.message : "The engine did not start.",
-      });
-      throw error;
-    }
-    const listener: Pick<EngineListener, "onFailure" | "onKv"> = {
-      onKv: (notice) => this.#kvFeed.publish(notice),
-      onFailure: (error) => this.#engineFailed(error),
-    };
-    const board = createBoard(engine, listener);
-    board.onMetrics((metrics) => {
-      this.#links.load(metrics);
-      if (board.open === 0) this.#onIdle?.();
-    });
-    const names = {
-      model: engine.card.model,
-      hasAdapter: (name: string) => engine.adapters().some((each) => each.name === name),
-    };
-    const createdUnixSeconds = Math.floor(this.#deps.clock.unixMs() / 1000);
-    this.#served = { engine, board, names, texts: pieceTextsOf(engine), createdUnixSeconds };
+    const engine = await this.#openEngine(onProgress);
+    this.#served = this.#serve(engine);
     await this.#enter({ state: "ready", reason: "" });
     log.info("worker ready", {
       model: engine.card.model,
@@ -158,14 +146,60 @@ class WorkerShell implements Worker {
     return engine;
   }
 
+  async #openEngine(onProgress: (fraction: number) => void): Promise<Engine> {
+    try {
+      const engine = await this.#deps.openEngine(onProgress);
+      if (this.#state.state === "loading" && !this.#closing) return engine;
+      await engine.close();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : "The engine did not start.";
+      await this.#enter({ state: "failed", reason });
+      throw error;
+    }
+    throw new StatorError("DRAINING", { what: "The worker" });
+  }
+
+  #serve(engine: Engine): Served {
+    const listener = {
+      onKv: this.#kvFeed.publish,
+      onFailure: (error: StatorError) => this.#engineFailed(error),
+      onMetrics: this.#links.load,
+      onIdle: () => this.#onIdle?.(),
+    };
+    const names = {
+      model: engine.card.model,
+      hasAdapter: (name: string) => engine.adapters().some((each) => each.name === name),
+    };
+    return {
+      engine,
+      board: createBoard(engine, listener, this.#deps),
+      names,
+      texts: pieceTextsOf(engine),
+      createdUnixSeconds: Math.floor(this.#deps.clock.unixMs() / 1000),
+    };
+  }
+
   async drain(deadlineMs: number): Promise<void> {
-    await this.#enter({ state: "draining", reason: "The worker is shutting down." });
+    // A failed worker stays one, so that others can read why.
+    const published =
+      this.#state.state === "failed"
+        ? undefined
+        : this.#enter({ state: "draining", reason: "The worker is shutting down." });
+    // Callers need not wait until discovery has told them.
     this.#links.notice({ draining: true, modelsChanged: false, models: [] });
+    await Promise.all([published, this.#idle(deadlineMs)]);
+  }
+
+  /** Resolves when no request is open, at the latest after so long. */
+  #idle(deadlineMs: number): Promise<void> {
     const { board } = this.#served ?? {};
-    if (!board || board.open === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-      this.#deps.clock.after(deadlineMs, resolve, { keepAlive: true });
+    if (!board || board.open === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#deps.clock.after(deadlineMs, resolve, { keepAlive: true });
+      this.#onIdle = () => {
+        timer.cancel();
+        resolve();
+      };
     });
   }
 
@@ -176,12 +210,17 @@ class WorkerShell implements Worker {
 
   async #close(): Promise<void> {
     await this.#registration?.close();
-    this.#links.closeAll(this.#served?.board.open ? new StatorError("DRAINING", { what: "The worker" }) : undefined);
-    await this.#served?.engine.close();
+    const { board, engine } = this.#served ?? {};
+    const error = new StatorError("DRAINING", { what: "The worker" });
+    // Callers on links go on elsewhere when the link ends with an error; everybody else hears it of each request.
+    this.#links.closeAll(board?.open ? error : undefined);
+    board?.end(error);
+    await engine?.close();
+    await this.#scope.close();
   }
 
   #serving(): Served {
-    if (this.#state.state === "draining") throw new StatorError("DRAINING", { what: "The worker" });
+    if (this.#state.state === "draining" || this.#closing) throw new StatorError("DRAINING", { what: "The worker" });
     if (this.#served && this.#state.state === "ready") return this.#served;
     if (this.#state.state === "failed") throw new StatorError("ENGINE_FAILED", { detail: this.#state.reason });
     throw new StatorError("MODEL_LOADING", { model: this.#deps.models[0] }, { retryAfterMs: 1000 });
@@ -194,11 +233,12 @@ class WorkerShell implements Worker {
   }
 
   async #publish(): Promise<void> {
+    if (this.#closing) return;
     try {
       await this.#registration?.update(this.#records());
     } catch (error) {
       // Discovery repeats the last update by itself when its store is back.
-      this.#deps.log.warn("discovery did not take the update", { error });
+      if (!this.#closing) this.#deps.log.warn("discovery did not take the update", { error });
     }
   }
 
@@ -207,17 +247,18 @@ class WorkerShell implements Worker {
     this.#incarnation = this.#deps.chance.id();
     this.#deps.log.warn("lease lapsed, registering anew", { incarnation: this.#incarnation });
     this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
-    void this.#publish();
+    this.#scope.spawn("publish", () => this.#publish());
   }
 
   #engineFailed(error: StatorError): void {
     this.#deps.log.error("engine failed", { error });
-    void this.#enter({ state: "failed", reason: error.message });
+    this.#scope.spawn("publish", () => this.#enter({ state: "failed", reason: error.message }));
   }
 
   async #adaptersChanged(): Promise<void> {
+    const draining = this.#state.state === "draining";
+    this.#links.notice({ draining, modelsChanged: true, models: this.#models() });
     await this.#publish();
-    this.#links.notice({ draining: false, modelsChanged: true, models: this.#models() });
   }
 
   #models(): string[] {
@@ -260,24 +301,5 @@ class WorkerShell implements Worker {
       features: [],
       draining: this.#state.state === "draining",
     };
-  }
-
-  #scrape(): void {
-    const { metrics } = this.#deps;
-    for (const state of ["loading", "ready", "draining", "failed"] as const) {
-      metrics.set("stator_worker_state", this.#state.state === state ? 1 : 0, { state });
-    }
-    metrics.set("stator_worker_links", this.#links.size);
-    metrics.set("stator_worker_open_requests", this.#served?.board.open ?? 0);
-    const last = this.#served?.board.metrics;
-    if (!last || !this.#served) return;
-    const labels = { model_name: this.#served.engine.card.model };
-    metrics.set("stator_worker_steps", last.step);
-    metrics.set("stator_worker_step_duration_us", last.durationUs);
-    metrics.set("stator_worker_used_blocks", last.usedBlocks);
-    metrics.set("stator_worker_total_blocks", last.totalBlocks);
-    metrics.set("vllm:num_requests_running", last.runningRequests, labels);
-    metrics.set("vllm:num_requests_waiting", last.waitingRequests, labels);
-    metrics.set("vllm:kv_cache_usage_perc", last.totalBlocks ? last.usedBlocks / last.totalBlocks : 0, labels);
   }
 }

@@ -54,6 +54,9 @@ export function createKvFeed(deps: { blockTokens(): number; clock: Clock }): KvF
         detail: "only live events are offered",
       });
     }
+    if (request.dataParallelRanks.some((rank) => rank !== 0)) {
+      throw new StatorError("INVALID_ARGUMENT", { detail: "data_parallel_ranks: this worker has rank 0 only" });
+    }
     const waiting = new Queue<Response>(SUBSCRIBER_BATCHES);
     let behind = false;
     let wake: () => void = () => {};

@@ -24,59 +24,106 @@ export interface Output {
   readonly empty: boolean;
   /** The stop string that ended this output; later tokens are dropped. */
   readonly stopText: string | undefined;
+  /** Tokens that belong to this output so far. */
+  readonly tokenCount: number;
   /** Takes tokens; copies them. */
   push(tokens: Uint32Array): void;
-  /** No more tokens come: text that was held back is given out. */
-  end(): void;
-  /** What waits, as a delta. `logprobs` belong to the last tokens that were pushed. */
+  /** No more tokens come: text that was held back is given out, and the stop token when it is to stay. */
+  end(stopToken?: number): void;
+  /** What waits, as a delta. `logprobs` belong to the first of the tokens that were pushed since the last call. */
   take(logprobs: EngineLogprobs | undefined): { tokens: TokenInfo[]; text: string };
 }
 
-/** An output that is empty. */
-export function createOutput(plan: GenerationPlan, texts: PieceTexts | undefined): Output {
-  const detokenizer = texts && new Detokenizer(texts);
-  const stops = new StopMatcher(compileStops(plan.stopStrings), plan.includeStop);
-  const decoder = new TextDecoder();
-  const piece = (token: number): string => (texts ? decoder.decode(texts.bytesOf(token)) : "");
-  let waiting: number[] = [];
-  let text = "";
+/** What an output needs of the plan. */
+export type OutputPlan = Pick<GenerationPlan, "stopStrings" | "includeStop"> & {
+  readonly base: { readonly stopping: Pick<GenerationPlan["base"]["stopping"], "minTokens"> };
+};
 
-  return {
-    get empty() {
-      return waiting.length === 0 && text === "";
-    },
-    get stopText() {
-      return stops.matched;
-    },
-    push(tokens) {
-      for (const token of tokens) {
-        if (stops.matched !== undefined) return;
-        waiting.push(token);
-        if (detokenizer) text += stops.push(detokenizer.pushToken(token));
-      }
-    },
-    end() {
-      if (stops.matched !== undefined || !detokenizer) return;
-      text += stops.push(detokenizer.end());
-      if (stops.matched === undefined) text += stops.end();
-    },
-    take(logprobs) {
-      // After a stop string fewer tokens wait than were drawn: the first ones of the arrays are theirs.
-      const top = logprobs && logprobs.chosen.length > 0 ? logprobs.topTokens.length / logprobs.chosen.length : 0;
-      const tokens = waiting.map((token, at) => {
-        const info: TokenInfo = { tokenId: token, token: piece(token) };
-        if (!logprobs) return info;
-        info.logprob = logprobs.chosen[at];
-        info.candidates = Array.from({ length: top }, (_, rank) => {
-          const tokenId = logprobs.topTokens[at * top + rank]!;
-          return { tokenId, logprob: logprobs.topValues[at * top + rank]!, token: piece(tokenId), rank: rank + 1 };
-        });
-        return info;
-      });
-      const delta = { tokens, text };
-      waiting = [];
-      text = "";
-      return delta;
-    },
-  };
+/** An output that is empty. */
+export function createOutput(plan: OutputPlan, texts: PieceTexts | undefined): Output {
+  return new PlannedOutput(plan, texts);
+}
+
+class PlannedOutput implements Output {
+  readonly #texts: PieceTexts | undefined;
+  readonly #detokenizer: Detokenizer | undefined;
+  readonly #stops: StopMatcher;
+  readonly #includeStop: boolean;
+  /** Stop strings count in the text of tokens after these. */
+  readonly #minTokens: number;
+  #waiting: number[] = [];
+  #text = "";
+  tokenCount = 0;
+
+  constructor({ stopStrings, includeStop, base }: OutputPlan, texts: PieceTexts | undefined) {
+    this.#texts = texts;
+    this.#detokenizer = texts && new Detokenizer(texts);
+    this.#stops = new StopMatcher(compileStops(stopStrings), includeStop);
+    this.#includeStop = includeStop;
+    this.#minTokens = base.stopping.minTokens;
+  }
+
+  get empty() {
+    return this.#waiting.length === 0 && this.#text === "";
+  }
+
+  get stopText() {
+    return this.#stops.matched;
+  }
+
+  push(tokens: Uint32Array): void {
+    for (const token of tokens) {
+      if (this.#stops.matched !== undefined) return;
+      this.#take(token);
+    }
+  }
+
+  end(stopToken?: number): void {
+    if (this.#stops.matched !== undefined) return;
+    if (this.#includeStop && stopToken !== undefined) this.#take(stopToken);
+    if (!this.#detokenizer || this.#stops.matched !== undefined) return;
+    this.#show(this.#detokenizer.end());
+    if (this.#stops.matched === undefined) this.#text += this.#stops.end();
+  }
+
+  take(logprobs: EngineLogprobs | undefined): { tokens: TokenInfo[]; text: string } {
+    const delta = { tokens: this.#waiting.map((token, at) => this.#describe(token, at, logprobs)), text: this.#text };
+    this.#waiting = [];
+    this.#text = "";
+    return delta;
+  }
+
+  #take(token: number): void {
+    this.#waiting.push(token);
+    this.tokenCount++;
+    if (this.#detokenizer) this.#show(this.#detokenizer.pushToken(token));
+  }
+
+  #show(text: string): void {
+    this.#text += this.tokenCount <= this.#minTokens ? text : this.#stops.push(text);
+  }
+
+  /** After a stop string fewer tokens wait than were drawn, and a stop token that stays has no log-probability. */
+  #describe(tokenId: number, at: number, logprobs: EngineLogprobs | undefined): TokenInfo {
+    const info: TokenInfo = { tokenId, token: this.#piece(tokenId) };
+    if (!logprobs || at >= logprobs.chosen.length) return info;
+    const { chosen, topTokens, topValues } = logprobs;
+    const top = topTokens.length / chosen.length;
+    info.logprob = chosen[at];
+    info.candidates = Array.from({ length: top }, (_, rank) => {
+      const candidate = topTokens[at * top + rank]!;
+      return {
+        tokenId: candidate,
+        logprob: topValues[at * top + rank]!,
+        token: this.#piece(candidate),
+        rank: rank + 1,
+      };
+    });
+    info.rank = info.candidates.find((candidate) => candidate.tokenId === tokenId)?.rank;
+    return info;
+  }
+
+  #piece(token: number): string {
+    return this.#texts ? Buffer.from(this.#texts.bytesOf(token)).toString("utf8") : "";
+  }
 }

@@ -2,9 +2,10 @@ import type {
   CandidateTokenSelection,
   GuidedDecoding,
   GenerateRequest as OpenEngineRequest,
+  StopCondition,
 } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
-import type { Engine, GenerateRequest, SamplingOptions } from "#lib/engines/engine";
+import type { Engine, GenerateRequest, SamplingOptions, StoppingOptions } from "#lib/engines/engine";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { GREEDY, type ModelNames, within } from "../translate.ts";
 
@@ -26,6 +27,10 @@ const unsupported = (feature: string, detail: string): never => {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail });
 };
 
+const invalid = (detail: string): never => {
+  throw new StatorError("INVALID_ARGUMENT", { detail });
+};
+
 /** What a request is read against. */
 export interface PlanContext {
   readonly engine: Engine;
@@ -39,32 +44,25 @@ export interface PlanContext {
 /** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE, MODEL_NOT_FOUND or UNSUPPORTED_SCHEMA before anything ran. */
 export function planGeneration(request: OpenEngineRequest, context: PlanContext): GenerationPlan {
   const { engine, names, priority } = context;
-  if (request.requestId === "") throw new StatorError("INVALID_ARGUMENT", { detail: "request_id: must not be empty" });
+  if (request.requestId === "") invalid("request_id: must not be empty");
   if (request.media.length > 0) unsupported("media", "this model takes text only");
   if (request.kv?.session) unsupported("kv.session", "hand-off of KV sessions is not offered here");
   if (request.kv?.bypassPrefixCache) unsupported("kv.bypass_prefix_cache", "the prefix cache cannot be bypassed");
   if (request.response?.returnPromptLogprobs)
     unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
   const sequences = within("num_sequences", request.sampling?.numSequences ?? 1, 1, MAX_SEQUENCES);
-  const conditions = request.stopping?.conditions ?? [];
+  const conditions = readConditions(request.stopping?.conditions ?? []);
   return {
     requestId: request.requestId,
     sequences,
-    stopStrings: conditions.flatMap(({ condition }) => (condition.case === "stopText" ? [condition.value] : [])),
+    stopStrings: conditions.texts,
     includeStop: request.stopping?.includeStopInOutput ?? false,
     base: {
       kind: "generate",
       promptTokens: promptTokens(request, engine),
       generatedTokens: new Uint32Array(0),
       sampling: sampling(request, context.seed),
-      stopping: {
-        maxTokens: within("max_tokens", request.stopping?.maxTokens ?? engine.card.contextTokens, 1, 0xffff_ffff),
-        minTokens: request.stopping?.minTokens ?? 0,
-        ignoreEos: request.stopping?.ignoreEos ?? false,
-        stopTokens: Uint32Array.from(
-          conditions.flatMap(({ condition }) => (condition.case === "stopTokenId" ? [condition.value] : [])),
-        ),
-      },
+      stopping: stopping(request, conditions.tokens, engine),
       grammar: grammar(request.guided),
       topLogprobs: request.response?.returnOutputLogprobs ? topCount(request.response.outputCandidates) : undefined,
       adapter: adapter(request, names),
@@ -74,11 +72,33 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
   };
 }
 
+/** Each condition says one thing; one that is newer than this code would end nothing and is refused. */
+function readConditions(conditions: readonly StopCondition[]): { texts: string[]; tokens: number[] } {
+  const texts: string[] = [];
+  const tokens: number[] = [];
+  for (const { condition } of conditions) {
+    if (condition.case === "stopTokenId") tokens.push(condition.value);
+    else if (condition.case === "stopText" && condition.value !== "") texts.push(condition.value);
+    else invalid("stopping.conditions: expected stop_text, not empty, or stop_token_id");
+  }
+  return { texts, tokens };
+}
+
+function stopping({ stopping: given }: OpenEngineRequest, tokens: number[], engine: Engine): StoppingOptions {
+  const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens, 1, 0xffff_ffff);
+  return {
+    maxTokens,
+    minTokens: within("min_tokens", given?.minTokens ?? 0, 0, maxTokens),
+    ignoreEos: given?.ignoreEos ?? false,
+    stopTokens: Uint32Array.from(tokens),
+  };
+}
+
 function promptTokens(request: OpenEngineRequest, engine: Engine): Uint32Array {
   const { input } = request;
   if (input.case === "tokenIds") return Uint32Array.from(input.value.ids);
   if (input.case === "prompt") return engine.tokenize(input.value);
-  throw new StatorError("INVALID_ARGUMENT", { detail: "input: expected prompt or token_ids" });
+  return invalid("input: expected prompt or token_ids");
 }
 
 function adapter(request: OpenEngineRequest, names: ModelNames): string | undefined {
@@ -113,8 +133,9 @@ function topCount(candidates: CandidateTokenSelection | undefined): number {
 }
 
 function grammar(guided: GuidedDecoding | undefined): string | undefined {
-  const guide = guided?.guide;
-  if (guide?.case === undefined) return undefined;
+  if (!guided) return undefined;
+  const { guide, backend } = guided;
+  if (backend !== "") unsupported("guided.backend", "the engine has one grammar engine and takes no name");
   switch (guide.case) {
     case "jsonSchema":
       return jsonSchemaGrammar(parseSchema(guide.value));
@@ -124,6 +145,8 @@ function grammar(guided: GuidedDecoding | undefined): string | undefined {
       return guide.value;
     case "choice":
       return choiceGrammar(guide.value.choices);
+    case undefined:
+      return invalid("guided: expected a guide");
     default:
       return unsupported(`guided.${guide.case}`, "use json_schema, json_object, ebnf_grammar or choice");
   }

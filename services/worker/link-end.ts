@@ -1,0 +1,179 @@
+import { CancelMode, RequestKind, type Submit } from "#gen/stator/worker/v1/link_pb";
+import { readU32 } from "#lib/base/bytes";
+import type { Clock, Timer } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { Engine, EngineFinish, EngineRequest, StepMetrics } from "#lib/engines/engine";
+import type { Log } from "#lib/host/log";
+import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
+import { openWorkerLink } from "#lib/link/worker-link";
+import type { Introduction } from "#lib/link/worker-state";
+import type { Board, BoardSink } from "./board.ts";
+import { StepBuilder } from "./step-builder.ts";
+import { embedRequest, generateRequest, type ModelNames } from "./translate.ts";
+
+/** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
+const LOAD_EVERY_MS = 250;
+
+/** What the links of a worker run on. */
+export interface LinkEndDeps {
+  /** Throws MODEL_LOADING, DRAINING or ENGINE_FAILED when nothing new can start. */
+  serving(): { engine: Engine; board: Board; names: ModelNames };
+  /** What a caller that said Hello is told. */
+  introduce(): Introduction;
+  /** Ends requests by engine id; also while draining. */
+  cancel(ids: readonly number[], mode: "stop" | "kill"): void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The worker's side of one link. */
+export interface LinkEnd {
+  readonly link: WorkerLink;
+  /** Passes the load on: at once when none was told for a while, else a little later the last one. */
+  load(metrics: StepMetrics): void;
+}
+
+/** Joins a channel to the board; it lives until its link ends, which `onGone` tells. */
+export function openLinkEnd(deps: LinkEndDeps, channel: WorkerChannel, onGone: () => void): LinkEnd {
+  return new OpenLinkEnd(deps, channel, onGone);
+}
+
+/** One request of a link. */
+interface OpenHandle {
+  readonly id: number;
+  /** Runs until its deadline; undefined when it has none. */
+  readonly timer: Timer | undefined;
+}
+
+class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
+  readonly link: WorkerLink;
+  readonly #deps: LinkEndDeps;
+  readonly #onGone: () => void;
+  readonly #builder = new StepBuilder();
+  readonly #handles = new Map<number, OpenHandle>();
+  /** Handles whose deadline has passed, with what it was. */
+  readonly #expired = new Map<number, number>();
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #untold: StepMetrics | undefined;
+  #loadTimer: Timer | undefined;
+
+  constructor(deps: LinkEndDeps, channel: WorkerChannel, onGone: () => void) {
+    this.#deps = deps;
+    this.#onGone = onGone;
+    this.link = openWorkerLink(channel, { introduce: () => deps.introduce(), sink: this, clock: deps.clock });
+  }
+
+  load(metrics: StepMetrics): void {
+    const { clock } = this.#deps;
+    const waitMs = this.#toldMs + LOAD_EVERY_MS - clock.nowMs();
+    this.#untold = metrics;
+    if (waitMs <= 0) this.#tellLoad();
+    else this.#loadTimer ??= clock.after(waitMs, () => this.#tellLoad());
+  }
+
+  onSubmit(submit: Submit): { cachedTokens: number; queuedAhead: number } {
+    const { engine, board, names } = this.#deps.serving();
+    const make = makerOf(submit, engine, names);
+    const { handle, requestId, deadlineMs } = submit;
+    const { id, admission } = board.submit(this, handle, {
+      requestId,
+      traceparent: submit.traceparent || undefined,
+      make,
+    });
+    const timer =
+      deadlineMs === undefined ? undefined : this.#deps.clock.after(deadlineMs, () => this.#expire(handle, deadlineMs));
+    this.#handles.set(handle, { id, timer });
+    return admission;
+  }
+
+  onCancel(handles: Uint32Array, mode: CancelMode): void {
+    const ids: number[] = [];
+    for (const handle of handles) {
+      const open = this.#handles.get(handle);
+      if (open) ids.push(open.id);
+    }
+    this.#deps.cancel(ids, mode === CancelMode.KILL ? "kill" : "stop");
+  }
+
+  onEnd(error: StatorError | undefined): void {
+    this.#onGone();
+    this.#loadTimer?.cancel();
+    const open = [...this.#handles.values()];
+    this.#deps.log.debug("link ended", { caller: this.link.caller, open: open.length, error });
+    for (const { timer } of open) timer?.cancel();
+    this.#deps.cancel(
+      open.map(({ id }) => id),
+      "kill",
+    );
+  }
+
+  onTokens(handle: number, tokens: Uint32Array): void {
+    this.#builder.tokens(handle, tokens);
+  }
+
+  onLogprobs(handle: number, logprobs: Parameters<BoardSink["onLogprobs"]>[1]): void {
+    this.#builder.logprobs(handle, logprobs);
+  }
+
+  onEmbedding(handle: number, values: Float32Array): void {
+    this.#builder.embedding(handle, values);
+  }
+
+  onFinish(handle: number, finish: EngineFinish): void {
+    this.#handles.get(handle)?.timer?.cancel();
+    this.#handles.delete(handle);
+    const deadlineMs = this.#expired.get(handle);
+    this.#expired.delete(handle);
+    const isLate = deadlineMs !== undefined && finish.reason === "cancelled";
+    this.#builder.finish(handle, isLate ? lateFinish(finish, deadlineMs) : finish);
+  }
+
+  endStep(metrics: StepMetrics): void {
+    this.#untold = undefined;
+    this.#toldMs = this.#deps.clock.nowMs();
+    this.link.step(this.#builder.take(metrics));
+  }
+
+  #tellLoad(): void {
+    this.#loadTimer?.cancel();
+    this.#loadTimer = undefined;
+    if (this.#untold) this.endStep(this.#untold);
+  }
+
+  #expire(handle: number, deadlineMs: number): void {
+    const open = this.#handles.get(handle);
+    if (!open) return;
+    this.#expired.set(handle, deadlineMs);
+    this.#deps.cancel([open.id], "kill");
+  }
+}
+
+function lateFinish(finish: EngineFinish, deadlineMs: number): EngineFinish {
+  return { ...finish, reason: "failed", error: new StatorError("DEADLINE", { deadlineMs }) };
+}
+
+/** Reads a submit. Throws what is wrong with it before anything ran. */
+function makerOf(submit: Submit, engine: Engine, names: ModelNames): (id: number) => EngineRequest {
+  if ((submit.rank ?? 0) !== 0)
+    throw new StatorError("INVALID_ARGUMENT", { detail: "rank: this worker has rank 0 only" });
+  switch (submit.kind) {
+    case RequestKind.GENERATE: {
+      const prompt = promptOf(submit, engine);
+      return (id) => generateRequest(id, submit, prompt, names);
+    }
+    case RequestKind.EMBED: {
+      const prompt = promptOf(submit, engine);
+      return (id) => embedRequest(id, submit, prompt, names);
+    }
+    default:
+      throw new StatorError("INVALID_ARGUMENT", { detail: "kind: expected generate or embed" });
+  }
+}
+
+function promptOf(submit: Submit, engine: Engine): Uint32Array {
+  const hasText = submit.promptText !== "";
+  if (hasText === submit.promptTokenIds.byteLength > 0) {
+    throw new StatorError("INVALID_ARGUMENT", { detail: "Expected exactly one of prompt_token_ids and prompt_text" });
+  }
+  return hasText ? engine.tokenize(submit.promptText) : readU32(submit.promptTokenIds, "prompt_token_ids").slice();
+}

@@ -1,0 +1,90 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { LoraAdapter, LoraAdapterSchema } from "#gen/openengine/v1/lora_pb";
+import { StatorError } from "#lib/base/errors";
+import type { Engine, LoadedAdapter } from "#lib/engines/engine";
+
+type AdapterInit = MessageInitShape<typeof LoraAdapterSchema>;
+
+/** The calls about adapters. openengine.v1 numbers adapters; the engine names them. */
+export interface AdapterCalls {
+  /** INVALID_ARGUMENT, ALREADY_EXISTS for a name or number that means another one, FEATURE_DISABLED without LoRA. */
+  load(adapter: LoraAdapter | undefined): Promise<{ adapter: AdapterInit; alreadyLoaded: boolean }>;
+  /** NOT_FOUND for a name that is not loaded. Resolves when no request uses it any more. */
+  unload(name: string): Promise<{ adapter: AdapterInit }>;
+  list(): AdapterInit[];
+}
+
+/** Adapter calls on an engine; `onChange` publishes what is loaded. */
+export function createAdapterCalls(engineOf: () => Engine, onChange: () => Promise<void>): AdapterCalls {
+  return new NumberedAdapters(engineOf, onChange);
+}
+
+class NumberedAdapters implements AdapterCalls {
+  readonly #engineOf: () => Engine;
+  readonly #onChange: () => Promise<void>;
+  /** Numbers by name, of loaded adapters and of those on their way in. */
+  readonly #numbers = new Map<string, bigint>();
+
+  constructor(engineOf: () => Engine, onChange: () => Promise<void>) {
+    this.#engineOf = engineOf;
+    this.#onChange = onChange;
+  }
+
+  async load(adapter: LoraAdapter | undefined) {
+    if (!adapter || adapter.loraName === "" || !adapter.sourcePath.startsWith("/") || adapter.loraId <= 0n) {
+      const detail = "adapter: expected a name, an id above 0 and an absolute source_path";
+      throw new StatorError("INVALID_ARGUMENT", { detail });
+    }
+    const engine = this.#withLora();
+    const { loraName: name, loraId: number, sourcePath } = adapter;
+    if (name === engine.card.model) throw new StatorError("ALREADY_EXISTS", { what: `The model ${name}` });
+    const isOurs = this.#take(name, number);
+    try {
+      const done = await engine.loadAdapter(name, sourcePath);
+      await this.#onChange();
+      return { adapter: this.#print(done.adapter), alreadyLoaded: done.alreadyLoaded };
+    } catch (error) {
+      if (isOurs) this.#numbers.delete(name);
+      throw error;
+    }
+  }
+
+  async unload(name: string) {
+    const engine = this.#withLora();
+    if (!engine.adapters().some((each) => each.name === name)) {
+      throw new StatorError("NOT_FOUND", { what: `The adapter ${name}` });
+    }
+    // Its name is off the list at once; its requests end first.
+    const [adapter] = await Promise.all([engine.unloadAdapter(name), this.#onChange()]);
+    const printed = this.#print(adapter);
+    this.#numbers.delete(name);
+    return { adapter: printed };
+  }
+
+  list(): AdapterInit[] {
+    return this.#engineOf()
+      .adapters()
+      .map((adapter) => this.#print(adapter));
+  }
+
+  #withLora(): Engine {
+    const engine = this.#engineOf();
+    const { lora, missing } = engine.card.capabilities;
+    if (lora) return engine;
+    const detail = missing.lora ?? "this engine takes none";
+    throw new StatorError("FEATURE_DISABLED", { feature: "Loading adapters", detail });
+  }
+
+  /** Joins a name and a number before anything waits. True when they were not joined before. */
+  #take(name: string, number: bigint): boolean {
+    const other = [...this.#numbers].find(([each, taken]) => (each === name) !== (taken === number));
+    if (other) throw new StatorError("ALREADY_EXISTS", { what: `The adapter ${other[0]} with id ${other[1]}` });
+    const isNew = !this.#numbers.has(name);
+    this.#numbers.set(name, number);
+    return isNew;
+  }
+
+  #print({ name, path }: LoadedAdapter): AdapterInit {
+    return { loraId: this.#numbers.get(name) ?? 0n, loraName: name, sourcePath: path };
+  }
+}

@@ -1,0 +1,95 @@
+import { CandidateTokenSelectionMode, GuidedDecodingMode } from "#gen/openengine/v1/model_pb";
+import { EngineRole } from "#gen/openengine/v1/server_pb";
+import { printId } from "#lib/base/bytes";
+import { StatorError } from "#lib/base/errors";
+import type { Engine } from "#lib/engines/engine";
+import type { ControlDeps } from "./control.ts";
+import { MAX_SEQUENCES } from "./request.ts";
+
+/** Revision of openengine.v1 that this worker serves. */
+const SCHEMA_REVISION = 1;
+
+/** What engine this is. */
+export function serverInfo({ instanceId, version }: Pick<ControlDeps, "instanceId" | "version">, { card }: Engine) {
+  return {
+    engineName: `stator-${card.engine}`,
+    engineVersion: version,
+    engineRole: EngineRole.AGGREGATED,
+    instanceId: printId(instanceId),
+    supportedModels: [card.model],
+    parallelism: { tensorParallelSize: 1, pipelineParallelSize: 1, dataParallelSize: 1, dataParallelRank: 0 },
+    kvConnector: { enabled: false },
+    schemaRevision: SCHEMA_REVISION,
+    minimumClientRevision: SCHEMA_REVISION,
+    schemaRelease: "v1",
+    capacity: {
+      kvBlockSize: card.blockTokens,
+      totalKvBlocks: BigInt(card.totalBlocks),
+      maxRunningRequests: BigInt(card.maxRunningRequests),
+    },
+  };
+}
+
+/** What the model is and can do. MODEL_NOT_FOUND for another name. */
+export function modelInfo({ card }: Engine, model: string) {
+  if (model !== "" && model !== card.model) throw new StatorError("MODEL_NOT_FOUND", { model });
+  const { capabilities } = card;
+  const hasTokenizer = card.artifacts.some(({ kind }) => kind === "tokenizer");
+  return {
+    modelId: card.model,
+    servedModelName: card.model,
+    maxContextLength: card.contextTokens,
+    maxOutputTokens: card.contextTokens - 1,
+    supportsTextInput: hasTokenizer,
+    supportsTokenIdsInput: true,
+    generation: {
+      promptLogprobs: { supported: false },
+      outputLogprobs: {
+        supported: capabilities.logprobs,
+        candidateSelectionModes: capabilities.logprobs ? [CandidateTokenSelectionMode.TOP_N] : [],
+        maxTopN: capabilities.maxTopLogprobs,
+      },
+      guidedDecoding: {
+        supported: capabilities.grammar,
+        modes: capabilities.grammar
+          ? [
+              GuidedDecodingMode.JSON_SCHEMA,
+              GuidedDecodingMode.EBNF_GRAMMAR,
+              GuidedDecodingMode.CHOICE,
+              GuidedDecodingMode.JSON_OBJECT,
+            ]
+          : [],
+      },
+      maxNumSequences: MAX_SEQUENCES,
+      supportsPriority: true,
+      supportsStopInOutput: true,
+      supportsCacheSalt: true,
+      supportsPrefixCacheBypass: false,
+    },
+    supportsLora: capabilities.lora,
+    supportsMultimodal: false,
+  };
+}
+
+/** How busy the engine is, as of its last step. Before the model is loaded nothing runs: those zeros are facts. */
+export function loadInfo(
+  { served, instanceId, clock }: Pick<ControlDeps, "served" | "instanceId" | "clock">,
+  perRank: boolean,
+) {
+  const { board, engine } = served() ?? {};
+  const metrics = board?.metrics;
+  const at = {
+    runningRequests: metrics?.runningRequests ?? 0,
+    queuedRequests: metrics?.waitingRequests ?? 0,
+    usedKvBlocks: BigInt(metrics?.usedBlocks ?? 0),
+    totalKvBlocks: engine && BigInt(engine.card.totalBlocks),
+    decodeBatchSize: metrics?.decodeSequences ?? 0,
+  };
+  return {
+    instanceId: printId(instanceId),
+    timestampUnixNanos: BigInt(clock.unixMs()) * 1_000_000n,
+    ...at,
+    waitingTokens: BigInt(metrics?.waitingTokens ?? 0),
+    ranks: perRank ? [{ dataParallelRank: 0, ...at }] : [],
+  };
+}

@@ -1,0 +1,157 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type GenerateRequest, type GenerateResponse, GenerateResponseSchema } from "#gen/openengine/v1/generation_pb";
+import type { Clock, Timer } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { EngineFinish, EngineLogprobs } from "#lib/engines/engine";
+import { type DuplexChannel, SEND_BUFFER_BYTES } from "#lib/rpc/stream";
+import type { PieceTexts } from "#lib/text/detokenizer";
+import type { BoardSink } from "../board.ts";
+import { engineError, finishOf } from "./ending.ts";
+import { createOutput, type Output } from "./output.ts";
+import type { GenerationPlan } from "./request.ts";
+
+/** A caller whose send buffer holds so much has stopped reading. */
+const STALLED_BYTES = 16 * SEND_BUFFER_BYTES;
+/** How long its buffer is kept for it afterwards. */
+const STALLED_MS = 30_000;
+
+/** The call as the worker holds it. */
+export type GenerationChannel = DuplexChannel<GenerateResponse, GenerateRequest>;
+
+type Event = NonNullable<MessageInitShape<typeof GenerateResponseSchema>["event"]>;
+
+/** What a generation runs with. */
+export interface GenerationDeps {
+  /** undefined: answers carry ids alone. */
+  readonly texts: PieceTexts | undefined;
+  readonly channel: GenerationChannel;
+  readonly clock: Clock;
+  /** Ends requests of the board. */
+  cancel(ids: readonly number[], mode: "stop" | "kill"): void;
+}
+
+/** One call: its outputs, what of it still runs, and the one way in which it ends. */
+export class Generation implements BoardSink {
+  /** Engine id of each output that runs. */
+  readonly open = new Map<number, number>();
+  /** Called once, when nothing more is sent. */
+  onDone: () => void = () => {};
+  readonly #plan: GenerationPlan;
+  readonly #deps: GenerationDeps;
+  readonly #outputs: readonly Output[];
+  readonly #logprobs = new Map<number, EngineLogprobs>();
+  readonly #usage: { promptTokens: number; completionTokens: number; totalTokens: number; cachedPromptTokens: number };
+  #done = false;
+  #patience: Timer | undefined;
+
+  constructor(plan: GenerationPlan, deps: GenerationDeps) {
+    this.#plan = plan;
+    this.#deps = deps;
+    this.#outputs = Array.from({ length: plan.sequences }, () => createOutput(plan, deps.texts));
+    const promptTokens = plan.base.promptTokens.length;
+    this.#usage = { promptTokens, completionTokens: 0, totalTokens: promptTokens, cachedPromptTokens: 0 };
+  }
+
+  /** Asks for the end of what still runs. */
+  cancel(mode: "stop" | "kill"): void {
+    this.#deps.cancel([...this.open.values()], mode);
+  }
+
+  /** The send buffer has room again. */
+  drained(): void {
+    if (!this.#patience) return;
+    this.#patience.cancel();
+    this.#deps.channel.end();
+  }
+
+  /** The caller went away. */
+  gone(): void {
+    this.#patience?.cancel();
+    this.cancel("kill");
+  }
+
+  /** Was refused in the middle: what runs is killed, and nothing is sent. */
+  abandon(): void {
+    this.cancel("kill");
+    this.#over();
+  }
+
+  onTokens(index: number, tokens: Uint32Array): void {
+    if (!this.#done) this.#outputs[index]!.push(tokens);
+  }
+
+  onLogprobs(index: number, logprobs: EngineLogprobs): void {
+    this.#logprobs.set(index, logprobs);
+  }
+
+  onEmbedding(): void {}
+
+  onFinish(index: number, finish: EngineFinish): void {
+    this.open.delete(index);
+    if (this.#done) return;
+    if (finish.error) {
+      this.#fail(finish.error);
+      return;
+    }
+    const output = this.#outputs[index]!;
+    output.end(finish.reason === "stop_token" ? finish.stopToken : undefined);
+    this.#flush(index);
+    const usage = this.#usage;
+    usage.completionTokens += output.tokenCount;
+    usage.cachedPromptTokens = Math.max(usage.cachedPromptTokens, finish.cachedTokens);
+    usage.totalTokens = usage.promptTokens + usage.completionTokens;
+    const last = this.open.size === 0;
+    const value = { outputIndex: index, ...finishOf(finish, output.stopText) };
+    this.#send({ case: "finished", value }, last);
+    if (!last) return;
+    this.#over();
+    this.#deps.channel.end();
+  }
+
+  endStep(): void {
+    if (this.#done) return;
+    for (const index of this.open.keys()) this.#flush(index);
+    if (this.#deps.channel.bufferedBytes > STALLED_BYTES) this.#giveUp();
+  }
+
+  #flush(index: number): void {
+    const output = this.#outputs[index]!;
+    if (output.empty) return;
+    const delta = output.take(this.#logprobs.get(index));
+    this.#logprobs.delete(index);
+    this.#send({ case: "token", value: { outputIndex: index, ...delta } });
+    const id = this.open.get(index);
+    if (output.stopText !== undefined && id !== undefined) this.#deps.cancel([id], "stop");
+  }
+
+  /** The caller does not read: its slots are freed now, and what waits for it is dropped when it still does not. */
+  #giveUp(): void {
+    const { channel, clock } = this.#deps;
+    const error = new StatorError("OVERLOADED", { what: "unread output" });
+    this.#tellFailure(error);
+    this.#patience = clock.after(STALLED_MS, () => channel.end(error));
+  }
+
+  #fail(error: StatorError): void {
+    this.#tellFailure(error);
+    this.#deps.channel.end();
+  }
+
+  /** The last message; the channel is still to be ended. */
+  #tellFailure(error: StatorError): void {
+    this.#send({ case: "error", value: engineError(error) }, true);
+    this.#over();
+    this.cancel("stop");
+  }
+
+  #send(event: Event, last = false): void {
+    const usage = last ? this.#usage : undefined;
+    this.#deps.channel.send(create(GenerateResponseSchema, { requestId: this.#plan.requestId, event, usage }));
+  }
+
+  #over(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.onDone();
+  }
+}
