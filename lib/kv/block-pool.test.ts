@@ -79,6 +79,28 @@ test("leaves go before their parents, whatever their age", () => {
   expect(pool.countMatch(BigUint64Array.of(1n, 2n, 3n))).toBe(1);
 });
 
+test("no more than so many stay as cache: the newest, and of a long chain its head", () => {
+  const pool = new BlockPool({ blocks: 20, maxCached: 4 });
+  give(pool, store(pool, [1n, 2n, 3n]));
+  give(pool, store(pool, [11n, 12n]));
+  expect([1n, 2n, 3n, 11n, 12n].map((hash) => pool.find(hash) !== undefined)).toEqual([true, true, false, true, true]);
+  give(pool, store(pool, [21n, 22n, 23n, 24n, 25n, 26n]));
+  expect(pool.countMatch(BigUint64Array.of(21n, 22n, 23n, 24n, 25n))).toBe(4);
+  expect(pool.cachedBlocks).toBe(4);
+});
+
+test("blocks of higher priority stay beyond that number until they are given up for room", () => {
+  const pool = new BlockPool({ blocks: 8, maxCached: 1 });
+  const blocks = store(pool, [1n, 2n, 3n]);
+  for (const block of blocks) pool.setPriority(block, 1);
+  give(pool, blocks);
+  give(pool, store(pool, [11n, 12n]));
+  expect([pool.cachedBlocks, pool.countMatch(BigUint64Array.of(1n, 2n, 3n))]).toEqual([4, 3]);
+  for (const block of blocks.toReversed()) pool.setPriority(block, 0);
+  expect(pool.cachedBlocks).toBe(1);
+  expect(pool.clear()).toBe(1);
+});
+
 test("the order holds no more than it needs however often blocks come and go", () => {
   const pool = new BlockPool({ blocks: 2 });
   give(pool, store(pool, [1n, 2n]));

@@ -18,6 +18,8 @@ export const NO_BLOCK = -1;
 /** How a pool is made. */
 export interface BlockPoolOptions {
   readonly blocks: number;
+  /** Most blocks of priority 0 that stay as cache when nobody uses them; default: all. */
+  readonly maxCached?: number;
   /** Called when a registered block leaves the pool, before its place is given away. Not to call the pool. */
   readonly onEvict?: (block: number, hash: bigint) => void;
 }
@@ -29,6 +31,7 @@ export interface BlockPoolOptions {
  */
 export class BlockPool {
   readonly totalBlocks: number;
+  readonly #maxCached: number;
   readonly #onEvict: ((block: number, hash: bigint) => void) | undefined;
   readonly #byHash = new Map<bigint, number>();
   readonly #state: Uint8Array;
@@ -42,12 +45,15 @@ export class BlockPool {
   readonly #order: EvictionOrder;
   #resetCount: number;
   #cachedCount = 0;
+  /** Of these, those of priority 0 or less. */
+  #plainCount = 0;
   #ticks = 0;
 
   constructor(options: BlockPoolOptions) {
     const { blocks } = options;
     assert(Number.isInteger(blocks) && blocks > 0, "a pool has at least one block");
     this.totalBlocks = blocks;
+    this.#maxCached = options.maxCached ?? blocks;
     this.#onEvict = options.onEvict;
     this.#state = new Uint8Array(blocks);
     this.#references = new Int32Array(blocks);
@@ -154,12 +160,13 @@ export class BlockPool {
   /** Adds a reference. */
   retain(block: number): void {
     assert(this.#state[block] !== RESET, "a block that holds nothing cannot be referenced");
-    if (this.#references[block]!++ === 0) this.#cachedCount--;
+    if (this.#references[block]!++ === 0) this.#countCached(block, -1);
   }
 
   /**
    * Takes a reference away. With the last one, a registered block becomes cache, most recently returned; any other is
-   * reset. Release a sequence from its tail to its head, so that its leaves are the oldest.
+   * reset. Release a sequence from its tail to its head, so that its leaves are the oldest. When more blocks of priority 0
+   * are cached than may be, the first in the order of eviction go.
    */
   release(block: number): void {
     assert(this.#references[block]! > 0, "a block is released as often as it was referenced");
@@ -168,9 +175,10 @@ export class BlockPool {
       this.#toReset(block);
       return;
     }
-    this.#cachedCount++;
+    this.#countCached(block, 1);
     this.#tick[block] = ++this.#ticks;
     this.#offer(block);
+    this.#trim();
   }
 
   /** Every token of a partial block has been computed. */
@@ -204,11 +212,14 @@ export class BlockPool {
   /** Higher stays longer; 0 is usual and every block starts with it. */
   setPriority(block: number, priority: number): void {
     assert(this.#state[block] !== RESET, "a block that holds nothing has no priority");
+    const isCached = this.#references[block] === 0;
+    if (isCached) this.#countCached(block, -1);
     this.#priority[block] = priority;
-    if (this.#references[block] === 0) {
-      this.#tick[block] = ++this.#ticks;
-      this.#offer(block);
-    }
+    if (!isCached) return;
+    this.#countCached(block, 1);
+    this.#tick[block] = ++this.#ticks;
+    this.#offer(block);
+    this.#trim();
   }
 
   /** Whether a registered block can be evicted now: nobody references it and no block follows it. */
@@ -223,7 +234,7 @@ export class BlockPool {
     const parent = this.#parent[block]!;
     this.#onEvict?.(block, hash);
     this.#byHash.delete(hash);
-    this.#cachedCount--;
+    this.#countCached(block, -1);
     this.#toReset(block);
     if (parent === NO_BLOCK) return;
     this.#children[parent]!--;
@@ -236,6 +247,23 @@ export class BlockPool {
     for (let first = this.#order.pop(); first; first = this.#order.pop()) this.evict(first.block);
     assert(this.#cachedCount === 0, "all cached blocks can be evicted, leaves first");
     return count;
+  }
+
+  #countCached(block: number, by: number): void {
+    this.#cachedCount += by;
+    if (this.#priority[block]! <= 0) this.#plainCount += by;
+  }
+
+  #trim(): void {
+    while (this.#plainCount > this.#maxCached) {
+      const first = this.#order.pop();
+      if (!first) return;
+      if (first.priority > 0) {
+        this.#order.push(first);
+        return;
+      }
+      this.evict(first.block);
+    }
   }
 
   #isLeaf(block: number): boolean {

@@ -27,6 +27,11 @@ export interface LlamaEngineOptions {
   readonly onProgress?: (fraction: number) => void;
   /** Cells of the KV cache, shared by all requests and by cached prefixes; default 8,192. */
   readonly cacheTokens?: number;
+  /**
+   * Most tokens that stay in the cache when no request uses them. Every step attends over all cells in use, so a small
+   * model pays more for what is kept than it saves. Default: what costs a quarter of a decode step; on a GPU everything.
+   */
+  readonly retainedTokens?: number;
   /** Most tokens of one sequence; default: what the model was trained for, at most the cache. */
   readonly contextTokens?: number;
   readonly blockTokens?: number;
@@ -50,6 +55,7 @@ export interface LlamaEngineOptions {
 /** Slots of the library's cache: running sequences and holders of cached prefixes. */
 const SLOTS = 255;
 const MOST_RUNNING = 128;
+const RETAINED_SHARE = 0.25;
 
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
 function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: Llama } {
@@ -90,12 +96,22 @@ async function loadModel(llama: Llama, options: LlamaEngineOptions, gpuLayers: n
   }
 }
 
-function schedulerOptions(options: LlamaEngineOptions, model: Model): SchedulerOptions {
+/**
+ * Cells whose attention costs a quarter of what the weights cost per token: 2 operations per parameter, 4 per cell, head
+ * dimension, head and layer.
+ */
+function affordableTokens(model: Model): number {
+  const perCell = 4 * model.layers * model.heads * model.headDimK;
+  return perCell === 0 ? 0 : Math.floor((RETAINED_SHARE * 2 * model.parameters) / perCell);
+}
+
+function schedulerOptions(options: LlamaEngineOptions, model: Model, gpuLayers: number): SchedulerOptions {
   const { blockTokens = 16, cacheTokens = 8192, maxBatchTokens = 512 } = options;
   const blocks = Math.max(1, Math.floor(cacheTokens / blockTokens));
   const cells = blocks * blockTokens;
   const trained = model.trainContextTokens > 0 ? model.trainContextTokens : cells;
   const batch = Math.min(maxBatchTokens, cells);
+  const retained = options.retainedTokens ?? (gpuLayers === 0 ? affordableTokens(model) : cells);
   return {
     blocks,
     blockTokens,
@@ -107,6 +123,7 @@ function schedulerOptions(options: LlamaEngineOptions, model: Model): SchedulerO
     outstandingSteps: 2,
     oneAdapterPerStep: true,
     reusesPrefixes: !model.recurrent && !model.hybrid,
+    maxCachedBlocks: Math.ceil(retained / blockTokens),
     space: (pool) => new SlotMap(pool, { slots: SLOTS, blockTokens }),
   };
 }
@@ -132,7 +149,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   const hasGpu = llama.devices.some(({ kind }) => kind === "gpu" || kind === "igpu");
   const gpuLayers = options.gpuLayers ?? (hasGpu ? -1 : 0);
   const [model, modelDigest] = await Promise.all([loadModel(llama, options, gpuLayers), digestFile(modelPath)]);
-  const scheduler = schedulerOptions(options, model);
+  const scheduler = schedulerOptions(options, model, gpuLayers);
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
   const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });

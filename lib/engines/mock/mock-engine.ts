@@ -54,6 +54,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
     outstandingSteps: 1,
     oneAdapterPerStep: false,
     reusesPrefixes: true,
+    maxCachedBlocks: blocks,
     space: () => pagedSpace,
   };
   const card: EngineCard = {

@@ -8,6 +8,9 @@ import type { KvSpace } from "./space.ts";
 /** What became of an attempt to let a sequence in: `awaits` = another one is computing its next block. */
 export type AdmitResult = "admitted" | "awaits" | "full";
 
+/** Of blocks that came for a request that is still to come. */
+const IMPORTED_PRIORITY = 1;
+
 /** Whose tokens blocks hold: part of their names, and told in notices. */
 export interface KvOwner {
   readonly cacheSalt: string;
@@ -20,6 +23,8 @@ export interface KvAccountOptions {
   readonly blockTokens: number;
   /** Whether blocks are registered and found again. */
   readonly reusesPrefixes: boolean;
+  /** Most blocks that stay when nobody uses them; blocks that were imported stay until their first use. */
+  readonly maxCachedBlocks: number;
   readonly space: (pool: BlockPool) => KvSpace;
 }
 
@@ -61,6 +66,7 @@ export class KvAccount {
     this.#reusesPrefixes = options.reusesPrefixes;
     this.pool = new BlockPool({
       blocks: options.blocks,
+      maxCached: options.maxCachedBlocks,
       onEvict: (block, hash) => {
         this.space.evicted(block);
         this.#removed.push(hash);
@@ -97,6 +103,7 @@ export class KvAccount {
       this.#release(matched);
       return "full";
     }
+    for (const block of matched) this.pool.setPriority(block, 0);
     sequence.slot = slot;
     sequence.blocks = matched;
     sequence.registered = count;
@@ -189,6 +196,7 @@ export class KvAccount {
   /** Registers the first `count` blocks of a ticket, whose bytes are in place now, and lets go of the rest. */
   finishImport(ticket: ImportTicket, count: number): void {
     if (count > ticket.from) this.#register(ticket, count);
+    for (let at = 0; at < count; at++) this.pool.setPriority(ticket.blocks[at]!, IMPORTED_PRIORITY);
     this.space.end(ticket.slot, Math.max(count, ticket.from));
     this.#release(ticket.blocks);
   }

@@ -23,6 +23,8 @@ export interface SchedulerOptions {
   readonly oneAdapterPerStep: boolean;
   /** Whether blocks are kept for later requests; false for models whose state is not kept per token. */
   readonly reusesPrefixes: boolean;
+  /** Most blocks that stay as cache when nobody uses them; blocks that were imported stay until their first use. */
+  readonly maxCachedBlocks: number;
   /** Where KV lies. */
   readonly space: (pool: BlockPool) => KvSpace;
 }

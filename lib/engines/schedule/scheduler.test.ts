@@ -238,6 +238,7 @@ class Rig {
       outstandingSteps: 1,
       oneAdapterPerStep: false,
       reusesPrefixes: true,
+      maxCachedBlocks: Number.POSITIVE_INFINITY,
       space: (pool) => (slots === undefined ? pagedSpace : new SlotMap(pool, { slots, blockTokens: 4 })),
       ...rest,
     };
@@ -529,6 +530,10 @@ test("whatever comes, every request ends once with the right answer: paged, one 
 
 test("the same with several tokens a step", () => {
   for (let seed = 0; seed < SEEDS; seed++) live(seed, { tokensPerStep: 5 });
+});
+
+test("the same with a small cache", () => {
+  for (let seed = 0; seed < SEEDS; seed++) live(seed, { slots: 8, outstandingSteps: 2, maxCachedBlocks: 3 });
 });
 
 test("the same without a cache", () => {
