@@ -1,0 +1,188 @@
+// CPU time per token of the worker link against a grpc-js stream per request, and the time that a cancel takes.
+// Both sides of both planes are measured, in one run, in alternating rounds.
+//   node test/bench/cases/link.ts [NAME_PART]
+import { create } from "@bufbuild/protobuf";
+import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
+import {
+  CancelMode,
+  InputPartSchema,
+  RequestKind,
+  SubmitSchema,
+  WorkerLinkService,
+} from "#gen/stator/worker/v1/link_pb";
+import { writeU32 } from "#lib/base/bytes";
+import { systemClock } from "#lib/host/system-clock";
+import { openCallerLink } from "#lib/link/caller-link";
+import { Channel } from "#lib/rpc/channel";
+import { loopbackCredentials } from "#lib/rpc/credentials";
+import { CLIENT_OPTIONS } from "#lib/rpc/settings";
+import { cpuUs, median, Program, printFigures, sleep } from "../harness.ts";
+import { type CancelMoments, type Delta, type ServerStat, STREAM_METHOD } from "./link-load.ts";
+
+/** A client of one plane: starts requests whose tokens go into an array of their own. */
+interface Plane {
+  /** `done` comes at the end of the answer. Returns what cancels it. */
+  start(request: { readonly id: string; readonly maxTokens: number; onToken(): void; done(): void }): () => void;
+  close(): void;
+}
+
+const PROMPT = writeU32([1, 2, 3, 4]);
+
+async function openLink(port: number): Promise<Plane> {
+  const channel = new Channel(`127.0.0.1:${port}`, loopbackCredentials);
+  const ready = Promise.withResolvers<void>();
+  const link = openCallerLink(channel.open(WorkerLinkService.method.link), {
+    caller: "bench",
+    clock: systemClock,
+    listener: { onState: (state) => state === "ready" && ready.resolve(), onWelcome() {}, onStep() {}, onNotice() {} },
+  });
+  await ready.promise;
+  return {
+    start({ id, maxTokens, onToken, done }) {
+      const kept = new Uint32Array(maxTokens);
+      let count = 0;
+      const submit = create(SubmitSchema, {
+        ...{ requestId: id, kind: RequestKind.GENERATE, model: "m", promptTokenIds: PROMPT, stopping: { maxTokens } },
+      });
+      const handle = link.submit(submit, {
+        onAccepted() {},
+        onTokens(tokens, start, end) {
+          for (let at = start; at < end; at++) kept[count++] = tokens[at] as number;
+          onToken();
+        },
+        onText() {},
+        onEmbedding() {},
+        onFinish: done,
+        onLost: done,
+      });
+      return () => link.cancel(handle, CancelMode.KILL);
+    },
+    close() {
+      void link.close();
+      channel.close();
+    },
+  };
+}
+
+async function openStreams(port: number): Promise<Plane> {
+  const Client = makeGenericClientConstructor({ generate: STREAM_METHOD }, "Stream");
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), { ...CLIENT_OPTIONS });
+  return {
+    start({ id, maxTokens, onToken, done }) {
+      const kept = new Uint32Array(maxTokens);
+      let count = 0;
+      const request = create(InputPartSchema, { handle: maxTokens, promptText: id, promptTokenIds: PROMPT });
+      const call = client.makeServerStreamRequest(
+        STREAM_METHOD.path,
+        STREAM_METHOD.requestSerialize,
+        STREAM_METHOD.responseDeserialize,
+        request,
+      );
+      call.on("data", ({ promptTokenIds: bytes }: Delta) => {
+        kept[count++] = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+        onToken();
+      });
+      call.on("end", done);
+      call.on("error", () => {});
+      return () => call.cancel();
+    },
+    close: () => client.close(),
+  };
+}
+
+const PLANES = { link: openLink, stream: openStreams };
+
+/** One server and one client. */
+async function withPlane<Figure>(
+  kind: keyof typeof PLANES,
+  stepMs: number,
+  run: (plane: Plane, server: Program) => Promise<Figure>,
+): Promise<Figure> {
+  const server = new Program("link-server.ts", kind, stepMs);
+  const { port } = await server.heard<{ port: number }>();
+  const plane = await PLANES[kind](port);
+  try {
+    return await run(plane, server);
+  } finally {
+    plane.close();
+    server.end();
+  }
+}
+
+/** CPU microseconds of both sides per token, with so many streams that start anew as they end. */
+function perToken(load: { streams: number; maxTokens: number; stepMs: number; ms: number }, kind: keyof typeof PLANES) {
+  return withPlane(kind, load.stepMs, async (plane, server) => {
+    let tokens = 0;
+    let over = false;
+    const next = (stream: number): void => {
+      if (over) return;
+      const onToken = () => void tokens++;
+      plane.start({ id: `s${stream}`, maxTokens: load.maxTokens, onToken, done: () => next(stream) });
+    };
+    for (let stream = 0; stream < load.streams; stream++) next(stream);
+    await sleep(load.ms / 2);
+    const before = { own: cpuUs(), tokens, stat: await server.ask<ServerStat>({}) };
+    await sleep(load.ms);
+    const stat = await server.ask<ServerStat>({});
+    const figure = {
+      clientUs: (cpuUs() - before.own) / (tokens - before.tokens),
+      serverUs: (stat.cpuUs - before.stat.cpuUs) / (stat.tokens - before.stat.tokens),
+      perSecond: ((tokens - before.tokens) / load.ms) * 1_000,
+    };
+    over = true;
+    return { ...figure, totalUs: figure.clientUs + figure.serverUs };
+  });
+}
+
+/** Cancels of streams that run, one at a time: the moments at which they were called, by request id. */
+async function cancelOne(plane: Plane, id: string, called: Map<string, bigint>): Promise<void> {
+  const first = Promise.withResolvers<void>();
+  const cancel = plane.start({ id, maxTokens: 100_000, onToken: () => first.resolve(), done() {} });
+  await first.promise;
+  await sleep(2);
+  called.set(id, process.hrtime.bigint());
+  cancel();
+  await sleep(4);
+}
+
+/** Microseconds from the call to the engine, medians of 200 cancels each; the planes take turns, so that both see the same machine. */
+function cancelUs(): Promise<{ linkUs: number; streamUs: number }> {
+  return withPlane("link", 20, (link, linkServer) =>
+    withPlane("stream", 20, async (stream, streamServer) => {
+      const called = { link: new Map<string, bigint>(), stream: new Map<string, bigint>() };
+      for (let at = 0; at < 1_000; at++) {
+        await cancelOne(link, `c${at}`, called.link);
+        await cancelOne(stream, `c${at}`, called.stream);
+      }
+      await sleep(200);
+      const tookUs = async (server: Program, moments: ReadonlyMap<string, bigint>) => {
+        const heard = await server.ask<CancelMoments>({ cancels: true });
+        return median([...moments].map(([id, atNs]) => Number(BigInt(heard[id] ?? 0) - atNs) / 1_000));
+      };
+      return { linkUs: await tookUs(linkServer, called.link), streamUs: await tookUs(streamServer, called.stream) };
+    }),
+  );
+}
+
+async function compare(load: Parameters<typeof perToken>[0], target: number) {
+  const rounds = [];
+  for (let round = 0; round < 3; round++) {
+    rounds.push({ link: await perToken(load, "link"), stream: await perToken(load, "stream") });
+  }
+  const ratio = median(rounds.map(({ link, stream }) => link.totalUs / stream.totalUs));
+  const middle = rounds.find(({ link, stream }) => link.totalUs / stream.totalUs === ratio);
+  return { ratio, target, ...middle };
+}
+
+const CASES: Readonly<Record<string, () => Promise<object>>> = {
+  "link/saturated/64-streams": () => compare({ streams: 64, maxTokens: 512, stepMs: 0, ms: 2_000 }, 1 / 8),
+  "link/paced/512-streams": () => compare({ streams: 512, maxTokens: 64, stepMs: 20, ms: 3_000 }, 1 / 4),
+  "link/cancel/p50": async () => {
+    const { linkUs, streamUs } = await cancelUs();
+    return { ratio: linkUs / streamUs, target: 1 / 2, linkUs, streamUs };
+  },
+};
+
+for (const [name, run] of Object.entries(CASES)) {
+  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
+}
