@@ -17,7 +17,10 @@ export interface DiscoveryDeps {
 export interface Patience {
   /** Longest wait of `register`, `update` and `watch` for a store that does not answer. */
   readonly timeLimitMs: number;
-  /** How long a missing record stays after an outage: its owner needs that time to come back. */
+  /**
+   * How long a missing record stays after an outage. Its owner needs that time to come back: the limit of one call that
+   * hangs (5 s at most), a wait (2 s at most), and the calls that publish it again.
+   */
   readonly settleMs: number;
   /** A watch that hears nothing for this long has lost its store; stores speak every two seconds at least. */
   readonly silenceMs: number;

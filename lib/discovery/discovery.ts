@@ -22,15 +22,26 @@ export interface DiscoveryChange {
 
 /** What a process has published. It lives until closed, over outages of the store: re-granted and re-put by itself. */
 export interface Registration {
-  /** Replaces the records of this registration: new ones appear, changed ones are upserts, missing ones vanish. */
+  /**
+   * Replaces the records of this registration: new ones appear, changed ones are upserts, missing ones vanish. Resolves
+   * when that is visible. UNAVAILABLE when the store is not reached within the time limit: it is published all the same
+   * when the store is back. INVALID_ARGUMENT changes nothing.
+   */
   update(records: readonly DiscoveryRecord[]): Promise<void>;
-  /** Called when the lease had lapsed and a new one was granted: the owner draws a new incarnation and updates. */
+  /**
+   * Called when the lease had lapsed, so that others may have seen the owner as dead, and a new one was granted. Nothing is
+   * published under it yet: the owner draws a new incarnation and calls `update` at once, before it returns. A store that
+   * forgot everything is no lapse, unless this process stood still itself.
+   */
   onLapse(call: () => void): void;
-  /** Removes the records. */
+  /** Removes the records; at once where the store can be reached, else when the lease ends. Idempotent; never throws. */
   close(): Promise<void>;
 }
 
-/** A view of the store that follows it. Read it at any time; loss of the store leaves the last view. */
+/**
+ * A view of the store that follows it. Read it at any time; loss of the store leaves the last view. After a loss a record
+ * that is missing stays for a while, so that owners who lost their lease by the same outage can return unnoticed.
+ */
 export interface DiscoveryWatch {
   /** The view now, by key. */
   readonly records: ReadonlyMap<string, DiscoveryRecord>;

@@ -69,7 +69,7 @@ async function openCalls(
   deps: OpenDiscoveryDeps,
 ): Promise<StoreCalls> {
   const { credentials } = deps;
-  if (place.kind === "hub") return createHubCalls(new Channel(place.target, credentials));
+  if (place.kind === "hub") return createHubCalls(() => new Channel(place.target, credentials));
   if (place.kind === "file") return createFileCalls(place.directory, deps);
   const { hosts, root, user } = place;
   return createEtcdCalls({ hosts, root, user, credentials }, deps);

@@ -19,7 +19,7 @@ class SupervisedStore implements Discovery {
   #closing: Promise<void> | undefined;
 
   constructor(calls: StoreCalls, deps: DiscoveryDeps) {
-    const patience: Patience = { timeLimitMs: 5_000, settleMs: 5_000, silenceMs: 5_000, ...deps.patience };
+    const patience: Patience = { timeLimitMs: 5_000, settleMs: 10_000, silenceMs: 5_000, ...deps.patience };
     const onSynced = (by: 1 | -1) => {
       this.#synced += by;
       deps.metrics.set("stator_discovery_synced", this.#synced, { store: calls.store });

@@ -35,7 +35,7 @@ export async function openHubRig(options: {
   return {
     async join() {
       const clock = new FreezableClock();
-      const discovery = createHubDiscovery(new Channel(address, options.dial), rigDeps(clock));
+      const discovery = createHubDiscovery(() => new Channel(address, options.dial), rigDeps(clock));
       closes.push(() => discovery.close());
       return { discovery, freeze: () => clock.freeze(), thaw: () => clock.thaw() };
     },

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { pass, until } from "../conformance/discovery-rig.ts";
+import { openNetwork } from "./discovery-network.ts";
 import { startProgram, type TestProcess } from "./discovery-processes.ts";
 import { openWatcher, type Watcher } from "./discovery-watcher.ts";
 
@@ -72,5 +73,21 @@ describe("a hub in a process of its own", () => {
     await start("hub", [port]);
     await until("only the living", () => watcher.keys === "b");
     expect(watcher.removed).toEqual(["a"]);
+  });
+
+  it("is reached over a new connection when the old one died without a word", async () => {
+    const { port, url } = await openHub();
+    const network = await openNetwork(`127.0.0.1:${port}`);
+    const [near, far] = [await follow(url), await follow(`hub://${network.host}`)];
+    await member(`hub://${network.host}`, "a");
+    await until("seen", () => near.keys === "a" && far.keys === "a");
+    network.swallow();
+    await until("noticed by the reader", () => !far.watch.synced);
+    network.heal();
+    await until("the reader is back", () => far.watch.synced);
+    await pass(TTL_MS * 2);
+    expect(near.keys, "the owner is back").toBe("a");
+    expect(far.keys).toBe("a");
+    await network.close();
   });
 });

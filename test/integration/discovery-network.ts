@@ -8,7 +8,7 @@ export interface Network {
   cut(): void;
   /** Keeps connections and lets nothing through: what a lost cable looks like. */
   swallow(): void;
-  /** Lets everything through again; what was swallowed is lost, so connections that saw it are ended. */
+  /** Lets new connections through; those that lost bytes stay dead without a word, as in a network that forgot them. */
   heal(): void;
   close(): Promise<void>;
 }
@@ -16,33 +16,17 @@ export interface Network {
 /** Opens a network to a port of this machine. */
 export async function openNetwork(target: string): Promise<Network> {
   let state: "open" | "cut" | "swallow" = "open";
-  const sockets = new Set<Socket>();
-  const endAll = () => {
-    for (const socket of sockets) socket.destroy();
-  };
+  const links = new Set<Link>();
   const server = createServer((near) => {
-    if (state === "cut") {
-      near.destroy();
-      return;
-    }
-    const [host, port] = target.split(":");
-    const far = connect(Number(port), host);
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
-      from.on("data", (bytes) => void (state === "open" && to.write(bytes)));
-      from.on("error", () => {});
-      from.on("close", () => {
-        sockets.delete(from);
-        if (state !== "swallow") to.destroy();
-      });
-    }
+    if (state === "cut") near.destroy();
+    else links.add(join(near, target, { dead: state === "swallow", onClose: (link) => links.delete(link) }));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (typeof address !== "object" || !address) throw new Error("no port");
+  const endAll = () => {
+    for (const link of links) link.end();
+  };
   return {
     host: `127.0.0.1:${address.port}`,
     cut() {
@@ -51,9 +35,9 @@ export async function openNetwork(target: string): Promise<Network> {
     },
     swallow() {
       state = "swallow";
+      for (const link of links) link.dead = true;
     },
     heal() {
-      if (state === "swallow") endAll();
       state = "open";
     },
     close: () =>
@@ -62,4 +46,32 @@ export async function openNetwork(target: string): Promise<Network> {
         server.close(() => resolve());
       }),
   };
+}
+
+/** One connection on both sides of the proxy. */
+interface Link {
+  dead: boolean;
+  end(): void;
+}
+
+function join(near: Socket, target: string, options: { dead: boolean; onClose: (link: Link) => void }): Link {
+  const [host, port] = target.split(":");
+  const far = connect(Number(port), host);
+  const link: Link = {
+    dead: options.dead,
+    end() {
+      near.destroy();
+      far.destroy();
+      options.onClose(link);
+    },
+  };
+  for (const [from, to] of [
+    [near, far],
+    [far, near],
+  ] as const) {
+    from.on("data", (bytes) => void (!link.dead && to.write(bytes)));
+    from.on("error", () => {});
+    from.on("close", () => void (!link.dead && link.end()));
+  }
+  return link;
 }
