@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEMO_MODEL, EngineDriver, openNative } from "../../test/support/engine-driver.ts";
+import { buildGguf } from "../../test/support/gguf-builder.ts";
 import { nativeErrorCode } from "./addon.ts";
 import type { ContextOptions } from "./context.ts";
 import type { Model, Vocab } from "./llama.ts";
@@ -12,36 +13,22 @@ const size: ContextOptions = { cellTokens: 1024, maxSequences: 4, maxBatchTokens
 const folder = mkdtempSync(join(tmpdir(), "stator-adapter-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const u32 = (value: number) => Buffer.from(Uint32Array.of(value).buffer);
-const u64 = (value: number) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
-const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
-
-/** A GGUF file with a LoRA of rank 1 on every query matrix of the demo model (256 × 256). */
+/** A LoRA of rank 1 on every query matrix of the demo model (256 × 256). */
 function loraFile(scale: number): Buffer {
-  const strings: [string, string][] = [
-    ["general.type", "adapter"],
-    ["general.architecture", "llama"],
-    ["adapter.type", "lora"],
-  ];
-  const values = strings.map(([key, value]) => Buffer.concat([text(key), u32(8), text(value)]));
-  values.push(Buffer.concat([text("adapter.lora.alpha"), u32(6), Buffer.from(Float32Array.of(1).buffer)]));
-  const infos: Buffer[] = [];
-  const data: Buffer[] = [];
-  let offset = 0;
-  for (let layer = 0; layer < 4; layer++) {
-    for (const [half, shape] of [
-      ["lora_a", [256, 1]],
-      ["lora_b", [1, 256]],
-    ] as const) {
-      const name = `blk.${layer}.attn_q.weight.${half}`;
-      infos.push(Buffer.concat([text(name), u32(2), u64(shape[0]), u64(shape[1]), u32(0), u64(offset)]));
-      const numbers = Float32Array.from({ length: 256 }, (_, i) => scale * Math.sin(i * 0.7 + layer));
-      data.push(Buffer.from(numbers.buffer));
-      offset += 1024;
-    }
-  }
-  const head = Buffer.concat([Buffer.from("GGUF"), u32(3), u64(infos.length), u64(values.length), ...values, ...infos]);
-  return Buffer.concat([head, Buffer.alloc((32 - (head.length % 32)) % 32), ...data]);
+  const values = {
+    "general.type": "adapter",
+    "general.architecture": "llama",
+    "adapter.type": "lora",
+    "adapter.lora.alpha": { f32: 1 },
+  };
+  const tensors = [0, 1, 2, 3].flatMap((layer) => {
+    const fill = (index: number) => scale * Math.sin(index * 0.7 + layer);
+    return [
+      { name: `blk.${layer}.attn_q.weight.lora_a`, shape: [256, 1], fill },
+      { name: `blk.${layer}.attn_q.weight.lora_b`, shape: [1, 256], fill },
+    ];
+  });
+  return buildGguf(values, tensors);
 }
 
 describe.skipIf(native.reason !== undefined)(`adapters and embeddings (${native.reason ?? "built"})`, () => {
