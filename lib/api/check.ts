@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import { nearest } from "#lib/base/nearest";
 import {
   type Body,
   describeShape,
@@ -11,7 +12,6 @@ import {
   type TextShape,
   type UnionShape,
 } from "./field.ts";
-import { nearestName } from "./nearest.ts";
 
 /** One mistake of a request. */
 export interface Problem {
@@ -158,7 +158,7 @@ function checkField(known: ReadonlyMap<string, Known>, name: string, value: unkn
   const entry = known.get(name);
   if (!entry) {
     const path = printPath([...run.path, name]);
-    run.problems.push({ kind: "unknown", path, text: "", meant: nearestName(name, known.keys()) });
+    run.problems.push({ kind: "unknown", path, text: "", meant: nearest(name, known.keys()) });
     return;
   }
   if (value === null) return;

@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { SeededChance } from "#lib/base/chance";
 import { REASONS, StatorError } from "#lib/base/errors";
 import { findJsonError } from "./json-error.ts";
-import { nearestName } from "./nearest.ts";
 import { printChatBody, printCompletionBody, printEmbeddings, printFloats, printModels } from "./openai/bodies.ts";
 import { createChatChunks, createCompletionChunks } from "./openai/chunks.ts";
 import { printErrorBody, retryHeaders } from "./openai/error-body.ts";
@@ -46,17 +45,6 @@ describe("findJsonError", () => {
   it("takes any depth and length", () => {
     expect(findJsonError("[".repeat(100_000))?.offset).toBe(100_000);
     expect(findJsonError(`"${"a\\n".repeat(500_000)}`)?.offset).toBe(1_500_001);
-  });
-});
-
-describe("nearestName", () => {
-  it("finds the name that was meant, and none when nothing is near", () => {
-    const names = ["temperature", "max_tokens", "top_p", "stop", "stream"];
-    expect(nearestName("tempreature", names)).toBe("temperature");
-    expect(nearestName("maxTokens", names)).toBe("max_tokens");
-    expect(nearestName("top-p", names)).toBe("top_p");
-    expect(nearestName("entirely_else", names)).toBeUndefined();
-    expect(nearestName("x".repeat(10_000), names)).toBeUndefined();
   });
 });
 

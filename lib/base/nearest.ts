@@ -1,25 +1,39 @@
-/** The name among `names` that is closest to a mistyped one, when it is close enough to be meant; ties go to the first. */
-export function nearest(mistyped: string, names: readonly string[]): string | undefined {
+/** Least number of insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment). */
+function distance(left: string, right: string): number {
+  let before: number[] = [];
+  let above = Array.from({ length: right.length + 1 }, (_, at) => at);
+  for (let row = 1; row <= left.length; row++) {
+    const line = [row];
+    for (let column = 1; column <= right.length; column++) {
+      const same = left[row - 1] === right[column - 1];
+      let best = Math.min(above[column]! + 1, line[column - 1]! + 1, above[column - 1]! + (same ? 0 : 1));
+      const swapped =
+        row > 1 && column > 1 && left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
+      if (swapped) best = Math.min(best, before[column - 2]! + 1);
+      line.push(best);
+    }
+    before = above;
+    above = line;
+  }
+  return above[right.length]!;
+}
+
+/** The known name that a mistyped one was most likely meant to be; undefined when none is near. */
+export function nearest(wrong: string, known: Iterable<string>): string | undefined {
+  if (wrong.length > 64) return undefined;
+  const typed = plain(wrong);
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(mistyped.length / 3)) + 1;
-  for (const name of names) {
-    if (Math.abs(name.length - mistyped.length) >= bestDistance) continue;
-    const distance = editDistance(mistyped.toLowerCase(), name.toLowerCase());
-    if (distance < bestDistance) [best, bestDistance] = [name, distance];
+  let least = Math.max(1, Math.floor(wrong.length / 3)) + 1;
+  for (const name of known) {
+    const apart = distance(typed, plain(name));
+    if (apart >= least) continue;
+    least = apart;
+    best = name;
   }
   return best;
 }
 
-/** Insertions, deletions and replacements between two short texts (Wagner and Fischer 1974). */
-function editDistance(left: string, right: string): number {
-  let previous = Array.from({ length: right.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= left.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= right.length; j++) {
-      const replaced = previous[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1);
-      row.push(Math.min(replaced, previous[j]! + 1, row[j - 1]! + 1));
-    }
-    previous = row;
-  }
-  return previous[right.length]!;
+/** Case and word separators are the usual difference between two spellings of one name. */
+function plain(name: string): string {
+  return name.replaceAll(/[-_ ]/g, "").toLowerCase();
 }

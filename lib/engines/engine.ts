@@ -1,5 +1,6 @@
 import type { StatorError } from "#lib/base/errors";
 import type { KvLayout } from "#lib/kv/layout";
+import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {
@@ -47,25 +48,6 @@ export interface EngineCard {
   readonly artifacts: readonly EngineArtifact[];
   /** Absent when blocks cannot be exported. */
   readonly layout: KvLayout | undefined;
-}
-
-/** How tokens are drawn. Fields as in stator.worker.v1.Sampling; absent values are already filled in. */
-export interface SamplingOptions {
-  readonly temperature: number;
-  /** 0 keeps all. */
-  readonly topK: number;
-  /** 1 keeps all. */
-  readonly topP: number;
-  /** 0 drops none. */
-  readonly minP: number;
-  /** 1 changes nothing. */
-  readonly repetitionPenalty: number;
-  readonly frequencyPenalty: number;
-  readonly presencePenalty: number;
-  /** The draw at a position depends on seed, choice and position alone. */
-  readonly seed: bigint;
-  readonly biasTokens: Uint32Array;
-  readonly biasValues: Float32Array;
 }
 
 /** When an answer ends. */

@@ -1,21 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
-
-/** How tokens are drawn; every value is filled in. Fields as in stator.worker.v1.Sampling. */
-export interface ServingSampling {
-  readonly temperature: number;
-  /** 0 keeps all. */
-  readonly topK: number;
-  /** 1 keeps all. */
-  readonly topP: number;
-  readonly minP: number;
-  /** 1 changes nothing. */
-  readonly repetitionPenalty: number;
-  readonly frequencyPenalty: number;
-  readonly presencePenalty: number;
-  readonly seed: bigint;
-  readonly biasTokens: Uint32Array;
-  readonly biasValues: Float32Array;
-}
+import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** A request as the serving layer takes it: validated, tokenized, with every default filled in. It keeps the arrays. */
 export interface ServingRequest {
@@ -29,7 +13,7 @@ export interface ServingRequest {
   readonly prompts: readonly Uint32Array[];
   /** Choices per prompt; choice index = prompt index x choicesPerPrompt + i. */
   readonly choicesPerPrompt: number;
-  readonly sampling: ServingSampling;
+  readonly sampling: SamplingOptions;
   readonly maxTokens: number;
   readonly minTokens: number;
   readonly ignoreEos: boolean;

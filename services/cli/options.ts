@@ -271,3 +271,41 @@ export const OPTIONS = {
 
 /** Keys of the table. */
 export type OptionKey = keyof typeof OPTIONS;
+
+/** What an engine reads, of either kind. */
+export const ENGINE_OPTIONS = [
+  "model",
+  "model-name",
+  "llama.context-tokens",
+  "llama.max-running",
+  "llama.max-waiting",
+  "llama.batch-tokens",
+  "llama.threads",
+  "llama.gpu-layers",
+  "llama.kv-type",
+  "mock.speed",
+  "mock.max-running",
+  "mock.total-blocks",
+  "mock.step-tokens",
+] as const satisfies readonly OptionKey[];
+
+/** What the front door reads. */
+export const FRONT_DOOR_OPTIONS = [
+  "http.host",
+  "http.port",
+  "http.max-body-bytes",
+  "http.max-connections",
+  "http.max-requests",
+  "http.slow-client-ms",
+  "router.mode",
+  "router.mismatch",
+  "migration.limit",
+  "watchdog.suspect-ms",
+  "watchdog.stall-ms",
+  "request.deadline-ms",
+  "tokenizer.engine",
+  "tokenizer.cache-bytes",
+] as const satisfies readonly OptionKey[];
+
+/** How gRPC ports prove themselves. */
+export const TLS_OPTIONS = ["tls.cert", "tls.key", "tls.ca", "insecure-listen"] as const satisfies readonly OptionKey[];

@@ -1,7 +1,8 @@
 import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
-import type { EmbedRequest, GenerateRequest, SamplingOptions, StoppingOptions } from "#lib/engines/engine";
+import type { EmbedRequest, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
+import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** What a worker knows about the model names that it answers. */
 export interface ModelNames {

@@ -5,10 +5,10 @@ import type {
   EngineStep,
   GenerateRequest,
   KvNotice,
-  SamplingOptions,
   StepMetrics,
   StoppingOptions,
 } from "#lib/engines/engine";
+import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** Sizes of an engine under test; what is left out is the engine's own choice. */
 export interface EngineSizes {

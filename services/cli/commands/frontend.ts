@@ -2,6 +2,7 @@ import { StatorError } from "#lib/base/errors";
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openFrontendProcess } from "../compose/frontend.ts";
+import { FRONT_DOOR_OPTIONS, TLS_OPTIONS } from "../options.ts";
 
 /** `stator frontend`: the OpenAI API over the workers that discovery knows. */
 export const frontend: Command = {
@@ -11,31 +12,7 @@ export const frontend: Command = {
   help:
     "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
     "no model file: tokenizers and templates come from the workers, by digest.",
-  options: [
-    "discovery",
-    "http.host",
-    "http.port",
-    "http.max-body-bytes",
-    "http.max-connections",
-    "http.max-requests",
-    "http.slow-client-ms",
-    "grpc.host",
-    "grpc.port",
-    "router.mode",
-    "router.mismatch",
-    "migration.limit",
-    "watchdog.suspect-ms",
-    "watchdog.stall-ms",
-    "request.deadline-ms",
-    "tokenizer.engine",
-    "tokenizer.cache-bytes",
-    "tls.cert",
-    "tls.key",
-    "tls.ca",
-    "insecure-listen",
-    "drain-ms",
-    "trace.endpoint",
-  ],
+  options: ["discovery", ...FRONT_DOOR_OPTIONS, "grpc.host", "grpc.port", ...TLS_OPTIONS, "drain-ms", "trace.endpoint"],
   run: runFrontend,
 };
 

@@ -1,6 +1,7 @@
 import type { Command } from "../command.ts";
 import { credentialsFrom } from "../compose/credentials.ts";
 import { openHub } from "../compose/hub.ts";
+import { TLS_OPTIONS } from "../options.ts";
 
 /** `stator hub`: discovery alone, for workers and frontends on several machines. */
 export const hub: Command = {
@@ -10,7 +11,7 @@ export const hub: Command = {
   help:
     "Serves stator.discovery.v1 from memory. Workers and frontends name it with --discovery hub://HOST:PORT. When it\n" +
     "ends, nobody else does: frontends serve from their last view, and all register again when it is back.",
-  options: ["hub.host", "hub.port", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
+  options: ["hub.host", "hub.port", ...TLS_OPTIONS],
   async run({ values, scope, log, print, stopped }) {
     const host = values["hub.host"];
     const opened = scope.own(

@@ -7,40 +7,9 @@ import type { Command, CommandContext } from "../command.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
 import { flagsFor } from "../forward.ts";
-import { OPTIONS, type OptionKey } from "../options.ts";
+import { ENGINE_OPTIONS, FRONT_DOOR_OPTIONS, OPTIONS, type OptionKey } from "../options.ts";
 import { createBoardOfProcesses, type ProcessBoard } from "../process-board.ts";
 
-const WORKER_OPTIONS: readonly OptionKey[] = [
-  "model",
-  "model-name",
-  "llama.context-tokens",
-  "llama.max-running",
-  "llama.max-waiting",
-  "llama.batch-tokens",
-  "llama.threads",
-  "llama.gpu-layers",
-  "llama.kv-type",
-  "mock.speed",
-  "mock.max-running",
-  "mock.total-blocks",
-  "mock.step-tokens",
-];
-const FRONTEND_OPTIONS: readonly OptionKey[] = [
-  "http.host",
-  "http.port",
-  "http.max-body-bytes",
-  "http.max-connections",
-  "http.max-requests",
-  "http.slow-client-ms",
-  "router.mode",
-  "router.mismatch",
-  "migration.limit",
-  "watchdog.suspect-ms",
-  "watchdog.stall-ms",
-  "request.deadline-ms",
-  "tokenizer.cache-bytes",
-  "tokenizer.engine",
-];
 const SHARED_OPTIONS: readonly OptionKey[] = [
   "lease-ms",
   "drain-ms",
@@ -61,16 +30,7 @@ export const up: Command = {
     "Starts a hub (in this process), worker processes and a frontend process, prints what runs where, and serves the\n" +
     "OpenAI API on http://127.0.0.1:8000. Ctrl-C finishes what runs and ends everything; a second Ctrl-C ends at once.\n" +
     "Without a compiler the llama engine is missing: then a mock serves, and its model's name says so.",
-  options: [
-    "engine",
-    "workers",
-    "http.host",
-    "http.port",
-    ...WORKER_OPTIONS,
-    "router.mode",
-    "migration.limit",
-    ...SHARED_OPTIONS,
-  ],
+  options: ["engine", "workers", ...ENGINE_OPTIONS, ...FRONT_DOOR_OPTIONS, ...SHARED_OPTIONS],
   run: runUp,
 };
 
@@ -152,9 +112,9 @@ function createTree(context: CommandContext, board: ProcessBoard, { engine, hubA
   return {
     /** Starts all; resolves with an exit code when the tree cannot go on. */
     start(): Promise<number> {
-      const worker = ["worker", "--engine", engine, ...flagsFor(config, OPTIONS, WORKER_OPTIONS), ...shared];
+      const worker = ["worker", "--engine", engine, ...flagsFor(config, OPTIONS, ENGINE_OPTIONS), ...shared];
       for (let at = 1; at <= values.workers; at++) launch(`worker-${at}`, worker, RESTART_MS.first);
-      launch("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONTEND_OPTIONS), ...shared], RESTART_MS.first);
+      launch("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_OPTIONS), ...shared], RESTART_MS.first);
       return new Promise((resolve) => {
         fail = resolve;
       });

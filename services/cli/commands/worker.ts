@@ -1,6 +1,7 @@
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openWorker } from "../compose/worker.ts";
+import { ENGINE_OPTIONS, TLS_OPTIONS } from "../options.ts";
 
 /** `stator worker`: one engine behind the worker's contracts. */
 export const worker: Command = {
@@ -12,29 +13,14 @@ export const worker: Command = {
     "health and reflection. Without --discovery it serves its port alone, for clients that know it.",
   options: [
     "engine",
-    "model",
-    "model-name",
+    ...ENGINE_OPTIONS,
     "discovery",
     "lease-ms",
     "grpc.host",
     "grpc.port",
     "advertise-host",
     "metrics.port",
-    "llama.context-tokens",
-    "llama.max-running",
-    "llama.max-waiting",
-    "llama.batch-tokens",
-    "llama.threads",
-    "llama.gpu-layers",
-    "llama.kv-type",
-    "mock.speed",
-    "mock.max-running",
-    "mock.total-blocks",
-    "mock.step-tokens",
-    "tls.cert",
-    "tls.key",
-    "tls.ca",
-    "insecure-listen",
+    ...TLS_OPTIONS,
     "drain-ms",
     "trace.endpoint",
   ],

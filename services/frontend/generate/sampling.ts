@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { ServingSampling } from "#lib/serving/request";
+import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** The fields of a request about drawing; chat and completions share them. */
 export interface SamplingBody {
@@ -18,7 +18,7 @@ const NO_TOKENS = new Uint32Array(0);
 const NO_VALUES = new Float32Array(0);
 
 /** How tokens are drawn, every default filled in. `drawSeed` is asked only when the request has none. */
-export function createSampling(body: SamplingBody, vocabularySize: number, drawSeed: () => bigint): ServingSampling {
+export function createSampling(body: SamplingBody, vocabularySize: number, drawSeed: () => bigint): SamplingOptions {
   const { seed, logit_bias: bias } = body;
   const ids = bias ? Object.keys(bias) : [];
   const biasTokens = ids.length > 0 ? Uint32Array.from(ids, Number) : NO_TOKENS;

@@ -1,7 +1,7 @@
-import { nearestName } from "#lib/api/nearest";
 import type { ListedModel } from "#lib/api/openai/bodies";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { nearest } from "#lib/base/nearest";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
 import type { Log } from "#lib/host/log";
 import type { Scope } from "#lib/host/scope";
@@ -98,7 +98,7 @@ export class ModelRegistry implements Models {
     // A worker names its models only when they are loaded: until then any name may be the one that is coming.
     const mayCome = loading.some(({ models }) => models.length === 0 || models.includes(name));
     if (mayCome) return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
-    const near = nearestName(name, entries.keys());
+    const near = nearest(name, entries.keys());
     const hint = near ? ` Did you mean ${near}?` : entries.size > 0 ? " GET /v1/models lists what is served." : "";
     return new StatorError("MODEL_NOT_FOUND", { model: name, hint }, { param: "model" });
   }

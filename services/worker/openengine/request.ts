@@ -5,8 +5,9 @@ import type {
   StopCondition,
 } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
-import type { Engine, GenerateRequest, SamplingOptions, StoppingOptions } from "#lib/engines/engine";
+import type { Engine, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import type { SamplingOptions } from "#lib/tokens/sampling";
 import { GREEDY, type ModelNames, within } from "../translate.ts";
 
 /** What an openengine.v1 request asks for, with every default filled in. */

@@ -1,0 +1,18 @@
+/** How tokens are drawn. Fields as in stator.worker.v1.Sampling; absent values are already filled in. */
+export interface SamplingOptions {
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  /** 1 keeps all. */
+  readonly topP: number;
+  /** 0 drops none. */
+  readonly minP: number;
+  /** 1 changes nothing. */
+  readonly repetitionPenalty: number;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  /** The draw at a position depends on seed, choice and position alone. */
+  readonly seed: bigint;
+  readonly biasTokens: Uint32Array;
+  readonly biasValues: Float32Array;
+}
