@@ -65,6 +65,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     watch,
     connect: (instance) => connectLink(instance, credentials),
     mode: values["router.mode"],
+    mismatch: values["router.mismatch"],
     life: { migrations: values["migration.limit"] },
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });

@@ -5,17 +5,18 @@ import { printId } from "#lib/base/bytes";
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import type { ScopePolicy } from "#lib/discovery/directory";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
-import { type RouterMode, type Selection, select } from "#lib/routing/select";
+import { type RouterMode, select } from "#lib/routing/select";
 import { Ledger } from "#lib/serving/ledger";
 import type { LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
-import { RequestRun, type RunOptions } from "./request-run.ts";
+import { type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
@@ -27,6 +28,8 @@ export interface DispatcherOptions {
   /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
   readonly connect: (instance: InstanceRecord) => Connection;
   readonly mode: RouterMode;
+  /** What becomes of a worker whose contract scope differs from its model's; strict unless given. */
+  readonly mismatch?: ScopePolicy;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
@@ -81,6 +84,7 @@ class Core implements FrontendDispatcher {
   readonly #unsubscribe: () => void;
   readonly #offScrape: () => void;
   #table: ModelTable;
+  readonly #refused = new Set<string>();
   #turn = 0;
   #draining = false;
 
@@ -88,14 +92,14 @@ class Core implements FrontendDispatcher {
     this.#options = options;
     this.#endOfTurn = options.endOfTurn ?? setImmediate;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
-    this.#table = readModelTable([]);
+    this.#table = readModelTable([], "strict");
     const { clock, log } = options;
     this.#runOptions = {
       clock,
       log,
       limits: options.life,
       endOfTurn: this.#endOfTurn,
-      choose: (request, avoid) => this.#choose(request, avoid),
+      choose: (request, avoid, set) => this.#choose(request, avoid, set),
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
       onDone: (run, record) => this.#done(run, record),
@@ -111,7 +115,7 @@ class Core implements FrontendDispatcher {
   start(request: ServingRequest, sink: ServingSink): ServingHandle {
     if (this.#draining) throw new StatorError("DRAINING", { what: "This frontend" });
     const { model } = this.#table.find(request.model);
-    const first = this.#choose(request, new Set());
+    const first = this.#choose(request, new Set(), undefined);
     if (first instanceof StatorError) throw first;
     const run = new RequestRun(request, model, { sink, options: this.#runOptions });
     this.#runs.add(run);
@@ -136,7 +140,7 @@ class Core implements FrontendDispatcher {
   routable(): readonly string[] {
     if (this.#draining) return [];
     return this.#table.served.filter((name) => {
-      for (const worker of this.#table.find(name).instances)
+      for (const worker of this.#table.find(name).instances.keys())
         if (this.#seats.get(worker)?.phase === "ready") return true;
       return false;
     });
@@ -157,7 +161,8 @@ class Core implements FrontendDispatcher {
 
   /** The view changed: seats follow it. Another incarnation is another worker, and the old one's frames are refused. */
   #follow(): void {
-    this.#table = readModelTable(this.#options.watch.records.values());
+    this.#table = readModelTable(this.#options.watch.records.values(), this.#options.mismatch ?? "strict");
+    this.#tellRefused();
     const { instances } = this.#table;
     for (const [worker, seat] of [...this.#seats]) {
       const record = instances.get(worker);
@@ -168,6 +173,18 @@ class Core implements FrontendDispatcher {
       }
     }
     for (const [worker, record] of instances) if (!this.#seats.has(worker)) this.#sit(worker, record);
+  }
+
+  /** Told once for each worker, model and reason. */
+  #tellRefused(): void {
+    for (const { worker, model, reason } of this.#table.refused) {
+      const key = `${printId(worker)} ${model} ${reason}`;
+      if (this.#refused.has(key)) continue;
+      this.#refused.add(key);
+      this.#options.log.warn("worker refused", { worker, model, reason });
+    }
+    this.#options.metrics.set("stator_dispatch_refused_workers", this.#table.refused.length);
+    if (this.#table.refused.length === 0) this.#refused.clear();
   }
 
   #sit(worker: bigint, record: InstanceRecord): void {
@@ -185,7 +202,7 @@ class Core implements FrontendDispatcher {
     this.#seats.set(worker, seat);
   }
 
-  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>): Selection | StatorError {
+  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>, set: string | undefined): Chosen | StatorError {
     const { mode, chance } = this.#options;
     const { model, pinnedWorker: pinned } = request;
     try {
@@ -199,11 +216,13 @@ class Core implements FrontendDispatcher {
         });
       }
       const candidates = [];
-      for (const worker of instances) {
+      for (const [worker, weights] of instances) {
         const seat = this.#seats.get(worker);
-        if (seat?.phase === "ready" && !avoid.has(worker)) candidates.push(seat);
+        const fits = set === undefined || set === weights;
+        if (seat?.phase === "ready" && fits && !avoid.has(worker)) candidates.push(seat);
       }
-      return select(candidates, { mode, turn: this.#turn++, chance, pinned }) ?? noWorkers(model);
+      const found = select(candidates, { mode, turn: this.#turn++, chance, pinned });
+      return found ? { ...found, set: instances.get(found.worker)! } : noWorkers(model);
     } catch (error) {
       if (error instanceof StatorError) return error;
       throw error;

@@ -37,4 +37,8 @@ export const DISPATCH_INSTRUMENTS = {
     kind: "counter",
     help: "Frames for requests that had been abandoned or had ended",
   },
+  stator_dispatch_refused_workers: {
+    kind: "gauge",
+    help: "Workers that get no request for a model because their contract scope does not fit",
+  },
 } as const satisfies Instruments;

@@ -1,6 +1,8 @@
 import { type InstanceRecord, InstanceRole, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { equalBytes, printHex } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
+import { type Directory, type ModelEntry, readDirectory, type ScopePolicy } from "#lib/discovery/directory";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 
 /** When a caller that was told MODEL_LOADING or NO_WORKERS may come back. */
@@ -10,7 +12,8 @@ const RETRY_AFTER_MS = 2_000;
 interface Entry {
   /** What the workers call it: an alias is replaced by the name of its card. */
   readonly model: string;
-  readonly ready: Set<bigint>;
+  /** The set of each ready worker: requests move within a set and never between sets. */
+  readonly ready: Map<bigint, string>;
   /** Instances that will serve it, or did: loading, draining, asleep, failed. */
   readonly loading: Set<bigint>;
   readonly away: Set<bigint>;
@@ -19,8 +22,8 @@ interface Entry {
 /** A served model as a request found it. */
 export interface FoundModel {
   readonly model: string;
-  /** Instances that are ready to serve it. */
-  readonly instances: ReadonlySet<bigint>;
+  /** Instances that are ready to serve it, with the word for the weights that they have. */
+  readonly instances: ReadonlyMap<bigint, string>;
 }
 
 /** Which names are served by which workers, as of one view of discovery. */
@@ -31,49 +34,88 @@ export interface ModelTable {
   find(name: string): FoundModel;
   /** Names that some ready instance serves. */
   readonly served: readonly string[];
+  /** Workers that get no request for a model, each with the reason. */
+  readonly refused: readonly { readonly worker: bigint; readonly model: string; readonly reason: string }[];
 }
 
-/** Reads a view. What belongs to an instance without a record is skipped. */
-export function readModelTable(records: Iterable<DiscoveryRecord>): ModelTable {
-  const all = [...records].map((record) => record.value);
-  const workers = all.flatMap((value) => (value.case === "instance" && isWorker(value.value) ? [value.value] : []));
+/**
+ * Reads a view. What belongs to an instance without a record is skipped; a worker whose contract scope does not fit its
+ * model's is refused here, before a request could reach it.
+ */
+export function readModelTable(records: Iterable<DiscoveryRecord>, policy: ScopePolicy): ModelTable {
+  const directory = readDirectory(records, policy);
+  const workers = [...directory.instances.values()].filter(isWorker);
   workers.sort((left, right) => (left.instanceId < right.instanceId ? -1 : 1));
-  const instances = new Map(workers.map((worker) => [worker.instanceId, worker]));
-  const entries = new Map<string, Entry>();
-  const enter = (name: string, model: string, worker: InstanceRecord | undefined) => {
-    if (!worker || name === "") return;
-    const entry = entries.get(name) ?? { model, ready: new Set(), loading: new Set(), away: new Set() };
-    entries.set(name, entry);
-    placeIn(entry, worker.state).add(worker.instanceId);
-  };
-  for (const value of all) {
-    if (value.case === "model") {
-      const { name, aliases, instanceId } = value.value;
-      for (const called of [name, ...aliases]) enter(called, name, instances.get(instanceId));
-    } else if (value.case === "adapter") {
-      enter(value.value.name, value.value.name, instances.get(value.value.instanceId));
+  const book = new EntryBook(new Map(workers.map((worker) => [worker.instanceId, worker])));
+  for (const entry of directory.models.values()) book.addModel(entry, aliasesOf(entry.name, directory));
+  for (const { name, holders } of directory.adapters.values()) {
+    for (const { instance, card } of holders)
+      book.enter(name, name, instance.instanceId, `adapter-${printHex(card.digest)}`);
+  }
+  // A worker that has no card yet names what it loads.
+  for (const { instanceId, models } of workers)
+    for (const name of models) book.enter(name, name, instanceId, "unknown");
+  const silent = workers.some((worker) => worker.state === InstanceState.LOADING && worker.models.length === 0);
+  return book.close(silent);
+}
+
+function aliasesOf(model: string, { aliases }: Directory): string[] {
+  return [...aliases].filter(([, meant]) => meant === model).map(([alias]) => alias);
+}
+
+/** Gathers the entries of a table; the first word about a worker and a name counts. */
+class EntryBook {
+  readonly #instances: ReadonlyMap<bigint, InstanceRecord>;
+  readonly #entries = new Map<string, Entry>();
+  readonly #refused: { worker: bigint; model: string; reason: string }[] = [];
+
+  constructor(instances: ReadonlyMap<bigint, InstanceRecord>) {
+    this.#instances = instances;
+  }
+
+  addModel({ name, sets, refused }: ModelEntry, aliases: readonly string[]): void {
+    for (const { instanceId, reason } of refused) this.#refused.push({ worker: instanceId, model: name, reason });
+    const tokenizer = sets[0]?.routing?.tokenizerDigest;
+    for (const { id, routing, workers } of sets) {
+      // Prompts travel as token ids: they must mean the same to every worker of the name.
+      const sameTokens = !tokenizer || !routing || equalBytes(tokenizer, routing.tokenizerDigest);
+      for (const { instance, sharesTokens } of workers) {
+        if (sameTokens && sharesTokens) {
+          for (const called of [name, ...aliases]) this.enter(called, name, instance.instanceId, id);
+        } else {
+          this.#refused.push({ worker: instance.instanceId, model: name, reason: "It has another tokenizer." });
+        }
+      }
     }
   }
-  for (const worker of workers) for (const name of worker.models) enter(name, name, worker);
-  const silent = workers.some((worker) => worker.state === InstanceState.LOADING && worker.models.length === 0);
-  return {
-    instances,
-    served: [...entries].filter(([, entry]) => entry.ready.size > 0).map(([name]) => name),
-    find(name) {
-      const entry = entries.get(name);
-      if (entry && entry.ready.size > 0) return { model: entry.model, instances: entry.ready };
-      throw missing(name, { entry, silent, names: [...entries.keys()] });
-    },
-  };
+
+  enter(name: string, model: string, worker: bigint, set: string): void {
+    const record = this.#instances.get(worker);
+    if (!record || name === "" || this.#refused.some((each) => each.worker === worker && each.model === model)) return;
+    const entry = this.#entries.get(name) ?? { model, ready: new Map(), loading: new Set(), away: new Set() };
+    this.#entries.set(name, entry);
+    if (record.state !== InstanceState.READY) {
+      (record.state === InstanceState.LOADING ? entry.loading : entry.away).add(worker);
+    } else if (!entry.ready.has(worker)) entry.ready.set(worker, set);
+  }
+
+  close(silent: boolean): ModelTable {
+    const entries = this.#entries;
+    return {
+      instances: this.#instances,
+      served: [...entries].filter(([, entry]) => entry.ready.size > 0).map(([name]) => name),
+      refused: this.#refused,
+      find(name) {
+        const entry = entries.get(name);
+        if (entry && entry.ready.size > 0) return { model: entry.model, instances: entry.ready };
+        throw missing(name, { entry, silent, names: [...entries.keys()] });
+      },
+    };
+  }
 }
 
 function isWorker(record: InstanceRecord): boolean {
   return record.role === InstanceRole.WORKER;
-}
-
-function placeIn(entry: Entry, state: InstanceState): Set<bigint> {
-  if (state === InstanceState.READY) return entry.ready;
-  return state === InstanceState.LOADING ? entry.loading : entry.away;
 }
 
 function missing(

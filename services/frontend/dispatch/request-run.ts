@@ -12,14 +12,23 @@ import { stepLife, takeTokens } from "#lib/serving/step-life";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 
+/** A worker for a request, and the word for its weights. */
+export interface Chosen extends Selection {
+  readonly set: string;
+}
+
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: Partial<LifeLimits> | undefined;
   readonly endOfTurn: (call: () => void) => void;
-  /** A worker for it, or why there is none now. */
-  readonly choose: (request: ServingRequest, avoid: ReadonlySet<bigint>) => Selection | StatorError;
+  /** A worker for it, or why there is none now. With a set, only a worker of that set will do. */
+  readonly choose: (
+    request: ServingRequest,
+    avoid: ReadonlySet<bigint>,
+    set: string | undefined,
+  ) => Chosen | StatorError;
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
   /** It waits for a worker, or does so no longer. */
   readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
@@ -45,6 +54,8 @@ export class RequestRun implements ServingHandle {
   #busy = false;
   #deadline: Timer | undefined;
   #wait: Timer | undefined;
+  /** The weights that made the tokens so far; what is begun with one set is not continued with another. */
+  #set: string | undefined;
 
   /** `model` is the workers' name for the model. Nothing runs before `start`. */
   constructor(
@@ -61,14 +72,14 @@ export class RequestRun implements ServingHandle {
   }
 
   /** Starts on a worker that was chosen already. The sink hears nothing before the next turn. */
-  start(first: Selection): void {
+  start(first: Chosen): void {
     const { deadlineMs } = this.#life.request;
     if (deadlineMs !== undefined) {
       this.#deadline = this.#options.clock.after(deadlineMs, () => this.#tell({ kind: "deadline" }));
     }
     // The answer to the first place is known: it is not run.
     stepLife(this.#life, { kind: "start" }, this.#options.clock.nowMs());
-    this.#tell({ kind: "placed", ...first });
+    this.#placed(first);
   }
 
   cancel(): void {
@@ -225,9 +236,15 @@ export class RequestRun implements ServingHandle {
     if (this.#wait) this.#options.onWaiting(this, false);
     this.#wait = undefined;
     if (this.#life.done) return;
-    const found = this.#options.choose(this.#life.request, this.#life.avoid);
+    const begun = this.#life.choices.some((choice) => choice.generated.count > 0);
+    const found = this.#options.choose(this.#life.request, this.#life.avoid, begun ? this.#set : undefined);
     if (found instanceof StatorError) this.#tell({ kind: "unplaced", error: found });
-    else this.#tell({ kind: "placed", ...found });
+    else this.#placed(found);
+  }
+
+  #placed({ worker, decision, set }: Chosen): void {
+    this.#set = set;
+    this.#tell({ kind: "placed", worker, decision });
   }
 
   #done(record: RequestRecord): void {
