@@ -34,6 +34,15 @@ const WORD_RULES: readonly WordRule[] = [
   },
 ];
 
+/**
+ * The rule by which a byte-level vocabulary cuts text into words, as a global pattern; undefined where it is not known,
+ * or where words do not decide (a vocabulary of another kind).
+ */
+export function wordRule(vocabulary: Vocabulary): RegExp | undefined {
+  const rule = vocabulary.kind === "gpt2" && WORD_RULES.find(({ names }) => names.includes(vocabulary.pre));
+  return rule ? new RegExp(rule.pattern, "gu") : undefined;
+}
+
 function unsupported(vocabulary: Vocabulary, detail: string): StatorError {
   return new StatorError("UNSUPPORTED_FEATURE", {
     feature: `Tokenizing for ${vocabulary.name} without the native layer`,

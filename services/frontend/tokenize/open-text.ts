@@ -1,12 +1,13 @@
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Llama } from "#lib/native/llama";
-import { createBytePairEncoder } from "#lib/text/byte-pair";
+import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
 import { createTokenizer, type Encoding, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
+import { createWordEncoder } from "#lib/text/words";
 import type { Grammars, ModelText } from "../text/model-text.ts";
 import { openNativeVocabulary } from "./native-vocabulary.ts";
 import { Gate, type RemoteEncoder } from "./remote-encoder.ts";
@@ -55,6 +56,12 @@ interface Encoders {
   readonly local: SegmentEncoder;
   readonly remote: RemoteEncoder;
   readonly inlineUnits: number;
+}
+
+/** Remembers words where words decide. */
+function remembering(encoder: SegmentEncoder, vocabulary: Vocabulary): SegmentEncoder {
+  const rule = wordRule(vocabulary);
+  return rule ? createWordEncoder(encoder, rule) : encoder;
 }
 
 /** What a model without a usable template answers to a conversation. */
@@ -120,9 +127,9 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
   const encodersOf = async (vocabulary: Vocabulary, bytes: Uint8Array): Promise<Encoders> => {
     if (options.llama) {
       const native = await openNativeVocabulary(options.llama, { vocabulary, bytes, gate });
-      return { ...native, inlineUnits: INLINE_UNITS.native };
+      return { ...native, local: remembering(native.local, vocabulary), inlineUnits: INLINE_UNITS.native };
     }
-    const local = createBytePairEncoder(vocabulary);
+    const local = remembering(createBytePairEncoder(vocabulary), vocabulary);
     pool ??= new ThreadPool({ threads: options.threads ?? 1, queueLimit, log: options.log });
     return { local, remote: pool.open(bytes), inlineUnits: INLINE_UNITS.script };
   };
