@@ -46,7 +46,8 @@ export interface PracticeWorker {
 interface Running {
   readonly link: WorkerLink;
   readonly submit: Submit;
-  readonly prompt: Uint32Array;
+  readonly promptTokens: number;
+  readonly promptHash: number;
   position: number;
   cancelled: boolean;
 }
@@ -56,9 +57,21 @@ const EMBEDDING_SIZE = 8;
 
 /** The token of a practice answer: a function of prompt, choice and position alone (FNV-1a over the three). */
 export function practiceToken(prompt: Uint32Array, choice: number, position: number): number {
+  return tokenBehind(hashOf(prompt), choice, position);
+}
+
+function hashOf(prompt: Uint32Array): number {
   let hash = 0x811c9dc5;
-  for (const number of [...prompt, choice, position]) hash = Math.imul(hash ^ number, 0x01000193) >>> 0;
-  return hash % 32_000;
+  for (const token of prompt) hash = mix(hash, token);
+  return hash;
+}
+
+function tokenBehind(promptHash: number, choice: number, position: number): number {
+  return mix(mix(promptHash, choice), position) % 32_000;
+}
+
+function mix(hash: number, number: number): number {
+  return Math.imul(hash ^ number, 0x01000193) >>> 0;
 }
 
 /**
@@ -129,7 +142,8 @@ class Practice implements PracticeWorker {
     if (prompt.length === 0) throw new StatorError("INVALID_ARGUMENT", { detail: "No prompt" });
     if (this.openRequests >= maxRequests) throw new StatorError("OVERLOADED", { what: model });
     const position = submit.generatedTokenIds.length / 4;
-    running.set(submit.handle, { link, submit, prompt, position, cancelled: false });
+    const about = { promptTokens: prompt.length, promptHash: hashOf(prompt) };
+    running.set(submit.handle, { link, submit, ...about, position, cancelled: false });
     this.taken++;
     this.#timer ??= this.#options.clock.after(this.#options.stepMs, () => this.#step());
     return { cachedTokens: 0, queuedAhead: 0 };
@@ -153,11 +167,11 @@ class Practice implements PracticeWorker {
       const embed = one.submit.kind === RequestKind.EMBED;
       const maxTokens = Math.max(1, one.submit.stopping?.maxTokens ?? 1);
       if (embed && !one.cancelled) {
-        const values = Float32Array.from({ length: EMBEDDING_SIZE }, (_, at) => practiceToken(one.prompt, 0, at));
+        const values = Float32Array.from({ length: EMBEDDING_SIZE }, (_, at) => tokenBehind(one.promptHash, 0, at));
         embeddings.push(create(EmbeddingResultSchema, { handle, values: viewBytes(values) }));
       } else if (!one.cancelled && one.position < maxTokens) {
         handles.push(handle);
-        tokens.push(practiceToken(one.prompt, one.submit.choice, one.position++));
+        tokens.push(tokenBehind(one.promptHash, one.submit.choice, one.position++));
       }
       if (!one.cancelled && !embed && one.position < maxTokens) continue;
       running.delete(handle);
@@ -166,7 +180,7 @@ class Practice implements PracticeWorker {
         create(FinishSchema, {
           handle,
           reason: one.cancelled ? FinishReason.CANCELLED : done,
-          promptTokens: one.prompt.length,
+          promptTokens: one.promptTokens,
           completionTokens: one.position,
         }),
       );

@@ -22,6 +22,8 @@ export interface ConformOptions {
   readonly exact?: boolean;
   /** Longest wait for one thing; 10 s unless given. */
   readonly timeoutMs?: number;
+  /** Which checks to run, by name; all unless given. */
+  readonly only?: (name: string) => boolean;
   /** Called as each check ends. */
   readonly onCheck?: (check: ConformCheck) => void;
 }
@@ -43,6 +45,7 @@ export interface ConformCheck {
 export async function conformWorker(options: ConformOptions): Promise<ConformCheck[]> {
   const out: ConformCheck[] = [];
   for (const check of [...HELLO_CHECKS, ...REQUEST_CHECKS, ...CANCEL_CHECKS, ...VIOLATION_CHECKS]) {
+    if (options.only && !options.only(check.name)) continue;
     const found = await runCheck(check, options);
     options.onCheck?.(found);
     out.push(found);

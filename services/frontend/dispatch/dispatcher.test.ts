@@ -265,6 +265,20 @@ describe("the dispatcher", () => {
     expect(placed.map((client) => client.placements[0]?.worker).toSorted()).toEqual([1n, 2n]);
   });
 
+  it("asks a worker that was suspect for a canary over a new link too", async () => {
+    const worker = cluster.add(1n);
+    cluster.start({ maxTokens: 1_000 });
+    cluster.advance(300);
+    cluster.freeze(1n, true);
+    cluster.advance(3_000);
+    for (const wire of cluster.wires.get(1n) ?? []) wire.cut();
+    worker.frozen = false;
+    const taken = worker.taken;
+    cluster.advance(1_000);
+    expect(await cluster.metrics.print()).toMatch(/canaries_total\{result="passed"\} 1/);
+    expect(worker.taken).toBe(taken + 2);
+  });
+
   it("waits for the only worker to come back, and continues there", () => {
     cluster.add(1n);
     const { client } = cluster.start({ maxTokens: 50 });

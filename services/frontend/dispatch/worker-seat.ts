@@ -58,6 +58,8 @@ export class WorkerSeat {
   #timer: Timer | undefined;
   #retireTimer: Timer | undefined;
   #retired = false;
+  /** It was suspect, and no canary has come back since. */
+  #distrusted = false;
 
   constructor(record: InstanceRecord, options: SeatOptions) {
     this.record = record;
@@ -132,15 +134,13 @@ export class WorkerSeat {
   }
 
   #linkState(state: LinkState, reason: StatorError | undefined): void {
-    const before = this.phase;
     switch (state) {
       case "ready":
-        // A worker that was suspect has to prove itself.
-        if (before === "suspect") this.#prove();
-        else this.#ready();
+        this.#ready();
         return;
       case "suspect":
         this.phase = "suspect";
+        this.#distrusted = true;
         this.#timer?.cancel();
         this.#options.metrics.add("stator_dispatch_suspicions_total");
         this.#log.warn("worker is suspect", { open: this.openRequests, error: reason });
@@ -157,6 +157,11 @@ export class WorkerSeat {
   }
 
   #ready(): void {
+    // A worker that was suspect has to prove itself, over a new link too.
+    if (this.#distrusted && !this.#retired) {
+      this.#prove();
+      return;
+    }
     const usable = !this.#retired && this.record.state === InstanceState.READY;
     this.phase = usable ? "ready" : "draining";
     if (usable) this.#options.onReady(this);
@@ -172,7 +177,10 @@ export class WorkerSeat {
       if (this.phase !== "proving" || this.link !== link) return;
       this.#log.info(error ? "canary failed" : "worker is trusted again", { error });
       if (error) this.#timer = clock.after(CANARY_AGAIN_MS, () => this.phase === "proving" && this.#prove());
-      else this.#ready();
+      else {
+        this.#distrusted = false;
+        this.#ready();
+      }
     });
   }
 

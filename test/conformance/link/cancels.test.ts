@@ -75,7 +75,7 @@ it(`an innocent stream survives ${CANCELS} cancels on its link over gRPC, and ev
   expect(states).toEqual(["ready"]);
   await link.close();
   await rig.close();
-});
+}, 120_000);
 
 function turn(): Promise<void> {
   return new Promise((resolve) => {

@@ -1,0 +1,165 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { CancelMode, RequestKind, SubmitSchema } from "#gen/stator/worker/v1/link_pb";
+import { writeU32 } from "#lib/base/bytes";
+import { type Chance, pick, SeededChance } from "#lib/base/chance";
+import { FakeClock } from "#lib/base/clock";
+import { openCallerLink } from "./caller-link.ts";
+import type { CallerLink } from "./link.ts";
+import { createManualTurns } from "./manual-turns.ts";
+import { createMemoryLink, type MemoryLink } from "./memory-channel.ts";
+import { createPracticeWorker, practiceToken } from "./practice-worker.ts";
+
+/** What a naive caller remembers of one request. */
+interface Known {
+  readonly handle: number;
+  readonly prompt: Uint32Array;
+  readonly maxTokens: number;
+  readonly tokens: number[];
+  accepted: boolean;
+  terminal: string;
+  cancelled: boolean;
+  abandoned: boolean;
+}
+
+/** One link with everything that can happen to it, in an order drawn from a seed. */
+class World {
+  readonly chance: Chance;
+  readonly clock = new FakeClock();
+  readonly turns = createManualTurns();
+  readonly wire: MemoryLink;
+  readonly worker;
+  readonly link: CallerLink;
+  readonly known: Known[] = [];
+  cut = false;
+
+  constructor(seed: bigint) {
+    this.chance = new SeededChance(seed);
+    this.wire = createMemoryLink(this.turns.later);
+    // Small limits, so that prompts are split, steps merge and places run out.
+    const limits = { maxMessageBytes: 8 * 1024, mergeAboveBytes: 512, maxOpenHandles: 24 };
+    const shared = { clock: this.clock, endOfTurn: this.turns.later, limits };
+    const about = { instanceId: 1n, incarnation: 1n, model: "m", stepMs: 3, maxRequests: 16 };
+    this.worker = createPracticeWorker({ ...about, ...shared });
+    this.worker.serve(this.wire.worker);
+    const listener = { onState() {}, onWelcome() {}, onStep() {}, onNotice() {} };
+    this.link = openCallerLink(this.wire.caller, { ...shared, caller: "test", listener });
+    this.turns.settle();
+  }
+
+  act(): void {
+    const one = this.known[pick(this.chance, Math.max(1, this.known.length))];
+    const dice = pick(this.chance, 100);
+    if (dice < 25) this.submit();
+    else if (dice < 30 && one) {
+      one.cancelled = true;
+      this.link.cancel(one.handle, dice % 2 === 0 ? CancelMode.STOP : CancelMode.KILL);
+    } else if (dice < 33 && one) {
+      one.abandoned = true;
+      this.link.abandon(one.handle);
+    } else if (dice < 36) this.wire.freeze(dice % 2 === 0 ? "caller" : "worker");
+    else if (dice < 44) this.thaw();
+    else if (dice < 70) this.turns.turn();
+    else this.clock.advance(pick(this.chance, 8));
+  }
+
+  thaw(): void {
+    this.wire.thaw("caller");
+    this.wire.thaw("worker");
+  }
+
+  submit(): void {
+    const long = pick(this.chance, 6) === 0;
+    const prompt = Uint32Array.from({ length: 1 + pick(this.chance, long ? 9_000 : 20) }, () => pick(this.chance, 500));
+    const maxTokens = 1 + pick(this.chance, 12);
+    const known: Known = {
+      ...{
+        handle: 0,
+        prompt,
+        maxTokens,
+        tokens: [],
+        accepted: false,
+        terminal: "",
+        cancelled: false,
+        abandoned: false,
+      },
+    };
+    const submit = create(SubmitSchema, {
+      ...{ requestId: "r", kind: RequestKind.GENERATE, model: "m", promptTokenIds: writeU32(prompt) },
+      stopping: { maxTokens },
+    });
+    const end = (what: string) => {
+      expect(known.terminal).toBe("");
+      expect(known.abandoned).toBe(false);
+      known.terminal = what;
+    };
+    try {
+      const handle = this.link.submit(submit, {
+        onAccepted() {
+          expect(known.accepted || known.terminal !== "" || known.abandoned).toBe(false);
+          known.accepted = true;
+        },
+        onTokens(tokens, start, stop) {
+          expect(known.accepted && known.terminal === "" && !known.abandoned).toBe(true);
+          known.tokens.push(...tokens.subarray(start, stop));
+        },
+        onText() {},
+        onEmbedding() {},
+        onFinish: (finish) => end(finish.error?.reason ?? finish.reason),
+        onLost: (_error, accepted) => end(accepted ? "lost" : "lost before"),
+      });
+      this.known.push(Object.assign(known, { handle }));
+    } catch {
+      // Every handle is open, or the link is cut.
+    }
+  }
+
+  finish(cut: boolean): void {
+    this.thaw();
+    if (cut) this.wire.cut();
+    for (let at = 0; at < 60; at++) {
+      this.turns.settle();
+      this.clock.advance(3);
+    }
+  }
+
+  check(cut: boolean): void {
+    expect(this.worker.openRequests).toBe(0);
+    expect(this.link.openRequests).toBe(0);
+    for (const { prompt, maxTokens, tokens, accepted, terminal, cancelled, abandoned } of this.known) {
+      for (const [at, token] of tokens.entries())
+        if (token !== practiceToken(prompt, 0, at)) expect(at).toBe("in order");
+      if (abandoned) continue;
+      if (terminal === "length") expect(tokens).toHaveLength(maxTokens);
+      else if (terminal === "cancelled") expect(cancelled).toBe(true);
+      else if (terminal === "OVERLOADED" || terminal === "lost before") expect(accepted).toBe(false);
+      else expect([terminal, cut, accepted]).toEqual(["lost", true, true]);
+    }
+  }
+}
+
+describe("a link under random events", () => {
+  const scale = Number(process.env.TEST_SCALE ?? 1);
+  it(
+    "ends every request once, with its tokens in order",
+    () => {
+      const terminals = new Map<string, number>();
+      for (let seed = 1; seed <= 80 * scale; seed++) {
+        const world = new World(BigInt(seed));
+        const cut = seed % 5 === 0;
+        try {
+          for (let acts = 0; acts < 300; acts++) world.act();
+          world.finish(cut);
+          world.check(cut);
+        } catch (error) {
+          throw new Error(`seed ${seed}`, { cause: error });
+        }
+        for (const { terminal } of world.known) terminals.set(terminal, (terminals.get(terminal) ?? 0) + 1);
+      }
+      for (const terminal of ["length", "cancelled", "OVERLOADED", "lost"]) {
+        expect(terminals.get(terminal), terminal).toBeGreaterThan(20);
+      }
+    },
+    60_000 + 30_000 * scale,
+  );
+});
