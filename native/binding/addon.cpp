@@ -68,19 +68,18 @@ Napi::Array makeDevices(Napi::Env env, const stator_llama_api& api) {
   return devices;
 }
 
-Napi::Array loadBackends(Napi::Env env, const stator_llama_api& api, const Napi::Value& paths) {
+Napi::Array loadBackends(Napi::Env env, Library& library, const Napi::Value& paths) {
   auto out = Napi::Array::New(env);
   if (!given(paths)) return out;
   require(paths.IsArray(), "backends must be an array.");
   const auto list = paths.As<Napi::Array>();
   for (uint32_t i = 0; i < list.Length(); i++) {
     const auto path = readText(list.Get(i), "A back end's path");
-    const LibraryLog::Capture errors;
-    const bool loaded = api.load_backend(path.c_str());
+    const auto reason = library.loadBackend(path);
     auto each = Napi::Object::New(env);
     each.Set("path", path);
-    each.Set("loaded", loaded);
-    if (!loaded) each.Set("reason", errors.text("It cannot be opened or finds no device."));
+    each.Set("loaded", reason.empty());
+    if (!reason.empty()) each.Set("reason", reason);
     out[i] = each;
   }
   return out;
@@ -95,7 +94,7 @@ Napi::Value openLlama(const Napi::CallbackInfo& info) {
     auto llama = Napi::Object::New(env);
     llama.Set("llamaVersion", library->api->llama_version());
     llama.Set("ggmlVersion", library->api->ggml_version());
-    llama.Set("backends", loadBackends(env, *library->api, options.Get("backends")));
+    llama.Set("backends", loadBackends(env, *library, options.Get("backends")));
     llama.Set("devices", makeDevices(env, *library->api));
     llama.Set("openVocab", Napi::Function::New(env, [library](const Napi::CallbackInfo& call) {
                 return openVocab(call, library);

@@ -72,6 +72,20 @@ std::shared_ptr<Library> openNew(const std::string& libDir, const std::string& e
 
 }  // namespace
 
+std::string Library::loadBackend(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  if (const auto known = outcomes_.find(path); known != outcomes_.end()) return known->second;
+  const auto name = std::filesystem::path(path).filename();
+  for (const auto& [other, reason] : outcomes_) {
+    if (reason.empty() && std::filesystem::path(other).filename() == name) {
+      return outcomes_[path] = "It is not needed: " + other + " is loaded.";
+    }
+  }
+  const LibraryLog::Capture errors;
+  const bool loaded = api->load_backend(path.c_str());
+  return outcomes_[path] = loaded ? "" : errors.text("It finds no device.");
+}
+
 std::shared_ptr<Library> openLibrary(const std::string& libDir, const std::string& engineLibrary) {
   // Process-wide on purpose, as the library's own state is; every environment of the process shares it.
   static std::mutex mutex;

@@ -1,5 +1,7 @@
 #pragma once
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "engine/log.h"
@@ -8,10 +10,19 @@
 namespace stator {
 
 /// The opened llama library. It is never closed: its back ends keep threads and static state.
-struct Library {
-  const stator_llama_api* api;
+class Library {
+ public:
+  const stator_llama_api* api = nullptr;
   std::string libDir;
   LibraryLog log;
+
+  /// Loads a further back end and says in one sentence why not, or nothing. A path is tried once per process, and of
+  /// several files with one name (builds for several drivers) the first that loads.
+  std::string loadBackend(const std::string& path);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::string> outcomes_;
 };
 
 /// Opens libllama, its parts and our table by absolute path, once per process. Throws a Failure; a second call with
