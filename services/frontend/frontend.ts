@@ -61,64 +61,14 @@ export interface Frontend {
 }
 
 const USUAL_DRAIN_MS = 10_000;
+/** Time for the word that a stream was cancelled to reach its client. */
+const LAST_WORDS_MS = 1000;
 
 /** Opens the HTTP front door. Throws PORT_IN_USE or BAD_CONFIG. */
 export async function openFrontend(options: FrontendOptions): Promise<Frontend> {
   const { clock, log, metrics } = options;
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const scope = new Scope("frontend", log);
-  const registry = new ModelRegistry({
-    watch: options.watch,
-    artifacts: new Artifacts(options.fetchArtifact, limits.artifactBytes),
-    openText: options.openText,
-    clock,
-    scope,
-    log,
-  });
-  const admission = new Admission(limits);
-  const pacer = new Pacer({
-    clock,
-    lagging: createLagProbe(clock),
-    tendMs: Math.max(10, Math.floor(limits.pingMs / 4)),
-  });
-  const answers: AnswerTools = { clock, limits, log, pacer, onUsage: countUsage(metrics) };
-  // Asking the operating system for every seed and name would be a tenth of a short request's cost.
-  const chance = new SeededChance(options.chance.id());
-  const routable = (): readonly string[] => {
-    const placeable = options.placeable?.();
-    return registry.routable().filter((name) => placeable?.includes(name) ?? true);
-  };
-  let draining = false;
-  const routes = createRoutes({
-    models: registry,
-    planner: {
-      models: registry,
-      grammars: options.grammars,
-      drawSeed: () => chance.id(),
-      unixMs: () => clock.unixMs(),
-    },
-    answers,
-    dispatcher: options.dispatcher,
-    admission,
-    body: { mostBytes: limits.bodyBytes, admission, clock },
-    metrics,
-    openApi: printOpenApi(options.version),
-    routable,
-    draining: () => draining,
-  });
-  const server = new HttpServer({
-    host: options.host,
-    port: options.port,
-    reusePort: options.reusePort ?? false,
-    router: new Router(routes),
-    fallback: options.fallback,
-    corsOrigins: options.corsOrigins ?? [],
-    limits,
-    clock,
-    drawRequestId: () => printId(chance.id()) + printId(chance.id()),
-    log,
-    metrics,
-  });
+  const { registry, pacer, admission, server, routable } = createParts(options, scope);
   const endScrape = metrics.onScrape(() => {
     metrics.set("stator_frontend_active_requests", admission.requests);
     metrics.set("stator_frontend_open_streams", pacer.open);
@@ -131,12 +81,11 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
   log.info("frontend listens", { host: options.host, port });
   let closing: Promise<void> | undefined;
   const drain = async (drainMs: number): Promise<void> => {
-    draining = true;
     server.stopAccepting();
     if (!(await settled(server.idle(), clock, drainMs))) {
       log.info("frontend cancels what is left", { open: server.open });
       server.abortAll(new StatorError("DRAINING", { what: "This frontend" }));
-      await settled(server.idle(), clock, 1000);
+      await settled(server.idle(), clock, LAST_WORDS_MS);
     }
     server.closeConnections();
     await scope.close();
@@ -149,6 +98,60 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
       return closing;
     },
   };
+}
+
+/** Makes the parts of a frontend and joins them; nothing listens yet. */
+function createParts(options: FrontendOptions, scope: Scope) {
+  const { clock, log, metrics, dispatcher } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const registry = new ModelRegistry({
+    watch: options.watch,
+    artifacts: new Artifacts(options.fetchArtifact, limits.artifactBytes),
+    openText: options.openText,
+    clock,
+    scope,
+    log,
+  });
+  const admission = new Admission(limits);
+  const tendMs = Math.max(10, Math.floor(limits.pingMs / 4));
+  const pacer = new Pacer({ clock, lagging: createLagProbe(clock), tendMs });
+  // Asking the operating system for every seed and name would be a tenth of a short request's cost.
+  const chance = new SeededChance(options.chance.id());
+  const routable = (): readonly string[] => {
+    const placeable = options.placeable?.();
+    return registry.routable().filter((name) => placeable?.includes(name) ?? true);
+  };
+  const routes = createRoutes({
+    models: registry,
+    planner: {
+      models: registry,
+      grammars: options.grammars,
+      drawSeed: () => chance.id(),
+      unixMs: () => clock.unixMs(),
+    },
+    answers: { clock, limits, log, pacer, onUsage: countUsage(metrics) },
+    dispatcher,
+    admission,
+    body: { mostBytes: limits.bodyBytes, admission, clock },
+    metrics,
+    openApi: printOpenApi(options.version),
+    routable,
+    draining: () => server.draining,
+  });
+  const server: HttpServer = new HttpServer({
+    host: options.host,
+    port: options.port,
+    reusePort: options.reusePort ?? false,
+    router: new Router(routes),
+    fallback: options.fallback,
+    corsOrigins: options.corsOrigins ?? [],
+    limits,
+    clock,
+    drawRequestId: () => printId(chance.id()) + printId(chance.id()),
+    log,
+    metrics,
+  });
+  return { registry, pacer, admission, server, routable };
 }
 
 async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> {

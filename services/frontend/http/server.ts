@@ -69,6 +69,11 @@ export class HttpServer {
     return this.#connections;
   }
 
+  /** Whether it takes no new requests. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   /** Exchanges that are not over. */
   get open(): number {
     return this.#open.size;

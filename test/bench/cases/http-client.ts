@@ -9,6 +9,8 @@ export interface HttpLoad {
   readonly path: string;
   /** Bodies that the sockets send in turn. */
   readonly bodies: readonly string[];
+  /** Pause of a socket between an answer and its next request. */
+  readonly pauseMs?: number;
   /** The last bytes of an answer. */
   readonly ending: string;
 }
@@ -34,7 +36,8 @@ function run(load: HttpLoad): void {
       // An answer ends with its last chunk; only the tail of what came can hold it.
       if (!chunk.subarray(-ending.length).equals(ending)) return;
       requests++;
-      send(socket);
+      if (load.pauseMs) setTimeout(() => send(socket), load.pauseMs);
+      else send(socket);
     });
   }
 }
