@@ -29,7 +29,8 @@ export interface LlamaEngineOptions {
   readonly cacheTokens?: number;
   /**
    * Most tokens that stay in the cache when no request uses them. Every step attends over all cells in use, so a small
-   * model pays more for what is kept than it saves. Default: what costs a quarter of a decode step; on a GPU everything.
+   * model pays more for what is kept than it saves. Default: everything, but in small models on a CPU what costs an eighth
+   * of a decode step.
    */
   readonly retainedTokens?: number;
   /** Most tokens of one sequence; default: what the model was trained for, at most the cache. */
@@ -55,7 +56,7 @@ export interface LlamaEngineOptions {
 /** Slots of the library's cache: running sequences and holders of cached prefixes. */
 const SLOTS = 255;
 const MOST_RUNNING = 128;
-const RETAINED_SHARE = 0.25;
+const RETAINED_SHARE = 0.125;
 
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
 function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: Llama } {
@@ -97,12 +98,14 @@ async function loadModel(llama: Llama, options: LlamaEngineOptions, gpuLayers: n
 }
 
 /**
- * Cells whose attention costs a quarter of what the weights cost per token: 2 operations per parameter, 4 per cell, head
- * dimension, head and layer.
+ * How many cached tokens a model can afford to attend over, from the count of operations per token: 2 per parameter, and 4
+ * per cell, head dimension, head and layer. Where attending over the whole cache costs less than the weights do,
+ * everything; in smaller models, what costs an eighth of the weights.
  */
-function affordableTokens(model: Model): number {
+function affordableTokens(model: Model, cells: number): number {
   const perCell = 4 * model.layers * model.heads * model.headDimK;
-  return perCell === 0 ? 0 : Math.floor((RETAINED_SHARE * 2 * model.parameters) / perCell);
+  const weights = 2 * model.parameters;
+  return perCell * cells <= weights ? cells : Math.floor((RETAINED_SHARE * weights) / perCell);
 }
 
 function schedulerOptions(options: LlamaEngineOptions, model: Model, gpuLayers: number): SchedulerOptions {
@@ -111,7 +114,7 @@ function schedulerOptions(options: LlamaEngineOptions, model: Model, gpuLayers: 
   const cells = blocks * blockTokens;
   const trained = model.trainContextTokens > 0 ? model.trainContextTokens : cells;
   const batch = Math.min(maxBatchTokens, cells);
-  const retained = options.retainedTokens ?? (gpuLayers === 0 ? affordableTokens(model) : cells);
+  const retained = options.retainedTokens ?? (gpuLayers === 0 ? affordableTokens(model, cells) : cells);
   return {
     blocks,
     blockTokens,

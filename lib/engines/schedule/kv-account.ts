@@ -11,6 +11,9 @@ export type AdmitResult = "admitted" | "awaits" | "full";
 /** Of blocks that came for a request that is still to come. */
 const IMPORTED_PRIORITY = 1;
 
+/** Blocks in a row that are worth waiting for: less is computed again within the steps that the wait takes. */
+const LEAST_AWAITED_BLOCKS = 4;
+
 /** Whose tokens blocks hold: part of their names, and told in notices. */
 export interface KvOwner {
   readonly cacheSalt: string;
@@ -93,9 +96,8 @@ export class KvAccount {
     if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
     const hashes = this.#reusable(sequence.chain);
     const count = this.pool.countMatch(hashes);
-    sequence.awaits = hashes[count];
-    if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
-    sequence.awaits = undefined;
+    sequence.awaits = this.#worthAwaiting(hashes, count);
+    if (sequence.awaits !== undefined) return "awaits";
     const fresh = Math.ceil(sequence.chain.length / this.blockTokens) - count;
     const matched = this.pool.match(hashes.subarray(0, count));
     const slot = fresh + reserve > this.pool.availableBlocks ? undefined : this.space.begin(matched);
@@ -113,6 +115,13 @@ export class KvAccount {
       if (!this.#computing.has(hash)) this.#computing.set(hash, sequence);
     }
     return "admitted";
+  }
+
+  /** The first of enough blocks in a row that others are computing. */
+  #worthAwaiting(hashes: BigUint64Array, from: number): bigint | undefined {
+    let to = from;
+    while (to < hashes.length && this.#computing.has(hashes[to]!)) to++;
+    return to - from >= LEAST_AWAITED_BLOCKS ? hashes[from] : undefined;
   }
 
   /** Gives a running sequence the places for so many positions. False, and nothing changed, when there are not enough. */
