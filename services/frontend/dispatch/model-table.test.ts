@@ -13,7 +13,7 @@ import { readModelTable } from "./model-table.ts";
 function worker(
   instanceId: bigint,
   card: MessageInitShape<typeof ModelCardSchema>,
-  state = InstanceState.READY,
+  state: InstanceState = InstanceState.READY,
 ): DiscoveryRecord[] {
   const role = InstanceRole.WORKER;
   const instance = create(InstanceRecordSchema, { instanceId, incarnation: 1n, role, state, models: ["m"] });
