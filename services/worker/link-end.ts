@@ -53,6 +53,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   readonly #handles = new Map<number, OpenHandle>();
   /** Handles whose deadline has passed, with what it was. */
   readonly #expired = new Map<number, number>();
+  #told: StepMetrics | undefined;
   #toldMs = Number.NEGATIVE_INFINITY;
   #untold: StepMetrics | undefined;
   #loadTimer: Timer | undefined;
@@ -64,6 +65,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   load(metrics: StepMetrics): void {
+    if (metrics === this.#told) return;
     const { clock } = this.#deps;
     const waitMs = this.#toldMs + LOAD_EVERY_MS - clock.nowMs();
     this.#untold = metrics;
@@ -130,6 +132,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
 
   endStep(metrics: StepMetrics): void {
     this.#untold = undefined;
+    this.#told = metrics;
     this.#toldMs = this.#deps.clock.nowMs();
     this.link.step(this.#builder.take(metrics));
   }

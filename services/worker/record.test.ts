@@ -1,0 +1,71 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { expect, test } from "vitest";
+import { InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
+import { readDirectory } from "#lib/discovery/directory";
+import { FakeEngine } from "../../test/support/fake-engine.ts";
+import { modelCard, workerRecords } from "./record.ts";
+
+const IDENTITY = {
+  instanceId: 5n,
+  incarnation: 6n,
+  address: "127.0.0.1:8010",
+  version: "1.2.3",
+  engine: "fake",
+  models: ["fake-model", "pirate"],
+  services: ["stator.worker.v1.WorkerLinkService"],
+};
+const READY = { state: "ready", reason: "" } as const;
+
+test("a worker without its model publishes itself alone", () => {
+  const records = workerRecords(IDENTITY, { state: "loading", reason: "The model is loading." }, undefined);
+  expect(records).toHaveLength(1);
+  expect(records[0]!.value).toMatchObject({
+    case: "instance",
+    value: {
+      state: InstanceState.LOADING,
+      reason: "The model is loading.",
+      models: IDENTITY.models,
+      maxRunningRequests: 0,
+    },
+  });
+});
+
+test("a directory finds model and adapters of a ready worker under the keys where it looks", () => {
+  const { card } = new FakeEngine({ artifacts: [] });
+  const adapters = [{ name: "pirate", path: "/a", digest: new Uint8Array(32).fill(1) }];
+  const records = workerRecords(IDENTITY, READY, { card, createdUnixSeconds: 10, adapters });
+  const directory = readDirectory(records, "strict");
+  expect(directory.leftOut).toEqual([]);
+  const worker = directory.models.get("fake-model")?.sets[0]?.workers[0];
+  expect(worker?.instance).toMatchObject({
+    instanceId: 5n,
+    incarnation: 6n,
+    totalKvBlocks: 64n,
+    maxRunningRequests: 8,
+  });
+  expect(worker?.card).toMatchObject({ contextTokens: 512, createdUnixSeconds: 10n });
+  expect(directory.adapters.get("pirate")).toMatchObject({ baseModel: "fake-model" });
+});
+
+test.each([
+  ["ready", InstanceState.READY],
+  ["draining", InstanceState.DRAINING],
+  ["asleep", InstanceState.ASLEEP],
+  ["failed", InstanceState.FAILED],
+] as const)("%s is a state of the record", (state, expected) => {
+  const [record] = workerRecords(IDENTITY, { state, reason: "why" }, undefined);
+  expect(record!.value.value).toMatchObject({ state: expected, reason: "why" });
+});
+
+test("a card says what is missing and why, and survives the wire", () => {
+  const content = Uint8Array.of(1, 2, 3);
+  const digest = new Uint8Array(32).fill(7);
+  const { card } = new FakeEngine({ artifacts: [{ kind: "tokenizer", format: "gguf", digest, content }] });
+  const written = modelCard(IDENTITY, card, 10);
+  expect(fromBinary(ModelCardSchema, toBinary(ModelCardSchema, written))).toEqual(create(ModelCardSchema, written));
+  expect(written.routing?.tokenizerDigest).toEqual(digest);
+  expect(written.routing?.templateDigest).toEqual(new Uint8Array(0));
+  expect(written.artifacts[0]).toMatchObject({ kind: "tokenizer", sizeBytes: 3n });
+  expect(written.capabilities).toMatchObject({ mock: true, kvBlocks: false, missing: card.capabilities.missing });
+  expect(written.transfer).toBeUndefined();
+});
