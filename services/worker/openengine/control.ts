@@ -1,28 +1,20 @@
 import { type AbortRequest, AbortStatus } from "#gen/openengine/v1/lifecycle_pb";
 import { Control } from "#gen/openengine/v1/openengine_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
-import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { Board } from "../board.ts";
-import type { WorkerState } from "../record.ts";
 import { createAdapterCalls } from "./adapters.ts";
 import { loadInfo, modelInfo, serverInfo } from "./describe.ts";
+import type { EngineView } from "./engine-view.ts";
 import { checkHealth } from "./health.ts";
 import type { KvFeed } from "./kv-feed.ts";
 import type { OpenCalls } from "./open-calls.ts";
 
 /** What the control service looks at. */
-export interface ControlDeps {
-  /** undefined while the model loads. */
-  served(): { readonly engine: Engine; readonly board: Board } | undefined;
-  state(): WorkerState;
+export interface ControlDeps extends EngineView {
   readonly calls: OpenCalls;
   readonly kvFeed: KvFeed;
-  readonly instanceId: bigint;
-  readonly version: string;
-  readonly clock: Clock;
   /** Called when adapters come or go. */
   onAdapters(): Promise<void>;
 }

@@ -3,14 +3,14 @@ import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
-import type { ControlDeps } from "./control.ts";
+import type { EngineView } from "./engine-view.ts";
 import { MAX_SEQUENCES } from "./request.ts";
 
 /** Revision of openengine.v1 that this worker serves. */
 const SCHEMA_REVISION = 1;
 
 /** What engine this is. */
-export function serverInfo({ instanceId, version }: Pick<ControlDeps, "instanceId" | "version">, { card }: Engine) {
+export function serverInfo({ instanceId, version }: Pick<EngineView, "instanceId" | "version">, { card }: Engine) {
   return {
     engineName: `stator-${card.engine}`,
     engineVersion: version,
@@ -73,7 +73,7 @@ export function modelInfo({ card }: Engine, model: string) {
 
 /** How busy the engine is, as of its last step. Before the model is loaded nothing runs: those zeros are facts. */
 export function loadInfo(
-  { served, instanceId, clock }: Pick<ControlDeps, "served" | "instanceId" | "clock">,
+  { served, instanceId, clock }: Pick<EngineView, "served" | "instanceId" | "clock">,
   perRank: boolean,
 ) {
   const { board, engine } = served() ?? {};

@@ -11,7 +11,7 @@ import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Board, BoardSink } from "../board.ts";
 import { GREEDY } from "../translate.ts";
-import type { ControlDeps } from "./control.ts";
+import type { EngineView } from "./engine-view.ts";
 
 /** An engine that does not make one token in this time does not serve. */
 const PROBE_MS = 5_000;
@@ -28,7 +28,7 @@ type Check = MessageInitShape<typeof HealthCheckSchema> & { readonly name: strin
 
 /** Answers Health: the worker's own state, and whatever the caller wants checked. It is ready when every part is. */
 export async function checkHealth(
-  { served, state, clock }: Pick<ControlDeps, "served" | "state" | "clock">,
+  { served, state, clock }: Pick<EngineView, "served" | "state" | "clock">,
   request: HealthRequest,
 ): Promise<HealthResponse> {
   const now = state();

@@ -1,0 +1,14 @@
+import type { Clock } from "#lib/base/clock";
+import type { Engine } from "#lib/engines/engine";
+import type { Board } from "../board.ts";
+import type { WorkerState } from "../record.ts";
+
+/** What questions about the engine are answered from. */
+export interface EngineView {
+  /** undefined while the model loads. */
+  served(): { readonly engine: Engine; readonly board: Board } | undefined;
+  state(): WorkerState;
+  readonly instanceId: bigint;
+  readonly version: string;
+  readonly clock: Clock;
+}
