@@ -40,9 +40,11 @@ export interface ConformCheck {
 
 /**
  * Runs every promise of docs/link.md against a worker, one after the other, over links from `connect`. Any worker can be
- * asked: it is spoken to as a caller would, with raw messages. It is to be otherwise idle.
+ * asked: it is spoken to as a caller would, with raw messages. It is to be otherwise idle. Throws UNAVAILABLE when it
+ * cannot be reached at all.
  */
 export async function conformWorker(options: ConformOptions): Promise<ConformCheck[]> {
+  await reach(options);
   const out: ConformCheck[] = [];
   for (const check of [...HELLO_CHECKS, ...REQUEST_CHECKS, ...CANCEL_CHECKS, ...VIOLATION_CHECKS]) {
     if (options.only && !options.only(check.name)) continue;
@@ -51,6 +53,20 @@ export async function conformWorker(options: ConformOptions): Promise<ConformChe
     out.push(found);
   }
   return out;
+}
+
+/** A worker that cannot be reached is not one that breaks its promises. */
+async function reach({ connect, clock, model, timeoutMs = 10_000 }: ConformOptions): Promise<void> {
+  const caller = new RawCaller(connect(), { clock, timeoutMs, model });
+  try {
+    await caller.greet();
+  } catch (error) {
+    const { ended } = caller;
+    if (ended?.error?.reason === "UNAVAILABLE") throw ended.error;
+    if (!(error instanceof Failure)) throw error;
+  } finally {
+    await caller.end();
+  }
 }
 
 async function runCheck(check: Check, options: ConformOptions): Promise<ConformCheck> {

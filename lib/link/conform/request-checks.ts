@@ -7,7 +7,9 @@ import type { Answer, RawCaller } from "./raw-caller.ts";
 
 const ENDS: readonly FinishReason[] = [FinishReason.END, FinishReason.STOP_TOKEN, FinishReason.LENGTH];
 /** Above this many places the check that fills them all would take too long. */
-const MOST_PLACES = 2_048;
+const MOST_PLACES = 10_000;
+/** Requests in one message, so that it stays below the limit. */
+const PER_MESSAGE = 256;
 
 /** The life of requests. */
 export const REQUEST_CHECKS: readonly Check[] = [
@@ -154,7 +156,9 @@ export const REQUEST_CHECKS: readonly Check[] = [
 async function fill(bench: Bench, caller: RawCaller, count: number): Promise<string | undefined> {
   const long = { promptTokenIds: viewBytes(bench.prompt), stopping: { maxTokens: 8, ignoreEos: true } };
   const handles = Array.from({ length: count }, (_, at) => at + 1);
-  caller.say({ submits: handles.map((handle) => caller.request(handle, long)) });
+  for (let at = 0; at < count; at += PER_MESSAGE) {
+    caller.say({ submits: handles.slice(at, at + PER_MESSAGE).map((handle) => caller.request(handle, long)) });
+  }
   for (const handle of handles) await caller.finished(handle);
   const refused = handles.filter((handle) => caller.answer(handle).accepted === 0);
   for (const handle of refused) {
