@@ -187,9 +187,12 @@ function copyField(header: GgufHeader, key: string, entry: GgufEntry): GgufField
  * UNSUPPORTED_FEATURE for a foreign kind of tokenizer.
  */
 export function extractVocabulary(header: GgufHeader): Uint8Array {
-  const vocabulary = readVocabulary(header);
+  return writeArtifact(header, readVocabulary(header));
+}
+
+function writeArtifact(header: GgufHeader, { nameHint }: Vocabulary): Uint8Array {
   const fields = [stringField("general.architecture", "llama")];
-  if (vocabulary.nameHint !== undefined) fields.push(stringField("general.name", vocabulary.nameHint));
+  if (nameHint !== undefined) fields.push(stringField("general.name", nameHint));
   for (const [key] of KEYS) {
     const entry = header.entries.get(key);
     if (entry) fields.push(copyField(header, key, entry));
@@ -205,8 +208,9 @@ export function extractVocabulary(header: GgufHeader): Uint8Array {
  */
 export function checkVocabulary(bytes: Uint8Array, name = "The vocabulary"): Vocabulary {
   const header = parseGgufHeader(bytes, name);
-  if (!equalBytes(extractVocabulary(header), bytes)) fail(header, "it is not a plain vocabulary");
-  return readVocabulary(header);
+  const vocabulary = readVocabulary(header);
+  if (!equalBytes(writeArtifact(header, vocabulary), bytes)) fail(header, "it is not a plain vocabulary");
+  return vocabulary;
 }
 
 /** The chat template of a model file; undefined when it has none. */
