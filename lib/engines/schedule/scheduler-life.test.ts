@@ -1,0 +1,119 @@
+import { expect, test } from "vitest";
+import { type Chance, pick, SeededChance } from "#lib/base/chance";
+import type { TokenChain } from "#lib/tokens/token-chain";
+import { counted, holds, oracle, Rig, requestOf } from "../../../test/support/scheduler-rig.ts";
+import type { GenerateRequest } from "../engine.ts";
+import type { KvOwner } from "./kv-account.ts";
+import type { SchedulerOptions } from "./options.ts";
+
+/** Brings the blocks of a chain in, as an engine does: ops first, then bytes, then the account. */
+function importBlocks(rig: Rig, chain: TokenChain, owner: KvOwner): void {
+  const ticket = rig.scheduler.kv.beginImport(chain, chain.completeBlocks, owner);
+  if (!ticket) return;
+  while (rig.engine.queue.length > 0) rig.take(rig.scheduler.apply(rig.engine.run()));
+  const plan = rig.scheduler.plan({ flush: true });
+  if (plan) rig.engine.submit(plan);
+  holds(!rig.scheduler.kv.space.hasOps, "a plan takes all ops along");
+  while (rig.engine.queue.length > 0) rig.take(rig.scheduler.apply(rig.engine.run()));
+  const whole = chain.completeBlocks;
+  const arrived = whole - (whole > ticket.from && whole % 3 === 0 ? 1 : 0);
+  rig.engine.put(ticket, arrived);
+  rig.scheduler.kv.finishImport(ticket, arrived);
+}
+
+/** One seeded life: requests with shared prefixes come and go, are cancelled and killed, and memory is short. */
+function live(seed: number, options: Partial<SchedulerOptions> & { slots?: number }): Rig {
+  const chance: Chance = new SeededChance(BigInt(seed));
+  const rig = new Rig({
+    ...options,
+    maxBatchTokens: 6 + pick(chance, 30),
+    blocks: 12 + pick(chance, 14),
+    contextTokens: 48,
+  });
+  const requests = new Map<number, GenerateRequest>();
+  const cancelled = new Set<number>();
+  const pins: (() => void)[] = [];
+  for (let round = 0; round < 140; round++) {
+    if (pick(chance, 3) === 0) {
+      const prompt = [
+        ...counted(pick(chance, 4) * 4, pick(chance, 2) * 7),
+        ...counted(1 + pick(chance, 12), pick(chance, 3)),
+      ];
+      const request = requestOf(round, prompt, {
+        maxTokens: 1 + pick(chance, 24),
+        priority: pick(chance, 2),
+        adapter: pick(chance, 4) === 0 ? "a" : undefined,
+      });
+      rig.scheduler.submit(request);
+      requests.set(round, request);
+    }
+    if (pick(chance, 12) === 0) {
+      rig.fill();
+      const first = rig.engine.queue[0]?.plan.entries.map((entry) => entry.sequence.id);
+      const ids = (pick(chance, 3) > 0 && first) || rig.scheduler.openIds().filter(() => pick(chance, 2) === 0);
+      for (const id of ids) cancelled.add(id);
+      const abort = rig.scheduler.cancel(ids, pick(chance, 3) === 0 ? "stop" : "kill");
+      if (abort !== undefined) {
+        expect(abort).toBe(rig.engine.queue[0]!.plan.step);
+        const behind = rig.engine.queue.length - 1;
+        rig.take(rig.scheduler.apply(rig.engine.run("aborted")));
+        if (behind > 0) holds(rig.scheduler.plan() === undefined, "it waits for what was behind");
+        for (let at = 0; at < behind; at++) rig.take(rig.scheduler.apply(rig.engine.run("discarded")));
+      }
+    }
+    if (pick(chance, 15) === 0) {
+      const request = [...requests.values()][pick(chance, requests.size + 1)];
+      if (request)
+        pins.push(rig.scheduler.kv.pin(rig.scheduler.createChain(request.promptTokens, request).hashes()).unpin);
+    }
+    if (pick(chance, 10) === 0) pins.shift()?.();
+    if (pick(chance, 15) === 0) {
+      const request = [...requests.values()][pick(chance, requests.size + 1)];
+      const chain = request && rig.scheduler.createChain(request.promptTokens, request);
+      if (chain && rig.options.reusesPrefixes) importBlocks(rig, chain, request);
+    }
+    rig.step();
+  }
+  for (const unpin of pins) unpin();
+  rig.finish();
+  for (const [id, request] of requests) {
+    const finish = rig.finishes.get(id);
+    expect(finish, `request ${id} of seed ${seed} ends`).toBeDefined();
+    const wanted = oracle(request, 48);
+    const answer = rig.answers.get(id) ?? [];
+    expect(answer).toEqual(wanted.tokens.slice(0, cancelled.has(id) ? answer.length : undefined));
+    if (finish!.reason !== "cancelled") expect(finish!.reason).toBe(wanted.reason);
+    expect(finish!.completionTokens).toBe(answer.length);
+  }
+  rig.expectNothingLeft();
+  return rig;
+}
+
+const SEEDS = 60 * Number(process.env.TEST_SCALE ?? 1);
+
+test("whatever comes, every request ends once with the right answer: paged, one step at a time", () => {
+  for (let seed = 0; seed < SEEDS; seed++) live(seed, {});
+});
+
+test("the same with several tokens a step", () => {
+  for (let seed = 0; seed < SEEDS; seed++) live(seed, { tokensPerStep: 5 });
+});
+
+test("the same with a small cache", () => {
+  for (let seed = 0; seed < SEEDS; seed++) live(seed, { slots: 8, outstandingSteps: 2, maxCachedBlocks: 3 });
+});
+
+test("the same without a cache", () => {
+  for (let seed = 0; seed < SEEDS; seed++) {
+    const rig = live(seed, { slots: 8, outstandingSteps: 2, reusesPrefixes: false });
+    expect(rig.stored.size).toBe(0);
+  }
+});
+
+test("the same in slots, with two steps under way and one adapter per step", () => {
+  let most = 0;
+  for (let seed = 0; seed < SEEDS; seed++) {
+    most = Math.max(most, live(seed, { slots: 8, outstandingSteps: 2, oneAdapterPerStep: true }).engine.mostCells);
+  }
+  expect(most).toBeGreaterThan(50);
+});
