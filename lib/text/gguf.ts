@@ -69,9 +69,10 @@ export type GgufRead =
   | { readonly header?: undefined; readonly neededBytes: number };
 
 /** Thrown inside the reader when the bytes end early; never leaves this file. */
-class NeedsMore {
+class NeedsMore extends Error {
   readonly neededBytes: number;
   constructor(neededBytes: number) {
+    super("the bytes end early");
     this.neededBytes = neededBytes;
   }
 }

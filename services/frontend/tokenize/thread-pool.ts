@@ -77,9 +77,9 @@ export class ThreadPool {
   /** Ends every thread; who still waits gets DRAINING. */
   async close(): Promise<void> {
     this.#closed = true;
-    const workers = this.#seats.map((seat) => seat.worker);
+    const workers = this.#seats.flatMap((seat) => seat.worker ?? []);
     for (const seat of this.#seats) this.#vacate(seat, new StatorError("DRAINING", { what: "The tokenizer" }));
-    await Promise.all(workers.map((worker) => worker?.terminate()));
+    await Promise.all(workers.map((worker) => worker.terminate()));
   }
 
   #encode(key: number, texts: readonly string[]): Promise<Uint32Array[]> {
