@@ -16,10 +16,9 @@ const BUILD_SCRIPT = fileURLToPath(new URL("../../../native/build.mjs", import.m
 /** Whether the llama engine can start here: the sentence says why not and what to do. */
 export function llamaUnavailable(): { readonly detail: string; readonly hint: string } | undefined {
   const location = locateLlama();
-  if (location.unavailable !== undefined) return { detail: location.unavailable, hint: `Run \`${location.fix}\`.` };
-  const native = loadNative();
-  if (native.unavailable === undefined) return undefined;
-  return { detail: native.unavailable, hint: `Run \`${native.fix}\`.` };
+  const missing = location.unavailable === undefined ? loadNative() : location;
+  if (missing.unavailable === undefined) return undefined;
+  return { detail: missing.unavailable.replace(/\.$/, ""), hint: `Run \`${missing.fix}\`.` };
 }
 
 /**
@@ -37,7 +36,7 @@ export async function chooseEngine(wanted: "llama" | "mock", asked: boolean): Pr
   if (!missing) return { engine: "llama", notice: undefined };
   if (asked) throw new StatorError("NATIVE_UNAVAILABLE", missing);
   const notice = [
-    `The llama engine is not available: ${missing.detail}`,
+    `The llama engine is not available: ${missing.detail}.`,
     missing.hint,
     "A mock serves in its place: its answers are made up, and its model's name says so.",
   ];
