@@ -222,11 +222,6 @@ export class BlockPool {
     this.#trim();
   }
 
-  /** Whether a registered block can be evicted now: nobody references it and no block follows it. */
-  isEvictable(block: number): boolean {
-    return this.#isLeaf(block);
-  }
-
   /** Evicts one cached block that has no children. */
   evict(block: number): void {
     assert(this.#isLeaf(block), "a block is evicted when nobody references it and none follows it");

@@ -122,12 +122,6 @@ export class Scheduler {
     return running.entries.every(({ sequence }) => sequence.state === "ended") ? running.step : undefined;
   }
 
-  /** Ends one request for a reason of the engine's own. */
-  fail(id: number, error: StatorError): void {
-    const sequence = this.#byId.get(id);
-    if (sequence) this.#finish(sequence, "failed", { error });
-  }
-
   /** Adds time spent moving blocks to the record of the next step. */
   addTransfer(spent: { readonly exportUs?: number; readonly importUs?: number }): void {
     this.#exportUs += spent.exportUs ?? 0;
