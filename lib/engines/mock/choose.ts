@@ -21,7 +21,7 @@ export interface ChoosePoint {
   /** Tokens of the answer before this one. */
   readonly generated: number;
   /** Those tokens, for penalties. */
-  readonly answer: Uint32Array;
+  readonly answer: () => readonly number[];
 }
 
 /** A drawn token; log-probabilities where they were asked for, of the distribution before any shaping. */
@@ -74,13 +74,14 @@ function shape(candidates: Candidate[], point: ChoosePoint): void {
   }
   const { repetitionPenalty, frequencyPenalty, presencePenalty } = sampling;
   const hasPenalty = repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0;
+  const answer = hasPenalty ? point.answer() : [];
   for (const candidate of candidates) {
     if (point.generated < stopping.minTokens && stopping.stopTokens.includes(candidate.token)) {
       candidate.logit = Number.NEGATIVE_INFINITY;
     }
     if (!hasPenalty) continue;
     let count = 0;
-    for (const token of point.answer) if (token === candidate.token) count++;
+    for (const token of answer) if (token === candidate.token) count++;
     if (count > 0 || promptTokens.includes(candidate.token)) candidate.logit -= Math.log(repetitionPenalty) * 4;
     candidate.logit -= frequencyPenalty * count + (count > 0 ? presencePenalty : 0);
   }

@@ -176,9 +176,9 @@ export class MockExecutor implements Executor {
     let state = scramble(fold.words[0]! + 1) ^ fold.words[1]!;
     for (const word of this.#rows) state = scramble(state + word);
     const { request, chain } = sequence;
-    const before = chain.tokens(request.promptTokens.length);
-    const answer = tokens.length === 0 ? before : Uint32Array.of(...before, ...tokens);
-    return chooseToken(this.#options.words, { request, state, generated: answer.length, answer });
+    const answer = () => [...chain.tokens(request.promptTokens.length), ...tokens];
+    const generated = sequence.generated + tokens.length;
+    return chooseToken(this.#options.words, { request, state, generated, answer });
   }
 
   #endOf(sequence: Sequence, token: number): number {

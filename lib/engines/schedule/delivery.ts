@@ -1,5 +1,12 @@
 import type { EngineFinish, EngineLogprobs, EngineStep, StepMetrics } from "../engine.ts";
 
+/** Tokens `from` to `to - 1` of an array. */
+export interface TokenRange {
+  readonly tokens: Uint32Array;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** What a step will tell the listener, collected entry by entry. */
 export class Delivery {
   #ids: number[] = [];
@@ -15,12 +22,11 @@ export class Delivery {
   }
 
   /** Adds the tokens of one request; at most one call per request and step. */
-  addTokens(id: number, tokens: Uint32Array): void {
-    if (tokens.length === 0) return;
+  addTokens(id: number, { tokens, from, to }: TokenRange): void {
     this.#ids.push(id);
-    this.#counts.push(tokens.length);
-    for (const token of tokens) this.#tokens.push(token);
-    if (tokens.length !== 1) this.#isPlain = false;
+    this.#counts.push(to - from);
+    for (let at = from; at < to; at++) this.#tokens.push(tokens[at]!);
+    if (to - from !== 1) this.#isPlain = false;
   }
 
   addLogprobs(logprobs: EngineLogprobs): void {

@@ -2,7 +2,7 @@ import { assert, StatorError } from "#lib/base/errors";
 import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { TokenChain } from "#lib/tokens/token-chain";
 import type { Admission, EndReason, EngineStep, GenerateRequest, StepMetrics } from "../engine.ts";
-import { Delivery } from "./delivery.ts";
+import { Delivery, type TokenRange } from "./delivery.ts";
 import { KvAccount, type KvOwner } from "./kv-account.ts";
 import { checkSchedulerOptions, type SchedulerOptions } from "./options.ts";
 import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "./plan.ts";
@@ -12,11 +12,13 @@ import { WaitingList } from "./waiting-list.ts";
 /** Waiting requests that are looked at per step; those that wait for another's block are passed over. */
 const ADMIT_LOOKAHEAD = 64;
 const MAX_NO_SPACE_RUNS = 3;
-const NO_TOKENS = new Uint32Array(0);
 
 /** What one entry came to. */
 interface EntryResult {
+  /** Drawn tokens of all entries; this one's are `from` to `to - 1`. */
   readonly tokens: Uint32Array;
+  readonly from: number;
+  readonly to: number;
   readonly end: number;
   readonly logprobs: OutcomeLogprobs | undefined;
   readonly error: StatorError | undefined;
@@ -172,15 +174,16 @@ export class Scheduler {
       return this.delivery.take(this.#metrics(undefined, outcome.durationUs));
     }
     this.#noSpaceRuns = 0;
-    const errors = new Map(outcome.errors.map(({ entry, error }) => [entry, error]));
-    const logprobs = new Map(outcome.logprobs.map((each) => [each.entry, each]));
-    let offset = 0;
+    const errors =
+      outcome.errors.length > 0 ? new Map(outcome.errors.map(({ entry, error }) => [entry, error])) : undefined;
+    const logprobs =
+      outcome.logprobs.length > 0 ? new Map(outcome.logprobs.map((each) => [each.entry, each])) : undefined;
+    let from = 0;
     for (const [at, entry] of plan.entries.entries()) {
-      const drawn = outcome.counts[at]!;
-      const tokens = drawn === 0 ? NO_TOKENS : outcome.tokens.subarray(offset, offset + drawn);
-      offset += drawn;
-      const end = outcome.ends[at]!;
-      this.#applyEntry(entry, { tokens, end, logprobs: logprobs.get(at), error: errors.get(at) });
+      const to = from + outcome.counts[at]!;
+      const result = { tokens: outcome.tokens, from, to, end: outcome.ends[at]! };
+      this.#applyEntry(entry, { ...result, logprobs: logprobs?.get(at), error: errors?.get(at) });
+      from = to;
     }
     return this.delivery.take(this.#metrics(plan, outcome.durationUs));
   }
@@ -334,7 +337,7 @@ export class Scheduler {
 
   #applyEntry(entry: PlanEntry, result: EntryResult): void {
     const { sequence } = entry;
-    const { end, tokens } = result;
+    const { end, tokens, from } = result;
     sequence.inFlight--;
     sequence.plannedDraws -= entry.draws;
     if (sequence.state === "ended") return;
@@ -346,30 +349,32 @@ export class Scheduler {
       return;
     }
     const isEndToken = end === ENTRY_END.endToken || end === ENTRY_END.stopToken;
-    const kept = isEndToken ? tokens.subarray(0, -1) : tokens;
-    sequence.chain.append(kept);
+    const to = isEndToken ? result.to - 1 : result.to;
+    for (let at = from; at < to; at++) sequence.chain.push(tokens[at]!);
     if (isCurrent) {
-      sequence.computed = entry.start + entry.count + Math.max(0, tokens.length - 1);
+      sequence.computed = entry.start + entry.count + Math.max(0, result.to - from - 1);
       this.kv.settle(sequence);
     } else {
-      this.#waiting.addTokens(kept.length);
+      this.#waiting.addTokens(to - from);
     }
-    this.#deliver(sequence.id, kept, result.logprobs);
+    this.#deliver(sequence.id, { tokens, from, to }, result.logprobs);
     if (end === ENTRY_END.none && (entry.draws === 0 || sequence.drawsLeft + sequence.plannedDraws > 0)) return;
-    const stopToken = isEndToken ? tokens.at(-1) : undefined;
+    const stopToken = isEndToken ? tokens[to] : undefined;
     const reason = end === ENTRY_END.none ? "length" : end === ENTRY_END.stopToken ? "stop_token" : "end";
     this.#finish(sequence, reason, stopToken === undefined ? {} : { stopToken });
   }
 
-  #deliver(id: number, tokens: Uint32Array, logprobs: OutcomeLogprobs | undefined): void {
-    this.delivery.addTokens(id, tokens);
-    if (!logprobs || tokens.length === 0) return;
+  #deliver(id: number, drawn: TokenRange, logprobs: OutcomeLogprobs | undefined): void {
+    const count = drawn.to - drawn.from;
+    if (count === 0) return;
+    this.delivery.addTokens(id, drawn);
+    if (!logprobs) return;
     const top = logprobs.topTokens.length / logprobs.chosen.length;
     this.delivery.addLogprobs({
       id,
-      chosen: logprobs.chosen.subarray(0, tokens.length),
-      topTokens: logprobs.topTokens.subarray(0, tokens.length * top),
-      topValues: logprobs.topValues.subarray(0, tokens.length * top),
+      chosen: logprobs.chosen.subarray(0, count),
+      topTokens: logprobs.topTokens.subarray(0, count * top),
+      topValues: logprobs.topValues.subarray(0, count * top),
     });
   }
 
