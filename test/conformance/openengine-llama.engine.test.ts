@@ -1,0 +1,40 @@
+import { describe, it } from "vitest";
+import { openLlama } from "#lib/engines/llama/llama-engine";
+import { silentLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
+import { Channel } from "#lib/rpc/channel";
+import { loopbackCredentials } from "#lib/rpc/credentials";
+import { DEMO_MODEL, openNative } from "../support/engine-driver.ts";
+import { openEngineServer } from "../support/engine-server.ts";
+import { openEngineConformance } from "./openengine.ts";
+
+const native = openNative();
+
+function chat(text: string): string {
+  return `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`;
+}
+
+if (native.reason === undefined) {
+  openEngineConformance("llama over gRPC", {
+    prompt: chat("What is disaggregated serving?"),
+    storyPrompt: chat("Tell me a story about a duck."),
+    longPrompt: chat("Tell me about the duck that walked to the river and looked for bread in the morning. ".repeat(6)),
+    async open() {
+      const server = await openEngineServer(() =>
+        openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog, cacheTokens: 4096 }),
+      );
+      const transport = new Channel(server.address, loopbackCredentials);
+      return {
+        transport,
+        close() {
+          transport.close();
+          return server.close();
+        },
+      };
+    },
+  });
+} else {
+  describe("openengine.v1 of llama", () => {
+    it.skip(`is not built: ${native.reason}`, () => {});
+  });
+}
