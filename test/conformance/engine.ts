@@ -195,6 +195,9 @@ export function engineConformance(name: string, rig: EngineRig): void {
       expect(reason({ prompt: new Uint32Array() })).toBe("INVALID_ARGUMENT");
       expect(reason({ prompt: Uint32Array.of(4_000_000_000) })).toBe("INVALID_ARGUMENT");
       expect(reason({ prompt: new Uint32Array(card.contextTokens).fill(5) })).toBe("CONTEXT_LENGTH");
+      for (const sampling of [{ temperature: Number.NaN }, { topP: 0 }, { minP: 2 }, { repetitionPenalty: 0 }]) {
+        expect(reason({ prompt, sampling })).toBe("INVALID_ARGUMENT");
+      }
       expect(reason({ prompt, adapter: "nobody" })).toBe("MODEL_NOT_FOUND");
       expect(reason({ prompt, topLogprobs: 1000 })).toBe("INVALID_ARGUMENT");
       if (!card.capabilities.grammar) expect(reason({ prompt, grammar: 'root ::= "a"' })).toBe("UNSUPPORTED_FEATURE");

@@ -130,6 +130,9 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     expect([...cut, ...rest.tokens]).toEqual(tokens);
     const bad = await client.ask({ prompt: chat(FACTS[0][0]), grammar: "root ::= (((" });
     expect(bad.finish).toMatchObject({ reason: "failed", error: { reason: "INVALID_GRAMMAR" } });
+    const huge = await client.ask({ prompt: chat(FACTS[0][0]), grammar: `root ::= "${"a".repeat(300_000)}"` });
+    expect(huge.finish).toMatchObject({ reason: "failed", error: { reason: "INVALID_GRAMMAR" } });
+    expect(await answer(client, FACTS[0][0])).toBe(FACTS[0][1]);
     expect(client.failures).toEqual([]);
   });
 

@@ -8,7 +8,7 @@ import { digestFile } from "../model-file.ts";
 import type { StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
 import { fromNativeError } from "./native-errors.ts";
-import { toOutcome } from "./outcome.ts";
+import { type Refusals, toOutcome } from "./outcome.ts";
 
 /** The base model, in a plan of the addon. */
 const NO_ADAPTER = -1;
@@ -21,6 +21,7 @@ export class LlamaExecutor implements Executor {
   readonly #blockTokens: number;
   readonly #log: Log;
   readonly #plans: StepPlan[] = [];
+  readonly #refusals: Refusals = new WeakMap();
   readonly #adapters = new Map<string, number>();
   #context: Context | undefined;
   #listener: ExecutorListener | undefined;
@@ -54,7 +55,7 @@ export class LlamaExecutor implements Executor {
       return;
     }
     if (result.errors.length > 0) this.#logOps(result);
-    this.#listener?.onOutcome(toOutcome(plan, result));
+    this.#listener?.onOutcome(toOutcome(plan, result, this.#refusals));
   }
 
   /** An op that failed is a bug of ours; whoever needed it fails in its own entry. */
@@ -77,7 +78,7 @@ export class LlamaExecutor implements Executor {
   submit(plan: StepPlan): void {
     const context = this.#open;
     for (const slot of plan.closes) context.closeSequence(slot);
-    for (const sequence of plan.opens) context.openSequence(sequence.slot, samplingOf(sequence));
+    for (const sequence of plan.opens) this.#openSequence(context, sequence);
     const { entries } = plan;
     const slots = new Int32Array(entries.length);
     const positions = new Int32Array(entries.length);
@@ -102,6 +103,19 @@ export class LlamaExecutor implements Executor {
     assert(adapter !== undefined, "an adapter stays loaded while requests of it run");
     context.submitStep({ step: plan.step, adapter, ops: plan.ops, slots, positions, counts, flags, tokens });
     this.#plans.push(plan);
+  }
+
+  /** What the addon refuses fails alone: its slot stays closed, so its first draw ends it with this error. */
+  #openSequence(context: Context, sequence: Sequence): void {
+    try {
+      context.openSequence(sequence.slot, samplingOf(sequence));
+    } catch (caught) {
+      const { reason, message } = fromNativeError(caught, this.#modelPath);
+      if (reason !== "INVALID_ARGUMENT") throw caught;
+      const detail = message.replace(/\.$/, "");
+      const isGrammar = sequence.request.grammar !== undefined;
+      this.#refusals.set(sequence, new StatorError(isGrammar ? "INVALID_GRAMMAR" : reason, { detail }));
+    }
   }
 
   abort(step: number): void {

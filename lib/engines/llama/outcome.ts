@@ -1,6 +1,7 @@
 import { StatorError } from "#lib/base/errors";
 import { END, type StepResult } from "#lib/native/context";
 import { ENTRY_END, type OutcomeLogprobs, type StepOutcome, type StepPlan } from "../schedule/plan.ts";
+import type { Sequence } from "../schedule/sequence.ts";
 
 /** What each code of the addon means to the scheduler, by code; it finds the limit of an answer by itself. */
 const ENDS = new Uint8Array(7);
@@ -12,8 +13,11 @@ ENDS[END.grammar] = ENTRY_END.complete;
 ENDS[END.skipped] = ENTRY_END.skipped;
 ENDS[END.error] = ENTRY_END.failed;
 
+/** Why the addon did not open a sequence, by the sequence. */
+export type Refusals = WeakMap<Sequence, StatorError>;
+
 /** The addon's result as an outcome. `result.status` must not be `error`. */
-export function toOutcome(plan: StepPlan, result: StepResult): StepOutcome {
+export function toOutcome(plan: StepPlan, result: StepResult, refusals: Refusals): StepOutcome {
   const entries = plan.entries.length;
   const counts = new Uint8Array(entries);
   const ends = new Uint8Array(entries);
@@ -34,7 +38,7 @@ export function toOutcome(plan: StepPlan, result: StepResult): StepOutcome {
     tokens: tokens.subarray(0, drawn),
     ends,
     logprobs: result.logprobs ? readLogprobs(plan, result, result.logprobs) : [],
-    errors: result.errors.length === 0 ? [] : readErrors(plan, result),
+    errors: result.errors.length === 0 ? [] : readErrors(plan, result, refusals),
   };
 }
 
@@ -58,11 +62,16 @@ function readLogprobs(plan: StepPlan, result: StepResult, chosen: Float32Array):
   return found;
 }
 
-function readErrors(plan: StepPlan, result: StepResult): StepOutcome["errors"] {
+function readErrors(plan: StepPlan, result: StepResult, refusals: Refusals): StepOutcome["errors"] {
   const messages = new Map(result.errors.map(({ slot, message }) => [slot, message.replace(/\.$/, "")]));
   const errors: { entry: number; error: StatorError }[] = [];
   for (const [entry, { sequence }] of plan.entries.entries()) {
     if (result.ends[entry] !== END.error) continue;
+    const refusal = refusals.get(sequence);
+    if (refusal) {
+      errors.push({ entry, error: refusal });
+      continue;
+    }
     const detail = messages.get(result.slots[entry]!) ?? "it gave no reason";
     // A request with a grammar fails by it: nothing else of a checked request can be refused so late.
     const reason = sequence.request.grammar === undefined ? "ENGINE_FAILED" : "INVALID_GRAMMAR";
