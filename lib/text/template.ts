@@ -94,6 +94,16 @@ function cutAtMark(rendered: string): string {
   return rendered.slice(0, at).replaceAll(CONTINUE_MARK, "");
 }
 
+/**
+ * Variables that templates ask for and that are mostly absent. The library finds out that one is by throwing, which
+ * costs as much as rendering a short prompt; given as undefined, it is simply there and undefined.
+ */
+const MOSTLY_ABSENT = [
+  ...["tools", "documents", "tool_choice", "builtin_tools", "custom_tools", "tools_in_user_message", "controls"],
+  ...["enable_thinking", "thinking", "keep_past_thinking", "reasoning_effort", "add_thoughts", "strip_thinking"],
+  ...["system_message", "system_prompt", "model_identity", "continue_final_message", "date_string", "date", "today"],
+];
+
 /** Compiles a chat template. Throws INVALID_TEMPLATE when it is no Jinja that we understand. */
 export function compileTemplate(source: string): ChatTemplate {
   let template: Template;
@@ -103,6 +113,7 @@ export function compileTemplate(source: string): ChatTemplate {
     throw refuse(`it does not parse: ${caught instanceof Error ? caught.message : "unknown"}`, caught);
   }
   const knowsDeveloper = source.includes("developer");
+  const askedFor = MOSTLY_ABSENT.filter((name) => source.includes(name));
   return {
     render(given, options = {}) {
       const goesOn = options.continueFinalMessage ?? false;
@@ -119,6 +130,7 @@ export function compileTemplate(source: string): ChatTemplate {
         eos_token: options.eosToken ?? "",
       };
       if (options.tools && options.tools.length > 0) variables.tools = options.tools;
+      for (const name of askedFor) if (!(name in variables)) variables[name] = undefined;
       let rendered: string;
       try {
         rendered = template.render(variables);
