@@ -1,6 +1,11 @@
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { InstanceRecordSchema, InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
+import {
+  InstanceRecordSchema,
+  InstanceRole,
+  InstanceState,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
 import type { DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
 import { type Log, silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
@@ -44,10 +49,17 @@ export class RehearsalWatch implements DiscoveryWatch {
 /** Records of a worker that serves one model. */
 export function rehearsalRecords(
   name: string,
-  options: { id?: bigint; state?: InstanceState; contextTokens?: number; loaded?: boolean } = {},
+  options: { id?: bigint; state?: InstanceState; contextTokens?: number; loaded?: boolean; address?: string } = {},
 ): DiscoveryRecord[] {
-  const { id = 1n, state = InstanceState.READY, contextTokens = 4096, loaded = true } = options;
-  const value = create(InstanceRecordSchema, { instanceId: id, state, models: loaded ? [name] : [] });
+  const { id = 1n, state = InstanceState.READY, contextTokens = 4096, loaded = true, address = "" } = options;
+  const value = create(InstanceRecordSchema, {
+    instanceId: id,
+    incarnation: 1n,
+    role: InstanceRole.WORKER,
+    address,
+    state,
+    models: loaded ? [name] : [],
+  });
   const instance: DiscoveryRecord = { key: `instances/${id}`, value: { case: "instance", value } };
   if (!loaded) return [instance];
   const card = create(ModelCardSchema, {
@@ -79,10 +91,11 @@ export async function openRehearsal(
     text?: () => ModelText;
     corsOrigins?: string[];
     empty?: boolean;
+    watch?: RehearsalWatch;
   } = {},
 ): Promise<Rehearsal> {
-  const watch = new RehearsalWatch();
-  if (!options.empty) watch.put(...rehearsalRecords("rehearsal"));
+  const watch = options.watch ?? new RehearsalWatch();
+  if (!options.empty && !options.watch) watch.put(...rehearsalRecords("rehearsal"));
   const metrics = createMetrics([FRONTEND_INSTRUMENTS], { processMetrics: false });
   const frontend = await openFrontend({
     host: "127.0.0.1",

@@ -1,114 +1,205 @@
-// Cost of the frontend against bare node:http, as ratios of CPU time in one run.
-import { type ChildProcess, fork } from "node:child_process";
-import path from "node:path";
-import type { HttpLoad } from "./http-client.ts";
+// Cost of the frontend against bare node:http, as ratios of CPU time in one run; and what it holds in memory. Frontend,
+// worker and client are processes of their own; baseline and frontend get the same load in turn.
+//   node test/bench/cases/frontend.ts [NAME_PART]
+import { cpuSecondsOf, residentMbOf, startCluster } from "../cluster.ts";
+import { median, Program, printFigures, sleep } from "../harness.ts";
+import type { HttpCount, HttpLoad } from "./http-client.ts";
 
-interface Usage {
+/** A server under load. */
+interface Server {
+  readonly port: number;
+  readonly program: Program;
+  end(): void;
+}
+
+interface ServerStat {
   readonly cpuUs: number;
-  readonly tokens: number;
   readonly rssBytes: number;
+  readonly heldBytes?: number;
 }
 
-function start(file: string, ...args: (string | number)[]): ChildProcess {
-  return fork(path.join(import.meta.dirname, file), args.map(String), {
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
+async function openBare(...args: readonly (string | number)[]): Promise<Server> {
+  const program = new Program("http-bare.ts", ...args);
+  const { port } = await program.heard<{ port: number }>();
+  return { port, program, end: () => program.end() };
+}
+
+async function openFrontend(worker: readonly [stepMs: number, perStep: number], join: string): Promise<Server> {
+  const behind = new Program("frontend-worker.ts", ...worker);
+  const { port: workerPort } = await behind.heard<{ port: number }>();
+  const program = new Program("frontend-server.ts", workerPort, join);
+  const { port } = await program.heard<{ port: number }>();
+  return {
+    port,
+    program,
+    end() {
+      program.end();
+      behind.end();
+    },
+  };
+}
+
+async function openClient(): Promise<Program> {
+  const client = new Program("http-client.ts");
+  await client.heard();
+  return client;
+}
+
+type Load = Omit<HttpLoad, "port">;
+
+/** CPU microseconds of a server per request, and how many requests it answered. */
+async function measure(server: Server, client: Program, load: Load, time: { warmMs: number; ms: number }) {
+  await client.ask({ load: { ...load, port: server.port } });
+  await sleep(time.warmMs);
+  const [before, countBefore] = [await server.program.ask<ServerStat>({}), await client.ask<HttpCount>({})];
+  await sleep(time.ms);
+  const [after, countAfter] = [await server.program.ask<ServerStat>({}), await client.ask<HttpCount>({})];
+  await client.ask({ stop: true });
+  const requests = countAfter.requests - countBefore.requests;
+  return { us: (after.cpuUs - before.cpuUs) / requests, perSecond: (requests / time.ms) * 1000 };
+}
+
+/** The same load on both in turn; the middle ratio counts. */
+async function compare(base: Server, ours: Server, load: Load, time: { warmMs: number; ms: number; rounds: number }) {
+  const client = await openClient();
+  const rounds = [];
+  for (let round = 0; round < time.rounds; round++) {
+    const floor = await measure(base, client, load, time);
+    const cost = await measure(ours, client, load, time);
+    rounds.push({ floor, cost, ratio: cost.us / floor.us });
+  }
+  client.end();
+  const ratio = median(rounds.map((round) => round.ratio));
+  const middle = rounds.find((round) => round.ratio === ratio)!;
+  return {
+    ratio,
+    baseUs: middle.floor.us,
+    oursUs: middle.cost.us,
+    perSecond: [middle.floor.perSecond, middle.cost.perSecond],
+  };
+}
+
+const WORDS =
+  "the of and to in is you that it he was for on are as with his they at be this have from or one had by word but not what all were we when your can said there use an each which she do how their if will up other about out many then them these so some her would make like him into time has look two more write go see number no way could people my than first water been call who oil its now find long down day did get come made may part".split(
+    " ",
+  );
+
+/** Bodies whose prompts were never seen: numbered, and of other words each. */
+function bodies(fields: object, words: number, count: number): string[] {
+  let state = 7;
+  const word = (): string => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return WORDS[state % WORDS.length]!;
+  };
+  return Array.from({ length: count }, () => {
+    const content = `Request #NUMBER#: ${Array.from({ length: words }, word).join(" ")}`;
+    return JSON.stringify({
+      model: "rehearsal",
+      messages: [{ role: "user", content }],
+      stop: ["\n\nUser:", "</s>"],
+      ...fields,
+    });
   });
 }
 
-function heard<Message>(child: ChildProcess): Promise<Message> {
-  return new Promise((resolve) => child.once("message", (message) => resolve(message as Message)));
+const CHAT = { path: "/v1/chat/completions", numbered: "#NUMBER#" };
+const STREAM_END = "data: [DONE]\n\n\r\n0\r\n\r\n";
+
+function streams(sockets: number, tokens: number): Load {
+  const fields = { stream: true, max_tokens: tokens, ignore_eos: true };
+  return { ...CHAT, sockets, bodies: bodies(fields, 30, 50), ending: STREAM_END, everyMs: 0 };
 }
 
-async function ask<Message>(child: ChildProcess, message: object): Promise<Message> {
-  const answer = heard<Message>(child);
-  child.send(message);
-  return answer;
+/** 512 streams at 50 tokens a second, one write per token against one write per token. */
+async function paced(join: number): Promise<object> {
+  const tokens = 200;
+  const base = await openBare("sse", 20, tokens, join);
+  const ours = await openFrontend([20, 1], join === 1 ? "auto" : String(join));
+  const figures = await compare(base, ours, streams(512, tokens), { warmMs: 5000, ms: 4000, rounds: 3 });
+  base.end();
+  ours.end();
+  return { ...figures, perTokenUs: figures.oursUs / tokens, target: join === 1 ? 1.6 : 2.2 };
 }
 
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** CPU microseconds of a server per token and per request, under one load. */
-export async function measure(
-  server: ChildProcess,
-  load: Omit<HttpLoad, "port">,
-  options: { warmMs: number; ms: number },
-) {
-  const { port } = await heard<{ port: number }>(server);
-  const client = start("http-client.ts");
-  await ask(client, { load: { ...load, port } });
-  await sleep(options.warmMs);
-  const before = await ask<Usage>(server, {});
-  const requestsBefore = await ask<{ requests: number }>(client, {});
-  await sleep(options.ms);
-  const after = await ask<Usage>(server, {});
-  const requestsAfter = await ask<{ requests: number }>(client, {});
-  client.kill();
-  server.kill();
-  const cpuUs = after.cpuUs - before.cpuUs;
-  const requests = requestsAfter.requests - requestsBefore.requests;
-  const tokens = after.tokens - before.tokens;
-  return { perToken: cpuUs / tokens, perRequest: cpuUs / requests, tokens, requests, rssMb: after.rssBytes / 1e6 };
+async function unthrottled(): Promise<object> {
+  const tokens = 500;
+  const base = await openBare("sse", 0, tokens, 1);
+  const ours = await openFrontend([0, 1], "auto");
+  const figures = await compare(base, ours, streams(64, tokens), { warmMs: 1500, ms: 2500, rounds: 3 });
+  base.end();
+  ours.end();
+  return { ...figures, perTokenUs: figures.oursUs / tokens, target: 1 };
 }
 
-const message = "The quick brown fox jumps over the lazy dog, and the dog does not mind it at all. ";
-const chat = (stream: boolean, at = 0): string =>
-  JSON.stringify({
-    model: "rehearsal",
-    messages: [{ role: "user", content: `${at} ${message.repeat(10)}` }],
-    stream,
-    stop: ["\n\nUser:", "</s>"],
-  });
+/** About 200 new prompt tokens, 16 tokens in one step, 16 connections. */
+function unaryLoad(everyMs: number): Load {
+  const fields = { max_tokens: 16, ignore_eos: true };
+  return { ...CHAT, sockets: 16, bodies: bodies(fields, 130, 400), ending: "}}", everyMs };
+}
 
-const CASES = {
-  "frontend/stream/512-paced": async () => {
-    const load = {
-      sockets: 512,
-      path: "/v1/chat/completions",
-      bodies: [chat(true)],
-      ending: "data: [DONE]\n\n\r\n0\r\n\r\n",
-    };
-    const time = { warmMs: 4000, ms: 4000 };
-    const bare = await measure(start("http-bare.ts", "sse", 20, 100, 1), load, time);
-    const ours = await measure(start("frontend-server.ts", 20, 100, 1, "auto"), load, time);
-    const bare4 = await measure(start("http-bare.ts", "sse", 20, 100, 4), load, time);
-    const ours4 = await measure(start("frontend-server.ts", 20, 100, 1, 4), load, time);
-    return {
-      bare,
-      ours,
-      ratio: ours.perToken / bare.perToken,
-      target: 1.6,
-      bare4,
-      ours4,
-      joined: ours4.perToken / bare4.perToken,
-      joinedTarget: 2.2,
-    };
-  },
-  "frontend/stream/64-unthrottled": async () => {
-    const load = {
-      sockets: 64,
-      path: "/v1/chat/completions",
-      bodies: [chat(true)],
-      ending: "data: [DONE]\n\n\r\n0\r\n\r\n",
-    };
-    const time = { warmMs: 1500, ms: 3000 };
-    const bare = await measure(start("http-bare.ts", "sse", 0, 300, 1), load, time);
-    const ours = await measure(start("frontend-server.ts", 0, 300, 1, "auto"), load, time);
-    return { bare, ours, ratio: ours.perToken / bare.perToken, target: 1.0 };
-  },
-  "frontend/unary/16": async () => {
-    const bodies = Array.from({ length: 1000 }, (_, at) => chat(false, at));
-    const load = { sockets: 16, path: "/v1/chat/completions", bodies, ending: "}}" };
-    const time = { warmMs: 1500, ms: 3000 };
-    const bare = await measure(start("http-bare.ts", "json"), load, time);
-    const ours = await measure(start("frontend-server.ts", 0, 16, 16, "auto"), load, time);
-    return { bare, ours, ratio: ours.perRequest / bare.perRequest, target: 4.7 };
-  },
+/** At an equal rate, which both can hold: what a request costs depends on how idle the process is between two. */
+async function unary(everyMs: number): Promise<object> {
+  const base = await openBare("json");
+  const ours = await openFrontend([0, 16], "auto");
+  const time = { warmMs: 1500, ms: 3000, rounds: 3 };
+  const figures = await compare(base, ours, unaryLoad(everyMs), time);
+  const through = await openBare("proxy", base.port);
+  const proxied = await compare(base, through, unaryLoad(everyMs), { ...time, rounds: 1 });
+  for (const server of [base, ours, through]) server.end();
+  return { ...figures, proxyRatio: proxied.ratio, ...(everyMs > 0 ? { target: 4.7 } : {}) };
+}
+
+/** What a frontend holds after 1,000 and after 50,000 requests over 64 connections, all with new prompts. */
+async function memory(): Promise<object> {
+  const total = Number(process.env.BENCH_REQUESTS ?? 50_000);
+  const ours = await openFrontend([0, 16], "auto");
+  const client = await openClient();
+  await client.ask({ load: { ...unaryLoad(0), sockets: 64, port: ours.port } });
+  const reach = async (count: number): Promise<void> => {
+    while ((await client.ask<HttpCount>({})).requests < count) await sleep(50);
+  };
+  await reach(1000);
+  const early = await ours.program.ask<ServerStat>({ held: true });
+  await reach(total);
+  const late = await ours.program.ask<ServerStat>({});
+  await client.ask({ stop: true });
+  await sleep(500);
+  const settled = await ours.program.ask<ServerStat>({ held: true });
+  client.end();
+  ours.end();
+  const grown = (settled.heldBytes ?? 0) / (early.heldBytes ?? 1);
+  return {
+    requests: total,
+    rssMb: late.rssBytes / 1e6,
+    rssTargetMb: 225,
+    heldMb: (settled.heldBytes ?? 0) / 1e6,
+    grown,
+    grownTarget: 1.2,
+  };
+}
+
+/** The whole program with nothing to do. */
+async function idle(): Promise<object> {
+  const cluster = await startCluster(["--engine", "mock", "--workers", "1"]);
+  await sleep(2000);
+  const before = cpuSecondsOf(cluster.frontendPid);
+  await sleep(5000);
+  const used = cpuSecondsOf(cluster.frontendPid) - before;
+  const { now, peak } = residentMbOf(cluster.frontendPid);
+  await cluster.program.close();
+  return { rssMb: now, peakMb: peak, targetMb: 150, cpuShare: used / 5 };
+}
+
+const CASES: Readonly<Record<string, () => Promise<object>>> = {
+  "frontend/stream/512-paced": () => paced(1),
+  "frontend/stream/512-paced-joined": () => paced(4),
+  "frontend/stream/64-unthrottled": unthrottled,
+  "frontend/unary/16-at-equal-rate": () => unary(40),
+  "frontend/unary/16-saturated": () => unary(0),
+  "frontend/memory/50k-requests": memory,
+  "frontend/idle": idle,
 };
 
 for (const [name, run] of Object.entries(CASES)) {
-  if (process.argv[2] && !name.includes(process.argv[2])) continue;
-  console.log(
-    name,
-    JSON.stringify(await run(), (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value)),
-  );
+  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
 }

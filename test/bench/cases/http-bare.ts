@@ -1,7 +1,8 @@
 // Baselines: what bare node:http costs for the same work. One role per process.
 //   node http-bare.ts sse STEP_MS TOKENS JOIN | json | proxy PORT
-import { createServer, request, type ServerResponse } from "node:http";
+import { Agent, createServer, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { cpuUs } from "../harness.ts";
 
 const [role, ...rest] = process.argv.slice(2);
 const numbers = rest.map(Number);
@@ -40,15 +41,15 @@ function sse(stepMs: number, count: number, join: number) {
   };
   const turn = (): void => {
     step();
-    setImmediate(turn);
+    if (open.size > 0) setImmediate(turn);
   };
   if (stepMs > 0) setInterval(step, stepMs);
-  else turn();
   return createServer((message, response) => {
     message.resume().on("end", () => {
       response.writeHead(200, { "content-type": "text/event-stream" });
       const stream = { response, told: 0, waiting: "", waits: 0 };
       open.add(stream);
+      if (stepMs === 0 && open.size === 1) setImmediate(turn);
       response.on("close", () => open.delete(stream));
     });
   });
@@ -64,19 +65,21 @@ function json() {
     choices: [{ index: 0, message: { role: "assistant", content: "word ".repeat(16) }, finish_reason: "stop" }],
     usage: { prompt_tokens: 200, completion_tokens: 16, total_tokens: 216 },
   });
+  const reply = body.replace(/\}$/, ',"last":{}}');
   return createServer((message, response) => {
     message.resume().on("end", () => {
-      response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
-      response.end(body);
+      response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(reply) });
+      response.end(reply);
     });
   });
 }
 
 /** Passes bytes on, both ways. */
 function proxy(port: number) {
+  const agent = new Agent({ keepAlive: true });
   return createServer((message, response) => {
     const onward = request(
-      { host: "127.0.0.1", port, path: message.url, method: message.method, headers: message.headers },
+      { host: "127.0.0.1", port, path: message.url, method: message.method, headers: message.headers, agent },
       (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(response);
@@ -89,8 +92,5 @@ function proxy(port: number) {
 const server =
   role === "sse" ? sse(numbers[0]!, numbers[1]!, numbers[2]!) : role === "json" ? json() : proxy(numbers[0]!);
 server.listen(0, "127.0.0.1", 4096, () => process.send?.({ port: (server.address() as AddressInfo).port }));
-process.on("message", () => {
-  const { user, system } = process.cpuUsage();
-  process.send?.({ cpuUs: user + system, tokens, rssBytes: process.memoryUsage().rss });
-});
+process.on("message", () => process.send?.({ cpuUs: cpuUs(), tokens }));
 process.on("disconnect", () => process.exit());

@@ -1,5 +1,5 @@
 // Load for HTTP servers, in a process of its own: raw sockets that keep one request each in flight.
-//   node http-client.ts; then {port, sockets, kind, body, path} by IPC; answers {requests, tokens} when asked.
+//   node http-client.ts; then {load} by IPC, {} to read the counters, {stop: true} to end the load.
 import { connect, type Socket } from "node:net";
 
 /** What the client is told to do. */
@@ -9,41 +9,57 @@ export interface HttpLoad {
   readonly path: string;
   /** Bodies that the sockets send in turn. */
   readonly bodies: readonly string[];
-  /** Pause of a socket between an answer and its next request. */
-  readonly pauseMs?: number;
+  /** A number in the body that is another one in each request. */
+  readonly numbered?: string;
   /** The last bytes of an answer. */
   readonly ending: string;
+  /** Time from one request of a socket to its next; 0 sends as soon as the answer is there. */
+  readonly everyMs: number;
+}
+
+/** What the client counted. */
+export interface HttpCount {
+  readonly requests: number;
 }
 
 let requests = 0;
+let sent = 0;
+let sockets: Socket[] = [];
 
-function run(load: HttpLoad): void {
-  const ending = Buffer.from(load.ending);
-  let next = 0;
-  const heads = load.bodies.map((body) =>
-    Buffer.from(
+function open(load: HttpLoad, ending: Buffer): Socket {
+  let sentMs = 0;
+  const send = (): void => {
+    const turn = sent++;
+    const template = load.bodies[turn % load.bodies.length]!;
+    const body = load.numbered ? template.replace(load.numbered, String(turn)) : template;
+    sentMs = performance.now();
+    socket.write(
       `POST ${load.path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    ),
-  );
-  const send = (socket: Socket): void => {
-    socket.write(heads[next++ % heads.length]!);
+    );
   };
-  for (let at = 0; at < load.sockets; at++) {
-    const socket = connect(load.port, "127.0.0.1", () => setTimeout(() => send(socket), at * 2));
-    socket.setNoDelay(true);
-    socket.on("error", () => {});
-    socket.on("data", (chunk) => {
-      // An answer ends with its last chunk; only the tail of what came can hold it.
-      if (!chunk.subarray(-ending.length).equals(ending)) return;
-      requests++;
-      if (load.pauseMs) setTimeout(() => send(socket), load.pauseMs);
-      else send(socket);
-    });
-  }
+  const socket = connect(load.port, "127.0.0.1", send);
+  socket.setNoDelay(true);
+  socket.on("error", () => {});
+  socket.on("data", (chunk) => {
+    // An answer ends with its last chunk; only the tail of what came can hold it.
+    if (!chunk.subarray(-ending.length).equals(ending)) return;
+    requests++;
+    const waitMs = load.everyMs - (performance.now() - sentMs);
+    if (waitMs > 0) setTimeout(send, waitMs);
+    else send();
+  });
+  return socket;
 }
 
-process.on("message", (message: { load?: HttpLoad }) => {
-  if (message.load) run(message.load);
-  process.send?.({ requests });
+process.on("message", ({ load, stop }: { load?: HttpLoad; stop?: boolean }) => {
+  if (stop) for (const socket of sockets) socket.destroy();
+  if (load) {
+    const ending = Buffer.from(load.ending);
+    sockets = [];
+    // Spread over the interval, as independent clients are.
+    for (let at = 0; at < load.sockets; at++) setTimeout(() => sockets.push(open(load, ending)), 2 * at);
+  }
+  process.send?.({ requests } satisfies HttpCount);
 });
 process.on("disconnect", () => process.exit());
+process.send?.({});
