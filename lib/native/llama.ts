@@ -92,7 +92,7 @@ export interface Vocab {
 export interface ModelOptions {
   /** Layers computed on a GPU; negative means all. Default 0. */
   readonly gpuLayers?: number;
-  /** Maps the file instead of reading it. Default true. */
+  /** Maps the file instead of reading it, where the device can compute on a mapped file. Default true. */
   readonly mmap?: boolean;
   /** Called on the event loop with a ratio in [0, 1]. */
   readonly onProgress?: (ratio: number) => void;

@@ -189,20 +189,23 @@ void Engine::openContext() {
   discover();
 }
 
-/// Decodes one token into the scratch sequence: the state of that sequence shows the layout, and the first real step
-/// finds warm pages and compiled kernels.
+/// Decodes into the scratch sequence: the state of one token there shows the layout, and the first real step finds warm
+/// pages and compiled kernels. Two tokens, because Mesa's software Vulkan 22.3 crashes when the very first batch has one.
 void Engine::discover() {
   layout_.reason = whyNotExportable(*model_, options_.flashAttention);
   if (!api_.context_has_memory(context_)) layout_.reason = "This model keeps no cache.";
   if (!layout_.exportable()) return;
   const int32_t token = std::max(0, model_->vocab.bos);
-  const int32_t position = 0;
-  const int8_t output = 1;
-  const stator_batch batch{1, &token, &position, &scratchSequence_, &output};
+  const int32_t tokens[] = {token, token};
+  const int32_t positions[] = {0, 1};
+  const int32_t sequences[] = {scratchSequence_, scratchSequence_};
+  const int8_t outputs[] = {0, 1};
+  const stator_batch batch{2, tokens, positions, sequences, outputs};
   const LibraryLog::Capture errors;
   if (api_.decode(context_, &batch) != STATOR_DECODE_OK) {
     throw Failure(Code::internal, "The model cannot compute: " + errors.text("no reason given") + ".");
   }
+  api_.sequence_remove(context_, scratchSequence_, 1, -1);
   blob_.resize(api_.state_size(context_, scratchSequence_));
   const size_t size = api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size());
   layout_ = discoverLayout({blob_.data(), size});

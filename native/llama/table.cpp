@@ -111,7 +111,7 @@ stator_model* modelOpen(const char* path, const stator_model_options* options, s
   try {
     auto params = llama_model_default_params();
     params.n_gpu_layers = options->gpu_layers;
-    params.load_mode = options->mmap ? kLoadMmap : kLoadNone;
+    params.load_mode = options->mmap ? kLoadAuto : kLoadNone;
     params.vocab_only = options->vocab_only;
     params.progress_callback = options->progress;
     params.progress_callback_user_data = options->progress_user;

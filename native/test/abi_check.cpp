@@ -136,7 +136,7 @@ namespace constants = ours::stator::abi;
 static_assert(constants::kLogDebug == GGML_LOG_LEVEL_DEBUG && constants::kLogInfo == GGML_LOG_LEVEL_INFO);
 static_assert(constants::kLogWarn == GGML_LOG_LEVEL_WARN && constants::kLogError == GGML_LOG_LEVEL_ERROR);
 static_assert(constants::kLogContinue == GGML_LOG_LEVEL_CONT);
-static_assert(constants::kLoadNone == LLAMA_LOAD_MODE_NONE && constants::kLoadMmap == LLAMA_LOAD_MODE_MMAP);
+static_assert(constants::kLoadAuto == LLAMA_LOAD_MODE_AUTO && constants::kLoadNone == LLAMA_LOAD_MODE_NONE);
 static_assert(constants::kPoolingUnspecified == LLAMA_POOLING_TYPE_UNSPECIFIED);
 static_assert(constants::kFlashOff == LLAMA_FLASH_ATTN_TYPE_DISABLED);
 static_assert(constants::kFlashOn == LLAMA_FLASH_ATTN_TYPE_ENABLED);

@@ -193,7 +193,7 @@ inline constexpr const char* kLlamaVersion = "0.5.0-dev";
 inline constexpr const char* kGgmlVersion = "0.25.1";
 
 inline constexpr int32_t kLogDebug = 1, kLogInfo = 2, kLogWarn = 3, kLogError = 4, kLogContinue = 5;
-inline constexpr int32_t kLoadNone = 0, kLoadMmap = 1;
+inline constexpr int32_t kLoadAuto = -1, kLoadNone = 0;
 inline constexpr int32_t kPoolingUnspecified = -1;
 inline constexpr int32_t kFlashOff = 0, kFlashOn = 1;
 inline constexpr int32_t kTypeF16 = 1;
