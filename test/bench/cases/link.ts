@@ -145,12 +145,18 @@ async function cancelOne(plane: Plane, id: string, called: Map<string, bigint>):
   await sleep(4);
 }
 
-/** Microseconds from the call to the engine, medians of 200 cancels each; the planes take turns, so that both see the same machine. */
-function cancelUs(): Promise<{ linkUs: number; streamUs: number }> {
+/**
+ * Microseconds from the call to the engine, medians of 400 cancels each, beside so many streams that run on at one token
+ * per 20 ms. The planes take turns, so that both see the same machine.
+ */
+function cancelUs(beside: number): Promise<{ linkUs: number; streamUs: number }> {
   return withPlane("link", 20, (link, linkServer) =>
     withPlane("stream", 20, async (stream, streamServer) => {
+      for (let at = 0; at < beside; at++) {
+        for (const plane of [link, stream]) plane.start({ id: "", maxTokens: 100_000, onToken() {}, done() {} });
+      }
       const called = { link: new Map<string, bigint>(), stream: new Map<string, bigint>() };
-      for (let at = 0; at < 1_000; at++) {
+      for (let at = 0; at < 400; at++) {
         await cancelOne(link, `c${at}`, called.link);
         await cancelOne(stream, `c${at}`, called.stream);
       }
@@ -162,6 +168,11 @@ function cancelUs(): Promise<{ linkUs: number; streamUs: number }> {
       return { linkUs: await tookUs(linkServer, called.link), streamUs: await tookUs(streamServer, called.stream) };
     }),
   );
+}
+
+async function compareCancels(beside: number) {
+  const { linkUs, streamUs } = await cancelUs(beside);
+  return { ratio: linkUs / streamUs, target: 1 / 2, linkUs, streamUs };
 }
 
 async function compare(load: Parameters<typeof perToken>[0], target: number) {
@@ -177,10 +188,8 @@ async function compare(load: Parameters<typeof perToken>[0], target: number) {
 const CASES: Readonly<Record<string, () => Promise<object>>> = {
   "link/saturated/64-streams": () => compare({ streams: 64, maxTokens: 512, stepMs: 0, ms: 2_000 }, 1 / 8),
   "link/paced/512-streams": () => compare({ streams: 512, maxTokens: 64, stepMs: 20, ms: 3_000 }, 1 / 4),
-  "link/cancel/p50": async () => {
-    const { linkUs, streamUs } = await cancelUs();
-    return { ratio: linkUs / streamUs, target: 1 / 2, linkUs, streamUs };
-  },
+  "link/cancel/p50": () => compareCancels(0),
+  "link/cancel/p50-beside-64-streams": () => compareCancels(64),
 };
 
 for (const [name, run] of Object.entries(CASES)) {
