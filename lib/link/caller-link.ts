@@ -115,7 +115,7 @@ class Shell implements CallerLink {
     return asked.promise;
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#step({ kind: "close" });
   }
 

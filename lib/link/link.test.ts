@@ -292,15 +292,15 @@ describe("a link", () => {
     expect(await answered).toBe(0);
     pair.wire.freeze("worker");
     const never = pair.caller.ping();
-    await pair.caller.close();
+    pair.caller.close();
     await expect(never).rejects.toMatchObject({ reason: "STREAM_LOST" });
   });
 
-  it("closes in order: the worker kills what was open", async () => {
+  it("closes in order: the worker kills what was open", () => {
     const told = new Told();
     pair.caller.submit(submitOf([1]), told);
     pair.turns.settle();
-    await pair.caller.close();
+    pair.caller.close();
     pair.turns.settle();
     expect(told.said).toEqual(["accepted 0 0", "lost STREAM_LOST true"]);
     expect(pair.ended).toEqual([undefined]);

@@ -104,7 +104,7 @@ export interface CallerLink {
   /** Milliseconds from Ping to Pong. Rejects with STREAM_LOST when the link ends first. */
   ping(): Promise<number>;
   /** Sends Goodbye and ends; open requests are lost. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 /** What the worker's side of a link is joined to. */

@@ -85,6 +85,9 @@ class World {
       case "error":
         this.errors.push(effect.error);
         return;
+      case "tell placed":
+      case "embedding":
+        return;
       case "done":
         this.records++;
         expect(effect.record.completionTokens).toBe(this.delivered.flat().length);

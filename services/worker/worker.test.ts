@@ -175,7 +175,7 @@ describe("requests on a link", () => {
     const [one, two] = [await rig.link(), await rig.link()];
     const gone = await rig.submit(one.link);
     const other = await rig.submit(two.link);
-    await one.link.close();
+    one.link.close();
     await settle();
     expect(rig.engine.cancels).toEqual([{ ids: [gone.id], mode: "kill" }]);
     rig.engine.finishCancelled();

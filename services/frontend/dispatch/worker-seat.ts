@@ -97,8 +97,7 @@ export class WorkerSeat {
       return;
     }
     if (atOnce || this.link.openRequests === 0) {
-      // Closing never fails: it says Goodbye and ends.
-      void this.link.close();
+      this.link.close();
     } else {
       this.#retireTimer = this.#options.clock.after(FIRST_RECONNECT_MS, () => this.retire(false));
     }

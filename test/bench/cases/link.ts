@@ -58,7 +58,7 @@ async function openLink(port: number): Promise<Plane> {
       return () => link.cancel(handle, CancelMode.KILL);
     },
     close() {
-      void link.close();
+      link.close();
       channel.close();
     },
   };

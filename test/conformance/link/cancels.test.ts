@@ -73,7 +73,7 @@ it(`an innocent stream survives ${CANCELS} cancels on its link over gRPC, and ev
   expect(link.openRequests).toBe(0);
   expect(worker.openRequests).toBe(0);
   expect(states).toEqual(["ready"]);
-  await link.close();
+  link.close();
   await rig.close();
 }, 120_000);
 

@@ -198,7 +198,7 @@ class CallerSide {
         (error: StatorError) => this.#heard.push(`no pong ${error.reason}`),
       );
     }
-    if ("close" in wish) void this.#link.close();
+    if ("close" in wish) this.#link.close();
   }
 
   submitOf(prompt: { readonly tokens: number[]; readonly maxTokens: number }) {
@@ -224,7 +224,7 @@ class CallerSide {
   }
 
   close(): void {
-    void this.#link.close();
+    this.#link.close();
   }
 }
 

@@ -35,9 +35,7 @@ export const openDirectRig: OpenLinkRig = async (serve) => {
   const transport = new DirectTransport([linkService(serve)], observed());
   return {
     connect: () => transport.open(WorkerLinkService.method.link),
-    close: async () => {
-      await transport.close();
-    },
+    close: async () => transport.close(),
   };
 };
 
