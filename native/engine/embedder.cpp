@@ -90,7 +90,7 @@ void Embedder::advance(EmbedJob& job) {
   for (size_t i = first; i < last; i++) {
     const float* vector = api_.embedding(context_, static_cast<int32_t>(i - first));
     if (vector == nullptr) throw Failure(Code::unsupported, "This model gives no embeddings.");
-    job.done.emplace_back(vector, vector + model_->info.embedding);
+    job.done.emplace_back(vector, vector + model_->info.embedding_out);
     if (job.normalize) scaleToOne(job.done.back());
   }
 }

@@ -134,6 +134,7 @@ void modelInfo(const stator_model* model, stator_model_info* out) {
   const int32_t rope = llama_model_rope_type(from);
   *out = {.layers = llama_model_n_layer(from),
           .embedding = llama_model_n_embd(from),
+          .embedding_out = llama_model_n_embd_out(from),
           .heads = llama_model_n_head(from),
           .kv_heads = llama_model_n_head_kv(from),
           .train_context_tokens = llama_model_n_ctx_train(from),

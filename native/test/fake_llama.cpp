@@ -176,7 +176,7 @@ size_t stateSet(stator_context* context, int32_t sequence, const uint8_t* data, 
 void modelInfo(const stator_model*, stator_model_info* out) {
   *out = {};
   out->layers = 2;
-  out->embedding = 4;
+  out->embedding = out->embedding_out = 4;
   out->train_context_tokens = 64;
   out->recurrent = fakeFaults().recurrent;
 }

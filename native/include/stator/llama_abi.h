@@ -129,6 +129,7 @@ static_assert(sizeof(llama_token_data_array) == 32);
   X(int32_t, llama_model_rope_type, (const llama_model* model)) \
   X(int32_t, llama_model_n_ctx_train, (const llama_model* model)) \
   X(int32_t, llama_model_n_embd, (const llama_model* model)) \
+  X(int32_t, llama_model_n_embd_out, (const llama_model* model)) \
   X(int32_t, llama_model_n_layer, (const llama_model* model)) \
   X(int32_t, llama_model_n_head, (const llama_model* model)) \
   X(int32_t, llama_model_n_head_kv, (const llama_model* model)) \

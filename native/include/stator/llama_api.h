@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Raise with every change of this file. */
-#define STATOR_LLAMA_API_REVISION 1u
+#define STATOR_LLAMA_API_REVISION 2u
 #define STATOR_LLAMA_API_SYMBOL "stator_llama_api_get"
 
 typedef struct stator_model stator_model;
@@ -57,7 +57,7 @@ typedef struct stator_model_options {
 } stator_model_options;
 
 typedef struct stator_model_info {
-  int32_t layers, embedding, heads, kv_heads, train_context_tokens, window_tokens;
+  int32_t layers, embedding, embedding_out, heads, kv_heads, train_context_tokens, window_tokens;
   bool recurrent, hybrid, encoder, decoder;
   bool extended_cells; /* positions with several components: KV blocks cannot be exported */
   uint64_t size_bytes, parameters;
