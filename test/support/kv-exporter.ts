@@ -7,7 +7,7 @@ import { DEMO_MODEL } from "./engine-driver.ts";
 
 // A process that computes a prompt, runs the request over the cached prefix and hands both over: the answer and the
 // blocks. Its parent imports the blocks and compares.
-process.once("message", async ({ ask }: { ask: Ask & { prompt: Uint32Array } }) => {
+async function answer(ask: Ask & { prompt: Uint32Array }): Promise<void> {
   const engine = await openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog });
   const client = new EngineClient(engine);
   await client.ask({ ...ask, stopping: { maxTokens: 1 } });
@@ -18,4 +18,12 @@ process.once("message", async ({ ask }: { ask: Ask & { prompt: Uint32Array } }) 
   const envelopes = await engine.exportBlocks(hashes.subarray(0, whole));
   process.send?.({ tokens, chosen, envelopes });
   await engine.close();
+}
+
+process.once("message", ({ ask }: { ask: Ask & { prompt: Uint32Array } }) => {
+  answer(ask).catch((error: unknown) => {
+    process.exitCode = 1;
+    process.stderr.write(`${String(error)}\n`);
+    process.disconnect();
+  });
 });

@@ -28,7 +28,8 @@ async function runChat(context: CommandContext): Promise<number> {
   print(`Talking to ${model} at ${base}. An empty line ends, /new forgets.`);
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
   context.scope.defer("lines", () => lines.close());
-  void context.stopped.then(() => lines.close());
+  const end = (): void => lines.close();
+  context.stopped.then(end, end);
   let messages: Message[] = [];
   lines.prompt();
   for await (const line of lines) {

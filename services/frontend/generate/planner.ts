@@ -79,7 +79,7 @@ export async function encodeInputs(
   if (typeof input === "string") return { prompts: [await text.encodeText(input)], texts: [input] };
   if (typeof input[0] === "string") {
     const texts = input as readonly string[];
-    return { prompts: await Promise.all(texts.map((one) => text.encodeText(one))), texts };
+    return { prompts: await Promise.all(texts.map(async (one) => text.encodeText(one))), texts };
   }
   const lists = (typeof input[0] === "number" ? [input] : input) as readonly (readonly number[])[];
   const prompts = lists.map((list) => Uint32Array.from(list));
