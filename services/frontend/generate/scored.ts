@@ -26,12 +26,12 @@ export class ScoredTokens {
     this.#deliveries.push({ chosen: chosen.slice(), topTokens: topTokens.slice(), topValues: topValues.slice() });
   }
 
-  /** Decodes tokens one by one, so that each has a place in the text. */
-  decode(tokens: Uint32Array, decoder: TokenDecoder): string {
+  /** Decodes tokens `from .. to` one by one, so that each has a place in the text. */
+  decode(decoder: TokenDecoder, tokens: Uint32Array, from: number, to: number): string {
     let text = "";
-    for (let at = 0; at < tokens.length; at++) {
+    for (let at = from; at < to; at++) {
       this.#tokens.push(this.#score(tokens[at]!, decoder.length));
-      text += decoder.push(tokens.subarray(at, at + 1));
+      text += decoder.push(tokens, at, at + 1);
     }
     return text;
   }

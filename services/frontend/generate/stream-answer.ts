@@ -79,7 +79,6 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
     const choice = this.#choices[index]!;
     if (choice.complete || this.#over) return;
-    if (choice.waiting === 0) choice.waitingSinceMs = this.#tools.clock.nowMs();
     choice.keep(tokens, logprobs);
     this.#tokensSoFar += tokens.length;
     this.#tools.pacer.mark(this);
@@ -144,9 +143,11 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     const ending = choice.end !== undefined && !choice.complete;
     if (choice.waiting === 0 && !ending) return NEVER;
     if (congested && choice.begun && !ending && !this.#plan.logprobs && choice.waiting < joinTokens) {
+      choice.waitingSinceMs ??= nowMs;
       const dueMs = choice.waitingSinceMs + joinMs;
       if (nowMs < dueMs) return dueMs;
     }
+    choice.waitingSinceMs = undefined;
     while (choice.waiting > 0 && !choice.complete && this.#out.length < MOST_EVENTS) {
       const text = choice.take(joinTokens);
       // The last text and the finish share an event.

@@ -52,7 +52,7 @@ export class Exchange {
 
   /** Adds a header to the answer, whatever it will be. Characters that do not belong into a header are dropped. */
   set(name: string, value: string): void {
-    this.#headers[name] = value.replaceAll(/[^\x20-\x7e]/g, "");
+    this.#headers[name] = /[^\x20-\x7e]/.test(value) ? value.replaceAll(/[^\x20-\x7e]/g, "") : value;
   }
 
   /** Names the fields of the request that have no effect. */

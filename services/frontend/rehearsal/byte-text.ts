@@ -24,8 +24,10 @@ export function createByteText(): ModelText {
         return text;
       };
       return {
-        push: (tokens) =>
-          count(decoder.decode(Uint8Array.from(tokens.filter((token) => token < 256)), { stream: true })),
+        push(tokens, from = 0, to = tokens.length) {
+          const bytes = Uint8Array.from(tokens.subarray(from, to).filter((token) => token < 256));
+          return count(decoder.decode(bytes, { stream: true }));
+        },
         end: () => count(decoder.decode()),
         get length() {
           return length;

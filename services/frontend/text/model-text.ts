@@ -9,8 +9,8 @@ export interface TemplateMessage {
 
 /** Turns the tokens of one choice into text, piece by piece. */
 export interface TokenDecoder {
-  /** Text that these tokens complete; the bytes of an unfinished character wait for the next. Borrows the array. */
-  push(tokens: Uint32Array): string;
+  /** Text that tokens `from .. to` complete; the bytes of an unfinished character wait for the next. Borrows the array. */
+  push(tokens: Uint32Array, from?: number, to?: number): string;
   /** What still waits, with U+FFFD where a character stayed unfinished. */
   end(): string;
   /** Code points of all text returned so far. */

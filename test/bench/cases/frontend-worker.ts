@@ -15,6 +15,7 @@ import { createService } from "#lib/rpc/service";
 const [stepMs = 0, perStep = 1] = process.argv.slice(2).map(Number);
 /** Ordinary tokens: the first few hundred are bytes and special ones. */
 const FIXTURE = Uint32Array.from({ length: 4096 }, (_, at) => 300 + ((at * 37) % 1500));
+let told = 0;
 const PER_STEP_COUNT = Math.max(1, perStep);
 
 interface Open {
@@ -67,6 +68,7 @@ function serve(channel: WorkerChannel): void {
       one.left -= count;
       if (one.left === 0) finish(handle, FinishReason.LENGTH);
     }
+    told += tokens;
     const said = Uint32Array.from({ length: tokens }, (_, index) => FIXTURE[(index * 7 + at) % FIXTURE.length]!);
     link.step(
       create(StepSchema, {
@@ -94,4 +96,5 @@ function serve(channel: WorkerChannel): void {
 const services = [createService(WorkerLinkService, { link: { open: serve } })];
 const about = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log: silentLog, metrics: noMetrics };
 process.send?.({ port: (await openServer({ ...about, services })).port });
+process.on("message", () => process.send?.({ tokens: told }));
 process.on("disconnect", () => process.exit());
