@@ -31,6 +31,14 @@ const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url))
 export const CHILD_VARIABLE = "STATOR_CHILD";
 
 /**
+ * A frontend makes much garbage and keeps little. V8 lets its young generation grow to 96 MB and the old one to a multiple
+ * of what is alive, and malloc keeps an arena for each thread: after many requests that is more than half of the
+ * process. With these bounds it stays under half of that, for no CPU time that `memory/50k-requests` could show.
+ */
+const FRONTEND_FLAGS = ["--max-semi-space-size=16", "--heap-growing-percent=40"];
+const FRONTEND_VARIABLES = { MALLOC_ARENA_MAX: "2" };
+
+/**
  * Starts this program again with other arguments. The child is detached, so that a terminal's Ctrl-C reaches it only
  * through its parent; it ends by itself when the parent is gone.
  */
@@ -41,7 +49,9 @@ export function startChild(
 ): Child {
   const env: NodeJS.ProcessEnv = { ...process.env, [CHILD_VARIABLE]: "1" };
   for (const key of Object.keys(env)) if (key.startsWith("STATOR_") && key !== CHILD_VARIABLE) delete env[key];
-  const child: ChildProcess = spawn(process.execPath, [LAUNCHER, ...args], {
+  const isFrontend = args[0] === "frontend";
+  if (isFrontend) Object.assign(env, FRONTEND_VARIABLES);
+  const child: ChildProcess = spawn(process.execPath, [...(isFrontend ? FRONTEND_FLAGS : []), LAUNCHER, ...args], {
     detached: true,
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     env,

@@ -149,11 +149,11 @@ export const OPTIONS = {
   }),
   "request.deadline-ms": integer({ initial: 600_000, ...MILLIS, doc: "Longest time for one request." }),
   "tokenizer.cache-bytes": integer({
-    initial: 33_554_432,
+    initial: 8_388_608,
     least: 0,
     most: 4_294_967_296,
     unit: "bytes",
-    doc: "Memory for tokenized segments.",
+    doc: "Memory for tokenized segments of each model; a conversation of 8,192 tokens takes about 130,000.",
   }),
   "tokenizer.engine": choice({
     initial: "auto",
