@@ -16,6 +16,8 @@ export interface DirectLoad {
   readonly rounds?: number;
   /** Default greedy. */
   readonly sampling?: Sampling;
+  /** The prompts; default prompts of `promptTokens` that share nothing. */
+  readonly promptOf?: (stream: number, round: number) => Uint32Array;
   /** A GGUF file; default the demo model. */
   readonly model?: string;
 }
@@ -51,7 +53,8 @@ export async function measureEngineDirect(load: DirectLoad = {}): Promise<Direct
   const stream = async (slot: number, first: number, last: number) => {
     for (let round = first; round <= last; round++) {
       driver.clear(slot);
-      const answer = await driver.generate(slot, promptOf(slot, round, promptTokens), sampling);
+      const prompt = load.promptOf?.(slot, round) ?? promptOf(slot, round, promptTokens);
+      const answer = await driver.generate(slot, prompt, sampling);
       tokens += answer.tokens.length;
     }
   };

@@ -1,0 +1,20 @@
+// The addon driven directly with given prompts, in a process of its own.
+//   node embedded-direct.ts; then {prompts, outputTokens} by IPC; answers with a DirectFigure.
+import { measureEngineDirect } from "./engine-direct.ts";
+
+/** Prompts as token ids by stream and round; round 0 is not measured. */
+export interface DirectQuestion {
+  readonly prompts: readonly (readonly (readonly number[])[])[];
+  readonly outputTokens: number;
+}
+
+process.on("message", ({ prompts, outputTokens }: DirectQuestion) => {
+  const promptOf = (stream: number, round: number) => Uint32Array.from(prompts[stream]?.[round] ?? []);
+  const rounds = (prompts[0]?.length ?? 0) - 1;
+  const promptTokens = Math.max(...prompts.flat().map((ids) => ids.length));
+  void measureEngineDirect({ streams: prompts.length, promptTokens, outputTokens, rounds, promptOf }).then((figure) =>
+    process.send?.(figure),
+  );
+});
+process.on("disconnect", () => process.exit());
+process.send?.({});

@@ -1,0 +1,120 @@
+// Tokens per CPU second of worker plus frontend, against the addon driven directly: the same prompts, the same lengths,
+// in one run and in turn. The client's own time is not counted.
+//   node test/bench/cases/embedded.ts [NAME_PART] [TURNS]
+import { readFileSync } from "node:fs";
+import { parseGgufHeader } from "#lib/text/gguf";
+import { compileTemplate } from "#lib/text/template";
+import { chatTemplateOf } from "#lib/text/vocabulary";
+import { DEMO_MODEL, openNative } from "../../support/engine-driver.ts";
+import { type Cluster, cpuSecondsOf, HttpCaller, startCluster, threadSecondsOf } from "../cluster.ts";
+import { median, Program, printFigures } from "../harness.ts";
+import type { DirectFigure } from "./engine-direct.ts";
+
+const STREAMS = 16;
+const OUTPUT_TOKENS = 96;
+/** Requests of each stream in one turn, after one that is not measured: short turns see the same machine. */
+const ROUNDS = 4;
+const turnCount = Number(process.argv[3] ?? 15);
+
+/** A chat of one message, different for each request; `run` keeps the runs of a cluster apart. */
+function question(stream: number, round: number, run: number): string {
+  return `In run ${run} and round ${round}, tell me story number ${stream} about the duck that walked to the river.`;
+}
+
+/** The same prompts as token ids, as the worker's engine gets them. */
+async function promptIds(run: number): Promise<number[][][]> {
+  const native = openNative();
+  if (native.reason !== undefined) throw new Error(native.reason);
+  const template = compileTemplate(chatTemplateOf(parseGgufHeader(readFileSync(DEMO_MODEL), "the demo model")) ?? "");
+  const model = await native.llama.loadModel(DEMO_MODEL);
+  const vocab = model.vocab();
+  const ids = Array.from({ length: STREAMS }, (_, stream) =>
+    Array.from({ length: ROUNDS + 1 }, (_, round) => {
+      const prompt = template.render([{ role: "user", content: question(stream, round, run) }]);
+      return [...vocab.tokenize(prompt, { parseSpecial: true })];
+    }),
+  );
+  model.close();
+  return ids;
+}
+
+/** The addon alone, in a process of its own. */
+async function direct(program: Program, run: number): Promise<DirectFigure> {
+  return program.ask<DirectFigure>({ prompts: await promptIds(run), outputTokens: OUTPUT_TOKENS });
+}
+
+async function ask(caller: HttpCaller, content: string): Promise<number> {
+  const answer = await caller.post("/v1/chat/completions", {
+    model: "stator-demo",
+    messages: [{ role: "user", content }],
+    max_tokens: OUTPUT_TOKENS,
+    temperature: 0,
+    ignore_eos: true,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  return Number(answer.match(/"completion_tokens":(\d+)/)?.[1]);
+}
+
+/** The whole program under the same load. */
+async function served(cluster: Cluster, run: number) {
+  const caller = new HttpCaller(cluster.port, STREAMS);
+  const pids = [...cluster.workerPids, cluster.frontendPid];
+  const stream = async (at: number, first: number, last: number): Promise<number> => {
+    let tokens = 0;
+    for (let round = first; round <= last; round++) tokens += await ask(caller, question(at, round, run));
+    return tokens;
+  };
+  const all = async (first: number, last: number): Promise<number> => {
+    const counts = await Promise.all(Array.from({ length: STREAMS }, (_, at) => stream(at, first, last)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  await all(0, 0);
+  const before = pids.map(cpuSecondsOf);
+  const tokens = await all(1, ROUNDS);
+  const used = pids.map((pid, at) => cpuSecondsOf(pid) - (before[at] ?? 0));
+  caller.close();
+  const frontendSeconds = used.pop() ?? Number.NaN;
+  const workerSeconds = used.reduce((sum, seconds) => sum + seconds, 0);
+  return {
+    tokens,
+    workerUs: (workerSeconds / tokens) * 1e6,
+    frontendUs: (frontendSeconds / tokens) * 1e6,
+    tokensPerCpuSecond: tokens / (workerSeconds + frontendSeconds),
+  };
+}
+
+async function sixteenStreams(): Promise<object> {
+  const program = new Program("embedded-direct.ts");
+  await program.heard();
+  const cluster = await startCluster(["--engine", "llama", "--workers", "1"]);
+  try {
+    const turns = [];
+    for (let run = 0; run <= turnCount; run++) {
+      const ours = await served(cluster, run);
+      const theirs = await direct(program, run);
+      // The first turn warms both up.
+      if (run > 0) turns.push({ ours, theirs, ratio: ours.tokensPerCpuSecond / theirs.tokensPerCpuSecond });
+    }
+    const ratios = turns.map((turn) => turn.ratio).sort((left, right) => left - right);
+    const quartile = (part: number) => ratios[Math.floor(ratios.length * part)];
+    return {
+      ratio: median(ratios),
+      target: 0.8,
+      quartiles: [quartile(0.25), quartile(0.75)],
+      workerUs: median(turns.map((turn) => turn.ours.workerUs)),
+      frontendUs: median(turns.map((turn) => turn.ours.frontendUs)),
+      directUs: median(turns.map((turn) => 1e6 / turn.theirs.tokensPerCpuSecond)),
+      threads: { worker: threadSecondsOf(cluster.workerPids[0] ?? 0), frontend: threadSecondsOf(cluster.frontendPid) },
+    };
+  } finally {
+    program.end();
+    await cluster.program.close();
+  }
+}
+
+const CASES: Readonly<Record<string, () => Promise<object>>> = { "embedded/16-streams": sixteenStreams };
+
+for (const [name, run] of Object.entries(CASES)) {
+  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
+}
