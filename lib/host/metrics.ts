@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { assert } from "#lib/base/errors";
 
 /** One instrument of a room's table. Labels are closed sets; no instrument is touched per token. */
 export interface Instrument {
@@ -45,7 +46,7 @@ export function createMetrics(tables: readonly Instruments[], options: { process
   }
   const declared = <Kind>(table: Map<string, Kind>, name: string): Kind => {
     const instrument = table.get(name);
-    if (!instrument) throw new Error(`The instrument ${name} is not declared`);
+    assert(instrument, `the instrument ${name} is declared`);
     return instrument;
   };
   return {

@@ -14,8 +14,8 @@ export interface ProcessBoard {
   set(name: string, change: Partial<ProcessRow>): void;
   get(name: string): ProcessRow | undefined;
   allReady(): boolean;
-  /** Draws no more. */
-  stop(): void;
+  /** Redraws nothing from here on: later changes are lines of their own. */
+  settle(): void;
 }
 
 const EMPTY: ProcessRow = { pid: undefined, state: "starting", fraction: 0, address: "", detail: "" };
@@ -24,11 +24,10 @@ const EMPTY: ProcessRow = { pid: undefined, state: "starting", fraction: 0, addr
 export function createBoardOfProcesses(out: { print(line: string): void; isTerminal: boolean }): ProcessBoard {
   const rows = new Map<string, ProcessRow>();
   let drawnLines = 0;
-  let stopped = false;
+  let settled = !out.isTerminal;
 
   const draw = (name: string, before: ProcessRow): void => {
-    if (stopped) return;
-    if (out.isTerminal) {
+    if (!settled) {
       const lines = [...rows].map(([each, row]) => printRow(each, row));
       out.print(`${drawnLines > 0 ? `\x1b[${drawnLines}A` : ""}${lines.map((line) => `\x1b[2K${line}`).join("\n")}`);
       drawnLines = lines.length;
@@ -46,8 +45,8 @@ export function createBoardOfProcesses(out: { print(line: string): void; isTermi
     },
     get: (name) => rows.get(name),
     allReady: () => [...rows.values()].every(({ state }) => state === "ready"),
-    stop() {
-      stopped = true;
+    settle() {
+      settled = true;
     },
   };
 }
