@@ -90,6 +90,8 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
     this.#localError = error;
     this.#queue.clear();
     this.#call.cancelWithStatus(status.CANCELLED, "");
+    // A call that is cancelled in the turn in which it was started has no stream yet, and grpc-js opens one all the same.
+    setImmediate(() => this.#call.cancelWithStatus(status.CANCELLED, ""));
   }
 
   #read(): void {
