@@ -1,0 +1,71 @@
+import { type Program, startProgram } from "./program.ts";
+
+/** A process of ours that serves, as a test holds it. */
+export interface Serving {
+  readonly program: Program;
+  /** host:port that it said it serves. */
+  readonly address: string;
+}
+
+/** Processes of one test; all of them end with it. */
+export class Cluster {
+  readonly #programs: Program[] = [];
+
+  /** Starts `stator ARGS` without waiting. */
+  start(args: readonly string[], env?: Record<string, string>): Program {
+    const program = startProgram(args, env);
+    this.#programs.push(program);
+    return program;
+  }
+
+  async hub(...args: string[]): Promise<Serving> {
+    return this.#serving(
+      ["hub", ...(args.includes("--hub-port") ? [] : ["--hub-port", "0"]), ...args],
+      /hub:\/\/([^\s]+)\. /,
+    );
+  }
+
+  /** A mock worker unless `--engine` says otherwise. */
+  async worker(...args: string[]): Promise<Serving> {
+    const engine = args.includes("--engine") ? [] : ["--engine", "mock"];
+    return this.#serving(["worker", ...engine, ...args], / on (\S+)\. Ctrl/);
+  }
+
+  async frontend(...args: string[]): Promise<Serving> {
+    return this.#serving(["frontend", "--http-port", "0", ...args], /http:\/\/(\S+)\/v1\. /);
+  }
+
+  async close(): Promise<void> {
+    // The last started first: a frontend before its workers, and those before their hub.
+    for (const program of this.#programs.splice(0).reverse()) {
+      program.signal("SIGCONT");
+      await program.close();
+    }
+  }
+
+  async #serving(args: string[], pattern: RegExp): Promise<Serving> {
+    const program = this.start(args);
+    const [, address = ""] = await program.until(pattern, 60_000);
+    return { program, address };
+  }
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** The sum of an instrument over its labels in Prometheus text; 0 when it is not there. */
+export function readMetric(text: string, name: string, labels = ""): number {
+  const rows = text
+    .split("\n")
+    .filter((line) => line.startsWith(`${name}${labels ? "" : " "}`) || line.startsWith(`${name}{`));
+  return rows
+    .filter((line) => labels === "" || line.includes(labels))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}
