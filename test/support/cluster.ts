@@ -35,6 +35,12 @@ export class Cluster {
     return this.#serving(["frontend", "--http-port", "0", ...args], /http:\/\/(\S+)\/v1\. /);
   }
 
+  /** Lines of all processes that tell of a loss by our fault. */
+  get complaints(): string[] {
+    const lines = this.#programs.flatMap(({ stderr }) => stderr.split("\n"));
+    return lines.filter((line) => line.includes('"level":"error"') || /^\s+at /.test(line));
+  }
+
   async close(): Promise<void> {
     // The last started first: a frontend before its workers, and those before their hub.
     for (const program of this.#programs.splice(0).reverse()) {

@@ -1,0 +1,103 @@
+import { OpenAI } from "openai";
+
+/** What came of a load so far. */
+export interface LoadReport {
+  /** Answers that were complete and equal to the undisturbed one. */
+  readonly answered: number;
+  /** Everything else, in words. */
+  readonly failures: readonly string[];
+  /** Instance ids of the workers that answered, as the response headers name them. */
+  readonly workers: ReadonlySet<string>;
+}
+
+/** Streams chats side by side until it is stopped, and compares each answer with the undisturbed one. */
+export class Load implements LoadReport {
+  answered = 0;
+  readonly failures: string[] = [];
+  readonly workers = new Set<string>();
+  readonly #client: OpenAI;
+  readonly #model: string;
+  readonly #expected = new Map<string, string>();
+  readonly #runners: Promise<void>[] = [];
+  #stopped = false;
+
+  private constructor(client: OpenAI, model: string) {
+    this.#client = client;
+    this.#model = model;
+  }
+
+  /** Asks every prompt once for the undisturbed answers, then starts `streams` of them side by side. */
+  static async start(address: string, options: { streams: number; maxTokens?: number }): Promise<Load> {
+    await routable(address);
+    const client = new OpenAI({ baseURL: `http://${address}/v1`, apiKey: "none", maxRetries: 0 });
+    const [model] = (await client.models.list()).data;
+    const load = new Load(client, model!.id);
+    const { streams, maxTokens = 40 } = options;
+    const prompts = Array.from({ length: streams }, (_, at) => `Tell me story number ${at} about a duck.`);
+    const answers = await Promise.all(prompts.map((prompt) => load.#ask(prompt, maxTokens)));
+    for (const [at, prompt] of prompts.entries()) load.#expected.set(prompt, answers[at]!);
+    for (const prompt of load.#expected.keys()) load.#runners.push(load.#run(prompt, maxTokens));
+    return load;
+  }
+
+  /** Resolves when so many more answers have come, or as many failures. */
+  async more(count: number): Promise<void> {
+    const until = this.answered + this.failures.length + count;
+    while (this.answered + this.failures.length < until) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  /** Forgets who answered until now. */
+  forgetWorkers(): void {
+    this.workers.clear();
+  }
+
+  /** Lets what runs come to its end. */
+  async stop(): Promise<LoadReport> {
+    this.#stopped = true;
+    await Promise.all(this.#runners);
+    return this;
+  }
+
+  async #run(prompt: string, maxTokens: number): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        const text = await this.#ask(prompt, maxTokens);
+        if (text === this.#expected.get(prompt)) this.answered++;
+        else this.failures.push(`another answer: ${text}`);
+      } catch (error) {
+        this.failures.push(String(error));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  async #ask(content: string, maxTokens: number): Promise<string> {
+    const { data, response } = await this.#client.chat.completions
+      .create({
+        model: this.#model,
+        messages: [{ role: "user", content }],
+        stream: true,
+        max_tokens: maxTokens,
+        temperature: 0,
+      })
+      .withResponse();
+    let text = "";
+    let finish: string | null | undefined;
+    for await (const chunk of data) {
+      text += chunk.choices[0]?.delta.content ?? "";
+      finish = chunk.choices[0]?.finish_reason ?? finish;
+    }
+    if (finish === null || finish === undefined) throw new Error("the stream ended without a reason");
+    this.workers.add(response.headers.get("x-stator-worker") ?? "");
+    return text;
+  }
+}
+
+/** Waits until a frontend has a model and a worker for it. */
+async function routable(address: string): Promise<void> {
+  for (;;) {
+    const { ok } = await fetch(`http://${address}/health`);
+    if (ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
