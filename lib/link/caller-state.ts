@@ -10,6 +10,7 @@ import type {
   Welcome,
 } from "#gen/stator/worker/v1/link_pb";
 import type { StatorError } from "#lib/base/errors";
+import { NumberMap } from "#lib/base/number-map";
 import type { LinkLimits } from "./limits.ts";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "./link.ts";
 import type { CallerHandleState, CallerLinkState } from "./tables.ts";
@@ -48,7 +49,7 @@ export interface CallerState {
   /** The worker said that it drains; a suspect link remembers it here. */
   draining: boolean;
   maxMessageBytes: number;
-  readonly requests: Map<number, CallerRequest>;
+  readonly requests: NumberMap<CallerRequest>;
   /** Of `requests`, those that are not abandoned. */
   openRequests: number;
   nextHandle: number;
@@ -142,7 +143,7 @@ export function createCallerState(options: {
     welcome: undefined,
     draining: false,
     maxMessageBytes: options.limits.maxMessageBytes,
-    requests: new Map(),
+    requests: new NumberMap(),
     openRequests: 0,
     nextHandle: 1,
     nextNonce: 1n,

@@ -12,6 +12,7 @@ import type {
   Welcome,
 } from "#gen/stator/worker/v1/link_pb";
 import type { StatorError } from "#lib/base/errors";
+import { NumberMap } from "#lib/base/number-map";
 import type { LinkLimits } from "./limits.ts";
 import type { WorkerHandleState, WorkerLinkState } from "./tables.ts";
 
@@ -56,7 +57,7 @@ export interface WorkerState {
   readonly limits: LinkLimits;
   link: WorkerLinkState;
   caller: string;
-  readonly requests: Map<number, WorkerRequest>;
+  readonly requests: NumberMap<WorkerRequest>;
   outbox: WorkerOutbox;
   turnComing: boolean;
   /** The send buffer was too full at the last turn: steps that wait will leave as one. */
@@ -105,7 +106,7 @@ export function createWorkerState(limits: LinkLimits, nowMs: number): WorkerStat
     limits,
     link: "waiting",
     caller: "",
-    requests: new Map(),
+    requests: new NumberMap(),
     outbox: emptyWorkerOutbox(),
     turnComing: false,
     congested: false,

@@ -4,6 +4,7 @@ import { type RequestRecord, type WorkerView, WorkerViewSchema } from "#gen/stat
 import { printId } from "#lib/base/bytes";
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
+import { Roster } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 import type { ScopePolicy } from "#lib/discovery/directory";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
@@ -75,7 +76,7 @@ class Core implements FrontendDispatcher {
   readonly #options: DispatcherOptions;
   readonly #endOfTurn: (call: () => void) => void;
   readonly #seats = new Map<bigint, WorkerSeat>();
-  readonly #runs = new Set<RequestRun>();
+  readonly #runs = new Roster<RequestRun>();
   readonly #waiting = new Set<RequestRun>();
   readonly #runOptions: RunOptions;
   /** Sums over links that have ended, and what the last scrape saw. */
@@ -153,7 +154,7 @@ class Core implements FrontendDispatcher {
   async close(): Promise<void> {
     this.drain();
     this.#unsubscribe();
-    for (const run of [...this.#runs]) run.fail(new StatorError("DRAINING", { what: "This frontend" }));
+    for (const run of this.#runs.snapshot()) run.fail(new StatorError("DRAINING", { what: "This frontend" }));
     for (const seat of this.#seats.values()) seat.retire(true);
     this.#seats.clear();
     this.#offScrape();
@@ -195,7 +196,7 @@ class Core implements FrontendDispatcher {
         for (const run of [...this.#waiting]) run.wake();
       },
       onSuspect: (suspect, error) => {
-        for (const run of [...this.#runs]) run.suspect(suspect.worker, error);
+        for (const run of this.#runs.snapshot()) run.suspect(suspect.worker, error);
       },
       onLinkEnd: (ended) => this.#count(this.#ended, ended),
     });

@@ -2,6 +2,7 @@ import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import { CancelMode } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
+import type { Rostered } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
@@ -43,7 +44,9 @@ interface Place {
 }
 
 /** Runs the effects of one life: the link to the workers on one side, the sink on the other. */
-export class RequestRun implements ServingHandle {
+export class RequestRun implements ServingHandle, Rostered {
+  /** Place among the open ones. */
+  rosterAt = -1;
   readonly #options: RunOptions;
   readonly #sink: ServingSink;
   readonly #life: Life;
