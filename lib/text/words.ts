@@ -1,7 +1,7 @@
 import type { SegmentEncoder } from "./tokenizer.ts";
 
-/** Words of one generation of the cache: two generations of short words take about 8 MB. */
-const GENERATION_WORDS = 32_768;
+/** Words of one generation of the cache: two generations of short words take about 2 MB. */
+const GENERATION_WORDS = 8_192;
 /** A longer word is encoded each time: it hardly comes again. */
 const LONGEST_WORD = 64;
 /** Words of up to so many units are copied when they are cut out; longer ones would keep the whole text alive. */
