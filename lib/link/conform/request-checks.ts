@@ -1,4 +1,4 @@
-import { FinishReason, RequestKind } from "#gen/stator/worker/v1/link_pb";
+import { CancelMode, FinishReason, RequestKind } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
 import { isForwardPass } from "../step.ts";
 import type { Bench, Check } from "./check.ts";
@@ -154,11 +154,17 @@ export const REQUEST_CHECKS: readonly Check[] = [
 ];
 
 async function fill(bench: Bench, caller: RawCaller, count: number): Promise<string | undefined> {
-  const long = { promptTokenIds: viewBytes(bench.prompt), stopping: { maxTokens: 8, ignoreEos: true } };
+  // Long enough that none ends while the others are still on their way.
+  const long = { promptTokenIds: viewBytes(bench.prompt), stopping: { maxTokens: 512, ignoreEos: true } };
   const handles = Array.from({ length: count }, (_, at) => at + 1);
   for (let at = 0; at < count; at += PER_MESSAGE) {
     caller.say({ submits: handles.slice(at, at + PER_MESSAGE).map((handle) => caller.request(handle, long)) });
   }
+  for (const handle of handles) {
+    const answer = caller.answer(handle);
+    await caller.until(() => answer.accepted > 0 || answer.finishes.length > 0, `an answer to handle ${handle}`);
+  }
+  caller.cancel(handles, CancelMode.KILL);
   for (const handle of handles) await caller.finished(handle);
   const refused = handles.filter((handle) => caller.answer(handle).accepted === 0);
   for (const handle of refused) {
