@@ -75,6 +75,20 @@ describe("the life of a worker", () => {
     expect(rig.worker.state.state).toBe("ready");
   });
 
+  it("ends a load that nobody waits for any more", async () => {
+    const rig = rigOf();
+    rig.openEngine = (signal) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(new StatorError("CANCELLED")));
+      });
+    const starting = rig.start();
+    starting.catch(() => {});
+    await settle();
+    await rig.worker.close();
+    await expect(starting).rejects.toMatchObject({ reason: "DRAINING" });
+    expect(rig.states).toEqual([]);
+  });
+
   it("serves its artifacts by digest, in pieces", async () => {
     const content = new Uint8Array(600_000).map((_, at) => at);
     const digest = new Uint8Array(32).fill(3);

@@ -24,8 +24,8 @@ import type { ModelNames } from "./translate.ts";
 
 /** What a worker is made of. It owns nothing of this but what it opens itself. */
 export interface WorkerDeps {
-  /** Opens the engine; told how far it is, 0 to 1. */
-  openEngine(onProgress: (fraction: number) => void): Promise<Engine>;
+  /** Opens the engine; told how far it is, 0 to 1. The signal says that nobody waits for it any more. */
+  openEngine(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
   readonly discovery: Discovery;
   readonly leaseMs: number;
   readonly clock: Clock;
@@ -77,6 +77,7 @@ class WorkerShell implements Worker {
   readonly #links: Links;
   readonly #kvFeed: KvFeed;
   readonly #instanceId: bigint;
+  readonly #loading = new AbortController();
   #incarnation: bigint;
   #address = "";
   #state: WorkerState = { state: "loading", reason: "The model is loading." };
@@ -147,11 +148,13 @@ class WorkerShell implements Worker {
   }
 
   async #openEngine(onProgress: (fraction: number) => void): Promise<Engine> {
+    const { signal } = this.#loading;
     try {
-      const engine = await this.#deps.openEngine(onProgress);
-      if (this.#state.state === "loading" && !this.#closing) return engine;
+      const engine = await this.#deps.openEngine(onProgress, signal);
+      if (!signal.aborted) return engine;
       await engine.close();
     } catch (error) {
+      if (signal.aborted) throw new StatorError("DRAINING", { what: "The worker" }, { cause: error });
       const reason = error instanceof Error ? error.message : "The engine did not start.";
       await this.#enter({ state: "failed", reason });
       throw error;
@@ -180,6 +183,7 @@ class WorkerShell implements Worker {
   }
 
   async drain(deadlineMs: number): Promise<void> {
+    this.#loading.abort();
     // A failed worker stays one, so that others can read why.
     const published =
       this.#state.state === "failed"
@@ -209,6 +213,7 @@ class WorkerShell implements Worker {
   }
 
   async #close(): Promise<void> {
+    this.#loading.abort();
     await this.#registration?.close();
     const { board, engine } = this.#served ?? {};
     const error = new StatorError("DRAINING", { what: "The worker" });

@@ -126,7 +126,7 @@ export class WorkerRig {
   readonly transport: DirectTransport;
   readonly states: string[] = [];
   /** Set before `start` to open the engine otherwise. */
-  openEngine: () => Promise<FakeEngine>;
+  openEngine: (signal: AbortSignal) => Promise<FakeEngine>;
   #callers = 0;
 
   constructor(card: Partial<EngineCard> = {}) {
@@ -137,7 +137,7 @@ export class WorkerRig {
       ...deps,
       chance: new SeededChance(7n),
       tracer: noTracer,
-      openEngine: () => this.openEngine(),
+      openEngine: (_, signal) => this.openEngine(signal),
       discovery: this.discovery,
       leaseMs: 10_000,
       version: "0.0.0",

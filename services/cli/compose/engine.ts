@@ -14,7 +14,8 @@ export interface EngineRecipe {
   readonly engine: "llama" | "mock";
   /** Name that it will be served under. */
   readonly model: string;
-  open(onProgress: (fraction: number) => void): Promise<Engine>;
+  /** The signal ends a load that nobody waits for any more. */
+  open(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
 }
 
 /** The demo model that ships. */
@@ -45,13 +46,14 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
   await readModelHeader(modelPath);
   const model = values["model-name"] ?? modelNameOf(modelPath);
   const gpuLayers = values["llama.gpu-layers"];
-  const open = (onProgress: (fraction: number) => void) =>
+  const open = (onProgress: (fraction: number) => void, signal: AbortSignal) =>
     openLlama({
       modelPath,
       model,
       clock: systemClock,
       log,
       onProgress,
+      signal,
       cacheTokens: values["llama.context-tokens"],
       maxRunning: values["llama.max-running"],
       maxWaiting: values["llama.max-waiting"],
