@@ -1,8 +1,6 @@
 // A frontend as `stator frontend` makes it: dispatcher with ledger, link, the demo model's text. One per process.
 //   node frontend-server.ts WORKER_PORT JOIN (auto, or so many tokens per event)
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { SeededChance } from "#lib/base/chance";
@@ -49,19 +47,6 @@ const limits = join === "auto" ? {} : { alwaysJoin: true, joinTokens: Number(joi
 const { frontend } = await openRehearsal(dispatcher, { text: () => text, limits, watch });
 while (dispatcher.routable().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
 
-/** What the process holds after everything that can be collected was. */
-function heldBytes(): number {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
-  collect();
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
 process.send?.({ port: frontend.port });
-process.on("message", ({ held }: { held?: boolean }) => {
-  const rssBytes = process.memoryUsage().rss;
-  process.send?.({ cpuUs: cpuUs(), rssBytes, heldBytes: held ? heldBytes() : undefined });
-});
+process.on("message", () => process.send?.({ cpuUs: cpuUs() }));
 process.on("disconnect", () => process.exit());

@@ -13,7 +13,7 @@ export interface HttpLoad {
   readonly numbered?: string;
   /** The last bytes of an answer. */
   readonly ending: string;
-  /** Time from one request of a socket to its next; 0 sends as soon as the answer is there. */
+  /** Milliseconds from one request of a socket to its next; 0 sends as soon as the answer is there. */
   readonly everyMs: number;
 }
 
