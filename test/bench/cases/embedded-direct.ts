@@ -5,16 +5,17 @@ import { measureEngineDirect } from "./engine-direct.ts";
 /** Prompts as token ids by stream and round; round 0 is not measured. */
 export interface DirectQuestion {
   readonly prompts: readonly (readonly (readonly number[])[])[];
-  readonly outputTokens: number;
+  /** Tokens that each request draws. */
+  readonly outputTokens: readonly (readonly number[])[];
 }
 
 process.on("message", ({ prompts, outputTokens }: DirectQuestion) => {
   const promptOf = (stream: number, round: number) => Uint32Array.from(prompts[stream]?.[round] ?? []);
   const rounds = (prompts[0]?.length ?? 0) - 1;
   const promptTokens = Math.max(...prompts.flat().map((ids) => ids.length));
-  void measureEngineDirect({ streams: prompts.length, promptTokens, outputTokens, rounds, promptOf }).then((figure) =>
-    process.send?.(figure),
-  );
+  const outputTokensOf = (stream: number, round: number) => outputTokens[stream]?.[round] ?? 0;
+  const load = { streams: prompts.length, promptTokens, outputTokens: Math.max(...outputTokens.flat()), rounds };
+  void measureEngineDirect({ ...load, promptOf, outputTokensOf }).then((figure) => process.send?.(figure));
 });
 process.on("disconnect", () => process.exit());
 process.send?.({});

@@ -18,6 +18,8 @@ export interface DirectLoad {
   readonly sampling?: Sampling;
   /** The prompts; default prompts of `promptTokens` that share nothing. */
   readonly promptOf?: (stream: number, round: number) => Uint32Array;
+  /** Tokens that a request draws, at most `outputTokens`; default all of them. */
+  readonly outputTokensOf?: (stream: number, round: number) => number;
   /** A GGUF file; default the demo model. */
   readonly model?: string;
 }
@@ -48,13 +50,17 @@ export async function measureEngineDirect(load: DirectLoad = {}): Promise<Direct
   const model = await native.llama.loadModel(load.model ?? DEMO_MODEL);
   const cellTokens = Math.max(4096, streams * (promptTokens + outputTokens));
   const driver = await EngineDriver.open(model, { cellTokens, maxSequences: streams, maxBatchTokens: 512 });
-  const sampling = { ...load.sampling, maxTokens: outputTokens, ignoreEos: true };
+  const samplingOf = (slot: number, round: number): Sampling => ({
+    ...load.sampling,
+    maxTokens: load.outputTokensOf?.(slot, round) ?? outputTokens,
+    ignoreEos: true,
+  });
   let tokens = 0;
   const stream = async (slot: number, first: number, last: number) => {
     for (let round = first; round <= last; round++) {
       driver.clear(slot);
       const prompt = load.promptOf?.(slot, round) ?? promptOf(slot, round, promptTokens);
-      const answer = await driver.generate(slot, prompt, sampling);
+      const answer = await driver.generate(slot, prompt, samplingOf(slot, round));
       tokens += answer.tokens.length;
     }
   };
