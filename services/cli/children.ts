@@ -31,9 +31,9 @@ const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url))
 export const CHILD_VARIABLE = "STATOR_CHILD";
 
 /**
- * A frontend makes much garbage and keeps little. V8 lets its young generation grow to 96 MB and the old one to a multiple
- * of what is alive, and malloc keeps an arena for each thread: after many requests that is more than half of the
- * process. With these bounds it stays under half of that, for no CPU time that `memory/50k-requests` could show.
+ * A frontend makes much garbage and keeps little. By default V8 lets both generations grow well beyond what is alive, and
+ * malloc keeps an arena for each of several threads. With these bounds `memory/50k-requests` shows about half the resident
+ * memory; a difference in CPU time was within the noise of single runs.
  */
 const FRONTEND_FLAGS = ["--max-semi-space-size=16", "--heap-growing-percent=40"];
 const FRONTEND_VARIABLES = { MALLOC_ARENA_MAX: "2" };
