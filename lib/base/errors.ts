@@ -181,6 +181,10 @@ export const REASONS = {
     ...setup,
     text: "Listening on {host} without TLS would let anyone on the network in. Give {flag} a certificate, or say --insecure-listen.",
   },
+  UNSAFE_HTTP: {
+    ...setup,
+    text: "{what} on {host} would be open to anyone on the network: it speaks HTTP without TLS. Listen on loopback behind a proxy that ends TLS, or say --insecure-listen.",
+  },
 } as const satisfies Record<string, Row>;
 
 /** Name of a row of the table. */

@@ -33,6 +33,8 @@ export interface Command {
   readonly help: string;
   /** Options that it reads, in the order of its help. */
   readonly options: readonly OptionKey[];
+  /** Takes the flags of every command, because it tells what they would mean. */
+  readonly explains?: true;
   /** Returns the exit code. */
   run(context: CommandContext): Promise<number>;
 }

@@ -12,7 +12,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { CHILD_VARIABLE, type ParentOrder, reportToParent } from "./children.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
-import { OPTIONS } from "./options.ts";
+import { OPTIONS, type OptionKey } from "./options.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes: 0 done, 1 failed while running, 2 asked for something that cannot be, 130 ended by a second Ctrl-C. */
@@ -32,16 +32,20 @@ function usage(): string {
   ].join("\n");
 }
 
+/** Every option that a command reads, those of every command last. */
+function optionsOf(command: Command): OptionKey[] {
+  return [...command.options, "config", "log.level", "log.format"];
+}
+
 function commandHelp(command: Command): string {
   const args = command.arguments === "" ? "" : ` ${command.arguments}`;
-  const options = [...command.options, "config", "log.level", "log.format"];
   return [
     `Usage: stator ${command.name}${args} [options]`,
     "",
     command.help,
     "",
     "Options:",
-    printOptionHelp(OPTIONS, options),
+    printOptionHelp(OPTIONS, optionsOf(command)),
     "",
     "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain KEY` tells which counts.",
   ].join("\n");
@@ -55,7 +59,10 @@ function readConfigFile(args: readonly string[]): unknown {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new StatorError("FILE_NOT_FOUND", { path, hint: "It was named by --config." }, { cause: error });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw new StatorError("FILE_NOT_FOUND", { path, hint: "It was named by --config." });
+    const detail = `${path}, named by --config, cannot be read: ${code === "EISDIR" ? "it is a folder" : code}.`;
+    throw new StatorError("BAD_CONFIG", { detail }, { cause: error });
   }
   try {
     return parseYaml(text) as unknown;
@@ -86,7 +93,14 @@ function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> 
 }
 
 async function runCommand(command: Command, args: readonly string[]): Promise<number> {
-  const { config, positional } = resolveConfig(OPTIONS, { args, env: process.env, file: readConfigFile(args) });
+  const flags = command.explains ? undefined : optionsOf(command);
+  const given = { args, env: process.env, file: readConfigFile(args), ...(flags && { flags }) };
+  const { config, positional } = resolveConfig(OPTIONS, given);
+  if (command.arguments === "" && positional.length > 0) {
+    throw new StatorError("BAD_CONFIG", {
+      detail: `${command.name} takes options alone, not ${positional.join(" ")}.`,
+    });
+  }
   const { values } = config;
   const isChild = process.env[CHILD_VARIABLE] === "1";
   const log = openLog(values);

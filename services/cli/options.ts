@@ -78,7 +78,7 @@ export const OPTIONS = {
     least: -1,
     most: 65_535,
     placeholder: "PORT",
-    doc: "HTTP port for /metrics, /live and /ready of a worker or hub on grpc.host; -1 opens none.",
+    doc: "HTTP port for /metrics, /live and /ready of a worker or hub, beside its gRPC port; -1 opens none.",
   }),
   "advertise-host": text({
     initial: undefined,

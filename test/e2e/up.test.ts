@@ -93,9 +93,27 @@ describe("what goes wrong at the start gets one sentence and an exit code", () =
     expect(await fails(["up", "--http-prt", "1"])).toContain("Did you mean --http-port?");
     expect(await fails(["up"], { STATOR_HTTP_PROT: "1" })).toContain("Did you mean STATOR_HTTP_PORT?");
     expect(await fails(["config", "explain", "http.prot"])).toContain("Did you mean http.port?");
+    expect(await fails(["hub", "--config", "lib"])).toContain(
+      "lib, named by --config, cannot be read: it is a folder.",
+    );
   });
 
   it("listening beyond loopback without TLS", async () => {
     expect(await fails(["hub", "--hub-host", "0.0.0.0", "--hub-port", "0"])).toContain("--insecure-listen");
+    const open = ["--http-host", "0.0.0.0", "--http-port", "0"];
+    expect(await fails(["frontend", "--discovery", "memory:", ...open])).toContain(
+      "The OpenAI API on 0.0.0.0 would be open to anyone on the network",
+    );
+  });
+
+  it("an option that the command would not read, words that it has no use for", async () => {
+    expect(await fails(["hub", "--workers", "5"])).toContain("--workers is not an option here.");
+    expect(await fails(["worker", "extra"])).toContain("worker takes options alone, not extra.");
+  });
+
+  it("a worker that is not there to be checked", async () => {
+    expect(await fails(["conform", "worker", "127.0.0.1:1"])).toBe(
+      "stator conform: A worker at 127.0.0.1:1 cannot be reached: nobody listens there; name the gRPC port of a worker, as HOST:PORT.\n",
+    );
   });
 });

@@ -30,6 +30,18 @@ describe("resolveConfig()", () => {
     expect(resolve(["--no-insecure"], { STATOR_INSECURE: "true" }).config.values.insecure).toBe(false);
   });
 
+  it("takes flags of some options alone where others have no effect; variables and files are shared", () => {
+    const given = { env: { STATOR_SPEED: "2" }, file: { mode: "b" }, flags: ["model"] };
+    expect(resolveConfig(OPTIONS, { ...given, args: ["--model", "x"] }).config.values).toMatchObject({
+      model: "x",
+      speed: 2,
+      mode: "b",
+    });
+    expect(() => resolveConfig(OPTIONS, { ...given, args: ["--speed", "3"] })).toThrow(
+      "--speed is not an option here.",
+    );
+  });
+
   it("reports all mistakes at once, with the nearest name", () => {
     let caught: unknown;
     try {

@@ -25,6 +25,8 @@ export interface Given {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A parsed YAML file: nested mappings. */
   readonly file: unknown;
+  /** Keys that a flag may set here; all when absent. A variable and a file may set any: processes share them. */
+  readonly flags?: readonly string[];
 }
 
 /** Variables that are not options: they steer the launcher. */
@@ -39,7 +41,7 @@ export function resolveConfig<Table extends Options>(
   given: Given,
 ): { config: Config<Table>; positional: string[] } {
   const mistakes: string[] = [];
-  const { texts: flags, positional } = readArgs(options, given.args, mistakes);
+  const { texts: flags, positional } = readArgs(options, given, mistakes);
   const variables = readEnvironment(options, given.env, mistakes);
   const file = readFileKeys(options, given.file, mistakes);
   const values: Record<string, unknown> = {};
@@ -67,10 +69,10 @@ function parsed(key: string, option: Option, said: string, source: Source, mista
   return option.initial;
 }
 
-function readArgs(options: Options, args: readonly string[], mistakes: string[]) {
+function readArgs(options: Options, { args, flags }: Given, mistakes: string[]) {
   const texts = new Map<string, string>();
   const positional: string[] = [];
-  const keys = new Map(Object.keys(options).map((key) => [flagOf(key), key]));
+  const keys = new Map((flags ?? Object.keys(options)).map((key) => [flagOf(key), key]));
   for (let at = 0; at < args.length; at++) {
     const arg = args[at]!;
     if (arg === "--") {

@@ -11,6 +11,7 @@ export const config: Command = {
   summary: "explain an option: its value and where it came from",
   help: "`explain KEY` tells the value of an option and where it came from; other flags and variables count as they\nwould for any command. `page` prints the reference of all options.",
   options: [],
+  explains: true,
   async run({ config: resolved, positional, print }) {
     const [verb, key] = positional;
     if (verb === "page") {

@@ -1,5 +1,6 @@
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
+import { plainReason } from "#lib/discovery/plain-reason";
 import { systemClock } from "#lib/host/system-clock";
 import { type ConformCheck, conformWorker } from "#lib/link/conform/conform-worker";
 import { Channel } from "#lib/rpc/channel";
@@ -28,8 +29,16 @@ export const conform: Command = {
     const onCheck = ({ outcome, name, reason }: ConformCheck): void => {
       print(`${outcome.padEnd(8)}${name}${reason === undefined ? "" : `: ${reason}`}`);
     };
-    const checks = await conformWorker({ connect, model: values["model-name"], clock: systemClock, onCheck });
-    for (const transport of transports) transport.close();
+    let checks: ConformCheck[];
+    try {
+      checks = await conformWorker({ connect, model: values["model-name"], clock: systemClock, onCheck });
+    } catch (error) {
+      if (!(error instanceof StatorError) || error.reason !== "UNAVAILABLE") throw error;
+      const detail = `${plainReason(error.message)}; name the gRPC port of a worker, as HOST:PORT`;
+      throw new StatorError("UNAVAILABLE", { what: `A worker at ${target}`, detail }, { cause: error });
+    } finally {
+      for (const transport of transports) transport.close();
+    }
     const count = (outcome: ConformCheck["outcome"]) => checks.filter((check) => check.outcome === outcome).length;
     print(`${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
     return count("failed") === 0 ? 0 : 1;

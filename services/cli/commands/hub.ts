@@ -1,6 +1,7 @@
 import type { Command } from "../command.ts";
 import { credentialsFrom } from "../compose/credentials.ts";
 import { openHub } from "../compose/hub.ts";
+import { openMetricsPort } from "../compose/metrics-port.ts";
 import { TLS_OPTIONS } from "../options.ts";
 
 /** `stator hub`: discovery alone, for workers and frontends on several machines. */
@@ -11,13 +12,15 @@ export const hub: Command = {
   help:
     "Serves stator.discovery.v1 from memory. Workers and frontends name it with --discovery hub://HOST:PORT. When it\n" +
     "ends, nobody else does: frontends serve from their last view, and all register again when it is back.",
-  options: ["hub.host", "hub.port", ...TLS_OPTIONS],
-  async run({ values, scope, log, print, stopped }) {
+  options: ["hub.host", "hub.port", "metrics.port", ...TLS_OPTIONS],
+  async run(context) {
+    const { values, scope, log, print, stopped } = context;
     const host = values["hub.host"];
     const opened = scope.own(
       "hub",
       await openHub({ host, port: values["hub.port"], credentials: credentialsFrom(values), log }),
     );
+    await openMetricsPort(context, { host, metrics: opened.metrics, isReady: () => true });
     print(`The hub is at hub://${opened.address}. Ctrl-C ends it.`);
     await stopped;
     return 0;

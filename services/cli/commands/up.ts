@@ -9,13 +9,8 @@ import { ENGINE_OPTIONS, FRONT_DOOR_OPTIONS, OPTIONS, type OptionKey } from "../
 import { createBoardOfProcesses } from "../process-board.ts";
 import { ProcessTree } from "../process-tree.ts";
 
-const SHARED_OPTIONS: readonly OptionKey[] = [
-  "lease-ms",
-  "drain-ms",
-  "log.format",
-  "trace.endpoint",
-  "insecure-listen",
-];
+const SHARED_OPTIONS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
+const WORKER_OPTIONS: readonly OptionKey[] = [...ENGINE_OPTIONS, "lease-ms"];
 
 /** `stator up`: hub, workers and frontend on this machine, as one tree of processes. */
 export const up: Command = {
@@ -26,7 +21,7 @@ export const up: Command = {
     "Starts a hub (in this process), worker processes and a frontend process, prints what runs where, and serves the\n" +
     "OpenAI API on http://127.0.0.1:8000. Ctrl-C finishes what runs and ends everything; a second Ctrl-C ends at once.\n" +
     "Without a compiler the llama engine is missing: then a mock serves, and its model's name says so.",
-  options: ["engine", "workers", ...ENGINE_OPTIONS, ...FRONT_DOOR_OPTIONS, ...SHARED_OPTIONS],
+  options: ["engine", "workers", ...WORKER_OPTIONS, ...FRONT_DOOR_OPTIONS, ...SHARED_OPTIONS],
   run: runUp,
 };
 
@@ -57,8 +52,10 @@ async function runUp(context: CommandContext): Promise<number> {
 function childArguments({ values, config }: CommandContext, tree: { engine: string; hubAddress: string }) {
   const said = flagsFor(config, OPTIONS, ["log.level"]);
   const quiet = said.length > 0 ? said : ["--log-level", "warn"];
-  const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, "--discovery", `hub://${tree.hubAddress}`];
-  const worker = ["worker", "--engine", tree.engine, ...flagsFor(config, OPTIONS, ENGINE_OPTIONS), ...shared];
+  const format = flagsFor(config, OPTIONS, ["log.format"]);
+  const place = ["--discovery", `hub://${tree.hubAddress}`];
+  const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, ...format, ...place];
+  const worker = ["worker", "--engine", tree.engine, ...flagsFor(config, OPTIONS, WORKER_OPTIONS), ...shared];
   const children = new Map<string, readonly string[]>();
   for (let at = 1; at <= values.workers; at++) children.set(`worker-${at}`, worker);
   children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_OPTIONS), ...shared]);

@@ -1,5 +1,6 @@
+import { StatorError } from "#lib/base/errors";
 import type { Credentials } from "#lib/rpc/credentials";
-import { insecureCredentials, loadTls, loopbackCredentials } from "#lib/rpc/credentials";
+import { insecureCredentials, isLoopback, loadTls, loopbackCredentials } from "#lib/rpc/credentials";
 import type { CliConfig } from "../command.ts";
 
 /** How the gRPC ports of this process listen and dial: TLS when a certificate is given, else loopback alone. */
@@ -16,4 +17,9 @@ export function credentialsFrom(values: CliConfig["values"]): Credentials {
     });
   }
   return values["insecure-listen"] ? insecureCredentials : loopbackCredentials;
+}
+
+/** Throws UNSAFE_HTTP when `what` would speak HTTP, which has no TLS here, beyond loopback and nobody allowed it. */
+export function checkHttpListen(values: CliConfig["values"], what: string, host: string): void {
+  if (!values["insecure-listen"] && !isLoopback(host)) throw new StatorError("UNSAFE_HTTP", { what, host });
 }

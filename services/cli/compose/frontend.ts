@@ -30,7 +30,7 @@ import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { credentialsFrom } from "./credentials.ts";
+import { checkHttpListen, credentialsFrom } from "./credentials.ts";
 import { openTexts } from "./texts.ts";
 import { openTracerFor } from "./tracer.ts";
 
@@ -51,9 +51,7 @@ const FETCH_TIMEOUT_MS = 30_000;
 export async function openFrontendProcess(context: CommandContext, discoveryUrl: string): Promise<OpenedFrontend> {
   const { values, scope, log } = context;
   const credentials = credentialsFrom(values);
-  if (values["http.host"] !== "127.0.0.1" && values["http.host"] !== "localhost" && values["http.host"] !== "::1") {
-    log.warn("the API listens beyond loopback, without TLS", { host: values["http.host"] });
-  }
+  checkHttpListen(values, "The OpenAI API", values["http.host"]);
   const tables = [RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, FRONTEND_INSTRUMENTS];
   const metrics = createMetrics(tables, { processMetrics: true });
   const deps = { clock: systemClock, chance: systemChance, log, metrics };

@@ -1,16 +1,21 @@
 import { createServer } from "node:http";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
-import type { Closable } from "#lib/host/scope";
+import type { CommandContext } from "../command.ts";
+import { checkHttpListen } from "./credentials.ts";
 
-/** Serves /metrics, /live and /ready over HTTP for probes and Prometheus. Throws PORT_IN_USE. */
-export async function openMetricsPort(options: {
-  host: string;
-  port: number;
-  metrics: Metrics;
-  isReady: () => boolean;
-}): Promise<Closable & { readonly port: number }> {
-  const { host, port, metrics, isReady } = options;
+/**
+ * Serves /metrics, /live and /ready over HTTP for probes and Prometheus, when `metrics.port` asks for it. The scope
+ * owns the port. Throws PORT_IN_USE, UNSAFE_HTTP.
+ */
+export async function openMetricsPort(
+  { values, scope, log }: CommandContext,
+  options: { host: string; metrics: Metrics; isReady: () => boolean },
+): Promise<void> {
+  const { host, metrics, isReady } = options;
+  const port = values["metrics.port"];
+  if (port < 0) return;
+  checkHttpListen(values, "The metrics port", host);
   const server = createServer((request, response) => {
     const answer = (status: number, body: string): void => {
       response.writeHead(status, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(body);
@@ -35,12 +40,11 @@ export async function openMetricsPort(options: {
     server.listen(port, host, resolve);
   });
   const address = server.address();
-  return {
-    port: typeof address === "object" && address ? address.port : port,
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  log.info("metrics port open", { host, port: typeof address === "object" && address ? address.port : port });
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  scope.defer("metrics port", close);
 }

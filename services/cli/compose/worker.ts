@@ -75,11 +75,8 @@ export async function openWorker(
   scope.own("server", server);
   scope.own("worker", worker);
   scope.defer("health", () => health.close());
-  if (values["metrics.port"] >= 0) {
-    const isReady = (): boolean => worker.state.state === "ready";
-    const port = { host: values["grpc.host"], port: values["metrics.port"], metrics, isReady };
-    scope.own("metrics port", await openMetricsPort(port));
-  }
+  const isReady = (): boolean => worker.state.state === "ready";
+  await openMetricsPort(context, { host: values["grpc.host"], metrics, isReady });
   const address =
     values["advertise-host"] === undefined ? server.address : `${values["advertise-host"]}:${server.port}`;
   const engine = await worker.start(address, onProgress);
