@@ -41,7 +41,7 @@ describe("the life of a worker", () => {
     await starting;
     expect(rig.discovery.seen).toMatchObject({ instance: { state: InstanceState.READY }, names: ["model fake-model"] });
     expect((await rig.submit(link)).heard.said).toEqual(["accepted"]);
-    expect(rig.states).toEqual(["ready"]);
+    expect(rig.states).toEqual(["loading", "ready"]);
   });
 
   it("says why when its engine does not open", async () => {
@@ -86,7 +86,7 @@ describe("the life of a worker", () => {
     await settle();
     await rig.worker.close();
     await expect(starting).rejects.toMatchObject({ reason: "DRAINING" });
-    expect(rig.states).toEqual([]);
+    expect(rig.states).toEqual(["loading"]);
   });
 
   it("serves its artifacts by digest, in pieces", async () => {

@@ -38,7 +38,7 @@ export interface WorkerDeps {
   readonly engineName: string;
   /** Served names before the engine is open: requests for them are told to wait. */
   readonly models: readonly string[];
-  /** Called at every change of state, before it is published. */
+  /** Called with the state at the start and at every change, before it is published. */
   onState(state: WorkerState): void;
 }
 
@@ -133,6 +133,7 @@ class WorkerShell implements Worker {
   async start(address: string, onProgress: (fraction: number) => void): Promise<Engine> {
     const { discovery, leaseMs, log } = this.#deps;
     this.#address = address;
+    this.#deps.onState(this.#state);
     this.#registration = await discovery.register(this.#records(), { ttlMs: leaseMs });
     this.#registration.onLapse(() => this.#lapsed());
     const engine = await this.#openEngine(onProgress);

@@ -3,8 +3,9 @@ import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "#gen/grpc/health/v1/health_pb";
 import { HealthState } from "#gen/openengine/v1/lifecycle_pb";
-import { Control } from "#gen/openengine/v1/openengine_pb";
+import { Control, Inference } from "#gen/openengine/v1/openengine_pb";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
@@ -36,6 +37,14 @@ function openTo(address: string): Channel {
   return channel;
 }
 
+/** What gRPC health says of the whole server and of one service. */
+async function serving(address: string): Promise<string[]> {
+  const client = createClient(Health, openTo(address));
+  const answers = await Promise.all(["", Inference.typeName].map((service) => client.check({ service })));
+  const names = { [ServingStatus.SERVING]: "SERVING", [ServingStatus.NOT_SERVING]: "NOT_SERVING" } as const;
+  return answers.map(({ status }) => (status in names ? names[status as keyof typeof names] : String(status)));
+}
+
 describe("the ports of a worker", () => {
   it("say that it is ready, then that it is not, while it finishes what it has", async () => {
     const port = await freePort();
@@ -43,6 +52,7 @@ describe("the ports of a worker", () => {
     const url = `http://127.0.0.1:${port}`;
     expect(await statusOf(`${url}/live`)).toBe(200);
     expect(await statusOf(`${url}/ready`)).toBe(200);
+    expect(await serving(address)).toEqual(["SERVING", "SERVING"]);
     const caller = new OpenEngineCaller(openTo(address));
     const ask = { input: { case: "prompt", value: "What is a fox?" } } as const;
     const stream = caller.start({ ...ask, stopping: { maxTokens: 150, ignoreEos: true } });
@@ -50,6 +60,7 @@ describe("the ports of a worker", () => {
     program.signal("SIGTERM");
     await expect.poll(() => statusOf(`${url}/ready`)).toBe(503);
     expect((await caller.control.health({})).state).toBe(HealthState.DRAINING);
+    expect(await serving(address)).toEqual(["NOT_SERVING", "NOT_SERVING"]);
     const late = await caller.ask(ask);
     expect(late).toMatchObject({ code: 14, messages: [] });
     const text = await (await fetch(`${url}/metrics`)).text();
@@ -107,6 +118,7 @@ describe("a worker whose model is not there yet", () => {
     const { program, release, states, address, url } = await loading("broken");
     expect(await statusOf(`${url}/live`)).toBe(200);
     expect(await statusOf(`${url}/ready`)).toBe(503);
+    expect(await serving(address)).toEqual(["NOT_SERVING", "NOT_SERVING"]);
     const control = createClient(Control, openTo(address));
     expect((await control.health({})).state).toBe(HealthState.STARTING);
     await expect(control.getServerInfo({})).rejects.toMatchObject({ reason: "MODEL_LOADING" });
