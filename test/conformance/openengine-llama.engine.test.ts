@@ -1,4 +1,7 @@
-import { describe, it } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, it } from "vitest";
 import { openLlama } from "#lib/engines/llama/llama-engine";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
@@ -6,6 +9,7 @@ import { Channel } from "#lib/rpc/channel";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { DEMO_MODEL, openNative } from "../support/engine-driver.ts";
 import { openEngineServer } from "../support/engine-server.ts";
+import { loraFile } from "../support/lora-file.ts";
 import { openEngineConformance } from "./openengine.ts";
 
 const native = openNative();
@@ -15,10 +19,15 @@ function chat(text: string): string {
 }
 
 if (native.reason === undefined) {
+  const folder = mkdtempSync(join(tmpdir(), "stator-openengine-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const adapterPath = join(folder, "adapter.gguf");
+  writeFileSync(adapterPath, loraFile(3));
   openEngineConformance("llama over gRPC", {
     prompt: chat("What is disaggregated serving?"),
     storyPrompt: chat("Tell me a story about a duck."),
     longPrompt: chat("Tell me about the duck that walked to the river and looked for bread in the morning. ".repeat(6)),
+    adapterPath,
     async open() {
       const server = await openEngineServer(() =>
         openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog, cacheTokens: 4096 }),

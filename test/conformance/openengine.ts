@@ -344,7 +344,8 @@ export function openEngineConformance(name: string, rig: OpenEngineRig): void {
       const other = { ...adapter, sourcePath: "/elsewhere" };
       expect(await codeOf(control.loadLora({ adapter: other }))).toBe(CODE.exists);
       expect((await control.listLoras({})).adapters).toMatchObject([adapter]);
-      expect((await caller.ask({ ...greedy, loraName: "conform" })).code).toBe(0);
+      const adapted = await caller.ask({ ...greedy, loraName: "conform" });
+      expect(adapted.outputs[0]!.text).not.toBe((await whole()).outputs[0]!.text);
       expect(await control.unloadLora({ loraName: "conform" })).toMatchObject({ adapter });
       expect((await control.listLoras({})).adapters).toEqual([]);
       expect(await refusal({ ...greedy, loraName: "conform" })).toBe(CODE.notFound);

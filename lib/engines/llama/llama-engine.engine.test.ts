@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
-import { f32Field, stringField, writeGguf } from "#lib/text/gguf-write";
 import { EngineClient } from "../../../test/conformance/engine-rig.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
+import { loraFile } from "../../../test/support/lora-file.ts";
 import type { Engine } from "../engine.ts";
 import { type LlamaEngineOptions, openLlama } from "./llama-engine.ts";
 
@@ -198,24 +198,3 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     await expect(open({ modelPath: folder })).rejects.toThrow("it is a folder");
   });
 });
-
-/** A GGUF file with a LoRA of rank 1 on every query matrix of the demo model (256 × 256). */
-function loraFile(scale: number): Uint8Array {
-  const fields = [
-    stringField("general.type", "adapter"),
-    stringField("general.architecture", "llama"),
-    stringField("adapter.type", "lora"),
-    f32Field("adapter.lora.alpha", 1),
-  ];
-  const tensors = [0, 1, 2, 3].flatMap((layer) =>
-    [
-      { half: "lora_a", dimensions: [256, 1] },
-      { half: "lora_b", dimensions: [1, 256] },
-    ].map(({ half, dimensions }) => {
-      const values = Float32Array.from({ length: 256 }, (_, at) => scale * Math.sin(at * 0.7 + layer));
-      const name = `blk.${layer}.attn_q.weight.${half}`;
-      return { name, dimensions, elementType: 0, data: new Uint8Array(values.buffer) };
-    }),
-  );
-  return writeGguf(fields, tensors);
-}
