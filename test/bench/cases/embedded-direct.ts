@@ -15,7 +15,13 @@ process.on("message", ({ prompts, outputTokens }: DirectQuestion) => {
   const promptTokens = Math.max(...prompts.flat().map((ids) => ids.length));
   const outputTokensOf = (stream: number, round: number) => outputTokens[stream]?.[round] ?? 0;
   const load = { streams: prompts.length, promptTokens, outputTokens: Math.max(...outputTokens.flat()), rounds };
-  void measureEngineDirect({ ...load, promptOf, outputTokensOf }).then((figure) => process.send?.(figure));
+  measureEngineDirect({ ...load, promptOf, outputTokensOf }).then(
+    (figure) => process.send?.(figure),
+    (error: unknown) => {
+      process.stderr.write(`${String(error)}\n`);
+      process.exit(1);
+    },
+  );
 });
 process.on("disconnect", () => process.exit());
 process.send?.({});
