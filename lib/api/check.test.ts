@@ -170,6 +170,15 @@ describe("completions and embeddings", () => {
     expect(refusal(completion(fields)).param).toBe(param);
   });
 
+  it("say what they take", () => {
+    expect(refusal(() => checkEmbedding({ model: "m", input: {} })).message).toContain(
+      "or a list of one or more whole numbers from 0 to 4294967295, not an object",
+    );
+    expect(refusal(completion({ seed: 2 ** 53 })).message).toBe(
+      "seed: must be a whole number from -9007199254740991 to 9007199254740991, not 9007199254740992.",
+    );
+  });
+
   it("take what asks for nothing", () => {
     expect(completion({ best_of: 1, suffix: "" })().ignored).toEqual([]);
   });

@@ -174,7 +174,8 @@ function describeItems({ of, least, most }: ListShape): string {
     tagged: "objects",
   };
   const items =
-    (of.is === "text" && of.among ? describeShape(of) : plural[of.is]) ?? describeShape(of).replace(/^an? /, "");
+    (of.is === "text" && of.among ? describeShape(of) : plural[of.is]) ??
+    describeShape(of).replace(/^an? ((?:whole )?number)?/, (_, number?: string) => (number ? `${number}s` : ""));
   const atLeast = least === 1 ? "one or more " : least ? `at least ${least} ` : "";
   const count = least && most ? `${least} to ${most} ` : most ? `at most ${most} ` : atLeast;
   return `${count}${items}`;

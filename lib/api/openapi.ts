@@ -77,6 +77,10 @@ function orNull(schema: Schema): Schema {
   return Object.keys(schema).length === 0 ? schema : { anyOf: [schema, { type: "null" }] };
 }
 
+function isNothing(shape: Shape): boolean {
+  return shape.is === "tagged" && Object.keys(shape.cases).length === 0;
+}
+
 function shapeSchema(shape: Shape): Schema {
   switch (shape.is) {
     case "boolean":
@@ -104,7 +108,8 @@ function shapeSchema(shape: Shape): Schema {
         maxProperties: shape.most,
       };
     case "union":
-      return { anyOf: shape.of.map(shapeSchema) };
+      // An object whose every kind is refused has no schema: a list of alternatives must not be empty.
+      return { anyOf: shape.of.filter((each) => !isNothing(each)).map(shapeSchema) };
     case "tagged":
       return {
         oneOf: Object.entries(shape.cases).map(([tag, fields]) => {

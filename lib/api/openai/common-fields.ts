@@ -51,7 +51,7 @@ export const SAMPLING_FIELDS = {
   },
   seed: {
     use: "honoured",
-    shape: { is: "integer" },
+    shape: { is: "integer", least: Number.MIN_SAFE_INTEGER, most: Number.MAX_SAFE_INTEGER },
     about: "Key of the draws: a draw depends on seed, choice and position alone. Drawn at random when absent.",
   },
   logit_bias: {
