@@ -61,6 +61,11 @@ export const OPTIONS = {
     placeholder: "COUNT",
     doc: "Requests in progress; one more is answered with 429.",
   }),
+  "http.cors-origins": text({
+    initial: undefined,
+    placeholder: "ORIGINS",
+    doc: "Origins whose web pages may call the API, with commas between them; * is every origin.",
+  }),
   "http.slow-client-ms": integer({
     initial: 60_000,
     ...MILLIS,
@@ -297,6 +302,7 @@ export const FRONT_DOOR_OPTIONS = [
   "http.max-connections",
   "http.max-requests",
   "http.slow-client-ms",
+  "http.cors-origins",
   "router.mode",
   "router.mismatch",
   "migration.limit",

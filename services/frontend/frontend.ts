@@ -26,7 +26,6 @@ export interface FrontendOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly reusePort?: boolean;
   /** Origins whose pages may read answers; none by default. */
   readonly corsOrigins?: readonly string[];
   readonly limits?: Partial<FrontendLimits>;
@@ -141,7 +140,6 @@ function createParts(options: FrontendOptions, scope: Scope) {
   const server: HttpServer = new HttpServer({
     host: options.host,
     port: options.port,
-    reusePort: options.reusePort ?? false,
     router: new Router(routes),
     fallback: options.fallback,
     corsOrigins: options.corsOrigins ?? [],

@@ -78,6 +78,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     ...deps,
     host: values["http.host"],
     port: values["http.port"],
+    corsOrigins: (values["http.cors-origins"] ?? "").split(/[\s,]+/).filter((origin) => origin !== ""),
     limits: {
       bodyBytes: values["http.max-body-bytes"],
       concurrentRequests: values["http.max-requests"],

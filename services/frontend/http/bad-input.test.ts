@@ -198,6 +198,12 @@ describe("bytes that are no request", () => {
     expect(errorOf(body!).type).toBe("invalid_request_error");
   });
 
+  it("are requests without a host all the same, and with a whole address", async () => {
+    expect(await raw("GET /live HTTP/1.1\r\nconnection: close\r\n\r\n")).toMatch(/^HTTP\/1\.1 200 /);
+    const whole = "GET http://127.0.0.1/v1/models?x=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    expect(await raw(whole)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   it("get 431 when the headers are too long", async () => {
     expect(await raw(`GET / HTTP/1.1\r\nx: ${"y".repeat(40_000)}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 431 /);
   });

@@ -27,8 +27,10 @@ export class Router {
 
   /** The route for a method and a request target; HEAD is GET, and undefined asks for OPTIONS. */
   find(method: string, target: string): { route: HttpRoute; rest: string; allow: string } {
-    const query = target.indexOf("?");
-    const path = query < 0 ? target : target.slice(0, query);
+    // A client that takes this port for a proxy names the whole address, and gets the same answer (RFC 9112, 3.2.2).
+    const local = target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?]*/i, "");
+    const query = local.indexOf("?");
+    const path = query < 0 ? local : local.slice(0, query);
     const found = this.#match(path);
     if (!found) throw new StatorError("ROUTE_NOT_FOUND", { method, path: printable(path) });
     return { ...found, allow: found.route.method === "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS" };

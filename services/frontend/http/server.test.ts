@@ -263,6 +263,7 @@ describe("closing", () => {
 
   it("tells in one sentence that the port is taken", async () => {
     const { rehearsal, dispatcher } = await open("x");
+    const logged: string[] = [];
     const again = openFrontend({
       host: "127.0.0.1",
       port: rehearsal.frontend.port,
@@ -274,10 +275,11 @@ describe("closing", () => {
       version: "0",
       clock: systemClock,
       chance: systemChance,
-      log: createLog({ level: "silent", pretty: false, write: () => {} }),
+      log: createLog({ level: "info", pretty: false, write: (line) => void logged.push(line) }),
       metrics: rehearsal.metrics,
     });
     await expect(again).rejects.toMatchObject({ reason: "PORT_IN_USE" });
+    expect(logged).toEqual([]);
   });
 });
 

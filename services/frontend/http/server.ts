@@ -16,8 +16,6 @@ export interface HttpServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** Several processes listen on one port; the kernel shares the connections out. */
-  readonly reusePort: boolean;
   readonly router: Router;
   /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
   readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
@@ -49,6 +47,8 @@ export class HttpServer {
         maxHeaderSize: 32 * 1024,
         highWaterMark: 16 * 1024,
         noDelay: true,
+        // Node would refuse a request without it in words of its own, and nothing here looks at it.
+        requireHostHeader: false,
       },
       (request, response) => this.#answer(request, response),
     );
@@ -61,7 +61,6 @@ export class HttpServer {
       this.#answer(request, response);
     });
     this.#server.on("checkExpectation", (_, response) => response.writeHead(417).end());
-    this.#server.on("error", (error) => options.log.warn("http port failed", { error }));
   }
 
   /** Connections that are open. */
@@ -81,12 +80,13 @@ export class HttpServer {
 
   /** Listens and returns the port. Throws PORT_IN_USE. */
   async listen(): Promise<number> {
-    const { host, port, reusePort } = this.#options;
+    const { host, port, log } = this.#options;
     await new Promise<void>((resolve, reject) => {
       const failed = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
       this.#server.once("error", failed);
-      this.#server.listen({ host, port, reusePort, exclusive: true }, () => {
+      this.#server.listen({ host, port, exclusive: true }, () => {
         this.#server.removeListener("error", failed);
+        this.#server.on("error", (error) => log.warn("http port failed", { error }));
         resolve();
       });
     });
