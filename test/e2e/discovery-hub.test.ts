@@ -25,7 +25,7 @@ async function start() {
   const hub = await cluster.hub("--hub-port", port);
   const discovery = ["--discovery", `hub://${hub.address}`];
   const joinArgs = [...discovery, "--lease-ms", String(LEASE_MS)];
-  await Promise.all([cluster.worker(...joinArgs), cluster.worker(...joinArgs)]);
+  const workers = await Promise.all([cluster.worker(...joinArgs), cluster.worker(...joinArgs)]);
   const frontend = await cluster.frontend(...discovery);
   load = await Load.start(frontend.address, { streams: STREAMS });
   const watch = async () => {
@@ -34,7 +34,7 @@ async function start() {
     return observer;
   };
   const metrics = async () => (await fetch(`http://${frontend.address}/metrics`)).text();
-  return { hub, port, joinArgs, frontend, load, watch, metrics };
+  return { hub, port, joinArgs, workers, load, watch, metrics };
 }
 
 function ready(observer: Observer): number {
@@ -67,6 +67,21 @@ describe("a hub that fails under load", () => {
     expect(answered).toBeGreaterThan(0);
     expect(cluster.complaints).toEqual([]);
     expect(readMetric(await metrics(), "stator_discovery_synced")).toBeGreaterThan(0);
+  });
+
+  it("is away while a worker dies: that is noticed without it, and nobody is lost", async () => {
+    const { hub, port, workers, load: running, watch } = await start();
+    hub.program.signal("SIGKILL");
+    await hub.program.ended;
+    await running.more(STREAMS);
+    workers[0]!.program.signal("SIGKILL");
+    await running.more(3 * STREAMS);
+    await cluster.hub("--hub-port", port);
+    const observer = await watch();
+    await expect.poll(() => ready(observer), { timeout: 20_000 }).toBe(1);
+    await running.more(2 * STREAMS);
+    expect((await running.stop()).failures).toEqual([]);
+    expect(cluster.complaints).toEqual([]);
   });
 
   it("is frozen for longer than the leases and goes on: every answer is complete", async () => {

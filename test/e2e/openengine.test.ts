@@ -166,3 +166,44 @@ describe("many calls that one foreign client cancels", () => {
     expect(readMetric(text, "stator_rpc_resets_total")).toBeGreaterThan(CANCELS * 0.7);
   });
 });
+
+describe("an adapter that a stranger loads into a worker", () => {
+  it("is a model of the front door until it is unloaded", async () => {
+    const hub = await cluster.hub();
+    const discovery = ["--discovery", `hub://${hub.address}`];
+    const { address } = await cluster.worker(...discovery, "--mock-speed", "5");
+    await cluster.worker(...discovery, "--mock-speed", "5");
+    const frontend = await cluster.frontend(...discovery);
+    const channel = new Channel(address, loopbackCredentials);
+    closes.push(() => channel.close());
+    const control = createClient(Control, channel);
+    const names = async () => {
+      const body = (await (await fetch(`http://${frontend.address}/v1/models`)).json()) as { data: { id: string }[] };
+      return body.data.map(({ id }) => id).sort();
+    };
+    const ask = async (model: string) => {
+      const body = JSON.stringify({ model, prompt: "What is a fox?", max_tokens: 8, temperature: 0 });
+      const headers = { "content-type": "application/json" };
+      const response = await fetch(`http://${frontend.address}/v1/completions`, { method: "POST", headers, body });
+      const text = ((await response.json()) as { choices?: { text: string }[] }).choices?.[0]?.text;
+      return { status: response.status, worker: response.headers.get("x-stator-worker"), text };
+    };
+    await expect.poll(names, { timeout: 20_000 }).toEqual(["stator-mock"]);
+    await expect.poll(async () => (await ask("stator-mock")).status, { timeout: 20_000 }).toBe(200);
+    const plain = await ask("stator-mock");
+    expect((await ask("pirate")).status).toBe(404);
+    await control.loadLora({ adapter: { loraId: 1n, loraName: "pirate", sourcePath: "/adapters/pirate.gguf" } });
+    await expect.poll(names, { timeout: 20_000 }).toEqual(["pirate", "stator-mock"]);
+    const { instanceId } = await control.getServerInfo({});
+    for (let at = 0; at < 6; at++) {
+      const adapted = await ask("pirate");
+      expect(adapted).toMatchObject({ status: 200, worker: instanceId });
+      expect(adapted.text).not.toBe(plain.text);
+    }
+    await control.unloadLora({ loraName: "pirate" });
+    await expect.poll(names, { timeout: 20_000 }).toEqual(["stator-mock"]);
+    expect((await ask("pirate")).status).toBe(404);
+    expect((await ask("stator-mock")).text).toBe(plain.text);
+    expect(cluster.complaints).toEqual([]);
+  });
+});
