@@ -26,9 +26,11 @@ export interface CallerLinkOptions {
   readonly limits?: Partial<LinkLimits>;
   /** Calls at the end of this turn of the event loop. */
   readonly endOfTurn?: (call: () => void) => void;
+  /** Calls when what runs now has returned, before anything else of this turn; as `endOfTurn` when only that is given. */
+  readonly soon?: (call: () => void) => void;
 }
 
-/** Opens the caller's side over a channel, which it takes. Hello leaves at the end of the turn; the listener hears "ready" or "closed". */
+/** Opens the caller's side over a channel, which it takes. Hello leaves when what runs now has returned; the listener hears "ready" or "closed". */
 export function openCallerLink(channel: CallerChannel, options: CallerLinkOptions): CallerLink {
   return new Shell(channel, options);
 }
@@ -39,9 +41,13 @@ class Shell implements CallerLink {
   readonly #clock: Clock;
   readonly #listener: LinkListener;
   readonly #endOfTurn: (call: () => void) => void;
+  readonly #soon: (call: () => void) => void;
   readonly #state: CallerState;
   readonly #pings = new Map<bigint, PromiseWithResolvers<number>>();
-  readonly #turn = () => this.#step({ kind: "turn" });
+  /** Something left in this turn already, or is about to: what is said now waits for the turn's end. */
+  #spoke = false;
+  /** Something waits for the turn's end. */
+  #more = false;
   #timer: Timer | undefined;
   /** Handles that were abandoned while effects are being run: theirs are skipped. */
   readonly #muted = new Set<number>();
@@ -52,6 +58,7 @@ class Shell implements CallerLink {
     this.#clock = options.clock;
     this.#listener = options.listener;
     this.#endOfTurn = options.endOfTurn ?? setImmediate;
+    this.#soon = options.soon ?? options.endOfTurn ?? process.nextTick;
     const { instanceId, incarnation } = options;
     this.#state = createCallerState({
       limits: { ...LINK_LIMITS, ...options.limits },
@@ -67,7 +74,7 @@ class Shell implements CallerLink {
       onEnd: (error) => this.#step({ kind: "ended", error }),
     });
     this.#state.turnComing = true;
-    this.#endOfTurn(this.#turn);
+    this.#speak();
     this.#tickLater();
   }
 
@@ -119,6 +126,29 @@ class Shell implements CallerLink {
     this.#step({ kind: "close" });
   }
 
+  /**
+   * What is said first in a turn leaves when its speaker has returned, so that a lone cancel or submit does not wait for
+   * the rest of the turn; what is said after that leaves together at the turn's end.
+   */
+  #speak(): void {
+    if (this.#spoke) {
+      this.#more = true;
+      return;
+    }
+    this.#spoke = true;
+    this.#soon(this.#say);
+    this.#endOfTurn(this.#turnEnds);
+  }
+
+  readonly #say = (): void => void this.#step({ kind: "turn" });
+
+  readonly #turnEnds = (): void => {
+    this.#spoke = false;
+    if (!this.#more) return;
+    this.#more = false;
+    this.#say();
+  };
+
   #tickLater(): void {
     this.#timer = this.#clock.after(this.#state.limits.tickEveryMs, () => {
       this.#step({ kind: "tick" });
@@ -155,7 +185,7 @@ class Shell implements CallerLink {
         this.#channel.send(effect.message);
         return;
       case "turn later":
-        this.#endOfTurn(this.#turn);
+        this.#speak();
         return;
       case "end":
         this.#end(effect.error);

@@ -4,6 +4,7 @@ import {
   CancelMode,
   FinishReason,
   FinishSchema,
+  type LinkRequest,
   RequestKind,
   StepSchema,
   type Submit,
@@ -162,6 +163,32 @@ describe("a link", () => {
     pair.turns.settle();
     expect(messages).toBe(1);
     expect(pair.cancels).toEqual([{ handles, mode: CancelMode.STOP }]);
+  });
+
+  it("says what comes first in a turn at once, and the rest of the turn in one message", () => {
+    const soon = createManualTurns();
+    const turns = createManualTurns();
+    const wire = createMemoryLink(turns.later);
+    const sent: LinkRequest[] = [];
+    wire.caller.send = (message) => sent.push(message) > 0;
+    const listener = { onState() {}, onWelcome() {}, onStep() {}, onNotice() {} };
+    const times = { clock: new FakeClock(), soon: soon.later, endOfTurn: turns.later };
+    const link = openCallerLink(wire.caller, { ...times, caller: "test", listener });
+    const nonces = (): (bigint | undefined)[] => sent.map(({ ping }) => ping?.nonce);
+    soon.settle();
+    expect(sent).toHaveLength(1);
+    void link.ping();
+    void link.ping();
+    soon.settle();
+    expect(nonces()).toEqual([undefined]);
+    turns.turn();
+    expect(nonces()).toEqual([undefined, 1n, 2n]);
+    void link.ping();
+    expect(sent).toHaveLength(3);
+    soon.settle();
+    expect(nonces()).toEqual([undefined, 1n, 2n, 3n]);
+    turns.turn();
+    expect(sent).toHaveLength(4);
   });
 
   it("ends refused requests with a terminal frame, not accepted", () => {
