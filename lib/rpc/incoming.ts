@@ -83,6 +83,10 @@ export class IncomingChannel implements ServerChannel {
   #result: StatorError | undefined;
   /** The receiving half is done and was told so. */
   #delivered = false;
+  /** The next message is to be asked for. */
+  #wants = true;
+  #asking = false;
+  #paused = false;
 
   constructor(
     served: ServedMethod,
@@ -120,17 +124,18 @@ export class IncomingChannel implements ServerChannel {
       queueMicrotask(() => this.#deliverEnd(this.#result));
       return;
     }
-    this.#call.on("data", (bytes: Buffer) => this.#receive(bytes));
+    this.#takeMessages();
     // A lost connection or a reset ends the stream too, some ticks before grpc-js says that the call is cancelled: let that come first.
     this.#call.on("end", () => setImmediate(() => this.#deliverEnd(undefined)));
   }
 
   pause(): void {
-    this.#call.pause();
+    this.#paused = true;
   }
 
   resume(): void {
-    this.#call.resume();
+    this.#paused = false;
+    if (this.#handlers) this.#ask();
   }
 
   end(error?: StatorError): void {
@@ -150,6 +155,38 @@ export class IncomingChannel implements ServerChannel {
   #finish(): void {
     const { trailers } = this.#context;
     this.#call.end(Object.keys(trailers).length > 0 ? toGrpcMetadata(trailers) : new GrpcMetadata());
+  }
+
+  /**
+   * grpc-js pushes each message into the call as a node stream, which would hand it on a tick later and count it in its
+   * buffer. Messages are taken at the push instead, one a read; only the end goes the stream's way.
+   */
+  #takeMessages(): void {
+    const call = this.#call;
+    const push = call.push.bind(call);
+    call.push = (bytes: Buffer | null) => {
+      if (bytes === null) {
+        const more = push(null);
+        call.resume();
+        return more;
+      }
+      this.#receive(bytes);
+      this.#wants = true;
+      this.#ask();
+      return true;
+    };
+    this.#ask();
+  }
+
+  /** A loop, because what was read already is pushed from inside `_read`. */
+  #ask(): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    while (this.#wants && !this.#paused && !this.#over) {
+      this.#wants = false;
+      this.#call._read(0);
+    }
+    this.#asking = false;
   }
 
   #receive(bytes: Buffer): void {
