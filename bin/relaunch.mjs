@@ -19,7 +19,8 @@ export function ensureNode24(script, args) {
     process.exitCode = 1;
     return false;
   }
-  shadow(spawn(executable, [script, ...args], { stdio: "inherit" }));
+  // The channel carries nothing: when this process is killed it breaks, and the child knows that it is alone.
+  shadow(spawn(executable, [script, ...args], { stdio: ["inherit", "inherit", "inherit", "ipc"] }));
   return false;
 }
 

@@ -25,10 +25,8 @@ if (ensureNode24(script, process.argv.slice(2))) {
   await keepCompiledCode();
   const main = findMain();
   if (main === undefined) {
-    process.stdout.write(
-      "This checkout holds Stator's contracts (proto/), the parts they are built from (lib/) and the checks that hold\n" +
-        "them together (npm test). The commands themselves (services/cli) are not in it yet.\n",
-    );
+    process.stderr.write("stator: This install is not complete: services/cli is missing. Install the package again.\n");
+    process.exitCode = 1;
   } else {
     const { main: run } = await import(pathToFileURL(main).href);
     const code = await run?.(process.argv.slice(2));

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { copyFileSync, linkSync, mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -26,6 +27,30 @@ test.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)(
     expect(ended.output).toMatch(new RegExp(`^ready v(2[4-9]|[3-9]\\d)\\..*\\ngot ${signal}\\n$`));
   },
 );
+
+test("a killed launcher leaves nothing behind", async () => {
+  const script = path.join(root, "bin/stator.mjs");
+  const args = [script, "hub", "--hub-port", "0"];
+  const launcher = spawn(otherNode, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const [, port] = await new Promise<RegExpMatchArray>((resolve) => {
+    launcher.stdout.on("data", (text: Buffer) => {
+      const match = text.toString().match(/hub:\/\/127\.0\.0\.1:(\d+)/);
+      if (match) resolve(match);
+    });
+  });
+  expect(await answers(Number(port))).toBe(true);
+  launcher.kill("SIGKILL");
+  await expect.poll(() => answers(Number(port)), { timeout: 20_000 }).toBe(false);
+});
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => socket.destroy());
+    socket.once("error", () => {});
+    socket.once("close", (failed) => resolve(!failed));
+  });
+}
 
 /** A Node with another path than the one that npm brought, so that the launcher has something to start. */
 function anotherNode(): string {
