@@ -40,7 +40,7 @@ const FRONTEND_VARIABLES = { MALLOC_ARENA_MAX: "2" };
 
 /**
  * Starts this program again with other arguments. The child is detached, so that a terminal's Ctrl-C reaches it only
- * through its parent; it ends by itself when the parent is gone.
+ * through its parent. It is killed when the parent exits before it, and drains by itself when the parent was killed.
  */
 export function startChild(
   name: string,
@@ -56,6 +56,10 @@ export function startChild(
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     env,
   });
+  // Who ends this process at once, by a second Ctrl-C, ends all of it: a child that drained on would keep its port.
+  const forced = (): void => void child.kill("SIGKILL");
+  process.once("exit", forced);
+  child.once("exit", () => process.off("exit", forced));
   child.on("message", (report) => on.onReport(report as ChildReport));
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));

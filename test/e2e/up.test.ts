@@ -1,6 +1,8 @@
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { OpenAI } from "openai";
 import { afterEach, describe, expect, it } from "vitest";
+import { SAME_SIGINT_MS } from "#lib/host/stop";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 
 const programs: Program[] = [];
@@ -47,6 +49,28 @@ describe("stator up", () => {
     }
     expect(finish).toBe("length");
     expect((await program.ended).code).toBe(0);
+  });
+
+  it("ends at once, with all its processes, at a second Ctrl-C", async () => {
+    const program = start(["up", "--engine", "mock", "--mock-speed", "0.1", "--workers", "1", "--http-port", "0"]);
+    await program.until(/Try it:/);
+    const board = readBoard(program);
+    const url = `http://${board.get("frontend")!.address}/v1/completions`;
+    const body = JSON.stringify({ model: "stator-mock", prompt: "x", max_tokens: 20_000, stream: true });
+    const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body });
+    program.signal("SIGINT");
+    await program.until(/Stopping/);
+    // Two within half a second count as one: npm forwards the terminal's.
+    await new Promise((resolve) => setTimeout(resolve, SAME_SIGINT_MS + 100));
+    program.signal("SIGINT");
+    expect(await program.ended).toEqual({ code: 130, signal: null });
+    await expect(answer.text()).rejects.toThrow();
+    // An orphan that ended stays listed, as Z, where nobody collects it.
+    const alive = (pid: number): boolean => {
+      const file = `/proc/${pid}/stat`;
+      return existsSync(file) && !/\) Z /.test(readFileSync(file, "utf8"));
+    };
+    for (const { pid } of board.values()) await expect.poll(() => alive(pid)).toBe(false);
   });
 
   it("starts a worker again that was killed", async () => {
