@@ -9,8 +9,7 @@ import {
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { pick, SeededChance } from "#lib/base/chance";
 import { adapterKey, instanceKey, modelKey, parseDirectoryKey, readDirectory } from "./directory.ts";
-import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "./discovery.ts";
-import { LiveDirectory } from "./live-directory.ts";
+import type { DiscoveryRecord } from "./discovery.ts";
 
 const digest = (byte: number) => new Uint8Array(32).fill(byte);
 
@@ -169,33 +168,5 @@ describe("the directory", () => {
     expect(directory.models.size).toBe(0);
     expect(directory.adapters.get("a")).toMatchObject({ baseModel: "m", holders: [{ instance: { instanceId: 1n } }] });
     expect(directory.leftOut).toHaveLength(3);
-  });
-});
-
-describe("a live directory", () => {
-  it("is read again after a change and only then", async () => {
-    const records = new Map(worker(1n).map((one) => [one.key, one]));
-    const subscribers = new Set<(change: DiscoveryChange) => void>();
-    const watch: DiscoveryWatch = {
-      records,
-      synced: true,
-      subscribe(call) {
-        subscribers.add(call);
-        call({ upserts: [...records.values()], removed: [], synced: true });
-        return () => void subscribers.delete(call);
-      },
-      close: async () => {},
-    };
-    const live = new LiveDirectory(watch, "strict");
-    const sizes: number[] = [];
-    live.subscribe(({ instances }) => sizes.push(instances.size));
-    const before = live.current;
-    expect(live.current).toBe(before);
-    for (const one of worker(2n)) records.set(one.key, one);
-    for (const call of subscribers) call({ upserts: worker(2n), removed: [], synced: true });
-    expect(live.current.models.get("m")?.sets[0]?.workers).toHaveLength(2);
-    expect(sizes).toEqual([2]);
-    live.close();
-    expect(subscribers.size).toBe(0);
   });
 });

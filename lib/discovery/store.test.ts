@@ -5,7 +5,6 @@ import {
   createStore,
   DEFAULT_LIMITS,
   list,
-  nextDueMs,
   pull,
   type StoreDelta,
   type StoreEffect,
@@ -213,7 +212,6 @@ describe("the store core", () => {
   it("forgets the records of a lease that is not kept alive", () => {
     const state = open();
     step(state, put("a", 1), 0);
-    expect(nextDueMs(state)).toBe(1000);
     step(state, { kind: "keepAlive", leaseId: 1n }, 900);
     step(state, { kind: "tick" }, 1899);
     expect(list(state, "")).toHaveLength(1);

@@ -158,13 +158,6 @@ export function list(state: StoreState, prefix: string): { record: StoredRecord;
   return found.sort((left, right) => (left.record.key < right.record.key ? -1 : 1));
 }
 
-/** When the next lease is due, undefined without leases. */
-export function nextDueMs(state: StoreState): number | undefined {
-  let due: number | undefined;
-  for (const lease of state.leases.values()) if (due === undefined || lease.dueMs < due) due = lease.dueMs;
-  return due;
-}
-
 /** A store that stood still cannot tell who is dead: every lease gets the time back. */
 function passTime(state: StoreState, nowMs: number, effects: StoreEffect[]): void {
   const gapMs = nowMs - state.nowMs;

@@ -9,7 +9,6 @@ import {
   ggufString,
   ggufStrings,
   ggufU32,
-  headerBytesNeeded,
   parseGgufHeader,
   readGgufHeader,
 } from "./gguf.ts";
@@ -62,7 +61,7 @@ describe("gguf header", () => {
     const { headerBytes } = parseGgufHeader(file, "m.gguf");
     let have = 0;
     for (let rounds = 0; rounds < 1000; rounds++) {
-      const needed = headerBytesNeeded(file.subarray(0, have), "m.gguf");
+      const needed = readGgufHeader(file.subarray(0, have), "m.gguf").neededBytes ?? 0;
       if (needed === 0) break;
       expect(needed).toBeGreaterThan(have);
       expect(needed).toBeLessThanOrEqual(headerBytes);

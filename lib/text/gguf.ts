@@ -194,11 +194,6 @@ export function readGgufHeader(bytes: Uint8Array, name: string, limits: GgufLimi
   }
 }
 
-/** How many bytes from the start of the file are needed at least to read its header; 0 when these are enough. */
-export function headerBytesNeeded(bytes: Uint8Array, name: string, limits: GgufLimits = GGUF_LIMITS): number {
-  return readGgufHeader(bytes, name, limits).neededBytes ?? 0;
-}
-
 /** Reads a header from bytes that must hold all of it. Throws BAD_MODEL_FILE when they end early too. */
 export function parseGgufHeader(bytes: Uint8Array, name: string, limits: GgufLimits = GGUF_LIMITS): GgufHeader {
   const { header } = readGgufHeader(bytes, name, limits);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { parseGgufHeader } from "./gguf.ts";
-import { compileTemplate, TemplateCache } from "./template.ts";
+import { compileTemplate } from "./template.ts";
 import { chatTemplateOf } from "./vocabulary.ts";
 
 const DEMO = readFileSync(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url));
@@ -109,13 +109,5 @@ describe("chat template", () => {
     expect(template.render([], { bosToken: "<s>", variables: { enable_thinking: true } })).toBe("<s>think");
     expect(refusal(() => template.render([], { variables: { strftime_now: 1 } })).reason).toBe("INVALID_TEMPLATE");
     expect(compileTemplate("{{ strftime_now('%Y') }}").render([])).toMatch(/^\d{4}$/);
-  });
-
-  test("are compiled once and kept within a bound", () => {
-    const cache = new TemplateCache(100);
-    expect(cache.get("a")).toBe(cache.get("a"));
-    const first = cache.get("a");
-    cache.get("b".repeat(100));
-    expect(cache.get("a")).not.toBe(first);
   });
 });

@@ -1,5 +1,4 @@
 import { Template } from "@huggingface/jinja";
-import { BoundedCache } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 
 /** A message of a conversation as the API has it. Other fields reach the template as they are. */
@@ -140,23 +139,4 @@ export function compileTemplate(source: string): ChatTemplate {
       return goesOn ? cutAtMark(rendered) : rendered;
     },
   };
-}
-
-/** Compiled templates by their source, least recently used first out. */
-export class TemplateCache {
-  readonly #compiled: BoundedCache<string, ChatTemplate>;
-
-  /** @param capacityUnits bound on the summed length of the sources; a compiled one takes about 30 times that in bytes */
-  constructor(capacityUnits = 256 * 1024) {
-    this.#compiled = new BoundedCache(capacityUnits);
-  }
-
-  /** The template of a source, compiled at most once while it is kept. Throws INVALID_TEMPLATE. */
-  get(source: string): ChatTemplate {
-    const known = this.#compiled.get(source);
-    if (known) return known;
-    const template = compileTemplate(source);
-    this.#compiled.set(source, template, source.length);
-    return template;
-  }
 }
