@@ -3,15 +3,17 @@ import { printOpenApi } from "#lib/api/openapi";
 import { printId } from "#lib/base/bytes";
 import { type Chance, SeededChance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
+import { BoundedCache } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Dispatcher } from "#lib/serving/request";
+import { compileStops, type StopStrings } from "#lib/text/stop";
+import { Counts } from "./counts.ts";
 import { createLagProbe } from "./generate/lag.ts";
 import { Pacer } from "./generate/pacer.ts";
-import type { AnswerTools } from "./generate/tools.ts";
 import { Admission } from "./http/admission.ts";
 import { Router } from "./http/router.ts";
 import { createRoutes } from "./http/routes.ts";
@@ -67,8 +69,9 @@ const LAST_WORDS_MS = 1000;
 export async function openFrontend(options: FrontendOptions): Promise<Frontend> {
   const { clock, log, metrics } = options;
   const scope = new Scope("frontend", log);
-  const { registry, pacer, admission, server, routable } = createParts(options, scope);
+  const { registry, pacer, admission, server, routable, counts } = createParts(options, scope);
   const endScrape = metrics.onScrape(() => {
+    counts.flush(metrics);
     metrics.set("stator_frontend_active_requests", admission.requests);
     metrics.set("stator_frontend_open_streams", pacer.open);
     metrics.set("stator_frontend_connections", server.connections);
@@ -112,6 +115,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     log,
   });
   const admission = new Admission(limits);
+  const counts = new Counts();
   const tendMs = Math.max(10, Math.floor(limits.pingMs / 4));
   const pacer = new Pacer({ clock, lagging: createLagProbe(clock), tendMs });
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
@@ -125,10 +129,11 @@ function createParts(options: FrontendOptions, scope: Scope) {
     planner: {
       models: registry,
       grammars: options.grammars,
+      compileStops: createStopCompiler(),
       drawSeed: () => chance.id(),
       unixMs: () => clock.unixMs(),
     },
-    answers: { clock, limits, log, pacer, onUsage: countUsage(metrics) },
+    answers: { clock, limits, log, pacer, onUsage: (route, usage) => counts.usage(route, usage) },
     dispatcher,
     admission,
     body: { mostBytes: limits.bodyBytes, admission, clock },
@@ -145,11 +150,12 @@ function createParts(options: FrontendOptions, scope: Scope) {
     corsOrigins: options.corsOrigins ?? [],
     limits,
     clock,
-    drawRequestId: () => printId(chance.id()) + printId(chance.id()),
+    drawRequestId: createRequestIds(printId(chance.id())),
     log,
     metrics,
+    counts,
   });
-  return { registry, pacer, admission, server, routable };
+  return { registry, pacer, admission, server, routable, counts };
 }
 
 async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> {
@@ -161,11 +167,25 @@ async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> 
   }
 }
 
-function countUsage(metrics: Metrics): AnswerTools["onUsage"] {
-  return (route, usage) => {
-    metrics.add("stator_frontend_prompt_tokens_total", usage.promptTokens, { route });
-    metrics.add("stator_frontend_cached_tokens_total", usage.cachedTokens, { route });
-    metrics.add("stator_frontend_completion_tokens_total", usage.completionTokens, { route });
+/** Names for requests: the frontend's own, which is drawn, and a number. */
+function createRequestIds(prefix: string): () => string {
+  let count = 0;
+  return () => prefix + (++count).toString(16).padStart(8, "0");
+}
+
+/** Stop texts that are kept compiled. */
+const KEPT_STOPS = 256;
+
+function createStopCompiler(): (stops: readonly string[]) => StopStrings {
+  const kept = new BoundedCache<string, StopStrings>(KEPT_STOPS);
+  return (stops) => {
+    const key = JSON.stringify(stops);
+    const known = kept.get(key);
+    if (known) return known;
+    const compiled = compileStops(stops);
+    // Long ones weigh more, so that what is kept stays small.
+    kept.set(key, compiled, 1 + (key.length >> 6));
+    return compiled;
   };
 }
 

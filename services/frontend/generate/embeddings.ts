@@ -102,16 +102,17 @@ class EmbeddingAnswer implements ServingSink, Work {
     this.#handle = handle;
     if (this.#over) return;
     this.#exchange.work = this;
-    this.#exchange.onClose(() => {
-      if (this.#over) return;
-      this.#over = true;
-      handle.cancel();
-    });
   }
 
   abort(error: StatorError): void {
     this.#handle?.cancel();
     this.onError(error);
+  }
+
+  closed(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#handle?.cancel();
   }
 
   onPlaced(placement: Placement): void {

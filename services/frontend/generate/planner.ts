@@ -3,7 +3,7 @@ import { type CompletionBody, checkCompletion } from "#lib/api/openai/completion
 import { parseId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { ServingRequest } from "#lib/serving/request";
-import { compileStops } from "#lib/text/stop";
+import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
 import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
@@ -15,6 +15,8 @@ import { checkTokens, createSampling } from "./sampling.ts";
 export interface PlannerTools {
   readonly models: Models;
   readonly grammars: Grammars;
+  /** Compiled stop texts; the same come again and again. */
+  readonly compileStops: (stops: readonly string[]) => StopStrings;
   /** Draws a seed for a request that has none. */
   readonly drawSeed: () => bigint;
   readonly unixMs: () => number;
@@ -37,7 +39,7 @@ export async function planChat(json: unknown, exchange: Exchange, tools: Planner
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
   });
   return {
-    ...answerOf(body, request, model.text),
+    ...answerOf(body, request, model.text, tools.compileStops),
     form: "chat",
     id: `chatcmpl-${exchange.requestId}`,
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
@@ -61,7 +63,7 @@ export async function planCompletion(json: unknown, exchange: Exchange, tools: P
     maxTokens: body.max_tokens ?? 16,
   });
   return {
-    ...answerOf(body, request, model.text),
+    ...answerOf(body, request, model.text, tools.compileStops),
     form: "completion",
     id: `cmpl-${exchange.requestId}`,
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
@@ -198,7 +200,12 @@ function grammarOf(format: ChatBody["response_format"], model: ServedModel, gram
   return format.type === "json_object" ? grammars.jsonObject() : grammars.jsonSchema(format.json_schema.schema);
 }
 
-function answerOf(body: GenerationBody, request: ServingRequest, text: ModelText) {
+function answerOf(
+  body: GenerationBody,
+  request: ServingRequest,
+  text: ModelText,
+  compileStops: PlannerTools["compileStops"],
+) {
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
   return {
     request,

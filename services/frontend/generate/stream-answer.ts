@@ -60,16 +60,17 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     if (this.#over) return;
     this.#tools.pacer.add(this);
     this.#exchange.work = this;
-    this.#exchange.onClose(() => {
-      if (this.#over) return;
-      this.#finish();
-      handle.cancel();
-    });
   }
 
   abort(error: StatorError): void {
     this.#handle?.cancel();
     this.onError(error);
+  }
+
+  closed(): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#handle?.cancel();
   }
 
   onPlaced(placement: Placement): void {

@@ -35,16 +35,17 @@ export class UnaryAnswer implements ServingSink, Work {
     if (this.#over) return;
     for (const choice of this.#choices) if (choice.complete && !choice.end) handle.finishChoice(choice.index);
     this.#exchange.work = this;
-    this.#exchange.onClose(() => {
-      if (this.#over) return;
-      this.#over = true;
-      handle.cancel();
-    });
   }
 
   abort(error: StatorError): void {
     this.#handle?.cancel();
     this.onError(error);
+  }
+
+  closed(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#handle?.cancel();
   }
 
   onPlaced(placement: Placement): void {

@@ -79,24 +79,26 @@ function tooLarge({ mostBytes }: BodyOptions): StatorError {
   return new StatorError("BODY_TOO_LARGE", { limitBytes: mostBytes });
 }
 
-/** Hands over the chunks of a body; `take` returns what ends it early. */
+/** Hands over the chunks of a body; `take` returns what ends it early, and the rest is dropped. */
 function eachChunk(request: IncomingMessage, take: (chunk: Buffer) => StatorError | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (settle: () => void): void => {
-      request.removeListener("data", onData);
-      request.removeListener("end", onEnd);
-      request.removeListener("close", onClose);
-      settle();
-    };
-    const onData = (chunk: Buffer): void => {
+    let over = false;
+    request.on("data", (chunk: Buffer) => {
+      if (over) return;
       const error = take(chunk);
-      if (error) stop(() => reject(error));
-    };
-    const onEnd = (): void => stop(resolve);
-    const onClose = (): void => stop(() => reject(new StatorError("CANCELLED")));
-    request.on("data", onData);
-    request.on("end", onEnd);
-    request.on("close", onClose);
+      if (!error) return;
+      over = true;
+      reject(error);
+    });
+    request.on("end", () => {
+      over = true;
+      resolve();
+    });
+    request.on("close", () => {
+      if (over) return;
+      over = true;
+      reject(new StatorError("CANCELLED"));
+    });
   });
 }
 

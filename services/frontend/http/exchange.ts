@@ -13,6 +13,8 @@ export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow
 export interface Work {
   /** Ends the work and tells the client why. */
   abort(error: StatorError): void;
+  /** The exchange is over: the answer was written in full, or the client left. */
+  closed(): void;
 }
 
 /** A request with its answer. One answer per exchange: JSON, an error, or a stream of events. */
@@ -31,6 +33,8 @@ export class Exchange {
   error: StatorError | undefined;
   /** Set by whoever computes the answer. */
   work: Work | undefined;
+  /** Where a place was taken for it, to be given back when it is over. */
+  place: { leave(): void } | undefined;
   readonly #response: ServerResponse;
   readonly #headers: Record<string, string>;
   #answered = false;

@@ -68,7 +68,7 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
 function admitted(tools: RouteTools, handler: (exchange: Exchange) => Promise<void>): Handler {
   return (exchange) => {
     tools.admission.enter();
-    exchange.onClose(() => tools.admission.leave());
+    exchange.place = tools.admission;
     return handler(exchange);
   };
 }

@@ -6,6 +6,7 @@ import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
+import type { Counts } from "../counts.ts";
 import type { FrontendLimits } from "../limits.ts";
 import { allowOrigin } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
@@ -25,6 +26,7 @@ export interface HttpServerOptions {
   readonly drawRequestId: () => string;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly counts: Counts;
 }
 
 /** An open HTTP port. */
@@ -178,9 +180,11 @@ export class HttpServer {
 
   #close(exchange: Exchange): void {
     this.#open.delete(exchange);
-    const { metrics, clock } = this.#options;
+    exchange.place?.leave();
+    exchange.work?.closed();
+    const { metrics, clock, counts } = this.#options;
     const { route, outcome, error } = exchange;
-    metrics.add("stator_frontend_requests_total", 1, { route, outcome });
+    counts.request(route, outcome);
     if (error) metrics.add("stator_frontend_errors_total", 1, { route, reason: error.reason });
     const seconds = (fromMs: number, toMs: number) => (toMs - fromMs) / 1000;
     metrics.observe("stator_frontend_request_duration_seconds", seconds(exchange.arrivedMs, clock.nowMs()), { route });

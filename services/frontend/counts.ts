@@ -1,0 +1,48 @@
+import type { Usage } from "#lib/api/openai/usage";
+import type { Metrics } from "#lib/host/metrics";
+import type { Outcome } from "./http/exchange.ts";
+
+/** What was counted for one route since the last scrape. */
+interface RouteCounts {
+  readonly outcomes: Partial<Record<Outcome, number>>;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/** Counts requests and tokens by route in plain numbers, and copies them into the instruments when those are read. */
+export class Counts {
+  readonly #routes: Record<string, RouteCounts> = {};
+
+  /** A request is over. */
+  request(route: string, outcome: Outcome): void {
+    const { outcomes } = this.#of(route);
+    outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+  }
+
+  /** A request was answered in full. */
+  usage(route: string, usage: Usage): void {
+    const counts = this.#of(route);
+    counts.promptTokens += usage.promptTokens;
+    counts.cachedTokens += usage.cachedTokens;
+    counts.completionTokens += usage.completionTokens;
+  }
+
+  /** Moves what was counted into the instruments. */
+  flush(metrics: Metrics): void {
+    for (const [route, counts] of Object.entries(this.#routes)) {
+      for (const [outcome, count] of Object.entries(counts.outcomes)) {
+        metrics.add("stator_frontend_requests_total", count, { route, outcome });
+      }
+      metrics.add("stator_frontend_prompt_tokens_total", counts.promptTokens, { route });
+      metrics.add("stator_frontend_cached_tokens_total", counts.cachedTokens, { route });
+      metrics.add("stator_frontend_completion_tokens_total", counts.completionTokens, { route });
+      delete this.#routes[route];
+    }
+  }
+
+  #of(route: string): RouteCounts {
+    this.#routes[route] ??= { outcomes: {}, promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+    return this.#routes[route];
+  }
+}
