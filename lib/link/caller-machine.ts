@@ -287,7 +287,8 @@ function close(
   effects.push({ kind: "end", error: end.wire });
   become(state, "closed", end.reason, effects);
   const error = new StatorError("STREAM_LOST", { detail: end.detail }, { cause: end.reason });
-  const requests = [...state.requests.values()];
+  // In the order in which they were submitted: the table keeps none.
+  const requests = [...state.requests.values()].sort((left, right) => left.handle - right.handle);
   state.requests.clear();
   state.openRequests = 0;
   state.unanswered.length = 0;
