@@ -1,17 +1,20 @@
 import { Access } from "#gen/stator/common/v1/common_pb";
-import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
+import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
+import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
 import { ArtifactService } from "#gen/stator/worker/v1/artifact_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
 import type { Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { announceServices } from "#lib/discovery/announce";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { openDiscovery } from "#lib/discovery/open";
+import { createServicePool, type ServicePool } from "#lib/discovery/service-pool";
 import type { Log } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
-import { createClient } from "#lib/rpc/client";
+import type { Client } from "#lib/rpc/client";
 import { createConnectHandler } from "#lib/rpc/connect";
 import type { Credentials } from "#lib/rpc/credentials";
 import { createHealth, type HealthBoard } from "#lib/rpc/health";
@@ -68,6 +71,8 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });
   scope.own("dispatcher", dispatcher);
+  const dial = (address: string) => new Channel(address, credentials);
+  const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock: systemClock }));
   const texts = scope.own("texts", openTexts(context));
   const health = createHealth();
   const rpcs = await openAdministration(context, { dispatcher, health, credentials, metrics });
@@ -90,8 +95,8 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },
     placeable: () => dispatcher.routable(),
-    fetchArtifact: artifactFetcher(credentials),
-    openText: (artifacts) => texts.open(artifacts),
+    fetchArtifact: artifactFetcher(artifacts),
+    openText: (found) => texts.open(found),
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),
     version: VERSION,
@@ -101,10 +106,24 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     tellRoutable(health, () => frontend.routable().length > 0),
   );
   scope.own("http", { close: () => frontend.close({ drainMs: 0 }) });
+  const announcement = await announceServices(discovery, {
+    services: [FrontendService],
+    role: InstanceRole.FRONTEND,
+    address: values["advertise-host"] === undefined ? rpcs.address : `${values["advertise-host"]}:${rpcs.port}`,
+    ttlMs: values["lease-ms"],
+    version: VERSION,
+    chance: systemChance,
+    log,
+  });
+  scope.own("announcement", announcement);
   return {
     address: `${values["http.host"].includes(":") ? `[${values["http.host"]}]` : values["http.host"]}:${frontend.port}`,
     grpcAddress: rpcs.address,
-    drain: (drainMs) => frontend.close({ drainMs }),
+    async drain(drainMs) {
+      // Answers are not kept waiting by a store that cannot be reached.
+      const gone = announcement.close().catch((error: unknown) => log.warn("not taken off the list", { error }));
+      await Promise.all([gone, frontend.close({ drainMs })]);
+    },
   };
 }
 
@@ -165,28 +184,24 @@ function connectLink(instance: InstanceRecord, credentials: Credentials): Connec
   return { channel: transport.open(WorkerLinkService.method.link), close: () => transport.close() };
 }
 
-/** Asks the holders one after the other, each over a session of its own: payloads never share one with a link. */
-function artifactFetcher(credentials: Credentials): FetchArtifact {
+/** Asks the holders one after the other, over sessions of their own: payloads never share one with a link. */
+function artifactFetcher(pool: ServicePool<typeof ArtifactService>): FetchArtifact {
   return async (digest, holders) => {
     let last = new StatorError("NO_WORKERS", { model: "its artifacts" });
-    for (const { address } of holders) {
-      const transport = new Channel(address, credentials);
+    for (const { instanceId } of holders) {
       try {
-        return await fetchFrom(transport, digest);
+        return await fetchFrom(pool.pick(instanceId).client, digest);
       } catch (error) {
         last = asStatorError(error);
-      } finally {
-        transport.close();
       }
     }
     throw last;
   };
 }
 
-async function fetchFrom(transport: Channel, digest: Uint8Array): Promise<Uint8Array> {
+async function fetchFrom(client: Client<typeof ArtifactService>, digest: Uint8Array): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;
-  const client = createClient(ArtifactService, transport);
   for await (const { data } of client.fetch({ digest }, { timeoutMs: FETCH_TIMEOUT_MS })) {
     size += data.byteLength;
     if (size > MOST_ARTIFACT_BYTES) throw new StatorError("LIMIT", { what: "An artifact", limit: MOST_ARTIFACT_BYTES });
