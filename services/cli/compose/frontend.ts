@@ -7,7 +7,8 @@ import { printId } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
 import type { Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import { announceServices } from "#lib/discovery/announce";
+import { type Announcement, announceServices } from "#lib/discovery/announce";
+import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { openDiscovery } from "#lib/discovery/open";
 import { createServicePool, type ServicePool } from "#lib/discovery/service-pool";
@@ -84,15 +85,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
     ...deps,
-    host: values["http.host"],
-    port: values["http.port"],
-    corsOrigins: (values["http.cors-origins"] ?? "").split(/[\s,]+/).filter((origin) => origin !== ""),
-    limits: {
-      bodyBytes: values["http.max-body-bytes"],
-      concurrentRequests: values["http.max-requests"],
-      connections: values["http.max-connections"],
-      slowClientMs: values["http.slow-client-ms"],
-    },
+    ...httpSettings(values),
     watch,
     dispatcher: {
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
@@ -109,15 +102,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     tellRoutable(health, () => frontend.routable().length > 0),
   );
   scope.own("http", { close: () => frontend.close({ drainMs: 0 }) });
-  const announcement = await announceServices(discovery, {
-    services: [FrontendService],
-    role: InstanceRole.FRONTEND,
-    address: values["advertise-host"] === undefined ? rpcs.address : `${values["advertise-host"]}:${rpcs.port}`,
-    ttlMs: values["lease-ms"],
-    version: VERSION,
-    chance: systemChance,
-    log,
-  });
+  const announcement = await announce(context, discovery, rpcs);
   scope.own("announcement", announcement);
   return {
     address: `${values["http.host"].includes(":") ? `[${values["http.host"]}]` : values["http.host"]}:${frontend.port}`,
@@ -128,6 +113,37 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       await Promise.all([gone, frontend.close({ drainMs })]);
     },
   };
+}
+
+/** What the HTTP port is opened with. */
+function httpSettings(
+  values: CommandContext["values"],
+): Pick<FrontendOptions, "host" | "port" | "corsOrigins" | "limits"> {
+  return {
+    host: values["http.host"],
+    port: values["http.port"],
+    corsOrigins: (values["http.cors-origins"] ?? "").split(/[\s,]+/).filter((origin) => origin !== ""),
+    limits: {
+      bodyBytes: values["http.max-body-bytes"],
+      concurrentRequests: values["http.max-requests"],
+      connections: values["http.max-connections"],
+      slowClientMs: values["http.slow-client-ms"],
+    },
+  };
+}
+
+/** Publishes this frontend, so that whoever watches discovery finds what operators may call. */
+function announce({ values, log }: CommandContext, discovery: Discovery, rpcs: RpcServer): Promise<Announcement> {
+  const host = values["advertise-host"];
+  return announceServices(discovery, {
+    services: [FrontendService],
+    role: InstanceRole.FRONTEND,
+    address: host === undefined ? rpcs.address : `${host}:${rpcs.port}`,
+    ttlMs: values["lease-ms"],
+    version: VERSION,
+    chance: systemChance,
+    log,
+  });
 }
 
 /** How often the health service looks whether a request would be routed. */
