@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,14 @@ const cluster = new Cluster();
 let hub: Serving;
 let worker: Serving;
 let frontend: Serving;
+
+function opensslMissing(): string {
+  if (spawnSync("openssl", ["version"]).status === 0) return "";
+  if (process.env.CI) throw new Error("apt-get install openssl");
+  return " (skipped: openssl is missing)";
+}
+
+const missing = opensslMissing();
 
 function openssl(...args: string[]): void {
   execFileSync("openssl", args, { stdio: "pipe", cwd: folder });
@@ -51,6 +59,7 @@ const mutual = (name: string) =>
   });
 
 beforeAll(async () => {
+  if (missing !== "") return;
   authority("our");
   authority("other");
   for (const name of ["hub", "worker", "frontend", "tool"]) identity(name, "our");
@@ -80,13 +89,13 @@ function codeOf(address: string, path: string, dial: ChannelCredentials): Promis
   });
 }
 
-describe("hub, worker and frontend with certificates on both sides", () => {
+describe.skipIf(missing !== "")(`hub, worker and frontend with certificates on both sides${missing}`, () => {
   it("serve", async () => {
     const load = await Load.start(frontend.address, { streams: 4 });
     await load.more(8);
-    expect((await load.stop()).failures).toEqual([]);
+    expect(await load.stop()).toMatchObject({ failures: [], refusals: new Map() });
     const observer = await observe(`hub://${hub.address}`, mutual("tool"));
-    expect(observer.instances().size).toBe(1);
+    expect(observer.workers().size).toBe(1);
     await observer.close();
     expect(cluster.complaints).toEqual([]);
   });

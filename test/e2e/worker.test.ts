@@ -107,10 +107,10 @@ describe("a worker whose model is not there yet", () => {
     const program = cluster.start(["worker", "--engine", "mock", "--model", pipe, "--discovery", url, ...ports]);
     const observer = await observe(url);
     closes.push(() => observer.close());
-    const states = () => [...observer.instances().values()].map(({ state }) => state);
+    const states = () => [...observer.workers().values()].map(({ state }) => state);
     await expect.poll(states, { timeout: 20_000 }).toEqual([InstanceState.LOADING]);
-    // Whoever reads the pipe goes on when it has had a writer.
-    const release = () => closeSync(openSync(pipe, "w"));
+    // Whoever waits to read goes on when the pipe has had a writer; this one waits for nobody.
+    const release = () => closeSync(openSync(pipe, "r+"));
     return { program, release, states, address: `127.0.0.1:${grpc}`, url: `http://127.0.0.1:${metrics}` };
   }
 
@@ -149,8 +149,8 @@ describe("a worker that stands still under load", () => {
     const first = await cluster.worker(...joinArgs);
     const observer = await observe(`hub://${hub.address}`);
     closes.push(() => observer.close());
-    const [id] = [...observer.instances().keys()];
-    const before = observer.instances().get(id!)!.incarnation;
+    const [id] = [...observer.workers().keys()];
+    const before = observer.workers().get(id!)!.incarnation;
     await cluster.worker(...joinArgs);
     const frontend = await cluster.frontend(...discovery);
     const load = await Load.start(frontend.address, { streams: STREAMS, maxTokens: 120 });
@@ -160,7 +160,7 @@ describe("a worker that stands still under load", () => {
       const text = await (await fetch(`http://${frontend.address}/metrics`)).text();
       return readMetric(text, name, labels);
     };
-    const instance = () => observer.instances().get(id!);
+    const instance = () => observer.workers().get(id!);
     return { program: first.program, load, instance, before, metric };
   }
 
@@ -168,7 +168,7 @@ describe("a worker that stands still under load", () => {
   async function isWell({ load, metric }: Awaited<ReturnType<typeof start>>): Promise<void> {
     load.forgetWorkers();
     await expect.poll(() => load.workers.size, { timeout: 30_000 }).toBe(2);
-    expect((await load.stop()).failures).toEqual([]);
+    expect(await load.stop()).toMatchObject({ failures: [], refusals: new Map() });
     expect(await metric("stator_dispatch_open_requests")).toBe(0);
     expect(cluster.complaints).toEqual([]);
   }

@@ -6,6 +6,8 @@ export interface LoadReport {
   readonly answered: number;
   /** Everything else, in words. */
   readonly failures: readonly string[];
+  /** Requests that were asked to come again, by the reason that they were given; the client did, by itself. */
+  readonly refusals: ReadonlyMap<string, number>;
   /** Instance ids of the workers that answered, as the response headers name them. */
   readonly workers: ReadonlySet<string>;
 }
@@ -14,24 +16,24 @@ export interface LoadReport {
 export class Load implements LoadReport {
   answered = 0;
   readonly failures: string[] = [];
+  readonly refusals = new Map<string, number>();
   readonly workers = new Set<string>();
   readonly #client: OpenAI;
-  readonly #model: string;
+  #model = "";
   readonly #expected = new Map<string, string>();
   readonly #runners: Promise<void>[] = [];
   #stopped = false;
 
-  private constructor(client: OpenAI, model: string) {
-    this.#client = client;
-    this.#model = model;
+  private constructor(address: string) {
+    const baseURL = `http://${address}/v1`;
+    this.#client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 4, fetch: (...call) => this.#fetch(...call) });
   }
 
   /** Asks every prompt once for the undisturbed answers, then starts `streams` of them side by side. */
   static async start(address: string, options: { streams: number; maxTokens?: number }): Promise<Load> {
     await routable(address);
-    const client = new OpenAI({ baseURL: `http://${address}/v1`, apiKey: "none", maxRetries: 0 });
-    const [model] = (await client.models.list()).data;
-    const load = new Load(client, model!.id);
+    const load = new Load(address);
+    load.#model = (await load.#client.models.list()).data[0]!.id;
     const { streams, maxTokens = 40 } = options;
     const prompts = Array.from({ length: streams }, (_, at) => `Tell me story number ${at} about a duck.`);
     const answers = await Promise.all(prompts.map((prompt) => load.#ask(prompt, maxTokens)));
@@ -69,6 +71,16 @@ export class Load implements LoadReport {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
+  }
+
+  /** Notes who was asked to come again: that needs a reason and a time. */
+  async #fetch(...call: Parameters<typeof fetch>): Promise<Response> {
+    const response = await fetch(...call);
+    if (response.ok) return response;
+    const { error } = (await response.clone().json()) as { error: { code: string } };
+    if (response.headers.get("retry-after") === null) this.failures.push(`${response.status} ${error.code}`);
+    else this.refusals.set(error.code, (this.refusals.get(error.code) ?? 0) + 1);
+    return response;
   }
 
   async #ask(content: string, maxTokens: number): Promise<string> {

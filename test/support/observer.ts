@@ -1,4 +1,4 @@
-import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
+import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { openDiscovery } from "#lib/discovery/open";
@@ -9,9 +9,9 @@ import { type Credentials, loopbackCredentials } from "#lib/rpc/credentials";
 
 /** A view of discovery of a test's own. */
 export interface Observer {
-  /** Instances in view by id. */
-  instances(): ReadonlyMap<bigint, InstanceRecord>;
-  /** Incarnations in view, in order of the instances' ids. */
+  /** Workers in view by id. */
+  workers(): ReadonlyMap<bigint, InstanceRecord>;
+  /** Their incarnations, in order of the instances' ids. */
   incarnations(): readonly bigint[];
   close(): Promise<void>;
 }
@@ -22,17 +22,18 @@ export async function observe(url: string, credentials: Credentials = loopbackCr
   const deps = { clock: systemClock, chance: systemChance, log: silentLog, metrics, credentials };
   const discovery = await openDiscovery(url, deps);
   const watch: DiscoveryWatch = await discovery.watch("instances");
-  const instances = () => {
+  const workers = () => {
     const found = new Map<bigint, InstanceRecord>();
     for (const { value } of watch.records.values()) {
-      if (value.case === "instance") found.set(value.value.instanceId, value.value);
+      if (value.case !== "instance" || value.value.role !== InstanceRole.WORKER) continue;
+      found.set(value.value.instanceId, value.value);
     }
     return found;
   };
   return {
-    instances,
+    workers,
     incarnations: () =>
-      [...instances().values()]
+      [...workers().values()]
         .toSorted((left, right) => (left.instanceId < right.instanceId ? -1 : 1))
         .map(({ incarnation }) => incarnation),
     close: () => discovery.close(),
