@@ -48,9 +48,20 @@ export class Queue<Item> {
   }
 }
 
-/** Least recently used first out, bounded by the sum of what its entries weigh, such as bytes. */
+/** What is kept, and whether it was asked for since it was last passed over. */
+interface Cached<Value> {
+  readonly value: Value;
+  readonly weight: number;
+  used: boolean;
+}
+
+/**
+ * Bounded by the sum of what its entries weigh, such as bytes. When it is full the oldest goes, unless it was asked for
+ * since it was last passed over: then it becomes the youngest (second chance, which comes close to least recently used).
+ * Asking costs one look-up and moves nothing.
+ */
 export class BoundedCache<Key, Value> {
-  readonly #entries = new Map<Key, { key: Key; value: Value; weight: number }>();
+  readonly #entries = new Map<Key, Cached<Value>>();
   readonly capacity: number;
   readonly #onEvict: ((key: Key, value: Value) => void) | undefined;
   #weight = 0;
@@ -69,13 +80,11 @@ export class BoundedCache<Key, Value> {
     return this.#weight;
   }
 
-  /** The value, which becomes the most recently used. */
+  /** The value; asking for it keeps it longer. */
   get(key: Key): Value | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    // The key that came with the value stays: that of a look-up may be a slice that holds a long text in memory.
-    this.#entries.delete(entry.key);
-    this.#entries.set(entry.key, entry);
+    entry.used = true;
     return entry.value;
   }
 
@@ -83,14 +92,10 @@ export class BoundedCache<Key, Value> {
   set(key: Key, value: Value, weight: number): void {
     this.delete(key);
     if (weight > this.capacity) return;
-    this.#entries.set(key, { key, value, weight });
+    // Room is made first: the newest is not asked for yet, and would be the one to go.
+    while (this.#weight + weight > this.capacity) this.#evict();
+    this.#entries.set(key, { value, weight, used: false });
     this.#weight += weight;
-    while (this.#weight > this.capacity) {
-      const oldest = this.#entries.entries().next().value;
-      assert(oldest, "a cache over its capacity holds an entry");
-      this.delete(oldest[0]);
-      this.#onEvict?.(oldest[0], oldest[1].value);
-    }
   }
 
   delete(key: Key): void {
@@ -98,6 +103,22 @@ export class BoundedCache<Key, Value> {
     if (!entry) return;
     this.#entries.delete(key);
     this.#weight -= entry.weight;
+  }
+
+  /** Lets the oldest go that was not asked for. Every entry is passed over at most once. */
+  #evict(): void {
+    for (const [key, entry] of this.#entries) {
+      this.#entries.delete(key);
+      if (entry.used) {
+        entry.used = false;
+        this.#entries.set(key, entry);
+        continue;
+      }
+      this.#weight -= entry.weight;
+      this.#onEvict?.(key, entry.value);
+      return;
+    }
+    assert(false, "a cache over its capacity holds an entry");
   }
 }
 
