@@ -41,7 +41,7 @@ export const REASONS = {
   CONTEXT_LENGTH: {
     ...invalid,
     code: "context_length_exceeded",
-    text: "The prompt has {promptTokens} tokens and the answer needs at least one; {model} takes {contextTokens} together.",
+    text: "The input has {promptTokens} tokens; {model} takes {contextTokens}, with at least one token of answer where it generates.",
   },
   BODY_TOO_LARGE: {
     ...invalid,

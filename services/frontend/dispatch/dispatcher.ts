@@ -209,7 +209,7 @@ class Core implements FrontendDispatcher {
     try {
       const { instances } = this.#table.find(model);
       if (pinned !== undefined && !instances.has(pinned)) {
-        return new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model });
+        return new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model }, { param: "stator.worker" });
       }
       if (pinned === undefined && mode === "direct") {
         return new StatorError("INVALID_ARGUMENT", {

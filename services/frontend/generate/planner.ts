@@ -115,7 +115,7 @@ function createRequest(
 ): ServingRequest {
   requireFeature(model.features, "generate", "Text generation");
   if (parts.topLogprobs !== undefined) checkLogprobs(model.features, parts.topLogprobs);
-  const room = checkLengths(parts.prompts, model);
+  const room = checkLengths(parts.prompts, model, exchange.route === "chat" ? "messages" : "prompt");
   const stopTokens = body.stop_token_ids ? Uint32Array.from(body.stop_token_ids) : NO_TOKENS;
   checkTokens(stopTokens, model.text.vocabularySize, "stop_token_ids");
   return {
@@ -162,7 +162,7 @@ function pinnedWorker(field: string | null | undefined, header: string | undefin
 }
 
 /** Tokens that every answer may have. Throws CONTEXT_LENGTH when a prompt leaves no place for one. */
-function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: ServedModel): number {
+function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: ServedModel, param: string): number {
   let longest = 0;
   for (const prompt of prompts) {
     if (prompt.length === 0) {
@@ -171,7 +171,7 @@ function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: 
     longest = Math.max(longest, prompt.length);
   }
   if (longest < contextTokens) return contextTokens - longest;
-  throw new StatorError("CONTEXT_LENGTH", { promptTokens: longest, model: name, contextTokens });
+  throw new StatorError("CONTEXT_LENGTH", { promptTokens: longest, model: name, contextTokens }, { param });
 }
 
 /** Throws UNSUPPORTED_FEATURE with the engine's own reason. */

@@ -68,7 +68,7 @@ describe("bad input gets a status and OpenAI's form", () => {
       chat({ messages: [{ role: "user", content: "x".repeat(5000) }] }),
       400,
       "context_length_exceeded",
-      null,
+      "messages",
     ],
     ["an unknown model", CHAT, chat({ model: "reharsal" }), 404, "model_not_found", "model"],
     ["a body over the limit", CHAT, chat({ user: "x".repeat(LIMIT) }), 413, "body_too_large", null],
