@@ -151,6 +151,7 @@ class WorkerShell implements Worker {
   async #openEngine(onProgress: (fraction: number) => void): Promise<Engine> {
     const { signal } = this.#loading;
     try {
+      signal.throwIfAborted();
       const engine = await this.#deps.openEngine(onProgress, signal);
       if (!signal.aborted) return engine;
       await engine.close();

@@ -29,13 +29,10 @@ export const worker: Command = {
 
 async function runWorker(context: CommandContext): Promise<number> {
   const { values, isChild, print, stopped } = context;
-  const opening = openWorker(context, (fraction) => reportToParent({ type: "progress", phase: "loading", fraction }));
-  const opened = await Promise.race([opening, stopped]);
-  if (typeof opened === "string") {
-    // The scope closes what is open so far, and with it ends the loading.
-    opening.catch(() => {});
-    return 0;
-  }
+  const opened = await openWorker(context, (fraction) =>
+    reportToParent({ type: "progress", phase: "loading", fraction }),
+  );
+  if (!opened) return 0;
   const { card } = opened.engine;
   const detail = card.model;
   reportToParent({ type: "ready", address: opened.address, detail });

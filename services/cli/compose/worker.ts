@@ -27,12 +27,15 @@ export interface OpenedWorker {
   drain(deadlineMs: number): Promise<void>;
 }
 
-/** Wires a worker: engine, links, openengine.v1, artifacts, health, reflection, discovery. The scope owns all of it. */
+/**
+ * Wires a worker: engine, links, openengine.v1, artifacts, health, reflection, discovery. The scope owns all of it. A stop
+ * while the model loads ends the loading, and there is no worker then.
+ */
 export async function openWorker(
   context: CommandContext,
   onProgress: (fraction: number) => void,
-): Promise<OpenedWorker> {
-  const { values, scope, log } = context;
+): Promise<OpenedWorker | undefined> {
+  const { values, scope, log, stopped } = context;
   const credentials = credentialsFrom(values);
   const metrics = createMetrics([RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS], { processMetrics: true });
   const recipe = await engineRecipe(context);
@@ -79,7 +82,8 @@ export async function openWorker(
   await openMetricsPort(context, { host: values["grpc.host"], metrics, isReady });
   const address =
     values["advertise-host"] === undefined ? server.address : `${values["advertise-host"]}:${server.port}`;
-  const engine = await worker.start(address, onProgress);
+  const engine = await Promise.race([worker.start(address, onProgress), stopped]);
+  if (typeof engine === "string") return undefined;
   return {
     engine,
     address,
