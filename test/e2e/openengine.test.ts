@@ -121,7 +121,8 @@ function call(client: Client, name: string, { maxTokens = 30_000, leave = "" } =
 }
 
 describe("many calls that one foreign client cancels", () => {
-  const CANCELS = Math.round(5_000 * scale);
+  // A peer may reset 20,000 streams at once; beyond, its session is closed.
+  const CANCELS = Math.min(20_000, Math.round(5_000 * scale));
   const SIDE_BY_SIDE = 200;
 
   it(`take no innocent stream along, and slots return to zero (${CANCELS} calls)`, { timeout: 300_000 }, async () => {
