@@ -16,3 +16,17 @@ export interface SamplingOptions {
   readonly biasTokens: Uint32Array;
   readonly biasValues: Float32Array;
 }
+
+/** Sampling that draws the most likely token and changes nothing. */
+export const GREEDY: SamplingOptions = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  seed: 0n,
+  biasTokens: new Uint32Array(0),
+  biasValues: new Float32Array(0),
+};

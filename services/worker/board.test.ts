@@ -3,9 +3,9 @@ import { StatorError } from "#lib/base/errors";
 import type { EngineFinish, EngineRequest } from "#lib/engines/engine";
 import { createLog, silentLog } from "#lib/host/log";
 import { noTracer } from "#lib/host/telemetry";
+import { GREEDY } from "#lib/tokens/sampling";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
 import { type Board, type BoardSink, createBoard } from "./board.ts";
-import { GREEDY } from "./translate.ts";
 
 function make(id: number): EngineRequest {
   return {

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Pooling, SamplingSchema, SubmitSchema } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Reason, StatorError } from "#lib/base/errors";
-import { adapterOf, embedRequest, GREEDY, generateRequest, samplingOptions } from "./translate.ts";
+import { GREEDY } from "#lib/tokens/sampling";
+import { adapterOf, embedRequest, generateRequest, samplingOptions } from "./translate.ts";
 
 const NAMES = { model: "base", hasAdapter: (name: string) => name === "pirate" };
 const PROMPT = Uint32Array.of(1, 2);

@@ -2,7 +2,7 @@ import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { EmbedRequest, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
-import type { SamplingOptions } from "#lib/tokens/sampling";
+import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 
 /** What a worker knows about the model names that it answers. */
 export interface ModelNames {
@@ -11,23 +11,6 @@ export interface ModelNames {
   /** Whether an adapter of this name is loaded. */
   hasAdapter(name: string): boolean;
 }
-
-const NO_TOKENS = new Uint32Array(0);
-const NO_VALUES = new Float32Array(0);
-
-/** Sampling that draws the most likely token and changes nothing. */
-export const GREEDY: SamplingOptions = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  seed: 0n,
-  biasTokens: NO_TOKENS,
-  biasValues: NO_VALUES,
-};
 
 /** The adapter that a model name means: undefined for the base model. Throws MODEL_NOT_FOUND. */
 export function adapterOf(name: string, names: ModelNames): string | undefined {

@@ -8,7 +8,7 @@ import type {
   StepMetrics,
   StoppingOptions,
 } from "#lib/engines/engine";
-import type { SamplingOptions } from "#lib/tokens/sampling";
+import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 
 /** Sizes of an engine under test; what is left out is the engine's own choice. */
 export interface EngineSizes {
@@ -26,20 +26,6 @@ export interface EngineRig {
   /** A prompt of many blocks. */
   readonly longPrompt: string;
 }
-
-/** Sampling that always takes the most likely token. */
-export const GREEDY: SamplingOptions = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  seed: 0n,
-  biasTokens: new Uint32Array(),
-  biasValues: new Float32Array(),
-};
 
 /** What a test says of a request; the rest is filled in. */
 export interface Ask extends Partial<Omit<GenerateRequest, "kind" | "id" | "sampling" | "stopping" | "promptTokens">> {

@@ -6,19 +6,7 @@ import { ENTRY_END, type PlanEntry, type StepOutcome, type StepPlan } from "#lib
 import { Scheduler } from "#lib/engines/schedule/scheduler";
 import { SLOT_OP, SlotMap } from "#lib/engines/schedule/slots";
 import { pagedSpace } from "#lib/engines/schedule/space";
-
-const SAMPLING = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  seed: 0n,
-  biasTokens: new Uint32Array(),
-  biasValues: new Float32Array(),
-};
+import { GREEDY } from "#lib/tokens/sampling";
 
 /** A greedy request for `maxTokens` tokens (default 8). */
 export function requestOf(id: number, prompt: number[], more: Partial<GenerateRequest> & { maxTokens?: number } = {}) {
@@ -30,7 +18,7 @@ export function requestOf(id: number, prompt: number[], more: Partial<GenerateRe
     promptTokens: Uint32Array.from(prompt),
     generatedTokens: new Uint32Array(),
     choice: 0,
-    sampling: SAMPLING,
+    sampling: GREEDY,
     stopping,
     grammar: undefined,
     topLogprobs: undefined,

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
+import { GREEDY } from "#lib/tokens/sampling";
 import type { EngineFinish, EngineStep, GenerateRequest } from "../engine.ts";
 import { MOCK_MODEL, type MockOptions, openMock } from "./mock-engine.ts";
 
@@ -51,18 +52,7 @@ function requestOf(id: number, more: Partial<GenerateRequest> = {}): GenerateReq
     promptTokens: Uint32Array.from({ length: 100 }, (_, at) => at + 300),
     generatedTokens: new Uint32Array(),
     choice: 0,
-    sampling: {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      seed: 0n,
-      biasTokens: new Uint32Array(),
-      biasValues: new Float32Array(),
-    },
+    sampling: GREEDY,
     stopping: { maxTokens: 16, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array() },
     grammar: undefined,
     topLogprobs: undefined,

@@ -7,8 +7,8 @@ import type {
 import { StatorError } from "#lib/base/errors";
 import type { Engine, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
-import type { SamplingOptions } from "#lib/tokens/sampling";
-import { GREEDY, type ModelNames, within } from "../translate.ts";
+import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
+import { type ModelNames, within } from "../translate.ts";
 
 /** What an openengine.v1 request asks for, with every default filled in. */
 export interface GenerationPlan {

@@ -16,7 +16,7 @@ test.each([
   expect(places(treeOf({ "docs/a.md": text }))).toHaveLength(1);
 });
 
-test.each([`a unit of ${at("work", "")} per step`, "#lib/work/tree", "/etc/stator/config.yaml", "./root/x"])(
+test.each([`a unit of ${at("work", "")} per step`, `#lib${at("work", "tree")}`, "/etc/stator/config.yaml", "./root/x"])(
   "%s is harmless",
   (text) => {
     expect(places(treeOf({ "docs/a.md": text }))).toEqual([]);
