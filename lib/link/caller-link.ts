@@ -26,11 +26,9 @@ export interface CallerLinkOptions {
   readonly limits?: Partial<LinkLimits>;
   /** Calls at the end of this turn of the event loop. */
   readonly endOfTurn?: (call: () => void) => void;
-  /** Calls when what runs now has returned, before anything else of this turn; as `endOfTurn` when only that is given. */
-  readonly soon?: (call: () => void) => void;
 }
 
-/** Opens the caller's side over a channel, which it takes. Hello leaves when what runs now has returned; the listener hears "ready" or "closed". */
+/** Opens the caller's side over a channel, which it takes. Hello leaves at the end of this turn; the listener hears "ready" or "closed". */
 export function openCallerLink(channel: CallerChannel, options: CallerLinkOptions): CallerLink {
   return new Shell(channel, options);
 }
@@ -41,13 +39,10 @@ class Shell implements CallerLink {
   readonly #clock: Clock;
   readonly #listener: LinkListener;
   readonly #endOfTurn: (call: () => void) => void;
-  readonly #soon: (call: () => void) => void;
   readonly #state: CallerState;
   readonly #pings = new Map<bigint, PromiseWithResolvers<number>>();
-  /** Something left in this turn already, or is about to: what is said now waits for the turn's end. */
-  #spoke = false;
-  /** Something waits for the turn's end. */
-  #more = false;
+  /** A cancel left in this turn already: further ones wait for the turn's end. */
+  #hurried = false;
   #timer: Timer | undefined;
   /** Handles that were abandoned while effects are being run: theirs are skipped. */
   readonly #muted = new Set<number>();
@@ -58,7 +53,6 @@ class Shell implements CallerLink {
     this.#clock = options.clock;
     this.#listener = options.listener;
     this.#endOfTurn = options.endOfTurn ?? setImmediate;
-    this.#soon = options.soon ?? options.endOfTurn ?? process.nextTick;
     const { instanceId, incarnation } = options;
     this.#state = createCallerState({
       limits: { ...LINK_LIMITS, ...options.limits },
@@ -74,7 +68,7 @@ class Shell implements CallerLink {
       onEnd: (error) => this.#step({ kind: "ended", error }),
     });
     this.#state.turnComing = true;
-    this.#speak();
+    this.#endOfTurn(this.#say);
     this.#tickLater();
   }
 
@@ -103,11 +97,13 @@ class Shell implements CallerLink {
 
   cancel(handle: number, mode: CancelMode): void {
     this.#step({ kind: "cancel", handle, mode });
+    this.#hurry();
   }
 
   abandon(handle: number): void {
     if (this.#depth > 0) this.#muted.add(handle);
     this.#step({ kind: "abandon", handle });
+    this.#hurry();
   }
 
   ping(): Promise<number> {
@@ -126,28 +122,19 @@ class Shell implements CallerLink {
     this.#step({ kind: "close" });
   }
 
-  /**
-   * What is said first in a turn leaves when its speaker has returned, so that a lone cancel or submit does not wait for
-   * the rest of the turn; what is said after that leaves together at the turn's end.
-   */
-  #speak(): void {
-    if (this.#spoke) {
-      this.#more = true;
-      return;
-    }
-    this.#spoke = true;
-    this.#soon(this.#say);
-    this.#endOfTurn(this.#turnEnds);
+  /** The first cancel of a turn leaves at once, with all that waits, since an engine computes for nobody until it comes. Many of one turn share a message. */
+  #hurry(): void {
+    if (this.#hurried || this.#depth > 0) return;
+    this.#hurried = true;
+    this.#endOfTurn(this.#calmDown);
+    this.#say();
   }
 
-  readonly #say = (): void => void this.#step({ kind: "turn" });
-
-  readonly #turnEnds = (): void => {
-    this.#spoke = false;
-    if (!this.#more) return;
-    this.#more = false;
-    this.#say();
+  readonly #calmDown = (): void => {
+    this.#hurried = false;
   };
+
+  readonly #say = (): void => void this.#step({ kind: "turn" });
 
   #tickLater(): void {
     this.#timer = this.#clock.after(this.#state.limits.tickEveryMs, () => {
@@ -185,7 +172,7 @@ class Shell implements CallerLink {
         this.#channel.send(effect.message);
         return;
       case "turn later":
-        this.#speak();
+        this.#endOfTurn(this.#say);
         return;
       case "end":
         this.#end(effect.error);

@@ -151,44 +151,23 @@ describe("a link", () => {
     expect(pair.worker.openRequests).toBe(0);
   });
 
-  it("joins one turn's submits and cancels into one message", () => {
-    let messages = 0;
+  it("sends a turn's first cancel at once with the submits that wait, and its other cancels in one message at the turn's end", () => {
+    const sent: LinkRequest[] = [];
     const { send } = pair.wire.caller;
     pair.wire.caller.send = function (message) {
-      messages++;
+      sent.push(message);
       return send.call(this, message);
     };
     const handles = [1, 2, 3].map((token) => pair.caller.submit(submitOf([token]), new Told()));
+    expect(sent).toHaveLength(0);
     for (const handle of handles) pair.caller.cancel(handle, CancelMode.STOP);
+    expect(sent.map(({ submits }) => submits.length)).toEqual([3]);
     pair.turns.settle();
-    expect(messages).toBe(1);
-    expect(pair.cancels).toEqual([{ handles, mode: CancelMode.STOP }]);
-  });
-
-  it("says what comes first in a turn at once, and the rest of the turn in one message", () => {
-    const soon = createManualTurns();
-    const turns = createManualTurns();
-    const wire = createMemoryLink(turns.later);
-    const sent: LinkRequest[] = [];
-    wire.caller.send = (message) => sent.push(message) > 0;
-    const listener = { onState() {}, onWelcome() {}, onStep() {}, onNotice() {} };
-    const times = { clock: new FakeClock(), soon: soon.later, endOfTurn: turns.later };
-    const link = openCallerLink(wire.caller, { ...times, caller: "test", listener });
-    const nonces = (): (bigint | undefined)[] => sent.map(({ ping }) => ping?.nonce);
-    soon.settle();
-    expect(sent).toHaveLength(1);
-    link.ping().catch(() => {});
-    link.ping().catch(() => {});
-    soon.settle();
-    expect(nonces()).toEqual([undefined]);
-    turns.turn();
-    expect(nonces()).toEqual([undefined, 1n, 2n]);
-    link.ping().catch(() => {});
+    expect(sent.map(({ cancels }) => cancels.length)).toEqual([1, 1]);
+    expect(pair.cancels.flatMap(({ handles: named }) => named)).toEqual(handles);
+    // The next turn's first cancel leaves at once again.
+    pair.caller.cancel(handles[0] as number, CancelMode.KILL);
     expect(sent).toHaveLength(3);
-    soon.settle();
-    expect(nonces()).toEqual([undefined, 1n, 2n, 3n]);
-    turns.turn();
-    expect(sent).toHaveLength(4);
   });
 
   it("ends refused requests with a terminal frame, not accepted", () => {
