@@ -65,6 +65,8 @@ export class BoundedCache<Key, Value> {
   readonly capacity: number;
   readonly #onEvict: ((key: Key, value: Value) => void) | undefined;
   #weight = 0;
+  /** Stands before the oldest: a walk that begins anew would step over the holes of all that went before. */
+  #hand: MapIterator<[Key, Cached<Value>]> | undefined;
 
   constructor(capacity: number, onEvict?: (key: Key, value: Value) => void) {
     this.capacity = capacity;
@@ -107,18 +109,24 @@ export class BoundedCache<Key, Value> {
 
   /** Lets the oldest go that was not asked for. Every entry is passed over at most once. */
   #evict(): void {
-    for (const [key, entry] of this.#entries) {
-      this.#entries.delete(key);
-      if (entry.used) {
-        entry.used = false;
-        this.#entries.set(key, entry);
+    for (;;) {
+      this.#hand ??= this.#entries.entries();
+      const next = this.#hand.next();
+      if (next.done) {
+        assert(this.#entries.size > 0, "a cache over its capacity holds an entry");
+        this.#hand = undefined;
         continue;
       }
-      this.#weight -= entry.weight;
-      this.#onEvict?.(key, entry.value);
-      return;
+      const [key, entry] = next.value;
+      this.#entries.delete(key);
+      if (!entry.used) {
+        this.#weight -= entry.weight;
+        this.#onEvict?.(key, entry.value);
+        return;
+      }
+      entry.used = false;
+      this.#entries.set(key, entry);
     }
-    assert(false, "a cache over its capacity holds an entry");
   }
 }
 

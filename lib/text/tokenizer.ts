@@ -103,7 +103,7 @@ function frameOf(vocabulary: Vocabulary): Frame {
 
 /** A copy that does not keep the text alive from which it was cut. */
 function ownedCopy(text: string): string {
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(text));
+  return Buffer.from(text).toString();
 }
 
 class CachedEncoding implements Encoding {

@@ -1,20 +1,21 @@
 import type { SegmentEncoder } from "./tokenizer.ts";
 
-/** Words that are remembered: a table of this many places, about 2 MB when full. */
+/** Words that are remembered: one per place of a table of a megabyte. */
 const PLACES = 16_384;
-/** A longer word is encoded each time: it hardly comes again. */
-const LONGEST_WORD = 64;
-/** Words of up to so many units are copied when they are cut out; longer ones would keep the whole text alive. */
-const COPIED_UNITS = 12;
+/** A place is a row of this many 32-bit numbers, one cache line: the word's characters, four to a number, its length and how many tokens it has, the tokens. */
+const ROW = 16;
+const KEYS = 6;
+const SIZES_AT = KEYS;
+const TOKENS_AT = KEYS + 1;
+/** A longer word, or one of more tokens, is encoded each time: it hardly comes again. */
+const LONGEST_WORD = KEYS * 4;
+const MOST_TOKENS = ROW - TOKENS_AT;
 /** Tokens for which a place to write them is kept. */
 const KEPT_TOKENS = 65_536;
 
 const SPACE = 0x20;
 const HASH_START = 0x811c9dc5 | 0;
 const HASH_PRIME = 0x01000193;
-
-/** Tokens of a word: most are one token. */
-type WordTokens = number | readonly number[];
 
 function isLetter(unit: number): boolean {
   const lower = unit | 0x20;
@@ -27,7 +28,7 @@ function isLetter(unit: number): boolean {
  * there the rule means the same to everybody, while classes of other characters depend on the edition of Unicode.
  *
  * `rule` is global and matches the whole text without gaps. Every rule of ours takes a run of letters, with one space
- * before it, as one word, so these are cut by hand, and hashed on the way; the rule is asked for everything else.
+ * before it, as one word, so these are cut by hand; the rule is asked for everything else.
  */
 export function createWordEncoder(encoder: SegmentEncoder, rule: RegExp): SegmentEncoder {
   const table = new WordTable(encoder);
@@ -42,9 +43,7 @@ export function createWordEncoder(encoder: SegmentEncoder, rule: RegExp): Segmen
       let count = 0;
       for (let at = 0; at < text.length; ) {
         const end = wordEnd(text, at, next);
-        const tokens = table.tokensOf(text, at, end);
-        if (typeof tokens === "number") out[count++] = tokens;
-        else for (const token of tokens) out[count++] = token;
+        count = table.put(text, at, end, out, count);
         at = end;
       }
       return out.slice(0, count);
@@ -67,36 +66,60 @@ function wordEnd(text: string, at: number, next: RegExp): number {
 /** Remembers words, one per place: a word that comes to a place which is taken puts the other one out. */
 class WordTable {
   readonly #encoder: SegmentEncoder;
-  readonly #words = new Array<string>(PLACES).fill("");
-  readonly #tokens = new Array<WordTokens>(PLACES).fill(0);
+  readonly #rows = new Int32Array(PLACES * ROW);
+  /** The word that is looked for. */
+  readonly #key = new Int32Array(KEYS);
 
   constructor(encoder: SegmentEncoder) {
     this.#encoder = encoder;
   }
 
-  /** Tokens of the word from `start` to `end`, which is not empty. */
-  tokensOf(text: string, start: number, end: number): WordTokens {
-    if (end - start > LONGEST_WORD) return this.#encode(text.slice(start, end));
-    let hash = HASH_START;
-    for (let at = start; at < end; at++) hash = Math.imul(hash ^ text.charCodeAt(at), HASH_PRIME);
-    const place = (hash ^ (hash >>> 15)) & (PLACES - 1);
-    if (this.#isAt(place, text, start, end)) return this.#tokens[place] as WordTokens;
-    const word = text.slice(start, end);
-    const tokens = this.#encode(word);
-    this.#words[place] = word.length > COPIED_UNITS ? Buffer.from(word, "latin1").toString("latin1") : word;
-    this.#tokens[place] = tokens;
-    return tokens;
+  /** Writes the tokens of the word from `start` to `end`, which is not empty, to `out` at `count`. Returns where the next go. */
+  put(text: string, start: number, end: number, out: Uint32Array, count: number): number {
+    const length = end - start;
+    if (length > LONGEST_WORD) return append(this.#encoder.encode(text.slice(start, end)), out, count);
+    const row = this.#place(text, start, end) * ROW;
+    const rows = this.#rows;
+    const sizes = rows[row + SIZES_AT] as number;
+    if ((sizes & 0xff) !== length || !this.#isAt(row, length))
+      return this.#learn(text.slice(start, end), row, out, count);
+    const tokens = sizes >> 8;
+    for (let at = 0; at < tokens; at++) out[count + at] = rows[row + TOKENS_AT + at] as number;
+    return count + tokens;
   }
 
-  #isAt(place: number, text: string, start: number, end: number): boolean {
-    const word = this.#words[place] as string;
-    if (word.length !== end - start) return false;
-    for (let at = 0; at < word.length; at++) if (word.charCodeAt(at) !== text.charCodeAt(start + at)) return false;
+  /** Packs the word into the key; its place. */
+  #place(text: string, start: number, end: number): number {
+    const key = this.#key;
+    let hash = HASH_START ^ (end - start);
+    for (let at = start, part = 0; at < end; part++) {
+      const stop = Math.min(end, at + 4);
+      let packed = 0;
+      while (at < stop) packed = (packed << 8) | text.charCodeAt(at++);
+      key[part] = packed;
+      hash = Math.imul(hash ^ packed, HASH_PRIME);
+      hash ^= hash >>> 15;
+    }
+    return hash & (PLACES - 1);
+  }
+
+  #isAt(row: number, length: number): boolean {
+    for (let part = 0; part * 4 < length; part++) if (this.#rows[row + part] !== this.#key[part]) return false;
     return true;
   }
 
-  #encode(word: string): WordTokens {
+  #learn(word: string, row: number, out: Uint32Array, count: number): number {
     const tokens = this.#encoder.encode(word);
-    return tokens.length === 1 ? (tokens[0] as number) : [...tokens];
+    if (tokens.length <= MOST_TOKENS) {
+      this.#rows.set(this.#key, row);
+      this.#rows[row + SIZES_AT] = word.length | (tokens.length << 8);
+      this.#rows.set(tokens, row + TOKENS_AT);
+    }
+    return append(tokens, out, count);
   }
+}
+
+function append(tokens: Uint32Array, out: Uint32Array, count: number): number {
+  out.set(tokens, count);
+  return count + tokens.length;
 }
