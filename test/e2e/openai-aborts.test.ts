@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { encodeBytes } from "#services/frontend/rehearsal/byte-text";
-import { RehearsalDispatcher } from "#services/frontend/rehearsal/dispatcher";
-import { openRehearsal, type Rehearsal } from "#services/frontend/rehearsal/open";
+import { encodeBytes } from "../support/rehearsal/byte-text.ts";
+import { RehearsalDispatcher } from "../support/rehearsal/dispatcher.ts";
+import { openRehearsal, type Rehearsal } from "../support/rehearsal/open.ts";
 
 const ABORTS = Math.min(20_000, 2000 * Number(process.env.TEST_SCALE ?? 1));
 const SIDE_BY_SIDE = 64;

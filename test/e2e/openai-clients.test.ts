@@ -2,9 +2,9 @@ import OpenAI from "openai";
 import OpenAI6 from "openai6";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import { encodeBytes } from "#services/frontend/rehearsal/byte-text";
-import { RehearsalDispatcher } from "#services/frontend/rehearsal/dispatcher";
-import { openRehearsal, type Rehearsal } from "#services/frontend/rehearsal/open";
+import { encodeBytes } from "../support/rehearsal/byte-text.ts";
+import { RehearsalDispatcher } from "../support/rehearsal/dispatcher.ts";
+import { openRehearsal, type Rehearsal } from "../support/rehearsal/open.ts";
 
 // The official client, newest two majors, against the front door. The workers are rehearsed: what they say is known.
 const SAYS = 'Grüße: {"answer": 42} 😀 und mehr';

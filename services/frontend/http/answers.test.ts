@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import { BYTE_TEXT, encodeBytes } from "../rehearsal/byte-text.ts";
-import { RehearsalDispatcher, type RehearsalOptions } from "../rehearsal/dispatcher.ts";
-import { openRehearsal, type Rehearsal } from "../rehearsal/open.ts";
+import { BYTE_TEXT, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
+import { RehearsalDispatcher, type RehearsalOptions } from "../../../test/support/rehearsal/dispatcher.ts";
+import { openRehearsal, type Rehearsal } from "../../../test/support/rehearsal/open.ts";
 
 const opened: Rehearsal[] = [];
 afterEach(async () => {

@@ -2,9 +2,9 @@ import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { createLog } from "#lib/host/log";
-import { encodeBytes } from "../rehearsal/byte-text.ts";
-import { RehearsalDispatcher } from "../rehearsal/dispatcher.ts";
-import { openRehearsal, type Rehearsal } from "../rehearsal/open.ts";
+import { encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
+import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
+import { openRehearsal, type Rehearsal } from "../../../test/support/rehearsal/open.ts";
 
 const LIMIT = 20_000;
 const lines: string[] = [];

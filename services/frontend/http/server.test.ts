@@ -3,10 +3,15 @@ import { afterEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { createLog } from "#lib/host/log";
 import { systemChance, systemClock } from "#lib/host/system-clock";
+import { encodeBytes, rehearsalGrammars } from "../../../test/support/rehearsal/byte-text.ts";
+import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
+import {
+  openRehearsal,
+  type Rehearsal,
+  RehearsalWatch,
+  rehearsalRecords,
+} from "../../../test/support/rehearsal/open.ts";
 import { openFrontend } from "../frontend.ts";
-import { encodeBytes, rehearsalGrammars } from "../rehearsal/byte-text.ts";
-import { RehearsalDispatcher } from "../rehearsal/dispatcher.ts";
-import { openRehearsal, type Rehearsal, RehearsalWatch, rehearsalRecords } from "../rehearsal/open.ts";
 
 const opened: Rehearsal[] = [];
 afterEach(async () => {

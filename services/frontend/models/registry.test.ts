@@ -12,8 +12,8 @@ import { StatorError } from "#lib/base/errors";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import { silentLog } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
-import { createByteText } from "../rehearsal/byte-text.ts";
-import { RehearsalWatch } from "../rehearsal/open.ts";
+import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
+import { RehearsalWatch } from "../../../test/support/rehearsal/open.ts";
 import { Artifacts } from "./artifacts.ts";
 import { ModelRegistry } from "./registry.ts";
 

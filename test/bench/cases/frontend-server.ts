@@ -13,9 +13,9 @@ import { parseGgufHeader } from "#lib/text/gguf";
 import { chatTemplateOf, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
 import { createDispatcher } from "#services/frontend/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#services/frontend/dispatch/instruments";
-import { openRehearsal, RehearsalWatch, rehearsalRecords } from "#services/frontend/rehearsal/open";
 import { createTextOpener } from "#services/frontend/tokenize/open-text";
 import { DEMO_MODEL, openNative } from "../../support/engine-driver.ts";
+import { openRehearsal, RehearsalWatch, rehearsalRecords } from "../../support/rehearsal/open.ts";
 import { cpuUs } from "../harness.ts";
 
 const [workerPort, join] = process.argv.slice(2);

@@ -11,10 +11,10 @@ import { type Log, silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import type { Dispatcher } from "#lib/serving/request";
-import { type Frontend, openFrontend } from "../frontend.ts";
-import { FRONTEND_INSTRUMENTS } from "../instruments.ts";
-import type { FrontendLimits } from "../limits.ts";
-import type { ModelText } from "../text/model-text.ts";
+import { type Frontend, openFrontend } from "#services/frontend/frontend";
+import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
+import type { FrontendLimits } from "#services/frontend/limits";
+import type { ModelText } from "#services/frontend/text/model-text";
 import { createByteText, rehearsalGrammars } from "./byte-text.ts";
 
 const TOKENIZER = Buffer.from("the rehearsal tokenizer");

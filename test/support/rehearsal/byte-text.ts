@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { Grammars, ModelText, TemplateMessage } from "../text/model-text.ts";
+import type { Grammars, ModelText, TemplateMessage } from "#services/frontend/text/model-text";
 
 /** Tokens of the byte text that are no bytes. */
 export const BYTE_TEXT = { begin: 256, end: 257, vocabularySize: 258 } as const;
