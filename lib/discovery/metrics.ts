@@ -1,6 +1,6 @@
 import type { Instruments } from "#lib/host/metrics";
 
-/** What discovery counts. `store` is memory, hub, file or etcd. */
+/** What a process counts that publishes or watches. `store` is memory, hub, file or etcd. */
 export const DISCOVERY_INSTRUMENTS = {
   stator_discovery_synced: {
     kind: "gauge",
@@ -32,6 +32,10 @@ export const DISCOVERY_INSTRUMENTS = {
     help: "Own leases that lapsed and were granted again.",
     labels: ["store"],
   },
+} as const satisfies Instruments;
+
+/** What a process counts that serves the store to others. */
+export const HUB_INSTRUMENTS = {
   stator_discovery_hub_records: { kind: "gauge", help: "Records in the served store." },
   stator_discovery_hub_bytes: { kind: "gauge", help: "Bytes of keys and values in the served store." },
   stator_discovery_hub_leases: { kind: "gauge", help: "Leases alive in the served store." },

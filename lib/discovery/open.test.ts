@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { silentLog } from "#lib/host/log";
-import { noMetrics } from "#lib/host/metrics";
+import { createMetrics, noMetrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
+import { DISCOVERY_INSTRUMENTS } from "./metrics.ts";
 import { type OpenDiscoveryDeps, openDiscovery, parseDiscoveryUrl } from "./open.ts";
 import { StoreHost } from "./store-host.ts";
 
@@ -82,6 +83,17 @@ describe("opening discovery", () => {
     const alone = await openDiscovery("memory:", deps);
     await alone.close();
     await alone.close();
+  });
+
+  it("counts as a hub nowhere: a store of one process is not served", async () => {
+    const metrics = createMetrics([DISCOVERY_INSTRUMENTS], { processMetrics: false });
+    const discovery = await openDiscovery("memory:", { ...deps, metrics });
+    await discovery.register([], { ttlMs: 5_000 });
+    await discovery.watch("");
+    const text = await metrics.print();
+    expect(text).toContain('stator_discovery_synced{store="memory"} 1');
+    expect(text).not.toContain("stator_discovery_hub");
+    await discovery.close();
   });
 
   it("makes a folder", async () => {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { noMetrics } from "#lib/host/metrics";
 import { Channel } from "#lib/rpc/channel";
 import type { Credentials } from "#lib/rpc/credentials";
 import type { StoreCalls } from "./calls.ts";
@@ -77,7 +78,8 @@ async function openCalls(
 
 function openMemory(deps: OpenDiscoveryDeps): Discovery {
   if (deps.memory) return createMemoryDiscovery(deps.memory, deps);
-  const host = new StoreHost(deps);
+  // Nobody else sees this store: what a hub counts is not counted.
+  const host = new StoreHost({ ...deps, metrics: noMetrics });
   const discovery = createMemoryDiscovery(host, deps);
   const close = () => discovery.close().then(() => host.close());
   return { register: (...args) => discovery.register(...args), watch: (prefix) => discovery.watch(prefix), close };

@@ -6,7 +6,7 @@ import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import { decodeRecord, encodeRecord, MAX_RECORD_BYTES, storedRecord, wireRecord } from "./codec.ts";
-import { DISCOVERY_INSTRUMENTS } from "./metrics.ts";
+import { HUB_INSTRUMENTS } from "./metrics.ts";
 import { StoreHost } from "./store-host.ts";
 
 const stored = (key: string, incarnation = 1n) =>
@@ -17,7 +17,7 @@ const stored = (key: string, incarnation = 1n) =>
 
 function openHost(limits = {}) {
   const clock = new FakeClock();
-  const metrics = createMetrics([DISCOVERY_INSTRUMENTS], { processMetrics: false });
+  const metrics = createMetrics([HUB_INSTRUMENTS], { processMetrics: false });
   return {
     clock,
     metrics,

@@ -12,7 +12,7 @@ frontend on its HTTP port, workers and hubs on \`metrics.port\`. Labels are clos
 
 /**
  * The page of all instruments, one section per room. Tables are found by their files: a room declares its instruments in
- * \`metrics.ts\` or \`instruments.ts\`, in one exported table.
+ * \`metrics.ts\` or \`instruments.ts\`, one exported table for each kind of process that feeds it.
  */
 export async function renderMetricsPage(): Promise<string> {
   const files = globSync("{lib,services}/**/{metrics,instruments}.ts", { cwd: root }).sort();

@@ -1,5 +1,5 @@
 import { createDiscoveryService } from "#lib/discovery/hub-service";
-import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
+import { HUB_INSTRUMENTS } from "#lib/discovery/metrics";
 import { StoreHost } from "#lib/discovery/store-host";
 import type { Log } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
@@ -26,7 +26,7 @@ export async function openHub(options: {
   log: Log;
 }): Promise<Hub> {
   const { host, port, credentials, log } = options;
-  const metrics = createMetrics([RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS], { processMetrics: true });
+  const metrics = createMetrics([RPC_INSTRUMENTS, HUB_INSTRUMENTS], { processMetrics: true });
   const store = new StoreHost({ clock: systemClock, chance: systemChance, log, metrics });
   const discovery = createDiscoveryService(store);
   const health = createHealth();
