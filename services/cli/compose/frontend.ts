@@ -21,8 +21,7 @@ import { createConnectHandler } from "#lib/rpc/connect";
 import type { Credentials } from "#lib/rpc/credentials";
 import { createHealth, type HealthBoard } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { createReflectionServices } from "#lib/rpc/reflection";
-import { openServer, type RpcServer } from "#lib/rpc/server";
+import type { RpcServer } from "#lib/rpc/server";
 import type { ServedService } from "#lib/rpc/service";
 import { createFrontendService } from "#services/frontend/administration";
 import { createDispatcher, type FrontendDispatcher } from "#services/frontend/dispatch/dispatcher";
@@ -36,6 +35,7 @@ import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { checkHttpListen, credentialsFrom } from "./credentials.ts";
+import { openGrpcPort } from "./grpc-port.ts";
 import { openTexts } from "./texts.ts";
 import { openTracerFor } from "./tracer.ts";
 
@@ -166,16 +166,9 @@ async function openAdministration(
   parts: { dispatcher: FrontendDispatcher; health: HealthBoard; credentials: Credentials; metrics: Metrics },
 ): Promise<RpcServer> {
   const { dispatcher, health, credentials, metrics } = parts;
-  const services = [createFrontendService(dispatcher), health.service];
-  const server = await openServer({
-    host: values["grpc.host"],
-    port: values["grpc.port"],
-    credentials,
-    services: [...services, ...createReflectionServices(services)],
-    flags: { port: "--grpc-port", tls: "--tls-cert" },
-    log,
-    metrics,
-  });
+  const listen = { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port", credentials };
+  const services = [createFrontendService(dispatcher)];
+  const server = await openGrpcPort({ ...listen, services, health, log, metrics });
   scope.defer("health", () => health.close());
   return scope.own("server", server);
 }

@@ -8,8 +8,7 @@ import { systemChance, systemClock } from "#lib/host/system-clock";
 import type { Credentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { createReflectionServices } from "#lib/rpc/reflection";
-import { openServer } from "#lib/rpc/server";
+import { openGrpcPort } from "./grpc-port.ts";
 
 /** A hub that listens. */
 export interface Hub extends Closable {
@@ -31,17 +30,8 @@ export async function openHub(options: {
   const discovery = createDiscoveryService(store);
   const health = createHealth();
   health.set(discovery.service.typeName, true);
-  const services = [discovery, health.service];
-  const flags = { port: "--hub-port", tls: "--tls-cert" };
-  const server = await openServer({
-    host,
-    port,
-    credentials,
-    services: [...services, ...createReflectionServices(services)],
-    flags,
-    log,
-    metrics,
-  });
+  const listen = { host, port, flag: "--hub-port", credentials };
+  const server = await openGrpcPort({ ...listen, services: [discovery], health, log, metrics });
   return {
     address: server.address,
     metrics,

@@ -5,14 +5,13 @@ import { createMetrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import { createHealth } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { createReflectionServices } from "#lib/rpc/reflection";
-import { openServer } from "#lib/rpc/server";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import { createWorker } from "#services/worker/worker";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { credentialsFrom } from "./credentials.ts";
 import { engineRecipe } from "./engine.ts";
+import { openGrpcPort } from "./grpc-port.ts";
 import { openMetricsPort } from "./metrics-port.ts";
 import { openTracerFor } from "./tracer.ts";
 
@@ -65,16 +64,8 @@ export async function openWorker(
       }
     },
   });
-  const services = [...worker.services, health.service];
-  const server = await openServer({
-    host: values["grpc.host"],
-    port: values["grpc.port"],
-    credentials,
-    services: [...services, ...createReflectionServices(services)],
-    flags: { port: "--grpc-port", tls: "--tls-cert" },
-    log,
-    metrics,
-  });
+  const listen = { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port", credentials };
+  const server = await openGrpcPort({ ...listen, services: worker.services, health, log, metrics });
   scope.own("server", server);
   scope.own("worker", worker);
   scope.defer("health", () => health.close());
