@@ -33,7 +33,8 @@ export const CHILD_VARIABLE = "STATOR_CHILD";
 /**
  * A frontend makes much garbage and keeps little. By default V8 lets both generations grow well beyond what is alive, and
  * malloc keeps an arena for each of several threads. With these bounds `memory/50k-requests` shows about half the resident
- * memory; a difference in CPU time was within the noise of single runs.
+ * memory; a difference in CPU time was within the noise of single runs. They are given at the start of the process: set
+ * later, the first flag and the variable change nothing.
  */
 const FRONTEND_FLAGS = ["--max-semi-space-size=16", "--heap-growing-percent=40"];
 const FRONTEND_VARIABLES = { MALLOC_ARENA_MAX: "2" };
