@@ -136,6 +136,27 @@ describe("the life of a request", () => {
     expect(told.last("error")).toMatchObject({ error: { reason: "ATTEMPTS_EXHAUSTED" } });
   });
 
+  it("waits shortly for its first worker, and says how long", () => {
+    const error = new StatorError("NO_WORKERS", { model: "m" }, { retryAfterMs: 2_000 });
+    for (const comes of [true, false]) {
+      const told = new Told();
+      told.tell({ kind: "start" });
+      for (let effect = told.tell({ kind: "unplaced", error })[0]; effect?.kind === "place"; ) {
+        told.nowMs += effect.delayMs;
+        if (comes && told.nowMs >= 500) break;
+        [effect] = told.tell({ kind: "unplaced", error });
+      }
+      if (comes) {
+        told.run(7n);
+        expect(told.last("tell placed")).toMatchObject({ placement: { decision: "test, waited 750 ms" } });
+      } else {
+        expect(told.nowMs).toBe(2_000);
+        expect(told.last("error")).toMatchObject({ error: { reason: "NO_WORKERS", retryAfterMs: 2_000 } });
+        expect(told.last("done")).toMatchObject({ record: { reason: "NO_WORKERS", workers: [], migrations: 0 } });
+      }
+    }
+  });
+
   it("gives up after the limit of migrations", () => {
     const told = new Told();
     told.tell({ kind: "start" });

@@ -8,15 +8,23 @@ import { TokenBuffer } from "./token-buffer.ts";
 export interface LifeLimits {
   /** Attempts of one choice after one that may have executed was lost. 0 turns migration off. */
   readonly migrations: number;
-  /** Longest wait for a worker while there is none. */
+  /** Longest wait of a request that was placed before, while there is no worker to continue on. */
   readonly waitMs: number;
+  /** Longest wait of one that was never placed. */
+  readonly firstWaitMs: number;
   /** First wait, doubled each time up to the most. */
   readonly firstBackoffMs: number;
   readonly maxBackoffMs: number;
 }
 
 /** What every request gets unless told otherwise. */
-export const LIFE_LIMITS: LifeLimits = { migrations: 3, waitMs: 15_000, firstBackoffMs: 50, maxBackoffMs: 1_000 };
+export const LIFE_LIMITS: LifeLimits = {
+  migrations: 3,
+  waitMs: 15_000,
+  firstWaitMs: 2_000,
+  firstBackoffMs: 50,
+  maxBackoffMs: 1_000,
+};
 
 /** Where a choice is. `sent`: given to a worker that did not accept it yet. */
 export type ChoicePhase = "unplaced" | "sent" | "accepted" | "ended";
@@ -58,6 +66,7 @@ export interface Life {
   readonly avoid: Set<bigint>;
   /** When the search for a worker began, until one takes a choice. */
   searchingSinceMs: number | undefined;
+  /** Waits of this search. */
   backoffs: number;
   lastError: StatorError | undefined;
   /** Workers that took a choice, in order. */

@@ -76,7 +76,10 @@ export interface ServingHandle {
   finishChoice(choice: number): void;
 }
 
-/** Starts requests. Throws before anything ran: MODEL_NOT_FOUND, MODEL_LOADING, NO_WORKERS, WORKER_NOT_FOUND, OVERLOADED. */
+/**
+ * Starts requests. Throws before anything ran: MODEL_NOT_FOUND, MODEL_LOADING, NO_WORKERS, WORKER_NOT_FOUND, OVERLOADED.
+ * May wait for a worker first, and tell the sink NO_WORKERS when none came.
+ */
 export interface Dispatcher {
   start(request: ServingRequest, sink: ServingSink): ServingHandle;
 }

@@ -33,7 +33,10 @@ class World {
   readonly finishedByUs = new Set<number>();
   readonly losses: number[];
   readonly maxTokens: number;
+  /** No worker is there before. */
+  readonly emptyUntilMs: number;
   errors: StatorError[] = [];
+  failedMs: number | undefined;
   records = 0;
   nowMs = 0;
   placeAtMs: number | undefined;
@@ -42,6 +45,7 @@ class World {
   constructor(seed: bigint) {
     this.chance = new SeededChance(seed);
     this.maxTokens = 1 + pick(this.chance, 12);
+    this.emptyUntilMs = pick(this.chance, 5) === 0 ? pick(this.chance, 4_000) : 0;
     const choices = 1 + pick(this.chance, 4);
     const request = plainRequest({ choicesPerPrompt: choices, maxTokens: this.maxTokens });
     this.life = createLife(request, { nowMs: 0, unixMs: 0 });
@@ -63,6 +67,8 @@ class World {
       case "place":
         expect(this.placeAtMs).toBeUndefined();
         this.placeAtMs = this.nowMs + effect.delayMs;
+        // The last look for a worker is at the limit.
+        expect(this.searchedMs() + effect.delayMs).toBeLessThanOrEqual(this.life.attempt === 0 ? 2_000 : 15_000);
         return;
       case "submit": {
         const { worker, choice, attempt, generated } = effect;
@@ -84,6 +90,7 @@ class World {
         return;
       case "error":
         this.errors.push(effect.error);
+        this.failedMs = this.nowMs;
         return;
       case "tell placed":
       case "embedding":
@@ -92,6 +99,12 @@ class World {
         this.records++;
         expect(effect.record.completionTokens).toBe(this.delivered.flat().length);
     }
+  }
+
+  /** How long it has looked for a worker, or had when it failed. */
+  searchedMs(): number {
+    const nowMs = this.failedMs ?? this.nowMs;
+    return nowMs - (this.life.searchingSinceMs ?? nowMs);
   }
 
   /** One thing that can happen. */
@@ -110,7 +123,7 @@ class World {
     this.placeAtMs = undefined;
     const free = [1n, 2n, 3n].filter((worker) => !this.life.avoid.has(worker));
     const worker = free[pick(this.chance, Math.max(1, free.length))];
-    if (worker === undefined || pick(this.chance, 8) === 0) {
+    if (this.nowMs < this.emptyUntilMs || worker === undefined || pick(this.chance, 8) === 0) {
       this.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
     } else this.tell({ kind: "placed", worker, decision: "random" });
   }
@@ -216,7 +229,10 @@ class World {
     const [error] = this.errors;
     if (error?.reason === "ATTEMPTS_EXHAUSTED" && this.nowMs < 15_000)
       expect(Math.max(...this.losses)).toBeGreaterThan(3);
-    else if (error) expect(["OVERLOADED", "ATTEMPTS_EXHAUSTED", "NO_WORKERS"]).toContain(error.reason);
+    else if (error?.reason === "NO_WORKERS") {
+      expect(this.life.attempt).toBe(0);
+      expect(this.searchedMs()).toBeGreaterThanOrEqual(2_000);
+    } else if (error) expect(["OVERLOADED", "ATTEMPTS_EXHAUSTED"]).toContain(error.reason);
   }
 }
 

@@ -126,7 +126,7 @@ function placed(moment: Moment, event: Extract<LifeEvent, { kind: "placed" }>): 
     choice.attempt = attempt;
     choice.worker = worker;
   }
-  life.decision = decision;
+  life.decision = decision + waited(moment);
   for (const choice of waiting) {
     effects.push({
       kind: "submit",
@@ -138,6 +138,12 @@ function placed(moment: Moment, event: Extract<LifeEvent, { kind: "placed" }>): 
       deadlineMs: leftMs === undefined ? undefined : Math.ceil(leftMs),
     });
   }
+}
+
+/** What a decision says of the wait before it. */
+function waited({ life, nowMs }: Moment): string {
+  const { searchingSinceMs: sinceMs } = life;
+  return life.backoffs === 0 || sinceMs === undefined ? "" : `, waited ${Math.round(nowMs - sinceMs)} ms`;
 }
 
 function unplaced(moment: Moment, error: StatorError): void {
@@ -152,7 +158,7 @@ function unplaced(moment: Moment, error: StatorError): void {
     fail(moment, life.lastError);
     return;
   }
-  if (searchedTooLong(moment)) {
+  if (searchLeftMs(moment) <= 0) {
     fail(moment, life.lastError ? exhausted(life, life.lastError) : error);
     return;
   }
@@ -160,9 +166,11 @@ function unplaced(moment: Moment, error: StatorError): void {
   backOff(moment);
 }
 
-function searchedTooLong({ life, nowMs }: Moment): boolean {
+/** How long the search for a worker may still take; it begins here unless it has begun. */
+function searchLeftMs({ life, nowMs }: Moment): number {
+  const { firstWaitMs, waitMs } = life.limits;
   life.searchingSinceMs ??= nowMs;
-  return nowMs - life.searchingSinceMs >= life.limits.waitMs;
+  return life.searchingSinceMs + (life.attempt === 0 ? firstWaitMs : waitMs) - nowMs;
 }
 
 function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: number): void {
@@ -213,7 +221,7 @@ function retry(moment: Moment, choice: Choice, failure: { readonly error: Stator
     return;
   }
   if (ran) choice.migrations++;
-  if (choice.migrations > life.limits.migrations || searchedTooLong(moment)) {
+  if (choice.migrations > life.limits.migrations || searchLeftMs(moment) <= 0) {
     fail(moment, exhausted(life, error));
     return;
   }
@@ -235,7 +243,9 @@ function place({ life, effects }: Moment, delayMs: number): void {
 function backOff(moment: Moment): void {
   const { life } = moment;
   const { firstBackoffMs, maxBackoffMs } = life.limits;
-  place(moment, Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(life.backoffs, 20)));
+  const patienceMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(life.backoffs, 20));
+  // The last look is at the limit. Whole milliseconds: each wait moves time on.
+  place(moment, Math.min(patienceMs, Math.ceil(searchLeftMs(moment))));
   life.backoffs++;
 }
 

@@ -13,7 +13,7 @@ import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/l
 import type { RouterMode } from "#lib/routing/select";
 import { plainRequest } from "#lib/serving/plain-request";
 import type { ChoiceEnd, Placement, ServingRequest, ServingSink } from "#lib/serving/request";
-import { createDispatcher, type FrontendDispatcher } from "./dispatcher.ts";
+import { createDispatcher, type DispatcherOptions, type FrontendDispatcher } from "./dispatcher.ts";
 import { DISPATCH_INSTRUMENTS } from "./instruments.ts";
 
 /** A view that a test writes. */
@@ -71,7 +71,7 @@ class Cluster {
   readonly wires = new Map<bigint, MemoryLink[]>();
   readonly dispatcher: FrontendDispatcher;
 
-  constructor(mode: RouterMode = "round-robin") {
+  constructor(mode: RouterMode = "round-robin", more: Pick<DispatcherOptions, "life" | "waitingRequests"> = {}) {
     this.dispatcher = createDispatcher({
       caller: "frontend/test",
       watch: this.view,
@@ -89,6 +89,7 @@ class Cluster {
       log: silentLog,
       metrics: this.metrics,
       endOfTurn: this.turns.later,
+      ...more,
     });
   }
 
@@ -120,12 +121,21 @@ class Cluster {
     this.workers.get(id)?.kill();
     this.workers.delete(id);
     for (const wire of this.wires.get(id) ?? []) wire.cut();
+    this.turns.settle();
   }
 
   freeze(id: bigint, frozen: boolean): void {
     const worker = this.workers.get(id);
     if (worker) worker.frozen = frozen;
     for (const wire of this.wires.get(id) ?? []) wire[frozen ? "freeze" : "thaw"]("worker");
+  }
+
+  /** Freezes a worker under a request until it is suspect. */
+  stall(id: bigint): void {
+    this.start({ maxTokens: 1_000 });
+    this.advance(300);
+    this.freeze(id, true);
+    this.advance(3_000);
   }
 
   start(more: Partial<ServingRequest> = {}) {
@@ -191,6 +201,7 @@ describe("the dispatcher", () => {
     const pinnedWorker = 99n;
     expect(throwing(() => cluster.start({ pinnedWorker })).reason).toBe("WORKER_NOT_FOUND");
     cluster.show(1n, InstanceState.DRAINING);
+    cluster.advance(10_000);
     expect(throwing(() => cluster.start()).reason).toBe("NO_WORKERS");
     cluster.dispatcher.drain();
     expect(throwing(() => cluster.start()).reason).toBe("DRAINING");
@@ -204,6 +215,8 @@ describe("the dispatcher", () => {
     const { client } = direct.start({ pinnedWorker: 2n });
     direct.advance(300);
     expect(client.placements).toMatchObject([{ worker: 2n, decision: "direct, pinned" }]);
+    for (const worker of [1n, 2n]) direct.show(worker, InstanceState.DRAINING);
+    expect(throwing(() => direct.start()).reason).toBe("NO_WORKERS");
   });
 
   it("tries another worker when one is full, and says so when all are", () => {
@@ -300,6 +313,98 @@ describe("the dispatcher", () => {
     cluster.advance(20_000);
     expect(client.error?.reason).toBe("ATTEMPTS_EXHAUSTED");
     expect(cluster.dispatcher.openRequests).toBe(0);
+  });
+
+  it.each<[string, (cluster: Cluster) => void, (cluster: Cluster) => void]>([
+    ["was lost", (it) => it.kill(1n), (it) => it.add(1n, 2n)],
+    ["is draining", (it) => it.show(1n, InstanceState.DRAINING), (it) => it.add(2n)],
+    ["is suspect", (it) => it.stall(1n), (it) => it.freeze(1n, false)],
+    [
+      "has registered anew and cannot be reached yet",
+      (it) => it.show(1n, InstanceState.READY, 2n),
+      (it) => it.add(1n, 3n),
+    ],
+  ])("has a new request wait for a moment when the only worker %s", async (_how, away, back) => {
+    cluster.add(1n);
+    cluster.advance(15_000);
+    away(cluster);
+    const { client } = cluster.start();
+    cluster.advance(200);
+    expect(await cluster.metrics.print()).toMatch(/stator_dispatch_waiting_requests [12]\n/);
+    expect(client.placements).toEqual([]);
+    back(cluster);
+    cluster.advance(1_500);
+    expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 8));
+    const decision = expect.stringMatching(/^round-robin, 1 of 1, waited \d+ ms$/);
+    expect(client.placements).toMatchObject([{ attempt: 1, decision }]);
+    expect(await cluster.metrics.print()).toMatch(/stator_dispatch_waiting_requests 0\n/);
+  });
+
+  it("has it wait for 2 s and says NO_WORKERS then, or at once when the last worker left long ago", async () => {
+    cluster.add(1n);
+    cluster.kill(1n);
+    const { client } = cluster.start();
+    cluster.advance(1_990);
+    expect(client.error).toBeUndefined();
+    cluster.advance(20);
+    expect(client.error).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
+    expect(cluster.dispatcher.ledger.latest(1)).toMatchObject([{ reason: "NO_WORKERS", workers: [] }]);
+    expect(cluster.dispatcher.openRequests).toBe(0);
+    cluster.advance(8_000);
+    expect(throwing(() => cluster.start())).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
+  });
+
+  it("has it wait through a lapse of the record", () => {
+    cluster.add(1n);
+    cluster.kill(1n);
+    const { client } = cluster.start();
+    cluster.view.delete("workers/1");
+    cluster.advance(500);
+    cluster.add(1n, 2n);
+    cluster.advance(300);
+    expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 8));
+  });
+
+  it("has a pinned request wait for its own worker only", () => {
+    cluster.add(1n);
+    cluster.add(2n);
+    cluster.kill(1n);
+    const { client } = cluster.start({ pinnedWorker: 1n });
+    cluster.advance(500);
+    expect(client.placements).toEqual([]);
+    cluster.add(1n, 2n);
+    cluster.advance(300);
+    expect(client.placements).toMatchObject([{ worker: 1n }]);
+    expect(throwing(() => cluster.start({ pinnedWorker: 99n })).reason).toBe("WORKER_NOT_FOUND");
+  });
+
+  it("lets only so many wait, and none where that is turned off", async () => {
+    const few = new Cluster("round-robin", { waitingRequests: 2 });
+    few.add(1n);
+    few.kill(1n);
+    const clients = [few.start().client, few.start().client];
+    expect(throwing(() => few.start())).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
+    expect(await few.metrics.print()).toMatch(/stator_dispatch_refused_waits_total 1\n/);
+    few.add(1n, 2n);
+    few.advance(300);
+    expect(clients.map((client) => client.ends.length)).toEqual([1, 1]);
+    const off = new Cluster("round-robin", { life: { firstWaitMs: 0 } });
+    off.add(1n);
+    off.kill(1n);
+    expect(throwing(() => off.start()).reason).toBe("NO_WORKERS");
+  });
+
+  it("forgets a client that leaves while it waits, and tells those that wait when it closes", async () => {
+    cluster.add(1n);
+    cluster.kill(1n);
+    const [left, stayed] = [cluster.start(), cluster.start()];
+    left.handle.cancel();
+    expect(await cluster.metrics.print()).toMatch(/stator_dispatch_waiting_requests 1\n/);
+    expect(cluster.dispatcher.ledger.totals).toMatchObject({ cancelled: 1 });
+    await cluster.dispatcher.close();
+    expect(left.client.error).toBeUndefined();
+    expect(stayed.client.error?.reason).toBe("DRAINING");
+    expect(cluster.clock.pending).toBe(0);
   });
 
   it("takes a new incarnation for a new worker and refuses frames of the old one", () => {

@@ -14,9 +14,9 @@ import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
 import { type RouterMode, select } from "#lib/routing/select";
 import { Ledger } from "#lib/serving/ledger";
-import type { LifeLimits } from "#lib/serving/life";
+import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
-import { type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
+import { type KnownModel, type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
 import { type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
@@ -37,7 +37,10 @@ export interface DispatcherOptions {
   readonly metrics: Metrics;
   /** Records that the ledger keeps; 1,000 unless given. */
   readonly ledgerRecords?: number;
+  /** How long requests are tried. With `firstWaitMs` 0 no new request waits. */
   readonly life?: Partial<LifeLimits>;
+  /** Waiting requests beyond which a new one is told NO_WORKERS at once; 1,024 unless given. */
+  readonly waitingRequests?: number;
   readonly link?: Partial<LinkLimits>;
   /** Calls at the end of this turn of the event loop. */
   readonly endOfTurn?: (call: () => void) => void;
@@ -62,6 +65,9 @@ export interface FrontendDispatcher extends Dispatcher {
 export function createDispatcher(options: DispatcherOptions): FrontendDispatcher {
   return new Core(options);
 }
+
+/** A worker that took requests, or said that it would, so short a time ago is waited for. */
+const SOON_BACK_MS = 10_000;
 
 const PHASES: readonly SeatPhase[] = ["idle", "connecting", "ready", "suspect", "proving", "draining", "lost"];
 const COUNTED = {
@@ -100,7 +106,12 @@ class Core implements FrontendDispatcher {
       log,
       limits: options.life,
       endOfTurn: this.#endOfTurn,
-      choose: (request, avoid, set) => this.#choose(request, avoid, set),
+      choose: (request, avoid, set) => {
+        const found = this.#choose(request, avoid, set);
+        // Its name was good when it started: what has left discovery since may register again.
+        const left = found instanceof StatorError && found.reason === "MODEL_NOT_FOUND";
+        return left ? noWorkers(request.model) : found;
+      },
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
       onDone: (run, record) => this.#done(run, record),
@@ -115,10 +126,10 @@ class Core implements FrontendDispatcher {
 
   start(request: ServingRequest, sink: ServingSink): ServingHandle {
     if (this.#draining) throw new StatorError("DRAINING", { what: "This frontend" });
-    const { model } = this.#table.find(request.model);
+    const known = this.#table.known(request.model);
     const first = this.#choose(request, new Set(), undefined);
-    if (first instanceof StatorError) throw first;
-    const run = new RequestRun(request, model, { sink, options: this.#runOptions });
+    if (first instanceof StatorError && !this.#mayWait(request, known, first)) throw first;
+    const run = new RequestRun(request, known.model, { sink, options: this.#runOptions });
     this.#runs.add(run);
     run.start(first);
     return run;
@@ -228,6 +239,20 @@ class Core implements FrontendDispatcher {
       if (error instanceof StatorError) return error;
       throw error;
     }
+  }
+
+  /** Whether a new request waits: a worker that it could run on was here a moment ago, and few wait already. */
+  #mayWait(request: ServingRequest, { workers }: KnownModel, error: StatorError): boolean {
+    const { mode, clock, life, metrics, waitingRequests = 1_024 } = this.#options;
+    const { pinnedWorker: pinned } = request;
+    if (error.reason !== "NO_WORKERS" || (pinned === undefined && mode === "direct")) return false;
+    if ((life?.firstWaitMs ?? LIFE_LIMITS.firstWaitMs) <= 0) return false;
+    const sinceMs = clock.nowMs() - SOON_BACK_MS;
+    const isSoonBack = (worker: bigint) => (this.#seats.get(worker)?.expectedMs ?? -Infinity) > sinceMs;
+    if (![...workers].some((worker) => (pinned ?? worker) === worker && isSoonBack(worker))) return false;
+    if (this.#waiting.size < waitingRequests) return true;
+    metrics.add("stator_dispatch_refused_waits_total");
+    return false;
   }
 
   #done(run: RequestRun, record: RequestRecord): void {

@@ -14,7 +14,14 @@ export const DISPATCH_INSTRUMENTS = {
   },
   stator_dispatch_migrations_total: { kind: "counter", help: "Attempts that followed the first one of a request" },
   stator_dispatch_open_requests: { kind: "gauge", help: "Requests that have been started and have not ended" },
-  stator_dispatch_waiting_requests: { kind: "gauge", help: "Requests that wait for a worker to continue on" },
+  stator_dispatch_waiting_requests: {
+    kind: "gauge",
+    help: "Requests that wait for a worker, to begin or to continue on",
+  },
+  stator_dispatch_refused_waits_total: {
+    kind: "counter",
+    help: "New requests that were told NO_WORKERS at once because too many were waiting",
+  },
   stator_dispatch_workers: {
     kind: "gauge",
     help: "Workers in view, by phase: idle, connecting, ready, suspect, proving, draining, lost",

@@ -66,6 +66,8 @@ describe("readModelTable()", () => {
     expect(() => readModelTable(loading, "strict").find("m")).toThrow(/is loading/);
     const draining = worker(1n, {}, InstanceState.DRAINING);
     expect(() => readModelTable(draining, "strict").find("m")).toThrow(/No worker can take/);
-    expect(() => readModelTable(draining, "strict").find("mm")).toThrow(/Did you mean m\?/);
+    expect(readModelTable(draining, "strict").known("m")).toMatchObject({ model: "m", workers: new Set([1n]) });
+    for (const ask of ["find", "known"] as const)
+      expect(() => readModelTable(draining, "strict")[ask]("mm")).toThrow(/Did you mean m\?/);
   });
 });

@@ -12,6 +12,8 @@ const RETRY_AFTER_MS = 2_000;
 interface Entry {
   /** What the workers call it: an alias is replaced by the name of its card. */
   readonly model: string;
+  /** All instances of the three kinds below. */
+  readonly workers: Set<bigint>;
   /** The set of each ready worker: requests move within a set and never between sets. */
   readonly ready: Map<bigint, string>;
   /** Instances that will serve it, or did: loading, draining, asleep, failed. */
@@ -26,12 +28,21 @@ export interface FoundModel {
   readonly instances: ReadonlyMap<bigint, string>;
 }
 
+/** A name that some instance serves, will serve, or did. */
+export interface KnownModel {
+  readonly model: string;
+  /** Its instances, whatever their state. */
+  readonly workers: ReadonlySet<bigint>;
+}
+
 /** Which names are served by which workers, as of one view of discovery. */
 export interface ModelTable {
   /** Worker instances by id, in order of id. */
   readonly instances: ReadonlyMap<bigint, InstanceRecord>;
   /** Throws MODEL_NOT_FOUND with the nearest name, MODEL_LOADING, or NO_WORKERS when all of its workers are away. */
   find(name: string): FoundModel;
+  /** Throws MODEL_NOT_FOUND as `find` does, or MODEL_LOADING when a worker that has named nothing may bring it. */
+  known(name: string): KnownModel;
   /** Names that some ready instance serves. */
   readonly served: readonly string[];
   /** Workers that get no request for a model, each with the reason. */
@@ -92,8 +103,9 @@ class EntryBook {
   enter(name: string, model: string, worker: bigint, set: string): void {
     const record = this.#instances.get(worker);
     if (!record || name === "" || this.#refused.some((each) => each.worker === worker && each.model === model)) return;
-    const entry = this.#entries.get(name) ?? { model, ready: new Map(), loading: new Set(), away: new Set() };
+    const entry = this.#entries.get(name) ?? newEntry(model);
     this.#entries.set(name, entry);
+    entry.workers.add(worker);
     if (record.state !== InstanceState.READY) {
       (record.state === InstanceState.LOADING ? entry.loading : entry.away).add(worker);
     } else if (!entry.ready.has(worker)) entry.ready.set(worker, set);
@@ -110,8 +122,17 @@ class EntryBook {
         if (entry && entry.ready.size > 0) return { model: entry.model, instances: entry.ready };
         throw missing(name, { entry, silent, names: [...entries.keys()] });
       },
+      known(name) {
+        const entry = entries.get(name);
+        if (!entry) throw missing(name, { entry, silent, names: [...entries.keys()] });
+        return entry;
+      },
     };
   }
+}
+
+function newEntry(model: string): Entry {
+  return { model, workers: new Set(), ready: new Map(), loading: new Set(), away: new Set() };
 }
 
 function isWorker(record: InstanceRecord): boolean {

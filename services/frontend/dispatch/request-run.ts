@@ -74,15 +74,15 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#places = this.#life.choices.map(() => undefined);
   }
 
-  /** Starts on a worker that was chosen already. The sink hears nothing before the next turn. */
-  start(first: Chosen): void {
+  /** Starts on a worker that was chosen already, or waits for one. The sink hears nothing before the next turn. */
+  start(first: Chosen | StatorError): void {
     const { deadlineMs } = this.#life.request;
     if (deadlineMs !== undefined) {
       this.#deadline = this.#options.clock.after(deadlineMs, () => this.#tell({ kind: "deadline" }));
     }
     // The answer to the first place is known: it is not run.
     stepLife(this.#life, { kind: "start" }, this.#options.clock.nowMs());
-    this.#placed(first);
+    this.#found(first);
   }
 
   cancel(): void {
@@ -240,14 +240,16 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#wait = undefined;
     if (this.#life.done) return;
     const begun = this.#life.choices.some((choice) => choice.generated.count > 0);
-    const found = this.#options.choose(this.#life.request, this.#life.avoid, begun ? this.#set : undefined);
-    if (found instanceof StatorError) this.#tell({ kind: "unplaced", error: found });
-    else this.#placed(found);
+    this.#found(this.#options.choose(this.#life.request, this.#life.avoid, begun ? this.#set : undefined));
   }
 
-  #placed({ worker, decision, set }: Chosen): void {
-    this.#set = set;
-    this.#tell({ kind: "placed", worker, decision });
+  #found(found: Chosen | StatorError): void {
+    if (found instanceof StatorError) {
+      this.#tell({ kind: "unplaced", error: found });
+      return;
+    }
+    this.#set = found.set;
+    this.#tell({ kind: "placed", worker: found.worker, decision: found.decision });
   }
 
   #done(record: RequestRecord): void {

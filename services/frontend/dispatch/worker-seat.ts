@@ -48,6 +48,8 @@ export interface SeatOptions {
 export class WorkerSeat {
   record: InstanceRecord;
   phase: SeatPhase = "idle";
+  /** When it last took requests, or its record began to say that it would; undefined before. */
+  expectedMs: number | undefined;
   link: CallerLink | undefined;
   steps = 0;
   lastStep: Step | undefined;
@@ -65,6 +67,7 @@ export class WorkerSeat {
     this.record = record;
     this.#options = options;
     this.#log = options.log.with({ worker: record.instanceId, incarnation: record.incarnation });
+    if (record.state === InstanceState.READY) this.expectedMs = options.clock.nowMs();
     this.update(record);
   }
 
@@ -79,9 +82,11 @@ export class WorkerSeat {
 
   /** A newer record of the same incarnation. */
   update(record: InstanceRecord): void {
+    const isNew = record.state === InstanceState.READY && this.record.state !== InstanceState.READY;
+    if (isNew) this.expectedMs = this.#options.clock.nowMs();
     this.record = record;
     if (record.state === InstanceState.READY && this.phase === "idle") this.#connect();
-    else if (this.phase === "ready" && record.state !== InstanceState.READY) this.phase = "draining";
+    else if (this.phase === "ready" && record.state !== InstanceState.READY) this.#leave("draining");
     else if (this.phase === "draining" && record.state === InstanceState.READY && this.link?.state === "ready")
       this.#ready();
   }
@@ -138,7 +143,7 @@ export class WorkerSeat {
         this.#ready();
         return;
       case "suspect":
-        this.phase = "suspect";
+        this.#leave("suspect");
         this.#distrusted = true;
         this.#timer?.cancel();
         this.#options.metrics.add("stator_dispatch_suspicions_total");
@@ -146,7 +151,7 @@ export class WorkerSeat {
         if (reason) this.#options.onSuspect(this, reason);
         return;
       case "draining":
-        this.phase = "draining";
+        this.#leave("draining");
         return;
       case "closed":
         this.#lost(reason);
@@ -186,7 +191,7 @@ export class WorkerSeat {
   #lost(reason: StatorError | undefined): void {
     const { link } = this;
     this.link = undefined;
-    this.phase = "lost";
+    this.#leave("lost");
     this.lastStep = undefined;
     this.#timer?.cancel();
     this.#retireTimer?.cancel();
@@ -201,6 +206,11 @@ export class WorkerSeat {
       this.phase = "idle";
       this.update(this.record);
     });
+  }
+
+  #leave(phase: SeatPhase): void {
+    if (this.phase === "ready") this.expectedMs = this.#options.clock.nowMs();
+    this.phase = phase;
   }
 
   #release(): void {
