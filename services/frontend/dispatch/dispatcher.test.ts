@@ -1,9 +1,15 @@
 import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
-import { InstanceRecordSchema, InstanceRole, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import {
+  InstanceRecordSchema,
+  InstanceRole,
+  InstanceState,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { modelKey } from "#lib/discovery/directory";
 import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
@@ -115,6 +121,13 @@ class Cluster {
       address: "memory:1",
     };
     this.view.set({ key: `workers/${id}`, value: { case: "instance", value: create(InstanceRecordSchema, record) } });
+  }
+
+  /** The card of a worker's model, with a tokenizer of this digest. */
+  showCard(id: bigint, tokenizer: number): void {
+    const routing = { blockTokens: 16, hashScheme: "xxh3-1337-v1", tokenizerDigest: Uint8Array.of(tokenizer) };
+    const card = create(ModelCardSchema, { name: "m", instanceId: id, routing });
+    this.view.set({ key: modelKey("m", id), value: { case: "model", value: card } });
   }
 
   kill(id: bigint): void {
@@ -363,6 +376,22 @@ describe("the dispatcher", () => {
     cluster.add(1n, 2n);
     cluster.advance(300);
     expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 8));
+  });
+
+  it.each([
+    [1, 8],
+    [2, 0],
+  ])("has it wait for a worker with its own tokenizer: with tokenizer %i it gets %i tokens", (tokenizer, tokens) => {
+    cluster.showCard(1n, 1);
+    cluster.add(1n);
+    cluster.kill(1n);
+    const { client } = cluster.start();
+    cluster.view.delete("workers/1");
+    cluster.showCard(2n, tokenizer);
+    cluster.add(2n);
+    cluster.advance(3_000);
+    expect(client.tokens[0]).toHaveLength(tokens);
+    expect(client.error?.reason).toBe(tokens === 0 ? "NO_WORKERS" : undefined);
   });
 
   it("has a pinned request wait for its own worker only", () => {

@@ -17,7 +17,7 @@ import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { type KnownModel, type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
-import { type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
+import { type Bound, type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
@@ -69,6 +69,7 @@ export function createDispatcher(options: DispatcherOptions): FrontendDispatcher
 /** A worker that took requests, or said that it would, so short a time ago is waited for. */
 const SOON_BACK_MS = 10_000;
 
+const NONE: ReadonlySet<bigint> = new Set();
 const PHASES: readonly SeatPhase[] = ["idle", "connecting", "ready", "suspect", "proving", "draining", "lost"];
 const COUNTED = {
   steps: "stator_dispatch_steps_total",
@@ -127,9 +128,9 @@ class Core implements FrontendDispatcher {
   start(request: ServingRequest, sink: ServingSink): ServingHandle {
     if (this.#draining) throw new StatorError("DRAINING", { what: "This frontend" });
     const known = this.#table.known(request.model);
-    const first = this.#choose(request, new Set(), undefined);
+    const first = this.#choose(request, NONE, { tokenizer: known.tokenizer, set: undefined });
     if (first instanceof StatorError && !this.#mayWait(request, known, first)) throw first;
-    const run = new RequestRun(request, known.model, { sink, options: this.#runOptions });
+    const run = new RequestRun(request, known, { sink, options: this.#runOptions });
     this.#runs.add(run);
     run.start(first);
     return run;
@@ -214,11 +215,13 @@ class Core implements FrontendDispatcher {
     this.#seats.set(worker, seat);
   }
 
-  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>, set: string | undefined): Chosen | StatorError {
+  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>, { tokenizer, set }: Bound): Chosen | StatorError {
     const { mode, chance } = this.#options;
     const { model, pinnedWorker: pinned } = request;
     try {
-      const { instances } = this.#table.find(model);
+      const { instances, tokenizer: shared } = this.#table.find(model);
+      // Another model came under the name: to it these token ids would mean something else.
+      if (shared !== tokenizer) return noWorkers(model);
       if (pinned !== undefined && !instances.has(pinned)) {
         return new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model }, { param: "stator.worker" });
       }

@@ -19,6 +19,7 @@ interface Entry {
   /** Instances that will serve it, or did: loading, draining, asleep, failed. */
   readonly loading: Set<bigint>;
   readonly away: Set<bigint>;
+  tokenizer: string;
 }
 
 /** A served model as a request found it. */
@@ -26,6 +27,8 @@ export interface FoundModel {
   readonly model: string;
   /** Instances that are ready to serve it, with the word for the weights that they have. */
   readonly instances: ReadonlyMap<bigint, string>;
+  /** Digest of the tokenizer that they share, in hex; empty when no card says. */
+  readonly tokenizer: string;
 }
 
 /** A name that some instance serves, will serve, or did. */
@@ -33,6 +36,8 @@ export interface KnownModel {
   readonly model: string;
   /** Its instances, whatever their state. */
   readonly workers: ReadonlySet<bigint>;
+  /** As above. */
+  readonly tokenizer: string;
 }
 
 /** Which names are served by which workers, as of one view of discovery. */
@@ -92,7 +97,10 @@ class EntryBook {
       const sameTokens = !tokenizer || !routing || equalBytes(tokenizer, routing.tokenizerDigest);
       for (const { instance, sharesTokens } of workers) {
         if (sameTokens && sharesTokens) {
-          for (const called of [name, ...aliases]) this.enter(called, name, instance.instanceId, id);
+          for (const called of [name, ...aliases]) {
+            const entry = this.enter(called, name, instance.instanceId, id);
+            if (entry && tokenizer) entry.tokenizer ||= printHex(tokenizer);
+          }
         } else {
           this.#refused.push({ worker: instance.instanceId, model: name, reason: "It has another tokenizer." });
         }
@@ -100,15 +108,17 @@ class EntryBook {
     }
   }
 
-  enter(name: string, model: string, worker: bigint, set: string): void {
+  enter(name: string, model: string, worker: bigint, set: string): Entry | undefined {
     const record = this.#instances.get(worker);
-    if (!record || name === "" || this.#refused.some((each) => each.worker === worker && each.model === model)) return;
+    if (!record || name === "" || this.#refused.some((each) => each.worker === worker && each.model === model))
+      return undefined;
     const entry = this.#entries.get(name) ?? newEntry(model);
     this.#entries.set(name, entry);
     entry.workers.add(worker);
     if (record.state !== InstanceState.READY) {
       (record.state === InstanceState.LOADING ? entry.loading : entry.away).add(worker);
     } else if (!entry.ready.has(worker)) entry.ready.set(worker, set);
+    return entry;
   }
 
   close(silent: boolean): ModelTable {
@@ -119,7 +129,8 @@ class EntryBook {
       refused: this.#refused,
       find(name) {
         const entry = entries.get(name);
-        if (entry && entry.ready.size > 0) return { model: entry.model, instances: entry.ready };
+        if (entry && entry.ready.size > 0)
+          return { model: entry.model, instances: entry.ready, tokenizer: entry.tokenizer };
         throw missing(name, { entry, silent, names: [...entries.keys()] });
       },
       known(name) {
@@ -132,7 +143,7 @@ class EntryBook {
 }
 
 function newEntry(model: string): Entry {
-  return { model, workers: new Set(), ready: new Map(), loading: new Set(), away: new Set() };
+  return { model, workers: new Set(), ready: new Map(), loading: new Set(), away: new Set(), tokenizer: "" };
 }
 
 function isWorker(record: InstanceRecord): boolean {

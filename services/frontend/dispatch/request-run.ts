@@ -10,6 +10,7 @@ import type { Selection } from "#lib/routing/select";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { stepLife, takeTokens } from "#lib/serving/step-life";
+import type { KnownModel } from "./model-table.ts";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 
@@ -18,18 +19,22 @@ export interface Chosen extends Selection {
   readonly set: string;
 }
 
+/** What a worker must share with those that a request began with. */
+export interface Bound {
+  /** The tokenizer that made its prompts; empty when no card said. */
+  readonly tokenizer: string;
+  /** The weights that made its tokens; undefined while it has none. */
+  readonly set: string | undefined;
+}
+
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: Partial<LifeLimits> | undefined;
   readonly endOfTurn: (call: () => void) => void;
-  /** A worker for it, or why there is none now. With a set, only a worker of that set will do. */
-  readonly choose: (
-    request: ServingRequest,
-    avoid: ReadonlySet<bigint>,
-    set: string | undefined,
-  ) => Chosen | StatorError;
+  /** A worker for it, or why there is none now. */
+  readonly choose: (request: ServingRequest, avoid: ReadonlySet<bigint>, bound: Bound) => Chosen | StatorError;
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
   /** It waits for a worker, or does so no longer. */
   readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
@@ -52,6 +57,7 @@ export class RequestRun implements ServingHandle, Rostered {
   readonly #life: Life;
   readonly #template: SubmitInit;
   readonly #places: (Place | undefined)[];
+  readonly #tokenizer: string;
   readonly #events: LifeEvent[] = [];
   /** The sink or an effect is being called: events wait, so that calls never nest. */
   #busy = false;
@@ -60,10 +66,10 @@ export class RequestRun implements ServingHandle, Rostered {
   /** The weights that made the tokens so far; what is begun with one set is not continued with another. */
   #set: string | undefined;
 
-  /** `model` is the workers' name for the model. Nothing runs before `start`. */
+  /** `model`: the workers' name for it, and the tokenizer that they share. Nothing runs before `start`. */
   constructor(
     request: ServingRequest,
-    model: string,
+    { model, tokenizer }: KnownModel,
     about: { readonly sink: ServingSink; readonly options: RunOptions },
   ) {
     const { clock, limits } = about.options;
@@ -72,6 +78,7 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#life = createLife(request, { nowMs: clock.nowMs(), unixMs: clock.unixMs(), limits });
     this.#template = submitTemplate(request, model);
     this.#places = this.#life.choices.map(() => undefined);
+    this.#tokenizer = tokenizer;
   }
 
   /** Starts on a worker that was chosen already, or waits for one. The sink hears nothing before the next turn. */
@@ -240,7 +247,8 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#wait = undefined;
     if (this.#life.done) return;
     const begun = this.#life.choices.some((choice) => choice.generated.count > 0);
-    this.#found(this.#options.choose(this.#life.request, this.#life.avoid, begun ? this.#set : undefined));
+    const bound = { tokenizer: this.#tokenizer, set: begun ? this.#set : undefined };
+    this.#found(this.#options.choose(this.#life.request, this.#life.avoid, bound));
   }
 
   #found(found: Chosen | StatorError): void {
