@@ -5,6 +5,8 @@ import { startProgram, type TestProcess } from "./discovery-processes.ts";
 import { openWatcher, type Watcher } from "./discovery-watcher.ts";
 
 const TTL_MS = 3_000;
+/** More than a member takes to come back: its channel tries again after 2.4 s at most, its lease a second later. */
+const SETTLE_MS = 6_000;
 
 describe("a hub in a process of its own", () => {
   const processes: TestProcess[] = [];
@@ -22,8 +24,8 @@ describe("a hub in a process of its own", () => {
     const hub = await start("hub", ["0"]);
     return { hub, port: hub.said[0]!, url: `hub://127.0.0.1:${hub.said[0]}` };
   };
-  const follow = async (url: string) => {
-    const watcher = await openWatcher(url);
+  const follow = async (url: string, settleMs?: number) => {
+    const watcher = await openWatcher(url, settleMs);
     watchers.push(watcher);
     return watcher;
   };
@@ -32,7 +34,7 @@ describe("a hub in a process of its own", () => {
   it("that is killed and starts again loses nobody, and nobody has to be another", async () => {
     const { hub, port, url } = await openHub();
     const [first, second] = [await member(url, "a"), await member(url, "b")];
-    const watcher = await follow(url);
+    const watcher = await follow(url, SETTLE_MS);
     expect(watcher.keys).toBe("a b");
     await hub.kill();
     await until("noticed", () => !watcher.watch.synced);
@@ -40,7 +42,7 @@ describe("a hub in a process of its own", () => {
     expect(watcher.keys, "the last view").toBe("a b");
     await start("hub", [port]);
     await until("back", () => watcher.watch.synced);
-    await pass(4_000);
+    await pass(SETTLE_MS + 500);
     expect(watcher.keys).toBe("a b");
     expect(watcher.removed).toEqual([]);
     expect([first.said, second.said], "no lapse: the hub forgot, the members did not").toEqual([["1"], ["1"]]);

@@ -18,9 +18,10 @@ export interface Watcher {
 /** What tests open discovery with. */
 export const TEST_DEPS: OpenDiscoveryDeps = { ...rigDeps(systemClock), credentials: loopbackCredentials };
 
-/** Follows everything at a URL. */
-export async function openWatcher(url: string): Promise<Watcher> {
-  const discovery = await openDiscovery(url, TEST_DEPS);
+/** Follows everything at a URL. `settleMs`: how long it keeps what an outage took, as long as elsewhere in tests unless given. */
+export async function openWatcher(url: string, settleMs?: number): Promise<Watcher> {
+  const patience = settleMs === undefined ? TEST_DEPS.patience : { ...TEST_DEPS.patience, settleMs };
+  const discovery = await openDiscovery(url, { ...TEST_DEPS, patience });
   const watch = await discovery.watch("");
   const removed: string[] = [];
   watch.subscribe((change) => removed.push(...change.removed));
