@@ -122,7 +122,10 @@ class Shell implements CallerLink {
     this.#step({ kind: "close" });
   }
 
-  /** The first cancel of a turn leaves at once, with all that waits, since an engine computes for nobody until it comes. Many of one turn share a message. */
+  /**
+   * The first cancel of a turn leaves at once, with all that waits, since an engine computes for nobody until it comes.
+   * The others of the turn share a message.
+   */
   #hurry(): void {
     if (this.#hurried || this.#depth > 0) return;
     this.#hurried = true;

@@ -97,7 +97,10 @@ export interface CallerLink {
   readonly counters: CallerCounters;
   /** Opens a request and returns its handle. Throws, certainly not executed: STREAM_LOST while connecting or closed, DRAINING, OVERLOADED at the limit of handles, INVALID_ARGUMENT when everything but the prompt is longer than a message. */
   submit(submit: SubmitInit, listener: RequestListener): number;
-  /** Asks for the end of a request; it still finishes. Leaves when the code that called has returned, or at the end of a turn of the event loop in which something left before; unknown handles are ignored. */
+  /**
+   * Asks for the end of a request; it still finishes. The first of a turn of the event loop leaves at once, further ones
+   * at the turn's end; unknown handles are ignored.
+   */
   cancel(handle: number, mode: CancelMode): void;
   /** Forgets a request at once: its listener hears nothing more, later frames are dropped and counted, and the worker is told to kill it. */
   abandon(handle: number): void;

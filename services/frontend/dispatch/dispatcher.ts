@@ -107,8 +107,8 @@ class Core implements FrontendDispatcher {
       log,
       limits: options.life,
       endOfTurn: this.#endOfTurn,
-      choose: (request, avoid, set) => {
-        const found = this.#choose(request, avoid, set);
+      choose: (request, avoid, bound) => {
+        const found = this.#choose(request, avoid, bound);
         // Its name was good when it started: what has left discovery since may register again.
         const left = found instanceof StatorError && found.reason === "MODEL_NOT_FOUND";
         return left ? noWorkers(request.model) : found;

@@ -19,6 +19,7 @@ interface Entry {
   /** Instances that will serve it, or did: loading, draining, asleep, failed. */
   readonly loading: Set<bigint>;
   readonly away: Set<bigint>;
+  /** Digest of the tokenizer that its workers share, in hex; empty until a card says. */
   tokenizer: string;
 }
 
@@ -36,7 +37,7 @@ export interface KnownModel {
   readonly model: string;
   /** Its instances, whatever their state. */
   readonly workers: ReadonlySet<bigint>;
-  /** As above. */
+  /** As in FoundModel. */
   readonly tokenizer: string;
 }
 

@@ -118,7 +118,6 @@ async function sixteenStreams(): Promise<object> {
     const quartile = (part: number) => ratios[Math.floor(ratios.length * part)];
     return {
       ratio: median(ratios),
-      target: 0.8,
       quartiles: [quartile(0.25), quartile(0.75)],
       workerUs: median(turns.map((turn) => turn.ours.workerUs)),
       frontendUs: median(turns.map((turn) => turn.ours.frontendUs)),

@@ -25,8 +25,7 @@ import { type Delta, STREAM_METHOD, tokenFixture } from "./link-load.ts";
 const [plane, stepMsText] = process.argv.slice(2);
 const stepMs = Number(stepMsText);
 const fixture = tokenFixture();
-const FIRST_TOKEN = 7;
-const FIRST_TOKEN_BYTES = viewBytes(Uint32Array.of(FIRST_TOKEN));
+const FIRST_TOKEN = viewBytes(Uint32Array.of(7));
 const cancels: Record<string, string> = {};
 let tokens = 0;
 
@@ -89,8 +88,8 @@ function serveOne(channel: WorkerChannel): void {
   // A paced engine says a request's first token at once: what is measured is not how long the engine's step was.
   const sayFirst = (handle: number): void =>
     queueMicrotask(() => {
-      const [handles, made] = [Uint32Array.of(handle), Uint32Array.of(FIRST_TOKEN)].map(viewBytes);
-      link.step(create(StepSchema, { durationUs: 1_000, handles, tokens: made }));
+      const handles = viewBytes(Uint32Array.of(handle));
+      link.step(create(StepSchema, { durationUs: 1_000, handles, tokens: FIRST_TOKEN }));
     });
   const loop = engine((made) => {
     if (open.size === 0) return false;
@@ -148,7 +147,7 @@ async function serveStreams(): Promise<number> {
         call.on("cancelled", () => {
           if (open.delete(one)) cancels[call.request.promptText] = String(process.hrtime.bigint());
         });
-        if (stepMs > 0) call.write(create(InputPartSchema, { promptTokenIds: FIRST_TOKEN_BYTES }));
+        if (stepMs > 0) call.write(create(InputPartSchema, { promptTokenIds: FIRST_TOKEN }));
         else loop.kick();
       },
     },
