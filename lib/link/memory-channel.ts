@@ -1,4 +1,4 @@
-import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import {
   type LinkRequest,
   LinkRequestSchema,
@@ -6,6 +6,7 @@ import {
   LinkResponseSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
+import { parse, Serializer } from "#lib/rpc/serialize";
 import type { CallerChannel, LinkChannel, WorkerChannel } from "./link.ts";
 
 /** Send buffer above which `send` returns false, as of a socket. */
@@ -51,6 +52,7 @@ class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out,
   readonly #in: DescMessage;
   readonly #later: (call: () => void) => void;
   readonly #inbox: Parcel[] = [];
+  readonly #serializer = new Serializer();
   #inboxBytes = 0;
   #handlers: Handlers<In> | undefined;
   #frozen = false;
@@ -74,7 +76,7 @@ class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out,
     const { peer } = this;
     if (this.#ended || !peer) return true;
     // An odd offset, as in a receive buffer: readers must not count on alignment.
-    const encoded = toBinary(this.#out, message);
+    const encoded = this.#serializer.serialize(this.#out, message);
     const bytes = new Uint8Array(encoded.length + 1).subarray(1);
     bytes.set(encoded);
     peer.#take({ bytes });
@@ -141,7 +143,7 @@ class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out,
       return;
     }
     this.#inboxBytes -= parcel.bytes.length;
-    this.#handlers?.onMessage(fromBinary(this.#in, parcel.bytes) as In);
+    this.#handlers?.onMessage(parse(this.#in, parcel.bytes) as In);
     if (!this.#peerWaits || this.#inboxBytes > FULL_BYTES) return;
     this.#peerWaits = false;
     const { peer } = this;

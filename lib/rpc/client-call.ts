@@ -4,7 +4,7 @@ import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import { fromStatus, STATUS_TRAILER } from "./error-detail.ts";
 import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
 import { SendQueue } from "./send-queue.ts";
-import { parse, serialize } from "./serialize.ts";
+import { parse, Serializer } from "./serialize.ts";
 import { pathOf } from "./service.ts";
 import type { DuplexChannel, StreamHandlers } from "./stream.ts";
 import type { CallOptions, MethodOf } from "./transport.ts";
@@ -19,6 +19,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   readonly #options: CallOptions & { readonly target: string; onOver(): void };
   readonly #call: GrpcCall;
   readonly #queue: SendQueue;
+  readonly #serializer = new Serializer();
   #handlers: StreamHandlers<MessageShape<O>> | undefined;
   /** Set when the call is over; delivered when somebody receives. */
   #end: { readonly error: StatorError | undefined } | undefined;
@@ -58,7 +59,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   send(message: MessageShape<I>): boolean {
     if (this.#end || this.#localError) return true;
     try {
-      return this.#queue.push(serialize(this.#method.input, message));
+      return this.#queue.push(this.#serializer.serialize(this.#method.input, message));
     } catch (caught) {
       this.end(asStatorError(caught));
       return true;

@@ -8,7 +8,7 @@ import { STATUS_TRAILER, statusOf } from "./error-detail.ts";
 import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
 import type { Metadata, MetadataInit } from "./metadata.ts";
 import { SendQueue } from "./send-queue.ts";
-import { parse, serialize } from "./serialize.ts";
+import { parse, Serializer } from "./serialize.ts";
 import type { ServedMethod } from "./service.ts";
 import type { StreamHandlers } from "./stream.ts";
 
@@ -75,6 +75,7 @@ export class IncomingChannel implements ServerChannel {
   readonly #context: IncomingCall;
   readonly #onOver: (error: StatorError | undefined) => void;
   readonly #queue: SendQueue;
+  readonly #serializer = new Serializer();
   #handlers: StreamHandlers<Message> | undefined;
   /** Set by the own end. */
   #ended: { readonly error: StatorError | undefined } | undefined;
@@ -110,7 +111,7 @@ export class IncomingChannel implements ServerChannel {
   send(message: Message): boolean {
     if (this.#ended || this.#over) return true;
     try {
-      return this.#queue.push(serialize(this.#served.method.output, message));
+      return this.#queue.push(this.#serializer.serialize(this.#served.method.output, message));
     } catch (caught) {
       this.end(asStatorError(caught));
       return true;

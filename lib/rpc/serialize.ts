@@ -1,20 +1,47 @@
 import { type DescMessage, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { CODECS, type Codec } from "#gen/codecs";
 import { StatorError } from "#lib/base/errors";
 import { MESSAGE_LIMIT_BYTES } from "./settings.ts";
 
-/** A message as bytes. LIMIT when it is longer than any receiver takes. */
-export function serialize(schema: DescMessage, message: Message): Buffer {
-  const bytes = toBinary(schema, message);
-  if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
-    throw new StatorError("LIMIT", { what: `A message of ${schema.typeName}`, limit: `${MESSAGE_LIMIT_BYTES} bytes` });
+/** Memory that a serializer keeps for its next message. */
+const KEPT_BYTES = 64 * 1024;
+
+/** Makes messages to bytes for one stream, in memory that it uses again. */
+export class Serializer {
+  #writer: BinaryWriter | undefined;
+
+  /** A message as bytes of the caller's own. LIMIT when it is longer than any receiver takes. */
+  serialize(schema: DescMessage, message: Message): Buffer {
+    const codec = CODECS.get(schema);
+    const bytes = codec ? this.#write(codec, message) : toBinary(schema, message);
+    if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
+      const limit = `${MESSAGE_LIMIT_BYTES} bytes`;
+      throw new StatorError("LIMIT", { what: `A message of ${schema.typeName}`, limit });
+    }
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+  #write(codec: Codec, message: Message): Uint8Array {
+    const writer = this.#writer ?? new BinaryWriter();
+    // A value that does not fit its field throws in the middle of a message: that writer is not used again.
+    this.#writer = undefined;
+    codec.write(writer, message);
+    const bytes = writer.finish();
+    if (bytes.byteLength <= KEPT_BYTES) this.#writer = writer;
+    return bytes;
+  }
 }
 
-/** The inverse of serialize; `bytes` fields are views into the buffer. INVALID_ARGUMENT for what is no such message. */
+/**
+ * The inverse of `Serializer`; `bytes` fields are views into the buffer. INVALID_ARGUMENT for what is no such message.
+ * Messages that are sent for every request or step (`#gen/codecs`) do not keep fields that this version does not know.
+ */
 export function parse<Schema extends DescMessage>(schema: Schema, bytes: Uint8Array): MessageShape<Schema> {
   try {
-    return fromBinary(schema, bytes);
+    const codec = CODECS.get(schema);
+    if (!codec) return fromBinary(schema, bytes);
+    return codec.read(new BinaryReader(bytes), bytes.length) as MessageShape<Schema>;
   } catch (cause) {
     throw new StatorError("INVALID_ARGUMENT", { detail: `The bytes are not a ${schema.typeName}` }, { cause });
   }
