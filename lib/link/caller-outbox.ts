@@ -5,7 +5,6 @@ import {
   GoodbyeSchema,
   HelloSchema,
   type LinkRequest,
-  LinkRequestSchema,
   PingSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { writeU32 } from "#lib/base/bytes";
@@ -62,7 +61,7 @@ class Packer {
       return last;
     }
     this.#bytes = bytes;
-    const next = create(LinkRequestSchema);
+    const next: LinkRequest = { $typeName: "stator.worker.v1.LinkRequest", submits: [], parts: [], cancels: [] };
     this.messages.push(next);
     return next;
   }

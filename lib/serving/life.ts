@@ -150,7 +150,7 @@ export function createLife(
   );
   return {
     request,
-    limits: { ...LIFE_LIMITS, ...options.limits },
+    limits: options.limits ? { ...LIFE_LIMITS, ...options.limits } : LIFE_LIMITS,
     arrivedMs: options.nowMs,
     arrivedUnixMs: options.unixMs,
     choices,

@@ -1,5 +1,4 @@
-import { create } from "@bufbuild/protobuf";
-import { type RequestRecord, RequestRecordSchema } from "#gen/stator/frontend/v1/frontend_pb";
+import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import type { StatorError } from "#lib/base/errors";
 import type { Choice, Life } from "./life.ts";
 import type { ChoiceEnd } from "./request.ts";
@@ -25,7 +24,8 @@ export function recordOf(
   const perPrompt = life.choices.filter((choice) => choice.index % request.choicesPerPrompt === 0);
   const sum = (of: (choice: Choice) => number, choices = life.choices) =>
     choices.reduce((total, choice) => total + of(choice), 0);
-  return create(RequestRecordSchema, {
+  return {
+    $typeName: "stator.frontend.v1.RequestRecord",
     requestId: request.requestId,
     route: request.route,
     model: request.model,
@@ -39,5 +39,5 @@ export function recordOf(
     firstTokenMs: life.firstTokenMs === undefined ? undefined : life.firstTokenMs - life.arrivedMs,
     totalMs: about.nowMs - life.arrivedMs,
     migrations: Math.max(0, life.attempt - 1),
-  });
+  };
 }

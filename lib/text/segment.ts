@@ -24,26 +24,45 @@ interface Match {
 
 /** One node of the trie of special texts, by UTF-16 unit. */
 interface Node {
-  readonly next: Map<number, Node>;
+  /** The first unit that was seen behind it and where that leads: mostly the only one, and a map is slow. */
+  unit: number;
+  only: Node | undefined;
+  /** All others. */
+  more: Map<number, Node> | undefined;
   /** Place in the search order of the token that ends here. */
   order: number | undefined;
+}
+
+function newNode(): Node {
+  return { unit: -1, only: undefined, more: undefined, order: undefined };
+}
+
+function nextOf(node: Node, unit: number): Node | undefined {
+  return node.unit === unit ? node.only : node.more?.get(unit);
+}
+
+function addNext(node: Node, unit: number): Node {
+  const next = newNode();
+  if (node.only) {
+    node.more ??= new Map();
+    node.more.set(unit, next);
+  } else {
+    node.unit = unit;
+    node.only = next;
+  }
+  return next;
 }
 
 /** More first characters than this are found by a table over units instead of by one search each. */
 const MAX_SEARCHES = 4;
 
 function trieOf(tokens: readonly SpecialToken[]): Node {
-  const root: Node = { next: new Map(), order: undefined };
+  const root = newNode();
   for (const [order, { text }] of tokens.entries()) {
     let node = root;
     for (let at = 0; at < text.length; at++) {
       const unit = text.charCodeAt(at);
-      let next = node.next.get(unit);
-      if (!next) {
-        next = { next: new Map(), order: undefined };
-        node.next.set(unit, next);
-      }
-      node = next;
+      node = nextOf(node, unit) ?? addNext(node, unit);
     }
     node.order ??= order;
   }
@@ -54,7 +73,7 @@ function trieOf(tokens: readonly SpecialToken[]): Node {
 function matchesAt(root: Node, text: string, start: number, found: Match[]): void {
   let node: Node | undefined = root;
   for (let at = start; at < text.length; at++) {
-    node = node.next.get(text.charCodeAt(at));
+    node = nextOf(node, text.charCodeAt(at));
     if (!node) return;
     if (node.order !== undefined) found.push({ start, end: at + 1, order: node.order });
   }
@@ -68,8 +87,13 @@ function tooMany(found: readonly Match[], text: string): boolean {
   return found.length > 1024 + text.length / 4;
 }
 
-function searchFinder(root: Node): Finder {
-  const firsts = [...root.next.keys()].map((unit) => String.fromCharCode(unit));
+/** The units that special texts begin with. */
+function firstUnits(tokens: readonly SpecialToken[]): number[] {
+  return [...new Set(tokens.filter(({ text }) => text !== "").map(({ text }) => text.charCodeAt(0)))];
+}
+
+function searchFinder(root: Node, units: readonly number[]): Finder {
+  const firsts = units.map((unit) => String.fromCharCode(unit));
   return (text) => {
     const found: Match[] = [];
     for (const first of firsts) {
@@ -82,9 +106,9 @@ function searchFinder(root: Node): Finder {
   };
 }
 
-function tableFinder(root: Node): Finder {
+function tableFinder(root: Node, units: readonly number[]): Finder {
   const isFirst = new Uint8Array(0x10000);
-  for (const unit of root.next.keys()) isFirst[unit] = 1;
+  for (const unit of units) isFirst[unit] = 1;
   return (text) => {
     const found: Match[] = [];
     for (let at = 0; at < text.length; at++) {
@@ -133,7 +157,8 @@ function settleAll(found: readonly Match[]): Match[] {
 
 function fastSplitter(tokens: readonly SpecialToken[]): Splitter {
   const root = trieOf(tokens);
-  const find = root.next.size <= MAX_SEARCHES ? searchFinder(root) : tableFinder(root);
+  const units = firstUnits(tokens);
+  const find = units.length <= MAX_SEARCHES ? searchFinder(root, units) : tableFinder(root, units);
   const fallback = plainSplitter(tokens);
   return {
     split(text, sink) {

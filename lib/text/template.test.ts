@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { Template } from "@huggingface/jinja";
 import { describe, expect, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { parseGgufHeader } from "./gguf.ts";
@@ -109,5 +110,15 @@ describe("chat template", () => {
     expect(template.render([], { bosToken: "<s>", variables: { enable_thinking: true } })).toBe("<s>think");
     expect(refusal(() => template.render([], { variables: { strftime_now: 1 } })).reason).toBe("INVALID_TEMPLATE");
     expect(compileTemplate("{{ strftime_now('%Y') }}").render([])).toMatch(/^\d{4}$/);
+  });
+
+  test("a template has what the library gives it", () => {
+    const source =
+      "{{ true }} {{ True }} {{ false }} {{ False }} {{ none is none }} {{ None is none }} {{ namespace(a=1).a }}";
+    const own = compileTemplate(source);
+    expect(own.render([])).toBe(new Template(source).render({}));
+    // What one rendering sets is not there in the next.
+    const setting = compileTemplate("{{ left is defined }}{% set left = true %}{% set true = 1 %}{{ left }}");
+    expect([setting.render([]), setting.render([])]).toEqual(["falsetrue", "falsetrue"]);
   });
 });

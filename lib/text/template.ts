@@ -1,4 +1,4 @@
-import { Template } from "@huggingface/jinja";
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { StatorError } from "#lib/base/errors";
 
 /** A message of a conversation as the API has it. Other fields reach the template as they are. */
@@ -103,6 +103,29 @@ const MOSTLY_ABSENT = [
   ...["system_message", "system_prompt", "model_identity", "continue_final_message", "date_string", "date", "today"],
 ];
 
+/** What the library has for a template beside GLOBALS; it alone can make them. */
+const MADE_BY_LIBRARY = /\b(?:range|strftime_now)\b/;
+
+/** What the library gives every template. It makes them for every rendering, which is a quarter of a short prompt. */
+const GLOBALS: Readonly<Record<string, unknown>> = {
+  ...{ true: true, True: true, false: false, False: false, none: null, None: null },
+  raise_exception(message: unknown): never {
+    throw refuse(String(message));
+  },
+};
+
+/** Renders a template as its own `render` does, with globals that are made once. */
+function renderer(template: Template, source: string): (variables: Record<string, unknown>) => string {
+  if (MADE_BY_LIBRARY.test(source)) return (variables) => template.render(variables);
+  const globals = new Environment();
+  for (const [name, value] of Object.entries(GLOBALS)) globals.set(name, value);
+  return (variables) => {
+    const own = new Environment(globals);
+    for (const [name, value] of Object.entries(variables)) own.set(name, value);
+    return String(new Interpreter(own).run(template.parsed).value);
+  };
+}
+
 /** Compiles a chat template. Throws INVALID_TEMPLATE when it is no Jinja that we understand. */
 export function compileTemplate(source: string): ChatTemplate {
   let template: Template;
@@ -112,12 +135,16 @@ export function compileTemplate(source: string): ChatTemplate {
     throw refuse(`it does not parse: ${caught instanceof Error ? caught.message : "unknown"}`, caught);
   }
   const knowsDeveloper = source.includes("developer");
+  const run = renderer(template, source);
   const askedFor = MOSTLY_ABSENT.filter((name) => source.includes(name));
   return {
     render(given, options = {}) {
       const goesOn = options.continueFinalMessage ?? false;
       if (goesOn && options.addGenerationPrompt) {
         throw refuse("add_generation_prompt and continue_final_message exclude each other");
+      }
+      for (const name of Object.keys(options.variables ?? {})) {
+        if (name in GLOBALS || MADE_BY_LIBRARY.test(name)) throw refuse(`the variable ${name} is there already`);
       }
       const messages = given.map((message, at) => prepareMessage(message, at, knowsDeveloper));
       if (goesOn) markEnd(messages);
@@ -132,8 +159,9 @@ export function compileTemplate(source: string): ChatTemplate {
       for (const name of askedFor) if (!(name in variables)) variables[name] = undefined;
       let rendered: string;
       try {
-        rendered = template.render(variables);
+        rendered = run(variables);
       } catch (caught) {
+        if (caught instanceof StatorError) throw caught;
         throw refuse(caught instanceof Error ? caught.message : "unknown", caught);
       }
       return goesOn ? cutAtMark(rendered) : rendered;

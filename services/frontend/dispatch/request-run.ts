@@ -121,15 +121,15 @@ export class RequestRun implements ServingHandle, Rostered {
   #listener(choice: number, attempt: number): RequestListener {
     const at = { choice, attempt };
     return {
-      onAccepted: (cachedTokens) => this.#tell({ kind: "accepted", ...at, cachedTokens }),
+      onAccepted: (cachedTokens) => this.#tell({ kind: "accepted", choice, attempt, cachedTokens }),
       onTokens: (tokens, start, end, logprobs) => this.#tokens(at, { tokens, start, end }, logprobs),
       onText: () =>
         this.fail(
           new StatorError("UNSUPPORTED_FEATURE", { feature: "Text from a worker", detail: "tokens are needed" }),
         ),
-      onEmbedding: (values) => this.#tell({ kind: "embedding", ...at, values }),
-      onFinish: (finish: LinkFinish) => this.#tell({ kind: "finished", ...at, finish }),
-      onLost: (error, accepted) => this.#tell({ kind: "lost", ...at, error, accepted }),
+      onEmbedding: (values) => this.#tell({ kind: "embedding", choice, attempt, values }),
+      onFinish: (finish: LinkFinish) => this.#tell({ kind: "finished", choice, attempt, finish }),
+      onLost: (error, accepted) => this.#tell({ kind: "lost", choice, attempt, error, accepted }),
     };
   }
 

@@ -5,8 +5,7 @@ import {
   OutputsSchema,
   Pooling,
   RequestKind,
-  SamplingSchema,
-  StoppingSchema,
+  type Sampling,
 } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import type { SubmitInit } from "#lib/link/link";
@@ -15,7 +14,10 @@ import type { ServingRequest } from "#lib/serving/request";
 const POOLINGS = { mean: Pooling.MEAN, last: Pooling.LAST, cls: Pooling.CLS } as const;
 const NO_BYTES = new Uint8Array(0);
 
-/** What all submits of a request have in common; the messages inside are shared by its choices and attempts. */
+/**
+ * What all submits of a request have in common; the messages inside are shared by its choices and attempts. What every
+ * request has is written out: `create` walks a table of the fields.
+ */
 export function submitTemplate(request: ServingRequest, model: string): SubmitInit {
   const embed = request.kind === "embed";
   return {
@@ -30,12 +32,13 @@ export function submitTemplate(request: ServingRequest, model: string): SubmitIn
     sampling: embed ? undefined : samplingOf(request),
     stopping: embed
       ? undefined
-      : create(StoppingSchema, {
+      : {
+          $typeName: "stator.worker.v1.Stopping",
           maxTokens: request.maxTokens,
           minTokens: request.minTokens,
           ignoreEos: request.ignoreEos,
           stopTokenIds: viewBytes(request.stopTokens),
-        }),
+        },
     guidance: request.grammar === undefined ? undefined : create(GuidanceSchema, { grammar: request.grammar }),
     outputs:
       request.topLogprobs === undefined
@@ -54,11 +57,12 @@ export function submitTemplate(request: ServingRequest, model: string): SubmitIn
   };
 }
 
-function samplingOf({ sampling }: ServingRequest) {
+function samplingOf({ sampling }: ServingRequest): Sampling {
   const { biasTokens, biasValues, ...plain } = sampling;
-  return create(SamplingSchema, {
+  return {
+    $typeName: "stator.worker.v1.Sampling",
     ...plain,
     biasTokenIds: viewBytes(biasTokens),
     biasValues: viewBytes(biasValues),
-  });
+  };
 }
