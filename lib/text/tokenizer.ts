@@ -101,22 +101,24 @@ function frameOf(vocabulary: Vocabulary): Frame {
   return { bos, eos, first: addBos ? bos : undefined, last: vocabulary.addEos ? eos : undefined };
 }
 
-/** A copy that does not keep the text alive from which it was cut. */
-function ownedCopy(text: string): string {
-  return Buffer.from(text).toString();
+/** A part of a text to be kept. A copy, unless the text is not much longer: a part keeps alive the text it was cut from. */
+function keptPart(part: string, textUnits: number): string {
+  return part.length * 2 >= textUnits ? part : Buffer.from(part).toString();
 }
 
 class CachedEncoding implements Encoding {
   readonly missing: string[] = [];
   missingUnits = 0;
   readonly #cache: BoundedCache<string, Uint32Array>;
+  readonly #textUnits: number;
   /** In order: a special token, known tokens, or `-1 - at` for a missing text. */
   readonly #parts: (number | Uint32Array)[] = [];
   readonly #provided: (Uint32Array | undefined)[] = [];
   readonly #places = new Map<string, number>();
 
-  constructor(cache: BoundedCache<string, Uint32Array>) {
+  constructor(cache: BoundedCache<string, Uint32Array>, textUnits: number) {
     this.#cache = cache;
+    this.#textUnits = textUnits;
   }
 
   special(token: number): void {
@@ -148,7 +150,7 @@ class CachedEncoding implements Encoding {
     const text = this.missing[at];
     assert(text !== undefined, "only missing texts are provided");
     this.#provided[at] = tokens;
-    this.#cache.set(ownedCopy(text), tokens, text.length * 2 + tokens.byteLength + ENTRY_BYTES);
+    this.#cache.set(keptPart(text, this.#textUnits), tokens, text.length * 2 + tokens.byteLength + ENTRY_BYTES);
   }
 
   finish(): Uint32Array {
@@ -200,7 +202,7 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
   const cut = (given: string, splitter: Splitter): CachedEncoding => {
     // Native code reads UTF-8, in which a lone surrogate is U+FFFD: what is cut must be what is encoded.
     const text = given.isWellFormed() ? given : given.toWellFormed();
-    const encoding = new CachedEncoding(cache);
+    const encoding = new CachedEncoding(cache, text.length);
     splitter.split(text, {
       plain: (start, end) => encoding.plain(text.slice(start, end)),
       special: (token) => encoding.special(token.id),

@@ -85,7 +85,7 @@ export class RequestRun implements ServingHandle, Rostered {
   start(first: Chosen | StatorError): void {
     const { deadlineMs } = this.#life.request;
     if (deadlineMs !== undefined) {
-      this.#deadline = this.#options.clock.after(deadlineMs, () => this.#tell({ kind: "deadline" }));
+      this.#deadline = this.#options.clock.after(deadlineMs, () => this.tell({ kind: "deadline" }));
     }
     // The answer to the first place is known: it is not run.
     stepLife(this.#life, { kind: "start" }, this.#options.clock.nowMs());
@@ -93,21 +93,21 @@ export class RequestRun implements ServingHandle, Rostered {
   }
 
   cancel(): void {
-    this.#tell({ kind: "cancel" });
+    this.tell({ kind: "cancel" });
   }
 
   finishChoice(choice: number): void {
-    this.#tell({ kind: "finish choice", choice });
+    this.tell({ kind: "finish choice", choice });
   }
 
   /** A worker is not to be waited for. */
   suspect(worker: bigint, error: StatorError): void {
-    this.#tell({ kind: "suspect", worker, error });
+    this.tell({ kind: "suspect", worker, error });
   }
 
   /** Ends with an error. */
   fail(error: StatorError): void {
-    this.#tell({ kind: "fail", error });
+    this.tell({ kind: "fail", error });
   }
 
   /** Looks for a worker now, if it is waiting for one. */
@@ -117,23 +117,8 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#search();
   }
 
-  /** Frames of one choice on one attempt. */
-  #listener(choice: number, attempt: number): RequestListener {
-    const at = { choice, attempt };
-    return {
-      onAccepted: (cachedTokens) => this.#tell({ kind: "accepted", choice, attempt, cachedTokens }),
-      onTokens: (tokens, start, end, logprobs) => this.#tokens(at, { tokens, start, end }, logprobs),
-      onText: () =>
-        this.fail(
-          new StatorError("UNSUPPORTED_FEATURE", { feature: "Text from a worker", detail: "tokens are needed" }),
-        ),
-      onEmbedding: (values) => this.#tell({ kind: "embedding", choice, attempt, values }),
-      onFinish: (finish: LinkFinish) => this.#tell({ kind: "finished", choice, attempt, finish }),
-      onLost: (error, accepted) => this.#tell({ kind: "lost", choice, attempt, error, accepted }),
-    };
-  }
-
-  #tokens(
+  /** For the listener: what a worker sent for a choice. */
+  tokens(
     at: { readonly choice: number; readonly attempt: number },
     frame: { readonly tokens: Uint32Array; readonly start: number; readonly end: number },
     logprobs: StepLogprobs | undefined,
@@ -150,7 +135,8 @@ export class RequestRun implements ServingHandle, Rostered {
     if (this.#events.length > 0) this.#drain();
   }
 
-  #tell(event: LifeEvent): void {
+  /** For the listener: something happened. */
+  tell(event: LifeEvent): void {
     this.#events.push(event);
     if (!this.#busy) this.#drain();
   }
@@ -223,12 +209,12 @@ export class RequestRun implements ServingHandle, Rostered {
         generatedTokenIds: viewBytes(generated),
         deadlineMs,
       };
-      const handle = seat.link.submit(submit, this.#listener(choice, attempt));
+      const handle = seat.link.submit(submit, new ChoiceListener(this, choice, attempt));
       this.#places[choice] = { seat, handle, attempt };
     } catch (error) {
       const refused: LifeEvent = { kind: "refused", choice, attempt, error: asStatorError(error) };
       // Later: whoever starts a request does not hear of it before it has the handle.
-      this.#options.endOfTurn(() => this.#tell(refused));
+      this.#options.endOfTurn(() => this.tell(refused));
     }
   }
 
@@ -253,11 +239,11 @@ export class RequestRun implements ServingHandle, Rostered {
 
   #found(found: Chosen | StatorError): void {
     if (found instanceof StatorError) {
-      this.#tell({ kind: "unplaced", error: found });
+      this.tell({ kind: "unplaced", error: found });
       return;
     }
     this.#set = found.set;
-    this.#tell({ kind: "placed", worker: found.worker, decision: found.decision });
+    this.tell({ kind: "placed", worker: found.worker, decision: found.decision });
   }
 
   #done(record: RequestRecord): void {
@@ -266,5 +252,43 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#wait?.cancel();
     this.#wait = undefined;
     this.#options.onDone(this, record);
+  }
+}
+
+/** Hears the frames of one choice on one attempt. */
+class ChoiceListener implements RequestListener {
+  readonly #run: RequestRun;
+  readonly choice: number;
+  readonly attempt: number;
+
+  constructor(run: RequestRun, choice: number, attempt: number) {
+    this.#run = run;
+    this.choice = choice;
+    this.attempt = attempt;
+  }
+
+  onAccepted(cachedTokens: number): void {
+    this.#run.tell({ kind: "accepted", choice: this.choice, attempt: this.attempt, cachedTokens });
+  }
+
+  onTokens(tokens: Uint32Array, start: number, end: number, logprobs: StepLogprobs | undefined): void {
+    this.#run.tokens(this, { tokens, start, end }, logprobs);
+  }
+
+  onText(): void {
+    const detail = "tokens are needed";
+    this.#run.fail(new StatorError("UNSUPPORTED_FEATURE", { feature: "Text from a worker", detail }));
+  }
+
+  onEmbedding(values: Float32Array): void {
+    this.#run.tell({ kind: "embedding", choice: this.choice, attempt: this.attempt, values });
+  }
+
+  onFinish(finish: LinkFinish): void {
+    this.#run.tell({ kind: "finished", choice: this.choice, attempt: this.attempt, finish });
+  }
+
+  onLost(error: StatorError, accepted: boolean): void {
+    this.#run.tell({ kind: "lost", choice: this.choice, attempt: this.attempt, error, accepted });
   }
 }

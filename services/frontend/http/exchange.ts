@@ -81,7 +81,7 @@ export class Exchange {
 
   /** Calls once when the exchange is over: answered in full, or the client left. */
   onClose(call: () => void): void {
-    this.#response.once("close", call);
+    this.#response.on("close", call);
   }
 
   /** Answers with a body in one write. */
