@@ -104,8 +104,11 @@ describe("models", () => {
     expect([(await fetch(`${url}/health`)).status, (await ask()).status]).toEqual([200, 200]);
     watch.put(...rehearsalRecords("rehearsal", { state: InstanceState.DRAINING }));
     expect((await fetch(`${url}/health`)).status).toBe(503);
-    watch.remove(...watch.records.keys());
+    watch.remove("models/rehearsal/1");
     expect((await ask()).status).toBe(404);
+    watch.remove(...watch.records.keys());
+    const gone = await ask();
+    expect([gone.status, gone.headers.get("retry-after")]).toEqual([503, "1"]);
   });
 });
 

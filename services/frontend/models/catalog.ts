@@ -22,6 +22,8 @@ export interface CatalogEntry {
   readonly source: TextSource | undefined;
   /** Some worker of it takes requests. */
   readonly ready: boolean;
+  /** The workers that serve it. */
+  readonly workers: readonly bigint[];
 }
 
 /** Where a model's tokenizer and template are. */
@@ -38,6 +40,8 @@ export interface Catalog {
   readonly entries: ReadonlyMap<string, CatalogEntry>;
   /** Workers that are still loading and may bring names that are not there yet. */
   readonly loading: readonly InstanceRecord[];
+  /** Workers that are there and did not fail. */
+  readonly present: ReadonlySet<bigint>;
 }
 
 interface Member {
@@ -59,7 +63,8 @@ export function readCatalog(records: Iterable<DiscoveryRecord>): Catalog {
   for (const [name, members] of membersByName(cards, instances)) entries.set(name, readEntry(name, members));
   for (const adapter of adapters) addAdapter(entries, adapter, instances);
   const loading = [...instances.values()].filter((instance) => instance.state === InstanceState.LOADING);
-  return { entries, loading };
+  const present = [...instances.values()].filter((instance) => instance.state !== InstanceState.FAILED);
+  return { entries, loading, present: new Set(present.map(({ instanceId }) => instanceId)) };
 }
 
 /** Members of every name and alias, the longest servable first: it decides tokenizer and template. */
@@ -97,6 +102,7 @@ function readEntry(name: string, members: readonly Member[]): CatalogEntry {
     features: readFeatures(members),
     source: readSource(members),
     ready: members.some(({ instance }) => instance.state === InstanceState.READY),
+    workers: members.map(({ instance }) => instance.instanceId),
   };
 }
 
@@ -158,5 +164,6 @@ function addAdapter(
   const known = entries.get(adapter.name);
   if (!base || !instance || (known && known.parent === undefined)) return;
   const ready = instance.state === InstanceState.READY || (known?.ready ?? false);
-  entries.set(adapter.name, { ...base, name: adapter.name, parent: adapter.baseModel, ready });
+  const workers = [...(known?.workers ?? []), adapter.instanceId];
+  entries.set(adapter.name, { ...base, name: adapter.name, parent: adapter.baseModel, ready, workers });
 }

@@ -112,6 +112,23 @@ describe("a registry", () => {
     expect([texts.open, fetched.length]).toEqual([1, 2]);
   });
 
+  it("says of a name whose workers are all gone that nobody takes it now, and forgets it in time", async () => {
+    const { watch, registry, clock, settle } = rig();
+    watch.put(...worker(1n, "a"), ...worker(2n, "a"));
+    await settle();
+    // Records of one worker may go one by one, in any order.
+    watch.remove("models/a/1", "models/a/2");
+    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
+    watch.remove("instances/1");
+    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
+    watch.remove("instances/2");
+    expect([reasonOf(() => registry.find("a")), registry.list()]).toEqual(["NO_WORKERS", []]);
+    clock.advance(30_000);
+    expect(reasonOf(() => registry.find("a"))).toBe("NO_WORKERS");
+    clock.advance(1);
+    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
+  });
+
   it("promises only what every worker of a name keeps", async () => {
     const { watch, registry, settle } = rig();
     watch.put(...worker(1n, "a"), ...worker(2n, "a", { contextTokens: 60, logprobs: false }));

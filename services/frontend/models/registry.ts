@@ -32,6 +32,10 @@ export interface RegistryOptions {
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 15_000;
 const RETRY_AFTER_MS = 1000;
+/** How long a name is known whose workers are all gone: as long as one takes to start again. */
+const GONE_MS = 30_000;
+/** Names known so; beyond, the first is forgotten. */
+const GONE_NAMES = 1_024;
 
 /** The text of one source while it is fetched, open, or waiting for another try. */
 interface OpenText {
@@ -43,12 +47,20 @@ interface OpenText {
   closed: boolean;
 }
 
+/** A name that was served. */
+interface GoneName {
+  readonly sinceMs: number;
+  readonly workers: readonly bigint[];
+}
+
 /** The models of this frontend: follows discovery, fetches and opens tokenizers, and finds what requests name. */
 export class ModelRegistry implements Models {
   readonly #options: RegistryOptions;
   readonly #texts = new Map<string, OpenText>();
   readonly #unsubscribe: () => void;
-  #catalog: Catalog = { entries: new Map(), loading: [] };
+  #catalog: Catalog = { entries: new Map(), loading: [], present: new Set() };
+  /** In the order in which they went. */
+  readonly #gone = new Map<string, GoneName>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -98,13 +110,39 @@ export class ModelRegistry implements Models {
     // A worker names its models only when they are loaded: until then any name may be the one that is coming.
     const mayCome = loading.some(({ models }) => models.length === 0 || models.includes(name));
     if (mayCome) return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
+    if (this.#isSoonBack(name)) return new StatorError("NO_WORKERS", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
     const near = nearest(name, entries.keys());
     const hint = near ? ` Did you mean ${near}?` : entries.size > 0 ? " GET /v1/models lists what is served." : "";
     return new StatorError("MODEL_NOT_FOUND", { model: name, hint }, { param: "model" });
   }
 
+  /**
+   * Whether a name was served a moment ago by workers of which none is there now: they crashed, lost their leases, or
+   * start again. A client that hears "not found" would give up.
+   */
+  #isSoonBack(name: string): boolean {
+    const gone = this.#gone.get(name);
+    if (!gone || this.#options.clock.nowMs() - gone.sinceMs > GONE_MS) return false;
+    // Where one is still there, it does not serve the name any more.
+    return !gone.workers.some((worker) => this.#catalog.present.has(worker));
+  }
+
+  #noteGone(before: Catalog): void {
+    const sinceMs = this.#options.clock.nowMs();
+    for (const name of this.#catalog.entries.keys()) this.#gone.delete(name);
+    for (const { name, workers } of before.entries.values()) {
+      if (!this.#catalog.entries.has(name)) this.#gone.set(name, { sinceMs, workers });
+    }
+    for (const [name, gone] of this.#gone) {
+      if (this.#gone.size <= GONE_NAMES && sinceMs - gone.sinceMs <= GONE_MS) break;
+      this.#gone.delete(name);
+    }
+  }
+
   #follow(): void {
+    const before = this.#catalog;
     this.#catalog = readCatalog(this.#options.watch.records.values());
+    this.#noteGone(before);
     const wanted = readSources(this.#catalog);
     for (const [key, open] of this.#texts)
       if (!wanted.has(key)) this.#options.scope.spawn("close text", () => this.#drop(open));
