@@ -127,17 +127,16 @@ class Shell implements CallerLink {
    * The others of the turn share a message.
    */
   #hurry(): void {
-    if (this.#hurried || this.#depth > 0) return;
+    if (this.#hurried || this.#depth > 0 || !this.#state.turnComing) return;
     this.#hurried = true;
-    this.#endOfTurn(this.#calmDown);
-    this.#say();
+    this.#step({ kind: "turn" });
   }
 
-  readonly #calmDown = (): void => {
+  /** The end of a turn. What waited for it may have left in a hurry already. */
+  readonly #say = (): void => {
     this.#hurried = false;
+    this.#step({ kind: "turn" });
   };
-
-  readonly #say = (): void => void this.#step({ kind: "turn" });
 
   #tickLater(): void {
     this.#timer = this.#clock.after(this.#state.limits.tickEveryMs, () => {

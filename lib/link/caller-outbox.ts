@@ -1,12 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  CancelMode,
-  CancelSchema,
-  GoodbyeSchema,
-  HelloSchema,
-  type LinkRequest,
-  PingSchema,
-} from "#gen/stator/worker/v1/link_pb";
+import { CancelMode, GoodbyeSchema, HelloSchema, type LinkRequest, PingSchema } from "#gen/stator/worker/v1/link_pb";
 import { writeU32 } from "#lib/base/bytes";
 import { type CallerState, emptyOutbox } from "./caller-state.ts";
 import { LINK_REVISIONS } from "./limits.ts";
@@ -36,7 +29,7 @@ export function takeOutbox(state: CallerState): LinkRequest[] {
   ] as const) {
     for (let at = 0; at < handles.length; at += HANDLES_PER_CANCEL) {
       const some = writeU32(handles.slice(at, at + HANDLES_PER_CANCEL));
-      packer.open(some.byteLength + 16).cancels.push(create(CancelSchema, { handles: some, mode }));
+      packer.open(some.byteLength + 16).cancels.push({ $typeName: "stator.worker.v1.Cancel", handles: some, mode });
     }
   }
   for (const nonce of box.pings) packer.openWithout("ping").ping = create(PingSchema, { nonce });

@@ -7,6 +7,7 @@ import {
   CancelMode,
   InputPartSchema,
   RequestKind,
+  StoppingSchema,
   SubmitSchema,
   WorkerLinkService,
 } from "#gen/stator/worker/v1/link_pb";
@@ -27,6 +28,12 @@ interface Plane {
 }
 
 const PROMPT = writeU32([1, 2, 3, 4]);
+/** What all requests have in common. */
+const SUBMIT = create(SubmitSchema, { kind: RequestKind.GENERATE, model: "m", promptTokenIds: PROMPT });
+const STOPPING = create(StoppingSchema);
+const PART = create(InputPartSchema, { promptTokenIds: PROMPT });
+/** Tokens of an answer that a client keeps. More memory than that, taken at a start, would be most of what the start costs. */
+const KEPT_TOKENS = 1_024;
 
 async function openLink(port: number): Promise<Plane> {
   const channel = new Channel(`127.0.0.1:${port}`, loopbackCredentials);
@@ -39,22 +46,22 @@ async function openLink(port: number): Promise<Plane> {
   await ready.promise;
   return {
     start({ id, maxTokens, onToken, done }) {
-      const kept = new Uint32Array(maxTokens);
+      const kept = new Uint32Array(Math.min(maxTokens, KEPT_TOKENS));
       let count = 0;
-      const submit = create(SubmitSchema, {
-        ...{ requestId: id, kind: RequestKind.GENERATE, model: "m", promptTokenIds: PROMPT, stopping: { maxTokens } },
-      });
-      const handle = link.submit(submit, {
-        onAccepted() {},
-        onTokens(tokens, start, end) {
-          for (let at = start; at < end; at++) kept[count++] = tokens[at] as number;
-          onToken();
+      const handle = link.submit(
+        { ...SUBMIT, requestId: id, stopping: { ...STOPPING, maxTokens } },
+        {
+          onAccepted() {},
+          onTokens(tokens, start, end) {
+            for (let at = start; at < end; at++) kept[count++] = tokens[at] as number;
+            onToken();
+          },
+          onText() {},
+          onEmbedding() {},
+          onFinish: done,
+          onLost: done,
         },
-        onText() {},
-        onEmbedding() {},
-        onFinish: done,
-        onLost: done,
-      });
+      );
       return () => link.cancel(handle, CancelMode.KILL);
     },
     close() {
@@ -69,9 +76,9 @@ async function openStreams(port: number): Promise<Plane> {
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), { ...CLIENT_OPTIONS });
   return {
     start({ id, maxTokens, onToken, done }) {
-      const kept = new Uint32Array(maxTokens);
+      const kept = new Uint32Array(Math.min(maxTokens, KEPT_TOKENS));
       let count = 0;
-      const request = create(InputPartSchema, { handle: maxTokens, promptText: id, promptTokenIds: PROMPT });
+      const request = { ...PART, handle: maxTokens, promptText: id };
       const call = client.makeServerStreamRequest(
         STREAM_METHOD.path,
         STREAM_METHOD.requestSerialize,
@@ -152,8 +159,13 @@ async function cancelEach(plane: Plane, round: number, count: number): Promise<M
   return called;
 }
 
-/** Below the number of resets at which a server closes a session: each round has a session of its own. */
-const CANCELS = { rounds: 12, perRound: 300, warmRounds: 2 } as const;
+/**
+ * Rounds of each start of the servers, whose code the compiler makes anew. A round has a session of its own, and fewer
+ * cancels than the resets at which a server closes one.
+ */
+const CANCELS = { starts: 3, rounds: 7, warmRounds: 2, perRound: 300 } as const;
+
+const KINDS = ["link", "stream"] as const;
 
 /**
  * Microseconds from the caller's cancel to the moment at which the other process's engine (for a stream: its handler's
@@ -161,14 +173,21 @@ const CANCELS = { rounds: 12, perRound: 300, warmRounds: 2 } as const;
  * turns, so that both see the same machine.
  */
 async function compareCancels(beside: number): Promise<object> {
-  const kinds = ["link", "stream"] as const;
-  const servers = kinds.map((kind) => new Program("link-server.ts", kind, 20));
+  const rounds: number[][] = [];
+  for (let start = 0; start < CANCELS.starts; start++) rounds.push(...(await cancelRounds(beside)));
+  const ratio = median(rounds.map(([link, stream]) => link! / stream!));
+  const [linkUs, streamUs] = KINDS.map((_, at) => median(rounds.map((took) => took[at]!)));
+  return { ratio, linkUs, streamUs };
+}
+
+async function cancelRounds(beside: number): Promise<number[][]> {
+  const servers = KINDS.map((kind) => new Program("link-server.ts", kind, 20));
   const ports: number[] = [];
   for (const server of servers) ports.push((await server.heard<{ port: number }>()).port);
   const rounds: number[][] = [];
   for (let round = 0; round < CANCELS.rounds; round++) {
     const tookUs: number[] = [];
-    for (const [at, kind] of kinds.entries()) {
+    for (const [at, kind] of KINDS.entries()) {
       const plane = await PLANES[kind](ports[at]!);
       const others = Array.from({ length: beside }, () =>
         plane.start({ id: "", maxTokens: 100_000, onToken() {}, done() {} }),
@@ -186,9 +205,7 @@ async function compareCancels(beside: number): Promise<object> {
     if (round >= CANCELS.warmRounds) rounds.push(tookUs);
   }
   for (const server of servers) server.end();
-  const ratio = median(rounds.map(([link, stream]) => link! / stream!));
-  const [linkUs, streamUs] = kinds.map((_, at) => median(rounds.map((took) => took[at]!)));
-  return { ratio, linkUs, streamUs };
+  return rounds;
 }
 
 async function compare(load: Parameters<typeof perToken>[0]) {
