@@ -163,7 +163,7 @@ async function cancelEach(plane: Plane, round: number, count: number): Promise<M
  * Rounds of each start of the servers, whose code the compiler makes anew. A round has a session of its own, and fewer
  * cancels than the resets at which a server closes one.
  */
-const CANCELS = { starts: 3, rounds: 7, warmRounds: 2, perRound: 300 } as const;
+const CANCELS = { starts: 5, rounds: 6, warmRounds: 2, perRound: 300 } as const;
 
 const KINDS = ["link", "stream"] as const;
 
