@@ -48,11 +48,10 @@ type Handlers<In> = Parameters<LinkChannel<unknown, In>["receive"]>[0];
 type Parcel = { readonly bytes: Uint8Array } | { readonly end: true };
 
 class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out, In> {
-  readonly #out: DescMessage;
   readonly #in: DescMessage;
   readonly #later: (call: () => void) => void;
   readonly #inbox: Parcel[] = [];
-  readonly #serializer = new Serializer();
+  readonly #serializer: Serializer;
   #inboxBytes = 0;
   #handlers: Handlers<In> | undefined;
   #frozen = false;
@@ -63,7 +62,7 @@ class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out,
   peer: End<MessageShape<DescMessage>, Out> | undefined;
 
   constructor(out: DescMessage, received: DescMessage, later: (call: () => void) => void) {
-    this.#out = out;
+    this.#serializer = new Serializer(out);
     this.#in = received;
     this.#later = later;
   }
@@ -76,7 +75,7 @@ class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out,
     const { peer } = this;
     if (this.#ended || !peer) return true;
     // An odd offset, as in a receive buffer: readers must not count on alignment.
-    const encoded = this.#serializer.serialize(this.#out, message);
+    const encoded = this.#serializer.serialize(message);
     const bytes = new Uint8Array(encoded.length + 1).subarray(1);
     bytes.set(encoded);
     peer.#take({ bytes });

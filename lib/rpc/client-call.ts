@@ -19,7 +19,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   readonly #options: CallOptions & { readonly target: string; onOver(): void };
   readonly #call: GrpcCall;
   readonly #queue: SendQueue;
-  readonly #serializer = new Serializer();
+  readonly #serializer: Serializer;
   #handlers: StreamHandlers<MessageShape<O>> | undefined;
   /** Set when the call is over; delivered when somebody receives. */
   #end: { readonly error: StatorError | undefined } | undefined;
@@ -34,6 +34,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
     options: CallOptions & { readonly target: string; onOver(): void },
   ) {
     this.#method = method;
+    this.#serializer = new Serializer(method.input);
     this.#options = options;
     const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
     this.#call = channel.createCall(pathOf(method), deadline, null, null, null);
@@ -59,7 +60,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   send(message: MessageShape<I>): boolean {
     if (this.#end || this.#localError) return true;
     try {
-      return this.#queue.push(this.#serializer.serialize(this.#method.input, message));
+      return this.#queue.push(this.#serializer.serialize(message));
     } catch (caught) {
       this.end(asStatorError(caught));
       return true;

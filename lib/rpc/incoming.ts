@@ -75,7 +75,7 @@ export class IncomingChannel implements ServerChannel {
   readonly #context: IncomingCall;
   readonly #onOver: (error: StatorError | undefined) => void;
   readonly #queue: SendQueue;
-  readonly #serializer = new Serializer();
+  readonly #serializer: Serializer;
   #handlers: StreamHandlers<Message> | undefined;
   /** Set by the own end. */
   #ended: { readonly error: StatorError | undefined } | undefined;
@@ -95,6 +95,7 @@ export class IncomingChannel implements ServerChannel {
     { context, onOver }: { context: IncomingCall; onOver: (error: StatorError | undefined) => void },
   ) {
     this.#served = served;
+    this.#serializer = new Serializer(served.method.output);
     this.#call = call;
     this.#context = context;
     this.#onOver = onOver;
@@ -111,7 +112,7 @@ export class IncomingChannel implements ServerChannel {
   send(message: Message): boolean {
     if (this.#ended || this.#over) return true;
     try {
-      return this.#queue.push(this.#serializer.serialize(this.#served.method.output, message));
+      return this.#queue.push(this.#serializer.serialize(message));
     } catch (caught) {
       this.end(asStatorError(caught));
       return true;

@@ -7,17 +7,23 @@ import { MESSAGE_LIMIT_BYTES } from "./settings.ts";
 /** Memory that a serializer keeps for its next message. */
 const KEPT_BYTES = 64 * 1024;
 
-/** Makes messages to bytes for one stream, in memory that it uses again. */
+/** Makes the messages of one stream to bytes, in memory that it uses again. */
 export class Serializer {
+  readonly #schema: DescMessage;
+  readonly #codec: Codec | undefined;
   #writer: BinaryWriter | undefined;
 
+  constructor(schema: DescMessage) {
+    this.#schema = schema;
+    this.#codec = CODECS.get(schema);
+  }
+
   /** A message as bytes of the caller's own. LIMIT when it is longer than any receiver takes. */
-  serialize(schema: DescMessage, message: Message): Buffer {
-    const codec = CODECS.get(schema);
-    const bytes = codec ? this.#write(codec, message) : toBinary(schema, message);
+  serialize(message: Message): Buffer {
+    const bytes = this.#codec ? this.#write(this.#codec, message) : toBinary(this.#schema, message);
     if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
       const limit = `${MESSAGE_LIMIT_BYTES} bytes`;
-      throw new StatorError("LIMIT", { what: `A message of ${schema.typeName}`, limit });
+      throw new StatorError("LIMIT", { what: `A message of ${this.#schema.typeName}`, limit });
     }
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }

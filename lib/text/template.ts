@@ -144,7 +144,8 @@ export function compileTemplate(source: string): ChatTemplate {
         throw refuse("add_generation_prompt and continue_final_message exclude each other");
       }
       for (const name of Object.keys(options.variables ?? {})) {
-        if (name in GLOBALS || MADE_BY_LIBRARY.test(name)) throw refuse(`the variable ${name} is there already`);
+        if (Object.hasOwn(GLOBALS, name) || MADE_BY_LIBRARY.test(name))
+          throw refuse(`the variable ${name} is there already`);
       }
       const messages = given.map((message, at) => prepareMessage(message, at, knowsDeveloper));
       if (goesOn) markEnd(messages);

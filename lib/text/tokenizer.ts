@@ -101,9 +101,9 @@ function frameOf(vocabulary: Vocabulary): Frame {
   return { bos, eos, first: addBos ? bos : undefined, last: vocabulary.addEos ? eos : undefined };
 }
 
-/** A part of a text to be kept. A copy, unless the text is not much longer: a part keeps alive the text it was cut from. */
-function keptPart(part: string, textUnits: number): string {
-  return part.length * 2 >= textUnits ? part : Buffer.from(part).toString();
+/** A copy that does not keep the text alive from which it was cut. */
+function ownedCopy(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 class CachedEncoding implements Encoding {
@@ -150,7 +150,10 @@ class CachedEncoding implements Encoding {
     const text = this.missing[at];
     assert(text !== undefined, "only missing texts are provided");
     this.#provided[at] = tokens;
-    this.#cache.set(keptPart(text, this.#textUnits), tokens, text.length * 2 + tokens.byteLength + ENTRY_BYTES);
+    // A part keeps alive the text it was cut from: where that is not much longer it is kept, and weighed, with it.
+    const withText = text.length * 2 >= this.#textUnits;
+    const units = withText ? this.#textUnits : text.length;
+    this.#cache.set(withText ? text : ownedCopy(text), tokens, units * 2 + tokens.byteLength + ENTRY_BYTES);
   }
 
   finish(): Uint32Array {

@@ -46,34 +46,37 @@ const SCALARS: Readonly<Partial<Record<ScalarType, Scalar>>> = {
   },
 };
 
-/** How a field is written, or undefined when its message is left to the library. */
-function planOf(field: DescField): Scalar | DescMessage | undefined {
-  if (field.oneof || field.fieldKind === "map") return undefined;
-  if (field.fieldKind === "list") {
-    if (field.listKind === "message") return field.message;
-    return field.scalar === ScalarType.STRING ? SCALARS[ScalarType.STRING] : undefined;
-  }
-  if (field.fieldKind === "message") return field.message;
-  return SCALARS[field.fieldKind === "enum" ? ScalarType.INT32 : field.scalar];
+/** How a number, text or enum of a field travels; undefined for a message, and for what is left to the library. */
+function scalarOf(field: DescField): Scalar | undefined {
+  if (field.fieldKind === "enum") return SCALARS[ScalarType.INT32];
+  if (field.fieldKind === "scalar") return SCALARS[field.scalar];
+  // Numbers in a list would be packed.
+  const isTexts = field.fieldKind === "list" && field.scalar === ScalarType.STRING;
+  return isTexts ? SCALARS[ScalarType.STRING] : undefined;
 }
 
+/** Whether a message is written here, and not by the library. */
 function isPlain(message: DescMessage): boolean {
-  return message.fields.every((field) => planOf(field) !== undefined);
+  return message.fields.every(
+    (field) => !field.oneof && field.fieldKind !== "map" && (field.message ?? scalarOf(field)) !== undefined,
+  );
 }
 
 /** The messages and all that are inside of them, each once, inner ones first. */
 function reachable(messages: Iterable<DescMessage>, found = new Set<DescMessage>()): Set<DescMessage> {
   for (const message of messages) {
     if (found.has(message) || !isPlain(message)) continue;
-    const inner = message.fields.flatMap((field) => ("message" in field && field.message ? [field.message] : []));
-    reachable(inner, found);
+    reachable(
+      message.fields.flatMap((field) => field.message ?? []),
+      found,
+    );
     found.add(message);
   }
   return found;
 }
 
-function tagOf(field: DescField, wire: WireType): number {
-  return ((field.number << 3) | wire) >>> 0;
+function tagOf(field: DescField): number {
+  return ((field.number << 3) | (scalarOf(field)?.wire ?? WireType.LengthDelimited)) >>> 0;
 }
 
 function printWriter(file: GeneratedFile, message: DescMessage): void {
@@ -83,12 +86,11 @@ function printWriter(file: GeneratedFile, message: DescMessage): void {
   file.print("function write", message.name, "(", parameters, "): void {");
   for (const field of [...message.fields].sort((left, right) => left.number - right.number)) {
     const value = `message.${field.localName}`;
-    const plan = planOf(field)!;
-    const scalar = "kind" in plan ? undefined : plan;
+    const scalar = scalarOf(field);
     const put = (one: string): Printable[] => {
-      const tag = tagOf(field, scalar?.wire ?? WireType.LengthDelimited);
+      const tag = tagOf(field);
       if (scalar) return [`writer.uint32(${tag}).${scalar.method}(${one});`];
-      const inner = plan as DescMessage;
+      const inner = field.message!;
       if (!isPlain(inner)) {
         const bytes = [file.import("toBinary", "@bufbuild/protobuf"), "(", file.importSchema(inner), `, ${one})`];
         return [`writer.uint32(${tag}).bytes(`, ...bytes, ");"];
@@ -112,10 +114,8 @@ function printReader(file: GeneratedFile, message: DescMessage): void {
   file.print("  const message: ", shape, " = into ?? {");
   file.print("    $typeName: ", file.string(message.typeName), ",");
   for (const field of message.fields) {
-    const plan = planOf(field)!;
-    if (field.fieldKind === "list") file.print("    ", field.localName, ": [],");
-    else if (!("kind" in plan) && !field.proto.proto3Optional)
-      file.print("    ", field.localName, ": ", plan.zero, ",");
+    const zero = field.fieldKind === "list" ? "[]" : scalarOf(field)?.zero;
+    if (zero && !field.proto.proto3Optional) file.print("    ", field.localName, ": ", zero, ",");
   }
   file.print("  };");
   file.print("  const end = endOf(reader, length);");
@@ -123,11 +123,10 @@ function printReader(file: GeneratedFile, message: DescMessage): void {
   file.print("    const tag = reader.uint32();");
   file.print("    switch (tag) {");
   for (const field of message.fields) {
-    const plan = planOf(field)!;
-    const scalar = "kind" in plan ? undefined : plan;
+    const scalar = scalarOf(field);
     const target = `message.${field.localName}`;
     const list = field.fieldKind === "list";
-    file.print("      case ", tagOf(field, scalar?.wire ?? WireType.LengthDelimited), ":");
+    file.print("      case ", tagOf(field), ":");
     let value: Printable[];
     if (scalar) {
       value = [`reader.${scalar.method}(${scalar.method === "string" ? "true" : ""})`];
@@ -135,7 +134,7 @@ function printReader(file: GeneratedFile, message: DescMessage): void {
       if (field.enum) value.push(" as ", file.importShape(field.enum));
       else if (scalar.zero === "0n") value.push(" as bigint");
     } else {
-      const inner = plan as DescMessage;
+      const inner = field.message!;
       value = isPlain(inner)
         ? [`read${inner.name}(reader, reader.uint32()${list ? "" : `, ${target}`})`]
         : [file.import("fromBinary", "@bufbuild/protobuf"), "(", file.importSchema(inner), ", reader.bytes())"];

@@ -30,8 +30,7 @@ export async function planChat(json: unknown, exchange: Exchange, tools: Planner
   const grammar = grammarOf(body.response_format, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
   const prompt = model.text.renderChat(templateMessages(body.messages));
-  const encoded = model.text.encodePrompt(prompt);
-  const tokens = encoded instanceof Uint32Array ? encoded : await encoded;
+  const tokens = await model.text.encodePrompt(prompt);
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
     prompts: [tokens],

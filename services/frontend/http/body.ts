@@ -40,8 +40,7 @@ export function parseJson(text: string): unknown {
 /** A missing content type counts as JSON; browsers always send one, and theirs for plain forms is not JSON. */
 function checkHeaders(exchange: Exchange): void {
   const type = exchange.header("content-type");
-  const json =
-    type === undefined || type === "application/json" || /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
+  const json = type === undefined || /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
   if (!json) throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "application/json", header: "content-type" });
   const charset = /charset\s*=\s*"?([\w-]+)/i.exec(type ?? "")?.[1];
   if (charset && !/^utf-?8$/i.test(charset)) {
