@@ -117,6 +117,7 @@ function openRig() {
       oneAdapterPerStep: false,
       reusesPrefixes: true,
       maxCachedBlocks: 16,
+      chunkTokens: 0,
       space: () => pagedSpace,
     },
     text: { vocabularySize: 100, tokenize: () => Uint32Array.of(1), piece: () => new Uint8Array() },

@@ -14,7 +14,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 1;
+constexpr int kRevision = 2;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {

@@ -46,7 +46,8 @@ std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const 
     seen.stopped = seen.request.progress != nullptr && !seen.request.progress(ratio, seen.request.progressUser);
     return !seen.stopped;
   };
-  const stator_model_options options{request.gpuLayers, request.mmap, request.vocabOnly, progress, &watch};
+  const stator_model_options options{request.gpuLayers, request.mmap, request.vocabOnly, request.plainKernels,
+                                     progress, &watch};
   const LibraryLog::Capture errors;
   char why[512] = "";
   auto* handle = library->api->model_open(request.path.c_str(), &options, {why, sizeof why});

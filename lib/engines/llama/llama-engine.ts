@@ -127,6 +127,7 @@ function schedulerOptions(options: LlamaEngineOptions, model: Model, gpuLayers: 
     oneAdapterPerStep: true,
     reusesPrefixes: !model.recurrent && !model.hybrid,
     maxCachedBlocks: Math.ceil(retained / blockTokens),
+    chunkTokens: 0,
     space: (pool) => new SlotMap(pool, { slots: SLOTS, blockTokens }),
   };
 }

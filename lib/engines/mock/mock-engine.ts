@@ -55,6 +55,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
     oneAdapterPerStep: false,
     reusesPrefixes: true,
     maxCachedBlocks: blocks,
+    chunkTokens: 0,
     space: () => pagedSpace,
   };
   const card: EngineCard = {
