@@ -175,7 +175,7 @@ export const REASONS = {
     text: "Port {port} on {host} is in use. Choose another with {flag}, or end the program that has it.",
   },
   FILE_NOT_FOUND: { ...setup, text: "There is no file {path}. {hint}" },
-  BAD_MODEL_FILE: { ...setup, text: "{path} cannot be used as a model: {detail}." },
+  BAD_MODEL_FILE: { ...setup, text: "{path} cannot be used as a model: {detail}. {hint}" },
   NATIVE_UNAVAILABLE: { ...setup, text: "The llama engine is not available: {detail}. {hint}" },
   UNSAFE_LISTEN: {
     ...setup,

@@ -38,6 +38,8 @@ export interface FrontendOptions {
   readonly placeable?: () => readonly string[];
   readonly fetchArtifact: FetchArtifact;
   readonly openText: OpenModelText;
+  /** Called when a model's text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
+  readonly onUnusable?: (error: StatorError) => boolean;
   readonly grammars: Grammars;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -110,6 +112,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     watch: options.watch,
     artifacts: new Artifacts(options.fetchArtifact, limits.artifactBytes),
     openText: options.openText,
+    onUnusable: options.onUnusable,
     clock,
     scope,
     log,

@@ -32,6 +32,7 @@ import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
 import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
+import { failureReport, reportToParent } from "../children.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { checkHttpListen, credentialsFrom } from "./credentials.ts";
@@ -93,6 +94,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     placeable: () => dispatcher.routable(),
     fetchArtifact: artifactFetcher(artifacts),
     openText: (found) => texts.open(found),
+    onUnusable: (error) => reportToParent(failureReport("unusable", error)),
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),
     version: VERSION,

@@ -27,6 +27,8 @@ export interface RegistryOptions {
   readonly clock: Clock;
   readonly scope: Scope;
   readonly log: Log;
+  /** Called when a text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
+  readonly onUnusable?: (error: StatorError) => boolean;
 }
 
 const FIRST_RETRY_MS = 250;
@@ -167,13 +169,15 @@ export class ModelRegistry implements Models {
   }
 
   async #load(open: OpenText): Promise<void> {
-    const { artifacts, openText, log, clock, scope } = this.#options;
+    const { artifacts, openText, log } = this.#options;
     const { tokenizer, template, holders } = open.source;
+    let fetched = false;
     try {
       const [tokenizerBytes, templateBytes] = await Promise.all([
         artifacts.get(tokenizer.digest, holders),
         template && artifacts.get(template.digest, holders),
       ]);
+      fetched = true;
       const text = await openText({
         tokenizer: tokenizerBytes,
         tokenizerFormat: tokenizer.format,
@@ -184,16 +188,25 @@ export class ModelRegistry implements Models {
       open.failure = undefined;
       log.info("model text is open", { source: open.source.key.slice(0, 16) });
     } catch (caught) {
-      open.failure = asStatorError(caught);
       if (open.closed) return;
-      log.warn("model text cannot be opened yet", {
-        source: open.source.key.slice(0, 16),
-        error: open.failure,
-        retryMs: open.retryMs,
-      });
-      open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
-      open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
+      this.#failed(open, asStatorError(caught), fetched);
     }
+  }
+
+  /** A text that could not be had is tried again; one whose bytes are no text never is, since they stay what they are. */
+  #failed(open: OpenText, failure: StatorError, fetched: boolean): void {
+    const { log, clock, scope, onUnusable } = this.#options;
+    const source = open.source.key.slice(0, 16);
+    const isNew = open.failure?.message !== failure.message;
+    open.failure = failure;
+    if (fetched && failure.row.retry === "never") {
+      if (!onUnusable?.(failure)) log.error("model text cannot be opened", { source, error: failure });
+      return;
+    }
+    const about = { source, error: failure, retryMs: open.retryMs };
+    log[isNew ? "warn" : "debug"]("model text cannot be opened yet", about);
+    open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
+    open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
   }
 
   async #drop(open: OpenText): Promise<void> {
