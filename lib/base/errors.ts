@@ -119,6 +119,14 @@ export const REASONS = {
     retry: "backoff",
     text: "The request failed on {attempts} workers; the last one said: {detail}",
   },
+  POISONED: {
+    ...gone,
+    grpc: 13,
+    http: 500,
+    code: "poisoned",
+    retry: "never",
+    text: "The request {request} is not tried again: {workers} workers died under it, one after the other, without a token.",
+  },
   DEADLINE: {
     ...gone,
     grpc: 4,

@@ -72,7 +72,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     connect: (instance) => connectLink(instance, credentials),
     mode: values["router.mode"],
     mismatch: values["router.mismatch"],
-    life: { migrations: values["migration.limit"] },
+    life: { fruitless: values["migration.limit"] },
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });
   scope.own("dispatcher", dispatcher);
@@ -92,6 +92,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },
     placeable: () => dispatcher.routable(),
+    isReached: (worker) => dispatcher.reached(worker),
     fetchArtifact: artifactFetcher(artifacts),
     openText: (found) => texts.open(found),
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),

@@ -82,12 +82,23 @@ function rig(contents: Record<string, string> = { tok: "tok", template: "templat
     texts.open++;
     return { ...createByteText(), close: () => void texts.open-- };
   };
+  const unreached = new Set<bigint>();
+  const isReached = (worker: bigint) => !unreached.has(worker);
   const artifacts = new Artifacts(fetchArtifact, 1000);
-  const registry = new ModelRegistry({ watch, artifacts, openText, onUnusable, clock, scope, log: silentLog });
+  const registry = new ModelRegistry({
+    watch,
+    artifacts,
+    openText,
+    onUnusable,
+    isReached,
+    clock,
+    scope,
+    log: silentLog,
+  });
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
   };
-  return { clock, watch, registry, fetched, texts, unusable, contents, settle };
+  return { clock, watch, registry, fetched, texts, unusable, unreached, contents, settle };
 }
 
 const reasonOf = (run: () => unknown): string => {
@@ -178,6 +189,16 @@ describe("a registry", () => {
     await settle();
     expect([clock.pending, texts.tries, unusable]).toEqual([0, 1, [texts.refusal]]);
     expect(reasonOf(() => registry.find("a"))).toBe("UNAVAILABLE");
+  });
+
+  it("lists no model of workers that were never reached", async () => {
+    const { watch, registry, unreached, settle } = rig();
+    unreached.add(1n).add(2n);
+    watch.put(...worker(1n, "a"), ...worker(2n, "a"), ...worker(3n, "b"));
+    await settle();
+    expect(registry.list().map(({ id }) => id)).toEqual(["b"]);
+    unreached.delete(2n);
+    expect(registry.list().map(({ id }) => id)).toEqual(["a", "b"]);
   });
 
   it("lists adapters after their base and finds them by their own name", async () => {

@@ -24,6 +24,8 @@ export interface RegistryOptions {
   readonly watch: DiscoveryWatch;
   readonly artifacts: Artifacts;
   readonly openText: OpenModelText;
+  /** Whether a worker was ever reached: a model of those that were not is not listed. Unless given, all were. */
+  readonly isReached?: (worker: bigint) => boolean;
   readonly clock: Clock;
   readonly scope: Scope;
   readonly log: Log;
@@ -78,11 +80,13 @@ export class ModelRegistry implements Models {
   }
 
   list(): readonly ListedModel[] {
-    const listed = [...this.#catalog.entries.values()].map(listEntry);
-    return listed.sort(
-      (left, right) =>
-        Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
-    );
+    const entries = [...this.#catalog.entries.values()].filter(({ workers }) => workers.some(this.#isReached));
+    return entries
+      .map(listEntry)
+      .sort(
+        (left, right) =>
+          Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
+      );
   }
 
   routable(): readonly string[] {
@@ -96,6 +100,8 @@ export class ModelRegistry implements Models {
     this.#unsubscribe();
     await Promise.all([...this.#texts.values()].map((open) => this.#drop(open)));
   }
+
+  readonly #isReached = (worker: bigint): boolean => this.#options.isReached?.(worker) ?? true;
 
   #textOf(entry: CatalogEntry): ModelText | undefined {
     return entry.source && this.#texts.get(entry.source.key)?.text;
@@ -204,7 +210,9 @@ export class ModelRegistry implements Models {
       return;
     }
     const about = { source, error: failure, retryMs: open.retryMs };
-    log[isNew ? "warn" : "debug"]("model text cannot be opened yet", about);
+    // Of workers that cannot be reached their own lines tell.
+    const isNews = isNew && open.source.holders.some(({ instanceId }) => this.#isReached(instanceId));
+    log[isNews ? "warn" : "debug"]("model text cannot be opened yet", about);
     open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
     open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
   }
