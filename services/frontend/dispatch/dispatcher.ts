@@ -275,6 +275,9 @@ class Core implements FrontendDispatcher {
     metrics.add("stator_dispatch_requests_total", 1, { outcome: record.outcome });
     if (record.reason !== "") metrics.add("stator_dispatch_failures_total", 1, { reason: record.reason });
     if (record.migrations > 0) metrics.add("stator_dispatch_migrations_total", record.migrations);
+    if (record.reason === "POISONED") {
+      log.error("request is poisoned", { request: record.requestId, model: record.model, workers: record.workers });
+    }
     log.debug("request ended", {
       request: record.requestId,
       outcome: record.outcome,
