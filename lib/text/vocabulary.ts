@@ -90,7 +90,7 @@ function kindOf(header: GgufHeader): TokenizerKind {
   if (kind) return kind;
   throw new StatorError("UNSUPPORTED_FEATURE", {
     feature: `A tokenizer of the kind ${model.slice(0, 40)}`,
-    detail: `known are ${TOKENIZER_KINDS.join(", ")}`,
+    detail: `choose a model with one of the known kinds ${TOKENIZER_KINDS.join(", ")}`,
   });
 }
 

@@ -97,7 +97,7 @@ export class ProcessTree {
     const how = end.signal ? `by ${end.signal}` : `with code ${end.code}`;
     board.set(name, { state: "ended", detail: how });
     if (!start.wasReady && !start.failure && isCrash(end) && this.#isFirst(name)) {
-      const detail = `${name} ended ${how} before it was ready; is the model whole, and small enough for this machine`;
+      const detail = `${name} ended ${how} before it was ready: its model may be damaged, or too large for this machine`;
       this.#failed.reject(new StatorError("ENGINE_FAILED", { detail }));
       return;
     }

@@ -91,6 +91,26 @@ describe("stator up", () => {
     expect(waits).toEqual(["0", "0", "0"]);
   });
 
+  /** The pid of a child that has not told that it is ready. */
+  async function starting(program: Program, name: string): Promise<number> {
+    const [, pid] = await program.until(new RegExp(`${name} +pid (\\d+) +starting`));
+    return Number(pid);
+  }
+
+  it("ends with one sentence when a worker crashes before any was ready", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    process.kill(await starting(program, "worker-1"), "SIGABRT");
+    expect(await program.ended).toEqual({ code: 1, signal: null });
+    expect(program.stderr).toMatch(/^stator up: The engine failed: worker-1 ended by SIGABRT before it was ready.*\n$/);
+  });
+
+  it("waits before it starts a worker again that somebody killed before it was ready", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    process.kill(await starting(program, "worker-1"), "SIGKILL");
+    await program.until(/Try it:/);
+    expect(program.stderr).toMatch(/"process":"worker-1".*"waitMs":1000/);
+  });
+
   it("starts a frontend again that was killed, where it was", async () => {
     const program = start(["up", "--engine", "mock", "--http-port", "0"]);
     await program.until(/Try it:/);
