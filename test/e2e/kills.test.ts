@@ -17,18 +17,18 @@ const missing = llamaUnavailable()?.detail;
 const cluster = new Cluster();
 afterEach(() => cluster.close());
 
-/** Kills one worker that is there, chosen by chance. */
-function killOne(program: Program, chance: SeededChance): void {
-  const workers = [...readBoard(program)].filter(([name]) => name.startsWith("worker-"));
-  for (;;) {
-    const [, { pid }] = workers[pick(chance, workers.length)]!;
-    try {
-      process.kill(pid, "SIGKILL");
-      return;
-    } catch {
-      // It was killed before and is not back yet.
-    }
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
+}
+
+/** Kills one worker that is ready, chosen by chance; the last one is left, however long the others take to come back. */
+function killOne(program: Program, chance: SeededChance): void {
+  const workers = [...readBoard(program)].filter(([name, { pid }]) => name.startsWith("worker-") && isAlive(pid));
+  if (workers.length > 1) process.kill(workers[pick(chance, workers.length)]![1].pid, "SIGKILL");
 }
 
 /** Streams under kills: every answer whole and equal to the undisturbed one, nobody turned away, nothing left open. */
