@@ -90,8 +90,9 @@ export function startChild(
   };
 }
 
-/** Tells the parent, and returns whether there is one. */
+/** Tells the `stator up` that started this process, and returns whether one did: a launcher's channel leads to nobody. */
 export function reportToParent(report: ChildReport): boolean {
+  if (process.env[CHILD_VARIABLE] !== "1") return false;
   return process.send?.(report, undefined, undefined, () => {}) ?? false;
 }
 
