@@ -13,6 +13,7 @@ export const frontend: Command = {
     "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
     "no model file: tokenizers and templates come from the workers, by digest.",
   options: ["discovery", ...FRONT_DOOR_OPTIONS, "grpc.host", "grpc.port", ...TLS_OPTIONS, "drain-ms", "trace.endpoint"],
+  serves: true,
   run: runFrontend,
 };
 

@@ -24,6 +24,7 @@ export const worker: Command = {
     "drain-ms",
     "trace.endpoint",
   ],
+  serves: true,
   run: runWorker,
 };
 
