@@ -1,8 +1,18 @@
-import { choice, decimal, flag, integer, type Options, text } from "#lib/host/config/option";
+import { parseSampling } from "#lib/base/sampling-settings";
+import { choice, decimal, flag, integer, type OptionBase, type Options, text } from "#lib/host/config/option";
 import { LOG_LEVELS } from "#lib/host/log";
 
 const PORT = { least: 0, most: 65_535 } as const;
 const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
+
+/** A list of sampling values, which stays text until an engine is opened. */
+function sampling(options: Parameters<typeof text>[0] & { initial: undefined }): OptionBase<string | undefined> {
+  const parse = (given: string) => {
+    const said = parseSampling(given);
+    return "expected" in said ? said : given;
+  };
+  return { ...text(options), parse };
+}
 
 /** Every option of every command, by its key. */
 export const OPTIONS = {
@@ -24,6 +34,12 @@ export const OPTIONS = {
     choices: ["llama", "mock"],
     doc: "Engine of a worker: llama computes, mock pretends.",
     placeholder: "NAME",
+  }),
+  "default-sampling": sampling({
+    initial: undefined,
+    placeholder: "LIST",
+    doc: "How tokens are drawn for requests that do not say, such as temperature=0.7,top_p=0.9; before what the model's file says. none leaves the file's values out.",
+    alike: "--override-generation-config",
   }),
   workers: integer({ initial: 2, least: 1, most: 64, placeholder: "COUNT", doc: "Worker processes that `up` starts." }),
 
@@ -281,6 +297,7 @@ export type OptionKey = keyof typeof OPTIONS;
 export const ENGINE_OPTIONS = [
   "model",
   "model-name",
+  "default-sampling",
   "llama.context-tokens",
   "llama.max-running",
   "llama.max-waiting",

@@ -1,11 +1,13 @@
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import type { SaidSampling } from "#lib/base/sampling-settings";
 import type { Log } from "#lib/host/log";
 import { loadNative, type NativeAddon } from "#lib/native/addon";
 import type { Context, KvType } from "#lib/native/context";
 import type { LlamaOptions as LibraryOptions, Llama, Model, Vocab } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import { readDefaultSampling } from "../default-sampling.ts";
 import type { Engine, EngineCard } from "../engine.ts";
 import type { ModelText } from "../executor.ts";
 import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
@@ -21,6 +23,8 @@ export interface LlamaEngineOptions {
   readonly modelPath: string;
   /** Served name; default: that of the file. */
   readonly model?: string;
+  /** What an operator says about drawing, before the file. */
+  readonly sampling?: SaidSampling;
   readonly clock: Clock;
   readonly log: Log;
   /** Told how much of the model is loaded, 0 to 1. */
@@ -186,6 +190,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     quantization: quantizationOf(modelPath, header),
     modelDigest,
     capabilities: capabilitiesOf(model, context, { layout, noGpu }),
+    defaultSampling: readDefaultSampling(header, options.sampling, log),
     artifacts,
     layout: "reason" in layout ? undefined : layout,
   };

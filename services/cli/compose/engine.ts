@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
-import { StatorError } from "#lib/base/errors";
+import { assert, StatorError } from "#lib/base/errors";
+import { parseSampling, type SaidSampling } from "#lib/base/sampling-settings";
 import type { Engine } from "#lib/engines/engine";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
 import { openLlama } from "#lib/engines/llama/llama-engine";
@@ -21,9 +22,17 @@ export interface EngineRecipe {
 /** The demo model that ships. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
 
+/** A list that the options have checked already. */
+function saidSampling(list: string | undefined): SaidSampling | undefined {
+  const said = list === undefined ? undefined : parseSampling(list);
+  assert(said === undefined || !("expected" in said), "options are checked when they are read");
+  return said;
+}
+
 /** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
 export async function engineRecipe({ values, log }: CommandContext): Promise<EngineRecipe> {
   const modelPath = values.model ?? DEMO_MODEL_PATH;
+  const sampling = saidSampling(values["default-sampling"]);
   if (values.engine === "mock") {
     const model = values["model-name"] ?? MOCK_MODEL;
     const speed = values["mock.speed"];
@@ -31,6 +40,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
       openMock({
         modelPath,
         model,
+        sampling,
         clock: systemClock,
         log,
         timing: { kind: "polynomial", speedup: speed, decodeSpeedup: 1 },
@@ -50,6 +60,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
     openLlama({
       modelPath,
       model,
+      sampling,
       clock: systemClock,
       log,
       onProgress,
