@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { StatorError } from "#lib/base/errors";
-import { type GgufHeader, readGgufHeader } from "#lib/text/gguf";
+import { GGUF_LIMITS, type GgufHeader, readGgufHeader } from "#lib/text/gguf";
 import {
   chatTemplateOf,
   extractVocabulary,
@@ -55,12 +55,17 @@ export async function readModelHeader(path: string): Promise<GgufHeader> {
   }
   try {
     const { size } = await file.stat();
-    for (let length = Math.min(FIRST_READ_BYTES, size); ; length = Math.min(length * 2, size)) {
-      const bytes = new Uint8Array(length);
-      const { bytesRead } = await file.read(bytes, 0, length, 0);
-      const { header } = readGgufHeader(bytes.subarray(0, bytesRead), path);
+    const most = Math.min(size, GGUF_LIMITS.headerBytes);
+    // It grows in place: memory of copies that were read before would stay with the process.
+    const buffer = new ArrayBuffer(0, { maxByteLength: most });
+    const bytes = new Uint8Array(buffer);
+    for (let length = Math.min(FIRST_READ_BYTES, most), read = 0; ; length = Math.min(length * 2, most)) {
+      buffer.resize(length);
+      const { bytesRead } = await file.read(bytes, read, length - read, read);
+      read += bytesRead;
+      const { header } = readGgufHeader(bytes.subarray(0, read), path);
       if (header) return header;
-      if (length >= size) {
+      if (length >= most) {
         throw new StatorError("BAD_MODEL_FILE", { path, detail: "it ends in the middle of its header" });
       }
     }
@@ -73,7 +78,8 @@ export async function readModelHeader(path: string): Promise<GgufHeader> {
 
 /** What callers need of a model's text: its vocabulary as a file of its own, and its chat template where it has one. */
 export function textArtifacts(header: GgufHeader): { vocabulary: Vocabulary; artifacts: readonly EngineArtifact[] } {
-  const content = extractVocabulary(header);
+  const vocabulary = readVocabulary(header);
+  const content = extractVocabulary(header, vocabulary);
   const artifacts: EngineArtifact[] = [
     { kind: "tokenizer", format: VOCABULARY_FORMAT, digest: sha256(content), content },
   ];
@@ -82,5 +88,5 @@ export function textArtifacts(header: GgufHeader): { vocabulary: Vocabulary; art
     const bytes = new TextEncoder().encode(template);
     artifacts.push({ kind: "template", format: TEMPLATE_FORMAT, digest: sha256(bytes), content: bytes });
   }
-  return { vocabulary: readVocabulary(header), artifacts };
+  return { vocabulary, artifacts };
 }
