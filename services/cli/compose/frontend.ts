@@ -36,6 +36,7 @@ import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { checkHttpListen, credentialsFrom } from "./credentials.ts";
 import { openGrpcPort } from "./grpc-port.ts";
+import { settleMemory } from "./settle-memory.ts";
 import { openTexts } from "./texts.ts";
 import { openTracerFor } from "./tracer.ts";
 
@@ -92,7 +93,11 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     },
     placeable: () => dispatcher.routable(),
     fetchArtifact: artifactFetcher(artifacts),
-    openText: (found) => texts.open(found),
+    async openText(found) {
+      const text = await texts.open(found);
+      settleMemory();
+      return text;
+    },
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),
     version: VERSION,
