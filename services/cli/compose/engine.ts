@@ -22,6 +22,11 @@ export interface EngineRecipe {
 /** The demo model that ships. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
 
+/** A number that somebody said; undefined leaves it to the engine. */
+function said(value: number | "auto"): number | undefined {
+  return value === "auto" ? undefined : value;
+}
+
 /** A list that the options have checked already. */
 function saidSampling(list: string | undefined): SaidSampling | undefined {
   const said = list === undefined ? undefined : parseSampling(list);
@@ -65,11 +70,12 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
       log,
       onProgress,
       signal,
-      cacheTokens: values["llama.context-tokens"],
+      workers: values["machine.workers"],
+      cacheTokens: said(values["llama.context-tokens"]),
       maxRunning: values["llama.max-running"],
       maxWaiting: values["llama.max-waiting"],
       maxBatchTokens: values["llama.batch-tokens"],
-      threads: values["llama.threads"],
+      threads: said(values["llama.threads"]),
       kvType: values["llama.kv-type"],
       gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
     });
