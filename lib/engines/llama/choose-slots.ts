@@ -10,7 +10,7 @@ export interface SlotFacts {
 /** The library's own bound, less one that is kept free for exports and imports. */
 const MOST_SLOTS = 255;
 /** Memory for a row of logits per slot: the library keeps one for each, whether it runs or holds a prefix. */
-const LOGIT_BYTES = 64 * 2 ** 20;
+const LOGIT_BYTES = 32 * 2 ** 20;
 
 /**
  * Slots of the library's cache: those that run, and as many again at least for holders of cached prefixes. A slot costs

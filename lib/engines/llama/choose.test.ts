@@ -38,8 +38,8 @@ describe("cells", () => {
 describe("slots", () => {
   it.each([
     [{ maxRunning: 32, vocabularySize: 2048 }, 255],
-    [{ maxRunning: 32, vocabularySize: 131_072 }, 128],
-    [{ maxRunning: 8, vocabularySize: 262_144 }, 64],
+    [{ maxRunning: 16, vocabularySize: 131_072 }, 64],
+    [{ maxRunning: 8, vocabularySize: 262_144 }, 32],
     [{ maxRunning: 128, vocabularySize: 262_144 }, 255],
     [{ maxRunning: 32, vocabularySize: 0 }, 255],
   ])("of %o are %i", (facts, value) => expect(chooseSlots(facts).value).toBe(value));
