@@ -33,6 +33,7 @@ const CARD: EngineCard = {
     maxTopLogprobs: 0,
     missing: { logprobs: "it is a fake", lora: "it is a fake" },
   },
+  defaultSampling: {},
   artifacts: [],
   layout: mockLayout(4),
 };

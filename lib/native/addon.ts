@@ -50,6 +50,9 @@ export interface NativeAddon {
    */
   uniformDraw(seed: bigint, choice: number, position: number, lane?: number): number;
 
+  /** Gives the free memory of malloc's heaps back to the system. Blocks for some milliseconds. */
+  trimMemory(): void;
+
   /**
    * Opens libllama and its back ends, once per process: a second call with the same folder returns the same libraries,
    * with another folder it throws. Blocks for about 20 ms. Throws `LIBRARY_MISSING`, `LIBRARY_MISMATCH` or

@@ -1,5 +1,7 @@
 #include "engine/model.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -51,6 +53,8 @@ std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const 
   const LibraryLog::Capture errors;
   char why[512] = "";
   auto* handle = library->api->model_open(request.path.c_str(), &options, {why, sizeof why});
+  // A loader reads the whole vocabulary twice over; what it let go stays with the process otherwise.
+  malloc_trim(0);
   if (handle != nullptr) return std::make_shared<Model>(library, handle, request.vocabOnly);
   if (watch.stopped) throw Failure(Code::aborted, "Loading " + request.path + " was stopped.");
   throw refusal(request.path, why[0] != 0 ? why : errors.text("no reason given"));

@@ -59,7 +59,15 @@ function childArguments({ values, config }: CommandContext, tree: { engine: stri
   const format = flagsFor(config, OPTIONS, ["log.format"]);
   const place = ["--discovery", `hub://${tree.hubAddress}`];
   const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, ...format, ...place];
-  const worker = ["worker", "--engine", tree.engine, ...flagsFor(config, OPTIONS, WORKER_OPTIONS), ...shared];
+  const neighbours = ["--machine-workers", String(values.workers)];
+  const worker = [
+    "worker",
+    "--engine",
+    tree.engine,
+    ...neighbours,
+    ...flagsFor(config, OPTIONS, WORKER_OPTIONS),
+    ...shared,
+  ];
   const children = new Map<string, readonly string[]>();
   for (let at = 1; at <= values.workers; at++) children.set(`worker-${at}`, worker);
   children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_OPTIONS), ...shared]);

@@ -14,6 +14,7 @@ export const worker: Command = {
   options: [
     "engine",
     ...ENGINE_OPTIONS,
+    "machine.workers",
     "discovery",
     "lease-ms",
     "grpc.host",
