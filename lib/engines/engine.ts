@@ -3,6 +3,12 @@ import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { KvLayout } from "#lib/kv/layout";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 
+/**
+ * When a request gets the same answer again, to the last bit of its log-probabilities: `batch` = always, whatever runs
+ * beside it or ran before; `alone` = whatever ran before, as long as nothing runs beside it; `no` = not to be relied on.
+ */
+export type Determinism = "batch" | "alone" | "no";
+
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {
   readonly generate: boolean;
@@ -16,7 +22,7 @@ export interface EngineCapabilities {
   /** Length of an embedding; 0 when it makes none. */
   readonly embeddingSize: number;
   readonly maxTopLogprobs: number;
-  /** Why a feature is absent, by its name above; `gpu`: why none computes. */
+  /** Why a feature is absent, by its name above; `gpu`: why none computes; `deterministic`: why answers may differ. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
@@ -38,6 +44,8 @@ export interface EngineCard {
   readonly model: string;
   readonly contextTokens: number;
   readonly blockTokens: number;
+  /** What is reused of a prefix is a multiple of so many tokens; a multiple of `blockTokens`. */
+  readonly reuseTokens: number;
   readonly totalBlocks: number;
   readonly maxRunningRequests: number;
   readonly maxWaitingRequests: number;
@@ -46,6 +54,8 @@ export interface EngineCard {
   /** SHA-256 that names the weights, 32 bytes. */
   readonly modelDigest: Uint8Array;
   readonly capabilities: EngineCapabilities;
+  /** What holds for this model as it is opened; `capabilities.missing.deterministic` says why it is less than `batch`. */
+  readonly deterministic: Determinism;
   /** What callers fill in for requests that name no value. */
   readonly defaultSampling: DefaultSampling;
   readonly artifacts: readonly EngineArtifact[];

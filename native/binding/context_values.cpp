@@ -62,7 +62,7 @@ EngineOptions readEngineOptions(const Napi::Value& value) {
   EngineOptions out;
   out.cells = static_cast<int32_t>(readInteger(object.Get("cellTokens"), "cellTokens", 1, kMaxCells));
   out.slots = static_cast<int32_t>(readInteger(object.Get("maxSequences"), "maxSequences", 1, kMaxSlots));
-  out.batchTokens = static_cast<int32_t>(readInteger(object.Get("maxBatchTokens"), "maxBatchTokens", 1, out.cells));
+  out.batchTokens = static_cast<int32_t>(readInteger(object.Get("maxBatchTokens"), "maxBatchTokens", 1, kMaxCells));
   options.read("threads", out.threads, 1, kMaxThreads);
   out.batchThreads = out.threads;
   options.read("batchThreads", out.batchThreads, 1, kMaxThreads);
@@ -72,6 +72,7 @@ EngineOptions readEngineOptions(const Napi::Value& value) {
   options.read("streams", out.streams);
   options.read("pairRows", out.pairRows);
   options.read("hostMemory", out.hostMemory);
+  require(out.streams || out.batchTokens <= out.cells, "A step has more tokens than the cache has cells.");
   const bool plain = out.valueType == 0 || out.valueType == 1 || out.valueType == 30;
   require(out.flashAttention || plain, "A quantized V cache needs flash attention.");
   return out;

@@ -480,20 +480,25 @@ size_t Engine::addRun(std::span<Part*> parts) {
 /// Matrix products of one row and of several take their sums in another order: so no row is alone, neither in the batch nor
 /// among those that are drawn from. A row that is added belongs to a slot beside this one and is removed after the batch.
 void Engine::pairRows() {
-  if (tokens_.size() == 1) addCompanion(sequences_[0]);
+  if (tokens_.size() == 1) addCompanion();
   if (drawing_.size() != 1 || tokens_.size() < 2) return;
   const auto drawn = static_cast<size_t>(drawing_[0].row);
   outputs_[drawn == 0 ? 1 : drawn - 1] = 1;
 }
 
-void Engine::addCompanion(int32_t slot) {
-  const int32_t other = slot + 1 < limits_.slots ? slot + 1 : slot - 1;
-  if (other < 0) return;
-  tokens_.push_back(0);
-  positions_.push_back(api_.sequence_last(context_, other) + 1);
-  sequences_.push_back(other);
-  outputs_.push_back(0);
-  companion_ = other;
+void Engine::addCompanion() {
+  const int32_t slot = sequences_[0];
+  const bool isLast = slot + 1 == limits_.slots;
+  if (isLast && slot == 0) return;
+  companion_ = isLast ? slot - 1 : slot + 1;
+  companionStart_ = api_.sequence_last(context_, companion_) + 1;
+  // The library takes rows of slots that follow each other, and in this order, at once.
+  const ptrdiff_t at = isLast ? 0 : 1;
+  tokens_.insert(tokens_.begin() + at, 0);
+  positions_.insert(positions_.begin() + at, companionStart_);
+  sequences_.insert(sequences_.begin() + at, companion_);
+  outputs_.insert(outputs_.begin() + at, 0);
+  if (isLast && !drawing_.empty()) drawing_[0].row = 1;
 }
 
 bool Engine::applyAdapter(const StepPlan& plan, StepResult& result) {
@@ -515,7 +520,7 @@ bool Engine::decode(StepResult& result) {
   const stator_batch batch{static_cast<int32_t>(tokens_.size()), tokens_.data(), positions_.data(), sequences_.data(),
                            outputs_.data()};
   const auto status = api_.decode(context_, &batch);
-  if (companion_ >= 0) api_.sequence_remove(context_, companion_, positions_.back(), -1);
+  if (companion_ >= 0) api_.sequence_remove(context_, companion_, companionStart_, -1);
   companion_ = -1;
   tokens_.clear();
   positions_.clear();

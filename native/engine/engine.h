@@ -136,7 +136,7 @@ class Engine {
   size_t addRun(std::span<Part*> parts);
   void addRows(Part& part, int32_t count);
   void pairRows();
-  void addCompanion(int32_t slot);
+  void addCompanion();
   bool applyAdapter(const StepPlan& plan, StepResult& result);
   bool decode(StepResult& result);
   void sample(const StepPlan& plan, StepResult& result);
@@ -163,8 +163,9 @@ class Engine {
   // Owned by the engine thread.
   stator_context* context_ = nullptr;
   int32_t scratchSequence_ = 0;
-  /// The slot that has a row nobody reads in the batch, or -1.
+  /// The slot that has a row nobody reads in the batch, or -1; and that row's position.
   int32_t companion_ = -1;
+  int32_t companionStart_ = 0;
   std::vector<Slot> slots_;
   std::vector<bool> spoiled_;
   std::shared_ptr<Adapter> adapter_;

@@ -13,8 +13,9 @@ function chat(text: string): string {
 
 if (native.reason === undefined) {
   engineConformance("llama", {
-    open: ({ contextTokens, ...sizes } = {}) => {
-      const cacheTokens = contextTokens ?? 4096;
+    open: (sizes = {}) => {
+      // Sixteen sequences; of short ones four, so that memory is short.
+      const cacheTokens = sizes.contextTokens === undefined ? 16 * 2304 : 4 * 512;
       return openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog, cacheTokens, ...sizes });
     },
     prompts: ["What is the capital of Japan?", "What is disaggregated serving?", "What is Stator?"].map(chat),

@@ -8,6 +8,7 @@ import type {
   StepMetrics,
   StoppingOptions,
 } from "#lib/engines/engine";
+import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 
 /** Sizes of an engine under test; what is left out is the engine's own choice. */
@@ -157,4 +158,17 @@ export class EngineClient {
       else this.stored.delete(hash);
     }
   }
+}
+
+/** The names of the whole blocks of a text. */
+export function sequenceHashes(tokens: Uint32Array, blockTokens: number, salt = ""): BigUint64Array {
+  const hashes = new BigUint64Array(Math.floor(tokens.length / blockTokens));
+  new TokenHasher().hashBlocks(tokens, blockTokens, hashSeed(salt, undefined), hashes.slice(), hashes);
+  return hashes;
+}
+
+/** How many of so many tokens an engine keeps for later requests. */
+export function reusable(client: EngineClient, tokens: number): number {
+  const { reuseTokens } = client.engine.card;
+  return Math.floor(tokens / reuseTokens) * reuseTokens;
 }

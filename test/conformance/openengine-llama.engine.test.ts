@@ -30,7 +30,7 @@ if (native.reason === undefined) {
     adapterPath,
     async open() {
       const server = await openEngineServer(() =>
-        openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog, cacheTokens: 4096 }),
+        openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog, cacheTokens: 16 * 2304 }),
       );
       const transport = new Channel(server.address, loopbackCredentials);
       return {

@@ -66,7 +66,7 @@ export function modelNameOf(path: string): string {
 /** The layout of exported blocks; a reason when blocks cannot be exported. */
 export function blockLayout(
   native: NativeLayout,
-  options: { readonly blockTokens: number; readonly llamaVersion: string },
+  options: { readonly blockTokens: number; readonly engineFormat: string },
 ): KvLayout | { readonly reason: string } {
   const [first] = native.layers;
   if (!native.exportable || !first) return { reason: phraseOf(native.reason ?? "The model keeps no cache.") };
@@ -85,7 +85,7 @@ export function blockLayout(
     keyRowBytes: first.keyRowBytes,
     valueRowBytes: first.valueRowBytes,
     elementType: keyType === valueType ? keyType : `${keyType}/${valueType}`,
-    engineFormat: `llama.cpp-${options.llamaVersion}`,
+    engineFormat: options.engineFormat,
   };
 }
 
@@ -107,13 +107,19 @@ export function whyNoGpu(llama: Llama, gpuLayers: number): string | undefined {
 export function capabilitiesOf(
   model: Model,
   context: Context,
-  options: { readonly layout: KvLayout | { readonly reason: string }; readonly noGpu: string | undefined },
+  options: {
+    readonly layout: KvLayout | { readonly reason: string };
+    readonly noGpu: string | undefined;
+    /** Why answers may differ. */
+    readonly whyNot: string | undefined;
+  },
 ): EngineCapabilities {
-  const { layout, noGpu } = options;
+  const { layout, noGpu, whyNot } = options;
   const missing: Record<string, string> = {};
   if (!model.decoder) missing.generate = "the model encodes only";
   if ("reason" in layout) missing.kvBlocks = layout.reason;
   if (noGpu !== undefined) missing.gpu = noGpu;
+  if (whyNot !== undefined) missing.deterministic = whyNot;
   return {
     generate: model.decoder,
     embed: context.embedTokens > 0,

@@ -9,7 +9,8 @@ import { EngineClient } from "../../../test/conformance/engine-rig.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
 import { loraFile } from "../../../test/support/lora-file.ts";
 import type { Engine } from "../engine.ts";
-import { type LlamaEngineOptions, openLlama } from "./llama-engine.ts";
+import { openLlama } from "./llama-engine.ts";
+import type { LlamaEngineOptions } from "./llama-options.ts";
 
 const native = openNative();
 const folder = mkdtempSync(join(tmpdir(), "stator-llama-"));
@@ -53,11 +54,15 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     const said = JSON.parse(lines.find((line) => line.includes("model is open"))!);
     expect(said).toMatchObject({
       contextTokens: 2048,
-      cells: { value: 8192, why: "the usual" },
+      deterministic: "batch",
+      sequences: { value: 64, why: "the model's own length" },
       threads: { value: 1, why: expect.stringMatching(/small|core/) },
-      slots: { value: 255 },
     });
-    await open({ log: telling, cacheTokens: 512, threads: 2 });
+    await open({ log: telling, exact: false });
+    const shared = JSON.parse(lines.findLast((line) => line.includes("model is open"))!);
+    const usual = { value: 8192, why: "the usual" };
+    expect(shared).toMatchObject({ deterministic: "no", cells: usual, slots: { value: 255 } });
+    await open({ log: telling, exact: false, cacheTokens: 512, threads: 2 });
     const second = JSON.parse(lines.findLast((line) => line.includes("model is open"))!);
     expect(second).toMatchObject({ cells: { value: 512, why: "an option" }, threads: { value: 2, why: "an option" } });
   });
@@ -89,7 +94,7 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
   });
 
   it("answers the same whether prompts are computed whole or in chunks", async () => {
-    const chunked = await open({ maxBatchTokens: 8, maxRunning: 4 });
+    const chunked = await open({ exact: false, maxBatchTokens: 8, maxRunning: 4 });
     const answers = await Promise.all(FACTS.map(([question]) => answer(chunked, question)));
     expect(answers).toEqual(FACTS.map(([, fact]) => fact));
     expect(Math.max(...chunked.metrics.map((each) => each.prefillTokens + each.decodeSequences))).toBeLessThanOrEqual(
@@ -119,7 +124,7 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
   });
 
   it("keeps answers right when sequences are preempted and start again", async () => {
-    const small = await open({ cacheTokens: 256, maxRunning: 12 });
+    const small = await open({ exact: false, cacheTokens: 256, maxRunning: 12 });
     const stopping = { maxTokens: 70, ignoreEos: true };
     const asked = Array.from({ length: 12 }, (_, at) => FACTS[at % FACTS.length]!);
     const answers = await Promise.all(asked.map(([question]) => small.ask({ prompt: chat(question), stopping })));

@@ -1,10 +1,6 @@
-import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { SaidSampling } from "#lib/base/sampling-settings";
-import type { Log } from "#lib/host/log";
-import { readMachine } from "#lib/host/machine";
 import { loadNative, type NativeAddon } from "#lib/native/addon";
-import type { Context, KvType } from "#lib/native/context";
+import type { Context } from "#lib/native/context";
 import type { LlamaOptions as LibraryOptions, Llama, Model, Vocab } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
@@ -12,60 +8,14 @@ import { readDefaultSampling } from "../default-sampling.ts";
 import type { Engine, EngineCard } from "../engine.ts";
 import type { ModelText } from "../executor.ts";
 import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
-import type { SchedulerOptions } from "../schedule/options.ts";
-import { SlotMap } from "../schedule/slots.ts";
 import { ScheduledEngine } from "../scheduled-engine.ts";
+import { chunkTokensOf, planShared, planStreams, threadsOf } from "./cache-plan.ts";
 import type { Choice } from "./choice.ts";
-import { cellBytesOf, chooseContext } from "./choose-context.ts";
-import { chooseSlots } from "./choose-slots.ts";
-import { chooseThreads } from "./choose-threads.ts";
+import { probeExactness, type Verdict } from "./exact-probe.ts";
 import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
+import type { LlamaEngineOptions } from "./llama-options.ts";
 import { fromNativeError } from "./native-errors.ts";
-
-/** How a llama engine is opened. */
-export interface LlamaEngineOptions {
-  readonly modelPath: string;
-  /** Served name; default: that of the file. */
-  readonly model?: string;
-  /** What an operator says about drawing, before the file. */
-  readonly sampling?: SaidSampling;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Told how much of the model is loaded, 0 to 1. */
-  readonly onProgress?: (fraction: number) => void;
-  /** Workers that share the machine, this one included; default 1. */
-  readonly workers?: number;
-  /** Cells of the KV cache, shared by all requests and by cached prefixes; default: as `chooseContext` says. */
-  readonly cacheTokens?: number;
-  /**
-   * Most tokens that stay in the cache when no request uses them. Every step attends over all cells in use, so a small
-   * model pays more for what is kept than it saves. Default: everything, but in small models on a CPU what costs an eighth
-   * of a decode step.
-   */
-  readonly retainedTokens?: number;
-  /** Most tokens of one sequence; default: what the model was trained for, at most the cache. */
-  readonly contextTokens?: number;
-  readonly blockTokens?: number;
-  /** Default 32; at most 128, so that slots remain for cached prefixes. */
-  readonly maxRunning?: number;
-  /** Default 1,024. */
-  readonly maxWaiting?: number;
-  /** Tokens of one step; default 512. */
-  readonly maxBatchTokens?: number;
-  /** Default: as `chooseThreads` says. */
-  readonly threads?: number;
-  readonly kvType?: KvType;
-  /** Layers on a GPU; default: all when there is one, else none. */
-  readonly gpuLayers?: number;
-  /** Back ends to try in place of those that are installed; absolute paths. */
-  readonly backends?: readonly string[];
-  /** Aborts the load. */
-  readonly signal?: AbortSignal;
-}
-
-const MOST_RUNNING = 128;
-const RETAINED_SHARE = 0.125;
 
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
 function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: Llama } {
@@ -93,11 +43,15 @@ function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: 
   }
 }
 
-async function loadModel(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<Model> {
+async function loadModel(
+  llama: Llama,
+  options: LlamaEngineOptions,
+  mode: { readonly gpuLayers: number; readonly plainKernels: boolean },
+): Promise<Model> {
   const { modelPath, onProgress, signal } = options;
   try {
     return await llama.loadModel(modelPath, {
-      gpuLayers,
+      ...mode,
       ...(onProgress && { onProgress }),
       ...(signal && { signal }),
     });
@@ -106,63 +60,58 @@ async function loadModel(llama: Llama, options: LlamaEngineOptions, gpuLayers: n
   }
 }
 
-/**
- * How many cached tokens a model can afford to attend over, from the count of operations per token: 2 per parameter, and 4
- * per cell, head dimension, head and layer. Where attending over the whole cache costs less than the weights do,
- * everything; in smaller models, what costs an eighth of the weights.
- */
-function affordableTokens(model: Model, cells: number): number {
-  const perCell = 4 * model.layers * model.heads * model.headDimK;
-  const weights = 2 * model.parameters;
-  return perCell * cells <= weights ? cells : Math.floor((RETAINED_SHARE * weights) / perCell);
+/** Why a model cannot be computed exactly; undefined when it is worth a try. */
+function whyNotExact(model: Model): string | undefined {
+  if (!model.decoder) return "the model encodes only";
+  if (model.recurrent || model.hybrid) return "its state is not kept per token";
+  return undefined;
 }
 
-/** What nobody said, chosen for this model on this machine. */
-function choose(options: LlamaEngineOptions, model: Model) {
-  const { cores, availableBytes } = readMachine();
-  const { workers = 1, cacheTokens, threads, kvType = "f16", maxRunning = 32 } = options;
-  const said = (value: number): Choice => ({ value, why: "an option" });
-  const facts = {
-    trainedTokens: model.trainContextTokens,
-    cellBytes: cellBytesOf(model, kvType),
-    availableBytes,
-    workers,
-  };
-  return {
-    cells: cacheTokens === undefined ? chooseContext(facts) : said(cacheTokens),
-    threads: threads === undefined ? chooseThreads({ cores, workers, weightBytes: model.sizeBytes }) : said(threads),
-    slots: chooseSlots({ maxRunning: Math.min(maxRunning, MOST_RUNNING), vocabularySize: model.vocabSize }),
-  };
+/** A model, and how it is computed. */
+interface LoadedModel {
+  readonly model: Model;
+  readonly threads: Choice;
+  /** What was proved in exact mode; undefined outside of it. */
+  readonly exact: Verdict | undefined;
+  /** Why answers may differ. */
+  readonly whyNot: string | undefined;
 }
 
-type Choices = ReturnType<typeof choose>;
+/** Proves the exact mode on a model that was loaded for it; a reason when it does not hold. */
+async function prove(options: LlamaEngineOptions, model: Model, threads: number): Promise<Verdict | string> {
+  const impossible = whyNotExact(model);
+  if (impossible !== undefined) return impossible;
+  const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
+  try {
+    const chunkTokens = chunkTokensOf(options);
+    const verdict = await probeExactness(model, { ...kvTypes, threads, chunkTokens, hostMemory: true });
+    return verdict.deterministic === "no"
+      ? "the same rows gave other bits when they were cut or placed otherwise"
+      : verdict;
+  } catch (caught) {
+    return fromNativeError(caught, options.modelPath).message.replace(/\.$/, "");
+  }
+}
 
-function schedulerOptions(
-  options: LlamaEngineOptions,
-  model: Model,
-  { gpuLayers, cells: { value: cacheTokens }, slots }: Choices & { readonly gpuLayers: number },
-): SchedulerOptions {
-  const { blockTokens = 16, maxBatchTokens = 512 } = options;
-  const blocks = Math.max(1, Math.floor(cacheTokens / blockTokens));
-  const cells = blocks * blockTokens;
-  const trained = model.trainContextTokens > 0 ? model.trainContextTokens : cells;
-  const batch = Math.min(maxBatchTokens, cells);
-  const retained = options.retainedTokens ?? (gpuLayers === 0 ? affordableTokens(model, cells) : cells);
-  return {
-    blocks,
-    blockTokens,
-    contextTokens: Math.min(options.contextTokens ?? trained, cells),
-    maxRunning: Math.min(options.maxRunning ?? 32, MOST_RUNNING, batch),
-    maxWaiting: options.maxWaiting ?? 1024,
-    maxBatchTokens: batch,
-    tokensPerStep: 1,
-    outstandingSteps: 2,
-    oneAdapterPerStep: true,
-    reusesPrefixes: !model.recurrent && !model.hybrid,
-    maxCachedBlocks: Math.ceil(retained / blockTokens),
-    chunkTokens: 0,
-    space: (pool) => new SlotMap(pool, { slots: slots.value, blockTokens }),
-  };
+/** Loads the model for exact mode where that is wanted and holds, else as it is fastest. */
+async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<LoadedModel> {
+  const { exact = gpuLayers === 0, log } = options;
+  let whyNot = options.exact === false ? "exact mode is off" : "a GPU computes";
+  if (exact) {
+    const model = await loadModel(llama, options, { gpuLayers, plainKernels: true });
+    const threads = threadsOf(options, model);
+    const found = await prove(options, model, threads.value);
+    if (typeof found !== "string") {
+      const beside = "rows beside others are summed in another order";
+      return { model, threads, exact: found, whyNot: found.deterministic === "batch" ? undefined : beside };
+    }
+    model.close();
+    if (options.exact) throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Exact mode", detail: found });
+    log.warn("exact mode does not hold for this model", { reason: found });
+    whyNot = found;
+  }
+  const model = await loadModel(llama, options, { gpuLayers, plainKernels: false });
+  return { model, threads: threadsOf(options, model), exact: undefined, whyNot };
 }
 
 function textOf(vocab: Vocab): ModelText {
@@ -185,20 +134,20 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   const { addon, llama } = openLibrary(options);
   const hasGpu = llama.devices.some(({ kind }) => kind === "gpu" || kind === "igpu");
   const gpuLayers = options.gpuLayers ?? (hasGpu ? -1 : 0);
-  const [model, modelDigest] = await Promise.all([loadModel(llama, options, gpuLayers), digestFile(modelPath)]);
-  const choices = choose(options, model);
-  const scheduler = schedulerOptions(options, model, { ...choices, gpuLayers });
+  const [loaded, modelDigest] = await Promise.all([loadForMode(llama, options, gpuLayers), digestFile(modelPath)]);
+  const { model, threads, exact, whyNot } = loaded;
+  const plan = exact ? planStreams(options, model) : planShared(options, model, gpuLayers);
+  const { scheduler, cellTokens, sequences } = plan;
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
   const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
   let context: Context;
   try {
-    const cellTokens = blocks * blockTokens;
-    const threads = choices.threads.value;
     const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
     const { maxBatchTokens } = scheduler;
+    const streams = exact && { streams: true, pairRows: exact.pairRows, hostMemory: gpuLayers === 0 };
     context = await model.openContext(
-      { cellTokens, maxSequences: choices.slots.value, maxBatchTokens, threads, ...kvTypes },
+      { cellTokens, maxSequences: sequences, maxBatchTokens, threads: threads.value, ...kvTypes, ...streams },
       (result) => executor.onStep(result),
     );
   } catch (caught) {
@@ -206,22 +155,28 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     throw fromNativeError(caught, modelPath);
   }
   executor.attach(context);
-  log.info("model is open", { contextTokens: scheduler.contextTokens, ...choices });
+  const deterministic = exact?.deterministic ?? "no";
+  log.info("model is open", { contextTokens: scheduler.contextTokens, deterministic, threads, ...plan.said });
   for (const line of llama.drainLog()) log.debug("library", { line });
-  const layout = blockLayout(context.kvLayout, { blockTokens, llamaVersion: llama.llamaVersion });
+  const layout = blockLayout(context.kvLayout, {
+    blockTokens,
+    engineFormat: `llama.cpp-${llama.llamaVersion}${exact ? `-exact${scheduler.chunkTokens}` : ""}`,
+  });
   const noGpu = whyNoGpu(llama, gpuLayers);
   const card: EngineCard = {
     engine: "llama",
     model: options.model ?? modelNameOf(modelPath),
     contextTokens: scheduler.contextTokens,
     blockTokens,
+    reuseTokens: scheduler.chunkTokens || blockTokens,
     totalBlocks: blocks,
     maxRunningRequests: scheduler.maxRunning,
     maxWaitingRequests: scheduler.maxWaiting,
     hashScheme: HASH_SCHEME,
     quantization: quantizationOf(modelPath, header),
     modelDigest,
-    capabilities: capabilitiesOf(model, context, { layout, noGpu }),
+    capabilities: capabilitiesOf(model, context, { layout, noGpu, whyNot }),
+    deterministic,
     defaultSampling: readDefaultSampling(header, options.sampling, log),
     artifacts,
     layout: "reason" in layout ? undefined : layout,
