@@ -113,6 +113,32 @@ test("without a time model it waits for nothing: a step is a turn of the event l
   await engine.close();
 });
 
+test("a step that is late catches up, and never in one turn with another", async () => {
+  let nowMs = 0;
+  const due: { readonly delayMs: number; readonly call: () => void }[] = [];
+  const clock = {
+    nowMs: () => nowMs,
+    unixMs: () => nowMs,
+    after(delayMs: number, call: () => void) {
+      due.push({ delayMs, call });
+      return { cancel() {} };
+    },
+  };
+  const timing = { kind: "linear", stepMs: 2, prefillTokenMs: 0, decodeSequenceMs: 0 } as const;
+  const { engine } = await openRig({ timing, clock });
+  engine.submit(requestOf(1));
+  await Promise.resolve();
+  const delays: number[] = [];
+  for (const lateMs of [8, 0, 0, 0, 0, 0, 0, 0, 0, 0]) {
+    const { delayMs, call } = due.pop()!;
+    delays.push(delayMs);
+    nowMs += delayMs + lateMs;
+    call();
+    await Promise.resolve();
+  }
+  expect(delays).toEqual([2, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
+});
+
 test("its context is what was asked for, within what its blocks hold", async () => {
   const card = async (options: Partial<MockOptions>) => (await openRig(options)).engine.card;
   expect((await card({})).contextTokens).toBe(32_768);

@@ -31,12 +31,17 @@ const STREAM_END = "data: [DONE]\n\n\r\n0\r\n\r\n";
 /** Blocks for every token of every stream: a mock with a full pool is a slow one. */
 const MOCK_BLOCKS = 262_144;
 
+/** What a bare server answers. */
 interface BareStat {
   readonly cpuUs: number;
   readonly tokens: number;
 }
 
-async function openBare(...args: readonly (string | number)[]): Promise<Server & { program: Program }> {
+interface Bare extends Server {
+  readonly program: Program;
+}
+
+async function openBare(...args: readonly (string | number)[]): Promise<Bare> {
   const program = new Program("http-bare.ts", ...args);
   const { port } = await program.heard<{ port: number }>();
   return {
@@ -118,10 +123,42 @@ async function compare(base: Server, ours: Server, client: Program, load: Load, 
     oursUs: middle(({ cost }) => cost.us),
     basePerSecond: middle(({ floor }) => floor.perSecond),
     oursPerSecond: middle(({ cost }) => cost.perSecond),
-    basePerRead: middle(({ floor }) => floor.perRead),
-    oursPerRead: middle(({ cost }) => cost.perRead),
     baseCores: middle(({ floor }) => floor.cores),
     oursCores: middle(({ cost }) => cost.cores),
+  };
+}
+
+/**
+ * Streams on both in turn. What our side joins depends on how full the machine is, so the writer is told to join as many
+ * tokens into one write as the client found in one piece of ours; beside it, a writer that joins by the same rule.
+ */
+async function compareStreams(base: Bare, ours: Server, client: Program, load: Load, time: Time) {
+  const rounds: { readonly asMuch: Cost; readonly byRule: Cost; readonly cost: Cost }[] = [];
+  let cost = await measure(ours, client, load, { ...time, ms: time.ms / 2 });
+  const join = async (joined: number | null): Promise<Cost> => {
+    await base.program.ask({ joined });
+    return measure(base, client, load, time);
+  };
+  for (let round = 0; round < time.rounds; round++) {
+    if (round % 2 === 0) cost = await measure(ours, client, load, time);
+    const asMuch = await join(Math.max(1, cost.perRead));
+    const byRule = await join(null);
+    if (round % 2 === 1) cost = await measure(ours, client, load, time);
+    rounds.push({ asMuch, byRule, cost });
+  }
+  const middle = (figure: (round: (typeof rounds)[number]) => number) => median(rounds.map(figure));
+  return {
+    ratio: middle(({ asMuch, cost: { us } }) => us / asMuch.us),
+    byRuleRatio: middle(({ byRule, cost: { us } }) => us / byRule.us),
+    oursUs: middle((each) => each.cost.us),
+    baseUs: middle(({ asMuch }) => asMuch.us),
+    byRuleUs: middle(({ byRule }) => byRule.us),
+    oursPerRead: middle((each) => each.cost.perRead),
+    basePerRead: middle(({ asMuch }) => asMuch.perRead),
+    byRulePerRead: middle(({ byRule }) => byRule.perRead),
+    oursPerSecond: middle((each) => each.cost.perSecond),
+    basePerSecond: middle(({ asMuch }) => asMuch.perSecond),
+    oursCores: middle((each) => each.cost.cores),
   };
 }
 
@@ -152,7 +189,7 @@ function mockRate(rate: number): (string | number)[] {
 /** Answers so long that what a request costs at its start and end is not what this looks at. */
 const LONGEST_SECONDS = 20;
 
-/** Streams of an engine of real speed. The bare writer has the same groups, rate and text, and joins by the same rule. */
+/** Streams of an engine of real speed. The bare writer has the same groups, rate and kind of text. */
 function streams({ rate, streams: count, workers, vocabulary }: Streams): Promise<object> {
   const tokens = Math.min(4_000, rate * LONGEST_SECONDS);
   const fields = { model: MODEL, stream: true, max_tokens: tokens, ignore_eos: true };
@@ -164,7 +201,7 @@ function streams({ rate, streams: count, workers, vocabulary }: Streams): Promis
     const cluster = await openProduct(workers, vocabulary, mockRate(rate));
     const client = await openClient(start);
     try {
-      return await compare(base, serverOf(cluster), client, load, time);
+      return await compareStreams(base, serverOf(cluster), client, load, time);
     } finally {
       client.end();
       base.program.end();

@@ -1,5 +1,5 @@
 // Baselines: what bare node:http costs for the same work. One role per process.
-//   node http-bare.ts sse RATE TOKENS GROUPS SEED | json | proxy PORT
+//   node http-bare.ts sse RATE TOKENS GROUPS SEED | json | proxy PORT; {joined: TOKENS_PER_WRITE or null} by IPC
 import { Agent, createServer, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { cpuUs } from "../harness.ts";
@@ -8,14 +8,15 @@ import { TextWriter } from "../text.ts";
 const [role, ...rest] = process.argv.slice(2);
 const numbers = rest.map(Number);
 let tokens = 0;
-let writes = 0;
+/** Tokens of a write, on average; undefined joins by the rule alone. */
+let joined: number | undefined;
 
 const CHUNK_START =
   'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1760000000,"model":"m","choices":[{"index":0,"delta":{"content":';
 const CHUNK_END = '},"finish_reason":null}]}\n\n';
 
 /**
- * When tokens wait for others to join them, the same as in the frontend: while the socket has a backlog or the event loop
+ * When tokens wait for others to join them, unless it is told how many join: the rule of the frontend. While the socket has a backlog or the event loop
  * was busy for most of the last 20 ms, eight tokens join, and none waits longer than 25 ms.
  */
 const JOIN = { tokens: 8, ms: 25, sampleMs: 20, busyShare: 0.85, calmShare: 0.7 } as const;
@@ -42,6 +43,7 @@ interface Stream {
   text: string;
   waiting: number;
   sinceMs: number;
+  writes: number;
 }
 
 /** Steps are a millisecond at least; a faster engine makes several tokens in one. */
@@ -56,7 +58,7 @@ function sse(rate: number, count: number, groups: number, seed: number) {
   const lag = createLag();
   const write = (stream: Stream): void => {
     stream.response.write(CHUNK_START + JSON.stringify(stream.text) + CHUNK_END);
-    writes++;
+    stream.writes++;
     stream.text = "";
     stream.waiting = 0;
   };
@@ -67,11 +69,18 @@ function sse(rate: number, count: number, groups: number, seed: number) {
     const begun = stream.told > 0;
     stream.told += made;
     stream.waiting += made;
+    if (begun && stream.told < count && waits(stream, nowMs, lagging)) return;
+    write(stream);
+  };
+  const waits = (stream: Stream, nowMs: number, lagging: boolean): boolean => {
+    // Whole tokens that come to the average over many writes.
+    if (joined !== undefined)
+      return stream.waiting < Math.floor(joined * (stream.writes + 1)) - Math.floor(joined * stream.writes);
     const congested = lagging || stream.response.writableLength > 0;
-    const mayWait = begun && stream.told < count && stream.waiting < JOIN.tokens && nowMs < stream.sinceMs + JOIN.ms;
-    if (!congested || !mayWait) write(stream);
+    return congested && stream.waiting < JOIN.tokens && nowMs < stream.sinceMs + JOIN.ms;
   };
   const flushLate = (): void => {
+    if (joined !== undefined) return;
     const nowMs = performance.now();
     for (const group of open) {
       for (const stream of group) if (stream.waiting > 0 && nowMs >= stream.sinceMs + JOIN.ms) write(stream);
@@ -96,7 +105,7 @@ function sse(rate: number, count: number, groups: number, seed: number) {
   return createServer((message, response) => {
     message.resume().on("end", () => {
       response.writeHead(200, { "content-type": "text/event-stream" });
-      const stream = { response, told: 0, text: "", waiting: 0, sinceMs: 0 };
+      const stream = { response, told: 0, text: "", waiting: 0, sinceMs: 0, writes: 0 };
       const group = open[started++ % groups]!;
       group.add(stream);
       response.on("close", () => group.delete(stream));
@@ -140,5 +149,8 @@ function proxy(port: number) {
 const [first = 0, second = 1, third = 1, fourth = 1] = numbers;
 const server = role === "sse" ? sse(first, second, third, fourth) : role === "json" ? json() : proxy(first);
 server.listen(0, "127.0.0.1", 4096, () => process.send?.({ port: (server.address() as AddressInfo).port }));
-process.on("message", () => process.send?.({ cpuUs: cpuUs(), tokens, writes }));
+process.on("message", (question: { joined?: number | null }) => {
+  if (question.joined !== undefined) joined = question.joined ?? undefined;
+  process.send?.({ cpuUs: cpuUs(), tokens });
+});
 process.on("disconnect", () => process.exit());
