@@ -13,9 +13,8 @@ export interface BenchCase {
 }
 
 /** What the streams of a frontend are measured by: whether a core was full, and how many tokens joined on either side. */
-const STREAMED = ["oursCores", "basePerRead", "oursPerRead", "oursPerSecond"] as const;
-const BARE_WRITER =
-  "CPU per token of the frontend of `up` / of a bare SSE writer of the same rate that joins by the same rule";
+const STREAMED = ["byRuleRatio", "oursPerRead", "basePerRead", "oursPerSecond", "oursCores"] as const;
+const BARE_WRITER = "CPU per token of the frontend of `up` / of a bare SSE writer of the same rate that joins as much";
 
 /** Streams whose tokens come one by one. */
 function streams(about: string): BenchCase {
@@ -103,6 +102,7 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "frontend/stream/200-a-second": streams("256 streams of 200"),
   "frontend/stream/800-a-second": fastStreams("64 streams of 800"),
   "frontend/stream/1500-a-second": fastStreams("64 streams of 1,500"),
+  "frontend/stream/saturated": streams("2,048 streams of 50, more than a core can do one by one"),
   "frontend/stream/1-worker": streams("512 streams of 50, all of one worker"),
   "frontend/stream/16-workers": streams("512 streams of 50 of 16 workers"),
   "frontend/stream/2k-vocabulary": streams("512 streams of 50 with a small vocabulary"),

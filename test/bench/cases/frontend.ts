@@ -282,6 +282,7 @@ await runCases({
   "frontend/stream/200-a-second": () => streams({ ...USUAL, rate: 200, streams: 256 }),
   "frontend/stream/800-a-second": () => streams({ ...USUAL, rate: 800, streams: 64 }),
   "frontend/stream/1500-a-second": () => streams({ ...USUAL, rate: 1_500, streams: 64 }),
+  "frontend/stream/saturated": () => streams({ ...USUAL, rate: 50, streams: 2_048 }),
   "frontend/stream/1-worker": () => streams({ rate: 50, streams: 512, workers: 1, vocabulary: "32k" }),
   "frontend/stream/16-workers": () => streams({ rate: 50, streams: 512, workers: 16, vocabulary: "32k" }),
   "frontend/stream/2k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "2k" }),
