@@ -71,7 +71,16 @@ function exact(about: string): BenchCase {
     file: "exact.ts",
     about: `tokens per CPU second of the llama engine, exact / not exact, decode of 16 and prefill: ${about}`,
     bounds: { decode: { atLeast: 0.95 }, prefill1000: { atLeast: 0.8 }, prefill4000: { atLeast: 0.8 } },
-    beside: ["exactMb", "plainMb", "exactDecode", "plainDecode", "exactPrefill4000", "plainPrefill4000"],
+    beside: [
+      "exactMb",
+      "plainMb",
+      "exactContext",
+      "plainContext",
+      "exactDecode",
+      "plainDecode",
+      "exactPrefill4000",
+      "plainPrefill4000",
+    ],
   };
 }
 
