@@ -11,8 +11,8 @@ export const systemClock: Clock = {
   unixMs: () => Date.now(),
   after(delayMs, call, options): Timer {
     if (delayMs <= 0) {
+      // Always referenced, which holds the process for this turn at most: without, the loop would wait for something else first.
       const turn = setImmediate(call);
-      if (!options?.keepAlive) turn.unref();
       return { cancel: () => clearImmediate(turn) };
     }
     const timer = setTimeout(call, delayMs);
