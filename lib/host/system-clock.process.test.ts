@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 
 const SCRIPT = `
 import { systemClock } from "#lib/host/system-clock";
-setTimeout(() => console.log("something else"), 500);
+setTimeout(() => process.stdout.write("something else\\n"), 500);
 let turns = 0;
-const again = () => (++turns < 10 ? systemClock.after(0, again) : console.log("no delay"));
+const again = () => (++turns < 10 ? systemClock.after(0, again) : process.stdout.write("no delay\\n"));
 again();
 `;
 

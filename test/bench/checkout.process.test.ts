@@ -12,6 +12,10 @@ writeFileSync("native/build/stamp", "built");
 appendFileSync("builds.txt", "once ");
 `;
 
+/** A lock file of one package; the name of the project says nothing. */
+const lockOf = (version: string, name = "one") => JSON.stringify({ name, packages: { "": { name }, a: { version } } });
+const LOCK = lockOf("1.0.0");
+
 test("a commit is put beside with its own product, the benchmarks and the packages of here", ({ onTestFinished }) => {
   const folder = mkdtempSync(path.join(tmpdir(), "stator-checkout-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -24,13 +28,18 @@ test("a commit is put beside with its own product, the benchmarks and the packag
       writeFileSync(path.join(root, file), text);
     }
   };
-  put({ "package.json": "{}", "package-lock.json": "{}", "native/build.mjs": BUILD });
+  put({ "package.json": "{}", "package-lock.json": LOCK, "native/build.mjs": BUILD });
   put({ "lib/product.ts": "old", "test/bench/case.ts": "old", "test/bench/gone.ts": "old" });
   git("init", "--quiet");
   git("add", "--all");
   git("-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "one");
   rmSync(path.join(root, "test/bench/gone.ts"));
-  put({ "lib/product.ts": "new", "test/bench/case.ts": "new", "node_modules/a/index.js": "" });
+  put({
+    "package-lock.json": lockOf("1.0.0", "two"),
+    "lib/product.ts": "new",
+    "test/bench/case.ts": "new",
+    "node_modules/a/index.js": "",
+  });
 
   const { root: beside, commit } = checkoutCommit("HEAD", place);
   const read = (file: string) => readFileSync(path.join(beside, file), "utf8");

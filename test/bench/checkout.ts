@@ -43,13 +43,23 @@ function unpack(commit: string, root: string, folder: string): void {
   run("mv", [half, folder], root);
 }
 
-/** The same lock file means the same packages: those of this checkout are used. Otherwise the commit gets its own. */
+/** Name, version and digest of every package of a lock file; what else stands there changes nothing that is installed. */
+function packagesOf(place: string): string {
+  const lock = JSON.parse(readFileSync(path.join(place, "package-lock.json"), "utf8")) as Lock;
+  const packages = Object.entries(lock.packages ?? {}).filter(([name]) => name !== "");
+  return JSON.stringify(packages.map(([name, { version, integrity }]) => [name, version, integrity]).sort());
+}
+
+interface Lock {
+  readonly packages?: Readonly<Record<string, { readonly version?: string; readonly integrity?: string }>>;
+}
+
+/** The same packages in the lock file: those of this checkout are used. Otherwise the commit gets its own. */
 function installPackages(root: string, folder: string): void {
   const modules = path.join(folder, "node_modules");
-  const lockOf = (place: string) => readFileSync(path.join(place, "package-lock.json"), "utf8");
   const isLink = lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   if (isLink) rmSync(modules);
-  if (lockOf(root) !== lockOf(folder)) {
+  if (packagesOf(root) !== packagesOf(folder)) {
     if (!existsSync(modules)) run("npm", ["ci"], folder);
     return;
   }
