@@ -270,6 +270,14 @@ export const OPTIONS = {
     doc: "KV blocks of a mock.",
     alike: "--num-gpu-blocks-override",
   }),
+  "mock.context-tokens": integer({
+    initial: 32_768,
+    least: 16,
+    most: 16_777_216,
+    unit: "tokens",
+    doc: "Longest context of a mock; never more than its blocks hold.",
+    alike: "--max-model-len",
+  }),
   "mock.step-tokens": integer({
     initial: 1,
     least: 1,
@@ -322,6 +330,7 @@ export const ENGINE_OPTIONS = [
   "mock.speed",
   "mock.max-running",
   "mock.total-blocks",
+  "mock.context-tokens",
   "mock.step-tokens",
 ] as const satisfies readonly OptionKey[];
 

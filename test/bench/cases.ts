@@ -8,6 +8,80 @@ export interface BenchCase {
   readonly about: string;
   /** By name of a figure; all figures that are a verdict are here, each against something measured in the same run. */
   readonly bounds: Readonly<Record<string, Bound>>;
+  /** Figures that are shown beside and are no verdict; `pinned` begins the name of one that holds by arrangement. */
+  readonly beside?: readonly string[];
+}
+
+/** What the streams of a frontend are measured by: whether a core was full, and how many tokens joined on either side. */
+const STREAMED = ["byRuleRatio", "oursPerRead", "basePerRead", "oursPerSecond", "oursCores"] as const;
+const BARE_WRITER = "CPU per token of the frontend of `up` / of a bare SSE writer of the same rate that joins as much";
+
+/** Streams whose tokens come one by one. */
+function streams(about: string): BenchCase {
+  return {
+    file: "frontend.ts",
+    about: `${BARE_WRITER}: ${about}`,
+    bounds: { ratio: { atMost: 1.6 } },
+    beside: STREAMED,
+  };
+}
+
+/** Streams as fast as engines go. */
+function fastStreams(about: string): BenchCase {
+  return { ...streams(about), bounds: { ratio: { atMost: 1 } } };
+}
+
+function unary(about: string): BenchCase {
+  return {
+    file: "frontend.ts",
+    about: `CPU per unary request of the frontend of \`up\`, saturated, / of a bare responder with a fixed body: ${about}`,
+    bounds: { ratio: { atMost: 4.7 } },
+    beside: ["proxyRatio", "pinnedPacedRatio", "oursCores", "oursPerSecond"],
+  };
+}
+
+function tokenize(about: string): BenchCase {
+  return {
+    file: "tokenize.ts",
+    about: `a chat of 8k tokens, tokenized by us / by the library, when new, and when all but the last was seen: ${about}`,
+    bounds: { new: { atMost: 1.25 }, seen: { atMost: 0.15 } },
+  };
+}
+
+/** Megabytes of a frontend that waits. */
+function idleMemory(about: string): BenchCase {
+  return {
+    file: "memory.ts",
+    about: `resident megabytes of a frontend that waits, started by \`up\` and by hand: ${about}`,
+    bounds: { upMb: { atMost: 150 }, handMb: { atMost: 150 } },
+  };
+}
+
+function memoryAfterLoad(about: string): BenchCase {
+  return {
+    file: "memory.ts",
+    about: `resident memory at most 30 s after 6,000 requests and four of 8 MB / before them: a frontend started ${about}`,
+    bounds: { ratio: { atMost: 1.5 } },
+    beside: ["idleMb", "loadedMb", "peakMb", "afterMb", "seconds"],
+  };
+}
+
+function exact(about: string): BenchCase {
+  return {
+    file: "exact.ts",
+    about: `tokens per CPU second of the llama engine, exact / not exact, decode of 16 and prefill: ${about}`,
+    bounds: { decode: { atLeast: 0.95 }, prefill1000: { atLeast: 0.8 }, prefill4000: { atLeast: 0.8 } },
+    beside: [
+      "exactMb",
+      "plainMb",
+      "exactContext",
+      "plainContext",
+      "exactDecode",
+      "plainDecode",
+      "exactPrefill4000",
+      "plainPrefill4000",
+    ],
+  };
 }
 
 /** All benchmarks by name: room, load, size. */
@@ -32,60 +106,57 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     about: "the same beside 512 streams in steps of 20 ms",
     bounds: { ratio: { atMost: 1 / 2 } },
   },
-  "frontend/stream/512-paced": {
-    file: "frontend.ts",
-    about: "CPU per token of the frontend / of a bare SSE writer, one write per token; joined: both join four tokens",
-    bounds: { ratio: { atMost: 1.6 }, joined: { atMost: 2.2 } },
+  "frontend/stream/20-a-second": streams("1,024 streams of 20 tokens a second, 4 workers, 32k vocabulary"),
+  "frontend/stream/50-a-second": streams("512 streams of 50"),
+  "frontend/stream/200-a-second": streams("256 streams of 200"),
+  "frontend/stream/800-a-second": fastStreams("64 streams of 800"),
+  "frontend/stream/1500-a-second": fastStreams("64 streams of 1,500"),
+  "frontend/stream/saturated": streams("2,048 streams of 50, more than a core can do one by one"),
+  "frontend/stream/1-worker": streams("512 streams of 50, all of one worker"),
+  "frontend/stream/16-workers": streams("512 streams of 50 of 16 workers"),
+  "frontend/stream/2k-vocabulary": streams("512 streams of 50 with a small vocabulary"),
+  "frontend/stream/128k-vocabulary": streams("512 streams of 50 with a large vocabulary"),
+  "frontend/unary/1-worker": unary("16 connections, 1 worker, 32k vocabulary"),
+  "frontend/unary/4-workers": unary("4 workers"),
+  "frontend/unary/16-workers": unary("16 workers"),
+  "frontend/unary/2k-vocabulary": unary("4 workers, a small vocabulary"),
+  "frontend/unary/128k-vocabulary": unary("4 workers, a large vocabulary"),
+  "loop/worst-inputs": {
+    file: "loop.ts",
+    about: "longest gap of 64 streams beside the worst inputs of each route / alone; new streams refused meanwhile",
+    bounds: { gapRatio: { atMost: 2 }, refusals: { atMost: 0 } },
+    beside: ["aloneMs", "worstMs"],
   },
-  "frontend/stream/64-unthrottled": {
-    file: "frontend.ts",
-    about: "the same with 64 streams as fast as they go",
-    bounds: { ratio: { atMost: 1 } },
-  },
-  "frontend/unary/16": {
-    file: "frontend.ts",
-    about: "CPU per unary request of the frontend / of a bare responder with a fixed body",
-    bounds: { ratio: { atMost: 4.7 } },
-  },
-  "tokenize/native/demo": {
-    file: "tokenize.ts",
-    about:
-      "a chat of 8k tokens, tokenized by us / by the library: when new, and when all but the last message was seen",
-    bounds: { new: { atMost: 1.25 }, seen: { atMost: 0.15 } },
-  },
-  "tokenize/native/made": {
-    file: "tokenize.ts",
-    about: "the same with a larger vocabulary",
-    bounds: { new: { atMost: 1.25 }, seen: { atMost: 0.15 } },
-  },
-  "tokenize/script/demo": {
-    file: "tokenize.ts",
-    about: "the same without the addon, against the JavaScript library",
-    bounds: { new: { atMost: 1.25 }, seen: { atMost: 0.15 } },
-  },
-  "tokenize/script/made": {
-    file: "tokenize.ts",
-    about: "the same without the addon, with a larger vocabulary",
-    bounds: { new: { atMost: 1.25 }, seen: { atMost: 0.15 } },
-  },
+  "tokenize/native/demo": tokenize("the demo model's vocabulary"),
+  "tokenize/native/32k": tokenize("a vocabulary of 32k"),
+  "tokenize/native/128k": tokenize("a vocabulary of 128k"),
+  "tokenize/script/demo": tokenize("without the addon, against the JavaScript library"),
+  "tokenize/script/32k": tokenize("without the addon, a vocabulary of 32k"),
+  "tokenize/script/128k": tokenize("without the addon, a vocabulary of 128k"),
+  "exact/random-q8_0": exact("random weights, 126 million of them, as Q8_0"),
+  "exact/random-q4_k": exact("the same as Q4_K, which the library repacks"),
+  "exact/given-model": exact("the file that BENCH_MODEL names"),
   "embedded/16-streams": {
     file: "embedded.ts",
     about: "tokens per CPU second of worker and frontend / of the addon driven directly",
     bounds: { ratio: { atLeast: 0.8 } },
+    beside: ["workerUs", "frontendUs", "directUs"],
   },
   "start/first-token": {
     file: "start.ts",
     about: "seconds from `npm start` to the first streamed token, compile cache empty and full",
-    bounds: { coldSeconds: { atMost: 10 }, warmSeconds: { atMost: 10 } },
+    bounds: { coldSeconds: { atMost: 3 }, warmSeconds: { atMost: 3 } },
+    beside: ["warmReadySeconds", "bareSeconds"],
   },
-  "memory/idle": {
-    file: "memory.ts",
-    about: "resident megabytes of a frontend that waits",
-    bounds: { residentMb: { atMost: 150 } },
-  },
+  "memory/idle/2k-vocabulary": idleMemory("a small vocabulary"),
+  "memory/idle/32k-vocabulary": idleMemory("a vocabulary of 32k"),
+  "memory/idle/128k-vocabulary": idleMemory("a vocabulary of 128k"),
+  "memory/after-load/up": memoryAfterLoad("by `up`"),
+  "memory/after-load/by-hand": memoryAfterLoad("by hand"),
   "memory/50k-requests": {
     file: "memory.ts",
-    about: "the same after 50,000 requests, and what is kept then / after 1,000",
+    about: "resident megabytes of a frontend after 50,000 requests, and what is kept then / after 1,000",
     bounds: { residentMb: { atMost: 225 }, growth: { atMost: 1.2 } },
+    beside: ["peakMb"],
   },
 };

@@ -2,31 +2,105 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
+import { sleep } from "./harness.ts";
 
-/** `stator up`, once everything is ready. */
+/** A whole cluster, once a request would be answered. */
 export interface Cluster {
   readonly port: number;
   readonly frontendPid: number;
   readonly workerPids: readonly number[];
+  /** The process that holds the frontend: `stator up`, or the frontend itself when it was started by hand. */
   readonly program: Program;
+  close(): Promise<void>;
 }
+
+/** Who starts the processes: `stator up`, or somebody who calls `stator hub`, `worker` and `frontend` one by one. */
+export type StartedBy = "up" | "hand";
+
+/** Loading sixteen processes on a small machine takes its time. */
+const START_TIMEOUT_MS = 180_000;
 
 /** Starts `stator up ARGS` on a free port and waits until all of it is ready. */
 export async function startCluster(args: readonly string[], env: Record<string, string> = {}): Promise<Cluster> {
   const program = startProgram(["up", "--http-port", "0", ...args], env);
-  await program.until(/Try it:/, 120_000);
-  const board = readBoard(program);
-  const frontend = board.get("frontend");
-  if (frontend === undefined) throw new Error(`No frontend in:\n${program.stdout}`);
-  const workerPids = [...board].filter(([name]) => name.startsWith("worker-")).map(([, { pid }]) => pid);
-  return { port: Number(frontend.address.split(":").at(-1)), frontendPid: frontend.pid, workerPids, program };
+  try {
+    await program.until(/Try it:/, START_TIMEOUT_MS);
+    const board = readBoard(program);
+    const frontend = board.get("frontend");
+    if (frontend === undefined) throw new Error(`No frontend in:\n${program.stdout}`);
+    const workerPids = [...board].filter(([name]) => name.startsWith("worker-")).map(([, { pid }]) => pid);
+    const port = Number(frontend.address.split(":").at(-1));
+    return { port, frontendPid: frontend.pid, workerPids, program, close: () => program.close() };
+  } catch (error) {
+    await program.close();
+    throw error;
+  }
 }
 
-/** CPU seconds that all threads of a process have used, user and system; the kernel counts in hundredths. */
+/** The same processes, each started by hand, with one worker. `args` are the worker's. */
+export async function startByHand(args: readonly string[]): Promise<Cluster> {
+  const programs: Program[] = [];
+  const start = (...command: string[]): Program => {
+    const program = startProgram(command);
+    programs.push(program);
+    return program;
+  };
+  const close = async () => {
+    for (const program of programs.toReversed()) await program.close();
+  };
+  try {
+    const [, hub] = await start("hub", "--hub-port", "0").until(/(hub:\/\/[\w.:]+\d)/);
+    const place = ["--discovery", hub!];
+    const worker = start("worker", ...args, ...place);
+    const frontend = start("frontend", "--http-port", "0", ...place);
+    await worker.until(/worker serves/);
+    const [, port] = await frontend.until(/http:\/\/[^/]+:(\d+)/);
+    await untilHealthy(Number(port));
+    return { port: Number(port), frontendPid: frontend.pid, workerPids: [worker.pid], program: frontend, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Workers are ready before the frontend has fetched their tokenizer and linked to them. */
+async function untilHealthy(port: number): Promise<void> {
+  for (const endMs = performance.now() + START_TIMEOUT_MS; performance.now() < endMs; ) {
+    const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined);
+    await answer?.arrayBuffer();
+    if (answer?.ok) return;
+    await sleep(50);
+  }
+  throw new Error("The frontend did not become healthy");
+}
+
+/** The fields of /proc/PID/stat after the name: state, parent, and so on; none for a process that has ended. */
+function statOf(pid: number): string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return [];
+  }
+}
+
+/** A process and all that it started: a launcher that stays belongs to what it launched. */
+function familyOf(pid: number): number[] {
+  const family = [pid];
+  // Children have higher ids than their parents, but for the case that the kernel's ids start anew.
+  for (const name of readdirSync("/proc")) {
+    const other = Number(name);
+    if (Number.isInteger(other) && family.includes(Number(statOf(other)[1]))) family.push(other);
+  }
+  return family;
+}
+
+/** CPU seconds that all threads of a process and its children have used, user and system; the kernel counts in hundredths. */
 export function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  return familyOf(pid).reduce((sum, each) => {
+    const fields = statOf(each);
+    return sum + (Number(fields[11]) + Number(fields[12])) / 100;
+  }, 0);
 }
 
 /** CPU seconds by name of thread, the costliest first; names that repeat are added up. */
@@ -41,11 +115,23 @@ export function threadSecondsOf(pid: number): Record<string, number> {
   return Object.fromEntries(Object.entries(seconds).sort((left, right) => right[1] - left[1]));
 }
 
-/** Resident memory of a process in megabytes: now, and the most it ever was. */
+/** Resident memory of a process and its children in megabytes: now, and the sum of the most that each ever had. */
 export function residentMbOf(pid: number): { now: number; peak: number } {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const read = (key: string) => (Number(status.match(new RegExp(`^${key}:\\s+(\\d+) kB`, "m"))?.[1]) * 1024) / 1e6;
-  return { now: read("VmRSS"), peak: read("VmHWM") };
+  const total = { now: 0, peak: 0 };
+  for (const each of familyOf(pid)) {
+    const status = readFileSync(`/proc/${each}/status`, "utf8");
+    const read = (key: string) => (Number(status.match(new RegExp(`^${key}:\\s+(\\d+) kB`, "m"))?.[1]) * 1024) / 1e6;
+    total.now += read("VmRSS");
+    total.peak += read("VmHWM");
+  }
+  return total;
+}
+
+/** The sum of a metric over its labels, as the frontend tells it now; 0 when it does not know it yet. */
+export async function metricOf(port: number, name: string): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`);
+  const lines = (await answer.text()).matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, "gm"));
+  return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
 /** Requests to one address over a bounded number of connections that stay open. */

@@ -1,24 +1,38 @@
-// npm run bench [-- [--list] [--repeat N] PATTERN…]: runs the cases whose name contains a pattern, each in a process of
-// its own and one after the other, and prints one table. Ends with 1 when a case failed or missed a bound.
+// npm run bench [-- [--list] [--small] [--repeat N] [--against COMMIT] [--verbose] PATTERN…]: runs the cases whose name
+// contains a pattern, each in a process of its own and one after the other, and prints one table. With --against the same
+// cases run in turn here and in that commit. Ends with 1 when a case failed or missed a bound.
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { type BenchCase, type Bound, CASES } from "./cases.ts";
-import { median } from "./harness.ts";
+import { cacheFolder } from "./cache.ts";
+import { type BenchCase, CASES } from "./cases.ts";
+import { checkoutCommit } from "./checkout.ts";
+import { type Figures, HEADS, isBad, printTable, type Row, rowsAgainst, rowsOf } from "./report.ts";
 
-type Figures = Readonly<Record<string, unknown>>;
-
-/** One row of the table. */
-type Row = readonly [name: string, figure: string, value: string, bound: string, verdict: string];
+const HERE = path.join(import.meta.dirname, "../..");
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { list: { type: "boolean" }, repeat: { type: "string", default: "1" }, verbose: { type: "boolean" } },
+  options: {
+    list: { type: "boolean" },
+    small: { type: "boolean", default: false },
+    repeat: { type: "string" },
+    against: { type: "string" },
+    verbose: { type: "boolean" },
+  },
 });
 
-/** Runs one case once. Rejects with what it wrote when it printed no figures. */
-function runCase(name: string, { file }: BenchCase): Promise<Figures> {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, "cases", file), name], {
+/** Runs one case once, of the checkout with this root. Rejects with what it wrote when it printed no figures. */
+function runCase(name: string, { file }: BenchCase, root: string): Promise<Figures> {
+  const env = {
+    ...process.env,
+    ...(values.small && { BENCH_VOLUME: "small" }),
+    // Runs that take turns with another commit are starts already.
+    ...(values.against !== undefined && { BENCH_STARTS: "1" }),
+  };
+  const child = spawn(process.execPath, [path.join(root, "test/bench/cases", file), name], {
+    cwd: root,
+    env,
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";
@@ -34,66 +48,68 @@ function runCase(name: string, { file }: BenchCase): Promise<Figures> {
       const line = stdout.split("\n").find((each) => each.startsWith(`${name} {`));
       if (values.verbose) process.stdout.write(stdout);
       if (line) resolve(JSON.parse(line.slice(name.length + 1)) as Figures);
-      else reject(new Error((stderr || stdout).trim().split("\n").at(-1) || "It printed nothing"));
+      else reject(new Error(sentenceOf(stderr || stdout)));
     });
   });
 }
 
-function holds(value: number, bound: Bound): boolean {
-  return "atMost" in bound ? value <= bound.atMost : value >= bound.atLeast;
+/** The line of a stack trace that says what happened, else the last one. */
+function sentenceOf(output: string): string {
+  const lines = output.trim().split("\n");
+  return lines.find((line) => /^(?:\w*Error|\w+): /.test(line)) ?? (lines.at(-1) || "It printed nothing");
 }
 
-function print(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+/** Who comes first takes turns too: the second finds the machine as the first left it. */
+async function runInTurn(
+  name: string,
+  bench: BenchCase,
+  roots: readonly string[],
+  repeat: number,
+): Promise<Figures[][]> {
+  const runs: Figures[][] = roots.map(() => []);
+  for (let run = 0; run < repeat; run++) {
+    const order = [...roots.entries()];
+    if (run % 2 === 1) order.reverse();
+    for (const [at, root] of order) runs[at]!.push(await runCase(name, bench, root));
+  }
+  return runs;
 }
 
-/** The rows of one case: a row for each bound, with the median of all runs. */
-function rowsOf(name: string, { bounds }: BenchCase, runs: readonly Figures[]): Row[] {
-  const skipped = runs[0]?.skipped;
-  if (skipped !== undefined) return [[name, "", "", "", `skipped: ${skipped}`]];
-  return Object.entries(bounds).map(([figure, bound]) => {
-    const value = median(runs.map((figures) => Number(figures[figure])));
-    const limit = "atMost" in bound ? `<= ${print(bound.atMost)}` : `>= ${print(bound.atLeast)}`;
-    return [name, figure, print(value), limit, holds(value, bound) ? "holds" : "MISSED"];
-  });
-}
-
-async function measure(name: string, bench: BenchCase, repeat: number): Promise<Row[]> {
-  const runs: Figures[] = [];
+async function measure(name: string, bench: BenchCase, beside: string | undefined, repeat: number): Promise<Row[]> {
+  const roots = beside === undefined ? [HERE] : [HERE, beside];
+  const judged = !values.small;
   try {
-    for (let run = 0; run < repeat; run++) runs.push(await runCase(name, bench));
-    return rowsOf(name, bench, runs);
+    const [here = [], there] = await runInTurn(name, bench, roots, repeat);
+    return there ? rowsAgainst(name, bench, { here, there, judged }) : rowsOf(name, bench, here, judged);
   } catch (error) {
-    return [[name, "", "", "", `FAILED: ${error instanceof Error ? error.message : error}`]];
+    const empty = new Array<string>((beside === undefined ? HEADS.alone : HEADS.against("")).length - 2).fill("");
+    return [[name, ...empty, `FAILED: ${error instanceof Error ? error.message : error}`]];
   }
 }
 
-function printTable(rows: readonly (readonly string[])[]): void {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of rows) {
-    const cells = row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)));
-    process.stdout.write(`${cells.join("  ").trimEnd()}\n`);
+async function runAll(chosen: readonly (readonly [string, BenchCase])[], repeat: number): Promise<void> {
+  if (values.against !== undefined) process.stderr.write(`building ${values.against} …\n`);
+  const beside =
+    values.against === undefined ? undefined : checkoutCommit(values.against, { root: HERE, cache: cacheFolder() });
+  const rows: Row[] = [beside ? HEADS.against(beside.commit) : HEADS.alone];
+  for (const [name, bench] of chosen) {
+    process.stderr.write(`${name} …\n`);
+    rows.push(...(await measure(name, bench, beside?.root, repeat)));
   }
+  process.stdout.write(printTable(rows));
+  if (rows.some(isBad)) process.exitCode = 1;
+}
+
+function refuse(sentence: string): void {
+  process.stderr.write(`${sentence}\n`);
+  process.exitCode = 2;
 }
 
 const chosen = Object.entries(CASES).filter(
   ([name]) => positionals.length === 0 || positionals.some((pattern) => name.includes(pattern)),
 );
-const repeat = Number(values.repeat);
-if (!Number.isInteger(repeat) || repeat < 1) {
-  process.stderr.write("--repeat takes a whole number from 1.\n");
-  process.exitCode = 2;
-} else if (chosen.length === 0) {
-  process.stderr.write(`No case contains ${positionals.join(" or ")}. --list names all of them.\n`);
-  process.exitCode = 2;
-} else if (values.list) {
-  printTable(chosen.map(([name, { file, about }]) => [name, file, about]));
-} else {
-  const rows: Row[] = [["case", "figure", "value", "bound", "verdict"]];
-  for (const [name, bench] of chosen) {
-    process.stderr.write(`${name} …\n`);
-    rows.push(...(await measure(name, bench, repeat)));
-  }
-  printTable(rows);
-  if (rows.some(([, , , , verdict]) => verdict === "MISSED" || verdict.startsWith("FAILED"))) process.exitCode = 1;
-}
+const repeat = Number(values.repeat ?? (values.against === undefined || values.small ? 1 : 3));
+if (!Number.isInteger(repeat) || repeat < 1) refuse("--repeat takes a whole number from 1.");
+else if (chosen.length === 0) refuse(`No case contains ${positionals.join(" or ")}. --list names all of them.`);
+else if (values.list) process.stdout.write(printTable(chosen.map(([name, { file, about }]) => [name, file, about])));
+else await runAll(chosen, repeat).catch((error: Error) => refuse(error.message));

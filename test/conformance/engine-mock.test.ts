@@ -10,10 +10,13 @@ function chat(text: string): string {
   return `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`;
 }
 
+/** Steps that last, so that there is something to cancel. */
+const timing = { kind: "linear", stepMs: 1, prefillTokenMs: 0, decodeSequenceMs: 0 } as const;
+
 engineConformance("mock", {
   open: (sizes = {}) => {
     const blocks = sizes.contextTokens === undefined ? 1024 : sizes.contextTokens / 16;
-    return openMock({ modelPath, clock: systemClock, log: silentLog, timing: { kind: "instant" }, blocks, ...sizes });
+    return openMock({ modelPath, clock: systemClock, log: silentLog, timing, blocks, ...sizes });
   },
   prompts: ["What is a fox?", "Who built this?", "Tell me about the sea."].map(chat),
   longPrompt: chat("The quick brown fox jumps over the lazy dog. ".repeat(12)),

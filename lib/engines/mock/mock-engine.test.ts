@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { EngineFinish, EngineStep, GenerateRequest } from "../engine.ts";
 import { MOCK_MODEL, type MockOptions, openMock } from "./mock-engine.ts";
@@ -98,6 +99,53 @@ test("several tokens of one step come as one entry with a count", async () => {
   single.engine.submit(requestOf(1));
   await single.advance(0);
   expect(tokensOf(1)).toEqual(single.tokensOf(1));
+});
+
+test("without a time model it waits for nothing: a step is a turn of the event loop, which others share", async () => {
+  const instant = { timing: { kind: "polynomial", speedup: 0, decodeSpeedup: 1 }, clock: systemClock } as const;
+  const { engine, steps, finishes } = await openRig(instant);
+  engine.submit(requestOf(1, { stopping: { ...requestOf(1).stopping, maxTokens: 400 } }));
+  let turns = 0;
+  for (; finishes.length === 0; turns++) await new Promise((resolve) => setImmediate(resolve));
+  expect(steps).toHaveLength(400);
+  expect(turns).toBeGreaterThanOrEqual(399);
+  expect(turns).toBeLessThanOrEqual(420);
+  await engine.close();
+});
+
+test("a step that is late catches up, and never in one turn with another", async () => {
+  let nowMs = 0;
+  const due: { readonly delayMs: number; readonly call: () => void }[] = [];
+  const clock = {
+    nowMs: () => nowMs,
+    unixMs: () => nowMs,
+    after(delayMs: number, call: () => void) {
+      due.push({ delayMs, call });
+      return { cancel() {} };
+    },
+  };
+  const timing = { kind: "linear", stepMs: 2, prefillTokenMs: 0, decodeSequenceMs: 0 } as const;
+  const { engine } = await openRig({ timing, clock });
+  engine.submit(requestOf(1));
+  await Promise.resolve();
+  const delays: number[] = [];
+  for (const lateMs of [8, 0, 0, 0, 0, 0, 0, 0, 0, 0]) {
+    const { delayMs, call } = due.pop()!;
+    delays.push(delayMs);
+    nowMs += delayMs + lateMs;
+    call();
+    await Promise.resolve();
+  }
+  expect(delays).toEqual([2, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
+});
+
+test("its context is what was asked for, within what its blocks hold", async () => {
+  const card = async (options: Partial<MockOptions>) => (await openRig(options)).engine.card;
+  expect((await card({})).contextTokens).toBe(32_768);
+  expect((await card({ contextTokens: 131_072 })).contextTokens).toBe(131_072);
+  const { engine } = await openRig({ contextTokens: 300, blocks: 16 });
+  expect(engine.card.contextTokens).toBe(256);
+  expect(() => engine.submit(requestOf(1, { promptTokens: new Uint32Array(256) }))).toThrow("256");
 });
 
 test("its text is made of words", async () => {

@@ -37,6 +37,13 @@ export interface MockExecutorOptions {
   readonly words: MockWords;
 }
 
+/** A step that takes time and is late already catches up, but not in a burst with others: no engine makes two at once. */
+const LATE_STEP_MS = 1;
+
+function delayOf(leftMs: number, durationMs: number): number {
+  return leftMs <= 0 && durationMs > 0 ? Math.min(LATE_STEP_MS, durationMs) : Math.max(0, leftMs);
+}
+
 /** Executes plans on made-up bytes: a step is a timer, and what it computes costs next to nothing. */
 export class MockExecutor implements Executor {
   readonly memory: MockMemory;
@@ -69,7 +76,7 @@ export class MockExecutor implements Executor {
     });
     const nowMs = clock.nowMs();
     const endMs = (this.#endedMs ?? nowMs) + durationMs;
-    const timer = clock.after(Math.max(0, endMs - nowMs), () => this.#end("ok"));
+    const timer = clock.after(delayOf(endMs - nowMs, durationMs), () => this.#end("ok"));
     this.#running = { plan, durationMs, endMs, timer };
   }
 

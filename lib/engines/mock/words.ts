@@ -5,7 +5,7 @@ import type { Vocabulary } from "#lib/text/vocabulary";
 
 /** What the mock can say in a vocabulary. */
 export interface MockWords {
-  /** Tokens that are a word of ASCII letters after a space, in order of their ids. */
+  /** Tokens that are a word after a space, in letters of any script and none of them upper-case, in order of their ids. */
   readonly words: Uint32Array;
   /** The token of a full stop; undefined when there is none. */
   readonly stop: number | undefined;
@@ -15,6 +15,7 @@ export interface MockWords {
 }
 
 const LEAST_WORDS = 64;
+const WORD = /^ [\p{Ll}\p{Lo}\p{M}]{2,}$/u;
 
 /** Finds words in a vocabulary. Throws BAD_MODEL_FILE when it has next to none. */
 export function findWords(vocabulary: Vocabulary): MockWords {
@@ -28,7 +29,7 @@ export function findWords(vocabulary: Vocabulary): MockWords {
     if ((bits[token]! & (TOKEN_BIT.control | TOKEN_BIT.endOfGeneration)) !== 0) continue;
     const text = decoder.decode(pieces.bytes.subarray(pieces.offsets[token], pieces.offsets[token + 1]));
     if (text === ".") stop = token;
-    if (/^ [a-z]{2,}$/.test(text)) words.push(token);
+    if (WORD.test(text)) words.push(token);
     else if (/^ ?[A-Za-z]+$/.test(text)) plain.push(token);
   }
   const all = words.length >= LEAST_WORDS ? words : [...words, ...plain];

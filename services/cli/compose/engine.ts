@@ -50,6 +50,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
         log,
         timing: { kind: "polynomial", speedup: speed, decodeSpeedup: 1 },
         blocks: values["mock.total-blocks"],
+        contextTokens: values["mock.context-tokens"],
         maxRunning: values["mock.max-running"],
         instantTokens: values["mock.step-tokens"],
       });

@@ -7,7 +7,8 @@ import { compileTemplate } from "#lib/text/template";
 import { chatTemplateOf } from "#lib/text/vocabulary";
 import { DEMO_MODEL, openNative } from "../../support/engine-driver.ts";
 import { type Cluster, cpuSecondsOf, HttpCaller, startCluster, threadSecondsOf } from "../cluster.ts";
-import { median, Program, printFigures } from "../harness.ts";
+import { median, Program, runCases, volume } from "../harness.ts";
+import { TextWriter } from "../text.ts";
 import type { DirectFigure } from "./engine-direct.ts";
 
 const STREAMS = 16;
@@ -17,19 +18,19 @@ const STREAMS = 16;
  */
 const OUTPUT_TOKENS = { least: 64, most: 128 };
 /** Requests of each stream in one turn, after one that is not measured: short turns see the same machine. */
-const ROUNDS = 4;
+const ROUNDS = volume(4, 1);
 /** Turns that are not counted: V8 compiles a function well only after it ran some thousand times, once per step. */
-const WARM_TURNS = 6;
-const turnCount = Number(process.argv[3] ?? 15);
+const WARM_TURNS = volume(6, 1);
+const turnCount = Number(process.argv[3] ?? volume(15, 1));
 
 /** How long an answer is, the same on both sides. */
 function outputTokens(stream: number, round: number): number {
   return OUTPUT_TOKENS.least + ((stream * 37 + round * 53) % (OUTPUT_TOKENS.most - OUTPUT_TOKENS.least + 1));
 }
 
-/** A chat of one message, different for each request; `run` keeps the runs of a cluster apart. */
+/** A chat of one message of words that nobody has seen; `run` keeps the runs of a cluster apart. */
 function question(stream: number, round: number, run: number): string {
-  return `In run ${run} and round ${round}, tell me story number ${stream} about the duck that walked to the river.`;
+  return new TextWriter((run * (ROUNDS + 1) + round) * STREAMS + stream).words(8);
 }
 
 /** The same prompts as token ids, as the worker's engine gets them. */
@@ -126,12 +127,8 @@ async function sixteenStreams(): Promise<object> {
     };
   } finally {
     program.end();
-    await cluster.program.close();
+    await cluster.close();
   }
 }
 
-const CASES: Readonly<Record<string, () => Promise<object>>> = { "embedded/16-streams": sixteenStreams };
-
-for (const [name, run] of Object.entries(CASES)) {
-  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
-}
+await runCases({ "embedded/16-streams": sixteenStreams });

@@ -1,218 +1,295 @@
-// Cost of the frontend against bare node:http, as ratios of CPU time in one run. Frontend, worker and client are
-// processes of their own; baseline and frontend get the same load in turn.
+// Cost of the frontend of `stator up` against bare node:http, as ratios of CPU time in one run. Cluster, baseline and
+// client are processes of their own, placed by the scheduler; both servers get the same load in turn.
 //   node test/bench/cases/frontend.ts [NAME_PART]
-import { median, Program, printFigures, sleep } from "../harness.ts";
+import { vocabularyFile } from "../cache.ts";
+import { type Cluster, cpuSecondsOf, metricOf, startCluster } from "../cluster.ts";
+import { median, medianFigures, Program, pinTo, runCases, sleep, startsOf, volume } from "../harness.ts";
+import { TextWriter } from "../text.ts";
+import type { VocabularyName } from "../vocabulary.ts";
 import type { HttpCount, HttpLoad } from "./http-client.ts";
 
 /** A server under load. */
 interface Server {
   readonly port: number;
-  readonly program: Program;
-  /** The worker behind it. */
-  readonly behind?: Program;
-  /** Tokens that were made for it so far. */
+  /** CPU seconds that it has used. */
+  cpuSeconds(): number | Promise<number>;
+  /** Tokens that it has said. */
   tokens(): Promise<number>;
-  end(): void;
-}
-
-interface ServerStat {
-  readonly cpuUs: number;
-}
-
-async function openBare(...args: readonly (string | number)[]): Promise<Server> {
-  const program = new Program("http-bare.ts", ...args);
-  const { port } = await program.heard<{ port: number }>();
-  const tokens = async () => (await program.ask<{ tokens: number }>({})).tokens;
-  return { port, program, tokens, end: () => program.end() };
-}
-
-async function openFrontend(worker: readonly [stepMs: number, perStep: number], join: string): Promise<Server> {
-  const behind = new Program("frontend-worker.ts", ...worker);
-  const { port: workerPort } = await behind.heard<{ port: number }>();
-  const program = new Program("frontend-server.ts", workerPort, join);
-  const { port } = await program.heard<{ port: number }>();
-  return {
-    port,
-    program,
-    behind,
-    tokens: async () => (await behind.ask<{ tokens: number }>({})).tokens,
-    end() {
-      program.end();
-      behind.end();
-    },
-  };
-}
-
-async function openClient(): Promise<Program> {
-  const client = new Program("http-client.ts");
-  await client.heard();
-  return client;
 }
 
 type Load = Omit<HttpLoad, "port">;
 
+/** How long a server is measured, and how often in one start. */
 interface Time {
   readonly warmMs: number;
   readonly ms: number;
   readonly rounds: number;
-  /** Gives the server a core of its own, where that is possible. */
-  readonly pinned?: boolean;
 }
 
-/** CPU microseconds of a server per request, or per token of a stream, and how many there were in a second. */
-async function measure(server: Server, client: Program, load: Load, time: Time) {
-  const stream = load.ending === STREAM_END;
-  const count = async () => (stream ? server.tokens() : (await client.ask<HttpCount>({})).requests);
+const MODEL = "bench";
+const STREAM_END = "data: [DONE]\n\n\r\n0\r\n\r\n";
+/** Blocks for every token of every stream: a mock with a full pool is a slow one. */
+const MOCK_BLOCKS = 262_144;
+
+/** What a bare server answers. */
+interface BareStat {
+  readonly cpuUs: number;
+  readonly tokens: number;
+}
+
+interface Bare extends Server {
+  readonly program: Program;
+}
+
+async function openBare(...args: readonly (string | number)[]): Promise<Bare> {
+  const program = new Program("http-bare.ts", ...args);
+  const { port } = await program.heard<{ port: number }>();
+  return {
+    port,
+    program,
+    cpuSeconds: async () => (await program.ask<BareStat>({})).cpuUs / 1e6,
+    tokens: async () => (await program.ask<BareStat>({})).tokens,
+  };
+}
+
+/** The cluster as users have it: by `up`, with everything on that is on without a flag. */
+function openProduct(workers: number, vocabulary: VocabularyName, mock: readonly (string | number)[]) {
+  const model = ["--model", vocabularyFile(vocabulary), "--model-name", MODEL, "--engine", "mock"];
+  const sizes = ["--workers", workers, "--mock-total-blocks", MOCK_BLOCKS, "--mock-max-running", 4_096];
+  return startCluster([...model, ...sizes, ...mock].map(String));
+}
+
+function serverOf({ port, frontendPid }: Cluster): Server {
+  const tokens = () => metricOf(port, "stator_dispatch_tokens_total");
+  return { port, cpuSeconds: () => cpuSecondsOf(frontendPid), tokens };
+}
+
+async function openClient(seed: number): Promise<Program> {
+  const client = new Program("http-client.ts", seed);
+  await client.heard();
+  return client;
+}
+
+/** What a server did under load. */
+interface Cost {
+  /** CPU microseconds per request, or per token of a stream. */
+  readonly us: number;
+  readonly perSecond: number;
+  /** Requests or tokens per piece in which the client read them. */
+  readonly perRead: number;
+  /** CPU seconds per second. */
+  readonly cores: number;
+}
+
+async function measure(server: Server, client: Program, load: Load, time: Time): Promise<Cost> {
+  const isStream = load.ending === STREAM_END;
+  const look = async () => {
+    const seconds = await server.cpuSeconds();
+    const { requests, reads, refused } = await client.ask<HttpCount>({});
+    if (refused) throw new Error(`A request was refused: ${refused}`);
+    return { atMs: performance.now(), seconds, reads, things: isStream ? await server.tokens() : requests };
+  };
   await client.ask({ load: { ...load, port: server.port } });
   await sleep(time.warmMs);
-  const [before, countBefore] = [await server.program.ask<ServerStat>({}), await count()];
+  const before = await look();
   await sleep(time.ms);
-  const [after, countAfter] = [await server.program.ask<ServerStat>({}), await count()];
+  const after = await look();
   await client.ask({ stop: true });
   await sleep(200);
-  const things = countAfter - countBefore;
-  return { us: (after.cpuUs - before.cpuUs) / things, perSecond: (things / time.ms) * 1000 };
+  const [things, seconds] = [after.things - before.things, (after.atMs - before.atMs) / 1_000];
+  if (things <= 0) throw new Error("Nothing was answered while the load was measured");
+  return {
+    us: ((after.seconds - before.seconds) * 1e6) / things,
+    perSecond: things / seconds,
+    perRead: things / (after.reads - before.reads),
+    cores: (after.seconds - before.seconds) / seconds,
+  };
 }
 
-/** Requests that a server answers before it is measured: what the compiler does in the first seconds is not its cost. */
-const WARM_REQUESTS = 30_000;
-
-async function warm(server: Server, client: Program, load: Load): Promise<void> {
-  const start = (await client.ask<HttpCount>({})).requests;
-  await client.ask({ load: { ...load, everyMs: 0, port: server.port } });
-  while ((await client.ask<HttpCount>({})).requests < start + WARM_REQUESTS) await sleep(50);
-  await client.ask({ stop: true });
-  await sleep(200);
-}
-
-/** The same load on both in turn; the middle ratio counts. */
-async function compare(base: Server, ours: Server, load: Load, time: Time) {
-  const client = await openClient();
-  if (time.pinned) {
-    for (const { program } of [base, ours]) program.pin(0);
-    for (const program of [client, ours.behind]) program?.pin(1);
-  }
-  const rounds = [];
+/** The same load on both in turn, medians of several rounds. */
+async function compare(base: Server, ours: Server, client: Program, load: Load, time: Time) {
+  const rounds: { readonly floor: Cost; readonly cost: Cost }[] = [];
   for (let round = 0; round < time.rounds; round++) {
     // Who comes first finds the machine as the other left it: they take turns in that too.
     const early = round % 2 === 1 ? await measure(ours, client, load, time) : undefined;
     const floor = await measure(base, client, load, time);
     const cost = early ?? (await measure(ours, client, load, time));
-    rounds.push({ floor, cost, ratio: cost.us / floor.us });
+    rounds.push({ floor, cost });
   }
-  client.end();
-  const ratio = median(rounds.map((round) => round.ratio));
-  const middle = rounds.find((round) => round.ratio === ratio)!;
+  const middle = (figure: (round: { floor: Cost; cost: Cost }) => number) => median(rounds.map(figure));
   return {
-    ratio,
-    baseUs: middle.floor.us,
-    oursUs: middle.cost.us,
-    perSecond: [middle.floor.perSecond, middle.cost.perSecond],
+    ratio: middle(({ floor, cost }) => cost.us / floor.us),
+    baseUs: middle(({ floor }) => floor.us),
+    oursUs: middle(({ cost }) => cost.us),
+    basePerSecond: middle(({ floor }) => floor.perSecond),
+    oursPerSecond: middle(({ cost }) => cost.perSecond),
+    baseCores: middle(({ floor }) => floor.cores),
+    oursCores: middle(({ cost }) => cost.cores),
   };
 }
 
-const WORDS =
-  "the of and to in is you that it he was for on are as with his they at be this have from or one had by word but not what all were we when your can said there use an each which she do how their if will up other about out many then them these so some her would make like him into time has look two more write go see number no way could people my than first water been call who oil its now find long down day did get come made may part".split(
-    " ",
-  );
-
-/** Bodies whose prompts were never seen: numbered, and of other words each. */
-function bodies(fields: object, words: number, count: number): string[] {
-  let state = 7;
-  const word = (): string => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return WORDS[state % WORDS.length]!;
+/**
+ * Streams on both in turn. What our side joins depends on how full the machine is, so the writer is told to join as many
+ * tokens into one write as the client found in one piece of ours; beside it, a writer that joins by the same rule.
+ */
+async function compareStreams(base: Bare, ours: Server, client: Program, load: Load, time: Time) {
+  const rounds: { readonly asMuch: Cost; readonly byRule: Cost; readonly cost: Cost }[] = [];
+  let cost = await measure(ours, client, load, { ...time, ms: time.ms / 2 });
+  const join = async (joined: number | null): Promise<Cost> => {
+    await base.program.ask({ joined });
+    return measure(base, client, load, time);
   };
-  return Array.from({ length: count }, () => {
-    const content = `Request #NUMBER#: ${Array.from({ length: words }, word).join(" ")}`;
-    return JSON.stringify({
-      model: "rehearsal",
-      messages: [{ role: "user", content }],
-      stop: ["\n\nUser:", "</s>"],
-      ...fields,
-    });
+  for (let round = 0; round < time.rounds; round++) {
+    if (round % 2 === 0) cost = await measure(ours, client, load, time);
+    const asMuch = await join(Math.max(1, cost.perRead));
+    const byRule = await join(null);
+    if (round % 2 === 1) cost = await measure(ours, client, load, time);
+    rounds.push({ asMuch, byRule, cost });
+  }
+  const middle = (figure: (round: (typeof rounds)[number]) => number) => median(rounds.map(figure));
+  return {
+    ratio: middle(({ asMuch, cost: { us } }) => us / asMuch.us),
+    byRuleRatio: middle(({ byRule, cost: { us } }) => us / byRule.us),
+    oursUs: middle((each) => each.cost.us),
+    baseUs: middle(({ asMuch }) => asMuch.us),
+    byRuleUs: middle(({ byRule }) => byRule.us),
+    oursPerRead: middle((each) => each.cost.perRead),
+    basePerRead: middle(({ asMuch }) => asMuch.perRead),
+    byRulePerRead: middle(({ byRule }) => byRule.perRead),
+    oursPerSecond: middle((each) => each.cost.perSecond),
+    basePerSecond: middle(({ asMuch }) => asMuch.perSecond),
+    oursCores: middle((each) => each.cost.cores),
+  };
+}
+
+/** Starts everything anew, several times, and takes the medians. */
+async function overStarts<Figures extends object>(run: (start: number) => Promise<Figures>): Promise<Figures> {
+  const starts: Figures[] = [];
+  for (let start = 0; start < startsOf(3); start++) starts.push(await run(start));
+  return medianFigures(starts);
+}
+
+interface Streams {
+  /** Tokens of each stream in a second. */
+  readonly rate: number;
+  readonly streams: number;
+  readonly workers: number;
+  readonly vocabulary: VocabularyName;
+}
+
+/** Milliseconds of a mock's decode step at speed 1 and nearly empty memory, and the least step that it makes. */
+const MOCK_STEP_MS = { usual: 5.74, least: 1 } as const;
+
+function mockRate(rate: number): (string | number)[] {
+  const perStep = Math.ceil((rate * MOCK_STEP_MS.least) / 1_000);
+  const speed = (MOCK_STEP_MS.usual * rate) / (1_000 * perStep);
+  return ["--mock-speed", speed.toFixed(4), "--mock-step-tokens", perStep];
+}
+
+/** Answers so long that what a request costs at its start and end is not what this looks at. */
+const LONGEST_SECONDS = 20;
+
+/** Streams of an engine of real speed. The bare writer has the same groups, rate and kind of text. */
+function streams({ rate, streams: count, workers, vocabulary }: Streams): Promise<object> {
+  const tokens = Math.min(4_000, rate * LONGEST_SECONDS);
+  const fields = { model: MODEL, stream: true, max_tokens: tokens, ignore_eos: true };
+  const sockets = volume(count, Math.max(8, count >> 4));
+  const load = { path: "/v1/chat/completions", sockets, fields, words: 30, ending: STREAM_END, everyMs: 0 };
+  const time = { warmMs: volume(4_000, 1_500), ms: volume(4_000, 800), rounds: volume(2, 1) };
+  return overStarts(async (start) => {
+    const base = await openBare("sse", rate, tokens, workers, start);
+    const cluster = await openProduct(workers, vocabulary, mockRate(rate));
+    const client = await openClient(start);
+    try {
+      return await compareStreams(base, serverOf(cluster), client, load, time);
+    } finally {
+      client.end();
+      base.program.end();
+      await cluster.close();
+    }
   });
 }
 
-const CHAT = { path: "/v1/chat/completions", numbered: "#NUMBER#" };
-const STREAM_END = "data: [DONE]\n\n\r\n0\r\n\r\n";
+const UNARY_PROMPT_TOKENS = 200;
 
-function streams(sockets: number, tokens: number): Load {
-  const fields = { stream: true, max_tokens: tokens, ignore_eos: true };
-  return { ...CHAT, sockets, bodies: bodies(fields, 30, 50), ending: STREAM_END, everyMs: 0 };
+/** Words of about 200 tokens in this vocabulary. */
+async function wordsOfPrompt(port: number): Promise<number> {
+  const words = 400;
+  const messages = [{ role: "user", content: new TextWriter(999_983).words(words) }];
+  const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: MODEL, messages, max_tokens: 1 }),
+  });
+  const { usage } = (await answer.json()) as { usage: { prompt_tokens: number } };
+  return Math.max(1, Math.round((words * UNARY_PROMPT_TOKENS) / usage.prompt_tokens));
 }
 
-/** 512 streams at 50 tokens a second: one write per token on both, then four tokens per write on both. */
-async function paced(): Promise<object> {
-  // Long answers: what a request costs at its start and end is not what this looks at.
-  const tokens = 2000;
-  const time = { warmMs: 5000, ms: 4000, rounds: 3 };
-  const figures = [];
-  for (const join of [1, 4]) {
-    const base = await openBare("sse", 20, tokens, join);
-    const ours = await openFrontend([20, 1], join === 1 ? "auto" : String(join));
-    figures.push(await compare(base, ours, streams(512, tokens), time));
-    base.end();
-    ours.end();
+/** Requests that a server answers before it is measured: what the compiler does in the first seconds is not its cost. */
+const WARM_REQUESTS = volume(10_000, 200);
+
+async function warm(server: Server, client: Program, load: Load): Promise<void> {
+  const start = (await client.ask<HttpCount>({})).requests;
+  await client.ask({ load: { ...load, port: server.port } });
+  for (;;) {
+    const { requests, refused } = await client.ask<HttpCount>({});
+    if (refused) throw new Error(`A request was refused: ${refused}`);
+    if (requests >= start + WARM_REQUESTS) break;
+    await sleep(50);
   }
-  const [single, joined] = figures;
-  return { ...single, joined: joined?.ratio, joinedBaseUs: joined?.baseUs, joinedOursUs: joined?.oursUs };
+  await client.ask({ stop: true });
+  await sleep(200);
 }
-
-async function unthrottled(): Promise<object> {
-  const tokens = 500;
-  const base = await openBare("sse", 0, tokens, 1);
-  const ours = await openFrontend([0, 1], "auto");
-  const figures = await compare(base, ours, streams(64, tokens), { warmMs: 1500, ms: 2500, rounds: 3 });
-  base.end();
-  ours.end();
-  return figures;
-}
-
-/** About 200 new prompt tokens, 16 tokens in one step, 16 connections. */
-function unaryLoad(everyMs: number): Load {
-  const fields = { max_tokens: 16, ignore_eos: true };
-  return { ...CHAT, sockets: 16, bodies: bodies(fields, 130, 400), ending: "}}", everyMs };
-}
-
-/** Starts of all servers whose middle ratio counts: what the compiler makes of a program differs by a fifth from one to the next. */
-const UNARY_STARTS = 3;
 
 /**
- * At an equal rate that both can hold, because what a request costs depends on how idle the process is between two: a
- * bare responder takes three times as much CPU per request at 400 a second as it takes when it is saturated. The server has
- * a core of its own and everybody else another. Printed beside it: the same where the scheduler places everybody,
- * saturated servers, and a bare proxy.
+ * New prompts of about 200 tokens, 16 tokens in one step, 16 connections that send again as soon as they have their
+ * answer, processes where the scheduler puts them. Beside it, by arrangement: the server on a core of its own at 400
+ * requests a second, and a bare proxy in front of the bare responder.
  */
-async function unary(): Promise<object> {
-  const starts = [];
-  for (let start = 0; start < UNARY_STARTS; start++) starts.push(await unaryStart());
-  const ratio = median(starts.map((start) => start.ratio));
-  return { ...starts.find((start) => start.ratio === ratio), ratios: starts.map((start) => start.ratio) };
+function unary(workers: number, vocabulary: VocabularyName): Promise<object> {
+  const time = { warmMs: volume(500, 100), ms: volume(3_000, 500), rounds: volume(3, 1) };
+  return overStarts(async (start) => {
+    const base = await openBare("json");
+    const through = await openBare("proxy", base.port);
+    const cluster = await openProduct(workers, vocabulary, ["--mock-speed", 0, "--mock-step-tokens", 16]);
+    const client = await openClient(start);
+    try {
+      const ours = serverOf(cluster);
+      const fields = { model: MODEL, max_tokens: 16, ignore_eos: true };
+      const words = await wordsOfPrompt(cluster.port);
+      const load = { path: "/v1/chat/completions", sockets: 16, fields, words, ending: "}}", everyMs: 0 };
+      for (const server of [base, through, ours]) await warm(server, client, load);
+      const figures = await compare(base, ours, client, load, time);
+      const proxied = await compare(base, through, client, load, { ...time, rounds: 1 });
+      for (const pid of [base.program.pid, cluster.frontendPid]) pinTo(pid, 0);
+      for (const pid of [client.pid, ...cluster.workerPids]) pinTo(pid, 1);
+      const pinned = await compare(base, ours, client, { ...load, everyMs: 40 }, { ...time, rounds: 1 });
+      return { ...figures, proxyRatio: proxied.ratio, pinnedPacedRatio: pinned.ratio };
+    } finally {
+      client.end();
+      through.program.end();
+      base.program.end();
+      await cluster.close();
+    }
+  });
 }
 
-async function unaryStart() {
-  const base = await openBare("json");
-  const through = await openBare("proxy", base.port);
-  const ours = await openFrontend([0, 16], "auto");
-  const time = { warmMs: 500, ms: 2000, rounds: 5 };
-  const client = await openClient();
-  for (const server of [base, through, ours]) await warm(server, client, unaryLoad(0));
-  client.end();
-  const saturated = await compare(base, ours, unaryLoad(0), { ...time, rounds: 1 });
-  const free = await compare(base, ours, unaryLoad(40), { ...time, rounds: 3 });
-  const proxied = await compare(base, through, unaryLoad(40), { ...time, rounds: 1 });
-  const figures = await compare(base, ours, unaryLoad(40), { ...time, pinned: true });
-  for (const server of [base, through, ours]) server.end();
-  return { ...figures, freeRatio: free.ratio, saturatedRatio: saturated.ratio, proxyRatio: proxied.ratio };
-}
+const USUAL = { workers: 4, vocabulary: "32k" } as const;
 
-const CASES: Readonly<Record<string, () => Promise<object>>> = {
-  "frontend/stream/512-paced": paced,
-  "frontend/stream/64-unthrottled": unthrottled,
-  "frontend/unary/16": unary,
-};
-
-for (const [name, run] of Object.entries(CASES)) {
-  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
-}
+await runCases({
+  "frontend/stream/20-a-second": () => streams({ ...USUAL, rate: 20, streams: 1_024 }),
+  "frontend/stream/50-a-second": () => streams({ ...USUAL, rate: 50, streams: 512 }),
+  "frontend/stream/200-a-second": () => streams({ ...USUAL, rate: 200, streams: 256 }),
+  "frontend/stream/800-a-second": () => streams({ ...USUAL, rate: 800, streams: 64 }),
+  "frontend/stream/1500-a-second": () => streams({ ...USUAL, rate: 1_500, streams: 64 }),
+  "frontend/stream/saturated": () => streams({ ...USUAL, rate: 50, streams: 2_048 }),
+  "frontend/stream/1-worker": () => streams({ rate: 50, streams: 512, workers: 1, vocabulary: "32k" }),
+  "frontend/stream/16-workers": () => streams({ rate: 50, streams: 512, workers: 16, vocabulary: "32k" }),
+  "frontend/stream/2k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "2k" }),
+  "frontend/stream/128k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "128k" }),
+  "frontend/unary/1-worker": () => unary(1, "32k"),
+  "frontend/unary/4-workers": () => unary(4, "32k"),
+  "frontend/unary/16-workers": () => unary(16, "32k"),
+  "frontend/unary/2k-vocabulary": () => unary(4, "2k"),
+  "frontend/unary/128k-vocabulary": () => unary(4, "128k"),
+});

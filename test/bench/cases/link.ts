@@ -17,7 +17,7 @@ import { openCallerLink } from "#lib/link/caller-link";
 import { Channel } from "#lib/rpc/channel";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { CLIENT_OPTIONS } from "#lib/rpc/settings";
-import { cpuUs, median, Program, printFigures, sleep } from "../harness.ts";
+import { cpuUs, median, Program, runCases, sleep, startsOf, volume } from "../harness.ts";
 import { type CancelMoments, type Delta, type ServerStat, STREAM_METHOD } from "./link-load.ts";
 
 /** A client of one plane: starts requests whose tokens go into an array of their own. */
@@ -163,7 +163,12 @@ async function cancelEach(plane: Plane, round: number, count: number): Promise<M
  * Rounds of each start of the servers, whose code the compiler makes anew. A round has a session of its own, and fewer
  * cancels than the resets at which a server closes one.
  */
-const CANCELS = { starts: 5, rounds: 6, warmRounds: 2, perRound: 300 } as const;
+const CANCELS = {
+  starts: startsOf(5),
+  rounds: volume(6, 2),
+  warmRounds: volume(2, 1),
+  perRound: volume(300, 20),
+} as const;
 
 const KINDS = ["link", "stream"] as const;
 
@@ -208,9 +213,10 @@ async function cancelRounds(beside: number): Promise<number[][]> {
   return rounds;
 }
 
+/** Each round starts both servers anew. */
 async function compare(load: Parameters<typeof perToken>[0]) {
   const rounds = [];
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < volume(3, 1); round++) {
     rounds.push({ link: await perToken(load, "link"), stream: await perToken(load, "stream") });
   }
   const ratio = median(rounds.map(({ link, stream }) => link.totalUs / stream.totalUs));
@@ -218,13 +224,9 @@ async function compare(load: Parameters<typeof perToken>[0]) {
   return { ratio, ...middle };
 }
 
-const CASES: Readonly<Record<string, () => Promise<object>>> = {
-  "link/saturated/64-streams": () => compare({ streams: 64, maxTokens: 512, stepMs: 0, ms: 2_000 }),
-  "link/paced/512-streams": () => compare({ streams: 512, maxTokens: 64, stepMs: 20, ms: 3_000 }),
+await runCases({
+  "link/saturated/64-streams": () => compare({ streams: 64, maxTokens: 512, stepMs: 0, ms: volume(2_000, 300) }),
+  "link/paced/512-streams": () => compare({ streams: 512, maxTokens: 64, stepMs: 20, ms: volume(3_000, 600) }),
   "link/cancel/alone": () => compareCancels(0),
   "link/cancel/512-streams": () => compareCancels(512),
-};
-
-for (const [name, run] of Object.entries(CASES)) {
-  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
-}
+});

@@ -1,24 +1,37 @@
-// Memory of the frontend process of `stator up`: idle, and after 50,000 requests with different prompts.
+// Memory of the frontend: idle, after 50,000 requests with different prompts, and what it gives back after load.
 //   node test/bench/cases/memory.ts [NAME_PART] [REQUESTS] [SNAPSHOT_FILE]
 import { createWriteStream } from "node:fs";
-import { HttpCaller, residentMbOf, startCluster } from "../cluster.ts";
-import { printFigures, sleep } from "../harness.ts";
+import { vocabularyFile } from "../cache.ts";
+import { type Cluster, HttpCaller, residentMbOf, type StartedBy, startByHand, startCluster } from "../cluster.ts";
+import { medianFigures, runCases, sleep, startsOf, volume } from "../harness.ts";
 import { INSPECTABLE, Inspector, type KeptBytes } from "../inspector.ts";
+import { TextWriter } from "../text.ts";
+import type { VocabularyName } from "../vocabulary.ts";
 
 const SOCKETS = 64;
-const EARLY_REQUESTS = 1_000;
-const requests = Number(process.argv[3] ?? 50_000);
+const EARLY_REQUESTS = volume(1_000, 200);
+const requests = Number(process.argv[3] ?? volume(50_000, 600));
 const snapshotFile = process.argv[4];
-const MOCK = ["--engine", "mock", "--workers", "2", "--mock-speed", "0", "--mock-step-tokens", "8"];
+const MODEL = "bench";
+
+function mock(vocabulary: VocabularyName): string[] {
+  const model = ["--model", vocabularyFile(vocabulary), "--model-name", MODEL];
+  return ["--engine", "mock", ...model, "--mock-speed", "0", "--mock-step-tokens", "8"];
+}
+
+function open(by: StartedBy, vocabulary: VocabularyName, env: Record<string, string> = {}): Promise<Cluster> {
+  return by === "hand" ? startByHand(mock(vocabulary)) : startCluster([...mock(vocabulary), "--workers", "2"], env);
+}
+
+const writer = new TextWriter(1);
 
 /** About 200 tokens that no other request has, so that every cache fills; every second one is streamed. */
 function bodyOf(at: number): object {
-  const words = Array.from({ length: 45 }, (_, word) => `w${((at + 1) * 2_654_435_761 + word * 40_503) % 99_991}`);
   return {
-    model: "stator-mock",
+    model: MODEL,
     messages: [
       { role: "system", content: `You are assistant ${at}.` },
-      { role: "user", content: words.join(" ") },
+      { role: "user", content: writer.words(45) },
     ],
     max_tokens: 16,
     stream: at % 2 === 1,
@@ -49,7 +62,7 @@ const sum = ({ heap, external }: KeptBytes): number => heap + external;
 const megabytes = ({ heap, external }: KeptBytes) => ({ heap: heap / 1e6, external: external / 1e6 });
 
 async function manyRequests(): Promise<object> {
-  const cluster = await startCluster(MOCK, INSPECTABLE);
+  const cluster = await open("up", "32k", INSPECTABLE);
   try {
     const { program, frontendPid } = cluster;
     const caller = new HttpCaller(cluster.port, SOCKETS);
@@ -66,34 +79,87 @@ async function manyRequests(): Promise<object> {
     caller.close();
     return {
       residentMb: resident.now,
-      residentTarget: 225,
       peakMb: resident.peak,
       growth: sum(late) / sum(early),
-      growthTarget: 1.2,
       early: megabytes(early),
       late: megabytes(late),
     };
   } finally {
-    await cluster.program.close();
+    await cluster.close();
   }
 }
 
-async function idle(): Promise<object> {
-  const cluster = await startCluster(MOCK);
+/** What a frontend takes that was started and has answered nobody. */
+async function idleMb(by: StartedBy, vocabulary: VocabularyName): Promise<number> {
+  const cluster = await open(by, vocabulary);
   try {
-    await sleep(2_000);
-    const fresh = residentMbOf(cluster.frontendPid).now;
-    return { residentMb: fresh, residentTarget: 150 };
+    await sleep(volume(5_000, 1_000));
+    return residentMbOf(cluster.frontendPid).now;
   } finally {
-    await cluster.program.close();
+    await cluster.close();
   }
 }
 
-const CASES: Readonly<Record<string, () => Promise<object>>> = {
-  "memory/idle": idle,
-  "memory/50k-requests": manyRequests,
-};
-
-for (const [name, run] of Object.entries(CASES)) {
-  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
+async function idle(vocabulary: VocabularyName): Promise<object> {
+  const starts = [];
+  for (let start = 0; start < startsOf(3); start++) {
+    starts.push({ upMb: await idleMb("up", vocabulary), handMb: await idleMb("hand", vocabulary) });
+  }
+  return medianFigures(starts);
 }
+
+/** What a frontend is put under before it is left alone: many requests, and bodies as long as it takes. */
+const LOAD = { requests: volume(6_000, 300), bodies: volume(4, 1), bodyBytes: volume(8_000_000, 400_000) } as const;
+/** How long it has to give memory back. */
+const RETURN_MS = volume(30_000, 3_000);
+const MOST_RATIO = 1.5;
+
+/** Bodies that are refused in the end, because no context holds them; until then they are read, checked and tokenized. */
+async function askTooMuch(caller: HttpCaller): Promise<void> {
+  const text = writer.words(1_000);
+  const content = text.repeat(Math.floor(LOAD.bodyBytes / Buffer.byteLength(text)));
+  const body = { model: MODEL, messages: [{ role: "user", content }] };
+  const all = Array.from({ length: LOAD.bodies }, () => caller.post("/v1/chat/completions", body));
+  for (const answer of await Promise.allSettled(all)) {
+    if (answer.status === "fulfilled") throw new Error("A prompt beyond every context was answered");
+  }
+}
+
+/** Resident memory idle, at its most, and as soon as it is at most 1.5 times idle again, or when 30 s are over. */
+async function returnsOnce(by: StartedBy): Promise<Readonly<Record<string, number>>> {
+  const cluster = await open(by, "32k");
+  try {
+    await sleep(volume(5_000, 1_000));
+    const idleAtFirst = residentMbOf(cluster.frontendPid).now;
+    const caller = new HttpCaller(cluster.port, SOCKETS);
+    await ask(caller, 0, LOAD.requests);
+    await askTooMuch(caller);
+    caller.close();
+    const { now: loadedMb, peak: peakMb } = residentMbOf(cluster.frontendPid);
+    const startMs = performance.now();
+    let afterMb = loadedMb;
+    while (afterMb > MOST_RATIO * idleAtFirst && performance.now() - startMs < RETURN_MS) {
+      await sleep(250);
+      afterMb = residentMbOf(cluster.frontendPid).now;
+    }
+    const seconds = (performance.now() - startMs) / 1_000;
+    return { idleMb: idleAtFirst, loadedMb, peakMb, afterMb, ratio: afterMb / idleAtFirst, seconds };
+  } finally {
+    await cluster.close();
+  }
+}
+
+async function returns(by: StartedBy): Promise<object> {
+  const starts = [];
+  for (let start = 0; start < startsOf(3); start++) starts.push(await returnsOnce(by));
+  return medianFigures(starts);
+}
+
+await runCases({
+  "memory/idle/2k-vocabulary": () => idle("2k"),
+  "memory/idle/32k-vocabulary": () => idle("32k"),
+  "memory/idle/128k-vocabulary": () => idle("128k"),
+  "memory/after-load/up": () => returns("up"),
+  "memory/after-load/by-hand": () => returns("hand"),
+  "memory/50k-requests": manyRequests,
+});

@@ -6,10 +6,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { HttpCaller } from "../cluster.ts";
-import { median, printFigures } from "../harness.ts";
+import { median, runCases, startsOf } from "../harness.ts";
 
 const ROOT = path.join(import.meta.dirname, "../../..");
-const TURNS = 3;
 
 function bareMs(): number {
   const before = performance.now();
@@ -29,7 +28,7 @@ async function firstTokenMs(compileCache: string): Promise<{ readyMs: number; to
       let told = "";
       npm.stdout.on("data", (data) => {
         told += data;
-        const match = told.match(/Try it:\s+curl -N http:\/\/127\.0\.0\.1:(\d+)/);
+        const match = told.match(/curl -N http:\/\/127\.0\.0\.1:(\d+)/);
         if (match) resolve(Number(match[1]));
       });
       npm.once("close", () => reject(new Error(`npm start ended:\n${told}`)));
@@ -58,7 +57,7 @@ async function firstToken(): Promise<object> {
   const warm = [];
   const bare = [];
   try {
-    for (let turn = 0; turn < TURNS; turn++) {
+    for (let turn = 0; turn < startsOf(3); turn++) {
       const cache = path.join(folder, String(turn));
       bare.push(bareMs());
       cold.push(await firstTokenMs(cache));
@@ -82,8 +81,4 @@ async function firstToken(): Promise<object> {
   };
 }
 
-const CASES: Readonly<Record<string, () => Promise<object>>> = { "start/first-token": firstToken };
-
-for (const [name, run] of Object.entries(CASES)) {
-  if (!process.argv[2] || name.includes(process.argv[2])) printFigures(name, await run());
-}
+await runCases({ "start/first-token": firstToken });

@@ -1,72 +1,53 @@
 // Tokenizing a chat prompt of 8k tokens in 41 messages: ours against the library's own encoding of the whole prompt,
-// as ratios of CPU time in one run. With an argument, only cases whose name contains it.
+// as ratios of CPU time in one run, on words that neither has seen.
+//   node test/bench/cases/tokenize.ts [NAME_PART]
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Tokenizer as ScriptLibrary } from "@huggingface/tokenizers";
-import { pick, SeededChance } from "#lib/base/chance";
 import { createBytePairEncoder, tokenizerJson } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
 import { createTokenizer, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
 import { chatTemplateOf, checkVocabulary, extractVocabulary, type Vocabulary } from "#lib/text/vocabulary";
-import { makeVocabulary } from "../../fixtures/text/vocabulary.ts";
 import { DEMO_MODEL, openNative } from "../../support/engine-driver.ts";
+import { vocabularyFile } from "../cache.ts";
+import { cpuUs, median, runCases, volume } from "../harness.ts";
+import { TextWriter } from "../text.ts";
 
 const MESSAGES = 41;
-const PROMPT_TOKENS = 8192;
-const ROUNDS = 60;
+const PROMPT_TOKENS = volume(8192, 1024);
+const ROUNDS = volume(60, 3);
 
-const demo = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
-const DEMO_TEMPLATE = compileTemplate(chatTemplateOf(demo) ?? "");
-const MADE_TEMPLATE = compileTemplate(
-  "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}<|eot_id|>{% endfor %}",
-);
-const chance = new SeededChance(1n);
-const WORDS =
-  "the router sends a request to worker that holds longest matching prefix unless it is too busy and compares cached blocks with load of every planner watches traffic latency when time first token grows adds prefill decode 2026 4,096 don't tokens".split(
-    " ",
-  );
-
-function sentence(): string {
-  const words = Array.from({ length: 6 + pick(chance, 12) }, () => WORDS[pick(chance, WORDS.length)]);
-  return `${words.join(" ")}. `;
-}
+const writer = new TextWriter(1);
 
 /** A conversation of 41 messages with about so many tokens, different in each round. */
 function conversation(tokenizer: Tokenizer): { role: string; content: string }[] {
   const perMessage = PROMPT_TOKENS / MESSAGES - 5;
   return Array.from({ length: MESSAGES }, (_, at) => {
     let content = "";
-    while (tokenizer.encode(content).length < perMessage) content += sentence();
+    while (tokenizer.encode(content).length < perMessage) content += writer.words(9);
     return { role: at === 0 ? "system" : at % 2 === 1 ? "user" : "assistant", content };
   });
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[values.length >> 1] ?? 0;
-}
-
 /** CPU microseconds of one call. */
-function cpuUs(call: () => unknown): number {
-  const before = process.cpuUsage();
+function cpuUsOf(call: () => unknown): number {
+  const before = cpuUs();
   call();
-  const { user, system } = process.cpuUsage(before);
-  return user + system;
+  return cpuUs() - before;
 }
 
 interface Subject {
   readonly vocabulary: Vocabulary;
+  readonly template: ChatTemplate;
   readonly encoder: SegmentEncoder;
   /** The library's own encoding of a whole prompt, special tokens parsed. */
   readonly library: (prompt: string) => Uint32Array;
 }
 
-/** What a case works with, or why it cannot. */
-type Load = () => Subject | string | Promise<Subject | string>;
-
 /** Rounds in turn, so that what disturbs one disturbs the other. Each round has a new conversation. */
-function compare({ vocabulary, encoder, library }: Subject, template: ChatTemplate) {
+function compare({ vocabulary, template, encoder, library }: Subject) {
   const warm = createTokenizer(vocabulary, { encoder });
   const library1: number[] = [];
   const fresh: number[] = [];
@@ -81,9 +62,9 @@ function compare({ vocabulary, encoder, library }: Subject, template: ChatTempla
     grown.encodeChat(start);
     let own: Uint32Array | undefined;
     let theirs: Uint32Array | undefined;
-    library1.push(cpuUs(() => (theirs = library(prompt))));
-    fresh.push(cpuUs(() => (own = tokenizer.encodeChat(prompt))));
-    seen.push(cpuUs(() => grown.encodeChat(prompt)));
+    library1.push(cpuUsOf(() => (theirs = library(prompt))));
+    fresh.push(cpuUsOf(() => (own = tokenizer.encodeChat(prompt))));
+    seen.push(cpuUsOf(() => grown.encodeChat(prompt)));
     if (own?.join() !== theirs?.join()) throw new Error("the two disagree");
     tokens = own?.length ?? 0;
   }
@@ -94,28 +75,30 @@ function compare({ vocabulary, encoder, library }: Subject, template: ChatTempla
     newUs: median(fresh),
     seenUs: median(seen),
     new: median(fresh) / base,
-    newTarget: 1.25,
     seen: median(seen) / base,
-    seenTarget: 0.15,
   };
 }
 
-async function nativeSubject(bytes: Uint8Array): Promise<Subject | string> {
+async function nativeSubject(file: string): Promise<Subject | string> {
   const native = openNative();
   if (native.reason !== undefined) return native.reason;
+  const header = parseGgufHeader(readFileSync(file), "the vocabulary");
+  const bytes = extractVocabulary(header);
   const folder = mkdtempSync(path.join(tmpdir(), "stator-bench-"));
   writeFileSync(path.join(folder, "v.gguf"), bytes);
   const vocab = await native.llama.openVocab(path.join(folder, "v.gguf"));
   rmSync(folder, { recursive: true });
   return {
     vocabulary: checkVocabulary(bytes),
+    template: compileTemplate(chatTemplateOf(header) ?? ""),
     encoder: { encode: (text) => vocab.tokenize(text) },
     library: (prompt) => vocab.tokenize(prompt, { parseSpecial: true }),
   };
 }
 
-function scriptSubject(bytes: Uint8Array): Subject {
-  const vocabulary = checkVocabulary(bytes);
+function scriptSubject(file: string): Subject {
+  const header = parseGgufHeader(readFileSync(file), "the vocabulary");
+  const vocabulary = checkVocabulary(extractVocabulary(header));
   const encoder = createBytePairEncoder(vocabulary);
   const specials = createTokenizer(vocabulary, { encoder }).specials;
   const json = {
@@ -125,28 +108,22 @@ function scriptSubject(bytes: Uint8Array): Subject {
   const library = new ScriptLibrary(json, {});
   return {
     vocabulary,
+    template: compileTemplate(chatTemplateOf(header) ?? ""),
     encoder,
     library: (prompt) => Uint32Array.from(library.encode(prompt, { add_special_tokens: false }).ids),
   };
 }
 
-const demoBytes = extractVocabulary(demo);
-const madeBytes = () =>
-  extractVocabulary(parseGgufHeader(makeVocabulary({ pre: "llama-bpe", merges: 16_000 }), "made"));
-
-const CASES: Record<string, readonly [ChatTemplate, Load]> = {
-  "tokenize/native/demo": [DEMO_TEMPLATE, () => nativeSubject(demoBytes)],
-  "tokenize/native/made": [MADE_TEMPLATE, () => nativeSubject(madeBytes())],
-  "tokenize/script/demo": [DEMO_TEMPLATE, () => scriptSubject(demoBytes)],
-  "tokenize/script/made": [MADE_TEMPLATE, () => scriptSubject(madeBytes())],
-};
-
-for (const [name, [template, load]] of Object.entries(CASES)) {
-  if (process.argv[2] && !name.includes(process.argv[2])) continue;
-  const subject = await load();
-  const figures = typeof subject === "string" ? { skipped: subject } : compare(subject, template);
-  console.log(
-    name,
-    JSON.stringify(figures, (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value)),
-  );
+async function run(subject: Subject | string | Promise<Subject | string>): Promise<object> {
+  const opened = await subject;
+  return typeof opened === "string" ? { skipped: opened } : compare(opened);
 }
+
+await runCases({
+  "tokenize/native/demo": () => run(nativeSubject(DEMO_MODEL)),
+  "tokenize/native/32k": () => run(nativeSubject(vocabularyFile("32k"))),
+  "tokenize/native/128k": () => run(nativeSubject(vocabularyFile("128k"))),
+  "tokenize/script/demo": () => run(scriptSubject(DEMO_MODEL)),
+  "tokenize/script/32k": () => run(scriptSubject(vocabularyFile("32k"))),
+  "tokenize/script/128k": () => run(scriptSubject(vocabularyFile("128k"))),
+});

@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { systemClock } from "./system-clock.ts";
+
+test("no delay is the next turn of the event loop: nothing is waited for, and nobody is starved", async () => {
+  let turns = 0;
+  let calls = 0;
+  let spin = (): void => {
+    turns++;
+    setImmediate(spin);
+  };
+  spin();
+  await new Promise<void>((resolve) => {
+    const again = (): void => void (++calls < 500 ? systemClock.after(0, again, { keepAlive: true }) : resolve());
+    again();
+  });
+  spin = () => {};
+  expect(turns).toBeGreaterThanOrEqual(calls - 1);
+  expect(turns).toBeLessThanOrEqual(calls + 2);
+});
+
+test("a timer that is cancelled does not fire, with and without a delay", async () => {
+  const fired: string[] = [];
+  systemClock.after(0, () => fired.push("at once")).cancel();
+  systemClock.after(1, () => fired.push("later")).cancel();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(fired).toEqual([]);
+});
