@@ -35,6 +35,7 @@ const CARD: EngineCard = {
   },
   artifacts: [],
   layout: mockLayout(4),
+  facts: [],
 };
 
 /** An executor that does what the test says; every entry draws the token 7. */

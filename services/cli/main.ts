@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import process from "node:process";
 import { parse as parseYaml } from "yaml";
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
 import { printOptionHelp } from "#lib/host/config/print";
 import { resolveConfig } from "#lib/host/config/resolve";
-import { createLog, type Log } from "#lib/host/log";
+import { createLog, type Log, type Speaker } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
 import { listenForStop } from "#lib/host/stop";
 import { systemClock } from "#lib/host/system-clock";
@@ -13,6 +14,7 @@ import { CHILD_VARIABLE, type ParentOrder, reportToParent } from "./children.ts"
 import type { Command, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { OPTIONS, type OptionKey } from "./options.ts";
+import { createScreen, hasColors, type Screen } from "./screen.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes: 0 done, 1 failed while running, 2 asked for something that cannot be, 130 ended by a second Ctrl-C. */
@@ -72,10 +74,11 @@ function readConfigFile(args: readonly string[]): unknown {
   }
 }
 
-function openLog(values: CommandContext["values"]): Log {
+function openLog(values: CommandContext["values"], screen: Screen, speaker: Speaker): Log {
   const format = values["log.format"];
   const pretty = format === "pretty" || (format === "auto" && process.stderr.isTTY === true);
-  return createLog({ level: values["log.level"], pretty, write: (line) => void process.stderr.write(line) });
+  const colors = hasColors(process.env, process.stderr);
+  return createLog({ level: values["log.level"], pretty, colors, speaker, write: (line) => screen.note(line) });
 }
 
 function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> {
@@ -102,15 +105,18 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
     });
   }
   const { values } = config;
-  const isChild = process.env[CHILD_VARIABLE] === "1";
-  const log = openLog(values);
+  const childName = process.env[CHILD_VARIABLE];
+  const isChild = childName !== undefined;
+  const screen = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
+  const log = openLog(values, screen, { role: command.name, name: childName ?? hostname(), pid: process.pid });
   const scope = new Scope(command.name, log);
   const stopped = waitForStop(scope, log, isChild);
-  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  const print = (line: string): void => screen.print(line);
   try {
-    return await command.run({ config, values, positional, log, scope, print, stopped, isChild });
+    return await command.run({ config, values, positional, log, scope, print, screen, stopped, isChild });
   } finally {
     await scope.close();
+    screen.settle();
     if (process.connected) process.disconnect();
   }
 }

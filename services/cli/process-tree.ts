@@ -1,6 +1,7 @@
 import { systemClock } from "#lib/host/system-clock";
 import { type Child, type ChildReport, startChild } from "./children.ts";
 import type { CommandContext } from "./command.ts";
+import type { ModelReport } from "./model-report.ts";
 import type { ProcessBoard } from "./process-board.ts";
 
 /** First wait before a worker that ended by itself is started again, and the longest one. */
@@ -21,6 +22,8 @@ export interface TreeParts {
   readonly board: ProcessBoard;
   /** Arguments of each child by its name; one is called frontend. */
   readonly children: ReadonlyMap<string, readonly string[]>;
+  /** Called whenever a worker became ready. */
+  readonly onModel: (model: ModelReport) => void;
   /** Called once, when a request would be answered. */
   readonly onRoutable: (frontendAddress: string) => void;
 }
@@ -57,7 +60,11 @@ export class ProcessTree {
 
   #launch(name: string, args: readonly string[], restartMs: number): void {
     const { context, board } = this.#parts;
-    const child = startChild(name, args, { onReport: (report) => this.#onReport(name, report), log: context.log });
+    const child = startChild(name, args, {
+      onReport: (report) => this.#onReport(name, report),
+      log: context.log,
+      screen: context.screen,
+    });
     const startedMs = systemClock.nowMs();
     this.#children.set(name, child);
     board.set(name, { pid: child.pid, state: "starting", fraction: 0 });
@@ -87,7 +94,10 @@ export class ProcessTree {
     const { board } = this.#parts;
     if (report.type === "progress") board.set(name, { state: report.phase, fraction: report.fraction });
     else if (report.type === "failed") board.set(name, { state: "failed", detail: report.message });
-    else board.set(name, { state: "ready", address: report.address, detail: report.detail });
+    else {
+      board.set(name, { state: "ready", address: report.address, detail: report.detail });
+      if (report.model) this.#parts.onModel(report.model);
+    }
     if (!this.#announced && board.allReady()) this.#announce();
   }
 

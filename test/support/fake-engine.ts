@@ -47,6 +47,7 @@ const CARD: EngineCard = {
   },
   artifacts: [],
   layout: undefined,
+  facts: [],
 };
 
 /** Load of an engine that has nothing to do. */

@@ -14,6 +14,7 @@ import { SlotMap } from "../schedule/slots.ts";
 import { ScheduledEngine } from "../scheduled-engine.ts";
 import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
+import { llamaFacts } from "./llama-facts.ts";
 import { fromNativeError } from "./native-errors.ts";
 
 /** How a llama engine is opened. */
@@ -174,6 +175,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   for (const line of llama.drainLog()) log.debug("library", { line });
   const layout = blockLayout(context.kvLayout, { blockTokens, llamaVersion: llama.llamaVersion });
   const noGpu = whyNoGpu(llama, gpuLayers);
+  const quantization = quantizationOf(modelPath, header);
   const card: EngineCard = {
     engine: "llama",
     model: options.model ?? modelNameOf(modelPath),
@@ -183,11 +185,12 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     maxRunningRequests: scheduler.maxRunning,
     maxWaitingRequests: scheduler.maxWaiting,
     hashScheme: HASH_SCHEME,
-    quantization: quantizationOf(modelPath, header),
+    quantization,
     modelDigest,
     capabilities: capabilitiesOf(model, context, { layout, noGpu }),
     artifacts,
     layout: "reason" in layout ? undefined : layout,
+    facts: llamaFacts(llama, model, { quantization, scheduler, gpuLayers, threads: options.threads ?? 1 }),
   };
   const text = textOf(vocab);
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);

@@ -25,7 +25,7 @@ async function runFrontend(context: CommandContext): Promise<number> {
     });
   }
   const opened = await openFrontendProcess(context, values.discovery);
-  reportToParent({ type: "ready", address: opened.address, detail: `OpenAI API, http://${opened.address}` });
+  reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API" });
   if (!isChild) print(`The OpenAI API is at http://${opened.address}/v1. Ctrl-C drains it.`);
   await stopped;
   await opened.drain(values["drain-ms"]);

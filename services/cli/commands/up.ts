@@ -4,7 +4,9 @@ import { loopbackCredentials } from "#lib/rpc/credentials";
 import type { Command, CommandContext } from "../command.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
+import { wrapWords } from "../display-width.ts";
 import { flagsFor } from "../forward.ts";
+import { type ModelReport, printModelReport } from "../model-report.ts";
 import { ENGINE_OPTIONS, FRONT_DOOR_OPTIONS, OPTIONS, type OptionKey } from "../options.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { ProcessTree } from "../process-tree.ts";
@@ -26,20 +28,27 @@ export const up: Command = {
 };
 
 async function runUp(context: CommandContext): Promise<number> {
-  const { values, scope, log, print } = context;
+  const { values, scope, log, print, screen } = context;
   if (values.model !== undefined && !existsSync(values.model)) {
     throw new StatorError("FILE_NOT_FOUND", { path: values.model, hint: "Give --model the path of a GGUF file." });
   }
   const { engine, notice } = await chooseEngine(values.engine, context.config.sources.engine !== "default");
   if (notice) print(`${notice}\n`);
   const hub = scope.own("hub", await openHub({ host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log }));
-  const board = createBoardOfProcesses({ print, isTerminal: process.stdout.isTTY === true });
+  const board = createBoardOfProcesses(screen);
+  const models = new Map<string, ModelReport>();
   board.set("hub", { pid: process.pid, state: "ready", address: hub.address, detail: "discovery, in this process" });
   const tree = new ProcessTree({
     context,
     board,
     children: childArguments(context, { engine, hubAddress: hub.address }),
-    onRoutable: (address) => print(greeting(address, board.get("worker-1")?.detail ?? "")),
+    onModel: (model) => void models.set(model.name, model),
+    onRoutable(address) {
+      for (const model of models.values()) {
+        print(wrapWords(`  ${printModelReport(model, context.config)}`, screen.columns, "    "));
+      }
+      print(greeting(address, [...models.values()]));
+    },
   });
   const outcome = await Promise.race([context.stopped, tree.start()]);
   board.settle();
@@ -49,10 +58,12 @@ async function runUp(context: CommandContext): Promise<number> {
 }
 
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */
-function childArguments({ values, config }: CommandContext, tree: { engine: string; hubAddress: string }) {
+function childArguments({ values, config, screen }: CommandContext, tree: { engine: string; hubAddress: string }) {
+  // A child whose lines this process writes to the terminal does not see that there is one.
+  const prettyLines = values["log.format"] === "auto" && screen.isTerminal && process.stderr.isTTY;
   const said = flagsFor(config, OPTIONS, ["log.level"]);
   const quiet = said.length > 0 ? said : ["--log-level", "warn"];
-  const format = flagsFor(config, OPTIONS, ["log.format"]);
+  const format = ["--log-format", prettyLines ? "pretty" : values["log.format"]];
   const place = ["--discovery", `hub://${tree.hubAddress}`];
   const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, ...format, ...place];
   const worker = ["worker", "--engine", tree.engine, ...flagsFor(config, OPTIONS, WORKER_OPTIONS), ...shared];
@@ -64,15 +75,21 @@ function childArguments({ values, config }: CommandContext, tree: { engine: stri
 
 const USUAL_PORT = String(OPTIONS["http.port"].initial);
 
-function greeting(address: string, model: string): string {
+/** What to try next, with a model that is there: one without a chat template continues a text. */
+function greeting(address: string, models: readonly ModelReport[]): string {
   const port = address.split(":").at(-1);
-  const body = `{"model": "${model}", "messages": [{"role": "user", "content": "What is the capital of Japan?"}], "stream": true}`;
+  const { name = "", chats = true } = models[0] ?? {};
+  const [path, asked] = chats
+    ? ["chat/completions", { messages: [{ role: "user", content: "What is the capital of Japan?" }] }]
+    : ["completions", { prompt: "The capital of Japan is", max_tokens: 32 }];
   return [
     "",
     "Try it:",
-    `  curl -N http://${address}/v1/chat/completions -H 'content-type: application/json' \\`,
-    `    -d '${body}'`,
+    `  curl -N http://${address}/v1/${path} \\`,
+    "    -H 'content-type: application/json' \\",
+    `    -d '${JSON.stringify({ model: name, ...asked, stream: true })}'`,
     `or talk to it in another terminal: npm run chat${port === USUAL_PORT ? "" : ` -- --http-port ${port}`}`,
+    `or in a browser: http://${address}/`,
     "Ctrl-C ends everything.",
     "",
   ].join("\n");
