@@ -17,6 +17,7 @@ import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { type KnownModel, type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
+import { logRequest } from "./request-line.ts";
 import { type Bound, type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
@@ -265,13 +266,7 @@ class Core implements FrontendDispatcher {
     metrics.add("stator_dispatch_requests_total", 1, { outcome: record.outcome });
     if (record.reason !== "") metrics.add("stator_dispatch_failures_total", 1, { reason: record.reason });
     if (record.migrations > 0) metrics.add("stator_dispatch_migrations_total", record.migrations);
-    log.debug("request ended", {
-      request: record.requestId,
-      outcome: record.outcome,
-      reason: record.reason,
-      workers: record.workers,
-      migrations: record.migrations,
-    });
+    logRequest(log, record);
   }
 
   #count(into: Record<keyof CallerCounters, number>, link: CallerLink): void {
