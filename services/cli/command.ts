@@ -36,6 +36,8 @@ export interface Command {
   readonly help: string;
   /** Options that it reads, in the order of its help. */
   readonly options: readonly OptionKey[];
+  /** What some of these options decide for this command, where that is not what they say of themselves. */
+  readonly says?: Readonly<Partial<Record<OptionKey, string>>>;
   /** Takes the flags of every command, because it tells what they would mean. */
   readonly explains?: true;
   /** Returns the exit code. */

@@ -30,7 +30,7 @@ function usage(): string {
     "",
     ...rows,
     "",
-    "`stator COMMAND --help` explains one. `npm start` is `stator up`.",
+    "`stator COMMAND --help` explains one, `stator version` tells the version. `npm start` is `stator up`.",
   ].join("\n");
 }
 
@@ -47,9 +47,9 @@ function commandHelp(command: Command): string {
     command.help,
     "",
     "Options:",
-    printOptionHelp(OPTIONS, optionsOf(command)),
+    printOptionHelp(OPTIONS, optionsOf(command), command.says),
     "",
-    "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain KEY` tells which counts.",
+    "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain NAME` tells which counts.",
   ].join("\n");
 }
 
@@ -95,9 +95,22 @@ function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> 
   });
 }
 
+/** `explain --http-port` asks about a flag and does not set it: a flag right there that has no value is a name. */
+function nameLast(args: readonly string[]): readonly string[] {
+  const [verb = "", name = "", next] = args;
+  const isName = verb === "explain" && name.startsWith("--") && !name.includes("=");
+  if (!isName || (next !== undefined && !next.startsWith("--"))) return args;
+  return [verb, ...args.slice(2), "--", name];
+}
+
 async function runCommand(command: Command, args: readonly string[]): Promise<number> {
   const flags = command.explains ? undefined : optionsOf(command);
-  const given = { args, env: process.env, file: readConfigFile(args), ...(flags && { flags }) };
+  const given = {
+    args: command.explains ? nameLast(args) : args,
+    env: process.env,
+    file: readConfigFile(args),
+    ...(flags && { flags }),
+  };
   const { config, positional } = resolveConfig(OPTIONS, given);
   if (command.arguments === "" && positional.length > 0) {
     throw new StatorError("BAD_CONFIG", {
@@ -123,13 +136,13 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
 
 /** Runs the program and returns its exit code. One clear sentence for every error, never a stack trace. */
 export async function main(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
+  const [name, ...rest] = args[0] === "help" && args[1] !== undefined ? [args[1], "--help"] : args;
   const asksHelp = rest.includes("--help") || rest.includes("-h");
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     process.stdout.write(`${usage()}\n`);
     return EXIT.done;
   }
-  if (name === "--version") {
+  if (name === "--version" || name === "-v" || name === "version") {
     process.stdout.write(`${VERSION}\n`);
     return EXIT.done;
   }

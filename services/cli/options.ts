@@ -27,6 +27,27 @@ export const OPTIONS = {
   }),
   workers: integer({ initial: 2, least: 1, most: 64, placeholder: "COUNT", doc: "Worker processes that `up` starts." }),
 
+  json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
+  system: text({
+    initial: undefined,
+    placeholder: "TEXT",
+    doc: "What `chat` tells the model before the conversation.",
+  }),
+  temperature: decimal({
+    initial: undefined,
+    least: 0,
+    most: 2,
+    placeholder: "NUMBER",
+    doc: "How freely `chat` has the model choose: 0 takes the most likely; the model's own when absent.",
+  }),
+  "max-tokens": integer({
+    initial: undefined,
+    least: 1,
+    most: 1_000_000_000,
+    unit: "tokens",
+    doc: "Longest answer in `chat`; what the context has room for when absent.",
+  }),
+
   "http.host": text({
     initial: "127.0.0.1",
     placeholder: "HOST",

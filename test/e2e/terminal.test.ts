@@ -1,4 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { readModelHeader } from "#lib/engines/model-file";
+import { extractVocabulary } from "#lib/text/vocabulary";
+import { DEMO_MODEL_PATH } from "#services/cli/compose/engine";
 import { openTerminal, type Terminal, terminalsMissing } from "../support/terminal.ts";
 
 const open: Terminal[] = [];
@@ -84,5 +90,22 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
     expect(lines.findLastIndex((line) => line.includes(" info "))).toBeLessThan(
       lines.findIndex((line) => line.startsWith("  hub")),
     );
+  });
+
+  it("offers what fits the model, and chat continues the text of one without a chat template", async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), "stator-base-"));
+    const base = path.join(folder, "base.gguf");
+    writeFileSync(base, extractVocabulary(await readModelHeader(DEMO_MODEL_PATH)));
+    const up = start(80, [...UP, "--model", base]);
+    const [, port = ""] = await up.until(/--http-port (\d+)/);
+    expect(up.lines().join("\n")).toMatch(/v1\/completions \\\n.*\n +-d '\{"model":"stator-mock","prompt":/);
+    const chat = start(80, ["chat", "--http-port", port, "--max-tokens", "8"]);
+    await chat.until(/\/help tells what there is/);
+    chat.type("Hello\n");
+    await chat.until(/8 tokens, [\d.]+ tokens\/s, the first after [\d.]+ s/);
+    await chat.until(/no chat template: it continues what you write/);
+    chat.type("/bye\n");
+    await chat.until(/Pane is dead \(status 0/);
+    rmSync(folder, { recursive: true, force: true });
   });
 });

@@ -82,5 +82,8 @@ describe("printing", () => {
       expect(schema).toContain(`"${key.split(".").at(-1)}"`);
     }
     expect(printOptionHelp(OPTIONS, ["http.port"])).toBe("  --http-port VALUE  A port. (8000)");
+    expect(printOptionHelp(OPTIONS, ["mode"], { mode: "How it is here." })).toBe(
+      "  --mode VALUE  How it is here. One of a, b. (a)",
+    );
   });
 });

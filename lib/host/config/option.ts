@@ -14,6 +14,8 @@ export interface OptionBase<Value> {
   readonly placeholder?: string;
   /** Reads one text from flag, variable or file; a sentence of what was expected otherwise. */
   parse(text: string): Value | { readonly expected: string };
+  /** All values that there are, where they can be told. */
+  readonly choices?: readonly string[];
   /** JSON Schema of the value in a file. */
   readonly schema: Readonly<Record<string, unknown>>;
   /** True: the flag takes no value. */
@@ -26,7 +28,8 @@ export type Option = OptionBase<string | number | boolean | undefined>;
 /** A table of options by dotted key, such as http.port. */
 export type Options = Readonly<Record<string, OptionBase<never> | Option>>;
 
-type Described = Omit<OptionBase<unknown>, "initial" | "parse" | "schema" | "bare">;
+type Described = Omit<OptionBase<unknown>, "initial" | "parse" | "schema" | "bare" | "choices">;
+type Bounded = Described & { readonly least: number; readonly most: number };
 
 /** A text. */
 export function text(options: Described & { readonly initial: string }): OptionBase<string>;
@@ -36,9 +39,9 @@ export function text(options: Described & { readonly initial: string | undefined
 }
 
 /** A whole number within bounds. */
-export function integer(
-  options: Described & { readonly initial: number; readonly least: number; readonly most: number },
-): OptionBase<number> {
+export function integer(options: Bounded & { readonly initial: number }): OptionBase<number>;
+export function integer(options: Bounded & { readonly initial: undefined }): OptionBase<number | undefined>;
+export function integer(options: Bounded & { readonly initial: number | undefined }): OptionBase<number | undefined> {
   const expected = `a whole number from ${options.least} to ${options.most}`;
   return {
     ...options,
@@ -51,9 +54,9 @@ export function integer(
 }
 
 /** A number within bounds. */
-export function decimal(
-  options: Described & { readonly initial: number; readonly least: number; readonly most: number },
-): OptionBase<number> {
+export function decimal(options: Bounded & { readonly initial: number }): OptionBase<number>;
+export function decimal(options: Bounded & { readonly initial: undefined }): OptionBase<number | undefined>;
+export function decimal(options: Bounded & { readonly initial: number | undefined }): OptionBase<number | undefined> {
   const expected = `a number from ${options.least} to ${options.most}`;
   return {
     ...options,

@@ -23,21 +23,30 @@ export function explainOption<Table extends Options>(
   return [
     `${key} = ${shown(option, config.values[key])}${config.values[key] === undefined ? "" : unit}`,
     `  from ${places[config.sources[key]]}`,
-    `  ${option.doc}`,
+    `  ${described(option)}`,
     `  flag ${flagOf(key)}, variable ${variableOf(key)}, file key ${key}, default ${shown(option, option.initial)}`,
     ...(option.alike ? [`  like ${option.alike} of the reference system`] : []),
     "",
   ].join("\n");
 }
 
-/** Lines of help for some options, aligned. */
-export function printOptionHelp(options: Options, keys: readonly string[]): string {
+/** What an option decides, with the values that there are. */
+function described({ doc, choices }: Option): string {
+  return choices ? `${doc} One of ${choices.join(", ")}.` : doc;
+}
+
+/** Lines of help for some options, aligned. `says` has the words for those that mean something of their own here. */
+export function printOptionHelp(
+  options: Options,
+  keys: readonly string[],
+  says: Readonly<Partial<Record<string, string>>> = {},
+): string {
   const rows = keys.map((key) => {
     const option = options[key] as Option;
     const value = option.bare ? "" : ` ${option.placeholder ?? (option.unit ?? "VALUE").toUpperCase()}`;
     const initial =
       option.initial === undefined || option.initial === false ? "" : ` (${shown(option, option.initial)})`;
-    return [`${flagOf(key)}${value}`, `${option.doc}${initial}`] as const;
+    return [`${flagOf(key)}${value}`, `${described({ ...option, doc: says[key] ?? option.doc })}${initial}`] as const;
   });
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}`).join("\n");
@@ -52,7 +61,9 @@ export function printConfigPage(options: Options): string {
     const unit = option.unit && option.initial !== undefined ? ` ${option.unit}` : "";
     const alike = option.alike ? ` Like \`${option.alike}\`.` : "";
     const initial = option.initial === undefined ? "" : `\`${shown(option, option.initial)}\`${unit}`;
-    lines.push(`| \`${key}\` | \`${flagOf(key)}\` | \`${variableOf(key)}\` | ${initial} | ${option.doc}${alike} |`);
+    lines.push(
+      `| \`${key}\` | \`${flagOf(key)}\` | \`${variableOf(key)}\` | ${initial} | ${described(option)}${alike} |`,
+    );
   }
   return `${lines.join("\n")}\n`;
 }

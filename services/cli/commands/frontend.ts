@@ -13,6 +13,11 @@ export const frontend: Command = {
     "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
     "no model file: tokenizers and templates come from the workers, by digest.",
   options: ["discovery", ...FRONT_DOOR_OPTIONS, "grpc.host", "grpc.port", ...TLS_OPTIONS, "drain-ms", "trace.endpoint"],
+  says: {
+    discovery: "Where it finds workers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
+    "grpc.host": "Where the operators' port listens.",
+    "grpc.port": "The operators' port, which `stator ps` reads; 0 takes a free one.",
+  },
   run: runFrontend,
 };
 

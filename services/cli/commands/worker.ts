@@ -25,6 +25,11 @@ export const worker: Command = {
     "drain-ms",
     "trace.endpoint",
   ],
+  says: {
+    discovery: "Where it registers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT. Absent: nowhere.",
+    "grpc.port": "Port of the link, openengine.v1 and artifacts; 0 takes a free one.",
+    "metrics.port": "HTTP port for /metrics, /live and /ready; -1 opens none.",
+  },
   run: runWorker,
 };
 

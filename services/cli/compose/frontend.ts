@@ -95,6 +95,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     openText: (found) => texts.open(found),
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),
+    operators: rpcs.address,
     version: VERSION,
   });
   scope.defer(

@@ -1,6 +1,7 @@
 import { printModel, printModels } from "#lib/api/openai/bodies";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
+import { isLoopback } from "#lib/rpc/credentials";
 import type { Dispatcher } from "#lib/serving/request";
 import { answerEmbeddings } from "../generate/embeddings.ts";
 import { runPlan } from "../generate/generate.ts";
@@ -26,6 +27,8 @@ export interface RouteTools {
   readonly openApi: string;
   /** Models that a request would be answered for now. */
   readonly routable: () => readonly string[];
+  /** host:port of the port for operators; told to this machine alone. */
+  readonly operators: string | undefined;
   /** Whether the frontend takes requests at all. */
   readonly draining: () => boolean;
 }
@@ -82,9 +85,16 @@ function showModel(exchange: Exchange, id: string, models: Models): void {
 /** Ready means routable: some model has its tokenizer here and a linked worker that takes requests. */
 function showHealth(exchange: Exchange, tools: RouteTools): void {
   const models = tools.routable();
-  if (tools.draining()) exchange.json(503, '{"status":"draining","models":[]}');
-  else if (models.length === 0) exchange.json(503, '{"status":"no model is routable","models":[]}');
-  else exchange.json(200, JSON.stringify({ status: "ready", models }));
+  const tell = (code: number, status: string, names: readonly string[]): void =>
+    exchange.json(code, JSON.stringify({ status, models: names, ...operatorsFor(exchange, tools) }));
+  if (tools.draining()) tell(503, "draining", []);
+  else if (models.length === 0) tell(503, "no model is routable", []);
+  else tell(200, "ready", models);
+}
+
+/** Who runs on this machine may know where operators ask; whether they may is that port's to say. */
+function operatorsFor({ request }: Exchange, { operators }: RouteTools): { operators?: string } {
+  return operators !== undefined && isLoopback(request.socket.remoteAddress ?? "") ? { operators } : {};
 }
 
 async function showMetrics(exchange: Exchange, metrics: Metrics): Promise<void> {
