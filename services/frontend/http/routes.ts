@@ -9,6 +9,7 @@ import type { GenerationPlan } from "../generate/plan.ts";
 import { type PlannerTools, planChat, planCompletion } from "../generate/planner.ts";
 import type { AnswerTools } from "../generate/tools.ts";
 import type { Models } from "../models/served.ts";
+import { openPage } from "../page/page.ts";
 import type { Admission } from "./admission.ts";
 import { type BodyOptions, readJson } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
@@ -44,7 +45,10 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
     const { planner, dispatcher, answers } = tools;
     await answerEmbeddings(await readJson(exchange, tools.body), exchange, { ...planner, dispatcher, answers });
   });
+  const page = openPage();
   return [
+    { path: "/", method: "GET", name: "page", handler: (exchange) => page.show(exchange) },
+    { path: "/docs/", method: "GET", name: "docs", handler: (exchange, name) => page.showDocument(exchange, name) },
     { path: "/v1/chat/completions", method: "POST", name: "chat", handler: generate(planChat) },
     { path: "/v1/completions", method: "POST", name: "completions", handler: generate(planCompletion) },
     { path: "/v1/embeddings", method: "POST", name: "embeddings", handler: embed },
