@@ -1,5 +1,6 @@
 import { choice, decimal, flag, integer, type Options, text } from "#lib/host/config/option";
 import { LOG_LEVELS } from "#lib/host/log";
+import { modelOption } from "./model-entry.ts";
 
 const PORT = { least: 0, most: 65_535 } as const;
 const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
@@ -7,16 +8,14 @@ const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
 /** Every option of every command, by its key. */
 export const OPTIONS = {
   config: text({ initial: undefined, placeholder: "FILE", doc: "YAML file with options by their keys." }),
-  model: text({
-    initial: undefined,
-    placeholder: "FILE",
-    doc: "GGUF file to serve; the demo model that ships when absent.",
+  model: modelOption({
+    doc: "GGUF file to serve; the demo model that ships when absent. `up` takes several, each with workers of its own.",
     alike: "--model-path",
   }),
   "model-name": text({
     initial: undefined,
     placeholder: "NAME",
-    doc: "Name in the API; taken from the file when absent.",
+    doc: "Name of the one model in the API; taken from the file when absent.",
     alike: "--served-model-name",
   }),
   engine: choice({
@@ -25,7 +24,13 @@ export const OPTIONS = {
     doc: "Engine of a worker: llama computes, mock pretends.",
     placeholder: "NAME",
   }),
-  workers: integer({ initial: 2, least: 1, most: 64, placeholder: "COUNT", doc: "Worker processes that `up` starts." }),
+  workers: integer({
+    initial: 2,
+    least: 1,
+    most: 64,
+    placeholder: "COUNT",
+    doc: "Worker processes that `up` starts, shared out among the models: at least one each.",
+  }),
 
   json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
   system: text({

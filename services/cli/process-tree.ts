@@ -1,4 +1,5 @@
 import { systemClock } from "#lib/host/system-clock";
+import { readHealth } from "./chat-client.ts";
 import { type Child, type ChildReport, startChild } from "./children.ts";
 import type { CommandContext } from "./command.ts";
 import type { ModelReport } from "./model-report.ts";
@@ -24,6 +25,8 @@ export interface TreeParts {
   readonly children: ReadonlyMap<string, readonly string[]>;
   /** Called whenever a worker became ready. */
   readonly onModel: (model: ModelReport) => void;
+  /** Models that must be routable before that. */
+  readonly awaited: () => readonly string[];
   /** Called once, when a request would be answered. */
   readonly onRoutable: (frontendAddress: string) => void;
 }
@@ -106,7 +109,7 @@ export class ProcessTree {
     this.#announced = true;
     const address = board.get(FRONTEND)?.address ?? "";
     context.scope.spawn("announce", async (signal) => {
-      await untilRoutable(address, signal);
+      await untilRoutable(address, this.#parts.awaited(), signal);
       if (signal.aborted) return;
       board.settle();
       onRoutable(address);
@@ -115,11 +118,10 @@ export class ProcessTree {
 }
 
 /** Workers are ready before the frontend has fetched their tokenizer and linked to them: what is announced works. */
-async function untilRoutable(address: string, signal: AbortSignal): Promise<void> {
+async function untilRoutable(address: string, models: readonly string[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const answer = await fetch(`http://${address}/health`, { signal }).catch(() => undefined);
-    await answer?.arrayBuffer();
-    if (answer?.ok) return;
+    const health = await readHealth(`http://${address}`).catch(() => undefined);
+    if (health && models.every((name) => health.models.includes(name))) return;
     await new Promise<void>((resolve) => void systemClock.after(ASK_EVERY_MS, resolve, { keepAlive: true }));
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -90,6 +90,19 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
     expect(lines.findLastIndex((line) => line.includes(" info "))).toBeLessThan(
       lines.findIndex((line) => line.startsWith("  hub")),
     );
+  });
+
+  it("ends with all its processes when the terminal goes away", async () => {
+    const terminal = start(80, UP);
+    await terminal.until(/Ctrl-C ends everything/);
+    const pids = boardOf(terminal.lines()).map((row) => Number(/pid (\d+)/.exec(row)?.[1]));
+    expect(pids).toHaveLength(NAMES.length);
+    terminal.close();
+    const alive = (pid: number): boolean => {
+      const file = `/proc/${pid}/stat`;
+      return existsSync(file) && !/\) Z /.test(readFileSync(file, "utf8"));
+    };
+    await expect.poll(() => pids.filter(alive), { timeout: 20_000 }).toEqual([]);
   });
 
   it("offers what fits the model, and chat continues the text of one without a chat template", async () => {

@@ -20,10 +20,14 @@ export interface OptionBase<Value> {
   readonly schema: Readonly<Record<string, unknown>>;
   /** True: the flag takes no value. */
   readonly bare?: boolean;
+  /** True: a flag may come several times and the file may have a sequence; the values are lists and follow each other. */
+  readonly several?: boolean;
+  /** The value as people read it, where it is no text, number or boolean. */
+  print?(value: Value): string;
 }
 
 /** Any option. */
-export type Option = OptionBase<string | number | boolean | undefined>;
+export type Option = OptionBase<string | number | boolean | readonly unknown[] | undefined>;
 
 /** A table of options by dotted key, such as http.port. */
 export type Options = Readonly<Record<string, OptionBase<never> | Option>>;
@@ -93,6 +97,33 @@ export function choice<const Value extends string>(
       options.choices.find((value) => value === given) ?? { expected: `one of ${options.choices.join(", ")}` },
     schema: { type: "string", enum: options.choices },
   };
+}
+
+/** Any number of things of one kind, none unless somebody names one. A mapping in the file is read as its JSON. */
+export function severalOf<Item>(
+  options: Omit<Described, "print"> & {
+    parseItem(text: string): Item | { readonly expected: string };
+    printItem(item: Item): string;
+    readonly itemSchema: Readonly<Record<string, unknown>>;
+  },
+): OptionBase<readonly Item[]> {
+  const { parseItem, printItem, itemSchema, ...described } = options;
+  return {
+    ...described,
+    initial: [],
+    several: true,
+    parse(given) {
+      const item = parseItem(given);
+      return isExpectation(item) ? item : [item];
+    },
+    print: (items) => items.map(printItem).join("; "),
+    schema: { anyOf: [itemSchema, { type: "array", items: itemSchema }] },
+  };
+}
+
+/** Whether a text was not what an option expects. */
+export function isExpectation(value: unknown): value is { readonly expected: string } {
+  return typeof value === "object" && value !== null && "expected" in value;
 }
 
 /** The flag of a key: `--http-port` for http.port. */

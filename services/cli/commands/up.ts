@@ -7,12 +7,15 @@ import { openHub } from "../compose/hub.ts";
 import { wrapWords } from "../display-width.ts";
 import { flagsFor } from "../forward.ts";
 import { type ModelReport, printModelReport } from "../model-report.ts";
+import { shareModels } from "../model-shares.ts";
 import { ENGINE_OPTIONS, FRONT_DOOR_OPTIONS, OPTIONS, type OptionKey } from "../options.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { ProcessTree } from "../process-tree.ts";
 
 const SHARED_OPTIONS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
 const WORKER_OPTIONS: readonly OptionKey[] = [...ENGINE_OPTIONS, "lease-ms"];
+/** Each worker has a model of its own. */
+const MODEL_OPTIONS: readonly OptionKey[] = ["model", "model-name"];
 
 /** `stator up`: hub, workers and frontend on this machine, as one tree of processes. */
 export const up: Command = {
@@ -29,8 +32,9 @@ export const up: Command = {
 
 async function runUp(context: CommandContext): Promise<number> {
   const { values, scope, log, print, screen } = context;
-  if (values.model !== undefined && !existsSync(values.model)) {
-    throw new StatorError("FILE_NOT_FOUND", { path: values.model, hint: "Give --model the path of a GGUF file." });
+  const missing = values.model.find(({ file }) => !existsSync(file));
+  if (missing) {
+    throw new StatorError("FILE_NOT_FOUND", { path: missing.file, hint: "Give --model the path of a GGUF file." });
   }
   const { engine, notice } = await chooseEngine(values.engine, context.config.sources.engine !== "default");
   if (notice) print(`${notice}\n`);
@@ -42,6 +46,7 @@ async function runUp(context: CommandContext): Promise<number> {
     context,
     board,
     children: childArguments(context, { engine, hubAddress: hub.address }),
+    awaited: () => [...models.keys()],
     onModel: (model) => void models.set(model.name, model),
     onRoutable(address) {
       for (const model of models.values()) {
@@ -58,7 +63,10 @@ async function runUp(context: CommandContext): Promise<number> {
 }
 
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */
-function childArguments({ values, config, screen }: CommandContext, tree: { engine: string; hubAddress: string }) {
+function childArguments(
+  { values, config, screen }: CommandContext,
+  tree: { engine: "llama" | "mock"; hubAddress: string },
+) {
   // A child whose lines this process writes to the terminal does not see that there is one.
   const prettyLines = values["log.format"] === "auto" && screen.isTerminal && process.stderr.isTTY;
   const said = flagsFor(config, OPTIONS, ["log.level"]);
@@ -66,9 +74,19 @@ function childArguments({ values, config, screen }: CommandContext, tree: { engi
   const format = ["--log-format", prettyLines ? "pretty" : values["log.format"]];
   const place = ["--discovery", `hub://${tree.hubAddress}`];
   const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, ...format, ...place];
-  const worker = ["worker", "--engine", tree.engine, ...flagsFor(config, OPTIONS, WORKER_OPTIONS), ...shared];
+  const alike = flagsFor(
+    config,
+    OPTIONS,
+    WORKER_OPTIONS.filter((key) => !MODEL_OPTIONS.includes(key)),
+  );
+  const worker = ["worker", "--engine", tree.engine, ...alike, ...shared];
+  const modelName = values["model-name"];
   const children = new Map<string, readonly string[]>();
-  for (let at = 1; at <= values.workers; at++) children.set(`worker-${at}`, worker);
+  const shares = shareModels({ models: values.model, engine: tree.engine, modelName, workers: values.workers });
+  for (const [at, entry] of shares.entries()) {
+    const model = entry ? [`--model=${JSON.stringify(entry)}`] : [];
+    children.set(`worker-${at + 1}`, [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])]);
+  }
   children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_OPTIONS), ...shared]);
   return children;
 }
