@@ -13,6 +13,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { CHILD_VARIABLE, type ParentOrder, reportToParent } from "./children.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { wrapWords } from "./display-width.ts";
 import { OPTIONS, type OptionKey } from "./options.ts";
 import { createScreen, hasColors, type Screen } from "./screen.ts";
 import { VERSION } from "./version.ts";
@@ -51,6 +52,15 @@ function commandHelp(command: Command): string {
     "",
     "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain NAME` tells which counts.",
   ].join("\n");
+}
+
+/** Breaks lines of help at words where they are wider than the terminal; what an option decides stays beside its name. */
+function fitHelp(help: string, columns: number): string {
+  const lines = help.split("\n").map((line) => {
+    const name = /^ {2}(--)?\S+( \S+)? {2,}/.exec(line)?.[0] ?? "";
+    return wrapWords(line, columns, " ".repeat(Math.min(name.length, Math.floor(columns / 2))));
+  });
+  return lines.join("\n");
 }
 
 function readConfigFile(args: readonly string[]): unknown {
@@ -137,9 +147,10 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
 /** Runs the program and returns its exit code. One clear sentence for every error, never a stack trace. */
 export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args[0] === "help" && args[1] !== undefined ? [args[1], "--help"] : args;
+  const { columns } = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
   const asksHelp = rest.includes("--help") || rest.includes("-h");
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    process.stdout.write(`${usage()}\n`);
+    process.stdout.write(`${fitHelp(usage(), columns)}\n`);
     return EXIT.done;
   }
   if (name === "--version" || name === "-v" || name === "version") {
@@ -158,7 +169,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return EXIT.usage;
   }
   if (asksHelp) {
-    process.stdout.write(`${commandHelp(command)}\n`);
+    process.stdout.write(`${fitHelp(commandHelp(command), columns)}\n`);
     return EXIT.done;
   }
   try {

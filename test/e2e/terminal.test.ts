@@ -92,6 +92,16 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
     );
   });
 
+  it("breaks help at words", async () => {
+    const terminal = start(70, ["up", "--help"]);
+    await terminal.until(/which counts\./);
+    for (const line of terminal.lines()) expect(line.length).toBeLessThanOrEqual(70);
+    expect(terminal.lines().join("\n")).toMatch(/--router-mode NAME +How a worker[^\n]*\n {20,}\S/);
+    // tmux breaks within a word, where the next row begins with the rest of it.
+    const whole = terminal.lines().join(" ").replaceAll(/\s+/g, " ");
+    expect(whole).toContain("One of round-robin, random, power-of-two, least-loaded, direct. (power-of-two)");
+  });
+
   it("ends with all its processes when the terminal goes away", async () => {
     const terminal = start(80, UP);
     await terminal.until(/Ctrl-C ends everything/);

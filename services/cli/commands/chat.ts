@@ -43,7 +43,7 @@ async function runChat(context: CommandContext): Promise<number> {
   try {
     if (positional.length > 0) await talk.ask(positional.join(" "));
     else {
-      print(`Talking to ${model} at ${base}. /help tells what there is, /bye ends.`);
+      print(`Talking to ${model} at ${base}.\n/help tells what there is, /bye ends.`);
       await converse(talk, cut);
     }
   } catch (error) {
