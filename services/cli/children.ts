@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Log } from "#lib/host/log";
 import type { ModelReport } from "./model-report.ts";
-import type { Screen } from "./screen.ts";
+import { hasColors, type Screen } from "./screen.ts";
 
 /** What a child tells its parent. */
 export type ChildReport =
@@ -54,6 +54,8 @@ export function startChild(
   const { screen } = on;
   const env: NodeJS.ProcessEnv = { ...process.env, [CHILD_VARIABLE]: name };
   for (const key of Object.keys(env)) if (key.startsWith("STATOR_") && key !== CHILD_VARIABLE) delete env[key];
+  // A child that writes to this process does not see the terminal behind it.
+  if (screen.isTerminal && hasColors(env, process.stderr)) env.FORCE_COLOR ??= "1";
   const isFrontend = args[0] === "frontend";
   if (isFrontend) Object.assign(env, FRONTEND_VARIABLES);
   const child: ChildProcess = spawn(process.execPath, [...(isFrontend ? FRONTEND_FLAGS : []), LAUNCHER, ...args], {
