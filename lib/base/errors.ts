@@ -119,6 +119,14 @@ export const REASONS = {
     retry: "backoff",
     text: "The request failed on {attempts} workers; the last one said: {detail}",
   },
+  POISONED: {
+    ...gone,
+    grpc: 13,
+    http: 500,
+    code: "poisoned",
+    retry: "never",
+    text: "The request {request} is not tried again: {workers} workers died under it, one after the other, without a token.",
+  },
   DEADLINE: {
     ...gone,
     grpc: 4,
@@ -175,7 +183,7 @@ export const REASONS = {
     text: "Port {port} on {host} is in use. Choose another with {flag}, or end the program that has it.",
   },
   FILE_NOT_FOUND: { ...setup, text: "There is no file {path}. {hint}" },
-  BAD_MODEL_FILE: { ...setup, text: "{path} cannot be used as a model: {detail}." },
+  BAD_MODEL_FILE: { ...setup, text: "{path} cannot be used as a model: {detail}. {hint}" },
   NATIVE_UNAVAILABLE: { ...setup, text: "The llama engine is not available: {detail}. {hint}" },
   UNSAFE_LISTEN: {
     ...setup,

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { StatorError } from "#lib/base/errors";
-import { type GgufHeader, readGgufHeader } from "#lib/text/gguf";
+import { badModelFile, type GgufHeader, ggufString, readGgufHeader } from "#lib/text/gguf";
+import { checkGgufTensors } from "#lib/text/gguf-tensors";
 import {
   chatTemplateOf,
+  checkVocabularyKeys,
   extractVocabulary,
   readVocabulary,
   TEMPLATE_FORMAT,
@@ -39,14 +41,14 @@ function fileError(path: string, caught: unknown): StatorError {
     return new StatorError("FILE_NOT_FOUND", { path, hint: "Give the path of a GGUF file." }, { cause: caught });
   }
   const detail = code === "EISDIR" ? "it is a folder" : `it cannot be read${code && ` (${code})`}`;
-  return new StatorError("BAD_MODEL_FILE", { path, detail }, { cause: caught });
+  return badModelFile(path, detail, { cause: caught });
 }
 
-/**
- * Reads the metadata of a GGUF file. Throws FILE_NOT_FOUND, or BAD_MODEL_FILE with the reason in a few words: not a GGUF
- * file, cut short, a folder, not readable.
- */
-export async function readModelHeader(path: string): Promise<GgufHeader> {
+/** Reads from the start of a file, twice as much each time, until `parse` makes something of it. */
+async function readFromStart<Read>(
+  path: string,
+  parse: (bytes: Uint8Array, fileBytes: number) => Read | undefined,
+): Promise<Read> {
   let file: FileHandle;
   try {
     file = await open(path, "r");
@@ -58,10 +60,10 @@ export async function readModelHeader(path: string): Promise<GgufHeader> {
     for (let length = Math.min(FIRST_READ_BYTES, size); ; length = Math.min(length * 2, size)) {
       const bytes = new Uint8Array(length);
       const { bytesRead } = await file.read(bytes, 0, length, 0);
-      const { header } = readGgufHeader(bytes.subarray(0, bytesRead), path);
-      if (header) return header;
+      const read = parse(bytes.subarray(0, bytesRead), size);
+      if (read) return read;
       if (length >= size) {
-        throw new StatorError("BAD_MODEL_FILE", { path, detail: "it ends in the middle of its header" });
+        throw badModelFile(path, "it ends in the middle of its header");
       }
     }
   } catch (caught) {
@@ -69,6 +71,45 @@ export async function readModelHeader(path: string): Promise<GgufHeader> {
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Reads the metadata of a GGUF file. Throws FILE_NOT_FOUND, or BAD_MODEL_FILE with the reason in a few words: not a GGUF
+ * file, cut short, a folder, not readable.
+ */
+export function readModelHeader(path: string): Promise<GgufHeader> {
+  return readFromStart(path, (bytes) => readGgufHeader(bytes, path).header);
+}
+
+/**
+ * Checks what a file's first bytes tell of a model that is to be loaded: its metadata, the kind of its vocabulary, and that
+ * all of its tensors are in the file. It takes milliseconds; what is left to find is found by the load. Throws
+ * FILE_NOT_FOUND, BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind of tokenizer.
+ */
+export async function checkModelFile(path: string): Promise<void> {
+  const isFile = await stat(path).then(
+    (found) => found.isFile() || found.isDirectory(),
+    () => true,
+  );
+  // Whoever opens a pipe waits for a writer, maybe for ever.
+  if (!isFile) throw badModelFile(path, "it is not a file");
+  await readFromStart(path, (bytes, fileBytes) => {
+    const { header } = readGgufHeader(bytes, path);
+    if (!header) return undefined;
+    const detail = lacks(header);
+    if (detail) throw badModelFile(path, detail);
+    checkVocabularyKeys(header);
+    return checkGgufTensors(header, bytes, fileBytes) ? undefined : header;
+  });
+}
+
+/** What every model has. */
+function lacks(header: GgufHeader): string | undefined {
+  const architecture = ggufString(header, "general.architecture");
+  if (architecture === undefined) return "it names no architecture";
+  if (header.tensors === 0) return "it holds no tensors";
+  const isThere = header.entries.has(`${architecture}.block_count`);
+  return isThere ? undefined : `it tells nothing about its architecture ${architecture.slice(0, 40)}`;
 }
 
 /** What callers need of a model's text: its vocabulary as a file of its own, and its chat template where it has one. */

@@ -3,10 +3,10 @@ import type { CallerRequest, CallerState } from "./caller-state.ts";
 /** Why a link is under suspicion, and for how long nothing was seen. */
 export interface Suspicion {
   readonly stalledMs: number;
-  readonly why: "no pong" | "no progress";
+  readonly why: "no pong" | "no progress" | "not accepted";
 }
 
-/** How long an accepted request may make no progress: the larger of the floor and some median steps. */
+/** How long a request may wait to be accepted, or make no progress: the larger of the floor and some median steps. */
 export function stallBoundMs(state: CallerState): number {
   const count = Math.min(state.durationCount, state.durationsUs.length);
   if (count === 0) return state.limits.stallFloorMs;
@@ -16,8 +16,9 @@ export function stallBoundMs(state: CallerState): number {
 }
 
 /**
- * The rule: no Pong for 2 s, or no progress on an accepted request. A request that has no output yet, or that may be
- * set aside while others wait, moves when the engine moves; one that is decoding moves when it gets output.
+ * The rule: no Pong for 2 s, a request that is not accepted, or no progress on one that is. A request that has no output
+ * yet, or that may be set aside while others wait, moves when the engine moves; one that is decoding moves when it gets
+ * output. Accepting is the event loop's work, as the Pong is, and waits for no engine.
  */
 export function suspicion(state: CallerState, nowMs: number): Suspicion | undefined {
   const oldest = state.unanswered[0];
@@ -25,13 +26,22 @@ export function suspicion(state: CallerState, nowMs: number): Suspicion | undefi
     return { stalledMs: nowMs - oldest.sentMs, why: "no pong" };
   }
   let stalest = nowMs;
+  let why: Suspicion["why"] = "no progress";
   for (const request of state.requests.values()) {
-    if (request.phase !== "accepted") continue;
-    const movedMs = movesWithEngine(state, request) ? Math.max(request.progressMs, state.workedMs) : request.progressMs;
-    if (movedMs < stalest) stalest = movedMs;
+    const movedMs = lastMovedMs(state, request);
+    if (movedMs >= stalest) continue;
+    stalest = movedMs;
+    why = request.phase === "sent" ? "not accepted" : "no progress";
   }
   if (nowMs - stalest < state.limits.stallFloorMs) return undefined;
-  return nowMs - stalest >= stallBoundMs(state) ? { stalledMs: nowMs - stalest, why: "no progress" } : undefined;
+  return nowMs - stalest >= stallBoundMs(state) ? { stalledMs: nowMs - stalest, why } : undefined;
+}
+
+/** When a request last moved; never too long ago for one that nothing is expected of. */
+function lastMovedMs(state: CallerState, request: CallerRequest): number {
+  if (request.phase === "sent") return request.progressMs;
+  if (request.phase !== "accepted") return Number.POSITIVE_INFINITY;
+  return movesWithEngine(state, request) ? Math.max(request.progressMs, state.workedMs) : request.progressMs;
 }
 
 function movesWithEngine(state: CallerState, request: CallerRequest): boolean {

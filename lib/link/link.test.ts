@@ -227,8 +227,8 @@ describe("a link", () => {
     pair.turns.settle();
     expect(a.said).toEqual(["accepted 0 0", "lost STREAM_LOST true"]);
     expect(b.said).toEqual(["lost STREAM_LOST false"]);
-    expect(pair.states).toEqual(["ready", "closed STREAM_LOST"]);
-    expect(pair.ended.map((error) => error?.reason)).toEqual(["STREAM_LOST"]);
+    expect(pair.states).toEqual(["ready", "closed UNAVAILABLE"]);
+    expect(pair.ended.map((error) => error?.reason)).toEqual(["UNAVAILABLE"]);
     expect(pair.clock.pending).toBe(0);
   });
 

@@ -35,7 +35,7 @@ export function createMemoryLink(later: (call: () => void) => void = setImmediat
     freeze: (end) => ends[end].setFrozen(true),
     thaw: (end) => ends[end].setFrozen(false),
     cut() {
-      const error = new StatorError("STREAM_LOST", { detail: "the wire was cut" });
+      const error = new StatorError("UNAVAILABLE", { what: "The other end", detail: "the wire was cut" });
       caller.fail(error);
       worker.fail(error);
     },

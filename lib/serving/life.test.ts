@@ -81,7 +81,7 @@ describe("the life of a request", () => {
     told.tokens(0, 1, 4);
     told.tokens(1, 1, 5);
     told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended });
-    const [place] = told.tell({ kind: "lost", choice: 1, attempt: 1, error: lost, accepted: true });
+    const [place] = told.tell({ kind: "lost", choice: 1, attempt: 1, error: lost, accepted: true, died: false });
     expect(place).toMatchObject({ kind: "place", delayMs: 0 });
     expect([...(place?.kind === "place" ? place.avoid : [])]).toEqual([1n]);
     const submits = told.tell({ kind: "placed", worker: 2n, decision: "test" });
@@ -100,7 +100,7 @@ describe("the life of a request", () => {
     told.tell({ kind: "start" });
     told.run(1n);
     told.tokens(0, 1, 4, 5);
-    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true });
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true, died: false });
     expect(told.last("end")).toMatchObject({ end: { reason: "length", completionTokens: 2 } });
   });
 
@@ -123,7 +123,7 @@ describe("the life of a request", () => {
     told.tell({ kind: "start" });
     told.run(1n);
     told.tokens(0, 1, 4);
-    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true });
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true, died: false });
     const delays: number[] = [];
     for (;;) {
       const [effect] = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
@@ -157,17 +157,95 @@ describe("the life of a request", () => {
     }
   });
 
-  it("gives up after the limit of migrations", () => {
+  /** Runs it on a worker until the worker is gone, after so many tokens. */
+  function loseUnder(
+    told: Told,
+    worker: bigint,
+    options: { tokens?: number; died?: boolean; accepted?: boolean } = {},
+  ) {
+    const { tokens = 0, died = true, accepted = true } = options;
+    told.tell({ kind: "placed", worker, decision: "test" });
+    const { attempt } = told.life;
+    if (accepted) told.tell({ kind: "accepted", choice: 0, attempt, cachedTokens: 0 });
+    for (let each = 0; each < tokens; each++) told.tokens(0, attempt, 7);
+    return told.tell({ kind: "lost", choice: 0, attempt, error: lost, accepted, died });
+  }
+
+  it("goes on as long as attempts have tokens, and counts what moved", () => {
+    const told = new Told({ maxTokens: 1_000 });
+    told.tell({ kind: "start" });
+    for (let attempt = 1; attempt <= 40; attempt++) {
+      const fruitless = attempt % 3 !== 0;
+      expect(loseUnder(told, BigInt(attempt), { tokens: fruitless ? 0 : 1 })).toMatchObject([{ kind: "place" }]);
+    }
+    // What nobody took did not move.
+    told.tell({ kind: "placed", worker: 50n, decision: "test" });
+    told.tell({ kind: "refused", choice: 0, attempt: 41, error: new StatorError("DRAINING", { what: "it" }) });
+    told.run(51n);
+    told.tell({ kind: "finished", choice: 0, attempt: 42, finish: ended });
+    expect(told.last("done")).toMatchObject({ record: { outcome: "finished", migrations: 40, completionTokens: 13 } });
+  });
+
+  it("stops what kills three workers in a row without a token, by name", () => {
+    const told = new Told({ requestId: "r9" });
+    told.tell({ kind: "start" });
+    loseUnder(told, 1n, { tokens: 1 });
+    loseUnder(told, 2n);
+    // One that dies before it can say that it accepted counts too.
+    expect(loseUnder(told, 3n, { accepted: false })).toMatchObject([{ kind: "place", delayMs: 50 }]);
+    expect(loseUnder(told, 4n)).toMatchObject([
+      { kind: "error", error: { reason: "POISONED", facts: { request: "r9", workers: 3 }, row: { retry: "never" } } },
+      { kind: "done", record: { outcome: "failed", reason: "POISONED", migrations: 2 } },
+    ]);
+  });
+
+  it("gives up after three in a row without a token that did not all die", () => {
+    for (const odd of [1n, 2n, 3n]) {
+      const told = new Told();
+      told.tell({ kind: "start" });
+      for (const worker of [1n, 2n, 3n]) loseUnder(told, worker, { died: worker !== odd });
+      expect(told.last("error")).toMatchObject({ error: { reason: "ATTEMPTS_EXHAUSTED", facts: { attempts: 3 } } });
+    }
+  });
+
+  it("does not count what certainly was not executed", () => {
     const told = new Told();
     told.tell({ kind: "start" });
-    for (let attempt = 1; attempt <= 4; attempt++) {
-      told.run(BigInt(attempt));
-      told.tell({ kind: "lost", choice: 0, attempt, error: lost, accepted: true });
+    for (const worker of [1n, 2n, 3n, 4n]) loseUnder(told, worker, { accepted: false, died: false });
+    expect(told.life.done).toBe(false);
+  });
+
+  it.each([
+    [0, 1],
+    [1, 1],
+    [5, 5],
+  ])("with a limit of %d stops at attempt %d", (fruitless, attempts) => {
+    const told = new Told();
+    Object.assign(told.life, { limits: { ...told.life.limits, fruitless } });
+    told.tell({ kind: "start" });
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      expect(told.life.done).toBe(false);
+      loseUnder(told, BigInt(attempt), { tokens: fruitless === 0 ? 1 : 0 });
     }
-    expect(told.last("error")).toMatchObject({ error: { reason: "ATTEMPTS_EXHAUSTED", facts: { attempts: 4 } } });
-    expect(told.last("done")).toMatchObject({
-      record: { outcome: "failed", reason: "ATTEMPTS_EXHAUSTED", migrations: 3 },
-    });
+    // Once may be chance.
+    expect(told.last("error")).toMatchObject({ error: { reason: attempts > 1 ? "POISONED" : "ATTEMPTS_EXHAUSTED" } });
+  });
+
+  it("that is pinned hears at once that its worker died, or has left", () => {
+    const died = new Told({ pinnedWorker: 1n });
+    died.tell({ kind: "start" });
+    expect(loseUnder(died, 1n, { tokens: 1 })).toMatchObject([
+      { kind: "error", error: { reason: "STREAM_LOST", row: { blame: "server" } } },
+      { kind: "done" },
+    ]);
+    const left = new Told({ pinnedWorker: 1n });
+    left.tell({ kind: "start" });
+    // A link that the worker ended for a reason may come back.
+    expect(loseUnder(left, 1n, { died: false })).toMatchObject([{ kind: "place" }]);
+    expect(left.tell({ kind: "unplaced", error: lost })).toMatchObject([
+      { kind: "error", error: lost },
+      { kind: "done" },
+    ]);
   });
 
   it("does not repeat what can never work", () => {
@@ -231,8 +309,8 @@ describe("the life of a request", () => {
     told.run(1n);
     told.tell({ kind: "embedding", choice: 0, attempt: 1, values: Float32Array.of(1) });
     const error = lost;
-    told.tell({ kind: "lost", choice: 0, attempt: 1, error, accepted: true });
-    told.tell({ kind: "lost", choice: 1, attempt: 1, error, accepted: true });
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error, accepted: true, died: false });
+    told.tell({ kind: "lost", choice: 1, attempt: 1, error, accepted: true, died: false });
     told.run(2n);
     told.tell({ kind: "embedding", choice: 1, attempt: 2, values: Float32Array.of(2) });
     told.tell({ kind: "finished", choice: 1, attempt: 2, finish: { ...ended, reason: "done" } });

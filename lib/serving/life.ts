@@ -6,8 +6,11 @@ import { TokenBuffer } from "./token-buffer.ts";
 
 /** Bounds on how long a request is tried. */
 export interface LifeLimits {
-  /** Attempts of one choice after one that may have executed was lost. 0 turns migration off. */
-  readonly migrations: number;
+  /**
+   * Attempts of one choice in a row that ended without a token: at the last the request fails, as poisoned when each ended
+   * with the death of its worker. 0: what has begun somewhere is not continued elsewhere.
+   */
+  readonly fruitless: number;
   /** Longest wait of a request that was placed before, while there is no worker to continue on. */
   readonly waitMs: number;
   /** Longest wait of one that was never placed. */
@@ -19,7 +22,7 @@ export interface LifeLimits {
 
 /** What every request gets unless told otherwise. */
 export const LIFE_LIMITS: LifeLimits = {
-  migrations: 3,
+  fruitless: 3,
   waitMs: 15_000,
   firstWaitMs: 2_000,
   firstBackoffMs: 50,
@@ -40,7 +43,13 @@ export interface Choice {
   /** Delivered tokens, over all attempts. */
   readonly generated: TokenBuffer;
   embedded: boolean;
-  migrations: number;
+  /** Some attempt was accepted. */
+  hasRun: boolean;
+  /** Tokens that it had when the attempt began. */
+  attemptFrom: number;
+  /** Attempts in a row that ended without a token, and how many of the last of them ended with the death of the worker. */
+  fruitless: number;
+  deaths: number;
   /** What the first worker that took it found in its cache. */
   cachedTokens: number | undefined;
 }
@@ -60,6 +69,8 @@ export interface Life {
   decision: string;
   /** The last attempt that the client was told of. */
   toldAttempt: number;
+  /** How often a choice that had begun on one worker was taken by another, or by the same again. */
+  migrations: number;
   /** A place was asked for and has not been answered. */
   placing: boolean;
   /** Workers that failed since one last took something: not asked again before all others were. */
@@ -93,6 +104,8 @@ export type LifeEvent =
       readonly attempt: number;
       readonly error: StatorError;
       readonly accepted: boolean;
+      /** The worker is gone; else it ended the link, or was told to. */
+      readonly died: boolean;
     }
   /** A worker is not to be waited for any longer. */
   | { readonly kind: "suspect"; readonly worker: bigint; readonly error: StatorError }
@@ -143,7 +156,10 @@ export function createLife(
         worker: undefined,
         generated: new TokenBuffer(request.kind === "embed" ? 0 : request.maxTokens),
         embedded: false,
-        migrations: 0,
+        hasRun: false,
+        attemptFrom: 0,
+        fruitless: 0,
+        deaths: 0,
         cachedTokens: undefined,
       };
     }),
@@ -159,6 +175,7 @@ export function createLife(
     attempt: 0,
     decision: "",
     toldAttempt: 0,
+    migrations: 0,
     placing: false,
     avoid: new Set(),
     searchingSinceMs: undefined,

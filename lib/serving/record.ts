@@ -38,6 +38,6 @@ export function recordOf(
     arrivedUnixMs: BigInt(Math.round(life.arrivedUnixMs)),
     firstTokenMs: life.firstTokenMs === undefined ? undefined : life.firstTokenMs - life.arrivedMs,
     totalMs: about.nowMs - life.arrivedMs,
-    migrations: Math.max(0, life.attempt - 1),
+    migrations: life.migrations,
   };
 }

@@ -17,6 +17,8 @@ interface Run {
   readonly attempt: number;
   position: number;
   accepted: boolean;
+  /** Tokens of it that were delivered. */
+  got: number;
   /** Cancelled, abandoned, finished or lost: the worker's slot is free. */
   over: boolean;
   /** Frames that it sent, for duplicates. */
@@ -31,7 +33,16 @@ class World {
   readonly delivered: number[][];
   readonly ends: string[];
   readonly finishedByUs = new Set<number>();
-  readonly losses: number[];
+  /** Attempts in a row without a token, and how many of the last ended with a death: the naive account of each choice. */
+  readonly fruitless: number[];
+  readonly deaths: number[];
+  /** Times that a choice was accepted which an earlier attempt had run. */
+  moves = 0;
+  readonly pinned: bigint | undefined;
+  /** It kills whoever runs it. */
+  readonly poison: boolean;
+  /** The worker that it is pinned to died under it. */
+  orphaned = false;
   readonly maxTokens: number;
   /** No worker is there before. */
   readonly emptyUntilMs: number;
@@ -47,11 +58,14 @@ class World {
     this.maxTokens = 1 + pick(this.chance, 12);
     this.emptyUntilMs = pick(this.chance, 5) === 0 ? pick(this.chance, 4_000) : 0;
     const choices = 1 + pick(this.chance, 4);
-    const request = plainRequest({ choicesPerPrompt: choices, maxTokens: this.maxTokens });
+    this.poison = pick(this.chance, 20) === 0;
+    this.pinned = pick(this.chance, 4) === 0 ? 2n : undefined;
+    const request = plainRequest({ choicesPerPrompt: choices, maxTokens: this.maxTokens, pinnedWorker: this.pinned });
     this.life = createLife(request, { nowMs: 0, unixMs: 0 });
     this.delivered = Array.from({ length: choices }, () => []);
     this.ends = Array.from({ length: choices }, () => "");
-    this.losses = Array.from({ length: choices }, () => 0);
+    this.fruitless = Array.from({ length: choices }, () => 0);
+    this.deaths = Array.from({ length: choices }, () => 0);
     this.tell({ kind: "start" });
   }
 
@@ -73,7 +87,8 @@ class World {
       case "submit": {
         const { worker, choice, attempt, generated } = effect;
         expect([...generated]).toEqual(this.delivered[choice]);
-        this.runs.push({ worker, choice, attempt, position: generated.length, accepted: false, over: false, sent: [] });
+        const begun = { position: generated.length, accepted: false, got: 0, over: false, sent: [] };
+        this.runs.push({ worker, choice, attempt, ...begun });
         return;
       }
       case "cancel":
@@ -98,6 +113,7 @@ class World {
       case "done":
         this.records++;
         expect(effect.record.completionTokens).toBe(this.delivered.flat().length);
+        expect(effect.record.migrations).toBe(this.moves);
     }
   }
 
@@ -117,11 +133,14 @@ class World {
     else if (dice < 5) this.finishChoice();
     else if (run && dice < 12) this.replay(run);
     else if (run && !run.over) this.work(run, dice);
+    const open = this.fruitless.filter((_, choice) => this.ends[choice] === "");
+    if (!this.life.done) expect(Math.max(0, ...open)).toBeLessThan(3);
   }
 
   place(): void {
     this.placeAtMs = undefined;
-    const free = [1n, 2n, 3n].filter((worker) => !this.life.avoid.has(worker));
+    const usable = this.pinned === undefined ? [1n, 2n, 3n] : [this.pinned];
+    const free = usable.filter((worker) => !this.life.avoid.has(worker));
     const worker = free[pick(this.chance, Math.max(1, free.length))];
     if (this.nowMs < this.emptyUntilMs || worker === undefined || pick(this.chance, 8) === 0) {
       this.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
@@ -152,7 +171,9 @@ class World {
   deliver(run: Run, tokens: number[]): void {
     const frame = { tokens: Uint32Array.from([0, ...tokens, 0]), start: 1, end: 1 + tokens.length, nowMs: this.nowMs };
     const view = takeTokens(this.life, run, frame);
-    if (view) this.delivered[run.choice]?.push(...view);
+    if (!view) return;
+    run.got += view.length;
+    this.delivered[run.choice]?.push(...view);
   }
 
   finish(run: Run, reason: LinkFinish["reason"], error?: StatorError): void {
@@ -161,40 +182,56 @@ class World {
     this.tell({ kind: "finished", choice: run.choice, attempt: run.attempt, finish });
   }
 
+  /** The naive account of an attempt that failed; `counts`: it may have been executed. */
+  account({ choice, got }: Run, { counts = true, died = false }): void {
+    if (got > 0) {
+      this.fruitless[choice] = 0;
+      this.deaths[choice] = 0;
+    } else if (counts) {
+      this.fruitless[choice]! += 1;
+      this.deaths[choice] = died ? this.deaths[choice]! + 1 : 0;
+    }
+  }
+
   work(run: Run, dice: number): void {
     const { choice, attempt } = run;
-    if (dice < 16) {
-      const error = new StatorError("STREAM_LOST", { detail: "killed" });
-      // The whole worker is gone, and every run on it.
-      for (const one of this.runs) {
-        if (one.worker !== run.worker || one.over) continue;
-        one.over = true;
-        if (one.accepted) this.losses[one.choice] = (this.losses[one.choice] ?? 0) + 1;
-        this.tell({ kind: "lost", choice: one.choice, attempt: one.attempt, error, accepted: one.accepted });
-      }
-    } else if (dice < 18) {
-      for (const one of this.runs) {
-        if (one.worker !== run.worker || one.over || !one.accepted) continue;
-        this.losses[one.choice] = (this.losses[one.choice] ?? 0) + 1;
-      }
-      this.tell({
-        kind: "suspect",
-        worker: run.worker,
-        error: new StatorError("WORKER_STALLED", { stalledMs: 2_000 }),
-      });
+    if (dice < 16 || (this.poison && run.accepted)) this.lose(run.worker, this.poison);
+    else if (dice < 18) {
+      for (const one of this.runs) if (one.worker === run.worker && !one.over) this.account(one, {});
+      const error = new StatorError("WORKER_STALLED", { stalledMs: 2_000 });
+      this.tell({ kind: "suspect", worker: run.worker, error });
     } else if (!run.accepted) {
       if (dice < 30) this.finish(run, "failed", new StatorError("OVERLOADED", { what: "m" }));
       else if (dice < 36) {
         run.over = true;
         this.tell({ kind: "refused", choice, attempt, error: new StatorError("DRAINING", { what: "it" }) });
-      } else {
-        run.accepted = true;
-        this.tell({ kind: "accepted", choice, attempt, cachedTokens: 1 });
-      }
+      } else this.accept(run);
     } else if (dice < 21) {
-      this.losses[choice] = (this.losses[choice] ?? 0) + 1;
+      this.account(run, {});
       this.finish(run, "failed", new StatorError("ENGINE_FAILED", { detail: "test" }));
     } else this.generate(run);
+  }
+
+  accept(run: Run): void {
+    const { choice, attempt } = run;
+    if (this.runs.some((other) => other.choice === choice && other.attempt < attempt && other.accepted)) this.moves++;
+    run.accepted = true;
+    this.tell({ kind: "accepted", choice, attempt, cachedTokens: 1 });
+  }
+
+  /** The whole worker is gone, or only its link, and every run on it. */
+  lose(worker: bigint, died = pick(this.chance, 3) > 0): void {
+    const error = new StatorError("STREAM_LOST", { detail: "killed" });
+    for (const one of this.runs) {
+      if (one.worker !== worker || one.over) continue;
+      one.over = true;
+      this.account(one, { counts: one.accepted || died, died });
+      const { choice, attempt, accepted } = one;
+      const isWhole = this.delivered[choice]?.length === this.maxTokens;
+      if (died && this.pinned !== undefined && !isWhole && !this.life.done) this.orphaned = true;
+      this.tell({ kind: "lost", choice, attempt, error, accepted, died });
+      if (this.orphaned) expect(this.life.done).toBe(true);
+    }
   }
 
   generate(run: Run): void {
@@ -227,9 +264,13 @@ class World {
     if (this.cancelled) return;
     expect(this.errors.length).toBeLessThanOrEqual(1);
     const [error] = this.errors;
-    if (error?.reason === "ATTEMPTS_EXHAUSTED" && this.nowMs < 15_000)
-      expect(Math.max(...this.losses)).toBeGreaterThan(3);
-    else if (error?.reason === "NO_WORKERS") {
+    const most = Math.max(...this.fruitless);
+    if (error?.reason === "POISONED") expect(Math.max(...this.deaths)).toBe(3);
+    else if (error?.reason === "STREAM_LOST") expect(this.orphaned).toBe(true);
+    else if (error?.reason === "ATTEMPTS_EXHAUSTED" && this.searchedMs() < 15_000) {
+      expect(most).toBe(3);
+      expect(Math.max(...this.deaths)).toBeLessThan(3);
+    } else if (error?.reason === "NO_WORKERS") {
       expect(this.life.attempt).toBe(0);
       expect(this.searchedMs()).toBeGreaterThanOrEqual(2_000);
     } else if (error) expect(["OVERLOADED", "ATTEMPTS_EXHAUSTED"]).toContain(error.reason);
@@ -241,7 +282,7 @@ describe("a request among failing workers", () => {
   it(
     "delivers the undisturbed answer without gap or repetition, one terminal, no slot kept",
     () => {
-      const outcomes = { finished: 0, failed: 0, cancelled: 0, migrated: 0 };
+      const outcomes = { finished: 0, failed: 0, cancelled: 0, migrated: 0, poisoned: 0, orphaned: 0 };
       for (let seed = 1; seed <= 3_000 * scale; seed++) {
         const world = new World(BigInt(seed));
         try {
@@ -257,11 +298,15 @@ describe("a request among failing workers", () => {
         if (world.cancelled) outcomes.cancelled++;
         else if (world.errors.length > 0) outcomes.failed++;
         else outcomes.finished++;
-        if (world.life.workers.length > 1) outcomes.migrated++;
+        if (world.life.migrations > 0) outcomes.migrated++;
+        if (world.errors[0]?.reason === "POISONED") outcomes.poisoned++;
+        if (world.orphaned) outcomes.orphaned++;
       }
       // The faults are frequent enough to mean something, and rare enough that most requests succeed.
       expect(outcomes.finished).toBeGreaterThan(1_500 * scale);
       expect(outcomes.migrated).toBeGreaterThan(500 * scale);
+      expect(outcomes.poisoned).toBeGreaterThan(20 * scale);
+      expect(outcomes.orphaned).toBeGreaterThan(10 * scale);
     },
     60_000 + 10_000 * scale,
   );

@@ -11,6 +11,14 @@ interface Moment {
   readonly effects: LifeEffect[];
 }
 
+/** How an attempt failed. */
+interface Failure {
+  readonly error: StatorError;
+  /** It may have been executed, so that it says something about the request. */
+  readonly counts: boolean;
+  readonly died?: boolean;
+}
+
 /** The life of a request: what an event makes of it, and what is to be done. Changes the life in place. After `done`, nothing. */
 export function stepLife(life: Life, event: LifeEvent, nowMs: number): LifeEffect[] {
   const moment: Moment = { life, nowMs, effects: [] };
@@ -54,7 +62,7 @@ function react(moment: Moment, event: LifeEvent): void {
       for (const choice of life.choices) {
         if (choice.worker !== event.worker || !isOut(choice)) continue;
         effects.push({ kind: "abandon", choice: choice.index, attempt: choice.attempt });
-        retry(moment, choice, { error: event.error, ran: choice.phase === "accepted" });
+        retry(moment, choice, { error: event.error, counts: true });
         if (life.done) return;
       }
       return;
@@ -89,7 +97,7 @@ function frame(moment: Moment, event: Extract<LifeEvent, { attempt: number }>): 
   }
   switch (event.kind) {
     case "refused":
-      retry(moment, choice, { error: event.error, ran: false });
+      retry(moment, choice, { error: event.error, counts: false });
       return;
     case "accepted":
       accepted(moment, choice, event.cachedTokens);
@@ -102,8 +110,11 @@ function frame(moment: Moment, event: Extract<LifeEvent, { attempt: number }>): 
     case "finished":
       finished(moment, choice, event.finish);
       return;
-    case "lost":
-      retry(moment, choice, { error: event.error, ran: event.accepted });
+    case "lost": {
+      // A request may kill its worker before the word that it was accepted has left.
+      const { error, accepted, died } = event;
+      retry(moment, choice, { error, counts: accepted || died, died });
+    }
   }
 }
 
@@ -124,6 +135,7 @@ function placed(moment: Moment, event: Extract<LifeEvent, { kind: "placed" }>): 
   for (const choice of waiting) {
     choice.phase = "sent";
     choice.attempt = attempt;
+    choice.attemptFrom = choice.generated.count;
     choice.worker = worker;
   }
   life.decision = decision + waited(moment);
@@ -149,7 +161,8 @@ function waited({ life, nowMs }: Moment): string {
 function unplaced(moment: Moment, error: StatorError): void {
   const { life } = moment;
   life.placing = false;
-  if (error.row.retry === "never") {
+  const { retry: when } = error.row;
+  if (when === "never" || (when === "elsewhere" && life.request.pinnedWorker !== undefined)) {
     fail(moment, error);
     return;
   }
@@ -182,28 +195,31 @@ function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: numbe
   life.searchingSinceMs = undefined;
   life.backoffs = 0;
   if (life.workers.at(-1) !== worker) life.workers.push(worker);
+  if (choice.hasRun) life.migrations++;
+  choice.hasRun = true;
   if (life.toldAttempt === attempt) return;
   life.toldAttempt = attempt;
   effects.push({ kind: "tell placed", placement: { worker, attempt, cachedTokens, decision: life.decision } });
 }
 
 function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
-  const ran = choice.phase === "accepted";
+  const counts = choice.phase === "accepted";
   if (finish.error) {
-    retry(moment, choice, { error: finish.error, ran });
+    retry(moment, choice, { error: finish.error, counts });
   } else if (finish.reason === "cancelled" || finish.reason === "failed") {
     // Nobody here asked for it: the worker gave the request back.
-    retry(moment, choice, { error: new StatorError("STREAM_LOST", { detail: "the worker gave it back" }), ran });
+    retry(moment, choice, { error: new StatorError("STREAM_LOST", { detail: "the worker gave it back" }), counts });
   } else {
     end(moment, choice, finish.reason, finish.stopToken);
   }
 }
 
 /** A choice failed where it was. The row of the error says whether and where it is tried again; ended choices stay ended. */
-function retry(moment: Moment, choice: Choice, failure: { readonly error: StatorError; readonly ran: boolean }): void {
+function retry(moment: Moment, choice: Choice, failure: Failure): void {
   const { life } = moment;
-  const { error, ran } = failure;
+  const { error, counts, died = false } = failure;
   const { worker } = choice;
+  const wasAccepted = choice.phase === "accepted";
   choice.phase = "unplaced";
   choice.worker = undefined;
   if (error.row.retry === "never") {
@@ -211,26 +227,50 @@ function retry(moment: Moment, choice: Choice, failure: { readonly error: Stator
     return;
   }
   life.lastError = error;
-  // Everything was delivered and only the terminal frame was lost.
-  if (life.request.kind === "generate" && choice.generated.count >= life.request.maxTokens) {
-    end(moment, choice, "length");
+  if (endsHere(moment, choice)) return;
+  if (counts) count(choice, died);
+  const isLast = counts && choice.fruitless >= life.limits.fruitless;
+  if (isLast || searchLeftMs(moment) <= 0) {
+    fail(moment, exhausted(life, error, choice));
     return;
   }
-  if (choice.embedded) {
-    end(moment, choice, "done");
-    return;
-  }
-  if (ran) choice.migrations++;
-  if (choice.migrations > life.limits.migrations || searchLeftMs(moment) <= 0) {
-    fail(moment, exhausted(life, error));
+  // Nobody else may have it, and who died does not come back.
+  if (died && life.request.pinnedWorker !== undefined) {
+    fail(moment, error);
     return;
   }
   if (worker !== undefined) life.avoid.add(worker);
-  if (error.row.retry === "elsewhere") place(moment, 0);
+  // Where one is gone others may be, with links that are not known to be broken yet: a moment shows it.
+  const atOnce = error.row.retry === "elsewhere" && (wasAccepted || !died);
+  if (atOnce) place(moment, 0);
   else backOff(moment);
 }
 
-function exhausted(life: Life, last: StatorError): StatorError {
+/** Ends a choice of which everything was delivered, so that only its terminal frame was lost. */
+function endsHere(moment: Moment, choice: Choice): boolean {
+  const { request } = moment.life;
+  const isWhole = request.kind === "generate" && choice.generated.count >= request.maxTokens;
+  if (isWhole) end(moment, choice, "length");
+  else if (choice.embedded) end(moment, choice, "done");
+  return isWhole || choice.embedded;
+}
+
+/** An attempt without a token counts, until one has one. */
+function count(choice: Choice, died: boolean): void {
+  if (choice.generated.count > choice.attemptFrom) {
+    choice.fruitless = 0;
+    choice.deaths = 0;
+  } else {
+    choice.fruitless++;
+    choice.deaths = died ? choice.deaths + 1 : 0;
+  }
+}
+
+/** Why a request is not tried any more. Once may be chance; a request under which several died, one after the other, is poison. */
+function exhausted(life: Life, last: StatorError, choice?: Choice): StatorError {
+  const { requestId } = life.request;
+  const isPoison = choice && choice.deaths > 1 && choice.deaths >= life.limits.fruitless;
+  if (isPoison) return new StatorError("POISONED", { request: requestId, workers: choice.deaths }, { cause: last });
   return new StatorError("ATTEMPTS_EXHAUSTED", { attempts: life.attempt, detail: last.message }, { cause: last });
 }
 

@@ -12,6 +12,7 @@ import {
   parseGgufHeader,
   readGgufHeader,
 } from "./gguf.ts";
+import { checkGgufTensors } from "./gguf-tensors.ts";
 import { boolField, f32Field, i32sField, stringField, stringsField, u32Field, writeGguf } from "./gguf-write.ts";
 import { checkVocabulary, extractVocabulary, readVocabulary } from "./vocabulary.ts";
 
@@ -100,6 +101,22 @@ describe("gguf header", () => {
     expect(detailOf(() => ggufU32(header, "general.architecture"))).toContain("not of type u32");
   });
 
+  test("finds every tensor within the file, or says which is not", () => {
+    const file = sample();
+    const header = parseGgufHeader(file, "m.gguf");
+    expect(checkGgufTensors(header, file, file.length)).toBeUndefined();
+    // The writer pads what the tensor does not need.
+    const lastByte = file.length - 16;
+    expect(checkGgufTensors(header, file, lastByte)).toBeUndefined();
+    expect(detailOf(() => checkGgufTensors(header, file, lastByte - 1))).toContain("tensor w ends beyond the end");
+    let have = header.headerBytes;
+    for (let needed = have; needed > 0; have = Math.max(have, needed)) {
+      needed = checkGgufTensors(header, file.subarray(0, have), file.length)?.neededBytes ?? 0;
+      expect(needed).toBeLessThan(lastByte);
+    }
+    expect(checkGgufTensors(header, file.subarray(0, have - 1), file.length)?.neededBytes).toBe(have);
+  });
+
   test("damaged headers give a typed error or a header, nothing else", () => {
     const model = readFileSync(MODEL);
     const whole = parseGgufHeader(model, "m").headerBytes;
@@ -117,6 +134,7 @@ describe("gguf header", () => {
         () => readVocabulary(parseGgufHeader(copy, "m")).merges(),
         () => checkVocabulary(copy),
         () => readGgufHeader(copy, "m"),
+        () => checkGgufTensors(parseGgufHeader(copy, "m"), copy, copy.length),
       ]) {
         try {
           use();

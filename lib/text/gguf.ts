@@ -68,6 +68,19 @@ export type GgufRead =
   | { readonly header: GgufHeader; readonly neededBytes?: undefined }
   | { readonly header?: undefined; readonly neededBytes: number };
 
+/** What to do about most files that are no use. */
+const USUAL_HINT = "Fetch it again, in full, or choose another GGUF file.";
+
+/** The error for a file that is no model, or none that this version knows. `detail` goes on from "cannot be used as a model:". */
+export function badModelFile(
+  path: string,
+  detail: string,
+  about: { readonly hint?: string; readonly cause?: unknown } = {},
+): StatorError {
+  const { hint = USUAL_HINT, cause } = about;
+  return new StatorError("BAD_MODEL_FILE", { path, detail, hint }, { cause });
+}
+
 /** Thrown inside the reader when the bytes end early; never leaves this file. */
 class NeedsMore extends Error {
   readonly neededBytes: number;
@@ -95,7 +108,7 @@ class Reader {
   }
 
   fail(detail: string): never {
-    throw new StatorError("BAD_MODEL_FILE", { path: this.#name, detail });
+    throw badModelFile(this.#name, detail);
   }
 
   /** Moves over `byteLength` bytes and returns where they began. */
@@ -197,7 +210,7 @@ export function readGgufHeader(bytes: Uint8Array, name: string, limits: GgufLimi
 /** Reads a header from bytes that must hold all of it. Throws BAD_MODEL_FILE when they end early too. */
 export function parseGgufHeader(bytes: Uint8Array, name: string, limits: GgufLimits = GGUF_LIMITS): GgufHeader {
   const { header } = readGgufHeader(bytes, name, limits);
-  if (!header) throw new StatorError("BAD_MODEL_FILE", { path: name, detail: "it ends in the middle of its header" });
+  if (!header) throw badModelFile(name, "it ends in the middle of its header");
   return header;
 }
 
@@ -209,7 +222,7 @@ function expect(header: GgufHeader, key: string, type: number, elementType: numb
   const entry = header.entries.get(key);
   if (entry && (entry.type !== type || entry.elementType !== elementType)) {
     const wanted = type === elementType ? typeName(type) : `array of ${typeName(elementType)}`;
-    throw new StatorError("BAD_MODEL_FILE", { path: header.name, detail: `${key} is not of type ${wanted}` });
+    throw badModelFile(header.name, `${key} is not of type ${wanted}`);
   }
   return entry;
 }

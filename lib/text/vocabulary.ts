@@ -1,6 +1,7 @@
 import { equalBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import {
+  badModelFile,
   GGUF_TYPE,
   type GgufEntry,
   type GgufHeader,
@@ -79,7 +80,7 @@ export interface Vocabulary {
 }
 
 function fail(header: GgufHeader, detail: string): never {
-  throw new StatorError("BAD_MODEL_FILE", { path: header.name, detail });
+  throw badModelFile(header.name, detail);
 }
 
 function kindOf(header: GgufHeader): TokenizerKind {
@@ -89,7 +90,7 @@ function kindOf(header: GgufHeader): TokenizerKind {
   if (kind) return kind;
   throw new StatorError("UNSUPPORTED_FEATURE", {
     feature: `A tokenizer of the kind ${model.slice(0, 40)}`,
-    detail: `known are ${TOKENIZER_KINDS.join(", ")}`,
+    detail: `choose a model with one of the known kinds ${TOKENIZER_KINDS.join(", ")}`,
   });
 }
 
@@ -142,8 +143,12 @@ function idsOf(header: GgufHeader, size: number): Map<string, number> {
   return ids;
 }
 
-/** Reads and checks the vocabulary of a header. Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind. */
-export function readVocabulary(header: GgufHeader): Vocabulary {
+/**
+ * Checks what can be told without a look at the tokens: the kind is known, no key is of another type, tokens and merges are
+ * there. Returns the kind and the places of the tokens' texts. Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign
+ * kind.
+ */
+export function checkVocabularyKeys(header: GgufHeader): { readonly kind: TokenizerKind; readonly spans: GgufSpans } {
   const kind = kindOf(header);
   for (const [key, type, elementType] of KEYS) {
     const entry = header.entries.get(key);
@@ -151,13 +156,19 @@ export function readVocabulary(header: GgufHeader): Vocabulary {
   }
   const spans = ggufSpans(header, `${P}tokens`);
   if (!spans || spans.starts.length === 0) fail(header, "it has no vocabulary");
+  if ((kind === "gpt2" || kind === "gemma4") && !header.entries.has(`${P}merges`)) fail(header, "it has no merges");
+  return { kind, spans };
+}
+
+/** Reads and checks the vocabulary of a header. Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind. */
+export function readVocabulary(header: GgufHeader): Vocabulary {
+  const { kind, spans } = checkVocabularyKeys(header);
   const size = spans.starts.length;
   const texts = textsOf(header, spans);
   const types = ggufI32s(header, `${P}token_type`) ?? new Int32Array(size).fill(1);
   if (types.length < size) fail(header, "it has fewer token types than tokens");
   if ((header.entries.get(`${P}scores`)?.count ?? size) < size) fail(header, "it has fewer scores than tokens");
   if (kind === "llama") checkBytesPresent(header, texts);
-  if ((kind === "gpt2" || kind === "gemma4") && !header.entries.has(`${P}merges`)) fail(header, "it has no merges");
   const modelName = ggufString(header, "general.name")?.toLowerCase() ?? "";
   return {
     name: header.name,

@@ -1,15 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { asStatorError, type Facts, type Reason } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { ModelReport } from "./model-report.ts";
+import type { ProcessEnd } from "./restart.ts";
 import { hasColors, type Screen } from "./screen.ts";
 
 /** What a child tells its parent. */
 export type ChildReport =
   | { readonly type: "progress"; readonly phase: string; readonly fraction: number }
   | { readonly type: "ready"; readonly address: string; readonly detail: string; readonly model?: ModelReport }
-  | { readonly type: "failed"; readonly message: string };
+  /** It ends by this; or, `unusable`, it goes on and there is a model that it can never serve. */
+  | { readonly type: "failed" | "unusable"; readonly reason: Reason; readonly facts: Facts };
 
 /** What a parent tells its child. */
 export interface ParentOrder {
@@ -21,7 +24,7 @@ export interface Child {
   readonly name: string;
   readonly pid: number | undefined;
   /** Resolves with the exit code, or the signal that ended it. */
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly ended: Promise<ProcessEnd>;
   /** Asks it to finish and end. */
   drain(): void;
   /** Ends it now. */
@@ -70,13 +73,19 @@ export function startChild(
   // Where lines change in place, what others write goes above them.
   if (child.stderr) createInterface({ input: child.stderr }).on("line", (line) => screen.note(`${line}\n`));
   child.on("message", (report) => on.onReport(report as ChildReport));
-  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+  const exited = new Promise<ProcessEnd>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));
     child.once("error", (error) => {
       on.log.error("child did not start", { child: name, error });
       resolve({ code: 1, signal: null });
     });
   });
+  // Its last report may come after its end.
+  const silent = new Promise<void>((resolve) => {
+    child.once("disconnect", resolve);
+    child.once("error", () => resolve());
+  });
+  const ended = Promise.all([exited, silent]).then(([end]) => end);
   return {
     name,
     pid: child.pid,
@@ -89,7 +98,15 @@ export function startChild(
   };
 }
 
-/** Tells the parent, when there is one. */
-export function reportToParent(report: ChildReport): void {
-  process.send?.(report, undefined, undefined, () => {});
+/** Tells the `stator up` that started this process, and returns whether one did: a launcher's channel leads to nobody. */
+export function reportToParent(report: ChildReport): boolean {
+  if (process.env[CHILD_VARIABLE] === undefined) return false;
+  return process.send?.(report, undefined, undefined, () => {}) ?? false;
+}
+
+/** What a child tells of an error. */
+export function failureReport(type: "failed" | "unusable", caught: unknown): ChildReport {
+  const { reason, facts } = asStatorError(caught);
+  const plain = Object.entries(facts).map(([name, fact]) => [name, typeof fact === "bigint" ? String(fact) : fact]);
+  return { type, reason, facts: Object.fromEntries(plain) as Facts };
 }

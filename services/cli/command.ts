@@ -40,6 +40,8 @@ export interface Command {
   readonly says?: Readonly<Partial<Record<OptionKey, string>>>;
   /** Takes the flags of every command, because it tells what they would mean. */
   readonly explains?: true;
+  /** Runs until it is told to stop, whether or not anybody reads what it prints. */
+  readonly serves?: true;
   /** Returns the exit code. */
   run(context: CommandContext): Promise<number>;
 }

@@ -10,7 +10,7 @@ import { createLog, type Log, type Speaker } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
 import { listenForStop } from "#lib/host/stop";
 import { systemClock } from "#lib/host/system-clock";
-import { CHILD_VARIABLE, type ParentOrder, reportToParent } from "./children.ts";
+import { CHILD_VARIABLE, failureReport, type ParentOrder, reportToParent } from "./children.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { wrapWords } from "./display-width.ts";
@@ -140,8 +140,16 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
   } finally {
     await scope.close();
     screen.settle();
-    if (process.connected) process.disconnect();
   }
+}
+
+/** Where nobody reads or nothing can be written any more, a command of a moment ends, and what serves goes on unheard. */
+function endQuietly(serves: boolean): void {
+  const onError = ({ code }: NodeJS.ErrnoException): void => {
+    if (!serves) process.exit(code === "EPIPE" ? EXIT.done : EXIT.failed);
+  };
+  process.stdout.on("error", onError);
+  process.stderr.on("error", onError);
 }
 
 /** Runs the program and returns its exit code. One clear sentence for every error, never a stack trace. */
@@ -149,6 +157,8 @@ export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args[0] === "help" && args[1] !== undefined ? [args[1], "--help"] : args;
   const { columns } = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
   const asksHelp = rest.includes("--help") || rest.includes("-h");
+  const command = COMMANDS.find((each) => each.name === name);
+  endQuietly(command?.serves === true && !asksHelp);
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     process.stdout.write(`${fitHelp(usage(), columns)}\n`);
     return EXIT.done;
@@ -157,7 +167,6 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(`${VERSION}\n`);
     return EXIT.done;
   }
-  const command = COMMANDS.find((each) => each.name === name);
   if (!command) {
     const hint = nearest(
       name,
@@ -176,9 +185,11 @@ export async function main(args: readonly string[]): Promise<number> {
     return await runCommand(command, rest);
   } catch (error) {
     const message = error instanceof StatorError ? error.message : `Something went wrong inside: ${String(error)}`;
-    reportToParent({ type: "failed", message });
-    process.stderr.write(`stator ${name}: ${message}\n`);
+    // Who started this process says it, once for all that have the same fault.
+    if (!reportToParent(failureReport("failed", error))) process.stderr.write(`stator ${name}: ${message}\n`);
     if (!(error instanceof StatorError) && process.env.STATOR_LOG_LEVEL === "trace") console.error(error);
     return error instanceof StatorError && error.reason === "BAD_CONFIG" ? EXIT.usage : EXIT.failed;
+  } finally {
+    if (process.connected) process.disconnect();
   }
 }

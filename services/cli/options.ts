@@ -165,7 +165,7 @@ export const OPTIONS = {
     least: 0,
     most: 100,
     placeholder: "COUNT",
-    doc: "How often a request may continue on another worker.",
+    doc: "Workers in a row on which a request may end without a token before it fails. 0: it never continues elsewhere.",
     alike: "--migration-limit",
   }),
   "watchdog.suspect-ms": integer({

@@ -1,12 +1,11 @@
+import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { readHealth } from "./chat-client.ts";
 import { type Child, type ChildReport, startChild } from "./children.ts";
 import type { CommandContext } from "./command.ts";
 import type { ModelReport } from "./model-report.ts";
 import type { ProcessBoard } from "./process-board.ts";
-
-/** First wait before a worker that ended by itself is started again, and the longest one. */
-const RESTART_MS = { first: 1000, most: 30_000 } as const;
+import { isCrash, type ProcessEnd, restartWaitMs } from "./restart.ts";
 
 /** Time beyond the drain that a child has to close its files and sockets. */
 const LATE_MS = 3000;
@@ -21,7 +20,7 @@ const FRONTEND = "frontend";
 export interface TreeParts {
   readonly context: CommandContext;
   readonly board: ProcessBoard;
-  /** Arguments of each child by its name; one is called frontend. */
+  /** Arguments of each child by its name; one is called frontend, all others are workers. */
   readonly children: ReadonlyMap<string, readonly string[]>;
   /** Called whenever a worker became ready. */
   readonly onModel: (model: ModelReport) => void;
@@ -31,11 +30,27 @@ export interface TreeParts {
   readonly onRoutable: (frontendAddress: string) => void;
 }
 
-/** The children of `stator up`: workers are started again when they end by themselves; the frontend's end ends all. */
+/** One start of a child. */
+interface Start {
+  readonly child: Child;
+  /** Starts before it that ended before they were ready, in a row. */
+  readonly failures: number;
+  wasReady: boolean;
+  failure: StatorError | undefined;
+}
+
+/**
+ * The children of `stator up`. Each is started again when it ends by itself; what can never work, before anything did, ends
+ * all.
+ */
 export class ProcessTree {
   readonly #parts: TreeParts;
-  readonly #children = new Map<string, Child>();
-  readonly #failed = Promise.withResolvers<number>();
+  readonly #starts = new Map<string, Start>();
+  readonly #failed = Promise.withResolvers<never>();
+  /** Some worker was ready once: whatever comes, it can work. */
+  #hasWorked = false;
+  /** A request was routable once. */
+  #hasServed = false;
   #stopping = false;
   #announced = false;
 
@@ -43,16 +58,16 @@ export class ProcessTree {
     this.#parts = parts;
   }
 
-  /** Starts all; resolves with an exit code when the tree cannot go on. */
-  start(): Promise<number> {
-    for (const [name, args] of this.#parts.children) this.#launch(name, args, RESTART_MS.first);
+  /** Starts all; rejects when the tree cannot work, with the reason of the child that found it. */
+  start(): Promise<never> {
+    for (const name of this.#parts.children.keys()) this.#launch(name, 0);
     return this.#failed.promise;
   }
 
   /** Drains the frontend first, so that no answer is cut, then the workers; kills what is late. */
   async stop(drainMs: number): Promise<void> {
     this.#stopping = true;
-    const all = [...this.#children.values()];
+    const all = [...this.#starts.values()].map(({ child }) => child);
     const isFrontend = ({ name }: Child) => name === FRONTEND;
     await endChildren(all.filter(isFrontend), drainMs);
     await endChildren(
@@ -61,45 +76,68 @@ export class ProcessTree {
     );
   }
 
-  #launch(name: string, args: readonly string[], restartMs: number): void {
+  #launch(name: string, failures: number): void {
     const { context, board } = this.#parts;
-    const child = startChild(name, args, {
-      onReport: (report) => this.#onReport(name, report),
-      log: context.log,
-      screen: context.screen,
-    });
-    const startedMs = systemClock.nowMs();
-    this.#children.set(name, child);
+    const onReport = (report: ChildReport) => this.#onReport(name, report);
+    const child = startChild(name, this.#argumentsOf(name), { onReport, log: context.log, screen: context.screen });
+    const start: Start = { child, failures, wasReady: false, failure: undefined };
+    this.#starts.set(name, start);
     board.set(name, { pid: child.pid, state: "starting", fraction: 0 });
     context.scope.spawn(`follow ${name}`, async () => {
       const end = await child.ended;
-      this.#children.delete(name);
-      if (this.#stopping || this.#endsTree(name, end)) return;
-      const waitMs = systemClock.nowMs() - startedMs > RESTART_MS.most ? RESTART_MS.first : restartMs;
-      context.log.warn("worker ended, starting it again", { worker: name, ...end, waitMs });
-      systemClock.after(waitMs, () => {
-        if (!this.#stopping) this.#launch(name, args, Math.min(waitMs * 2, RESTART_MS.most));
-      });
+      this.#starts.delete(name);
+      if (!this.#stopping) this.#ended(name, start, end);
     });
   }
 
-  /** Whether a child's end is the end of all: the frontend's, and a worker's that could not even start the first time. */
-  #endsTree(name: string, { code, signal }: { code: number | null; signal: NodeJS.Signals | null }): boolean {
-    const { board } = this.#parts;
-    const couldNotStart = board.get(name)?.state === "failed" && !this.#announced;
-    board.set(name, { state: "ended", detail: signal ? `by ${signal}` : `with code ${code}` });
-    if (name !== FRONTEND && !couldNotStart) return false;
-    this.#failed.resolve(code || 1);
-    return true;
+  /** A frontend comes back where its clients look for it. */
+  #argumentsOf(name: string): readonly string[] {
+    const args = this.#parts.children.get(name) ?? [];
+    const port = this.#parts.board.get(name)?.address.split(":").at(-1);
+    if (name !== FRONTEND || !port) return args;
+    return [...args.filter((arg) => !arg.startsWith("--http-port=")), `--http-port=${port}`];
+  }
+
+  #ended(name: string, start: Start, end: ProcessEnd): void {
+    const { context, board } = this.#parts;
+    const how = end.signal ? `by ${end.signal}` : `with code ${end.code}`;
+    board.set(name, { state: "ended", detail: how });
+    if (!start.wasReady && !start.failure && isCrash(end) && this.#isFirst(name)) {
+      const detail = `${name} ended ${how} before it was ready: its model may be damaged, or too large for this machine`;
+      this.#failed.reject(new StatorError("ENGINE_FAILED", { detail }));
+      return;
+    }
+    const failures = start.wasReady ? 0 : start.failures + 1;
+    const waitMs = restartWaitMs(failures);
+    context.log.warn("process ended, starting it again", { process: name, ...end, error: start.failure, waitMs });
+    systemClock.after(waitMs, () => {
+      if (!this.#stopping) this.#launch(name, failures);
+    });
+  }
+
+  /** Whether nothing says yet that a child of this kind can work here. */
+  #isFirst(name: string): boolean {
+    return name === FRONTEND ? !this.#hasServed : !this.#hasWorked;
   }
 
   #onReport(name: string, report: ChildReport): void {
-    const { board } = this.#parts;
-    if (report.type === "progress") board.set(name, { state: report.phase, fraction: report.fraction });
-    else if (report.type === "failed") board.set(name, { state: "failed", detail: report.message });
-    else {
+    const { board, context } = this.#parts;
+    const start = this.#starts.get(name);
+    if (!start) return;
+    if (report.type === "progress") {
+      board.set(name, { state: report.phase, fraction: report.fraction });
+    } else if (report.type === "ready") {
+      start.wasReady = true;
+      if (name !== FRONTEND) this.#hasWorked = true;
       board.set(name, { state: "ready", address: report.address, detail: report.detail });
       if (report.model) this.#parts.onModel(report.model);
+    } else {
+      const error = new StatorError(report.reason, report.facts);
+      if (error.row.retry === "never" && this.#isFirst(name)) this.#failed.reject(error);
+      else if (report.type === "unusable") context.log.error("a model cannot be served", { error });
+      if (report.type === "unusable") return;
+      start.failure = error;
+      board.set(name, { state: "failed", detail: "" });
     }
     if (!this.#announced && board.allReady()) this.#announce();
   }
@@ -111,6 +149,7 @@ export class ProcessTree {
     context.scope.spawn("announce", async (signal) => {
       await untilRoutable(address, this.#parts.awaited(), signal);
       if (signal.aborted) return;
+      this.#hasServed = true;
       board.settle();
       onRoutable(address);
     });

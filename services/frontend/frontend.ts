@@ -36,8 +36,12 @@ export interface FrontendOptions {
   readonly dispatcher: Dispatcher;
   /** Names that the dispatcher would place a request for now; unless given, those with a ready worker. */
   readonly placeable?: () => readonly string[];
+  /** Whether the dispatcher ever reached a worker; unless given, it did. */
+  readonly isReached?: (worker: bigint) => boolean;
   readonly fetchArtifact: FetchArtifact;
   readonly openText: OpenModelText;
+  /** Called when a model's text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
+  readonly onUnusable?: (error: StatorError) => boolean;
   readonly grammars: Grammars;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -112,6 +116,8 @@ function createParts(options: FrontendOptions, scope: Scope) {
     watch: options.watch,
     artifacts: new Artifacts(options.fetchArtifact, limits.artifactBytes),
     openText: options.openText,
+    onUnusable: options.onUnusable,
+    isReached: options.isReached,
     clock,
     scope,
     log,

@@ -12,7 +12,8 @@ afterEach(async () => {
 });
 
 async function start(args: string[]) {
-  cluster = startProgram(["up", "--http-port", "0", "--workers", "2", ...args]);
+  const workers = args.includes("--workers") ? [] : ["--workers", "2"];
+  cluster = startProgram(["up", "--http-port", "0", ...workers, ...args]);
   await cluster.until(/Try it:/, 120_000);
   const board = readBoard(cluster);
   const client = new OpenAI({ baseURL: `http://${board.get("frontend")!.address}/v1`, apiKey: "none", maxRetries: 0 });
@@ -92,6 +93,24 @@ describe("a worker that fails under 50 streams (mock)", () => {
     }
     expect(await openRequests(running)).toBe(0);
     await expect.poll(() => workersThatAnswer(running, 12), { timeout: 60_000, interval: 1000 }).toBe(2);
+  });
+});
+
+describe("a stream that is pinned (mock)", () => {
+  it("hears that its worker was killed, as a fault of the server", async () => {
+    const { program, board } = await start(["--engine", "mock", "--workers", "1", "--mock-speed", "0.2"]);
+    const url = `http://${board.get("frontend")!.address}/v1/completions`;
+    const post = (more: object, headers = {}) => {
+      const body = JSON.stringify({ model: "stator-mock", prompt: "One", ...more });
+      return fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body });
+    };
+    const worker = (await post({ max_tokens: 1 })).headers.get("x-stator-worker")!;
+    const answer = await post({ max_tokens: 2_000, stream: true }, { "x-stator-worker": worker });
+    process.kill(board.get("worker-1")!.pid, "SIGKILL");
+    expect(await answer.text()).toContain('"code":"stream_lost"');
+    // Unpinned ones do not even notice: the worker is started again.
+    expect((await post({ max_tokens: 4 })).status).toBe(200);
+    expect(program.stderr).not.toMatch(/^\s+at /m);
   });
 });
 

@@ -43,6 +43,21 @@ test("a killed launcher leaves nothing behind", async () => {
   await expect.poll(() => answers(Number(port)), { timeout: 20_000 }).toBe(false);
 });
 
+test("a program under the launcher says itself why it failed", async () => {
+  // As the launcher starts it: with a channel on which nobody listens.
+  const args = [path.join(root, "bin/stator.mjs"), "worker", "--engine", "mock", "--model", "package.json"];
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "inherit", "pipe", "ipc"] });
+  let said = "";
+  child.stderr!.on("data", (text: Buffer) => {
+    said += text.toString();
+  });
+  const code = await new Promise((resolve) => void child.once("close", resolve));
+  expect({ said, code }).toEqual({
+    said: expect.stringMatching(/^stator worker: package\.json cannot be used/),
+    code: 1,
+  });
+});
+
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

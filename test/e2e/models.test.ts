@@ -76,7 +76,7 @@ it("says in one sentence what cannot be served so", async () => {
     code: 2,
     said: "stator worker: A worker serves one model; `stator up` serves several.\n",
   });
-  const missing = await fails("up", "--model", base, "--model", "/nowhere/model.gguf");
+  const missing = await fails("up", "--engine", "mock", "--model", base, "--model", "/nowhere/model.gguf");
   expect(missing).toMatchObject({
     code: 1,
     said: expect.stringContaining("There is no file /nowhere/model.gguf.") as string,

@@ -37,10 +37,10 @@ function authority(name: string): void {
 }
 
 /** A certificate as people make them: a key, a request, a signature. */
-function identity(name: string, by: string): void {
+function identity(name: string, by: string, names = "DNS:localhost,IP:127.0.0.1"): void {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", `${name}.key`];
   openssl("req", ...key, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
-  writeFileSync(join(folder, `${name}.ext`), "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+  writeFileSync(join(folder, `${name}.ext`), `subjectAltName=${names}\n`);
   const signed = ["-CA", `${by}-ca.pem`, "-CAkey", `${by}-ca.key`, "-CAcreateserial", "-extfile", `${name}.ext`];
   openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, "-days", "1", ...signed);
 }
@@ -64,6 +64,7 @@ beforeAll(async () => {
   authority("other");
   for (const name of ["hub", "worker", "frontend", "tool"]) identity(name, "our");
   identity("stranger", "other");
+  identity("misnamed", "our", "DNS:elsewhere.test");
   hub = await cluster.hub(...tlsArgs("hub"));
   const discovery = ["--discovery", `hub://${hub.address}`];
   worker = await cluster.worker(...discovery, ...tlsArgs("worker"));
@@ -144,6 +145,26 @@ describe.skipIf(missing !== "")(`hub, worker and frontend with certificates on b
       expect(program.stderr).toMatch(/hub .* cannot be reached/);
       expect(program.stderr).not.toMatch(/^\s+at /m);
     }
+  });
+
+  it("do not count on a worker whose certificate is for another name, and say so once", async () => {
+    const own = ["--discovery", `hub://${hub.address}`];
+    await cluster.worker(...own, "--model-name", "misnamed", ...tlsArgs("misnamed"));
+    const { address, program } = await cluster.frontend(...own, ...tlsArgs("frontend"));
+    const listed = async () => {
+      const { data } = (await (await fetch(`http://${address}/v1/models`)).json()) as { data: { id: string }[] };
+      return data.map(({ id }) => id);
+    };
+    await expect.poll(listed).toEqual(["stator-mock"]);
+    await expect.poll(() => program.stderr).toContain("worker cannot be reached");
+    // Some more tries.
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(await listed()).toEqual(["stator-mock"]);
+    expect(program.stderr.match(/"level":"(?:warn|error)"/g)).toHaveLength(1);
+    const body = JSON.stringify({ model: "misnamed", prompt: "x" });
+    const headers = { "content-type": "application/json" };
+    expect((await fetch(`http://${address}/v1/completions`, { method: "POST", headers, body })).status).toBe(503);
+    await program.close();
   });
 
   it("say what is wrong with a certificate that cannot be read", async () => {

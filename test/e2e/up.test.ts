@@ -73,12 +73,55 @@ describe("stator up", () => {
     for (const { pid } of board.values()) await expect.poll(() => alive(pid)).toBe(false);
   });
 
-  it("starts a worker again that was killed", async () => {
+  /** Kills one of its processes and resolves with the pid of the next one. */
+  async function killed(program: Program, name: string): Promise<number> {
+    const { pid } = readBoard(program).get(name)!;
+    process.kill(pid, "SIGKILL");
+    await expect.poll(() => readBoard(program).get(name)?.pid, { timeout: 20_000 }).not.toBe(pid);
+    return readBoard(program).get(name)!.pid;
+  }
+
+  it("starts a worker again that was killed, at once each time", async () => {
     const program = start(["up", "--engine", "mock", "--http-port", "0"]);
     await program.until(/Try it:/);
-    const { pid } = readBoard(program).get("worker-2")!;
-    process.kill(pid, "SIGKILL");
-    await expect.poll(() => program.stderr, { timeout: 20_000 }).toMatch(/worker ended, starting it again/);
+    const pids = [];
+    for (let time = 0; time < 3; time++) pids.push(await killed(program, "worker-2"));
+    expect(new Set(pids).size).toBe(3);
+    const waits = [...program.stderr.matchAll(/starting it again.*"waitMs":(\d+)/g)].map(([, waitMs]) => waitMs);
+    expect(waits).toEqual(["0", "0", "0"]);
+  });
+
+  /** The pid of a child that has not told that it is ready. */
+  async function starting(program: Program, name: string): Promise<number> {
+    const [, pid] = await program.until(new RegExp(`${name} +pid (\\d+) +starting`));
+    return Number(pid);
+  }
+
+  it("ends with one sentence when a worker crashes before any was ready", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    process.kill(await starting(program, "worker-1"), "SIGABRT");
+    expect(await program.ended).toEqual({ code: 1, signal: null });
+    expect(program.stderr).toMatch(/^stator up: The engine failed: worker-1 ended by SIGABRT before it was ready.*\n$/);
+  });
+
+  it("waits before it starts a worker again that somebody killed before it was ready", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    process.kill(await starting(program, "worker-1"), "SIGKILL");
+    await program.until(/Try it:/);
+    expect(program.stderr).toMatch(/"process":"worker-1".*"waitMs":1000/);
+  });
+
+  it("starts a frontend again that was killed, where it was", async () => {
+    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    await program.until(/Try it:/);
+    const { address } = readBoard(program).get("frontend")!;
+    await killed(program, "frontend");
+    expect(readBoard(program).get("frontend")!.address).toBe(address);
+    const client = new OpenAI({ baseURL: `http://${address}/v1`, apiKey: "none", maxRetries: 5 });
+    const ask = { model: "stator-mock", prompt: "Hello", max_tokens: 4 };
+    await expect.poll(async () => (await client.completions.create(ask)).usage?.completion_tokens).toBe(4);
+    program.signal("SIGTERM");
+    expect((await program.ended).code).toBe(0);
   });
 });
 

@@ -12,6 +12,15 @@ export interface LoadReport {
   readonly workers: ReadonlySet<string>;
 }
 
+/** What is asked. */
+export interface LoadOptions {
+  readonly streams: number;
+  /** Of each answer; 40 unless given. */
+  readonly maxTokens?: number;
+  /** Compares how many tokens came, all of them, in place of the text: for engines that differ from run to run. */
+  readonly onlyCounts?: boolean;
+}
+
 /** Streams chats side by side until it is stopped, and compares each answer with the undisturbed one. */
 export class Load implements LoadReport {
   answered = 0;
@@ -19,26 +28,27 @@ export class Load implements LoadReport {
   readonly refusals = new Map<string, number>();
   readonly workers = new Set<string>();
   readonly #client: OpenAI;
+  readonly #options: LoadOptions;
   #model = "";
   readonly #expected = new Map<string, string>();
   readonly #runners: Promise<void>[] = [];
   #stopped = false;
 
-  private constructor(address: string) {
+  private constructor(address: string, options: LoadOptions) {
+    this.#options = options;
     const baseURL = `http://${address}/v1`;
     this.#client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 4, fetch: (...call) => this.#fetch(...call) });
   }
 
   /** Asks every prompt once for the undisturbed answers, then starts `streams` of them side by side. */
-  static async start(address: string, options: { streams: number; maxTokens?: number }): Promise<Load> {
+  static async start(address: string, options: LoadOptions): Promise<Load> {
     await routable(address);
-    const load = new Load(address);
+    const load = new Load(address, options);
     load.#model = (await load.#client.models.list()).data[0]!.id;
-    const { streams, maxTokens = 40 } = options;
-    const prompts = Array.from({ length: streams }, (_, at) => `Tell me story number ${at} about a duck.`);
-    const answers = await Promise.all(prompts.map((prompt) => load.#ask(prompt, maxTokens)));
+    const prompts = Array.from({ length: options.streams }, (_, at) => `Tell me story number ${at} about a duck.`);
+    const answers = await Promise.all(prompts.map((prompt) => load.#ask(prompt)));
     for (const [at, prompt] of prompts.entries()) load.#expected.set(prompt, answers[at]!);
-    for (const prompt of load.#expected.keys()) load.#runners.push(load.#run(prompt, maxTokens));
+    for (const prompt of load.#expected.keys()) load.#runners.push(load.#run(prompt));
     return load;
   }
 
@@ -60,10 +70,10 @@ export class Load implements LoadReport {
     return this;
   }
 
-  async #run(prompt: string, maxTokens: number): Promise<void> {
+  async #run(prompt: string): Promise<void> {
     while (!this.#stopped) {
       try {
-        const text = await this.#ask(prompt, maxTokens);
+        const text = await this.#ask(prompt);
         if (text === this.#expected.get(prompt)) this.answered++;
         else this.failures.push(`another answer: ${text}`);
       } catch (error) {
@@ -83,7 +93,8 @@ export class Load implements LoadReport {
     return response;
   }
 
-  async #ask(content: string, maxTokens: number): Promise<string> {
+  async #ask(content: string): Promise<string> {
+    const { maxTokens = 40, onlyCounts = false } = this.#options;
     const { data, response } = await this.#client.chat.completions
       .create({
         model: this.#model,
@@ -91,17 +102,22 @@ export class Load implements LoadReport {
         stream: true,
         max_tokens: maxTokens,
         temperature: 0,
+        logprobs: onlyCounts,
+        // A field of ours.
+        ...{ ignore_eos: onlyCounts },
       })
       .withResponse();
     let text = "";
+    let tokens = 0;
     let finish: string | null | undefined;
     for await (const chunk of data) {
       text += chunk.choices[0]?.delta.content ?? "";
+      tokens += chunk.choices[0]?.logprobs?.content?.length ?? 0;
       finish = chunk.choices[0]?.finish_reason ?? finish;
     }
     if (finish === null || finish === undefined) throw new Error("the stream ended without a reason");
     this.workers.add(response.headers.get("x-stator-worker") ?? "");
-    return text;
+    return onlyCounts ? `${tokens} tokens, ${finish}` : text;
   }
 }
 

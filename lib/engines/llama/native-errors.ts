@@ -1,10 +1,16 @@
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { nativeErrorCode } from "#lib/native/addon";
+import { badModelFile } from "#lib/text/gguf";
 
 /** The addon's message as part of a sentence: without its full stop. */
 function phrase(caught: unknown): string {
   const message = caught instanceof Error ? caught.message : String(caught);
   return message.replace(/\.$/, "").replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase());
+}
+
+/** What the library has against a file, out of the lines of its log. */
+function refusal(detail: string): string {
+  return /error loading model: ([^;]+)/.exec(detail)?.[1]?.trim() ?? detail;
 }
 
 /** The single converter from what the addon throws or rejects with. `path` is the file that the call was about. */
@@ -17,8 +23,9 @@ export function fromNativeError(caught: unknown, path: string): StatorError {
     case "FILE_MISSING":
       return new StatorError("FILE_NOT_FOUND", { path, hint: "Give the path of a GGUF file." }, { cause: caught });
     case "FILE_CORRUPT":
+      return badModelFile(path, refusal(detail), { cause: caught });
     case "OUT_OF_MEMORY":
-      return new StatorError("BAD_MODEL_FILE", { path, detail }, { cause: caught });
+      return badModelFile(path, detail, { hint: "Choose a smaller model or context.", cause: caught });
     case "LIBRARY_MISSING":
     case "LIBRARY_MISMATCH":
     case "LIBRARY_CANARY":

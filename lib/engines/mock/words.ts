@@ -1,4 +1,4 @@
-import { StatorError } from "#lib/base/errors";
+import { badModelFile } from "#lib/text/gguf";
 import { type PieceTable, pieceTable } from "#lib/text/pieces";
 import { TOKEN_BIT, tokenBits } from "#lib/text/special";
 import type { Vocabulary } from "#lib/text/vocabulary";
@@ -33,7 +33,7 @@ export function findWords(vocabulary: Vocabulary): MockWords {
   }
   const all = words.length >= LEAST_WORDS ? words : [...words, ...plain];
   if (all.length < LEAST_WORDS) {
-    throw new StatorError("BAD_MODEL_FILE", { path: vocabulary.name, detail: "its vocabulary has too few words" });
+    throw badModelFile(vocabulary.name, "its vocabulary has too few words");
   }
   const isEnd = (token: number | undefined) => token !== undefined && (bits[token]! & TOKEN_BIT.endOfGeneration) !== 0;
   const end =

@@ -18,6 +18,7 @@ export const frontend: Command = {
     "grpc.host": "Where the operators' port listens.",
     "grpc.port": "The operators' port, which `stator ps` reads; 0 takes a free one.",
   },
+  serves: true,
   run: runFrontend,
 };
 

@@ -18,6 +18,7 @@ export const hub: Command = {
     "hub.port": "Its port; 0 takes a free one.",
     "metrics.port": "HTTP port for /metrics, /live and /ready; -1 opens none.",
   },
+  serves: true,
   async run(context) {
     const { values, scope, log, print, stopped } = context;
     const host = values["hub.host"];

@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
-import { StatorError } from "#lib/base/errors";
+import { checkModelFile } from "#lib/engines/model-file";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import type { Command, CommandContext } from "../command.ts";
+import { DEMO_MODEL_PATH } from "../compose/engine.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
 import { wrapWords } from "../display-width.ts";
@@ -27,16 +27,19 @@ export const up: Command = {
     "OpenAI API on http://127.0.0.1:8000. Ctrl-C finishes what runs and ends everything; a second Ctrl-C ends at once.\n" +
     "Without a compiler the llama engine is missing: then a mock serves, and its model's name says so.",
   options: ["engine", "workers", ...WORKER_OPTIONS, ...FRONT_DOOR_OPTIONS, ...SHARED_OPTIONS],
+  serves: true,
   run: runUp,
 };
 
 async function runUp(context: CommandContext): Promise<number> {
-  const { values, scope, log, print, screen } = context;
-  const missing = values.model.find(({ file }) => !existsSync(file));
-  if (missing) {
-    throw new StatorError("FILE_NOT_FOUND", { path: missing.file, hint: "Give --model the path of a GGUF file." });
+  const { values, scope, log, print, screen, config } = context;
+  if (values.engine === "llama") {
+    for (const { file } of values.model.length > 0 ? values.model : [{ file: DEMO_MODEL_PATH }])
+      await checkModelFile(file);
   }
-  const { engine, notice } = await chooseEngine(values.engine, context.config.sources.engine !== "default");
+  // Who named an engine or a model gets no other.
+  const asked = config.sources.engine !== "default" || values.model.length > 0;
+  const { engine, notice } = await chooseEngine(values.engine, asked);
   if (notice) print(`${notice}\n`);
   const hub = scope.own("hub", await openHub({ host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log }));
   const board = createBoardOfProcesses(screen);
@@ -55,11 +58,14 @@ async function runUp(context: CommandContext): Promise<number> {
       print(greeting(address, [...models.values()]));
     },
   });
-  const outcome = await Promise.race([context.stopped, tree.start()]);
-  board.settle();
-  if (typeof outcome === "string") print("\nStopping: finishing what runs. Ctrl-C again ends at once.");
-  await tree.stop(values["drain-ms"]);
-  return typeof outcome === "number" ? outcome : 0;
+  try {
+    await Promise.race([context.stopped, tree.start()]);
+    print("\nStopping: finishing what runs. Ctrl-C again ends at once.");
+    return 0;
+  } finally {
+    board.settle();
+    await tree.stop(values["drain-ms"]);
+  }
 }
 
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */

@@ -30,6 +30,7 @@ export const worker: Command = {
     "grpc.port": "Port of the link, openengine.v1 and artifacts; 0 takes a free one.",
     "metrics.port": "HTTP port for /metrics, /live and /ready; -1 opens none.",
   },
+  serves: true,
   run: runWorker,
 };
 

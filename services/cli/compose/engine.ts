@@ -4,7 +4,7 @@ import type { Engine } from "#lib/engines/engine";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
 import { openLlama } from "#lib/engines/llama/llama-engine";
 import { MOCK_MODEL, openMock } from "#lib/engines/mock/mock-engine";
-import { readModelHeader } from "#lib/engines/model-file";
+import { checkModelFile } from "#lib/engines/model-file";
 import { systemClock } from "#lib/host/system-clock";
 import type { CommandContext } from "../command.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
@@ -51,7 +51,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
   const missing = llamaUnavailable();
   if (missing) throw new StatorError("NATIVE_UNAVAILABLE", missing);
   // A file that is no model is told before the worker is published.
-  await readModelHeader(modelPath);
+  await checkModelFile(modelPath);
   const model = named ?? modelNameOf(modelPath);
   const gpuLayers = values["llama.gpu-layers"];
   const open = (onProgress: (fraction: number) => void, signal: AbortSignal) =>

@@ -32,6 +32,7 @@ import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
 import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
+import { failureReport, reportToParent } from "../children.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { checkHttpListen, credentialsFrom } from "./credentials.ts";
@@ -71,7 +72,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     connect: (instance) => connectLink(instance, credentials),
     mode: values["router.mode"],
     mismatch: values["router.mismatch"],
-    life: { migrations: values["migration.limit"] },
+    life: { fruitless: values["migration.limit"] },
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });
   scope.own("dispatcher", dispatcher);
@@ -91,8 +92,10 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },
     placeable: () => dispatcher.routable(),
+    isReached: (worker) => dispatcher.reached(worker),
     fetchArtifact: artifactFetcher(artifacts),
     openText: (found) => texts.open(found),
+    onUnusable: (error) => reportToParent(failureReport("unusable", error)),
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),
     operators: rpcs.address,

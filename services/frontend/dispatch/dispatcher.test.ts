@@ -1,171 +1,7 @@
-import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  InstanceRecordSchema,
-  InstanceRole,
-  InstanceState,
-  ModelCardSchema,
-} from "#gen/stator/discovery/v1/discovery_pb";
-import { SeededChance } from "#lib/base/chance";
-import { FakeClock } from "#lib/base/clock";
+import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { StatorError } from "#lib/base/errors";
-import { modelKey } from "#lib/discovery/directory";
-import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
-import { silentLog } from "#lib/host/log";
-import { createMetrics } from "#lib/host/metrics";
-import { createManualTurns } from "#lib/link/manual-turns";
-import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
-import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
-import type { RouterMode } from "#lib/routing/select";
-import { plainRequest } from "#lib/serving/plain-request";
-import type { ChoiceEnd, Placement, ServingRequest, ServingSink } from "#lib/serving/request";
-import { createDispatcher, type DispatcherOptions, type FrontendDispatcher } from "./dispatcher.ts";
-import { DISPATCH_INSTRUMENTS } from "./instruments.ts";
-
-/** A view that a test writes. */
-class View implements DiscoveryWatch {
-  readonly records = new Map<string, DiscoveryRecord>();
-  readonly synced = true;
-  readonly #calls = new Set<(change: DiscoveryChange) => void>();
-  subscribe(call: (change: DiscoveryChange) => void): () => void {
-    this.#calls.add(call);
-    call({ upserts: [...this.records.values()], removed: [], synced: true });
-    return () => this.#calls.delete(call);
-  }
-  set(record: DiscoveryRecord): void {
-    this.records.set(record.key, record);
-    for (const call of this.#calls) call({ upserts: [record], removed: [], synced: true });
-  }
-  delete(key: string): void {
-    this.records.delete(key);
-    for (const call of this.#calls) call({ upserts: [], removed: [key], synced: true });
-  }
-  async close(): Promise<void> {}
-}
-
-class Client implements ServingSink {
-  readonly placements: Placement[] = [];
-  readonly tokens: number[][] = [[], [], [], []];
-  readonly embeddings: number[][] = [];
-  readonly ends: ChoiceEnd[] = [];
-  error: StatorError | undefined;
-  onPlaced(placement: Placement) {
-    this.placements.push(placement);
-  }
-  onTokens(choice: number, tokens: Uint32Array) {
-    this.tokens[choice]?.push(...tokens);
-  }
-  onEmbedding(choice: number, values: Float32Array) {
-    this.embeddings[choice] = [...values];
-  }
-  onEnd(_choice: number, end: ChoiceEnd) {
-    this.ends.push(end);
-  }
-  onError(error: StatorError) {
-    expect(this.error).toBeUndefined();
-    this.error = error;
-  }
-}
-
-/** Workers, wires and a dispatcher on one clock that only moves when told. */
-class Cluster {
-  readonly clock = new FakeClock();
-  readonly turns = createManualTurns();
-  readonly view = new View();
-  readonly metrics = createMetrics([DISPATCH_INSTRUMENTS], { processMetrics: false });
-  readonly workers = new Map<bigint, PracticeWorker>();
-  readonly wires = new Map<bigint, MemoryLink[]>();
-  readonly dispatcher: FrontendDispatcher;
-
-  constructor(mode: RouterMode = "round-robin", more: Pick<DispatcherOptions, "life" | "waitingRequests"> = {}) {
-    this.dispatcher = createDispatcher({
-      caller: "frontend/test",
-      watch: this.view,
-      connect: (instance) => {
-        const worker = this.workers.get(instance.instanceId);
-        if (!worker) throw new StatorError("UNAVAILABLE", { what: "the worker", detail: "refused" });
-        const wire = createMemoryLink(this.turns.later);
-        worker.serve(wire.worker);
-        this.wires.get(instance.instanceId)?.push(wire);
-        return { channel: wire.caller, close() {} };
-      },
-      mode,
-      clock: this.clock,
-      chance: new SeededChance(1n),
-      log: silentLog,
-      metrics: this.metrics,
-      endOfTurn: this.turns.later,
-      ...more,
-    });
-  }
-
-  add(id: bigint, incarnation = 1n, maxRequests = 1_000): PracticeWorker {
-    const worker = createPracticeWorker({
-      ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests },
-      endOfTurn: this.turns.later,
-    });
-    this.workers.set(id, worker);
-    this.wires.set(id, []);
-    this.show(id, InstanceState.READY, incarnation);
-    this.turns.settle();
-    return worker;
-  }
-
-  show(id: bigint, state: InstanceState, incarnation = 1n): void {
-    const record = {
-      instanceId: id,
-      incarnation,
-      role: InstanceRole.WORKER,
-      state,
-      models: ["m"],
-      address: "memory:1",
-    };
-    this.view.set({ key: `workers/${id}`, value: { case: "instance", value: create(InstanceRecordSchema, record) } });
-  }
-
-  /** The card of a worker's model, with a tokenizer of this digest. */
-  showCard(id: bigint, tokenizer: number): void {
-    const routing = { blockTokens: 16, hashScheme: "xxh3-1337-v1", tokenizerDigest: Uint8Array.of(tokenizer) };
-    const card = create(ModelCardSchema, { name: "m", instanceId: id, routing });
-    this.view.set({ key: modelKey("m", id), value: { case: "model", value: card } });
-  }
-
-  kill(id: bigint): void {
-    this.workers.get(id)?.kill();
-    this.workers.delete(id);
-    for (const wire of this.wires.get(id) ?? []) wire.cut();
-    this.turns.settle();
-  }
-
-  freeze(id: bigint, frozen: boolean): void {
-    const worker = this.workers.get(id);
-    if (worker) worker.frozen = frozen;
-    for (const wire of this.wires.get(id) ?? []) wire[frozen ? "freeze" : "thaw"]("worker");
-  }
-
-  /** Freezes a worker under a request until it is suspect. */
-  stall(id: bigint): void {
-    this.start({ maxTokens: 1_000 });
-    this.advance(300);
-    this.freeze(id, true);
-    this.advance(3_000);
-  }
-
-  start(more: Partial<ServingRequest> = {}) {
-    const client = new Client();
-    return { client, handle: this.dispatcher.start(plainRequest(more), client) };
-  }
-
-  advance(ms: number): void {
-    for (let at = 0; at < ms; at += 10) {
-      this.clock.advance(10);
-      this.turns.settle();
-    }
-  }
-}
-
-const answer = (prompt: number[], choice: number, length: number) =>
-  Array.from({ length }, (_, at) => practiceToken(Uint32Array.from(prompt), choice, at));
+import { answer, DispatchRig } from "../../../test/support/dispatch-rig.ts";
 
 function throwing(call: () => unknown): StatorError {
   try {
@@ -177,9 +13,9 @@ function throwing(call: () => unknown): StatorError {
 }
 
 describe("the dispatcher", () => {
-  let cluster: Cluster;
+  let cluster: DispatchRig;
   beforeEach(() => {
-    cluster = new Cluster();
+    cluster = new DispatchRig();
   });
 
   it("serves choices and writes the ledger", () => {
@@ -221,7 +57,7 @@ describe("the dispatcher", () => {
   });
 
   it("obeys pins, and refuses unpinned requests in direct mode", () => {
-    const direct = new Cluster("direct");
+    const direct = new DispatchRig("direct");
     direct.add(1n);
     direct.add(2n);
     expect(throwing(() => direct.start()).reason).toBe("INVALID_ARGUMENT");
@@ -257,54 +93,6 @@ describe("the dispatcher", () => {
     expect(cluster.dispatcher.ledger.totals).toMatchObject({ cancelled: 1, finished: 1 });
   });
 
-  it.each(["killed", "frozen"])("gives 50 clients their complete answer when one of two workers is %s", async (how) => {
-    cluster.add(1n);
-    cluster.add(2n);
-    const prompts = Array.from({ length: 50 }, (_, at) => [at, 7]);
-    const clients = prompts.map(
-      (prompt) => cluster.start({ prompts: [Uint32Array.from(prompt)], maxTokens: 100, choicesPerPrompt: 2 }).client,
-    );
-    cluster.advance(700);
-    if (how === "killed") cluster.kill(1n);
-    else cluster.freeze(1n, true);
-    cluster.advance(6_000);
-    for (const [at, client] of clients.entries()) {
-      expect(client.error).toBeUndefined();
-      expect(client.tokens.slice(0, 2)).toEqual([0, 1].map((choice) => answer(prompts[at] ?? [], choice, 100)));
-      expect(client.ends).toHaveLength(2);
-    }
-    expect(cluster.dispatcher.ledger.totals).toMatchObject({ finished: 50, migrations: 25, completionTokens: 10_000 });
-    expect(cluster.workers.get(2n)?.openRequests).toBe(0);
-    expect(cluster.dispatcher.openRequests).toBe(0);
-    if (how === "killed") return;
-    // The frozen worker wakes: what it still sends is dropped and counted, and a canary lets it back in.
-    expect(cluster.dispatcher.workers()[0]).toMatchObject({ link: "suspect", openRequests: 0 });
-    cluster.freeze(1n, false);
-    cluster.advance(1_000);
-    expect(cluster.dispatcher.workers()[0]).toMatchObject({ link: "ready", openRequests: 0 });
-    expect(cluster.workers.get(1n)?.openRequests).toBe(0);
-    const text = await cluster.metrics.print();
-    expect(text).toMatch(/stator_dispatch_canaries_total\{result="passed"\} 1/);
-    expect(Number(/dropped_frames_total (\d+)/.exec(text)?.[1])).toBeGreaterThanOrEqual(50);
-    const placed = [1, 2].map(() => cluster.start().client);
-    cluster.advance(300);
-    expect(placed.map((client) => client.placements[0]?.worker).toSorted()).toEqual([1n, 2n]);
-  });
-
-  it("asks a worker that was suspect for a canary over a new link too", async () => {
-    const worker = cluster.add(1n);
-    cluster.start({ maxTokens: 1_000 });
-    cluster.advance(300);
-    cluster.freeze(1n, true);
-    cluster.advance(3_000);
-    for (const wire of cluster.wires.get(1n) ?? []) wire.cut();
-    worker.frozen = false;
-    const taken = worker.taken;
-    cluster.advance(1_000);
-    expect(await cluster.metrics.print()).toMatch(/canaries_total\{result="passed"\} 1/);
-    expect(worker.taken).toBe(taken + 2);
-  });
-
   it("waits for the only worker to come back, and continues there", () => {
     cluster.add(1n);
     const { client } = cluster.start({ maxTokens: 50 });
@@ -328,7 +116,7 @@ describe("the dispatcher", () => {
     expect(cluster.dispatcher.openRequests).toBe(0);
   });
 
-  it.each<[string, (cluster: Cluster) => void, (cluster: Cluster) => void]>([
+  it.each<[string, (cluster: DispatchRig) => void, (cluster: DispatchRig) => void]>([
     ["was lost", (it) => it.kill(1n), (it) => it.add(1n, 2n)],
     ["is draining", (it) => it.show(1n, InstanceState.DRAINING), (it) => it.add(2n)],
     ["is suspect", (it) => it.stall(1n), (it) => it.freeze(1n, false)],
@@ -408,7 +196,7 @@ describe("the dispatcher", () => {
   });
 
   it("lets only so many wait, and none where that is turned off", async () => {
-    const few = new Cluster("round-robin", { waitingRequests: 2 });
+    const few = new DispatchRig("round-robin", { waitingRequests: 2 });
     few.add(1n);
     few.kill(1n);
     const clients = [few.start().client, few.start().client];
@@ -417,7 +205,7 @@ describe("the dispatcher", () => {
     few.add(1n, 2n);
     few.advance(300);
     expect(clients.map((client) => client.ends.length)).toEqual([1, 1]);
-    const off = new Cluster("round-robin", { life: { firstWaitMs: 0 } });
+    const off = new DispatchRig("round-robin", { life: { firstWaitMs: 0 } });
     off.add(1n);
     off.kill(1n);
     expect(throwing(() => off.start()).reason).toBe("NO_WORKERS");

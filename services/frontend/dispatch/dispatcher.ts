@@ -56,6 +56,8 @@ export interface FrontendDispatcher extends Dispatcher {
   workers(): WorkerView[];
   /** Names that a request would be placed for now. */
   routable(): readonly string[];
+  /** Whether a worker answered on its link once. */
+  reached(worker: bigint): boolean;
   /** Refuses new requests with DRAINING. */
   drain(): void;
   /** Fails what is still open with DRAINING and closes the links. */
@@ -110,9 +112,13 @@ class Core implements FrontendDispatcher {
       endOfTurn: this.#endOfTurn,
       choose: (request, avoid, bound) => {
         const found = this.#choose(request, avoid, bound);
-        // Its name was good when it started: what has left discovery since may register again.
-        const left = found instanceof StatorError && found.reason === "MODEL_NOT_FOUND";
-        return left ? noWorkers(request.model) : found;
+        if (!(found instanceof StatorError)) return found;
+        // What it named was good when it started. A model that has left discovery since may register again.
+        if (found.reason === "MODEL_NOT_FOUND") return noWorkers(request.model);
+        if (found.reason === "WORKER_NOT_FOUND") {
+          return new StatorError("STREAM_LOST", { detail: "the worker that the request names has left" });
+        }
+        return found;
       },
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
@@ -158,6 +164,10 @@ class Core implements FrontendDispatcher {
         if (this.#seats.get(worker)?.phase === "ready") return true;
       return false;
     });
+  }
+
+  reached(worker: bigint): boolean {
+    return this.#seats.get(worker)?.reached ?? false;
   }
 
   drain(): void {
@@ -266,6 +276,9 @@ class Core implements FrontendDispatcher {
     metrics.add("stator_dispatch_requests_total", 1, { outcome: record.outcome });
     if (record.reason !== "") metrics.add("stator_dispatch_failures_total", 1, { reason: record.reason });
     if (record.migrations > 0) metrics.add("stator_dispatch_migrations_total", record.migrations);
+    if (record.reason === "POISONED") {
+      log.error("request is poisoned", { request: record.requestId, model: record.model, workers: record.workers });
+    }
     logRequest(log, record);
   }
 

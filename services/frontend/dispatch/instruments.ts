@@ -12,7 +12,10 @@ export const DISPATCH_INSTRUMENTS = {
     help: "Requests that failed after they were started, by row of the error table",
     labels: ["reason"],
   },
-  stator_dispatch_migrations_total: { kind: "counter", help: "Attempts that followed the first one of a request" },
+  stator_dispatch_migrations_total: {
+    kind: "counter",
+    help: "Choices that had begun on one worker and were continued on another",
+  },
   stator_dispatch_open_requests: { kind: "gauge", help: "Requests that have been started and have not ended" },
   stator_dispatch_waiting_requests: {
     kind: "gauge",

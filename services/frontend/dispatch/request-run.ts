@@ -5,6 +5,7 @@ import type { Clock, Timer } from "#lib/base/clock";
 import type { Rostered } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
+import { isDeath } from "#lib/link/death";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
 import type { Selection } from "#lib/routing/select";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
@@ -289,6 +290,7 @@ class ChoiceListener implements RequestListener {
   }
 
   onLost(error: StatorError, accepted: boolean): void {
-    this.#run.tell({ kind: "lost", choice: this.choice, attempt: this.attempt, error, accepted });
+    const { choice, attempt } = this;
+    this.#run.tell({ kind: "lost", choice, attempt, error, accepted, died: isDeath(error) });
   }
 }

@@ -51,6 +51,8 @@ export class WorkerSeat {
   /** When it last took requests, or its record began to say that it would; undefined before. */
   expectedMs: number | undefined;
   link: CallerLink | undefined;
+  /** Its Welcome came once. Who cannot be reached is nobody's worker, whatever its record says. */
+  reached = false;
   steps = 0;
   lastStep: Step | undefined;
   readonly #options: SeatOptions;
@@ -127,6 +129,8 @@ export class WorkerSeat {
     return {
       onState: (state, reason) => this.#linkState(state, reason),
       onWelcome: () => {
+        if (!this.reached && this.#failures > 0) this.#log.info("worker is reached");
+        this.reached = true;
         this.#failures = 0;
       },
       onStep: (step) => {
@@ -144,10 +148,11 @@ export class WorkerSeat {
         return;
       case "suspect":
         this.#leave("suspect");
+        // A canary that is not answered brings the suspicion again.
+        this.#log[this.#distrusted ? "debug" : "warn"]("worker is suspect", { open: this.openRequests, error: reason });
         this.#distrusted = true;
         this.#timer?.cancel();
         this.#options.metrics.add("stator_dispatch_suspicions_total");
-        this.#log.warn("worker is suspect", { open: this.openRequests, error: reason });
         if (reason) this.#options.onSuspect(this, reason);
         return;
       case "draining":
@@ -199,6 +204,10 @@ export class WorkerSeat {
     if (link) this.#options.onLinkEnd(link);
     if (this.#retired) return;
     if (reason) this.#options.metrics.add("stator_dispatch_link_failures_total");
+    // Told once, since it is tried for as long as its record is there.
+    if (!this.reached && this.#failures === 0) {
+      this.#log.warn("worker cannot be reached", { address: this.record.address, error: reason });
+    }
     const waitMs = Math.min(MAX_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(this.#failures++, 10));
     const withJitterMs = waitMs * (0.75 + 0.5 * this.#options.chance.next());
     this.#log.debug("link to worker ended", { error: reason, againMs: Math.round(withJitterMs) });

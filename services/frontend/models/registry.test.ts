@@ -65,7 +65,9 @@ function rig(contents: Record<string, string> = { tok: "tok", template: "templat
   const watch = new RehearsalWatch();
   const scope = new Scope("test", silentLog);
   const fetched: string[] = [];
-  const texts = { open: 0 };
+  const texts = { open: 0, tries: 0, refusal: undefined as StatorError | undefined };
+  const unusable: StatorError[] = [];
+  const onUnusable = (error: StatorError) => unusable.push(error) > 0;
   const fetchArtifact = async (digest: Uint8Array, holders: readonly { address: string }[]): Promise<Uint8Array> => {
     for (const [name, content] of Object.entries(contents)) {
       if (Buffer.compare(digestOf(name), digest) !== 0) continue;
@@ -75,15 +77,28 @@ function rig(contents: Record<string, string> = { tok: "tok", template: "templat
     throw new StatorError("NOT_FOUND", { what: "The artifact" });
   };
   const openText = async () => {
+    texts.tries++;
+    if (texts.refusal) throw texts.refusal;
     texts.open++;
     return { ...createByteText(), close: () => void texts.open-- };
   };
+  const unreached = new Set<bigint>();
+  const isReached = (worker: bigint) => !unreached.has(worker);
   const artifacts = new Artifacts(fetchArtifact, 1000);
-  const registry = new ModelRegistry({ watch, artifacts, openText, clock, scope, log: silentLog });
+  const registry = new ModelRegistry({
+    watch,
+    artifacts,
+    openText,
+    onUnusable,
+    isReached,
+    clock,
+    scope,
+    log: silentLog,
+  });
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
   };
-  return { clock, watch, registry, fetched, texts, contents, settle };
+  return { clock, watch, registry, fetched, texts, unusable, unreached, contents, settle };
 }
 
 const reasonOf = (run: () => unknown): string => {
@@ -165,6 +180,25 @@ describe("a registry", () => {
     watch.remove("models/a/1");
     await settle();
     expect(clock.pending).toBe(0);
+  });
+
+  it("tells once of a text that can never be opened, and does not try it again", async () => {
+    const { watch, clock, registry, texts, unusable, settle } = rig();
+    texts.refusal = new StatorError("UNSUPPORTED_FEATURE", { feature: "Its tokenizer", detail: "unknown" });
+    watch.put(...worker(1n, "a"), ...worker(2n, "a"));
+    await settle();
+    expect([clock.pending, texts.tries, unusable]).toEqual([0, 1, [texts.refusal]]);
+    expect(reasonOf(() => registry.find("a"))).toBe("UNAVAILABLE");
+  });
+
+  it("lists no model of workers that were never reached", async () => {
+    const { watch, registry, unreached, settle } = rig();
+    unreached.add(1n).add(2n);
+    watch.put(...worker(1n, "a"), ...worker(2n, "a"), ...worker(3n, "b"));
+    await settle();
+    expect(registry.list().map(({ id }) => id)).toEqual(["b"]);
+    unreached.delete(2n);
+    expect(registry.list().map(({ id }) => id)).toEqual(["a", "b"]);
   });
 
   it("lists adapters after their base and finds them by their own name", async () => {

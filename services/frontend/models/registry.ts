@@ -24,9 +24,13 @@ export interface RegistryOptions {
   readonly watch: DiscoveryWatch;
   readonly artifacts: Artifacts;
   readonly openText: OpenModelText;
+  /** Whether a worker was ever reached: a model of those that were not is not listed. Unless given, all were. */
+  readonly isReached?: (worker: bigint) => boolean;
   readonly clock: Clock;
   readonly scope: Scope;
   readonly log: Log;
+  /** Called when a text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
+  readonly onUnusable?: (error: StatorError) => boolean;
 }
 
 const FIRST_RETRY_MS = 250;
@@ -76,11 +80,13 @@ export class ModelRegistry implements Models {
   }
 
   list(): readonly ListedModel[] {
-    const listed = [...this.#catalog.entries.values()].map(listEntry);
-    return listed.sort(
-      (left, right) =>
-        Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
-    );
+    const entries = [...this.#catalog.entries.values()].filter(({ workers }) => workers.some(this.#isReached));
+    return entries
+      .map(listEntry)
+      .sort(
+        (left, right) =>
+          Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
+      );
   }
 
   routable(): readonly string[] {
@@ -94,6 +100,8 @@ export class ModelRegistry implements Models {
     this.#unsubscribe();
     await Promise.all([...this.#texts.values()].map((open) => this.#drop(open)));
   }
+
+  readonly #isReached = (worker: bigint): boolean => this.#options.isReached?.(worker) ?? true;
 
   #textOf(entry: CatalogEntry): ModelText | undefined {
     return entry.source && this.#texts.get(entry.source.key)?.text;
@@ -167,13 +175,15 @@ export class ModelRegistry implements Models {
   }
 
   async #load(open: OpenText): Promise<void> {
-    const { artifacts, openText, log, clock, scope } = this.#options;
+    const { artifacts, openText, log } = this.#options;
     const { tokenizer, template, holders } = open.source;
+    let fetched = false;
     try {
       const [tokenizerBytes, templateBytes] = await Promise.all([
         artifacts.get(tokenizer.digest, holders),
         template && artifacts.get(template.digest, holders),
       ]);
+      fetched = true;
       const text = await openText({
         tokenizer: tokenizerBytes,
         tokenizerFormat: tokenizer.format,
@@ -184,16 +194,27 @@ export class ModelRegistry implements Models {
       open.failure = undefined;
       log.info("model text is open", { source: open.source.key.slice(0, 16) });
     } catch (caught) {
-      open.failure = asStatorError(caught);
       if (open.closed) return;
-      log.warn("model text cannot be opened yet", {
-        source: open.source.key.slice(0, 16),
-        error: open.failure,
-        retryMs: open.retryMs,
-      });
-      open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
-      open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
+      this.#failed(open, asStatorError(caught), fetched);
     }
+  }
+
+  /** A text that could not be had is tried again; one whose bytes are no text never is, since they stay what they are. */
+  #failed(open: OpenText, failure: StatorError, fetched: boolean): void {
+    const { log, clock, scope, onUnusable } = this.#options;
+    const source = open.source.key.slice(0, 16);
+    const isNew = open.failure?.message !== failure.message;
+    open.failure = failure;
+    if (fetched && failure.row.retry === "never") {
+      if (!onUnusable?.(failure)) log.error("model text cannot be opened", { source, error: failure });
+      return;
+    }
+    const about = { source, error: failure, retryMs: open.retryMs };
+    // Of workers that cannot be reached their own lines tell.
+    const isNews = isNew && open.source.holders.some(({ instanceId }) => this.#isReached(instanceId));
+    log[isNews ? "warn" : "debug"]("model text cannot be opened yet", about);
+    open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
+    open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
   }
 
   async #drop(open: OpenText): Promise<void> {

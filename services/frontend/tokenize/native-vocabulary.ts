@@ -4,6 +4,7 @@ import path from "node:path";
 import { StatorError } from "#lib/base/errors";
 import { nativeErrorCode } from "#lib/native/addon";
 import type { Llama, Vocab } from "#lib/native/llama";
+import { badModelFile } from "#lib/text/gguf";
 import type { SegmentEncoder } from "#lib/text/tokenizer";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import type { Gate, RemoteEncoder } from "./remote-encoder.ts";
@@ -31,7 +32,7 @@ export async function openNativeVocabulary(
   } catch (caught) {
     if (nativeErrorCode(caught) === undefined) throw caught;
     const detail = "llama.cpp does not know this tokenizer";
-    throw new StatorError("BAD_MODEL_FILE", { path: vocabulary.name, detail }, { cause: caught });
+    throw badModelFile(vocabulary.name, detail, { cause: caught });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -242,7 +242,8 @@ export type RequestRecord = Message<"stator.frontend.v1.RequestRecord"> & {
   totalMs: number;
 
   /**
-   * Attempts that followed the first.
+   * How often a choice that had begun on one worker was continued on another. Refusals and connections that failed are
+   * not counted.
    *
    * @generated from field: uint32 migrations = 13;
    */

@@ -1,0 +1,193 @@
+import { create } from "@bufbuild/protobuf";
+import { expect } from "vitest";
+import {
+  InstanceRecordSchema,
+  InstanceRole,
+  InstanceState,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import { SeededChance } from "#lib/base/chance";
+import { FakeClock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import { modelKey } from "#lib/discovery/directory";
+import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
+import { createLog } from "#lib/host/log";
+import { createMetrics } from "#lib/host/metrics";
+import type { WorkerChannel } from "#lib/link/link";
+import { createManualTurns } from "#lib/link/manual-turns";
+import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
+import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
+import type { RouterMode } from "#lib/routing/select";
+import { plainRequest } from "#lib/serving/plain-request";
+import type { ChoiceEnd, Placement, ServingRequest, ServingSink } from "#lib/serving/request";
+import {
+  createDispatcher,
+  type DispatcherOptions,
+  type FrontendDispatcher,
+} from "#services/frontend/dispatch/dispatcher";
+import { DISPATCH_INSTRUMENTS } from "#services/frontend/dispatch/instruments";
+
+/** A view that a test writes. */
+class View implements DiscoveryWatch {
+  readonly records = new Map<string, DiscoveryRecord>();
+  readonly synced = true;
+  readonly #calls = new Set<(change: DiscoveryChange) => void>();
+  subscribe(call: (change: DiscoveryChange) => void): () => void {
+    this.#calls.add(call);
+    call({ upserts: [...this.records.values()], removed: [], synced: true });
+    return () => this.#calls.delete(call);
+  }
+  set(record: DiscoveryRecord): void {
+    this.records.set(record.key, record);
+    for (const call of this.#calls) call({ upserts: [record], removed: [], synced: true });
+  }
+  delete(key: string): void {
+    this.records.delete(key);
+    for (const call of this.#calls) call({ upserts: [], removed: [key], synced: true });
+  }
+  async close(): Promise<void> {}
+}
+
+/** Hears an answer and keeps it. */
+export class Client implements ServingSink {
+  readonly placements: Placement[] = [];
+  readonly tokens: number[][] = [[], [], [], []];
+  readonly embeddings: number[][] = [];
+  readonly ends: ChoiceEnd[] = [];
+  error: StatorError | undefined;
+  onPlaced(placement: Placement) {
+    this.placements.push(placement);
+  }
+  onTokens(choice: number, tokens: Uint32Array) {
+    this.tokens[choice]?.push(...tokens);
+  }
+  onEmbedding(choice: number, values: Float32Array) {
+    this.embeddings[choice] = [...values];
+  }
+  onEnd(_choice: number, end: ChoiceEnd) {
+    this.ends.push(end);
+  }
+  onError(error: StatorError) {
+    expect(this.error).toBeUndefined();
+    this.error = error;
+  }
+}
+
+/** The worker's end of a wire on which nothing about requests leaves it. */
+function deafened(channel: WorkerChannel): WorkerChannel {
+  return {
+    get bufferedBytes() {
+      return channel.bufferedBytes;
+    },
+    send: ({ welcome, pong, notice, $typeName }) =>
+      channel.send({ $typeName, welcome, pong, notice, accepted: undefined, step: undefined }),
+    receive: (handlers) => channel.receive(handlers),
+    end: (error) => channel.end(error),
+  };
+}
+
+/** Workers, wires and a dispatcher on one clock that only moves when told. */
+export class DispatchRig {
+  readonly clock = new FakeClock();
+  readonly turns = createManualTurns();
+  readonly view = new View();
+  readonly metrics = createMetrics([DISPATCH_INSTRUMENTS], { processMetrics: false });
+  readonly workers = new Map<bigint, PracticeWorker>();
+  readonly wires = new Map<bigint, MemoryLink[]>();
+  /** Workers that answer pings and nothing else. */
+  readonly deaf = new Set<bigint>();
+  /** Phrases of what was logged as a warning. */
+  readonly warnings: string[] = [];
+  readonly dispatcher: FrontendDispatcher;
+
+  constructor(mode: RouterMode = "round-robin", more: Pick<DispatcherOptions, "life" | "waitingRequests"> = {}) {
+    this.dispatcher = createDispatcher({
+      caller: "frontend/test",
+      watch: this.view,
+      connect: (instance) => {
+        const worker = this.workers.get(instance.instanceId);
+        if (!worker) throw new StatorError("UNAVAILABLE", { what: "the worker", detail: "refused" });
+        const wire = createMemoryLink(this.turns.later);
+        worker.serve(this.deaf.has(instance.instanceId) ? deafened(wire.worker) : wire.worker);
+        this.wires.get(instance.instanceId)?.push(wire);
+        return { channel: wire.caller, close() {} };
+      },
+      mode,
+      clock: this.clock,
+      chance: new SeededChance(1n),
+      log: createLog({ level: "warn", pretty: false, write: (line) => this.warnings.push(JSON.parse(line).phrase) }),
+      metrics: this.metrics,
+      endOfTurn: this.turns.later,
+      ...more,
+    });
+  }
+
+  add(id: bigint, incarnation = 1n, maxRequests = 1_000): PracticeWorker {
+    const worker = createPracticeWorker({
+      ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests },
+      endOfTurn: this.turns.later,
+    });
+    this.workers.set(id, worker);
+    this.wires.set(id, []);
+    this.show(id, InstanceState.READY, incarnation);
+    this.turns.settle();
+    return worker;
+  }
+
+  show(id: bigint, state: InstanceState, incarnation = 1n): void {
+    const record = {
+      instanceId: id,
+      incarnation,
+      role: InstanceRole.WORKER,
+      state,
+      models: ["m"],
+      address: "memory:1",
+    };
+    this.view.set({ key: `workers/${id}`, value: { case: "instance", value: create(InstanceRecordSchema, record) } });
+  }
+
+  /** The card of a worker's model, with a tokenizer of this digest. */
+  showCard(id: bigint, tokenizer: number): void {
+    const routing = { blockTokens: 16, hashScheme: "xxh3-1337-v1", tokenizerDigest: Uint8Array.of(tokenizer) };
+    const card = create(ModelCardSchema, { name: "m", instanceId: id, routing });
+    this.view.set({ key: modelKey("m", id), value: { case: "model", value: card } });
+  }
+
+  /** It says nothing more, as a process that got SIGKILL. */
+  kill(id: bigint): void {
+    for (const wire of this.wires.get(id) ?? []) wire.cut();
+    this.workers.get(id)?.kill();
+    this.workers.delete(id);
+    this.turns.settle();
+  }
+
+  freeze(id: bigint, frozen: boolean): void {
+    const worker = this.workers.get(id);
+    if (worker) worker.frozen = frozen;
+    for (const wire of this.wires.get(id) ?? []) wire[frozen ? "freeze" : "thaw"]("worker");
+  }
+
+  /** Freezes a worker under a request until it is suspect. */
+  stall(id: bigint): void {
+    this.start({ maxTokens: 1_000 });
+    this.advance(300);
+    this.freeze(id, true);
+    this.advance(3_000);
+  }
+
+  start(more: Partial<ServingRequest> = {}) {
+    const client = new Client();
+    return { client, handle: this.dispatcher.start(plainRequest(more), client) };
+  }
+
+  advance(ms: number): void {
+    for (let at = 0; at < ms; at += 10) {
+      this.clock.advance(10);
+      this.turns.settle();
+    }
+  }
+}
+
+/** The undisturbed answer to a prompt. */
+export const answer = (prompt: number[], choice: number, length: number) =>
+  Array.from({ length }, (_, at) => practiceToken(Uint32Array.from(prompt), choice, at));
