@@ -1,3 +1,4 @@
+import { SAMPLING_RANGES } from "#lib/base/sampling-settings";
 import type { Fields, Shape } from "./field.ts";
 
 const text = { is: "text" } as const;
@@ -53,6 +54,11 @@ function answer(object: string, choice: Fields): Fields {
   };
 }
 
+function samplingFields(): Fields {
+  const names = Object.entries(SAMPLING_RANGES);
+  return Object.fromEntries(names.map(([name, shape]) => [name, sometimes(shape, `For requests without ${name}.`)]));
+}
+
 /** Shapes of the answers by the name of their schema. They are written by `openai/bodies` and `openai/chunks`. */
 export const ANSWERS: Readonly<Record<string, Fields>> = {
   ChatCompletion: answer("chat.completion", {
@@ -101,6 +107,10 @@ export const ANSWERS: Readonly<Record<string, Fields>> = {
     created,
     owned_by: always(text, "Owner."),
     max_model_len: sometimes(count, "Longest prompt and answer together, in tokens."),
+    default_sampling: sometimes(
+      { is: "object", fields: samplingFields() },
+      "What counts for requests that name no value: the operator's values, else those of the model's file, else the API's.",
+    ),
     parent: sometimes(text, "Base model of an adapter."),
   },
   ModelList: {

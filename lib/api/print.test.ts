@@ -152,12 +152,21 @@ describe("bodies", () => {
   });
 
   it("list models", () => {
-    const model = { id: "a", createdUnixSeconds: 1, ownedBy: "o", contextTokens: 9, parent: undefined };
+    const model = {
+      id: "a",
+      createdUnixSeconds: 1,
+      ownedBy: "o",
+      contextTokens: 9,
+      defaultSampling: { top_k: 64 },
+      parent: undefined,
+    };
+    const default_sampling = { temperature: 1, top_k: 64 };
+    const shown = { object: "model", created: 1, owned_by: "o", max_model_len: 9, default_sampling };
     expect(JSON.parse(printModels([model, { ...model, id: "b", parent: "a" }]))).toEqual({
       object: "list",
       data: [
-        { id: "a", object: "model", created: 1, owned_by: "o", max_model_len: 9 },
-        { id: "b", object: "model", created: 1, owned_by: "o", max_model_len: 9, parent: "a" },
+        { id: "a", ...shown },
+        { id: "b", ...shown, parent: "a" },
       ],
     });
   });

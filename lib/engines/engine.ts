@@ -1,4 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
+import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { KvLayout } from "#lib/kv/layout";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 
@@ -55,6 +56,8 @@ export interface EngineCard {
   /** SHA-256 that names the weights, 32 bytes. */
   readonly modelDigest: Uint8Array;
   readonly capabilities: EngineCapabilities;
+  /** What callers fill in for requests that name no value. */
+  readonly defaultSampling: DefaultSampling;
   readonly artifacts: readonly EngineArtifact[];
   /** Absent when blocks cannot be exported. */
   readonly layout: KvLayout | undefined;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { StatorError } from "#lib/base/errors";
-import { badModelFile, type GgufHeader, ggufString, readGgufHeader } from "#lib/text/gguf";
+import { badModelFile, GGUF_LIMITS, type GgufHeader, ggufString, readGgufHeader } from "#lib/text/gguf";
 import { checkGgufTensors } from "#lib/text/gguf-tensors";
 import {
   chatTemplateOf,
@@ -57,12 +57,17 @@ async function readFromStart<Read>(
   }
   try {
     const { size } = await file.stat();
-    for (let length = Math.min(FIRST_READ_BYTES, size); ; length = Math.min(length * 2, size)) {
-      const bytes = new Uint8Array(length);
-      const { bytesRead } = await file.read(bytes, 0, length, 0);
-      const read = parse(bytes.subarray(0, bytesRead), size);
-      if (read) return read;
-      if (length >= size) {
+    const most = Math.min(size, GGUF_LIMITS.headerBytes);
+    // It grows in place: memory of copies that were read before would stay with the process.
+    const buffer = new ArrayBuffer(0, { maxByteLength: most });
+    const bytes = new Uint8Array(buffer);
+    for (let length = Math.min(FIRST_READ_BYTES, most), read = 0; ; length = Math.min(length * 2, most)) {
+      buffer.resize(length);
+      const { bytesRead } = await file.read(bytes, read, length - read, read);
+      read += bytesRead;
+      const found = parse(bytes.subarray(0, read), size);
+      if (found) return found;
+      if (length >= most) {
         throw badModelFile(path, "it ends in the middle of its header");
       }
     }
@@ -114,7 +119,8 @@ function lacks(header: GgufHeader): string | undefined {
 
 /** What callers need of a model's text: its vocabulary as a file of its own, and its chat template where it has one. */
 export function textArtifacts(header: GgufHeader): { vocabulary: Vocabulary; artifacts: readonly EngineArtifact[] } {
-  const content = extractVocabulary(header);
+  const vocabulary = readVocabulary(header);
+  const content = extractVocabulary(header, vocabulary);
   const artifacts: EngineArtifact[] = [
     { kind: "tokenizer", format: VOCABULARY_FORMAT, digest: sha256(content), content },
   ];
@@ -123,5 +129,5 @@ export function textArtifacts(header: GgufHeader): { vocabulary: Vocabulary; art
     const bytes = new TextEncoder().encode(template);
     artifacts.push({ kind: "template", format: TEMPLATE_FORMAT, digest: sha256(bytes), content: bytes });
   }
-  return { vocabulary: readVocabulary(header), artifacts };
+  return { vocabulary, artifacts };
 }

@@ -101,6 +101,9 @@ describe.skipIf(native.reason !== undefined)(`adapters and embeddings (${native.
     }
     const long = new Uint32Array(context.embedTokens).fill(400);
     expect(await context.embed([long, long])).toHaveLength(2);
+    // A longer input opened the context anew; a short one after it, and one in its batch, is what it was.
+    const [again, , between] = await context.embed([inputs[0]!, long, inputs[0]!]);
+    expect([dot(again!, first!), dot(between!, first!)]).toEqual([expect.closeTo(1, 3), expect.closeTo(1, 3)]);
     for (const bad of [
       [],
       [new Uint32Array(0)],

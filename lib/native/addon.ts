@@ -7,7 +7,7 @@ import type { Llama, LlamaOptions } from "./llama.ts";
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
  * never called: raise it with every change of an exported name, argument or meaning.
  */
-export const ADDON_REVISION = 1;
+export const ADDON_REVISION = 2;
 
 /** The command that builds the native layer. */
 export const BUILD_COMMAND = "npm run build:native";
@@ -49,6 +49,9 @@ export interface NativeAddon {
    * (1337n, 0, 1) = 0.8200935792323353, (0xffffffffffffffffn, 3, 4095) = 0.35301017074181296.
    */
   uniformDraw(seed: bigint, choice: number, position: number, lane?: number): number;
+
+  /** Gives the free memory of malloc's heaps back to the system. Blocks for some milliseconds. */
+  trimMemory(): void;
 
   /**
    * Opens libllama and its back ends, once per process: a second call with the same folder returns the same libraries,

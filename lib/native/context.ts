@@ -3,7 +3,7 @@ export type KvType = "f32" | "f16" | "bf16" | "q8_0" | "q4_0" | "q4_1" | "q5_0" 
 
 /** How a context is opened. */
 export interface ContextOptions {
-  /** Cells of the KV cache, shared by all slots: one per token and distinct prefix. */
+  /** Cells of the KV cache, shared by all slots: one per token and distinct prefix. With `streams`: of each slot. */
   readonly cellTokens: number;
   /** Slots 0 .. maxSequences-1; at most 255 (the library's 256th sequence is our scratch for export and import). */
   readonly maxSequences: number;
@@ -18,6 +18,19 @@ export interface ContextOptions {
   readonly kvTypeV?: KvType;
   /** Default true. Without it a quantized V cache and export of V rows are refused. */
   readonly flashAttention?: boolean;
+  /**
+   * Every slot has cells of its own, whose places are its positions, so that nothing which runs or ran in other slots
+   * changes the order of a sum. A copy op copies rows then, to the end of what the target slot has. Entries of fewer than
+   * 64 tokens are computed side by side, each longer one by itself and at once. Default false: all share one run of cells.
+   */
+  readonly streams?: boolean;
+  /**
+   * With `streams`: a row that would be computed alone, or drawn from alone, gets another one beside it that nobody reads,
+   * since one row and several are summed in another order by some kernels. Default false.
+   */
+  readonly pairRows?: boolean;
+  /** With `streams`: cells lie in host memory, so that what is removed goes back to the system. Default false. */
+  readonly hostMemory?: boolean;
 }
 
 /** What decides the tokens of one slot. Fields that are left out have no effect. */
@@ -64,7 +77,7 @@ export interface Sampling {
 export const OP = {
   /**
    * `[copy, fromSlot, toSlot, p0, p1]`: slot `toSlot` shares the cells of `fromSlot` at positions p0 .. p1-1, in place of
-   * its own there.
+   * its own there. With streams it gets rows of its own, in place of all that it has from p0 on.
    */
   copy: 0,
   /** `[remove, slot, p0, p1, 0]`: forgets positions p0 .. p1-1; p1 = -1 means to the end. */

@@ -94,6 +94,11 @@ export interface ModelOptions {
   readonly gpuLayers?: number;
   /** Maps the file instead of reading it, where the device can compute on a mapped file. Default true. */
   readonly mmap?: boolean;
+  /**
+   * Kernels whose sums do not depend on how many rows a step has, in place of those over weights that were packed anew at
+   * load: slower for K-quants, and the same bits beside other requests. Default false.
+   */
+  readonly plainKernels?: boolean;
   /** Called on the event loop with a ratio in [0, 1]. */
   readonly onProgress?: (ratio: number) => void;
   /** Ends the load; the promise rejects with `ABORTED`. */

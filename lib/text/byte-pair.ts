@@ -74,7 +74,7 @@ export function tokenizerJson(vocabulary: Vocabulary): object {
   if (vocabulary.kind !== "gpt2") throw unsupported(vocabulary, `its tokenizer is of the kind ${vocabulary.kind}`);
   const rule = WORD_RULES.find(({ names }) => names.includes(vocabulary.pre));
   if (!rule) throw unsupported(vocabulary, `its word rule "${vocabulary.pre.slice(0, 40)}" is not known`);
-  const ids = new Map(vocabulary.texts.map((text, id) => [text, id]));
+  const ids = new Map(Array.from({ length: vocabulary.size }, (_, id) => [vocabulary.texts.text(id), id]));
   if (byteCharacters().some((character) => !ids.has(character))) {
     throw unsupported(vocabulary, "its vocabulary does not cover every byte");
   }

@@ -32,13 +32,21 @@ function bytesOf(byteLength: number, fill: (view: DataView) => void): Uint8Array
   return content;
 }
 
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
+function place(parts: readonly Uint8Array[], whole: Uint8Array): void {
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);
     at += part.length;
   }
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(sizeOf(parts));
+  place(parts, whole);
   return whole;
 }
 
@@ -92,14 +100,14 @@ function u32(value: number): Uint8Array {
   return bytesOf(4, (view) => view.setUint32(0, value, true));
 }
 
-function fieldBytes(field: GgufField): Uint8Array {
+function fieldParts(field: GgufField): Uint8Array[] {
   const parts = [stringBytes(field.key), u32(field.type)];
   if (field.type === GGUF_TYPE.array) {
     assert(field.elementType !== undefined && field.count !== undefined, "an array field knows its elements");
     parts.push(u32(field.elementType), u64(field.count));
   }
   parts.push(field.content);
-  return join(parts);
+  return parts;
 }
 
 /**
@@ -108,17 +116,17 @@ function fieldBytes(field: GgufField): Uint8Array {
  */
 export function writeGguf(fields: readonly GgufField[], tensors: readonly GgufTensor[] = []): Uint8Array {
   const magic = new TextEncoder().encode("GGUF");
-  const parts = [magic, u32(3), u64(tensors.length), u64(fields.length), ...fields.map(fieldBytes)];
+  const parts = [magic, u32(3), u64(tensors.length), u64(fields.length), ...fields.flatMap(fieldParts)];
   let offset = 0;
   for (const tensor of tensors) {
     parts.push(stringBytes(tensor.name), u32(tensor.dimensions.length), ...tensor.dimensions.map(u64));
     parts.push(u32(tensor.elementType), u64(offset));
     offset += pad(tensor.data.length);
   }
-  const header = join(parts);
-  const file = new Uint8Array(pad(header.length) + offset);
-  file.set(header);
-  let at = pad(header.length);
+  const headerBytes = pad(sizeOf(parts));
+  const file = new Uint8Array(headerBytes + offset);
+  place(parts, file);
+  let at = headerBytes;
   for (const tensor of tensors) {
     file.set(tensor.data, at);
     at += pad(tensor.data.length);

@@ -246,6 +246,38 @@ export function ggufU32(header: GgufHeader, key: string): number | undefined {
   return entry && viewOf(header).getUint32(entry.startByte, true);
 }
 
+/** A number of any type; undefined when the key is absent or holds something else. */
+export function ggufNumber(header: GgufHeader, key: string): number | undefined {
+  const entry = header.entries.get(key);
+  if (!entry) return undefined;
+  const view = viewOf(header);
+  const at = entry.startByte;
+  switch (entry.type) {
+    case GGUF_TYPE.u8:
+      return view.getUint8(at);
+    case GGUF_TYPE.i8:
+      return view.getInt8(at);
+    case GGUF_TYPE.u16:
+      return view.getUint16(at, true);
+    case GGUF_TYPE.i16:
+      return view.getInt16(at, true);
+    case GGUF_TYPE.u32:
+      return view.getUint32(at, true);
+    case GGUF_TYPE.i32:
+      return view.getInt32(at, true);
+    case GGUF_TYPE.f32:
+      return view.getFloat32(at, true);
+    case GGUF_TYPE.u64:
+      return Number(view.getBigUint64(at, true));
+    case GGUF_TYPE.i64:
+      return Number(view.getBigInt64(at, true));
+    case GGUF_TYPE.f64:
+      return view.getFloat64(at, true);
+    default:
+      return undefined;
+  }
+}
+
 /** A bool value; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
 export function ggufBool(header: GgufHeader, key: string): boolean | undefined {
   const entry = expect(header, key, GGUF_TYPE.bool, GGUF_TYPE.bool);

@@ -50,21 +50,35 @@ function markedDecoder(): (text: string) => Uint8Array {
   return (text) => encoder.encode(text.replaceAll("▁", " "));
 }
 
+/** What the bytes of a table are begun with, per token. */
+const USUAL_PIECE_BYTES = 8;
+
 const VERBATIM = TOKEN_BIT.control | TOKEN_BIT.userDefined | TOKEN_BIT.unknown;
 
 /** The bytes of every token of a vocabulary, special ones as their names. `bits` is that of `tokenBits`. */
 export function pieceTable(vocabulary: Vocabulary, bits: Uint8Array): PieceTable {
   const encoder = new TextEncoder();
   const decode = vocabulary.kind === "gpt2" ? byteLevelDecoder() : markedDecoder();
-  const pieces = vocabulary.texts.map((text, id) => {
+  const pieceOf = (id: number): Uint8Array => {
     const tokenBits = bits[id] ?? 0;
+    const text = vocabulary.texts.text(id);
     if (tokenBits & VERBATIM) return encoder.encode(text);
     if (tokenBits & TOKEN_BIT.byte) return Uint8Array.of(Number.parseInt(text.slice(3, 5), 16) || 0);
     return tokenBits & TOKEN_BIT.unused || vocabulary.types[id] === 0 ? new Uint8Array(0) : decode(text);
-  });
+  };
   const offsets = new Uint32Array(vocabulary.size + 1);
-  for (const [id, piece] of pieces.entries()) offsets[id + 1] = (offsets[id] ?? 0) + piece.length;
-  const bytes = new Uint8Array(offsets[vocabulary.size] ?? 0);
-  for (const [id, piece] of pieces.entries()) bytes.set(piece, offsets[id]);
-  return { bytes, offsets, attributes: bits };
+  let bytes = new Uint8Array(vocabulary.size * USUAL_PIECE_BYTES);
+  let end = 0;
+  for (let id = 0; id < vocabulary.size; id++) {
+    const piece = pieceOf(id);
+    if (end + piece.length > bytes.length) {
+      const longer = new Uint8Array(bytes.length * 2 + piece.length);
+      longer.set(bytes);
+      bytes = longer;
+    }
+    bytes.set(piece, end);
+    end += piece.length;
+    offsets[id + 1] = end;
+  }
+  return { bytes: bytes.slice(0, end), offsets, attributes: bits };
 }

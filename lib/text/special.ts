@@ -113,7 +113,6 @@ const FILL_IN: readonly (readonly [keys: readonly string[], ends: boolean, texts
 /** What the marking of tokens works on. */
 interface Marking {
   readonly bits: Uint8Array;
-  readonly byText: ReadonlyMap<string, number>;
   readonly vocabulary: Vocabulary;
 }
 
@@ -122,11 +121,11 @@ function mark({ bits }: Marking, id: number, bit: number): void {
 }
 
 function markFillIn(marking: Marking): void {
-  const { byText, vocabulary } = marking;
+  const { vocabulary } = marking;
   for (const [keys, ends, texts] of FILL_IN) {
     let id = keys.map((key) => vocabulary.ids.get(key)).find((each) => each !== undefined);
     if (id === undefined) {
-      const found = texts.map((text) => byText.get(text)).filter((each) => each !== undefined);
+      const found = texts.map((text) => vocabulary.texts.find(text)).filter((each) => each !== undefined);
       if (found.length === 0) continue;
       // The library takes whichever comes first in its hash table; with one candidate that is this one.
       id = Math.min(...found);
@@ -137,13 +136,13 @@ function markFillIn(marking: Marking): void {
 }
 
 function markEnds(marking: Marking): void {
-  const { bits, byText, vocabulary } = marking;
+  const { bits, vocabulary } = marking;
   for (const text of KNOWN.end) {
-    const id = byText.get(text);
+    const id = vocabulary.texts.find(text);
     if (id !== undefined) mark(marking, id, TOKEN_BIT.control | TOKEN_BIT.endOfGeneration);
   }
   for (const text of KNOWN.userDefined) {
-    const id = byText.get(text);
+    const id = vocabulary.texts.find(text);
     if (id !== undefined) bits[id] = TOKEN_BIT.userDefined | ((bits[id] ?? 0) & TOKEN_BIT.endOfGeneration);
   }
   const ids = ["eos", "eot", "eom"].map((key) => vocabulary.ids.get(key));
@@ -151,14 +150,14 @@ function markEnds(marking: Marking): void {
     if (id !== undefined) mark(marking, id, TOKEN_BIT.endOfGeneration);
   }
   const ends = (text: string): boolean => {
-    const id = byText.get(text);
+    const id = vocabulary.texts.find(text);
     return id !== undefined && ((bits[id] ?? 0) & TOKEN_BIT.endOfGeneration) !== 0;
   };
   const calls = ends("<|call|>") || ends("<|calls|>");
   if (calls && ends("<|end|>") && (ends("<|return|>") || ends("<|flush|>"))) {
-    bits[byText.get("<|end|>") ?? 0] = TOKEN_BIT.userDefined;
+    bits[vocabulary.texts.find("<|end|>") ?? 0] = TOKEN_BIT.userDefined;
   }
-  if (ends("<|tool_response>") && ends("</s>")) bits[byText.get("</s>") ?? 0] = 0;
+  if (ends("<|tool_response>") && ends("</s>")) bits[vocabulary.texts.find("</s>") ?? 0] = 0;
 }
 
 /** The end token that the library assumes where the file names none. */
@@ -169,20 +168,20 @@ function defaultEos(vocabulary: Vocabulary): number | undefined {
 }
 
 function markStripping(marking: Marking): void {
-  const { bits, byText, vocabulary } = marking;
+  const { bits, vocabulary } = marking;
   const { nameHint, pre } = vocabulary;
   const left = (text: string) => {
-    const id = byText.get(text);
+    const id = vocabulary.texts.find(text);
     if (id !== undefined) mark(marking, id, TOKEN_BIT.stripLeft);
   };
   if (["jina-v2-de", "jina-v2-es", "jina-v2-code"].some((each) => pre.includes(each))) left("<mask>");
   else if (nameHint === "modern-bert") left("[MASK]");
   else if (nameHint !== undefined) {
     for (let id = 0; id < bits.length; id++) if (isSpecial(bits[id] ?? 0)) mark(marking, id, TOKEN_BIT.stripRight);
-    const end = byText.get("</s>");
+    const end = vocabulary.texts.find("</s>");
     if (end !== undefined) mark(marking, end, TOKEN_BIT.stripRight);
     for (const text of ["<unk>", "<s>", "<|endoftext|>"]) {
-      const id = byText.get(text);
+      const id = vocabulary.texts.find(text);
       if (id !== undefined) bits[id] = (bits[id] ?? 0) & ~TOKEN_BIT.stripRight;
     }
   }
@@ -195,12 +194,11 @@ function isSpecial(bits: number): boolean {
 /** What each token is, one value of {@link TOKEN_BIT} bits per id, by the rules of llama.cpp 0.5.0. */
 export function tokenBits(vocabulary: Vocabulary): Uint8Array {
   const bits = Uint8Array.from({ length: vocabulary.size }, (_, id) => TYPE_BITS[vocabulary.types[id] ?? 1] ?? 0);
-  const byText = new Map(vocabulary.texts.map((text, id) => [text, id]));
-  const marking = { bits, byText, vocabulary };
+  const marking = { bits, vocabulary };
   markFillIn(marking);
   for (let id = 0; id < bits.length; id++) {
     const control = ((bits[id] ?? 0) & TOKEN_BIT.control) !== 0;
-    if (control && vocabulary.texts[id]?.includes("unused")) mark(marking, id, TOKEN_BIT.unused);
+    if (control && vocabulary.texts.text(id).includes("unused")) mark(marking, id, TOKEN_BIT.unused);
   }
   markEnds(marking);
   markStripping(marking);
@@ -215,8 +213,8 @@ export function specialTokens(vocabulary: Vocabulary, bits: Uint8Array): Special
   const found: { token: SpecialToken; byteLength: number }[] = [];
   const encoder = new TextEncoder();
   for (let id = 0; id < vocabulary.size; id++) {
-    const text = vocabulary.texts[id];
-    if (text === undefined || !isSpecial(bits[id] ?? 0)) continue;
+    if (!isSpecial(bits[id] ?? 0)) continue;
+    const text = vocabulary.texts.text(id);
     found.push({ token: { id, text, bits: bits[id] ?? 0 }, byteLength: encoder.encode(text).length });
   }
   return found.sort((left, right) => right.byteLength - left.byteLength).map(({ token }) => token);

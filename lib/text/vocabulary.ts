@@ -15,6 +15,7 @@ import {
   parseGgufHeader,
 } from "./gguf.ts";
 import { type GgufField, stringField, writeGguf } from "./gguf-write.ts";
+import { TokenTexts } from "./token-texts.ts";
 
 /** Format of the artifact that {@link extractVocabulary} makes, as it stands in a model card. */
 export const VOCABULARY_FORMAT = "gguf-vocabulary-v1";
@@ -56,7 +57,7 @@ const KEYS: readonly (readonly [key: string, type: number, elementType: number])
 /** Model names that change how the library strips spaces around special tokens; nothing else of a name matters. */
 const NAME_HINTS = ["phi-3", "phi3", "modern-bert"] as const;
 
-/** A vocabulary as its file has it. Token texts are in the form of the file (byte-level or with a mark for spaces). */
+/** A vocabulary as its file has it; it borrows the bytes of the file. Token texts are in the form of the file (byte-level or with a mark for spaces). */
 export interface Vocabulary {
   /** For error sentences. */
   readonly name: string;
@@ -66,8 +67,7 @@ export interface Vocabulary {
   /** Part of the model's name that the special-token rules look at. */
   readonly nameHint: string | undefined;
   readonly size: number;
-  /** Text of each token; an empty one reads `[EMPTY_<id>]`, as in the library. */
-  readonly texts: readonly string[];
+  readonly texts: TokenTexts;
   /** 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
   readonly types: Int32Array;
   /** Ids by the key's short name, such as `bos`, `eos`, `eot`; absent ones are missing. */
@@ -94,42 +94,16 @@ function kindOf(header: GgufHeader): TokenizerKind {
   });
 }
 
-/** Bytes up to a NUL as a string with one unit per byte: a map key that is exact for broken UTF-8 too. */
-function exactKey(bytes: Uint8Array): string {
-  let key = "";
-  for (const byte of bytes) {
-    if (byte === 0) break;
-    key += String.fromCharCode(byte);
-  }
-  return key;
-}
-
 /** The library reads the strings of an array as C strings: they end at a NUL. */
 function upToNul(text: string): string {
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);
 }
 
-/** Token texts, after the checks without which the library would abort the process. */
-function textsOf(header: GgufHeader, spans: GgufSpans): string[] {
-  const texts = (ggufStrings(header, `${P}tokens`) ?? []).map(upToNul);
-  const seen = new Set<string>();
-  for (const [id, text] of texts.entries()) {
-    if (text === "") texts[id] = `[EMPTY_${id}]`;
-    const known = text.includes("\uFFFD")
-      ? `\uFFFD${exactKey(header.bytes.subarray(spans.starts[id], spans.ends[id]))}`
-      : (texts[id] ?? "");
-    if (seen.has(known)) fail(header, `its vocabulary holds token ${id} twice`);
-    seen.add(known);
-  }
-  return texts;
-}
-
-function checkBytesPresent(header: GgufHeader, texts: readonly string[]): void {
-  const known = new Set(texts);
+function checkBytesPresent(header: GgufHeader, texts: TokenTexts): void {
   for (let byte = 0; byte < 256; byte++) {
     const code = `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-    if (!known.has(code)) fail(header, `its vocabulary has no token ${code}`);
+    if (texts.find(code) === undefined) fail(header, `its vocabulary has no token ${code}`);
   }
 }
 
@@ -164,7 +138,9 @@ export function checkVocabularyKeys(header: GgufHeader): { readonly kind: Tokeni
 export function readVocabulary(header: GgufHeader): Vocabulary {
   const { kind, spans } = checkVocabularyKeys(header);
   const size = spans.starts.length;
-  const texts = textsOf(header, spans);
+  // Without these checks the library would abort the process.
+  const texts = new TokenTexts(header.bytes, spans);
+  if (texts.double !== undefined) fail(header, `its vocabulary holds token ${texts.double} twice`);
   const types = ggufI32s(header, `${P}token_type`) ?? new Int32Array(size).fill(1);
   if (types.length < size) fail(header, "it has fewer token types than tokens");
   if ((header.entries.get(`${P}scores`)?.count ?? size) < size) fail(header, "it has fewer scores than tokens");
@@ -194,11 +170,11 @@ function copyField(header: GgufHeader, key: string, entry: GgufEntry): GgufField
 /**
  * The vocabulary of a model as a GGUF file of its own: no tensors, no name, no template, keys in a fixed order, so that
  * models with the same vocabulary give the same bytes whatever their weights. The library loads it vocabulary-only.
- * Throws BAD_MODEL_FILE, or
- * UNSUPPORTED_FEATURE for a foreign kind of tokenizer.
+ * Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind of tokenizer.
+ * @param vocabulary that of the header, where it was read already
  */
-export function extractVocabulary(header: GgufHeader): Uint8Array {
-  return writeArtifact(header, readVocabulary(header));
+export function extractVocabulary(header: GgufHeader, vocabulary = readVocabulary(header)): Uint8Array {
+  return writeArtifact(header, vocabulary);
 }
 
 function writeArtifact(header: GgufHeader, { nameHint }: Vocabulary): Uint8Array {

@@ -1,4 +1,6 @@
 // stator.node: what lib/native/addon.ts declares.
+#include <malloc.h>
+
 #include <napi.h>
 
 #include "binding/addon_data.h"
@@ -14,7 +16,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 1;
+constexpr int kRevision = 2;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -112,6 +114,8 @@ Napi::Value openLlama(const Napi::CallbackInfo& info) {
   });
 }
 
+void trimMemory(const Napi::CallbackInfo&) { malloc_trim(0); }
+
 }  // namespace
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
@@ -124,6 +128,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("xxh3", Napi::Function::New<hashBytes>(env));
   exports.Set("hashBlocks", Napi::Function::New<hashTokenBlocks>(env));
   exports.Set("uniformDraw", Napi::Function::New<drawUniform>(env));
+  exports.Set("trimMemory", Napi::Function::New<trimMemory>(env));
   exports.Set("openLlama", Napi::Function::New<openLlama>(env));
   return exports;
 }

@@ -69,6 +69,9 @@ EngineOptions readEngineOptions(const Napi::Value& value) {
   out.keyType = readKvType(options, "kvTypeK");
   out.valueType = readKvType(options, "kvTypeV");
   options.read("flashAttention", out.flashAttention);
+  options.read("streams", out.streams);
+  options.read("pairRows", out.pairRows);
+  options.read("hostMemory", out.hostMemory);
   const bool plain = out.valueType == 0 || out.valueType == 1 || out.valueType == 30;
   require(out.flashAttention || plain, "A quantized V cache needs flash attention.");
   return out;

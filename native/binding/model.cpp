@@ -151,6 +151,8 @@ Napi::Value loadModel(const Napi::CallbackInfo& info, const std::shared_ptr<Libr
       const Napi::Value mmap = options.Get("mmap");
       if (given(layers)) request.gpuLayers = static_cast<int32_t>(readInteger(layers, "gpuLayers", -1, 100000));
       if (given(mmap)) request.mmap = readBool(mmap, "mmap");
+      const Napi::Value plain = options.Get("plainKernels");
+      if (given(plain)) request.plainKernels = readBool(plain, "plainKernels");
       onProgress = options.Get("onProgress");
       signal = options.Get("signal");
     }

@@ -10,6 +10,9 @@ namespace stator {
 namespace {
 
 constexpr int32_t kMaxSequences = 32;
+/// Tokens that a context is opened for at first; a longer input opens it anew, twice as large or more. Its cells cost as
+/// much as those of the cache, and most inputs are short.
+constexpr int32_t kFirstTokens = 512;
 
 void scaleToOne(std::vector<float>& vector) {
   double sum = 0;
@@ -37,10 +40,12 @@ void Embedder::close() {
   context_ = nullptr;
 }
 
-void Embedder::open(int32_t pooling) {
-  if (context_ != nullptr && pooling_ == pooling) return;
+void Embedder::open(int32_t pooling, int32_t least) {
+  if (context_ != nullptr && pooling_ == pooling && least <= opened_) return;
   close();
-  const auto tokens = static_cast<uint32_t>(tokens_);
+  opened_ = std::max(opened_, std::min(kFirstTokens, tokens_));
+  while (opened_ < least) opened_ = std::min(opened_ * 2, tokens_);
+  const auto tokens = static_cast<uint32_t>(opened_);
   const stator_context_options options{.cells = tokens,
                                        .sequences = std::min<uint32_t>(kMaxSequences, tokens),
                                        .batch_tokens = tokens,
@@ -63,12 +68,12 @@ void Embedder::open(int32_t pooling) {
 }
 
 void Embedder::advance(EmbedJob& job) {
-  open(job.pooling);
   const size_t first = job.done.size();
+  open(job.pooling, static_cast<int32_t>(job.inputs[first].size()));
   std::vector<int32_t> tokens, positions, sequences;
   size_t last = first;
-  const auto most = std::min(job.inputs.size(), first + static_cast<size_t>(std::min(kMaxSequences, tokens_)));
-  while (last < most && tokens.size() + job.inputs[last].size() <= static_cast<size_t>(tokens_)) {
+  const auto most = std::min(job.inputs.size(), first + static_cast<size_t>(std::min(kMaxSequences, opened_)));
+  while (last < most && tokens.size() + job.inputs[last].size() <= static_cast<size_t>(opened_)) {
     const auto& input = job.inputs[last];
     for (size_t i = 0; i < input.size(); i++) {
       tokens.push_back(input[i]);

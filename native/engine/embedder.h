@@ -16,7 +16,8 @@ struct EmbedJob {
   std::vector<std::vector<float>> done;
 };
 
-/// A context of the same model that computes embeddings, opened on first use and anew when the pooling changes.
+/// A context of the same model that computes embeddings, opened on first use, and anew for another pooling or a longer
+/// input.
 class Embedder {
  public:
   /// `tokens` bounds one input and one batch.
@@ -29,7 +30,8 @@ class Embedder {
   void advance(EmbedJob& job);
 
  private:
-  void open(int32_t pooling);
+  /// Opens the context for this pooling and inputs of at least so many tokens, unless it is.
+  void open(int32_t pooling, int32_t least);
   void close();
 
   const std::shared_ptr<Model> model_;
@@ -40,6 +42,8 @@ class Embedder {
   void* const abortUser_;
   stator_context* context_ = nullptr;
   int32_t pooling_ = 0;
+  /// Tokens that the context is or was opened for.
+  int32_t opened_ = 0;
 };
 
 }  // namespace stator

@@ -15,6 +15,8 @@ constexpr int kMaxStepsUnderWay = 2;
 constexpr int32_t kMaxEmbedTokens = 8192;
 /// The library rounds its cell count up to this.
 constexpr int32_t kCellUnit = 256;
+/// From so many rows of a sequence on the library attends in tiles, whose sums have another order.
+constexpr int32_t kTileRows = 64;
 
 double elapsedUs(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - since).count();
@@ -157,18 +159,21 @@ void Engine::run() {
 }
 
 void Engine::openContext() {
-  const auto sequences = static_cast<uint32_t>(options_.slots + 1);
-  const int32_t cells = (options_.cells + kCellUnit - 1) / kCellUnit * kCellUnit;
+  // Without streams the last sequence is our scratch; with them each has one cell to spare, for a companion.
+  const auto sequences = static_cast<uint32_t>(options_.slots + (options_.streams ? 0 : 1));
+  const int32_t wanted = options_.cells + (options_.streams ? 1 : 0);
+  const int32_t cells = (wanted + kCellUnit - 1) / kCellUnit * kCellUnit;
   const stator_context_options options{
-      .cells = static_cast<uint32_t>(cells),
+      .cells = static_cast<uint32_t>(cells) * (options_.streams ? sequences : 1),
       .sequences = sequences,
       .batch_tokens = std::max(static_cast<uint32_t>(options_.batchTokens), sequences),
-      .outputs = sequences,
+      .outputs = std::max(sequences, 2u),
       .threads = options_.threads,
       .batch_threads = options_.batchThreads,
       .key_type = options_.keyType,
       .value_type = options_.valueType,
       .flash_attention = options_.flashAttention,
+      .streams = options_.streams,
       .pooling = STATOR_POOLING_OFF,
       .abort = readFlag,
       .abort_user = &abortFlag_};
@@ -179,17 +184,17 @@ void Engine::openContext() {
     throw Failure(Code::outOfMemory,
                   "Cannot open a context: " + errors.text(why[0] != 0 ? why : "no reason given") + ".");
   }
-  scratchSequence_ = options_.slots;
+  scratchSequence_ = options_.streams ? 0 : options_.slots;
   slots_ = std::vector<Slot>(static_cast<size_t>(options_.slots));
   spoiled_.assign(static_cast<size_t>(options_.slots), false);
   const bool partial = !model_->info.recurrent && !model_->info.hybrid;
-  limits_ = {options_.slots, static_cast<int32_t>(api_.context_cells(context_)), options_.batchTokens,
-             model_->vocab.size, partial};
+  const auto usable = static_cast<int32_t>(api_.context_cells(context_)) - (options_.streams ? 1 : 0);
+  limits_ = {options_.slots, usable, options_.batchTokens, model_->vocab.size, partial};
   embedTokens_ = std::min({limits_.cells, kMaxEmbedTokens, std::max(model_->info.train_context_tokens, 1)});
   discover();
 }
 
-/// Decodes into the scratch sequence: the state of one token there shows the layout, and the first real step finds warm
+/// Decodes into the scratch sequence (with streams: the first): the state of one token there shows the layout, and the first real step finds warm
 /// pages and compiled kernels. Two tokens, because Mesa's software Vulkan 22.3 crashes when the very first batch has one.
 void Engine::discover() {
   layout_.reason = whyNotExportable(*model_, options_.flashAttention);
@@ -208,8 +213,24 @@ void Engine::discover() {
   api_.sequence_remove(context_, scratchSequence_, 1, -1);
   blob_.resize(api_.state_size(context_, scratchSequence_));
   const size_t size = api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size());
-  layout_ = discoverLayout({blob_.data(), size});
+  layout_ = discoverLayout({blob_.data(), size}, options_.streams ? static_cast<uint32_t>(options_.slots) : 1);
+  if (options_.streams && layout_.exportable() && !rowsAgree()) {
+    layout_.reason = "This model's cache does not give out its rows by position.";
+  }
+  if (options_.streams && options_.hostMemory) {
+    api_.rows_forget(context_, 0, 0, static_cast<size_t>(api_.context_cells(context_)) * limits_.slots);
+  }
   api_.sequence_remove(context_, scratchSequence_, -1, -1);
+}
+
+/// Whether the rows of the scratch sequence's one token are those of the library form in `blob_`.
+bool Engine::rowsAgree() const {
+  std::vector<uint8_t> rows(layout_.tokenBytes());
+  std::vector<uint8_t> canonical(rows.size());
+  std::vector<uint8_t> expected(rows.size());
+  if (!api_.rows_get(context_, scratchSequence_, 0, 1, rows.data(), rows.size())) return false;
+  rowsToCanonical(layout_, rows, canonical);
+  return toCanonical(layout_, blob_, 0, 1, expected) && canonical == expected;
 }
 
 void Engine::execute(Command& command) {
@@ -277,12 +298,11 @@ void Engine::step(StepPlan& plan) {
     const bool wanted = begin(plan.step);
     runOps(plan, *result);
     gather(plan, *result);
-    if (!wanted) {
+    if (wanted) {
+      compute(plan, *result);
+    } else {
       result->status = StepStatus::aborted;
-    } else if (!tokens_.empty()) {
-      decode(plan, *result);
     }
-    if (result->status == StepStatus::ok) sample(plan, *result);
     if (result->status != StepStatus::ok) failures_++;
     const std::lock_guard lock(mutex_);
     running_ = -1;
@@ -306,11 +326,32 @@ std::string Engine::runCopy(const int32_t* op) {
     return "Slot " + std::to_string(from) + " does not hold all positions that were to be copied.";
   }
   // Shared cells take the place of what the slot had there: two cells at one position would both be attended to.
-  if (api_.sequence_last(context_, to) >= p0 && !api_.sequence_remove(context_, to, p0, p1)) {
+  if (api_.sequence_last(context_, to) >= p0 && !api_.sequence_remove(context_, to, p0, options_.streams ? -1 : p1)) {
     return "Positions of slot " + std::to_string(to) + " cannot be removed in parts.";
   }
-  api_.sequence_copy(context_, from, to, p0, p1);
+  if (!options_.streams) {
+    api_.sequence_copy(context_, from, to, p0, p1);
+    return {};
+  }
+  blob_.resize(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
+  if (!layout_.exportable() || !api_.rows_get(context_, from, p0, p1, blob_.data(), blob_.size()) || !putRows(to, p0, p1)) {
+    return "The positions of slot " + std::to_string(from) + " cannot be copied.";
+  }
   return {};
+}
+
+/// Puts the rows in `blob_` behind the first p0 positions of a slot, which must be all that it has.
+bool Engine::putRows(int32_t slot, int32_t p0, int32_t p1) {
+  if (api_.sequence_last(context_, slot) != p0 - 1) return false;
+  const auto head = libraryHead(layout_, p1);
+  return api_.rows_set(context_, slot, p0, p1, head.data(), head.size(), blob_.data(), blob_.size());
+}
+
+/// Gives the memory of positions that are about to be removed back to the system.
+void Engine::forget(int32_t slot, int32_t p0, int32_t p1) {
+  const int32_t end = std::min(p1, api_.sequence_last(context_, slot) + 1);
+  if (!options_.streams || !options_.hostMemory || p0 >= end) return;
+  api_.rows_forget(context_, slot, p0, static_cast<size_t>(end - p0));
 }
 
 void Engine::runOps(const StepPlan& plan, StepResult& result) {
@@ -323,6 +364,7 @@ void Engine::runOps(const StepPlan& plan, StepResult& result) {
     const int32_t* op = plan.ops.data() + i;
     const int32_t target = op[0] == kOpCopy ? op[2] : op[1];
     std::string failure;
+    if (op[0] == kOpRemove) forget(op[1], op[2], op[3] < 0 ? limits_.cells : op[3]);
     if (op[0] == kOpCopy) {
       failure = runCopy(op);
     } else if (!api_.sequence_remove(context_, op[1], op[2], op[3])) {
@@ -351,17 +393,14 @@ std::string Engine::refuse(const StepPlan& plan, size_t entry) const {
 }
 
 void Engine::gather(const StepPlan& plan, StepResult& result) {
-  tokens_.clear();
-  positions_.clear();
-  sequences_.clear();
-  outputs_.clear();
-  rows_.assign(plan.slots.size(), -1);
+  parts_.clear();
+  drawn_.clear();
   size_t supplied = 0;
   for (size_t entry = 0; entry < plan.slots.size(); entry++) {
     const int32_t id = plan.slots[entry];
     const auto& slot = slots_[static_cast<size_t>(id)];
     const bool chained = (plan.flags[entry] & kFlagChained) != 0;
-    const int32_t* from = plan.tokens.data() + supplied;
+    const int32_t* from = chained ? nullptr : plan.tokens.data() + supplied;
     supplied += chained ? 0 : static_cast<size_t>(plan.counts[entry]);
     if (slot.isOpen() && slot.hasEnded()) {
       result.ends[entry] = static_cast<uint8_t>(End::skipped);
@@ -371,59 +410,153 @@ void Engine::gather(const StepPlan& plan, StepResult& result) {
       markFailed(entry, reason, result);
       continue;
     }
-    for (int32_t i = 0; i < plan.counts[entry]; i++) {
-      tokens_.push_back(chained ? slot.lastToken() : from[i]);
-      positions_.push_back(plan.positions[entry] + i);
-      sequences_.push_back(id);
-      outputs_.push_back(0);
-    }
-    if ((plan.flags[entry] & kFlagSample) == 0) continue;
-    outputs_.back() = 1;
-    rows_[entry] = static_cast<int32_t>(tokens_.size()) - 1;
+    const bool draws = (plan.flags[entry] & kFlagSample) != 0;
+    parts_.push_back({entry, id, plan.positions[entry], plan.counts[entry], from, slot.lastToken(), draws});
   }
 }
 
-void Engine::decode(const StepPlan& plan, StepResult& result) {
-  const LibraryLog::Capture errors;
-  if (plan.adapter != adapter_) {
-    if (!api_.context_adapter(context_, plan.adapter == nullptr ? nullptr : plan.adapter->handle)) {
-      result.status = StepStatus::error;
-      result.errors.push_back({-1, "The adapter cannot be applied: " + errors.text("no reason given") + "."});
-      return;
-    }
-    adapter_ = plan.adapter;
+/// Moves the next tokens of a part into the batch.
+void Engine::addRows(Part& part, int32_t count) {
+  for (int32_t i = 0; i < count; i++) {
+    tokens_.push_back(part.tokens == nullptr ? part.chained : part.tokens[i]);
+    positions_.push_back(part.position + i);
+    sequences_.push_back(part.slot);
+    outputs_.push_back(0);
   }
+  part.position += count;
+  part.count -= count;
+  if (part.tokens != nullptr) part.tokens += count;
+  if (part.count > 0 || !part.sample) return;
+  outputs_.back() = 1;
+  drawing_.push_back({part.entry, static_cast<int32_t>(tokens_.size()) - 1});
+}
+
+void Engine::compute(const StepPlan& plan, StepResult& result) {
+  if (parts_.empty() || !applyAdapter(plan, result)) return;
+  if (options_.streams) {
+    computeStreams(plan, result);
+  } else {
+    for (auto& part : parts_) addRows(part, part.count);
+    if (decode(result)) sample(plan, result);
+  }
+  if (result.status == StepStatus::ok) tell(plan, result);
+}
+
+/// Entries of fewer than `kTileRows` tokens go side by side: as many tokens of each as the shortest has left, of slots in a
+/// row, which is what the library computes at once. Each longer one goes alone, so that nothing cuts it.
+void Engine::computeStreams(const StepPlan& plan, StepResult& result) {
+  std::vector<Part*> small;
+  for (auto& part : parts_) {
+    if (part.count < kTileRows) small.push_back(&part);
+  }
+  std::sort(small.begin(), small.end(), [](const Part* left, const Part* right) { return left->slot < right->slot; });
+  while (!small.empty()) {
+    for (size_t from = 0; from < small.size();) {
+      from += addRun(std::span(small).subspan(from));
+      if (!decode(result)) return;
+      sample(plan, result);
+    }
+    std::erase_if(small, [](const Part* part) { return part->count == 0; });
+  }
+  for (auto& part : parts_) {
+    if (part.count == 0) continue;
+    addRows(part, part.count);
+    if (!decode(result)) return;
+    sample(plan, result);
+  }
+}
+
+/// Fills the batch with the parts in front whose slots follow each other. Returns how many those are.
+size_t Engine::addRun(std::span<Part*> parts) {
+  size_t length = 1;
+  int32_t count = parts[0]->count;
+  while (length < parts.size() && parts[length]->slot == parts[length - 1]->slot + 1) {
+    count = std::min(count, parts[length++]->count);
+  }
+  for (Part* part : parts.first(length)) addRows(*part, count);
+  return length;
+}
+
+/// Matrix products of one row and of several take their sums in another order: so no row is alone, neither in the batch nor
+/// among those that are drawn from. A row that is added belongs to a slot beside this one and is removed after the batch.
+void Engine::pairRows() {
+  if (tokens_.size() == 1) addCompanion(sequences_[0]);
+  if (drawing_.size() != 1 || tokens_.size() < 2) return;
+  const auto drawn = static_cast<size_t>(drawing_[0].row);
+  outputs_[drawn == 0 ? 1 : drawn - 1] = 1;
+}
+
+void Engine::addCompanion(int32_t slot) {
+  const int32_t other = slot + 1 < limits_.slots ? slot + 1 : slot - 1;
+  if (other < 0) return;
+  tokens_.push_back(0);
+  positions_.push_back(api_.sequence_last(context_, other) + 1);
+  sequences_.push_back(other);
+  outputs_.push_back(0);
+  companion_ = other;
+}
+
+bool Engine::applyAdapter(const StepPlan& plan, StepResult& result) {
+  if (plan.adapter == adapter_) return true;
+  const LibraryLog::Capture errors;
+  if (api_.context_adapter(context_, plan.adapter == nullptr ? nullptr : plan.adapter->handle)) {
+    adapter_ = plan.adapter;
+    return true;
+  }
+  result.status = StepStatus::error;
+  result.errors.push_back({-1, "The adapter cannot be applied: " + errors.text("no reason given") + "."});
+  return false;
+}
+
+/// Computes the batch and empties it. False unless all of it was computed; the status says why.
+bool Engine::decode(StepResult& result) {
+  if (options_.pairRows) pairRows();
+  const LibraryLog::Capture errors;
   const stator_batch batch{static_cast<int32_t>(tokens_.size()), tokens_.data(), positions_.data(), sequences_.data(),
                            outputs_.data()};
-  switch (api_.decode(context_, &batch)) {
-    case STATOR_DECODE_OK:
-      return;
-    case STATOR_DECODE_NO_SPACE:
-      result.status = StepStatus::noSpace;
-      return;
-    case STATOR_DECODE_ABORTED:
-      result.status = StepStatus::aborted;
-      return;
-    case STATOR_DECODE_FAILED:
-      result.status = StepStatus::error;
-      result.errors.push_back({-1, "The library failed to compute: " + errors.text("no reason given") + "."});
+  const auto status = api_.decode(context_, &batch);
+  if (companion_ >= 0) api_.sequence_remove(context_, companion_, positions_.back(), -1);
+  companion_ = -1;
+  tokens_.clear();
+  positions_.clear();
+  sequences_.clear();
+  outputs_.clear();
+  if (status == STATOR_DECODE_OK) return true;
+  if (status == STATOR_DECODE_ABORTED) {
+    result.status = StepStatus::aborted;
+  } else if (status == STATOR_DECODE_NO_SPACE && !options_.streams) {
+    result.status = StepStatus::noSpace;
+  } else {
+    result.status = StepStatus::error;
+    result.errors.push_back({-1, "The library failed to compute: " + errors.text("no reason given") + "."});
   }
+  drawing_.clear();
+  return false;
 }
 
+/// Draws from the logits of the batch that was computed last.
 void Engine::sample(const StepPlan& plan, StepResult& result) {
-  for (size_t entry = 0; entry < plan.slots.size(); entry++) {
-    if (rows_[entry] < 0) continue;
-    const float* logits = api_.logits(context_, rows_[entry]);
+  for (const auto& [entry, row] : drawing_) {
+    const float* logits = api_.logits(context_, row);
     if (logits == nullptr) {
       markFailed(entry, "The library gave no logits.", result);
       continue;
     }
-    auto& slot = slots_[static_cast<size_t>(plan.slots[entry])];
-    const Draw drawn = slot.draw(logits, scratch_);
+    drawn_.emplace_back(entry, slots_[static_cast<size_t>(plan.slots[entry])].draw(logits, scratch_));
+  }
+  drawing_.clear();
+}
+
+/// Writes down what was drawn, in the order of the entries.
+void Engine::tell(const StepPlan& plan, StepResult& result) {
+  std::sort(drawn_.begin(), drawn_.end(), [](const auto& left, const auto& right) { return left.first < right.first; });
+  for (const auto& [entry, drawn] : drawn_) {
+    const int32_t slot = plan.slots[entry];
     result.tokens[entry] = drawn.token;
     result.ends[entry] = static_cast<uint8_t>(drawn.end);
-    if (!drawn.error.empty()) result.errors.push_back({plan.slots[entry], drawn.error});
-    if (slot.sampling().logprobs >= 0 && drawn.token >= 0) record(entry, drawn, result);
+    if (!drawn.error.empty()) result.errors.push_back({slot, drawn.error});
+    const bool wanted = slots_[static_cast<size_t>(slot)].sampling().logprobs >= 0;
+    if (wanted && drawn.token >= 0) record(entry, drawn, result);
   }
 }
 
@@ -447,12 +580,20 @@ std::vector<uint8_t> Engine::exportNow(const Export& command) {
   require(api_.sequence_first(context_, slot) <= p0 && api_.sequence_last(context_, slot) >= p1 - 1,
           "Slot " + std::to_string(slot) + " does not hold positions " + std::to_string(p0) + ".." +
               std::to_string(p1 - 1) + ".");
+  std::vector<uint8_t> out(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
+  if (options_.streams) {
+    blob_.resize(out.size());
+    if (!api_.rows_get(context_, slot, p0, p1, blob_.data(), blob_.size())) {
+      throw Failure(Code::unsupported, "The rows of slot " + std::to_string(slot) + " have another shape.");
+    }
+    rowsToCanonical(layout_, blob_, out);
+    return out;
+  }
   api_.sequence_copy(context_, slot, scratchSequence_, p0, p1);
   blob_.resize(layout_.blobBytes(static_cast<size_t>(p1 - p0)));
   const bool fits = api_.state_size(context_, scratchSequence_) == blob_.size() &&
                     api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size()) == blob_.size();
   api_.sequence_remove(context_, scratchSequence_, -1, -1);
-  std::vector<uint8_t> out(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
   if (!fits || !toCanonical(layout_, blob_, p0, p1, out)) {
     throw Failure(Code::unsupported, "The library's state of slot " + std::to_string(slot) + " has another shape.");
   }
@@ -463,8 +604,14 @@ void Engine::importNow(const Import& command) {
   const auto tokens = static_cast<int32_t>(command.bytes.size() / layout_.tokenBytes());
   require(api_.sequence_last(context_, command.slot) < command.p0,
           "Slot " + std::to_string(command.slot) + " already reaches position " + std::to_string(command.p0) + ".");
-  toLibrary(layout_, command.bytes, command.p0, blob_);
   const LibraryLog::Capture errors;
+  if (options_.streams) {
+    blob_.resize(command.bytes.size());
+    canonicalToRows(layout_, command.bytes, blob_);
+    if (putRows(command.slot, command.p0, command.p0 + tokens)) return;
+    throw Failure(Code::noSpace, "The block was not taken: " + errors.text("it does not follow what is there") + ".");
+  }
+  toLibrary(layout_, command.bytes, command.p0, blob_);
   if (api_.state_set(context_, scratchSequence_, blob_.data(), blob_.size()) != blob_.size()) {
     api_.sequence_remove(context_, scratchSequence_, -1, -1);
     throw Failure(Code::noSpace, "The block was not taken: " + errors.text("no free cells") + ".");

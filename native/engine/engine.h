@@ -22,8 +22,9 @@
 
 namespace stator {
 
-/// How an engine's context is opened.
+/// How an engine's context is opened; fields as in `ContextOptions` of lib/native/context.ts.
 struct EngineOptions {
+  /// Of all slots together, or of each one with `streams`.
   int32_t cells = 0;
   int32_t slots = 0;
   int32_t batchTokens = 0;
@@ -32,6 +33,9 @@ struct EngineOptions {
   int32_t keyType = 1;
   int32_t valueType = 1;
   bool flashAttention = true;
+  bool streams = false;
+  bool pairRows = false;
+  bool hostMemory = false;
 };
 
 /// The answer to a request that is not a step.
@@ -99,6 +103,20 @@ class Engine {
     EmbedJob job;
   };
   using Command = std::variant<OpenSlot, CloseSlot, StepPlan, Export, Import, Embed>;
+  /// What is left to compute of one entry of a step.
+  struct Part {
+    size_t entry;
+    int32_t slot, position, count;
+    /// Ids of the tokens that are left; null for a chained entry, whose one token is `chained`.
+    const int32_t* tokens;
+    int32_t chained;
+    bool sample;
+  };
+  /// A row of the batch whose logits an entry draws from.
+  struct Output {
+    size_t entry;
+    int32_t row;
+  };
 
   void run();
   void openContext();
@@ -113,9 +131,20 @@ class Engine {
   std::string runCopy(const int32_t* op);
   void gather(const StepPlan& plan, StepResult& result);
   std::string refuse(const StepPlan& plan, size_t entry) const;
-  void decode(const StepPlan& plan, StepResult& result);
+  void compute(const StepPlan& plan, StepResult& result);
+  void computeStreams(const StepPlan& plan, StepResult& result);
+  size_t addRun(std::span<Part*> parts);
+  void addRows(Part& part, int32_t count);
+  void pairRows();
+  void addCompanion(int32_t slot);
+  bool applyAdapter(const StepPlan& plan, StepResult& result);
+  bool decode(StepResult& result);
   void sample(const StepPlan& plan, StepResult& result);
+  void tell(const StepPlan& plan, StepResult& result);
   void record(size_t entry, const Draw& drawn, StepResult& result);
+  bool putRows(int32_t slot, int32_t p0, int32_t p1);
+  void forget(int32_t slot, int32_t p0, int32_t p1);
+  bool rowsAgree() const;
   void markFailed(size_t entry, const std::string& message, StepResult& result);
 
   std::vector<uint8_t> exportNow(const Export& command);
@@ -134,14 +163,19 @@ class Engine {
   // Owned by the engine thread.
   stator_context* context_ = nullptr;
   int32_t scratchSequence_ = 0;
+  /// The slot that has a row nobody reads in the batch, or -1.
+  int32_t companion_ = -1;
   std::vector<Slot> slots_;
   std::vector<bool> spoiled_;
   std::shared_ptr<Adapter> adapter_;
   std::unique_ptr<Embedder> embedder_;
   DrawScratch scratch_;
   std::vector<uint8_t> blob_;
-  std::vector<int32_t> tokens_, positions_, sequences_, rows_;
+  std::vector<Part> parts_;
+  std::vector<int32_t> tokens_, positions_, sequences_;
   std::vector<int8_t> outputs_;
+  std::vector<Output> drawing_;
+  std::vector<std::pair<size_t, Draw>> drawn_;
   uint64_t failures_ = 0;
 
   // Owned by the calling thread.

@@ -55,10 +55,18 @@ bool readHalf(Reader& in, std::vector<KvLayer>& layers, bool keys) {
   return true;
 }
 
+/// Skips the counts of further streams, all of which are empty.
+bool skipEmpty(Reader& in, uint32_t streams) {
+  for (uint32_t i = 1; i < streams; i++) {
+    if (in.read<uint32_t>() != 0) return false;
+  }
+  return in.ok();
+}
+
 /// Reads caches until the end. A cache keeps values or does not; which one only the rest of the bytes tells.
-bool readCaches(Reader in, std::vector<std::vector<KvLayer>>& caches) {
+bool readCaches(Reader in, uint32_t streams, std::vector<std::vector<KvLayer>>& caches) {
   if (in.atEnd()) return !caches.empty();
-  if (caches.size() == 2 || in.read<uint32_t>() != 1 || in.read<uint32_t>() != 1) return false;
+  if (caches.size() == 2 || in.read<uint32_t>() != streams || in.read<uint32_t>() != 1) return false;
   in.take(kCellBytes);
   const auto transposed = in.read<uint32_t>();
   const auto count = in.read<uint32_t>();
@@ -67,13 +75,14 @@ bool readCaches(Reader in, std::vector<std::vector<KvLayer>>& caches) {
   if (!readHalf(in, layers, true)) return false;
   Reader withValues = in;
   auto full = layers;
-  if (readHalf(withValues, full, false)) {
+  if (readHalf(withValues, full, false) && skipEmpty(withValues, streams)) {
     caches.push_back(std::move(full));
-    if (readCaches(withValues, caches)) return true;
+    if (readCaches(withValues, streams, caches)) return true;
     caches.pop_back();
   }
+  if (!skipEmpty(in, streams)) return false;
   caches.push_back(std::move(layers));
-  if (readCaches(in, caches)) return true;
+  if (readCaches(in, streams, caches)) return true;
   caches.pop_back();
   return false;
 }
@@ -114,7 +123,7 @@ size_t cacheTokenBytes(const std::vector<KvLayer>& layers) {
 /// Reads the cells of a cache: `order[i]` is the token (from 0) whose rows come i-th. False unless they are exactly
 /// p0 .. p0 + tokens - 1.
 bool readCells(Reader& in, int32_t p0, size_t tokens, std::vector<size_t>& order) {
-  if (in.read<uint32_t>() != 1 || in.read<uint32_t>() != tokens) return false;
+  if (in.read<uint32_t>() != tokens) return false;
   std::vector<bool> seen(tokens, false);
   order.clear();
   for (size_t i = 0; i < tokens; i++) {
@@ -135,6 +144,42 @@ void append(std::vector<uint8_t>& out, T value) {
   out.insert(out.end(), bytes, bytes + sizeof(T));
 }
 
+/// What stands before the rows of a cache: cells for positions p0 .. and the number of layers.
+void appendCells(std::vector<uint8_t>& out, int32_t p0, size_t tokens, size_t layers) {
+  append<uint32_t>(out, static_cast<uint32_t>(tokens));
+  for (size_t i = 0; i < tokens; i++) {
+    append<int32_t>(out, p0 + static_cast<int32_t>(i));
+    append<uint32_t>(out, 1);
+    append<int32_t>(out, 0);
+  }
+  append<uint32_t>(out, 0);
+  append<uint32_t>(out, static_cast<uint32_t>(layers));
+}
+
+/// The counts of further streams, all of which are empty.
+void appendEmpty(std::vector<uint8_t>& out, uint32_t streams) {
+  for (uint32_t i = 1; i < streams; i++) append<uint32_t>(out, 0);
+}
+
+/// Visits every half of the row form with its place in the canonical form of as many bytes: (row form offset,
+/// canonical offset, length).
+template <typename Visit>
+void eachRun(const KvLayout& layout, size_t bytes, Visit visit) {
+  const size_t tokens = bytes / layout.tokenBytes();
+  size_t at = 0;
+  size_t start = 0;
+  for (const auto& layers : layout.caches) {
+    const auto starts = canonicalStarts(layers, tokens, start);
+    eachHalf(layers, [&](Rows rows, const KvLayer& layer, bool keys) {
+      const auto index = static_cast<size_t>(&layer - layers.data());
+      visit(at, starts[index] + (keys ? 0 : tokens * layer.keyRowBytes), tokens * rows.bytes);
+      at += tokens * rows.bytes;
+      return true;
+    });
+    start += tokens * cacheTokenBytes(layers);
+  }
+}
+
 }  // namespace
 
 size_t KvLayout::tokenBytes() const {
@@ -146,18 +191,19 @@ size_t KvLayout::tokenBytes() const {
 size_t KvLayout::blobBytes(size_t tokens) const {
   size_t sum = kHeadBytes + tokens * tokenBytes();
   for (const auto& layers : caches) {
-    sum += kCacheHeadBytes + tokens * kCellBytes;
+    sum += kCacheHeadBytes + tokens * kCellBytes + (streams - 1) * sizeof(uint32_t);
     eachHalf(layers, [&](Rows, const KvLayer&, bool) { return (sum += kLayerHeadBytes, true); });
   }
   return sum;
 }
 
-KvLayout discoverLayout(std::span<const uint8_t> blob) {
+KvLayout discoverLayout(std::span<const uint8_t> blob, uint32_t streams) {
   KvLayout layout;
+  layout.streams = streams;
   Reader in(blob);
   const auto magic = in.read<uint32_t>();
   in.read<int32_t>();
-  if (!in.ok() || magic != kMagic || !readCaches(in, layout.caches)) {
+  if (!in.ok() || magic != kMagic || !readCaches(in, streams, layout.caches)) {
     layout.caches.clear();
     layout.reason = "This model's state is not kept as one key and one value row per token and layer.";
   }
@@ -175,7 +221,7 @@ bool toCanonical(const KvLayout& layout, std::span<const uint8_t> blob, int32_t 
   std::vector<size_t> order;
   size_t start = 0;
   for (const auto& layers : layout.caches) {
-    if (!readCells(in, p0, tokens, order)) return false;
+    if (in.read<uint32_t>() != layout.streams || !readCells(in, p0, tokens, order)) return false;
     if (in.read<uint32_t>() != 0 || in.read<uint32_t>() != layers.size()) return false;
     const auto starts = canonicalStarts(layers, tokens, start);
     const bool fits = eachHalf(layers, [&](Rows rows, const KvLayer& layer, bool keys) {
@@ -187,7 +233,7 @@ bool toCanonical(const KvLayout& layout, std::span<const uint8_t> blob, int32_t 
       for (size_t i = 0; i < tokens; i++) std::memcpy(to + order[i] * rows.bytes, from + i * rows.bytes, rows.bytes);
       return true;
     });
-    if (!fits) return false;
+    if (!fits || !skipEmpty(in, layout.streams)) return false;
     start += tokens * cacheTokenBytes(layers);
   }
   return in.atEnd();
@@ -201,15 +247,8 @@ void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p
   append<int32_t>(blob, 0);
   size_t start = 0;
   for (const auto& layers : layout.caches) {
-    append<uint32_t>(blob, 1);
-    append<uint32_t>(blob, static_cast<uint32_t>(tokens));
-    for (size_t i = 0; i < tokens; i++) {
-      append<int32_t>(blob, p0 + static_cast<int32_t>(i));
-      append<uint32_t>(blob, 1);
-      append<int32_t>(blob, 0);
-    }
-    append<uint32_t>(blob, 0);
-    append<uint32_t>(blob, static_cast<uint32_t>(layers.size()));
+    append<uint32_t>(blob, layout.streams);
+    appendCells(blob, p0, tokens, layers.size());
     const auto starts = canonicalStarts(layers, tokens, start);
     eachHalf(layers, [&](Rows rows, const KvLayer& layer, bool keys) {
       append<int32_t>(blob, rows.type);
@@ -219,8 +258,36 @@ void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p
       blob.insert(blob.end(), half.begin(), half.end());
       return true;
     });
+    appendEmpty(blob, layout.streams);
     start += tokens * cacheTokenBytes(layers);
   }
+}
+
+std::vector<uint8_t> libraryHead(const KvLayout& layout, int32_t tokens) {
+  std::vector<uint8_t> head;
+  for (const auto& layers : layout.caches) {
+    append<uint32_t>(head, layout.streams);
+    appendCells(head, 0, static_cast<size_t>(tokens), layers.size());
+    eachHalf(layers, [&](Rows rows, const KvLayer&, bool) {
+      append<int32_t>(head, rows.type);
+      append<uint64_t>(head, rows.bytes);
+      return true;
+    });
+    appendEmpty(head, layout.streams);
+  }
+  return head;
+}
+
+void rowsToCanonical(const KvLayout& layout, std::span<const uint8_t> rows, std::span<uint8_t> out) {
+  eachRun(layout, rows.size(), [&](size_t from, size_t to, size_t length) {
+    std::memcpy(out.data() + to, rows.data() + from, length);
+  });
+}
+
+void canonicalToRows(const KvLayout& layout, std::span<const uint8_t> bytes, std::span<uint8_t> rows) {
+  eachRun(layout, bytes.size(), [&](size_t to, size_t from, size_t length) {
+    std::memcpy(rows.data() + to, bytes.data() + from, length);
+  });
 }
 
 std::string typeName(int32_t type) {

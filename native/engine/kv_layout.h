@@ -18,14 +18,18 @@ struct KvLayer {
 /// What one sequence's state looks like in the library's own form, and its size in ours.
 ///
 /// Library form (little endian): u32 magic, i32 sequence; then for each cache (one, or two for sliding windows): u32
-/// streams = 1, u32 cells, per cell {i32 position, u32 1, i32 sequence}, u32 transposed = 0, u32 layers, per layer {i32
-/// type, u64 row, key rows}, per layer {i32 type, u64 row, value rows}. Rows follow cells, not positions.
+/// streams, u32 cells, per cell {i32 position, u32 1, i32 sequence}, u32 transposed = 0, u32 layers, per layer {i32
+/// type, u64 row, key rows}, per layer {i32 type, u64 row, value rows}, and u32 0 for each further stream. Rows follow
+/// cells, not positions.
+/// Row form: the key and value rows of the library form, nothing between them.
 /// Canonical form: [layer][K|V][token][row], nothing else.
 struct KvLayout {
   /// Layers of each cache.
   std::vector<std::vector<KvLayer>> caches;
   /// Empty when blocks can be exported, else the reason in one sentence.
   std::string reason;
+  /// Runs of cells that each cache has: 1, or one for every sequence.
+  uint32_t streams = 1;
 
   bool exportable() const { return reason.empty(); }
   /// Canonical bytes of one token over all layers.
@@ -34,8 +38,18 @@ struct KvLayout {
   size_t blobBytes(size_t tokens) const;
 };
 
-/// Learns the layout from the library form of a sequence with exactly one token. Anything else gives a reason.
-KvLayout discoverLayout(std::span<const uint8_t> blob);
+/// Learns the layout from the library form of the first of `streams` sequences, with exactly one token. Anything else
+/// gives a reason.
+KvLayout discoverLayout(std::span<const uint8_t> blob, uint32_t streams = 1);
+
+/// The library form of a sequence with `tokens` tokens from position 0 on, without magic, sequence and rows.
+std::vector<uint8_t> libraryHead(const KvLayout& layout, int32_t tokens);
+
+/// Turns the row form of some tokens into the canonical form, which is as long.
+void rowsToCanonical(const KvLayout& layout, std::span<const uint8_t> rows, std::span<uint8_t> out);
+
+/// The inverse of rowsToCanonical.
+void canonicalToRows(const KvLayout& layout, std::span<const uint8_t> bytes, std::span<uint8_t> rows);
 
 /// Turns the library form of positions p0 .. p1-1 into the canonical form. Every field is checked against the layout;
 /// false when one differs or a position is absent or double. `out` holds (p1 - p0) * tokenBytes() bytes.

@@ -1,5 +1,7 @@
 #include "engine/model.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -46,10 +48,13 @@ std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const 
     seen.stopped = seen.request.progress != nullptr && !seen.request.progress(ratio, seen.request.progressUser);
     return !seen.stopped;
   };
-  const stator_model_options options{request.gpuLayers, request.mmap, request.vocabOnly, progress, &watch};
+  const stator_model_options options{request.gpuLayers, request.mmap, request.vocabOnly, request.plainKernels,
+                                     progress, &watch};
   const LibraryLog::Capture errors;
   char why[512] = "";
   auto* handle = library->api->model_open(request.path.c_str(), &options, {why, sizeof why});
+  // A loader reads the whole vocabulary twice over; what it let go stays with the process otherwise.
+  malloc_trim(0);
   if (handle != nullptr) return std::make_shared<Model>(library, handle, request.vocabOnly);
   if (watch.stopped) throw Failure(Code::aborted, "Loading " + request.path + " was stopped.");
   throw refusal(request.path, why[0] != 0 ? why : errors.text("no reason given"));

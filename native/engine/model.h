@@ -45,6 +45,7 @@ struct ModelRequest {
   int32_t gpuLayers = 0;
   bool mmap = true;
   bool vocabOnly = false;
+  bool plainKernels = false;
   stator_progress_fn progress = nullptr;
   void* progressUser = nullptr;
 };

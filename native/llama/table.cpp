@@ -1,9 +1,15 @@
 // libstator-llama: llama.cpp behind the table of include/stator/llama_api.h. Nothing is decided here; every call is one
 // or two calls of the library, with exceptions and structures kept inside.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -113,6 +119,9 @@ stator_model* modelOpen(const char* path, const stator_model_options* options, s
     params.n_gpu_layers = options->gpu_layers;
     params.load_mode = options->mmap ? kLoadAuto : kLoadNone;
     params.vocab_only = options->vocab_only;
+    params.use_extra_bufts = !options->plain_kernels;
+    // Read once per process: quantizations of the IQ kind would take another path from eight rows on.
+    if (options->plain_kernels) setenv("GGML_NO_IQ_PANEL", "1", 1);
     params.progress_callback = options->progress;
     params.progress_callback_user_data = options->progress_user;
     auto* model = llama_model_load_from_file(path, params);
@@ -224,7 +233,7 @@ llama_context_params contextParams(const stator_context_options& options) {
   params.abort_callback = options.abort;
   params.abort_callback_data = options.abort_user;
   params.swa_full = true;
-  params.kv_unified = true;
+  params.kv_unified = !options.streams;
   params.no_perf = true;
   return params;
 }
@@ -245,7 +254,7 @@ void contextFree(stator_context* context) {
   delete context;
 }
 
-uint32_t contextCells(const stator_context* context) { return llama_n_ctx(context->context); }
+uint32_t contextCells(const stator_context* context) { return llama_n_ctx_seq(context->context); }
 
 bool contextHasMemory(const stator_context* context) { return context->memory != nullptr; }
 
@@ -337,6 +346,158 @@ size_t stateSet(stator_context* context, int32_t sequence, const uint8_t* data, 
   }
 }
 
+// The C interface of the library gives out whole sequences, less what a sliding window hides. Rows by position are had from
+// the functions beneath it, which visit the tensors one by one. They are private: a context is asked only when the
+// virtual functions of its cache are exactly these two, which the linker found by name.
+using WriteState = void (*)(const llama_memory_i*, llama_state_writer&, int32_t sequence, uint32_t flags);
+using ReadState = void (*)(llama_memory_i*, llama_state_reader&, int32_t sequence, uint32_t flags);
+constexpr size_t kWriteStateIndex = 15;
+constexpr size_t kReadStateIndex = 16;
+
+extern "C" {
+extern char plainWriteState __asm__("_ZNK14llama_kv_cache11state_writeER16llama_io_write_iij");
+extern char plainReadState __asm__("_ZN14llama_kv_cache10state_readER15llama_io_read_iij");
+extern char windowedWriteState __asm__("_ZNK19llama_kv_cache_iswa11state_writeER16llama_io_write_iij");
+extern char windowedReadState __asm__("_ZN19llama_kv_cache_iswa10state_readER15llama_io_read_iij");
+}
+
+bool knowsCache(const stator_context& context) {
+  if (context.memory == nullptr) return false;
+  const void* const* functions = *reinterpret_cast<const void* const* const*>(context.memory);
+  const void* write = functions[kWriteStateIndex];
+  const void* read = functions[kReadStateIndex];
+  return (write == &plainWriteState && read == &plainReadState) ||
+         (write == &windowedWriteState && read == &windowedReadState);
+}
+
+/// Visits the tensors of a sequence in the order of the library form, with the bytes of one row. The ranges that the
+/// library names are not looked at.
+class TensorVisitor : public llama_state_writer {
+ public:
+  void write(const void* from, size_t size) override {
+    if (size == sizeof row_) std::memcpy(&row_, from, size);
+  }
+  void write_tensor(ggml_tensor* tensor, size_t, size_t) override {
+    if (tensor == last_) return;
+    last_ = tensor;
+    visit(tensor, row_);
+  }
+  size_t n_bytes() override { return 0; }
+
+  void run(const stator_context& context, int32_t sequence) {
+    const auto call = (*reinterpret_cast<WriteState* const*>(context.memory))[kWriteStateIndex];
+    call(context.memory, *this, sequence, 0);
+  }
+
+ protected:
+  virtual void visit(ggml_tensor* tensor, size_t row) = 0;
+
+ private:
+  uint64_t row_ = 0;
+  const ggml_tensor* last_ = nullptr;
+};
+
+class RowReader : public TensorVisitor {
+ public:
+  RowReader(int32_t p0, int32_t p1, uint8_t* out, size_t size) : first_(p0), count_(p1 - p0), out_(out), size_(size) {}
+  bool filled() const { return at_ == size_; }
+
+ protected:
+  void visit(ggml_tensor* tensor, size_t row) override {
+    const size_t bytes = count_ * row;
+    if (bytes <= size_ - std::min(at_, size_)) ggml_backend_tensor_get(tensor, out_ + at_, first_ * row, bytes);
+    at_ += bytes;
+  }
+
+ private:
+  const size_t first_, count_;
+  uint8_t* const out_;
+  const size_t size_;
+  size_t at_ = 0;
+};
+
+/// Feeds the library the head it wants to see, and the tensors the new rows alone.
+class RowWriter : public llama_state_reader {
+ public:
+  RowWriter(int32_t p0, int32_t p1, const uint8_t* head, size_t headSize, const uint8_t* rows, size_t size)
+      : first_(p0), end_(p1), head_(head), headSize_(headSize), rows_(rows), size_(size) {}
+
+  void read(void* to, size_t size) override {
+    if (size > headSize_ - headAt_) throw std::runtime_error("the head is too short");
+    std::memcpy(to, head_ + headAt_, size);
+    headAt_ += size;
+  }
+  void read_tensor(ggml_tensor* tensor, size_t offset, size_t size) override {
+    const size_t row = size / end_;
+    const size_t bytes = (end_ - first_) * row;
+    if (offset != 0 || bytes > size_ - at_) throw std::runtime_error("the cells are not those of the positions");
+    ggml_backend_tensor_set(tensor, rows_ + at_, first_ * row, bytes);
+    at_ += bytes;
+  }
+  size_t n_bytes() override { return headAt_; }
+  bool used() const { return headAt_ == headSize_ && at_ == size_; }
+
+ private:
+  const size_t first_, end_;
+  const uint8_t* const head_;
+  const size_t headSize_;
+  const uint8_t* const rows_;
+  const size_t size_;
+  size_t headAt_ = 0;
+  size_t at_ = 0;
+};
+
+/// Gives the pages that lie wholly within so many rows back to the system.
+class RowForgetter : public TensorVisitor {
+ public:
+  RowForgetter(int32_t p0, size_t cells) : first_(p0), cells_(cells) {}
+
+ protected:
+  void visit(ggml_tensor* tensor, size_t row) override {
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const auto start = reinterpret_cast<uintptr_t>(ggml_get_data(tensor));
+    const uintptr_t from = (start + first_ * row + page - 1) / page * page;
+    const uintptr_t to = (start + (first_ + cells_) * row) / page * page;
+    if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
+  }
+
+ private:
+  const size_t first_, cells_;
+};
+
+bool rowsGet(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, uint8_t* out, size_t size) {
+  try {
+    if (!knowsCache(*context)) return false;
+    RowReader reader(p0, p1, out, size);
+    reader.run(*context, sequence);
+    return reader.filled();
+  } catch (...) {
+    return false;
+  }
+}
+
+bool rowsSet(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, const uint8_t* head, size_t headSize,
+             const uint8_t* rows, size_t size) {
+  try {
+    if (!knowsCache(*context)) return false;
+    RowWriter writer(p0, p1, head, headSize, rows, size);
+    const auto call = (*reinterpret_cast<ReadState* const*>(context->memory))[kReadStateIndex];
+    call(context->memory, writer, sequence, 0);
+    if (writer.used()) return true;
+  } catch (...) {
+  }
+  llama_memory_seq_rm(context->memory, sequence, -1, -1);
+  return false;
+}
+
+void rowsForget(stator_context* context, int32_t sequence, int32_t p0, size_t cells) {
+  try {
+    if (!knowsCache(*context)) return;
+    RowForgetter(p0, cells).run(*context, sequence);
+  } catch (...) {
+  }
+}
+
 stator_grammar* grammarOpen(const stator_model* model, const char* text, stator_text why) {
   try {
     auto* sampler = llama_sampler_init_grammar(model->vocab, text, "root");
@@ -423,6 +584,9 @@ constexpr stator_llama_api kTable = {
     .state_size = stateSize,
     .state_get = stateGet,
     .state_set = stateSet,
+    .rows_get = rowsGet,
+    .rows_set = rowsSet,
+    .rows_forget = rowsForget,
     .grammar_open = grammarOpen,
     .grammar_free = grammarFree,
     .grammar_allows = grammarAllows,

@@ -19,6 +19,7 @@ const DECIDED_BY: Readonly<Record<string, Readonly<Record<string, OptionKey>>>> 
     threads: "llama.threads",
     device: "llama.gpu-layers",
     blocks: "llama.context-tokens",
+    sampling: "default-sampling",
   },
   mock: { blocks: "mock.total-blocks" },
 };

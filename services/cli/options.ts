@@ -1,9 +1,28 @@
-import { choice, decimal, flag, integer, type Options, text } from "#lib/host/config/option";
+import { parseSampling } from "#lib/base/sampling-settings";
+import {
+  choice,
+  decimal,
+  flag,
+  integer,
+  integerOr,
+  type OptionBase,
+  type Options,
+  text,
+} from "#lib/host/config/option";
 import { LOG_LEVELS } from "#lib/host/log";
 import { modelOption } from "./model-entry.ts";
 
 const PORT = { least: 0, most: 65_535 } as const;
 const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
+
+/** A list of sampling values, which stays text until an engine is opened. */
+function sampling(options: Parameters<typeof text>[0] & { initial: undefined }): OptionBase<string | undefined> {
+  const parse = (given: string) => {
+    const said = parseSampling(given);
+    return "expected" in said ? said : given;
+  };
+  return { ...text(options), parse };
+}
 
 /** Every option of every command, by its key. */
 export const OPTIONS = {
@@ -23,6 +42,12 @@ export const OPTIONS = {
     choices: ["llama", "mock"],
     doc: "Engine of a worker: llama computes, mock pretends.",
     placeholder: "NAME",
+  }),
+  "default-sampling": sampling({
+    initial: undefined,
+    placeholder: "LIST",
+    doc: "How tokens are drawn for requests that do not say, such as temperature=0.7,top_p=0.9; before what the model's file says. none leaves the file's values out.",
+    alike: "--override-generation-config",
   }),
   workers: integer({
     initial: 2,
@@ -193,12 +218,11 @@ export const OPTIONS = {
     doc: "What tokenizes: the addon when it is built, else JavaScript.",
   }),
 
-  "llama.context-tokens": integer({
-    initial: 8192,
+  "llama.context-tokens": integerOr("auto", {
     least: 256,
     most: 16_777_216,
-    unit: "tokens",
-    doc: "Cells of the KV cache, shared by all requests.",
+    placeholder: "TOKENS",
+    doc: "Cells of the KV cache, shared by all requests; auto takes the model's own length, within a quarter of the worker's share of free memory.",
   }),
   "llama.max-running": integer({
     initial: 32,
@@ -223,12 +247,18 @@ export const OPTIONS = {
     doc: "Most tokens in one engine step.",
     alike: "--max-num-batched-tokens",
   }),
-  "llama.threads": integer({
-    initial: 1,
+  "llama.threads": integerOr("auto", {
     least: 1,
     most: 256,
     placeholder: "COUNT",
-    doc: "Threads of the engine. They spin: never all cores of a shared machine.",
+    doc: "Threads of the engine; auto shares the cores out among the workers, with one for every 256 MiB of weights at most. They spin: never all cores of a shared machine.",
+  }),
+  "machine.workers": integer({
+    initial: 1,
+    least: 1,
+    most: 1024,
+    placeholder: "COUNT",
+    doc: "Workers that share the cores and the memory of this machine, for what a worker chooses itself; `up` tells its own.",
   }),
   "llama.gpu-layers": integer({
     initial: -1,
@@ -239,9 +269,9 @@ export const OPTIONS = {
   }),
   "llama.kv-type": choice({
     initial: "f16",
-    choices: ["f16", "f32", "q8_0", "q4_0"],
+    choices: ["f16", "q8_0", "q4_0"],
     placeholder: "NAME",
-    doc: "Element type of the KV cache.",
+    doc: "Element type of the KV cache: q8_0 halves its memory, q4_0 takes a quarter; both change answers.",
   }),
   "mock.speed": decimal({
     initial: 1,
@@ -307,6 +337,7 @@ export type OptionKey = keyof typeof OPTIONS;
 export const ENGINE_OPTIONS = [
   "model",
   "model-name",
+  "default-sampling",
   "llama.context-tokens",
   "llama.max-running",
   "llama.max-waiting",

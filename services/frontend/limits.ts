@@ -24,7 +24,7 @@ export interface FrontendLimits {
   readonly alwaysJoin: boolean;
   /** How long a token waits for others to join it. */
   readonly joinMs: number;
-  /** Bytes of tokenizers and templates that are kept. */
+  /** Bytes of tokenizers and templates that are kept beside the texts that were opened from them; a larger one is fetched again when it is needed again. */
   readonly artifactBytes: number;
 }
 
@@ -42,5 +42,5 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   joinTokens: 8,
   alwaysJoin: false,
   joinMs: 25,
-  artifactBytes: 256 * 1024 * 1024,
+  artifactBytes: 4 * 1024 * 1024,
 };

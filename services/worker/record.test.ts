@@ -61,7 +61,10 @@ test.each([
 test("a card says what is missing and why, and survives the wire", () => {
   const content = Uint8Array.of(1, 2, 3);
   const digest = new Uint8Array(32).fill(7);
-  const { card } = new FakeEngine({ artifacts: [{ kind: "tokenizer", format: "gguf", digest, content }] });
+  const { card } = new FakeEngine({
+    artifacts: [{ kind: "tokenizer", format: "gguf", digest, content }],
+    defaultSampling: { temperature: 0.7, top_k: 64 },
+  });
   const written = modelCard(IDENTITY, card, 10);
   expect(fromBinary(ModelCardSchema, toBinary(ModelCardSchema, written))).toEqual(create(ModelCardSchema, written));
   expect(written.aliases).toEqual(["other"]);
@@ -69,5 +72,6 @@ test("a card says what is missing and why, and survives the wire", () => {
   expect(written.routing?.templateDigest).toEqual(new Uint8Array(0));
   expect(written.artifacts[0]).toMatchObject({ kind: "tokenizer", sizeBytes: 3n });
   expect(written.capabilities).toMatchObject({ mock: true, kvBlocks: false, missing: card.capabilities.missing });
+  expect(written.defaultSampling).toEqual({ temperature: 0.7, top_k: 64 });
   expect(written.transfer).toBeUndefined();
 });

@@ -89,6 +89,7 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
       engineFormat: card.layout.engineFormat,
     },
     capabilities: { ...capabilities, missing: { ...missing } },
+    defaultSampling: { ...card.defaultSampling },
     artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
       kind,
       format,

@@ -1,6 +1,7 @@
 import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import { describeSetting, fitsSetting, type SamplingSetting } from "#lib/base/sampling-settings";
 import type { EmbedRequest, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 
@@ -68,6 +69,12 @@ export function within(field: string, value: number, least: number, most: number
   throw new StatorError("INVALID_ARGUMENT", { detail: `${field}: expected ${least} to ${most}, got ${value}` });
 }
 
+/** The same for a setting, whose range is known. */
+export function withinRange(name: SamplingSetting, value: number): number {
+  if (fitsSetting(name, value)) return value;
+  throw new StatorError("INVALID_ARGUMENT", { detail: `${name}: expected ${describeSetting(name)}, got ${value}` });
+}
+
 /** Sampling with every default filled in, from the wire form. */
 export function samplingOptions(sampling: Sampling | undefined): SamplingOptions {
   if (!sampling) return GREEDY;
@@ -78,13 +85,13 @@ export function samplingOptions(sampling: Sampling | undefined): SamplingOptions
   }
   for (const value of biasValues) within("bias_values", value, -100, 100);
   return {
-    temperature: within("temperature", sampling.temperature, 0, 2),
-    topK: sampling.topK,
-    topP: within("top_p", sampling.topP ?? 1, 0, 1),
-    minP: within("min_p", sampling.minP, 0, 1),
-    repetitionPenalty: within("repetition_penalty", sampling.repetitionPenalty ?? 1, 1e-6, 2),
-    frequencyPenalty: within("frequency_penalty", sampling.frequencyPenalty, -2, 2),
-    presencePenalty: within("presence_penalty", sampling.presencePenalty, -2, 2),
+    temperature: withinRange("temperature", sampling.temperature),
+    topK: withinRange("top_k", sampling.topK),
+    topP: withinRange("top_p", sampling.topP ?? 1),
+    minP: withinRange("min_p", sampling.minP),
+    repetitionPenalty: withinRange("repetition_penalty", sampling.repetitionPenalty ?? 1),
+    frequencyPenalty: withinRange("frequency_penalty", sampling.frequencyPenalty),
+    presencePenalty: withinRange("presence_penalty", sampling.presencePenalty),
     seed: sampling.seed,
     biasTokens,
     biasValues,

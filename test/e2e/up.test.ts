@@ -19,13 +19,14 @@ afterEach(async () => {
 
 describe("stator up", () => {
   it("serves a model, says what runs where, drains at SIGTERM and leaves no process behind", async () => {
-    const program = start(["up", "--engine", "mock", "--http-port", "0"]);
+    const program = start(["up", "--engine", "mock", "--http-port", "0", "--default-sampling", "top_k=40"]);
     await program.until(/Try it:/);
     const board = readBoard(program);
     expect([...board.keys()].sort()).toEqual(["frontend", "hub", "worker-1", "worker-2"]);
     const client = new OpenAI({ baseURL: `http://${board.get("frontend")!.address}/v1`, apiKey: "none" });
     const [model] = (await client.models.list()).data;
     expect(model?.id).toContain("mock");
+    expect(model).toMatchObject({ default_sampling: { temperature: 1, top_k: 40 } });
     const messages = [{ role: "user" as const, content: "Hello" }];
     const answer = await client.chat.completions.create({ model: model!.id, messages, max_tokens: 8 });
     expect(answer.usage?.completion_tokens).toBe(8);
@@ -158,6 +159,7 @@ describe("what goes wrong at the start gets one sentence and an exit code", () =
   it("unknown commands, options, variables and keys", async () => {
     expect(await fails(["upp"])).toContain("Did you mean up?");
     expect(await fails(["up", "--http-prt", "1"])).toContain("Did you mean --http-port?");
+    expect(await fails(["up", "--default-sampling", "temp=1"])).toContain("the names being temperature, top_k");
     expect(await fails(["up"], { STATOR_HTTP_PROT: "1" })).toContain("Did you mean STATOR_HTTP_PORT?");
     expect(await fails(["config", "explain", "http.prot"])).toContain("Did you mean http.port?");
     expect(await fails(["hub", "--config", "lib"])).toContain(

@@ -1,5 +1,7 @@
-// npm run lock: makes package-lock.json whole and free of addresses. A registry that offers only the packages of some
-// platforms makes npm leave the others out of the lock, and `npm ci` then refuses the lock on every machine.
+// npm run lock: makes package-lock.json whole and free of addresses and engines. A registry that offers only the packages
+// of some platforms makes npm leave the others out of the lock, and `npm ci` then refuses the lock on every machine. What
+// packages say of Node is about the Node that runs them: here that is the one the install brings, while npm compares it
+// with the one that installs and writes 60 lines of warnings under Node 20.
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,14 +38,15 @@ export function parsePlatform(name) {
 }
 
 /**
- * The same lock with an entry for every optional dependency of every package, and without download addresses.
+ * The same lock with an entry for every optional dependency of every package, without download addresses and, but for
+ * our own package, without engines.
  * `added` counts the new entries. Throws when a missing package's name does not tell its platform.
  *
  * @param {{ packages: Record<string, any> }} lock parsed package-lock.json; not changed
  */
 export function completeLock(lock) {
   const packages = Object.fromEntries(
-    Object.entries(lock.packages).map(([key, entry]) => [key, withoutAddress(entry)]),
+    Object.entries(lock.packages).map(([key, entry]) => [key, key === "" ? entry : bare(entry)]),
   );
   let added = 0;
   for (const [parent, entry] of Object.entries(lock.packages)) {
@@ -57,8 +60,8 @@ export function completeLock(lock) {
   return { lock: { ...lock, packages: sorted }, added };
 }
 
-function withoutAddress(entry) {
-  const { resolved: _address, ...rest } = entry;
+function bare(entry) {
+  const { resolved: _address, engines: _engines, ...rest } = entry;
   return rest;
 }
 

@@ -45,6 +45,7 @@ const CARD: EngineCard = {
     maxTopLogprobs: 5,
     missing: { kvBlocks: "a fake engine keeps no blocks" },
   },
+  defaultSampling: {},
   artifacts: [],
   layout: undefined,
   facts: [],

@@ -214,8 +214,9 @@ export class Rig {
   readonly stored = new Map<bigint, number>();
   readonly options: SchedulerOptions;
 
-  constructor(options: Partial<SchedulerOptions> & { slots?: number } = {}) {
-    const { slots, ...rest } = options;
+  constructor(options: Partial<SchedulerOptions> & { slots?: number; ownCells?: boolean } = {}) {
+    const { slots, ownCells = false, ...rest } = options;
+    const { blockTokens = 4 } = options;
     this.options = {
       blocks: 32,
       blockTokens: 4,
@@ -228,12 +229,13 @@ export class Rig {
       oneAdapterPerStep: false,
       reusesPrefixes: true,
       maxCachedBlocks: Number.POSITIVE_INFINITY,
-      space: (pool) => (slots === undefined ? pagedSpace : new SlotMap(pool, { slots, blockTokens: 4 })),
+      chunkTokens: 0,
+      space: (pool) => (slots === undefined ? pagedSpace : new SlotMap(pool, { slots, blockTokens, ownCells })),
       ...rest,
     };
     this.scheduler = new Scheduler(this.options);
-    const capacity = this.options.blocks * this.options.blockTokens;
-    this.engine = new ModelEngine({ isPaged: slots === undefined, blockTokens: this.options.blockTokens, capacity });
+    const capacity = this.options.blocks * blockTokens;
+    this.engine = new ModelEngine({ isPaged: slots === undefined, blockTokens, capacity });
   }
 
   take(step: EngineStep | undefined): void {
@@ -269,10 +271,20 @@ export class Rig {
       const tokens = plan.entries.reduce((sum, entry) => sum + entry.count, 0);
       holds(tokens <= this.options.maxBatchTokens, "a step keeps its budget");
       holds(new Set(plan.entries.map((entry) => entry.sequence.id)).size === plan.entries.length, "one entry each");
+      if (this.options.chunkTokens > 0) for (const entry of plan.entries) this.#checkCut(entry);
       this.engine.submit(plan);
     }
     holds(this.scheduler.runningRequests <= this.options.maxRunning, "no more run than may");
     holds(this.scheduler.outstandingSteps <= this.options.outstandingSteps, "no more steps are under way than may");
+  }
+
+  /** Whatever ran before, the cuts of a sequence lie where they would have lain alone. */
+  #checkCut({ sequence, start, count }: PlanEntry): void {
+    const { chunkTokens } = this.options;
+    const whole = Math.floor(sequence.request.promptTokens.length / chunkTokens) * chunkTokens;
+    if (start >= whole) holds(count < 64, "what is no whole chunk is computed in short entries");
+    else holds(start % chunkTokens === 0 && count % chunkTokens === 0, "whole chunks begin and end where chunks do");
+    holds(start >= whole || start + count <= whole, "a chunk and what follows are two entries");
   }
 
   step(fate?: "ok" | "aborted" | "discarded"): void {

@@ -48,6 +48,49 @@ const bias = (name: string, size = width): GgufTensor => ({
 const perLayer = (make: (layer: string) => GgufTensor[]) =>
   Array.from({ length: layers }, (_, i) => make(`blk.${i}`)).flat();
 
+/** What a model of the plain kind is made of: `q4_k` needs widths that are multiples of 256. */
+function plainTensors(size: number, type: "f32" | "q4_k"): GgufTensor[] {
+  // The quants of a block are drawn from their whole range, whatever the width.
+  const matrix = (name: string, ...shape: number[]): GgufTensor =>
+    type === "f32" ? weight(name, ...shape) : { name: `${name}.weight`, shape, fill: noise(seedOf(name), 1), type };
+  const blocks = perLayer((at) => [
+    norm(`${at}.attn_norm`, size),
+    norm(`${at}.ffn_norm`, size),
+    matrix(`${at}.attn_q`, size, size),
+    matrix(`${at}.attn_k`, size, 64),
+    matrix(`${at}.attn_v`, size, 64),
+    matrix(`${at}.attn_output`, size, size),
+    matrix(`${at}.ffn_gate`, size, 2 * size),
+    matrix(`${at}.ffn_up`, size, 2 * size),
+    matrix(`${at}.ffn_down`, 2 * size, size),
+  ]);
+  return [weight("token_embd", size, vocabulary), norm("output_norm", size), ...blocks];
+}
+
+function plainValues(size: number): Record<string, GgufValue> {
+  return {
+    ...common("llama"),
+    ...vocabularyValues(),
+    "llama.context_length": 1024,
+    "llama.embedding_length": size,
+    "llama.feed_forward_length": 2 * size,
+    "llama.attention.head_count": size / 64,
+    "llama.attention.head_count_kv": 1,
+    "llama.rope.dimension_count": 64,
+    "llama.rope.freq_base": { f32: 10_000 },
+  };
+}
+
+/** Every layer sees everything; random weights, so that no token is much likelier than the next. */
+export function plainModel(): Buffer {
+  return buildGguf(plainValues(128), plainTensors(128, "f32"));
+}
+
+/** The same with matrices quantized as Q4_K. */
+export function quantizedModel(): Buffer {
+  return buildGguf(plainValues(256), plainTensors(256, "q4_k"));
+}
+
 /** Five layers with a window of 32 tokens to one that sees everything: two caches in one context. */
 export function windowModel(): Buffer {
   const values = {

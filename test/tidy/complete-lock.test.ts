@@ -19,11 +19,17 @@ test.each([
   expect(parsePlatform(name)).toEqual(platform);
 });
 
-test("a lock gets its missing platforms and loses its addresses", () => {
+test("a lock gets its missing platforms and loses addresses and engines, but for our own", () => {
   const tool = { version: "1.0.0", dev: true, license: "MIT", optionalDependencies: { "tool-darwin-x64": "1.0.0" } };
-  const before = { packages: { "": {}, "node_modules/tool": { ...tool, resolved: "somewhere" } } };
+  const before = {
+    packages: {
+      "": { engines: { node: ">=20" } },
+      "node_modules/tool": { ...tool, resolved: "somewhere", engines: { node: ">=22" } },
+    },
+  };
   const { lock, added } = completeLock(before);
   expect(added).toBe(1);
+  expect(lock.packages[""]).toEqual({ engines: { node: ">=20" } });
   expect(lock.packages["node_modules/tool"]).toEqual(tool);
   expect(lock.packages["node_modules/tool-darwin-x64"]).toEqual({
     version: "1.0.0",

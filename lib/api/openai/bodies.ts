@@ -1,3 +1,5 @@
+import type { DefaultSampling } from "#lib/base/sampling-settings";
+
 /** One finished choice. */
 export interface FinishedChoice {
   readonly text: string;
@@ -51,6 +53,8 @@ export interface ListedModel {
   readonly createdUnixSeconds: number;
   readonly ownedBy: string;
   readonly contextTokens: number;
+  /** What counts for requests that name no value. */
+  readonly defaultSampling: DefaultSampling;
   /** The base model of an adapter. */
   readonly parent: string | undefined;
 }
@@ -62,6 +66,7 @@ function modelObject(model: ListedModel) {
     created: model.createdUnixSeconds,
     owned_by: model.ownedBy,
     max_model_len: model.contextTokens,
+    default_sampling: { temperature: 1, ...model.defaultSampling },
     ...(model.parent === undefined ? {} : { parent: model.parent }),
   };
 }

@@ -1,3 +1,4 @@
+import { SAMPLING_RANGES } from "#lib/base/sampling-settings";
 import type { Fields } from "../field.ts";
 
 const tokenId = { is: "integer", least: 0, most: 4_294_967_295 } as const;
@@ -25,12 +26,13 @@ export const MODEL_FIELDS = {
 export const SAMPLING_FIELDS = {
   temperature: {
     use: "honoured",
-    shape: { is: "number", least: 0, most: 2 },
-    about: "0 takes the most likely token; 1, the default, draws from the model's distribution.",
+    shape: SAMPLING_RANGES.temperature,
+    about:
+      "0 takes the most likely token, 1 draws from the model's distribution. The model's own default, else 1: GET /v1/models shows it as default_sampling, as for the other fields of this kind.",
   },
   top_p: {
     use: "honoured",
-    shape: { is: "number", above: 0, most: 1 },
+    shape: SAMPLING_RANGES.top_p,
     about: "Keeps the most likely tokens whose probabilities reach this sum; 1 by default.",
   },
   n: {
@@ -61,12 +63,12 @@ export const SAMPLING_FIELDS = {
   },
   frequency_penalty: {
     use: "honoured",
-    shape: { is: "number", least: -2, most: 2 },
+    shape: SAMPLING_RANGES.frequency_penalty,
     about: "Subtracted from a token's logit for each time it is in the answer.",
   },
   presence_penalty: {
     use: "honoured",
-    shape: { is: "number", least: -2, most: 2 },
+    shape: SAMPLING_RANGES.presence_penalty,
     about: "Subtracted once from the logit of a token that is in the answer.",
   },
   stream: { use: "honoured", shape: { is: "boolean" }, about: "Answers as server-sent events." },
@@ -102,17 +104,17 @@ export const SAMPLING_FIELDS = {
 export const EXTENSION_FIELDS = {
   top_k: {
     use: "ours",
-    shape: { is: "integer", least: -1, most: 1_000_000 },
+    shape: SAMPLING_RANGES.top_k,
     about: "Keeps the k most likely tokens; 0 and -1 keep all.",
   },
   min_p: {
     use: "ours",
-    shape: { is: "number", least: 0, most: 1 },
+    shape: SAMPLING_RANGES.min_p,
     about: "Drops tokens less likely than this share of the most likely one.",
   },
   repetition_penalty: {
     use: "ours",
-    shape: { is: "number", above: 0, most: 2 },
+    shape: SAMPLING_RANGES.repetition_penalty,
     about: "Divides the logits of tokens that are in prompt or answer; 1 changes nothing.",
   },
   min_tokens: {

@@ -46,6 +46,28 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
   const answer = async (from: EngineClient, question: string): Promise<string> =>
     from.text((await from.ask({ prompt: chat(question) })).tokens);
 
+  it("chooses what nobody said, and says by what", async () => {
+    const lines: string[] = [];
+    const telling = createLog({ level: "info", pretty: false, write: (line) => void lines.push(line) });
+    await open({ log: telling });
+    const said = JSON.parse(lines.find((line) => line.includes("model is open"))!);
+    expect(said).toMatchObject({
+      contextTokens: 2048,
+      cells: { value: 8192, why: "the usual" },
+      threads: { value: 1, why: expect.stringMatching(/small|core/) },
+      slots: { value: 255 },
+    });
+    await open({ log: telling, cacheTokens: 512, threads: 2 });
+    const second = JSON.parse(lines.findLast((line) => line.includes("model is open"))!);
+    expect(second).toMatchObject({ cells: { value: 512, why: "an option" }, threads: { value: 2, why: "an option" } });
+  });
+
+  it("tells callers how an operator wants tokens drawn", async () => {
+    const said = { alone: false, values: { temperature: 0.5, top_k: 5 } };
+    expect((await open({ sampling: said })).engine.card.defaultSampling).toEqual(said.values);
+    expect(client.engine.card.defaultSampling).toEqual({});
+  });
+
   it("names itself by its file and its numbers by the model", () => {
     const { card } = client.engine;
     expect(card).toMatchObject({ engine: "llama", model: "stator-demo", quantization: "q8_0", blockTokens: 16 });

@@ -1,17 +1,24 @@
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import type { SaidSampling } from "#lib/base/sampling-settings";
 import type { Log } from "#lib/host/log";
+import { readMachine } from "#lib/host/machine";
 import { loadNative, type NativeAddon } from "#lib/native/addon";
 import type { Context, KvType } from "#lib/native/context";
 import type { LlamaOptions as LibraryOptions, Llama, Model, Vocab } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import { readDefaultSampling } from "../default-sampling.ts";
 import type { Engine, EngineCard } from "../engine.ts";
 import type { ModelText } from "../executor.ts";
 import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
 import type { SchedulerOptions } from "../schedule/options.ts";
 import { SlotMap } from "../schedule/slots.ts";
 import { ScheduledEngine } from "../scheduled-engine.ts";
+import type { Choice } from "./choice.ts";
+import { cellBytesOf, chooseContext } from "./choose-context.ts";
+import { chooseSlots } from "./choose-slots.ts";
+import { chooseThreads } from "./choose-threads.ts";
 import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
 import { llamaFacts } from "./llama-facts.ts";
@@ -22,11 +29,15 @@ export interface LlamaEngineOptions {
   readonly modelPath: string;
   /** Served name; default: that of the file. */
   readonly model?: string;
+  /** What an operator says about drawing, before the file. */
+  readonly sampling?: SaidSampling;
   readonly clock: Clock;
   readonly log: Log;
   /** Told how much of the model is loaded, 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
-  /** Cells of the KV cache, shared by all requests and by cached prefixes; default 8,192. */
+  /** Workers that share the machine, this one included; default 1. */
+  readonly workers?: number;
+  /** Cells of the KV cache, shared by all requests and by cached prefixes; default: as `chooseContext` says. */
   readonly cacheTokens?: number;
   /**
    * Most tokens that stay in the cache when no request uses them. Every step attends over all cells in use, so a small
@@ -43,7 +54,7 @@ export interface LlamaEngineOptions {
   readonly maxWaiting?: number;
   /** Tokens of one step; default 512. */
   readonly maxBatchTokens?: number;
-  /** Default 1: the library's threads spin at barriers, and two that share a core are slower than one. */
+  /** Default: as `chooseThreads` says. */
   readonly threads?: number;
   readonly kvType?: KvType;
   /** Layers on a GPU; default: all when there is one, else none. */
@@ -54,8 +65,6 @@ export interface LlamaEngineOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Slots of the library's cache: running sequences and holders of cached prefixes. */
-const SLOTS = 255;
 const MOST_RUNNING = 128;
 const RETAINED_SHARE = 0.125;
 
@@ -109,8 +118,32 @@ function affordableTokens(model: Model, cells: number): number {
   return perCell * cells <= weights ? cells : Math.floor((RETAINED_SHARE * weights) / perCell);
 }
 
-function schedulerOptions(options: LlamaEngineOptions, model: Model, gpuLayers: number): SchedulerOptions {
-  const { blockTokens = 16, cacheTokens = 8192, maxBatchTokens = 512 } = options;
+/** What nobody said, chosen for this model on this machine. */
+function choose(options: LlamaEngineOptions, model: Model) {
+  const { cores, availableBytes } = readMachine();
+  const { workers = 1, cacheTokens, threads, kvType = "f16", maxRunning = 32 } = options;
+  const said = (value: number): Choice => ({ value, why: "an option" });
+  const facts = {
+    trainedTokens: model.trainContextTokens,
+    cellBytes: cellBytesOf(model, kvType),
+    availableBytes,
+    workers,
+  };
+  return {
+    cells: cacheTokens === undefined ? chooseContext(facts) : said(cacheTokens),
+    threads: threads === undefined ? chooseThreads({ cores, workers, weightBytes: model.sizeBytes }) : said(threads),
+    slots: chooseSlots({ maxRunning: Math.min(maxRunning, MOST_RUNNING), vocabularySize: model.vocabSize }),
+  };
+}
+
+type Choices = ReturnType<typeof choose>;
+
+function schedulerOptions(
+  options: LlamaEngineOptions,
+  model: Model,
+  { gpuLayers, cells: { value: cacheTokens }, slots }: Choices & { readonly gpuLayers: number },
+): SchedulerOptions {
+  const { blockTokens = 16, maxBatchTokens = 512 } = options;
   const blocks = Math.max(1, Math.floor(cacheTokens / blockTokens));
   const cells = blocks * blockTokens;
   const trained = model.trainContextTokens > 0 ? model.trainContextTokens : cells;
@@ -128,7 +161,8 @@ function schedulerOptions(options: LlamaEngineOptions, model: Model, gpuLayers: 
     oneAdapterPerStep: true,
     reusesPrefixes: !model.recurrent && !model.hybrid,
     maxCachedBlocks: Math.ceil(retained / blockTokens),
-    space: (pool) => new SlotMap(pool, { slots: SLOTS, blockTokens }),
+    chunkTokens: 0,
+    space: (pool) => new SlotMap(pool, { slots: slots.value, blockTokens }),
   };
 }
 
@@ -153,18 +187,19 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   const hasGpu = llama.devices.some(({ kind }) => kind === "gpu" || kind === "igpu");
   const gpuLayers = options.gpuLayers ?? (hasGpu ? -1 : 0);
   const [model, modelDigest] = await Promise.all([loadModel(llama, options, gpuLayers), digestFile(modelPath)]);
-  const scheduler = schedulerOptions(options, model, gpuLayers);
+  const choices = choose(options, model);
+  const scheduler = schedulerOptions(options, model, { ...choices, gpuLayers });
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
   const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
   let context: Context;
   try {
     const cellTokens = blocks * blockTokens;
-    const threads = options.threads ?? 1;
+    const threads = choices.threads.value;
     const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
     const { maxBatchTokens } = scheduler;
     context = await model.openContext(
-      { cellTokens, maxSequences: SLOTS, maxBatchTokens, threads, ...kvTypes },
+      { cellTokens, maxSequences: choices.slots.value, maxBatchTokens, threads, ...kvTypes },
       (result) => executor.onStep(result),
     );
   } catch (caught) {
@@ -172,10 +207,12 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     throw fromNativeError(caught, modelPath);
   }
   executor.attach(context);
+  log.info("model is open", { contextTokens: scheduler.contextTokens, ...choices });
   for (const line of llama.drainLog()) log.debug("library", { line });
   const layout = blockLayout(context.kvLayout, { blockTokens, llamaVersion: llama.llamaVersion });
   const noGpu = whyNoGpu(llama, gpuLayers);
   const quantization = quantizationOf(modelPath, header);
+  const defaultSampling = readDefaultSampling(header, options.sampling, log);
   const card: EngineCard = {
     engine: "llama",
     model: options.model ?? modelNameOf(modelPath),
@@ -188,9 +225,10 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     quantization,
     modelDigest,
     capabilities: capabilitiesOf(model, context, { layout, noGpu }),
+    defaultSampling,
     artifacts,
     layout: "reason" in layout ? undefined : layout,
-    facts: llamaFacts(llama, model, { quantization, scheduler, gpuLayers, threads: options.threads ?? 1 }),
+    facts: llamaFacts(llama, model, { ...choices, quantization, scheduler, gpuLayers, defaultSampling, options }),
   };
   const text = textOf(vocab);
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);

@@ -1,34 +1,44 @@
+import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { Llama, Model } from "#lib/native/llama";
 import type { EngineFact } from "../engine.ts";
 import { countOf, sizeOf } from "../facts.ts";
 import type { SchedulerOptions } from "../schedule/options.ts";
+import type { Choice } from "./choice.ts";
 import { whyNoGpu } from "./llama-card.ts";
 
 /** What was decided when a model was opened. */
-export interface LlamaChoices {
+export interface LlamaDecisions {
+  /** What somebody said, so that the choice was not the engine's. */
+  readonly options: { readonly cacheTokens?: number; readonly threads?: number; readonly sampling?: object };
+  readonly cells: Choice;
+  readonly threads: Choice;
   readonly quantization: string;
   readonly scheduler: SchedulerOptions;
   readonly gpuLayers: number;
-  readonly threads: number;
+  readonly defaultSampling: DefaultSampling;
 }
 
 /** What people are told of an open model. */
-export function llamaFacts(llama: Llama, model: Model, choices: LlamaChoices): EngineFact[] {
-  const { quantization, scheduler, threads } = choices;
+export function llamaFacts(llama: Llama, model: Model, decided: LlamaDecisions): EngineFact[] {
+  const { options, cells, threads, quantization, scheduler, defaultSampling } = decided;
   const { blocks, blockTokens, contextTokens } = scheduler;
-  const wholeModel = contextTokens === model.trainContextTokens;
+  const cellsBy = options.cacheTokens === undefined ? { by: cells.why } : {};
+  const contextBy = contextTokens === model.trainContextTokens ? { by: "the model's own length" } : cellsBy;
   return [
     { what: "size", value: sizeOf(model.sizeBytes), by: `${parametersOf(model.parameters)} parameters` },
     { what: "quantization", value: quantization, by: "the file" },
-    {
-      what: "context",
-      value: countOf(contextTokens, "tokens"),
-      ...(wholeModel && { by: "the model's own length" }),
-    },
-    { what: "threads", value: String(threads) },
-    deviceOf(llama, choices.gpuLayers),
-    { what: "blocks", value: countOf(blocks, `of ${blockTokens} tokens`) },
+    { what: "context", value: countOf(contextTokens, "tokens"), ...contextBy },
+    { what: "threads", value: String(threads.value), ...(options.threads === undefined && { by: threads.why }) },
+    deviceOf(llama, decided.gpuLayers),
+    { what: "blocks", value: countOf(blocks, `of ${blockTokens} tokens`), ...cellsBy },
+    samplingOf(defaultSampling, options.sampling !== undefined),
   ];
+}
+
+function samplingOf(values: DefaultSampling, said: boolean): EngineFact {
+  const named = Object.entries(values).map(([name, value]) => `${name} ${value}`);
+  if (named.length === 0) return { what: "sampling", value: "temperature 1", by: "the API's default" };
+  return { what: "sampling", value: named.join(" "), ...(!said && { by: "the file" }) };
 }
 
 function deviceOf(llama: Llama, gpuLayers: number): EngineFact {

@@ -1,8 +1,10 @@
 import type { Clock } from "#lib/base/clock";
+import type { SaidSampling } from "#lib/base/sampling-settings";
 import type { Log } from "#lib/host/log";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
 import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import { readDefaultSampling } from "../default-sampling.ts";
 import type { Engine, EngineCard } from "../engine.ts";
 import { countOf } from "../facts.ts";
 import { readModelHeader, sha256, textArtifacts } from "../model-file.ts";
@@ -23,6 +25,8 @@ export interface MockOptions {
   /** GGUF file whose vocabulary and chat template it borrows; its weights are not read. */
   readonly modelPath: string;
   readonly model?: string;
+  /** What an operator says about drawing, before the file. */
+  readonly sampling?: SaidSampling;
   readonly clock: Clock;
   readonly log: Log;
   /** Default: the reference's polynomial without speedup. */
@@ -41,7 +45,8 @@ const DEFAULT_TIMING: MockTiming = { kind: "polynomial", speedup: 1, decodeSpeed
 
 /** Opens a mock: an engine that computes nothing real and says so. Throws FILE_NOT_FOUND or BAD_MODEL_FILE. */
 export async function openMock(options: MockOptions): Promise<Engine> {
-  const { vocabulary, artifacts } = textArtifacts(await readModelHeader(options.modelPath));
+  const header = await readModelHeader(options.modelPath);
+  const { vocabulary, artifacts } = textArtifacts(header);
   const words = findWords(vocabulary);
   const { blockTokens = 16, blocks = 16_384, contextTokens = 32_768 } = options;
   const scheduler: SchedulerOptions = {
@@ -56,6 +61,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
     oneAdapterPerStep: false,
     reusesPrefixes: true,
     maxCachedBlocks: blocks,
+    chunkTokens: 0,
     space: () => pagedSpace,
   };
   const card: EngineCard = {
@@ -81,6 +87,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
       maxTopLogprobs: CANDIDATES,
       missing: { grammar: "the mock makes its text up and follows no grammar" },
     },
+    defaultSampling: readDefaultSampling(header, options.sampling, options.log),
     artifacts,
     layout: mockLayout(blockTokens),
     facts: [

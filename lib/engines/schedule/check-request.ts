@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import { describeSetting, fitsSetting, type SamplingSetting } from "#lib/base/sampling-settings";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 import type { EngineRequest } from "../engine.ts";
 
@@ -26,12 +27,18 @@ function checkTokens(tokens: Uint32Array, limits: RequestLimits, what: string): 
 
 /** An engine may trust these bounds: beyond them a draw has no meaning. */
 function checkSampling(sampling: SamplingOptions): void {
-  const { temperature, topP, minP, repetitionPenalty, frequencyPenalty, presencePenalty } = sampling;
-  if (!(temperature >= 0 && Number.isFinite(temperature))) throw refuse("The temperature is 0 or more");
-  if (!(topP > 0 && topP <= 1)) throw refuse("top_p is above 0 and at most 1");
-  if (!(minP >= 0 && minP <= 1)) throw refuse("min_p lies from 0 to 1");
-  if (!(repetitionPenalty > 0 && Number.isFinite(repetitionPenalty))) throw refuse("The repetition penalty is above 0");
-  if (!Number.isFinite(frequencyPenalty + presencePenalty)) throw refuse("A penalty is a number");
+  const values: Readonly<Record<SamplingSetting, number>> = {
+    temperature: sampling.temperature,
+    top_k: sampling.topK,
+    top_p: sampling.topP,
+    min_p: sampling.minP,
+    repetition_penalty: sampling.repetitionPenalty,
+    frequency_penalty: sampling.frequencyPenalty,
+    presence_penalty: sampling.presencePenalty,
+  };
+  for (const [name, value] of Object.entries(values) as [SamplingSetting, number][]) {
+    if (!fitsSetting(name, value)) throw refuse(`The value of ${name} is ${describeSetting(name)}`);
+  }
   if (sampling.biasTokens.length !== sampling.biasValues.length)
     throw refuse("Every logit bias has a token and a value");
   if (sampling.biasValues.some(Number.isNaN)) throw refuse("A logit bias is a number");

@@ -28,7 +28,14 @@ export interface KvAccountOptions {
   readonly reusesPrefixes: boolean;
   /** Most blocks that stay when nobody uses them; blocks that were imported stay until their first use. */
   readonly maxCachedBlocks: number;
+  /** As in the scheduler's options. */
+  readonly chunkTokens: number;
   readonly space: (pool: BlockPool) => KvSpace;
+}
+
+/** Tokens in the whole chunks of so many. */
+export function wholeChunks(tokens: number, chunkTokens: number): number {
+  return tokens - (tokens % chunkTokens);
 }
 
 /** Consecutive blocks of one sequence that stay until they are let go. */
@@ -59,6 +66,7 @@ export class KvAccount {
   readonly space: KvSpace;
   readonly blockTokens: number;
   readonly #reusesPrefixes: boolean;
+  readonly #chunkTokens: number;
   /** Full blocks that a running sequence is about to compute, by hash. */
   readonly #computing = new Map<bigint, Sequence>();
   #notices: KvNotice[] = [];
@@ -67,6 +75,7 @@ export class KvAccount {
   constructor(options: KvAccountOptions) {
     this.blockTokens = options.blockTokens;
     this.#reusesPrefixes = options.reusesPrefixes;
+    this.#chunkTokens = options.chunkTokens;
     this.pool = new BlockPool({
       blocks: options.blocks,
       maxCached: options.maxCachedBlocks,
@@ -83,9 +92,22 @@ export class KvAccount {
     return chain.hashes(0, this.#reusesPrefixes ? Math.floor((chain.length - 1) / this.blockTokens) : 0);
   }
 
+  /** How many of these consecutive blocks, from the first on, are in the cache and can be gone on from. */
+  #countMatch(hashes: BigUint64Array): number {
+    const count = this.pool.countMatch(hashes);
+    return this.#chunkTokens === 0 ? count : count - (count % (this.#chunkTokens / this.blockTokens));
+  }
+
+  /** Leading complete blocks of a sequence that are kept for others. */
+  #keepable({ chain, request }: Sequence): number {
+    if (!this.#reusesPrefixes) return 0;
+    if (this.#chunkTokens === 0) return chain.completeBlocks;
+    return wholeChunks(request.promptTokens.length, this.#chunkTokens) / this.blockTokens;
+  }
+
   /** Tokens of a chain that are in the cache now. */
   countCached(chain: TokenChain): number {
-    return this.pool.countMatch(this.#reusable(chain)) * this.blockTokens;
+    return this.#countMatch(this.#reusable(chain)) * this.blockTokens;
   }
 
   /**
@@ -95,7 +117,7 @@ export class KvAccount {
   admit(sequence: Sequence, reserve: number): AdmitResult {
     if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
     const hashes = this.#reusable(sequence.chain);
-    const count = this.pool.countMatch(hashes);
+    const count = this.#countMatch(hashes);
     sequence.awaits = this.#worthAwaiting(hashes, count);
     if (sequence.awaits !== undefined) return "awaits";
     const fresh = Math.ceil(sequence.chain.length / this.blockTokens) - count;
@@ -110,7 +132,7 @@ export class KvAccount {
     sequence.blocks = matched;
     sequence.registered = count;
     this.#extend(sequence, fresh);
-    for (let at = count; this.#reusesPrefixes && at < sequence.chain.completeBlocks; at++) {
+    for (let at = count; at < this.#keepable(sequence); at++) {
       const hash = sequence.chain.hash(at);
       if (!this.#computing.has(hash)) this.#computing.set(hash, sequence);
     }
@@ -144,8 +166,8 @@ export class KvAccount {
   /** Registers the blocks of a sequence that have been computed. */
   settle(sequence: Sequence): void {
     const { chain, blocks, slot } = sequence;
-    const to = Math.min(Math.floor(sequence.computed / this.blockTokens), chain.completeBlocks);
-    if (to <= sequence.registered || !this.#reusesPrefixes) return;
+    const to = Math.min(Math.floor(sequence.computed / this.blockTokens), this.#keepable(sequence));
+    if (to <= sequence.registered) return;
     for (let at = sequence.registered; at < to; at++) {
       const hash = chain.hash(at);
       if (this.#computing.get(hash) === sequence) this.#computing.delete(hash);
@@ -156,7 +178,7 @@ export class KvAccount {
 
   /** A sequence ceases to run: what is registered stays as cache, the rest is reset. */
   drop(sequence: Sequence): void {
-    for (let at = sequence.registered; at < sequence.chain.completeBlocks; at++) {
+    for (let at = sequence.registered; at < this.#keepable(sequence); at++) {
       const hash = sequence.chain.hash(at);
       if (this.#computing.get(hash) === sequence) this.#computing.delete(hash);
     }

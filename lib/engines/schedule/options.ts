@@ -2,6 +2,9 @@ import { assert } from "#lib/base/errors";
 import type { BlockPool } from "#lib/kv/block-pool";
 import type { KvSpace } from "./space.ts";
 
+/** From so many rows of one sequence on an engine may sum in another order than below. */
+export const TILE_TOKENS = 64;
+
 /** What a scheduler is measured by; constant while it lives. */
 export interface SchedulerOptions {
   /** KV blocks of the pool. */
@@ -25,6 +28,12 @@ export interface SchedulerOptions {
   readonly reusesPrefixes: boolean;
   /** Most blocks that stay as cache when nobody uses them; blocks that were imported stay until their first use. */
   readonly maxCachedBlocks: number;
+  /**
+   * Tokens of a chunk: prompts are computed in whole chunks that begin at multiples of it, what is left of them and all
+   * that is generated in entries of fewer than 64 tokens, and only whole chunks of prompts are kept. So bits do not
+   * depend on what was cached, cut or preempted. A multiple of `blockTokens`, at least 64; 0: prompts are cut anywhere.
+   */
+  readonly chunkTokens: number;
   /** Where KV lies. */
   readonly space: (pool: BlockPool) => KvSpace;
 }
@@ -36,4 +45,8 @@ export function checkSchedulerOptions(options: SchedulerOptions): void {
   assert(maxRunning > 0 && maxRunning <= maxBatchTokens, "every running sequence can decode in one step");
   assert(options.tokensPerStep >= 1 && options.tokensPerStep <= 255, "an entry draws 1 to 255 tokens");
   assert(options.outstandingSteps >= 1, "at least one step is under way");
+  const { chunkTokens } = options;
+  if (chunkTokens === 0) return;
+  assert(chunkTokens >= TILE_TOKENS && chunkTokens % blockTokens === 0, "a chunk is made of whole blocks");
+  assert(maxRunning + chunkTokens <= maxBatchTokens, "a chunk fits beside all that decode");
 }

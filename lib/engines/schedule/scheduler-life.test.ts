@@ -22,13 +22,15 @@ function importBlocks(rig: Rig, chain: TokenChain, owner: KvOwner): void {
 }
 
 /** One seeded life: requests with shared prefixes come and go, are cancelled and killed, and memory is short. */
-function live(seed: number, options: Partial<SchedulerOptions> & { slots?: number }): Rig {
+function live(seed: number, options: Partial<SchedulerOptions> & { slots?: number; ownCells?: boolean }): Rig {
   const chance: Chance = new SeededChance(BigInt(seed));
+  const { chunkTokens = 0, blockTokens = 4 } = options;
+  const contextTokens = chunkTokens === 0 ? 48 : 400;
   const rig = new Rig({
-    ...options,
-    maxBatchTokens: 6 + pick(chance, 30),
+    maxBatchTokens: 6 + chunkTokens + pick(chance, 30 + 2 * chunkTokens),
     blocks: 12 + pick(chance, 14),
-    contextTokens: 48,
+    contextTokens,
+    ...options,
   });
   const requests = new Map<number, GenerateRequest>();
   const cancelled = new Set<number>();
@@ -36,8 +38,8 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   for (let round = 0; round < 140; round++) {
     if (pick(chance, 3) === 0) {
       const prompt = [
-        ...counted(pick(chance, 4) * 4, pick(chance, 2) * 7),
-        ...counted(1 + pick(chance, 12), pick(chance, 3)),
+        ...counted(pick(chance, 4) * (chunkTokens || blockTokens), pick(chance, 2) * 7),
+        ...counted(1 + pick(chance, chunkTokens === 0 ? 12 : 90), pick(chance, 3)),
       ];
       const request = requestOf(round, prompt, {
         maxTokens: 1 + pick(chance, 24),
@@ -79,7 +81,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   for (const [id, request] of requests) {
     const finish = rig.finishes.get(id);
     expect(finish, `request ${id} of seed ${seed} ends`).toBeDefined();
-    const wanted = oracle(request, 48);
+    const wanted = oracle(request, contextTokens);
     const answer = rig.answers.get(id) ?? [];
     expect(answer).toEqual(wanted.tokens.slice(0, cancelled.has(id) ? answer.length : undefined));
     if (finish!.reason !== "cancelled") expect(finish!.reason).toBe(wanted.reason);
@@ -101,6 +103,14 @@ test("the same with several tokens a step", () => {
 
 test("the same with a small cache", () => {
   for (let seed = 0; seed < SEEDS; seed++) live(seed, { slots: 8, outstandingSteps: 2, maxCachedBlocks: 3 });
+});
+
+test("the same in whole chunks, in slots with cells of their own", () => {
+  const blocks = 9 * (400 / 16 + 1);
+  const rigs = Array.from({ length: SEEDS }, (_, seed) =>
+    live(seed, { slots: 9, ownCells: true, chunkTokens: 64, blockTokens: 16, blocks, outstandingSteps: 2 }),
+  );
+  expect(rigs.some((rig) => [...rig.finishes.values()].some((finish) => finish.cachedTokens >= 64))).toBe(true);
 });
 
 test("the same without a cache", () => {

@@ -3,8 +3,8 @@ import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { TokenChain } from "#lib/tokens/token-chain";
 import type { Admission, EndReason, EngineStep, GenerateRequest, StepMetrics } from "../engine.ts";
 import { Delivery, type TokenRange } from "./delivery.ts";
-import { KvAccount, type KvOwner } from "./kv-account.ts";
-import { checkSchedulerOptions, type SchedulerOptions } from "./options.ts";
+import { KvAccount, type KvOwner, wholeChunks } from "./kv-account.ts";
+import { checkSchedulerOptions, type SchedulerOptions, TILE_TOKENS } from "./options.ts";
 import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "./plan.ts";
 import { Sequence } from "./sequence.ts";
 import { WaitingList } from "./waiting-list.ts";
@@ -271,7 +271,8 @@ export class Scheduler {
     for (const sequence of group) {
       if (budget === 0) break;
       if (sequence.remaining === 1 || sequence.state !== "running") continue;
-      const count = Math.min(sequence.remaining, budget);
+      const count = this.#tokensNow(sequence, budget);
+      if (count === 0) continue;
       const draws = count === sequence.remaining ? Math.min(tokensPerStep, sequence.drawsLeft) : 0;
       const end = sequence.planned + count + Math.max(0, draws - 1);
       if (!this.#makeRoom(sequence, end, entries)) continue;
@@ -279,6 +280,15 @@ export class Scheduler {
       budget -= count;
     }
     return entries;
+  }
+
+  /** Tokens of a sequence that the next step computes, of at most `budget`. */
+  #tokensNow(sequence: Sequence, budget: number): number {
+    const { chunkTokens } = this.#options;
+    if (chunkTokens === 0) return Math.min(sequence.remaining, budget);
+    const whole = wholeChunks(sequence.request.promptTokens.length, chunkTokens) - sequence.planned;
+    if (whole > 0) return Math.min(whole, wholeChunks(budget, chunkTokens));
+    return Math.min(sequence.remaining, budget, TILE_TOKENS - 1);
   }
 
   /** Gets places for so many positions, preempting others when there are none. False when the sequence itself had to go. */

@@ -21,12 +21,21 @@ interface Slot {
   tick: number;
 }
 
+/** What a map of slots is made of. */
+export interface SlotMapOptions {
+  readonly slots: number;
+  readonly blockTokens: number;
+  /** Whether every slot has cells of its own; default false: slots that hold the same block share its cells. */
+  readonly ownCells?: boolean;
+}
+
 /**
  * Maps chains of blocks to sequence slots of an engine that keeps KV per slot (llama.cpp: cells that carry a set of
  * sequence ids). A slot always holds its blocks from index 0 on without a gap. When a sequence ends, its slot goes on
  * as holder of the registered ones; a later sequence shares them by a copy op, which moves no bytes. Every registered
  * block of the pool is in at least one slot, and every block has exactly one set of cells: so cells never run out
- * before blocks do.
+ * before blocks do. Where every slot has cells of its own a copy moves bytes, a block can lie in several slots, and a
+ * slot never holds more than its cells.
  */
 export class SlotMap implements KvSpace {
   readonly #slots: Slot[];
@@ -35,13 +44,15 @@ export class SlotMap implements KvSpace {
   readonly #holders: Slot[][];
   readonly #blockTokens: number;
   readonly #pool: BlockPool;
+  readonly #ownCells: boolean;
   #ops: number[] = [];
   #ticks = 0;
 
   /** `pool` must call this map's `evicted` for every block that it evicts. */
-  constructor(pool: BlockPool, options: { readonly slots: number; readonly blockTokens: number }) {
+  constructor(pool: BlockPool, options: SlotMapOptions) {
     this.#pool = pool;
     this.#blockTokens = options.blockTokens;
+    this.#ownCells = options.ownCells ?? false;
     this.#slots = Array.from({ length: options.slots }, (_, number) => ({ number, blocks: [], use: "free", tick: 0 }));
     this.#free = this.#slots.toReversed();
     this.#holders = Array.from({ length: pool.totalBlocks }, () => []);
@@ -85,8 +96,11 @@ export class SlotMap implements KvSpace {
     const from = this.#holders[block]![0];
     assert(from && from !== to, "another slot holds the block that takes the place of a duplicate");
     this.#forget(to, to.blocks[index]!);
-    this.#remove(to, index, index + 1);
-    this.#copy(from, to, { from: index, to: index + 1 });
+    // In cells of its own the slot has the same content already.
+    if (!this.#ownCells) {
+      this.#remove(to, index, index + 1);
+      this.#copy(from, to, { from: index, to: index + 1 });
+    }
     to.blocks[index] = block;
     this.#holders[block]!.push(to);
   }
@@ -135,7 +149,7 @@ export class SlotMap implements KvSpace {
   }
 
   #openFree(matched: readonly number[]): Slot | undefined {
-    const slot = this.#free.pop();
+    const slot = this.#takeFree();
     const last = matched.at(-1);
     if (!slot || last === undefined) return slot;
     const from = this.#holders[last]![0];
@@ -143,6 +157,16 @@ export class SlotMap implements KvSpace {
     this.#copy(from, slot, { from: 0, to: matched.length });
     for (const block of matched) this.extend(slot.number, block);
     return slot;
+  }
+
+  /** Of cells of their own the engine computes those side by side whose slots follow each other: so the lowest goes first. */
+  #takeFree(): Slot | undefined {
+    if (!this.#ownCells) return this.#free.pop();
+    let lowest = 0;
+    for (let at = 1; at < this.#free.length; at++) {
+      if (this.#free[at]!.number < this.#free[lowest]!.number) lowest = at;
+    }
+    return this.#free.splice(lowest, 1)[0];
   }
 
   /** Gives up the holder that was used least recently, of those that nobody needs. */

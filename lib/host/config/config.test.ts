@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import { choice, decimal, flag, integer, severalOf, text } from "./option.ts";
+import { choice, decimal, flag, integer, integerOr, severalOf, text } from "./option.ts";
 import { explainOption, printConfigPage, printConfigSchema, printOptionHelp } from "./print.ts";
 import { resolveConfig } from "./resolve.ts";
 
@@ -20,6 +20,15 @@ const OPTIONS = {
 } as const;
 
 const resolve = (args: string[], env = {}, file: unknown = undefined) => resolveConfig(OPTIONS, { args, env, file });
+
+it("an option may leave a number to the program", () => {
+  const threads = integerOr("auto", { least: 1, most: 8, doc: "How many." });
+  expect([threads.initial, threads.parse("auto"), threads.parse("8")]).toEqual(["auto", "auto", 8]);
+  for (const wrong of ["0", "9", "Auto", ""]) {
+    expect(threads.parse(wrong)).toEqual({ expected: "auto, or a whole number from 1 to 8" });
+  }
+  expect(threads.schema).toEqual({ anyOf: [{ const: "auto" }, { type: "integer", minimum: 1, maximum: 8 }] });
+});
 
 describe("resolveConfig()", () => {
   it("prefers flag over environment over file over default", () => {

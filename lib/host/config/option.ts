@@ -57,6 +57,24 @@ export function integer(options: Bounded & { readonly initial: number | undefine
   };
 }
 
+/** A whole number within bounds, or the word that leaves the choice to the program. */
+export function integerOr<const Word extends string>(
+  word: Word,
+  options: Described & { readonly least: number; readonly most: number },
+): OptionBase<number | Word> {
+  const { schema, parse } = integer({ ...options, initial: options.least });
+  return {
+    ...options,
+    initial: word,
+    parse(given) {
+      if (given.trim() === word) return word;
+      const value = parse(given);
+      return typeof value === "number" ? value : { expected: `${word}, or ${value.expected}` };
+    },
+    schema: { anyOf: [{ const: word }, schema] },
+  };
+}
+
 /** A number within bounds. */
 export function decimal(options: Bounded & { readonly initial: number }): OptionBase<number>;
 export function decimal(options: Bounded & { readonly initial: undefined }): OptionBase<number | undefined>;

@@ -16,6 +16,7 @@ struct llama_context;
 struct llama_adapter_lora;
 struct llama_sampler;
 struct llama_memory_i;
+struct ggml_tensor;
 struct ggml_backend_device;
 struct ggml_backend_reg;
 
@@ -92,6 +93,21 @@ struct llama_batch {
 };
 static_assert(sizeof(llama_batch) == 56);
 
+/* What a cache writes its state to and reads it from; the library's own classes have the same virtual functions. */
+struct llama_state_writer {
+  virtual ~llama_state_writer() = default;
+  virtual void write(const void* from, size_t size) = 0;
+  virtual void write_tensor(ggml_tensor* tensor, size_t offset, size_t size) = 0;
+  virtual size_t n_bytes() = 0;
+};
+
+struct llama_state_reader {
+  virtual ~llama_state_reader() = default;
+  virtual void read(void* to, size_t size) = 0;
+  virtual void read_tensor(ggml_tensor* tensor, size_t offset, size_t size) = 0;
+  virtual size_t n_bytes() = 0;
+};
+
 struct llama_token_data {
   int32_t id;
   float logit;
@@ -162,7 +178,7 @@ static_assert(sizeof(llama_token_data_array) == 32);
     float* scales)) \
   X(llama_context*, llama_init_from_model, (llama_model* model, llama_context_params params)) \
   X(void, llama_free, (llama_context* context)) \
-  X(uint32_t, llama_n_ctx, (const llama_context* context)) \
+  X(uint32_t, llama_n_ctx_seq, (const llama_context* context)) \
   X(llama_memory_i*, llama_get_memory, (const llama_context* context)) \
   X(int32_t, llama_decode, (llama_context* context, llama_batch batch)) \
   X(float*, llama_get_logits_ith, (llama_context* context, int32_t index)) \
@@ -175,6 +191,9 @@ static_assert(sizeof(llama_token_data_array) == 32);
   X(size_t, llama_state_seq_get_size, (llama_context* context, int32_t sequence)) \
   X(size_t, llama_state_seq_get_data, (llama_context* context, uint8_t* out, size_t size, int32_t sequence)) \
   X(size_t, llama_state_seq_set_data, (llama_context* context, const uint8_t* data, size_t size, int32_t sequence)) \
+  X(void, ggml_backend_tensor_get, (const ggml_tensor* tensor, void* to, size_t offset, size_t size)) \
+  X(void, ggml_backend_tensor_set, (ggml_tensor* tensor, const void* from, size_t offset, size_t size)) \
+  X(void*, ggml_get_data, (const ggml_tensor* tensor)) \
   X(llama_sampler*, llama_sampler_init_grammar, (const llama_vocab* vocab, const char* grammar, const char* root)) \
   X(void, llama_sampler_apply, (llama_sampler* sampler, llama_token_data_array* candidates)) \
   X(void, llama_sampler_accept, (llama_sampler* sampler, int32_t token)) \

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Raise with every change of this file. */
-#define STATOR_LLAMA_API_REVISION 2u
+#define STATOR_LLAMA_API_REVISION 3u
 #define STATOR_LLAMA_API_SYMBOL "stator_llama_api_get"
 
 typedef struct stator_model stator_model;
@@ -52,6 +52,7 @@ typedef struct stator_model_options {
   int32_t gpu_layers;
   bool mmap;
   bool vocab_only;
+  bool plain_kernels; /* kernels whose sums do not depend on how many rows a step has */
   stator_progress_fn progress; /* returns false to stop the load; may be null */
   void* progress_user;
 } stator_model_options;
@@ -85,6 +86,7 @@ typedef struct stator_context_options {
   int32_t threads, batch_threads;
   int32_t key_type, value_type; /* numbers of ggml_type */
   bool flash_attention;
+  bool streams; /* every sequence has cells of its own, from 0 on; else all share one run of cells */
   int32_t pooling;
   stator_abort_fn abort;
   void* abort_user;
@@ -139,6 +141,7 @@ typedef struct stator_llama_api {
 
   stator_context* (*context_open)(stator_model* model, const stator_context_options* options, stator_text why);
   void (*context_free)(stator_context* context);
+  /* Cells that one sequence can use. */
   uint32_t (*context_cells)(const stator_context* context);
   /* False for models without a cache (encoders). */
   bool (*context_has_memory)(const stator_context* context);
@@ -159,6 +162,23 @@ typedef struct stator_llama_api {
   size_t (*state_get)(stator_context* context, int32_t sequence, uint8_t* out, size_t size);
   /* 0 when it was refused; the sequence is empty then. */
   size_t (*state_set)(stator_context* context, int32_t sequence, const uint8_t* data, size_t size);
+  /*
+   * With streams: the rows of positions p0 .. p1-1, whose cells are p0 .. p1-1 too. Per cache the keys of all layers, then
+   * the values of all layers, each [p1 - p0][row]. False when the sequence is empty or the size is another.
+   */
+  bool (*rows_get)(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, uint8_t* out, size_t size);
+  /*
+   * Puts rows behind the first p0 positions that the sequence has. `head` is the library form of a sequence with p1
+   * positions from 0 on, without its rows; cells below p0 keep their content. False when it was refused: the sequence
+   * is empty then.
+   */
+  bool (*rows_set)(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, const uint8_t* head,
+                   size_t head_size, const uint8_t* rows, size_t size);
+  /*
+   * With streams in host memory: gives the pages of `cells` cells from position p0 of a sequence that is not empty back
+   * to the system; they read as zeros. Behind a sequence's cells lie those of the next one.
+   */
+  void (*rows_forget)(stator_context* context, int32_t sequence, int32_t p0, size_t cells);
 
   stator_grammar* (*grammar_open)(const stator_model* model, const char* text, stator_text why);
   void (*grammar_free)(stator_grammar* grammar);

@@ -85,10 +85,11 @@ function childArguments(
     OPTIONS,
     WORKER_OPTIONS.filter((key) => !MODEL_OPTIONS.includes(key)),
   );
-  const worker = ["worker", "--engine", tree.engine, ...alike, ...shared];
   const modelName = values["model-name"];
-  const children = new Map<string, readonly string[]>();
   const shares = shareModels({ models: values.model, engine: tree.engine, modelName, workers: values.workers });
+  const neighbours = ["--machine-workers", String(shares.length)];
+  const worker = ["worker", "--engine", tree.engine, ...neighbours, ...alike, ...shared];
+  const children = new Map<string, readonly string[]>();
   for (const [at, entry] of shares.entries()) {
     const model = entry ? [`--model=${JSON.stringify(entry)}`] : [];
     children.set(`worker-${at + 1}`, [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])]);

@@ -15,6 +15,7 @@ export const worker: Command = {
   options: [
     "engine",
     ...ENGINE_OPTIONS,
+    "machine.workers",
     "discovery",
     "lease-ms",
     "grpc.host",

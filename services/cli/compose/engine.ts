@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
-import { StatorError } from "#lib/base/errors";
+import { assert, StatorError } from "#lib/base/errors";
+import { parseSampling, type SaidSampling } from "#lib/base/sampling-settings";
 import type { Engine } from "#lib/engines/engine";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
 import { openLlama } from "#lib/engines/llama/llama-engine";
@@ -23,6 +24,18 @@ export interface EngineRecipe {
 /** The demo model that ships. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
 
+/** A number that somebody said; undefined leaves it to the engine. */
+function said(value: number | "auto"): number | undefined {
+  return value === "auto" ? undefined : value;
+}
+
+/** A list that the options have checked already. */
+function saidSampling(list: string | undefined): SaidSampling | undefined {
+  const said = list === undefined ? undefined : parseSampling(list);
+  assert(said === undefined || !("expected" in said), "options are checked when they are read");
+  return said;
+}
+
 /** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
 export async function engineRecipe({ values, log }: CommandContext): Promise<EngineRecipe> {
   const [entry, ...more] = values.model;
@@ -32,6 +45,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
   const modelPath = entry?.file ?? DEMO_MODEL_PATH;
   const aliases = entry?.aliases ?? [];
   const named = values["model-name"] ?? entry?.name;
+  const sampling = saidSampling(values["default-sampling"]);
   if (values.engine === "mock") {
     const model = named ?? MOCK_MODEL;
     const speed = values["mock.speed"];
@@ -39,6 +53,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
       openMock({
         modelPath,
         model,
+        sampling,
         clock: systemClock,
         log,
         timing: { kind: "polynomial", speedup: speed, decodeSpeedup: 1 },
@@ -58,15 +73,17 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
     openLlama({
       modelPath,
       model,
+      sampling,
       clock: systemClock,
       log,
       onProgress,
       signal,
-      cacheTokens: values["llama.context-tokens"],
+      workers: values["machine.workers"],
+      cacheTokens: said(values["llama.context-tokens"]),
       maxRunning: values["llama.max-running"],
       maxWaiting: values["llama.max-waiting"],
       maxBatchTokens: values["llama.batch-tokens"],
-      threads: values["llama.threads"],
+      threads: said(values["llama.threads"]),
       kvType: values["llama.kv-type"],
       gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
     });

@@ -37,6 +37,7 @@ import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { checkHttpListen, credentialsFrom } from "./credentials.ts";
 import { openGrpcPort } from "./grpc-port.ts";
+import { settleMemory } from "./settle-memory.ts";
 import { openTexts } from "./texts.ts";
 import { openTracerFor } from "./tracer.ts";
 
@@ -94,7 +95,11 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     placeable: () => dispatcher.routable(),
     isReached: (worker) => dispatcher.reached(worker),
     fetchArtifact: artifactFetcher(artifacts),
-    openText: (found) => texts.open(found),
+    async openText(found) {
+      const text = await texts.open(found);
+      settleMemory();
+      return text;
+    },
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),

@@ -13,6 +13,7 @@ import { credentialsFrom } from "./credentials.ts";
 import { engineRecipe } from "./engine.ts";
 import { openGrpcPort } from "./grpc-port.ts";
 import { openMetricsPort } from "./metrics-port.ts";
+import { settleMemory } from "./settle-memory.ts";
 import { openTracerFor } from "./tracer.ts";
 
 /** A worker process that serves. */
@@ -76,6 +77,7 @@ export async function openWorker(
     values["advertise-host"] === undefined ? server.address : `${values["advertise-host"]}:${server.port}`;
   const engine = await Promise.race([worker.start(address, onProgress), stopped]);
   if (typeof engine === "string") return undefined;
+  settleMemory();
   return {
     engine,
     address,

@@ -10,11 +10,11 @@ import type {
   ServingRequest,
   ServingSink,
 } from "#lib/serving/request";
+import { GREEDY } from "#lib/tokens/sampling";
 import type { Exchange, Work } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";
 import { setPlacement } from "./outcome.ts";
 import { encodeInputs, type PlannerTools, placementOf, requireFeature } from "./planner.ts";
-import { createSampling } from "./sampling.ts";
 import type { AnswerTools } from "./tools.ts";
 
 const NO_TOKENS = new Uint32Array(0);
@@ -40,7 +40,7 @@ export async function answerEmbeddings(
     model: model.name,
     prompts,
     choicesPerPrompt: 1,
-    sampling: createSampling({ seed: 0 }, model.text.vocabularySize, tools.drawSeed),
+    sampling: GREEDY,
     maxTokens: 1,
     minTokens: 0,
     ignoreEos: false,

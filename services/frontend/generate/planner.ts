@@ -125,7 +125,11 @@ function createRequest(
     model: model.name,
     prompts: parts.prompts,
     choicesPerPrompt: body.n ?? 1,
-    sampling: createSampling(body, model.text.vocabularySize, parts.drawSeed),
+    sampling: createSampling(body, {
+      defaultSampling: model.defaultSampling,
+      vocabularySize: model.text.vocabularySize,
+      drawSeed: parts.drawSeed,
+    }),
     maxTokens: Math.min(parts.maxTokens ?? room, room),
     minTokens: Math.min(body.min_tokens ?? 0, room),
     ignoreEos: body.ignore_eos ?? false,

@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** The fields of a request about drawing; chat and completions share them. */
@@ -17,20 +18,30 @@ export interface SamplingBody {
 const NO_TOKENS = new Uint32Array(0);
 const NO_VALUES = new Float32Array(0);
 
-/** How tokens are drawn, every default filled in. `drawSeed` is asked only when the request has none. */
-export function createSampling(body: SamplingBody, vocabularySize: number, drawSeed: () => bigint): SamplingOptions {
+/** What fills in the fields that a request leaves out. */
+export interface SamplingDefaults {
+  /** The model's own; the API's where it has none. */
+  readonly defaultSampling: DefaultSampling;
+  readonly vocabularySize: number;
+  /** Asked only when the request has no seed. */
+  readonly drawSeed: () => bigint;
+}
+
+/** How tokens are drawn, every default filled in. */
+export function createSampling(body: SamplingBody, defaults: SamplingDefaults): SamplingOptions {
+  const { defaultSampling: usual, vocabularySize, drawSeed } = defaults;
   const { seed, logit_bias: bias } = body;
   const ids = bias ? Object.keys(bias) : [];
   const biasTokens = ids.length > 0 ? Uint32Array.from(ids, Number) : NO_TOKENS;
   checkTokens(biasTokens, vocabularySize, "logit_bias");
   return {
-    temperature: body.temperature ?? 1,
-    topK: Math.max(0, body.top_k ?? 0),
-    topP: body.top_p ?? 1,
-    minP: body.min_p ?? 0,
-    repetitionPenalty: body.repetition_penalty ?? 1,
-    frequencyPenalty: body.frequency_penalty ?? 0,
-    presencePenalty: body.presence_penalty ?? 0,
+    temperature: body.temperature ?? usual.temperature ?? 1,
+    topK: Math.max(0, body.top_k ?? usual.top_k ?? 0),
+    topP: body.top_p ?? usual.top_p ?? 1,
+    minP: body.min_p ?? usual.min_p ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? usual.repetition_penalty ?? 1,
+    frequencyPenalty: body.frequency_penalty ?? usual.frequency_penalty ?? 0,
+    presencePenalty: body.presence_penalty ?? usual.presence_penalty ?? 0,
     seed: typeof seed === "number" ? BigInt.asUintN(64, BigInt(seed)) : drawSeed(),
     biasTokens,
     biasValues: bias && ids.length > 0 ? Float32Array.from(ids, (id) => bias[id]!) : NO_VALUES,

@@ -54,7 +54,16 @@ describe("the small routes", () => {
     expect(await (await read("/live?x=1")).json()).toEqual({ status: "live" });
     expect(await (await read("/v1/models")).json()).toEqual({
       object: "list",
-      data: [{ id: "rehearsal", object: "model", created: 1_800_000_000, owned_by: "stator", max_model_len: 4096 }],
+      data: [
+        {
+          id: "rehearsal",
+          object: "model",
+          created: 1_800_000_000,
+          owned_by: "stator",
+          max_model_len: 4096,
+          default_sampling: { temperature: 1 },
+        },
+      ],
     });
     expect(await (await read("/v1/models/rehearsal")).json()).toMatchObject({ id: "rehearsal", object: "model" });
     expect((await read("/v1/models/other%2Fone")).status).toBe(404);

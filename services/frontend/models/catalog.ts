@@ -6,6 +6,7 @@ import {
   type ModelCard,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { printHex } from "#lib/base/bytes";
+import { type DefaultSampling, fitsSetting, isSamplingSetting } from "#lib/base/sampling-settings";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import type { ModelFeatures } from "./served.ts";
 
@@ -18,6 +19,7 @@ export interface CatalogEntry {
   readonly createdUnixSeconds: number;
   readonly ownedBy: string;
   readonly features: ModelFeatures;
+  readonly defaultSampling: DefaultSampling;
   /** What the text is opened from; equal sources share one text. */
   readonly source: TextSource | undefined;
   /** Some worker of it takes requests. */
@@ -100,6 +102,7 @@ function readEntry(name: string, members: readonly Member[]): CatalogEntry {
     createdUnixSeconds: Number(card.createdUnixSeconds),
     ownedBy: card.ownedBy || "stator",
     features: readFeatures(members),
+    defaultSampling: readSampling(card),
     source: readSource(members),
     ready: members.some(({ instance }) => instance.state === InstanceState.READY),
     workers: members.map(({ instance }) => instance.instanceId),
@@ -120,6 +123,14 @@ function readFeatures(members: readonly Member[]): ModelFeatures {
     embeddingSize: all[0]?.embeddingSize ?? 0,
     missing,
   };
+}
+
+/** What this frontend knows of a card's values: other names and values beyond their range come from other versions. */
+function readSampling({ defaultSampling }: ModelCard): DefaultSampling {
+  const known = Object.entries(defaultSampling).filter(
+    ([name, value]) => isSamplingSetting(name) && fitsSetting(name, value),
+  );
+  return Object.fromEntries(known);
 }
 
 function artifact(card: ModelCard, kind: string): ArtifactRef | undefined {

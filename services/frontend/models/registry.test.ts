@@ -25,6 +25,7 @@ interface Worker {
   readonly contextTokens?: number;
   readonly logprobs?: boolean;
   readonly aliases?: string[];
+  readonly defaultSampling?: Record<string, number>;
 }
 
 function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord[] {
@@ -34,6 +35,7 @@ function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord
     contextTokens = 100,
     logprobs = true,
     aliases = [],
+    defaultSampling = {},
   } = options;
   const instance = create(InstanceRecordSchema, { instanceId: id, state, models: [name], address: `host:${id}` });
   const card = create(ModelCardSchema, {
@@ -41,6 +43,7 @@ function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord
     aliases,
     instanceId: id,
     contextTokens,
+    defaultSampling,
     createdUnixSeconds: 10n + id,
     capabilities: {
       generate: true,
@@ -142,6 +145,15 @@ describe("a registry", () => {
     expect(reasonOf(() => registry.find("a"))).toBe("NO_WORKERS");
     clock.advance(1);
     expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
+  });
+
+  it("tells the sampling defaults of the first worker, as far as it knows them", async () => {
+    const { watch, registry, settle } = rig();
+    const defaultSampling = { temperature: 0.7, top_k: 64, top_p: 9, of_a_later_version: 1 };
+    watch.put(...worker(1n, "a", { defaultSampling }), ...worker(2n, "a", { defaultSampling: { temperature: 0 } }));
+    await settle();
+    const known = { temperature: 0.7, top_k: 64 };
+    expect([registry.find("a").defaultSampling, registry.list()[0]?.defaultSampling]).toEqual([known, known]);
   });
 
   it("promises only what every worker of a name keeps", async () => {

@@ -76,7 +76,8 @@ export class ModelRegistry implements Models {
     if (!entry) throw this.#notFound(name);
     const text = this.#textOf(entry);
     if (!text) throw this.#noText(entry);
-    return { name, contextTokens: entry.contextTokens, features: entry.features, text };
+    const { contextTokens, features, defaultSampling } = entry;
+    return { name, contextTokens, features, defaultSampling, text };
   }
 
   list(): readonly ListedModel[] {
@@ -233,6 +234,7 @@ function listEntry(entry: CatalogEntry): ListedModel {
     createdUnixSeconds: entry.createdUnixSeconds,
     ownedBy: entry.ownedBy,
     contextTokens: entry.contextTokens,
+    defaultSampling: entry.defaultSampling,
     parent: entry.parent,
   };
 }

@@ -1,4 +1,5 @@
 import type { ListedModel } from "#lib/api/openai/bodies";
+import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { ModelText } from "../text/model-text.ts";
 
 /** What the engines behind a model can do: a feature counts when every worker has it. */
@@ -20,6 +21,8 @@ export interface ServedModel {
   readonly name: string;
   readonly contextTokens: number;
   readonly features: ModelFeatures;
+  /** For requests that name no value. */
+  readonly defaultSampling: DefaultSampling;
   readonly text: ModelText;
 }
 

@@ -109,6 +109,13 @@ describe("a generation", () => {
     expect(one!.sampling.seed).not.toBe(two!.sampling.seed);
   });
 
+  it("draws as the model does by itself where the request does not say", async () => {
+    const rig = await started({ defaultSampling: { temperature: 0.7, top_k: -1, min_p: 0.1 } });
+    await rig.generate({ ...ASK, sampling: { temperature: 0 } });
+    const [request] = [...rig.engine.open.values()] as GenerateRequest[];
+    expect(request!.sampling).toMatchObject({ temperature: 0, topK: 0, minP: 0.1, topP: 1 });
+  });
+
   it("keeps a stop token in the output when asked, and says which one it was", async () => {
     const rig = await started();
     const call = await rig.generate({ ...ASK, stopping: { includeStopInOutput: true } });

@@ -5,10 +5,11 @@ import type {
   StopCondition,
 } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
+import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { Engine, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
-import { type ModelNames, within } from "../translate.ts";
+import { type ModelNames, within, withinRange } from "../translate.ts";
 
 /** What an openengine.v1 request asks for, with every default filled in. */
 export interface GenerationPlan {
@@ -62,7 +63,7 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
       kind: "generate",
       promptTokens: promptTokens(request, engine),
       generatedTokens: new Uint32Array(0),
-      sampling: sampling(request, context.seed),
+      sampling: sampling(request, engine.card.defaultSampling, context.seed),
       stopping: stopping(request, conditions.tokens, engine),
       grammar: grammar(request.guided),
       topLogprobs: request.response?.returnOutputLogprobs ? topCount(request.response.outputCandidates) : undefined,
@@ -111,17 +112,17 @@ function adapter(request: OpenEngineRequest, names: ModelNames): string | undefi
   return request.loraName;
 }
 
-function sampling(request: OpenEngineRequest, seed: bigint): SamplingOptions {
+function sampling(request: OpenEngineRequest, usual: DefaultSampling, seed: bigint): SamplingOptions {
   const given = request.sampling;
   return {
     ...GREEDY,
-    temperature: within("temperature", given?.temperature ?? 1, 0, 2),
-    topK: Math.max(0, within("top_k", given?.topK ?? 0, -1, 0x7fff_ffff)),
-    topP: within("top_p", given?.topP ?? 1, 0, 1),
-    minP: within("min_p", given?.minP ?? 0, 0, 1),
-    frequencyPenalty: within("frequency_penalty", given?.frequencyPenalty ?? 0, -2, 2),
-    presencePenalty: within("presence_penalty", given?.presencePenalty ?? 0, -2, 2),
-    repetitionPenalty: within("repetition_penalty", given?.repetitionPenalty ?? 1, 1e-6, 2),
+    temperature: withinRange("temperature", given?.temperature ?? usual.temperature ?? 1),
+    topK: Math.max(0, withinRange("top_k", given?.topK ?? usual.top_k ?? 0)),
+    topP: withinRange("top_p", given?.topP ?? usual.top_p ?? 1),
+    minP: withinRange("min_p", given?.minP ?? usual.min_p ?? 0),
+    frequencyPenalty: withinRange("frequency_penalty", given?.frequencyPenalty ?? usual.frequency_penalty ?? 0),
+    presencePenalty: withinRange("presence_penalty", given?.presencePenalty ?? usual.presence_penalty ?? 0),
+    repetitionPenalty: withinRange("repetition_penalty", given?.repetitionPenalty ?? usual.repetition_penalty ?? 1),
     seed: given?.seed ?? seed,
   };
 }

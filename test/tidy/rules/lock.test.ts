@@ -20,6 +20,13 @@ test("a platform package without an entry is found", () => {
   expect(check(packages)).toEqual(["package-lock.json: node_modules/a needs a-darwin-x64; run npm run lock"]);
 });
 
+test("engines are found, but for our own", () => {
+  const engines = { node: ">=22" };
+  expect(check({ "": { engines }, "node_modules/a": { engines } })).toEqual([
+    "package-lock.json: node_modules/a has engines; run npm run lock",
+  ]);
+});
+
 test("an address is found", () => {
   expect(check({ "node_modules/a": { resolved: "https://example.test/a.tgz" } })).toHaveLength(1);
 });

@@ -7,12 +7,13 @@ interface Lock {
 interface LockEntry {
   readonly version?: string;
   readonly resolved?: string;
+  readonly engines?: object;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** package-lock.json has an entry for every dependency on every platform, and no download address. */
+/** package-lock.json has an entry for every dependency on every platform, no download address, and no engines but ours. */
 export const lock: Rule = ({ files }) => {
   const file = files.find(({ path }) => path === "package-lock.json");
   if (file === undefined) return ["package-lock.json: missing"];
@@ -23,7 +24,11 @@ export const lock: Rule = ({ files }) => {
     const complaints = missing.map(
       (name) => `package-lock.json: ${parent || "the package"} needs ${name}; run npm run lock`,
     );
-    return entry.resolved === undefined ? complaints : [...complaints, `package-lock.json: ${parent} has an address`];
+    if (entry.resolved !== undefined) complaints.push(`package-lock.json: ${parent} has an address`);
+    if (entry.engines !== undefined && parent !== "") {
+      complaints.push(`package-lock.json: ${parent} has engines; run npm run lock`);
+    }
+    return complaints;
   });
 };
 

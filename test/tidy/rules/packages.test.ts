@@ -12,6 +12,11 @@ test("what runs may import its dependencies", () => {
     [],
   );
   expect(check("lib/a/one.test.ts", `import "vitest";`)).toEqual([]);
+  expect(check("test/e2e/one.ts", `import "vitest";`)).toEqual([]);
+});
+
+test.each(["native/build.mjs", "test/support/prepare.mjs"])("%s runs without the development dependencies", (path) => {
+  expect(check(path, `import "vitest";`)).toHaveLength(1);
 });
 
 test.each(["vitest", "left-pad", "@a/c/deep", "fs"])("%s is none", (name) => {

@@ -5,13 +5,17 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
+/** npm runs it at the end of an install, with or without the development dependencies. */
+const PREPARE = "test/support/prepare.mjs";
+const INSTALLED = /^(lib|services|bin|native)\/|^test\/support\/prepare\.mjs$/;
+
 /** What runs imports only packages that are installed with it: no development dependency, nothing undeclared. */
 export const packages: Rule = ({ files, sources }) => {
   const file = files.find(({ path }) => path === "package.json");
   const { dependencies, optionalDependencies } = JSON.parse(file?.text ?? "{}") as Manifest;
   const declared = new Set([...Object.keys(dependencies ?? {}), ...Object.keys(optionalDependencies ?? {})]);
   return sources
-    .filter(({ path, isTest }) => /^(lib|services|bin)\//.test(path) && !isTest)
+    .filter(({ path, isTest }) => INSTALLED.test(path) && !(isTest && path !== PREPARE))
     .flatMap(({ path, imports }) =>
       imports
         .filter(({ file: target, request }) => target === undefined && !request.startsWith("node:"))
