@@ -64,7 +64,7 @@ describe("what the program says of itself", () => {
   it("names the choices of an option, and what a flag decides for the command at hand", async () => {
     const up = await stator("help", "up");
     expect(up.out).toContain("One of round-robin, random, power-of-two, least-loaded, direct. (power-of-two)");
-    expect(up.out).toMatch(/--model-name NAME +Name in the API/);
+    expect(up.out).toMatch(/--model-name NAME +Name of the one model in the API/);
     expect((await stator("chat", "--help")).out).toMatch(/--model-name NAME +Model to talk to/);
   });
 
