@@ -120,6 +120,7 @@ export const ANSWERS: Readonly<Record<string, Fields>> = {
   Health: {
     status: always(text, "In a word."),
     models: sometimes({ is: "list", of: text }, "Models that are routable."),
+    operators: sometimes(text, "Where the operators' gRPC port is, as host:port; told on the same machine alone."),
   },
   OpenApi: {},
   Error: {

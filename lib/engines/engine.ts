@@ -36,6 +36,16 @@ export interface EngineArtifact {
   readonly content: Uint8Array;
 }
 
+/** One thing that people are told of an engine when it is open, such as threads: 1, by the default. */
+export interface EngineFact {
+  /** Such as size, context, threads, device. */
+  readonly what: string;
+  /** With its unit, such as 8,192 tokens. */
+  readonly value: string;
+  /** What decided it, such as "the model's own length"; absent when an option or its default did. */
+  readonly by?: string;
+}
+
 /** What an engine says about itself and its model; constant from the moment it is open. */
 export interface EngineCard {
   /** Such as llama or mock. */
@@ -61,6 +71,8 @@ export interface EngineCard {
   readonly artifacts: readonly EngineArtifact[];
   /** Absent when blocks cannot be exported. */
   readonly layout: KvLayout | undefined;
+  /** For people, in the order in which they are told. */
+  readonly facts: readonly EngineFact[];
 }
 
 /** When an answer ends. */

@@ -38,6 +38,7 @@ const CARD: EngineCard = {
   defaultSampling: {},
   artifacts: [],
   layout: mockLayout(4),
+  facts: [],
 };
 
 /** An executor that does what the test says; every entry draws the token 7. */

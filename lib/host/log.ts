@@ -1,4 +1,7 @@
-/** error: data or a request lost by our fault; warn: healed; info: life cycle; debug: per request; trace: per token. */
+/**
+ * error: data or a request lost by our fault; warn: healed; info: life cycle and one line per request; debug: more about a
+ * request; trace: per token.
+ */
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 
 /** One of the levels. */
@@ -20,10 +23,23 @@ export interface Log {
   enabled(level: LogLevel): boolean;
 }
 
+/** Who speaks: what a process is, what it is called, and its number. */
+export interface Speaker {
+  /** Such as worker. */
+  readonly role: string;
+  /** Such as worker-1 under `stator up`; else that of the machine. */
+  readonly name: string;
+  readonly pid: number;
+}
+
 /** Where lines go and which. `pretty` writes for a terminal, otherwise one JSON object a line. */
 export interface LogOptions {
   readonly level: LogLevel;
   readonly pretty: boolean;
+  /** Whether the word for the level is coloured in a pretty line. */
+  readonly colors?: boolean;
+  /** Told in every line. */
+  readonly speaker?: Speaker;
   /** Receives each line with its newline. */
   readonly write: (line: string) => void;
 }
@@ -33,7 +49,9 @@ export function createLog(options: LogOptions, bound: LogFields = {}): Log {
   const least = LOG_LEVELS.indexOf(options.level);
   const at = (level: LogLevel) => (phrase: string, fields?: LogFields) => {
     if (LOG_LEVELS.indexOf(level) < least) return;
-    options.write((options.pretty ? prettyLine : jsonLine)(level, phrase, { ...bound, ...fields }));
+    options.write(
+      (options.pretty ? prettyLine : jsonLine)(options, { level, phrase, fields: { ...bound, ...fields } }),
+    );
   };
   return {
     trace: at("trace"),
@@ -59,16 +77,33 @@ function plain(value: unknown): unknown {
   return causes.join(" <- ");
 }
 
-function jsonLine(level: LogLevel, phrase: string, fields: LogFields): string {
-  return `${JSON.stringify({ time: new Date().toISOString(), level, phrase, ...fields }, (_, value) => plain(value))}\n`;
+interface Entry {
+  readonly level: LogLevel;
+  readonly phrase: string;
+  readonly fields: LogFields;
 }
 
-function prettyLine(level: LogLevel, phrase: string, fields: LogFields): string {
-  let line = `${new Date().toISOString().slice(11, 23)} ${level.padEnd(5)} ${phrase}`;
+function jsonLine({ speaker }: LogOptions, { level, phrase, fields }: Entry): string {
+  const entry = { time: new Date().toISOString(), level, ...speaker, phrase, ...fields };
+  return `${JSON.stringify(entry, (_, value) => plain(value))}\n`;
+}
+
+/** SGR codes of the levels that people must not miss. */
+const COLORS: Partial<Record<LogLevel, number>> = { error: 31, warn: 33 };
+
+function prettyLine({ speaker, colors }: LogOptions, { level, phrase, fields }: Entry): string {
+  const color = colors ? COLORS[level] : undefined;
+  const word = color === undefined ? level.padEnd(5) : `\x1b[${color}m${level.padEnd(5)}\x1b[39m`;
+  let line = `${new Date().toISOString().slice(11, 23)} ${word} ${speaker ? `${printSpeaker(speaker)}: ` : ""}${phrase}`;
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
     const shown = plain(value);
     line += ` ${name}=${typeof shown === "string" ? shown : JSON.stringify(shown, (_, inner) => plain(inner))}`;
   }
   return `${line}\n`;
+}
+
+/** Such as `worker-1 4711`, or `worker host-7 4711` where the name does not say the role. */
+function printSpeaker({ role, name, pid }: Speaker): string {
+  return name.startsWith(role) ? `${name} ${pid}` : `${role} ${name} ${pid}`;
 }

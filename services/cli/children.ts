@@ -1,13 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { asStatorError, type Facts, type Reason } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
+import type { ModelReport } from "./model-report.ts";
 import type { ProcessEnd } from "./restart.ts";
+import { hasColors, type Screen } from "./screen.ts";
 
 /** What a child tells its parent. */
 export type ChildReport =
   | { readonly type: "progress"; readonly phase: string; readonly fraction: number }
-  | { readonly type: "ready"; readonly address: string; readonly detail: string }
+  | { readonly type: "ready"; readonly address: string; readonly detail: string; readonly model?: ModelReport }
   /** It ends by this; or, `unusable`, it goes on and there is a model that it can never serve. */
   | { readonly type: "failed" | "unusable"; readonly reason: Reason; readonly facts: Facts };
 
@@ -30,7 +33,7 @@ export interface Child {
 
 const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url));
 
-/** The variable that makes a process obey its parent: it is set by `stator up` alone. */
+/** The variable that makes a process obey its parent, with its name on the board: it is set by `stator up` alone. */
 export const CHILD_VARIABLE = "STATOR_CHILD";
 
 /**
@@ -49,21 +52,26 @@ const FRONTEND_VARIABLES = { MALLOC_ARENA_MAX: "2" };
 export function startChild(
   name: string,
   args: readonly string[],
-  on: { onReport(report: ChildReport): void; log: Log },
+  on: { onReport(report: ChildReport): void; log: Log; screen: Screen },
 ): Child {
-  const env: NodeJS.ProcessEnv = { ...process.env, [CHILD_VARIABLE]: "1" };
+  const { screen } = on;
+  const env: NodeJS.ProcessEnv = { ...process.env, [CHILD_VARIABLE]: name };
   for (const key of Object.keys(env)) if (key.startsWith("STATOR_") && key !== CHILD_VARIABLE) delete env[key];
+  // A child that writes to this process does not see the terminal behind it.
+  if (screen.isTerminal && hasColors(env, process.stderr)) env.FORCE_COLOR ??= "1";
   const isFrontend = args[0] === "frontend";
   if (isFrontend) Object.assign(env, FRONTEND_VARIABLES);
   const child: ChildProcess = spawn(process.execPath, [...(isFrontend ? FRONTEND_FLAGS : []), LAUNCHER, ...args], {
     detached: true,
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    stdio: ["ignore", "inherit", screen.isTerminal ? "pipe" : "inherit", "ipc"],
     env,
   });
   // Who ends this process at once, by a second Ctrl-C, ends all of it: a child that drained on would keep its port.
   const forced = (): void => void child.kill("SIGKILL");
   process.once("exit", forced);
   child.once("exit", () => process.off("exit", forced));
+  // Where lines change in place, what others write goes above them.
+  if (child.stderr) createInterface({ input: child.stderr }).on("line", (line) => screen.note(`${line}\n`));
   child.on("message", (report) => on.onReport(report as ChildReport));
   const exited = new Promise<ProcessEnd>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));
@@ -92,7 +100,7 @@ export function startChild(
 
 /** Tells the `stator up` that started this process, and returns whether one did: a launcher's channel leads to nobody. */
 export function reportToParent(report: ChildReport): boolean {
-  if (process.env[CHILD_VARIABLE] !== "1") return false;
+  if (process.env[CHILD_VARIABLE] === undefined) return false;
   return process.send?.(report, undefined, undefined, () => {}) ?? false;
 }
 

@@ -2,6 +2,7 @@ import type { Config } from "#lib/host/config/resolve";
 import type { Log } from "#lib/host/log";
 import type { Scope } from "#lib/host/scope";
 import type { OPTIONS, OptionKey } from "./options.ts";
+import type { Screen } from "./screen.ts";
 
 /** The resolved configuration of this program. */
 export type CliConfig = Config<typeof OPTIONS>;
@@ -17,6 +18,8 @@ export interface CommandContext {
   readonly scope: Scope;
   /** Writes to standard output, for people and pipes. */
   print(line: string): void;
+  /** The same and more: what is printed goes through it. */
+  readonly screen: Screen;
   /** Resolves when the process was asked to end, with why. */
   readonly stopped: Promise<string>;
   /** Whether this process was started by `stator up`. */
@@ -33,6 +36,8 @@ export interface Command {
   readonly help: string;
   /** Options that it reads, in the order of its help. */
   readonly options: readonly OptionKey[];
+  /** What some of these options decide for this command, where that is not what they say of themselves. */
+  readonly says?: Readonly<Partial<Record<OptionKey, string>>>;
   /** Takes the flags of every command, because it tells what they would mean. */
   readonly explains?: true;
   /** Runs until it is told to stop, whether or not anybody reads what it prints. */

@@ -4,8 +4,10 @@ import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
 import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
+import { models } from "./commands/models.ts";
+import { ps } from "./commands/ps.ts";
 import { up } from "./commands/up.ts";
 import { worker } from "./commands/worker.ts";
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly Command[] = [up, chat, frontend, worker, hub, conform, config];
+export const COMMANDS: readonly Command[] = [up, chat, models, ps, frontend, worker, hub, conform, config];

@@ -1,18 +1,21 @@
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import process from "node:process";
 import { parse as parseYaml } from "yaml";
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
 import { printOptionHelp } from "#lib/host/config/print";
 import { resolveConfig } from "#lib/host/config/resolve";
-import { createLog, type Log } from "#lib/host/log";
+import { createLog, type Log, type Speaker } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
 import { listenForStop } from "#lib/host/stop";
 import { systemClock } from "#lib/host/system-clock";
 import { CHILD_VARIABLE, failureReport, type ParentOrder, reportToParent } from "./children.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { wrapWords } from "./display-width.ts";
 import { OPTIONS, type OptionKey } from "./options.ts";
+import { createScreen, hasColors, type Screen } from "./screen.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes: 0 done, 1 failed while running, 2 asked for something that cannot be, 130 ended by a second Ctrl-C. */
@@ -28,7 +31,7 @@ function usage(): string {
     "",
     ...rows,
     "",
-    "`stator COMMAND --help` explains one. `npm start` is `stator up`.",
+    "`stator COMMAND --help` explains one, `stator version` tells the version. `npm start` is `stator up`.",
   ].join("\n");
 }
 
@@ -45,10 +48,19 @@ function commandHelp(command: Command): string {
     command.help,
     "",
     "Options:",
-    printOptionHelp(OPTIONS, optionsOf(command)),
+    printOptionHelp(OPTIONS, optionsOf(command), command.says),
     "",
-    "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain KEY` tells which counts.",
+    "Every option is also a variable (STATOR_…) and a key of the --config file; `stator config explain NAME` tells which counts.",
   ].join("\n");
+}
+
+/** Breaks lines of help at words where they are wider than the terminal; what an option decides stays beside its name. */
+function fitHelp(help: string, columns: number): string {
+  const lines = help.split("\n").map((line) => {
+    const name = /^ {2}(--)?\S+( \S+)? {2,}/.exec(line)?.[0] ?? "";
+    return wrapWords(line, columns, " ".repeat(Math.min(name.length, Math.floor(columns / 2))));
+  });
+  return lines.join("\n");
 }
 
 function readConfigFile(args: readonly string[]): unknown {
@@ -72,10 +84,11 @@ function readConfigFile(args: readonly string[]): unknown {
   }
 }
 
-function openLog(values: CommandContext["values"]): Log {
+function openLog(values: CommandContext["values"], screen: Screen, speaker: Speaker): Log {
   const format = values["log.format"];
   const pretty = format === "pretty" || (format === "auto" && process.stderr.isTTY === true);
-  return createLog({ level: values["log.level"], pretty, write: (line) => void process.stderr.write(line) });
+  const colors = hasColors(process.env, process.stderr);
+  return createLog({ level: values["log.level"], pretty, colors, speaker, write: (line) => screen.note(line) });
 }
 
 function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> {
@@ -92,9 +105,22 @@ function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> 
   });
 }
 
+/** `explain --http-port` asks about a flag and does not set it: a flag right there that has no value is a name. */
+function nameLast(args: readonly string[]): readonly string[] {
+  const [verb = "", name = "", next] = args;
+  const isName = verb === "explain" && name.startsWith("--") && !name.includes("=");
+  if (!isName || (next !== undefined && !next.startsWith("--"))) return args;
+  return [verb, ...args.slice(2), "--", name];
+}
+
 async function runCommand(command: Command, args: readonly string[]): Promise<number> {
   const flags = command.explains ? undefined : optionsOf(command);
-  const given = { args, env: process.env, file: readConfigFile(args), ...(flags && { flags }) };
+  const given = {
+    args: command.explains ? nameLast(args) : args,
+    env: process.env,
+    file: readConfigFile(args),
+    ...(flags && { flags }),
+  };
   const { config, positional } = resolveConfig(OPTIONS, given);
   if (command.arguments === "" && positional.length > 0) {
     throw new StatorError("BAD_CONFIG", {
@@ -102,15 +128,18 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
     });
   }
   const { values } = config;
-  const isChild = process.env[CHILD_VARIABLE] === "1";
-  const log = openLog(values);
+  const childName = process.env[CHILD_VARIABLE];
+  const isChild = childName !== undefined;
+  const screen = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
+  const log = openLog(values, screen, { role: command.name, name: childName ?? hostname(), pid: process.pid });
   const scope = new Scope(command.name, log);
   const stopped = waitForStop(scope, log, isChild);
-  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  const print = (line: string): void => screen.print(line);
   try {
-    return await command.run({ config, values, positional, log, scope, print, stopped, isChild });
+    return await command.run({ config, values, positional, log, scope, print, screen, stopped, isChild });
   } finally {
     await scope.close();
+    screen.settle();
   }
 }
 
@@ -125,15 +154,16 @@ function endQuietly(serves: boolean): void {
 
 /** Runs the program and returns its exit code. One clear sentence for every error, never a stack trace. */
 export async function main(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
+  const [name, ...rest] = args[0] === "help" && args[1] !== undefined ? [args[1], "--help"] : args;
+  const { columns } = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
   const asksHelp = rest.includes("--help") || rest.includes("-h");
   const command = COMMANDS.find((each) => each.name === name);
   endQuietly(command?.serves === true && !asksHelp);
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    process.stdout.write(`${usage()}\n`);
+    process.stdout.write(`${fitHelp(usage(), columns)}\n`);
     return EXIT.done;
   }
-  if (name === "--version") {
+  if (name === "--version" || name === "-v" || name === "version") {
     process.stdout.write(`${VERSION}\n`);
     return EXIT.done;
   }
@@ -148,7 +178,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return EXIT.usage;
   }
   if (asksHelp) {
-    process.stdout.write(`${commandHelp(command)}\n`);
+    process.stdout.write(`${fitHelp(commandHelp(command), columns)}\n`);
     return EXIT.done;
   }
   try {

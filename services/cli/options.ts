@@ -10,6 +10,7 @@ import {
   text,
 } from "#lib/host/config/option";
 import { LOG_LEVELS } from "#lib/host/log";
+import { modelOption } from "./model-entry.ts";
 
 const PORT = { least: 0, most: 65_535 } as const;
 const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
@@ -26,16 +27,14 @@ function sampling(options: Parameters<typeof text>[0] & { initial: undefined }):
 /** Every option of every command, by its key. */
 export const OPTIONS = {
   config: text({ initial: undefined, placeholder: "FILE", doc: "YAML file with options by their keys." }),
-  model: text({
-    initial: undefined,
-    placeholder: "FILE",
-    doc: "GGUF file to serve; the demo model that ships when absent.",
+  model: modelOption({
+    doc: "GGUF file to serve; the demo model that ships when absent. `up` takes several, each with workers of its own.",
     alike: "--model-path",
   }),
   "model-name": text({
     initial: undefined,
     placeholder: "NAME",
-    doc: "Name in the API; taken from the file when absent.",
+    doc: "Name of the one model in the API; taken from the file when absent.",
     alike: "--served-model-name",
   }),
   engine: choice({
@@ -50,7 +49,34 @@ export const OPTIONS = {
     doc: "How tokens are drawn for requests that do not say, such as temperature=0.7,top_p=0.9; before what the model's file says. none leaves the file's values out.",
     alike: "--override-generation-config",
   }),
-  workers: integer({ initial: 2, least: 1, most: 64, placeholder: "COUNT", doc: "Worker processes that `up` starts." }),
+  workers: integer({
+    initial: 2,
+    least: 1,
+    most: 64,
+    placeholder: "COUNT",
+    doc: "Worker processes that `up` starts, shared out among the models: at least one each.",
+  }),
+
+  json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
+  system: text({
+    initial: undefined,
+    placeholder: "TEXT",
+    doc: "What `chat` tells the model before the conversation.",
+  }),
+  temperature: decimal({
+    initial: undefined,
+    least: 0,
+    most: 2,
+    placeholder: "NUMBER",
+    doc: "How freely `chat` has the model choose: 0 takes the most likely; the model's own when absent.",
+  }),
+  "max-tokens": integer({
+    initial: undefined,
+    least: 1,
+    most: 1_000_000_000,
+    unit: "tokens",
+    doc: "Longest answer in `chat`; what the context has room for when absent.",
+  }),
 
   "http.host": text({
     initial: "127.0.0.1",

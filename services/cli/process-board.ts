@@ -1,3 +1,6 @@
+import { cutToWidth, displayWidth, oneLine, padToWidth } from "./display-width.ts";
+import type { Paint, Screen } from "./screen.ts";
+
 /** One row: a process and how it is doing. */
 export interface ProcessRow {
   readonly pid: number | undefined;
@@ -19,41 +22,83 @@ export interface ProcessBoard {
 }
 
 const EMPTY: ProcessRow = { pid: undefined, state: "starting", fraction: 0, address: "", detail: "" };
+const BAR_CELLS = 6;
+/** Least widths, so that rows which are printed one by one stand below each other. */
+const LEAST_WIDTHS = [10, 12, 14, 22, 0] as const;
+const GAP = "  ";
 
-/** A board that prints. */
-export function createBoardOfProcesses(out: { print(line: string): void; isTerminal: boolean }): ProcessBoard {
+/** A board that shows itself on a screen. */
+export function createBoardOfProcesses(screen: Screen): ProcessBoard {
   const rows = new Map<string, ProcessRow>();
-  let drawnLines = 0;
-  let settled = !out.isTerminal;
+  let settled = !screen.isTerminal;
+  const render = (columns: number): string[] => printRows(rows, columns, screen.paint);
 
-  const draw = (name: string, before: ProcessRow): void => {
-    if (!settled) {
-      const lines = [...rows].map(([each, row]) => printRow(each, row));
-      out.print(`${drawnLines > 0 ? `\x1b[${drawnLines}A` : ""}${lines.map((line) => `\x1b[2K${line}`).join("\n")}`);
-      drawnLines = lines.length;
-      return;
-    }
+  const draw = (name: string, before: string): void => {
     const row = rows.get(name)!;
-    if (row.state !== before.state) out.print(printRow(name, row));
+    if (!settled) screen.show(render);
+    else if (row.state !== before) screen.print(printRow(name, row, screen.paint));
   };
 
   return {
     set(name, change) {
-      const before = rows.get(name) ?? EMPTY;
-      rows.set(name, { ...before, ...change });
-      draw(name, rows.has(name) && before !== EMPTY ? before : { ...EMPTY, state: "" });
+      const before = rows.get(name);
+      rows.set(name, { ...EMPTY, ...before, ...change });
+      draw(name, before?.state ?? "");
     },
     get: (name) => rows.get(name),
     allReady: () => [...rows.values()].every(({ state }) => state === "ready"),
     settle() {
+      if (settled) return;
+      screen.settle();
       settled = true;
     },
   };
 }
 
-/** One row as text, such as `worker-1  pid 4711  ready    127.0.0.1:4000  llama: stator-demo`. */
-export function printRow(name: string, row: ProcessRow): string {
-  const state = row.state === "loading" ? `loading ${Math.round(row.fraction * 100)} %` : row.state;
-  const pid = row.pid === undefined ? "" : `pid ${row.pid}`;
-  return `  ${name.padEnd(10)} ${pid.padEnd(12)} ${state.padEnd(14)} ${row.address.padEnd(22)} ${row.detail}`.trimEnd();
+/** Rows below each other, each one row of a terminal with so many columns. */
+export function printRows(rows: ReadonlyMap<string, ProcessRow>, columns: number, paint: Paint): string[] {
+  const cells = [...rows].map(([name, row]) => cellsOf(name, row));
+  const widths = LEAST_WIDTHS.map((_, at) => Math.max(...cells.map((each) => displayWidth(each[at]!))));
+  return [...rows.values()].map((row, at) => printCells(cells[at]!, { widths, columns, paint, state: row.state }));
+}
+
+/** One row as text of any width, such as `worker-1  pid 4711  ready    127.0.0.1:4000  stator-demo`. */
+export function printRow(name: string, row: ProcessRow, paint: Paint): string {
+  const layout = { widths: LEAST_WIDTHS, columns: Number.POSITIVE_INFINITY, paint, state: row.state };
+  return printCells(cellsOf(name, row), layout);
+}
+
+function cellsOf(name: string, { pid, state, fraction, address, detail }: ProcessRow): string[] {
+  const shown = state === "loading" ? `${state} ${printProgress(fraction)}` : state;
+  return [name, pid === undefined ? "" : `pid ${pid}`, shown, address, detail].map(oneLine);
+}
+
+/** A bar with its percentage, such as `███░░░  60 %`. */
+function printProgress(fraction: number): string {
+  const full = Math.floor(fraction * BAR_CELLS);
+  return `${"█".repeat(full)}${"░".repeat(BAR_CELLS - full)} ${String(Math.round(fraction * 100)).padStart(3)} %`;
+}
+
+/** Cuts what has no room before it colours what is left. */
+function printCells(
+  cells: readonly string[],
+  layout: { widths: readonly number[]; columns: number; paint: Paint; state: string },
+): string {
+  const { widths, columns, paint, state } = layout;
+  const paints = [paint.bold, paint.dim, paintOf(state, paint), undefined, undefined];
+  const last = cells.findLastIndex((cell) => cell !== "");
+  let line = "";
+  let room = columns;
+  for (const [at, cell] of cells.slice(0, last + 1).entries()) {
+    const whole = GAP + (at < last ? padToWidth(cell, widths[at]!) : cell);
+    const shown = cutToWidth(whole, room);
+    room = shown === whole ? room - displayWidth(whole) : 0;
+    line += paints[at]?.(shown) ?? shown;
+  }
+  return line;
+}
+
+function paintOf(state: string, { green, red, yellow }: Paint): Paint[keyof Paint] {
+  if (state === "ready") return green;
+  return state === "failed" || state === "ended" ? red : yellow;
 }

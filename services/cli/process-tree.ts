@@ -1,7 +1,9 @@
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
+import { readHealth } from "./chat-client.ts";
 import { type Child, type ChildReport, startChild } from "./children.ts";
 import type { CommandContext } from "./command.ts";
+import type { ModelReport } from "./model-report.ts";
 import type { ProcessBoard } from "./process-board.ts";
 import { isCrash, type ProcessEnd, restartWaitMs } from "./restart.ts";
 
@@ -20,6 +22,10 @@ export interface TreeParts {
   readonly board: ProcessBoard;
   /** Arguments of each child by its name; one is called frontend, all others are workers. */
   readonly children: ReadonlyMap<string, readonly string[]>;
+  /** Called whenever a worker became ready. */
+  readonly onModel: (model: ModelReport) => void;
+  /** Models that must be routable before that. */
+  readonly awaited: () => readonly string[];
   /** Called once, when a request would be answered. */
   readonly onRoutable: (frontendAddress: string) => void;
 }
@@ -73,7 +79,7 @@ export class ProcessTree {
   #launch(name: string, failures: number): void {
     const { context, board } = this.#parts;
     const onReport = (report: ChildReport) => this.#onReport(name, report);
-    const child = startChild(name, this.#argumentsOf(name), { onReport, log: context.log });
+    const child = startChild(name, this.#argumentsOf(name), { onReport, log: context.log, screen: context.screen });
     const start: Start = { child, failures, wasReady: false, failure: undefined };
     this.#starts.set(name, start);
     board.set(name, { pid: child.pid, state: "starting", fraction: 0 });
@@ -124,6 +130,7 @@ export class ProcessTree {
       start.wasReady = true;
       if (name !== FRONTEND) this.#hasWorked = true;
       board.set(name, { state: "ready", address: report.address, detail: report.detail });
+      if (report.model) this.#parts.onModel(report.model);
     } else {
       const error = new StatorError(report.reason, report.facts);
       if (error.row.retry === "never" && this.#isFirst(name)) this.#failed.reject(error);
@@ -140,7 +147,7 @@ export class ProcessTree {
     this.#announced = true;
     const address = board.get(FRONTEND)?.address ?? "";
     context.scope.spawn("announce", async (signal) => {
-      await untilRoutable(address, signal);
+      await untilRoutable(address, this.#parts.awaited(), signal);
       if (signal.aborted) return;
       this.#hasServed = true;
       board.settle();
@@ -150,11 +157,10 @@ export class ProcessTree {
 }
 
 /** Workers are ready before the frontend has fetched their tokenizer and linked to them: what is announced works. */
-async function untilRoutable(address: string, signal: AbortSignal): Promise<void> {
+async function untilRoutable(address: string, models: readonly string[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const answer = await fetch(`http://${address}/health`, { signal }).catch(() => undefined);
-    await answer?.arrayBuffer();
-    if (answer?.ok) return;
+    const health = await readHealth(`http://${address}`).catch(() => undefined);
+    if (health && models.every((name) => health.models.includes(name))) return;
     await new Promise<void>((resolve) => void systemClock.after(ASK_EVERY_MS, resolve, { keepAlive: true }));
   }
 }

@@ -45,6 +45,8 @@ export interface FrontendOptions {
   readonly grammars: Grammars;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** host:port of the port for operators, where there is one. */
+  readonly operators?: string;
   /** Shown in the OpenAPI document. */
   readonly version: string;
   readonly clock: Clock;
@@ -146,6 +148,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     metrics,
     openApi: printOpenApi(options.version),
     routable,
+    operators: options.operators,
     draining: () => server.draining,
   });
   const server: HttpServer = new HttpServer({

@@ -11,6 +11,7 @@ const IDENTITY = {
   address: "127.0.0.1:8010",
   version: "1.2.3",
   engine: "fake",
+  aliases: ["other"],
   models: ["fake-model", "pirate"],
   services: ["stator.worker.v1.WorkerLinkService"],
 };
@@ -66,6 +67,7 @@ test("a card says what is missing and why, and survives the wire", () => {
   });
   const written = modelCard(IDENTITY, card, 10);
   expect(fromBinary(ModelCardSchema, toBinary(ModelCardSchema, written))).toEqual(create(ModelCardSchema, written));
+  expect(written.aliases).toEqual(["other"]);
   expect(written.routing?.tokenizerDigest).toEqual(digest);
   expect(written.routing?.templateDigest).toEqual(new Uint8Array(0));
   expect(written.artifacts[0]).toMatchObject({ kind: "tokenizer", sizeBytes: 3n });

@@ -24,6 +24,8 @@ export interface Identity {
   readonly engine: string;
   /** Model names that it serves or will serve. */
   readonly models: readonly string[];
+  /** Other names for its model. */
+  readonly aliases: readonly string[];
   /** Full names of the services it answers. */
   readonly services: readonly string[];
 }
@@ -69,6 +71,7 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
   return create(ModelCardSchema, {
     name: card.model,
     instanceId: identity.instanceId,
+    aliases: [...identity.aliases],
     contextTokens: card.contextTokens,
     routing: {
       blockTokens: card.blockTokens,

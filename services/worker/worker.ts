@@ -38,6 +38,8 @@ export interface WorkerDeps {
   readonly engineName: string;
   /** Served names before the engine is open: requests for them are told to wait. */
   readonly models: readonly string[];
+  /** Other names for the model; none unless given. */
+  readonly aliases?: readonly string[];
   /** Called with the state at the start and at every change, before it is published. */
   onState(state: WorkerState): void;
 }
@@ -282,6 +284,7 @@ class WorkerShell implements Worker {
       version,
       engine: engineName,
       models: this.#models(),
+      aliases: this.#deps.aliases ?? [],
       services: this.services.map(({ service }) => service.typeName),
     };
   }

@@ -39,6 +39,21 @@ it("answers every line of a pipe that has ended by then", async () => {
   expect(out.split("> ").filter((part) => part.trim() !== "").length).toBeGreaterThan(1);
 });
 
+it("takes words of its own and settings, and ends at /bye", async () => {
+  const args = ["--max-tokens", "3", "--temperature", "0", "--system", "Be brief."];
+  const { code, out, err } = await chat(args, "/help\n\n/system\n/nope\nOne\n/bye\nTwo\n");
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  for (const word of ["/system TEXT", "/new", "/help", "/bye"]) expect(out).toContain(`  ${word} `);
+  expect(out).toContain("There is no /nope. /help tells what there is.");
+  const answers = out.slice(out.indexOf("/nope")).split("\n").slice(1);
+  expect(answers.filter((line) => line.trim() !== "")).toHaveLength(1);
+  const refused = await chat(["--temperature", "3"], "");
+  expect(refused).toMatchObject({
+    code: 2,
+    err: 'stator chat: --temperature: expected a number from 0 to 2, got "3".\n',
+  });
+});
+
 it("says what the frontend refused, as the frontend said it", async () => {
   const { code, err } = await chat(["--model-name", "absent", "Hello"], "");
   expect(code).toBe(1);

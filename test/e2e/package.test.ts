@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -30,6 +30,23 @@ test("every command of the packed program can be loaded and explains itself", ()
   const names = [...stator("--help").output.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, name = ""]) => name);
   expect(names.length).toBeGreaterThan(3);
   for (const name of names) expect({ name, code: stator(name, "--help").code }).toEqual({ name, code: 0 });
+});
+
+test("the packed frontend has its page, and the book behind it", async () => {
+  const launcher = path.join(installed, "bin/stator.mjs");
+  const args = ["frontend", "--discovery", "memory:", "--http-port", "0"];
+  const frontend = spawn("node", [launcher, ...args], { cwd: elsewhere });
+  const base = await new Promise<string>((resolve, reject) => {
+    frontend.stdout.on("data", (data: Buffer) => {
+      const found = /http:\/\/[\d.:]+/.exec(data.toString())?.[0];
+      if (found) resolve(found);
+    });
+    frontend.once("close", () => reject(new Error("the frontend ended")));
+  });
+  const paths = ["/", "/docs/guide.md", "/docs/config.md"];
+  const statuses = await Promise.all(paths.map(async (each) => (await fetch(base + each)).status));
+  frontend.kill("SIGTERM");
+  expect(statuses).toEqual([200, 200, 200]);
 });
 
 test("an unknown command is one sentence and exit code 2", () => {

@@ -7,7 +7,7 @@ import { root, runTool } from "./tools.ts";
 const dist = path.join(root, "dist");
 
 /** What the program reads or starts besides its own code. */
-const COPIED = ["bin", "models", "native"];
+const COPIED = ["bin", "models", "native", "docs", "gen/docs", "services/frontend/page/index.html"];
 
 const NOT_COPIED = /(^|\/)(build|test|fuzz|recipe)(\/|$)/;
 
@@ -18,7 +18,7 @@ rmSync(dist, { recursive: true, force: true });
 const compiled = runTool("tsc", ["-p", "test/support/tsconfig.build.json"]);
 if (compiled.ok) {
   for (const file of globSync("**/*.js", { cwd: dist })) renameReferences(path.join(dist, file));
-  for (const folder of COPIED.filter((name) => existsSync(path.join(root, name)))) copyFolder(folder);
+  for (const name of COPIED.filter((each) => existsSync(path.join(root, each)))) copyAsIs(name);
   writeManifest();
   process.stdout.write(`dist/: ${globSync("**/*.js", { cwd: dist }).length} files of JavaScript\n`);
 } else {
@@ -31,10 +31,10 @@ function renameReferences(file: string): void {
   if (renamed !== text) writeFileSync(file, renamed);
 }
 
-function copyFolder(folder: string): void {
-  const from = path.join(root, folder);
+function copyAsIs(name: string): void {
+  const from = path.join(root, name);
   const wanted = (source: string) => !NOT_COPIED.test(path.relative(from, source));
-  cpSync(from, path.join(dist, folder), { recursive: true, filter: wanted });
+  cpSync(from, path.join(dist, name), { recursive: true, filter: wanted });
 }
 
 /** dist/ has a package.json of its own: the same map of imports, to JavaScript. */

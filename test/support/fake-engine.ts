@@ -50,6 +50,7 @@ const CARD: EngineCard = {
   defaultSampling: {},
   artifacts: [],
   layout: undefined,
+  facts: [],
 };
 
 /** Load of an engine that has nothing to do. */

@@ -16,6 +16,10 @@ export interface CachePlan {
   /** As in `ContextOptions` of lib/native: of each sequence in exact mode, else of all. */
   readonly cellTokens: number;
   readonly sequences: number;
+  /** Memory of all cells. */
+  readonly cacheBytes: number;
+  /** What decided how much there is, as a phrase. */
+  readonly why: string;
   /** What was chosen and why, for the log. */
   readonly said: Readonly<Record<string, Choice | number | string>>;
 }
@@ -79,7 +83,9 @@ export function planShared(options: LlamaEngineOptions, model: Model, gpuLayers:
     chunkTokens: 0,
     space: (pool) => new SlotMap(pool, { slots: slots.value, blockTokens }),
   };
-  return { scheduler, cellTokens, sequences: slots.value, said: { cells: { ...wanted, value: cells }, slots } };
+  const cacheBytes = cellTokens * factsOf(options, model).cellBytes;
+  const said = { cells: { ...wanted, value: cells }, slots };
+  return { scheduler, cellTokens, sequences: slots.value, cacheBytes, why: wanted.why, said };
 }
 
 /** A cache in which every sequence has cells of its own. */
@@ -111,5 +117,5 @@ export function planStreams(options: LlamaEngineOptions, model: Model): CachePla
     space: (pool) => new SlotMap(pool, { slots: sequences, blockTokens, ownCells: true }),
   };
   const said = { sequences: { value: sequences, why }, cacheMiB: Math.round(cacheBytes / 2 ** 20) };
-  return { scheduler, cellTokens: contextTokens, sequences, said };
+  return { scheduler, cellTokens: contextTokens, sequences, cacheBytes, why, said };
 }

@@ -14,6 +14,7 @@ import type { Choice } from "./choice.ts";
 import { probeExactness, type Verdict } from "./exact-probe.ts";
 import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
+import { llamaFacts } from "./llama-facts.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
 import { fromNativeError } from "./native-errors.ts";
 
@@ -163,6 +164,8 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     engineFormat: `llama.cpp-${llama.llamaVersion}${exact ? `-exact${scheduler.chunkTokens}` : ""}`,
   });
   const noGpu = whyNoGpu(llama, gpuLayers);
+  const quantization = quantizationOf(modelPath, header);
+  const defaultSampling = readDefaultSampling(header, options.sampling, log);
   const card: EngineCard = {
     engine: "llama",
     model: options.model ?? modelNameOf(modelPath),
@@ -173,13 +176,23 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     maxRunningRequests: scheduler.maxRunning,
     maxWaitingRequests: scheduler.maxWaiting,
     hashScheme: HASH_SCHEME,
-    quantization: quantizationOf(modelPath, header),
+    quantization,
     modelDigest,
     capabilities: capabilitiesOf(model, context, { layout, noGpu, whyNot }),
     deterministic,
-    defaultSampling: readDefaultSampling(header, options.sampling, log),
+    defaultSampling,
     artifacts,
     layout: "reason" in layout ? undefined : layout,
+    facts: llamaFacts(llama, model, {
+      options,
+      plan,
+      threads,
+      quantization,
+      gpuLayers,
+      defaultSampling,
+      deterministic,
+      whyNot,
+    }),
   };
   const text = textOf(vocab);
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);

@@ -6,6 +6,7 @@ import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
 import type { Engine, EngineCard } from "../engine.ts";
+import { countOf } from "../facts.ts";
 import { readModelHeader, sha256, textArtifacts } from "../model-file.ts";
 import type { SchedulerOptions } from "../schedule/options.ts";
 import { pagedSpace } from "../schedule/space.ts";
@@ -91,6 +92,11 @@ export async function openMock(options: MockOptions): Promise<Engine> {
     defaultSampling: readDefaultSampling(header, options.sampling, options.log),
     artifacts,
     layout: mockLayout(blockTokens),
+    facts: [
+      { what: "engine", value: "mock", by: "it computes nothing and makes its text up" },
+      { what: "context", value: countOf(scheduler.contextTokens, "tokens") },
+      { what: "blocks", value: countOf(blocks, `of ${blockTokens} tokens`) },
+    ],
   };
   const { clock, log } = options;
   const timing = options.timing ?? DEFAULT_TIMING;

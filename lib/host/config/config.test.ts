@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import { choice, decimal, flag, integer, integerOr, text } from "./option.ts";
+import { choice, decimal, flag, integer, integerOr, severalOf, text } from "./option.ts";
 import { explainOption, printConfigPage, printConfigSchema, printOptionHelp } from "./print.ts";
 import { resolveConfig } from "./resolve.ts";
 
@@ -10,6 +10,12 @@ const OPTIONS = {
   speed: decimal({ initial: 1, least: 0, most: 10, doc: "How fast." }),
   insecure: flag({ initial: false, doc: "Allow it." }),
   mode: choice({ initial: "a", choices: ["a", "b"], doc: "Which." }),
+  word: severalOf<string>({
+    doc: "Words.",
+    parseItem: (item) => (item === "" ? { expected: "a word" } : item),
+    printItem: (item) => `<${item}>`,
+    itemSchema: { type: "string" },
+  }),
   token: text({ initial: undefined, secret: true, doc: "A secret." }),
 } as const;
 
@@ -49,6 +55,21 @@ describe("resolveConfig()", () => {
     expect(() => resolveConfig(OPTIONS, { ...given, args: ["--speed", "3"] })).toThrow(
       "--speed is not an option here.",
     );
+  });
+
+  it("gathers what may come several times, from flags or a sequence of the file, never from both", () => {
+    const file = { word: ["a", { b: 1 }] };
+    expect(resolve([], {}, file).config.values.word).toEqual(["a", '{"b":1}']);
+    expect(resolve([], {}, { word: "c" }).config.values.word).toEqual(["c"]);
+    expect(resolve(["--word", "d", "--word=e"], {}, file).config.values.word).toEqual(["d", "e"]);
+    expect(resolve([], { STATOR_WORD: "f" }).config.values.word).toEqual(["f"]);
+    const { config } = resolve([]);
+    expect(config.values.word).toEqual([]);
+    expect(explainOption(OPTIONS, config, "word")).toContain("word = not set\n");
+    expect(explainOption(OPTIONS, resolve(["--word", "d", "--word", "e"]).config, "word")).toContain(
+      "word = <d>; <e>\n",
+    );
+    expect(() => resolve(["--word", "d", "--word", ""])).toThrow('--word: expected a word, got "".');
   });
 
   it("reports all mistakes at once, with the nearest name", () => {
@@ -91,5 +112,8 @@ describe("printing", () => {
       expect(schema).toContain(`"${key.split(".").at(-1)}"`);
     }
     expect(printOptionHelp(OPTIONS, ["http.port"])).toBe("  --http-port VALUE  A port. (8000)");
+    expect(printOptionHelp(OPTIONS, ["mode"], { mode: "How it is here." })).toBe(
+      "  --mode VALUE  How it is here. One of a, b. (a)",
+    );
   });
 });

@@ -14,19 +14,26 @@ export interface OptionBase<Value> {
   readonly placeholder?: string;
   /** Reads one text from flag, variable or file; a sentence of what was expected otherwise. */
   parse(text: string): Value | { readonly expected: string };
+  /** All values that there are, where they can be told. */
+  readonly choices?: readonly string[];
   /** JSON Schema of the value in a file. */
   readonly schema: Readonly<Record<string, unknown>>;
   /** True: the flag takes no value. */
   readonly bare?: boolean;
+  /** True: a flag may come several times and the file may have a sequence; the values are lists and follow each other. */
+  readonly several?: boolean;
+  /** The value as people read it, where it is no text, number or boolean. */
+  print?(value: Value): string;
 }
 
 /** Any option. */
-export type Option = OptionBase<string | number | boolean | undefined>;
+export type Option = OptionBase<string | number | boolean | readonly unknown[] | undefined>;
 
 /** A table of options by dotted key, such as http.port. */
 export type Options = Readonly<Record<string, OptionBase<never> | Option>>;
 
-type Described = Omit<OptionBase<unknown>, "initial" | "parse" | "schema" | "bare">;
+type Described = Omit<OptionBase<unknown>, "initial" | "parse" | "schema" | "bare" | "choices">;
+type Bounded = Described & { readonly least: number; readonly most: number };
 
 /** A text. */
 export function text(options: Described & { readonly initial: string }): OptionBase<string>;
@@ -36,9 +43,9 @@ export function text(options: Described & { readonly initial: string | undefined
 }
 
 /** A whole number within bounds. */
-export function integer(
-  options: Described & { readonly initial: number; readonly least: number; readonly most: number },
-): OptionBase<number> {
+export function integer(options: Bounded & { readonly initial: number }): OptionBase<number>;
+export function integer(options: Bounded & { readonly initial: undefined }): OptionBase<number | undefined>;
+export function integer(options: Bounded & { readonly initial: number | undefined }): OptionBase<number | undefined> {
   const expected = `a whole number from ${options.least} to ${options.most}`;
   return {
     ...options,
@@ -69,9 +76,9 @@ export function integerOr<const Word extends string>(
 }
 
 /** A number within bounds. */
-export function decimal(
-  options: Described & { readonly initial: number; readonly least: number; readonly most: number },
-): OptionBase<number> {
+export function decimal(options: Bounded & { readonly initial: number }): OptionBase<number>;
+export function decimal(options: Bounded & { readonly initial: undefined }): OptionBase<number | undefined>;
+export function decimal(options: Bounded & { readonly initial: number | undefined }): OptionBase<number | undefined> {
   const expected = `a number from ${options.least} to ${options.most}`;
   return {
     ...options,
@@ -108,6 +115,33 @@ export function choice<const Value extends string>(
       options.choices.find((value) => value === given) ?? { expected: `one of ${options.choices.join(", ")}` },
     schema: { type: "string", enum: options.choices },
   };
+}
+
+/** Any number of things of one kind, none unless somebody names one. A mapping in the file is read as its JSON. */
+export function severalOf<Item>(
+  options: Omit<Described, "print"> & {
+    parseItem(text: string): Item | { readonly expected: string };
+    printItem(item: Item): string;
+    readonly itemSchema: Readonly<Record<string, unknown>>;
+  },
+): OptionBase<readonly Item[]> {
+  const { parseItem, printItem, itemSchema, ...described } = options;
+  return {
+    ...described,
+    initial: [],
+    several: true,
+    parse(given) {
+      const item = parseItem(given);
+      return isExpectation(item) ? item : [item];
+    },
+    print: (items) => items.map(printItem).join("; "),
+    schema: { anyOf: [itemSchema, { type: "array", items: itemSchema }] },
+  };
+}
+
+/** Whether a text was not what an option expects. */
+export function isExpectation(value: unknown): value is { readonly expected: string } {
+  return typeof value === "object" && value !== null && "expected" in value;
 }
 
 /** The flag of a key: `--http-port` for http.port. */

@@ -2,8 +2,14 @@ import { flagOf, type Option, type Options, variableOf } from "./option.ts";
 import type { Config } from "./resolve.ts";
 
 function shown(option: Option, value: unknown): string {
-  if (value === undefined) return "not set";
-  return option.secret ? "(hidden)" : String(value);
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return "not set";
+  if (option.secret) return "(hidden)";
+  // Tables lose the types of their values: what an option parsed, it can print.
+  return option.print ? option.print(value as never) : String(value);
+}
+
+function isUnset({ initial, several }: Option): boolean {
+  return initial === undefined || several === true;
 }
 
 /** The answer of `stator config explain KEY`: the value, where it came from, and what else could set it. */
@@ -23,21 +29,29 @@ export function explainOption<Table extends Options>(
   return [
     `${key} = ${shown(option, config.values[key])}${config.values[key] === undefined ? "" : unit}`,
     `  from ${places[config.sources[key]]}`,
-    `  ${option.doc}`,
+    `  ${described(option)}`,
     `  flag ${flagOf(key)}, variable ${variableOf(key)}, file key ${key}, default ${shown(option, option.initial)}`,
     ...(option.alike ? [`  like ${option.alike} of the reference system`] : []),
     "",
   ].join("\n");
 }
 
-/** Lines of help for some options, aligned. */
-export function printOptionHelp(options: Options, keys: readonly string[]): string {
+/** What an option decides, with the values that there are. */
+function described({ doc, choices }: Option): string {
+  return choices ? `${doc} One of ${choices.join(", ")}.` : doc;
+}
+
+/** Lines of help for some options, aligned. `says` has the words for those that mean something of their own here. */
+export function printOptionHelp(
+  options: Options,
+  keys: readonly string[],
+  says: Readonly<Partial<Record<string, string>>> = {},
+): string {
   const rows = keys.map((key) => {
     const option = options[key] as Option;
     const value = option.bare ? "" : ` ${option.placeholder ?? (option.unit ?? "VALUE").toUpperCase()}`;
-    const initial =
-      option.initial === undefined || option.initial === false ? "" : ` (${shown(option, option.initial)})`;
-    return [`${flagOf(key)}${value}`, `${option.doc}${initial}`] as const;
+    const initial = isUnset(option) || option.initial === false ? "" : ` (${shown(option, option.initial)})`;
+    return [`${flagOf(key)}${value}`, `${described({ ...option, doc: says[key] ?? option.doc })}${initial}`] as const;
   });
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}`).join("\n");
@@ -49,10 +63,12 @@ export function printConfigPage(options: Options): string {
   lines.push("Flag > environment > file > default. Unknown names are errors.", "");
   lines.push("| key | flag | variable | default | what it decides |", "|---|---|---|---|---|");
   for (const [key, option] of Object.entries(options) as [string, Option][]) {
-    const unit = option.unit && option.initial !== undefined ? ` ${option.unit}` : "";
+    const unit = option.unit && !isUnset(option) ? ` ${option.unit}` : "";
     const alike = option.alike ? ` Like \`${option.alike}\`.` : "";
-    const initial = option.initial === undefined ? "" : `\`${shown(option, option.initial)}\`${unit}`;
-    lines.push(`| \`${key}\` | \`${flagOf(key)}\` | \`${variableOf(key)}\` | ${initial} | ${option.doc}${alike} |`);
+    const initial = isUnset(option) ? "" : `\`${shown(option, option.initial)}\`${unit}`;
+    lines.push(
+      `| \`${key}\` | \`${flagOf(key)}\` | \`${variableOf(key)}\` | ${initial} | ${described(option)}${alike} |`,
+    );
   }
   return `${lines.join("\n")}\n`;
 }
@@ -73,7 +89,7 @@ export function printConfigSchema(options: Options): string {
       at.properties[segment] ??= node();
       at = at.properties[segment] as Node;
     }
-    const initial = option.initial === undefined ? {} : { default: option.initial };
+    const initial = isUnset(option) ? {} : { default: option.initial };
     at.properties[path.at(-1)!] = { ...option.schema, description: option.doc, ...initial };
   }
   return `${JSON.stringify({ $schema: "https://json-schema.org/draft/2020-12/schema", title: "Stator", ...root }, null, 2)}\n`;

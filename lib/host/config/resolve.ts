@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
-import { flagOf, type Option, type OptionBase, type Options, variableOf } from "./option.ts";
+import { flagOf, isExpectation, type Option, type OptionBase, type Options, variableOf } from "./option.ts";
 
 /** Where a value came from. */
 export type Source = "flag" | "environment" | "file" | "default";
@@ -55,22 +55,31 @@ export function resolveConfig<Table extends Options>(
           ? (["file", file.get(key)] as const)
           : (["default", undefined] as const);
     sources[key] = source;
-    values[key] = said === undefined ? option.initial : parsed(key, option, said, source, mistakes);
+    values[key] = said === undefined ? option.initial : parsed(key, option, { said, source, mistakes });
   }
   if (mistakes.length > 0) throw new StatorError("BAD_CONFIG", { detail: mistakes.join("\n") });
   return { config: { values: values as Values<Table>, sources: sources as Config<Table>["sources"] }, positional };
 }
 
-function parsed(key: string, option: Option, said: string, source: Source, mistakes: string[]): unknown {
-  const value = option.parse(said);
-  if (typeof value !== "object") return value;
+function parsed(
+  key: string,
+  option: Option,
+  { said, source, mistakes }: { said: readonly string[]; source: Source; mistakes: string[] },
+): unknown {
   const name = source === "flag" ? flagOf(key) : source === "environment" ? variableOf(key) : key;
-  mistakes.push(`${name}: expected ${value.expected}, got ${option.secret ? "something else" : JSON.stringify(said)}.`);
-  return option.initial;
+  const values = said.map((each) => {
+    const value = option.parse(each);
+    if (!isExpectation(value)) return value;
+    const got = option.secret ? "something else" : JSON.stringify(each);
+    mistakes.push(`${name}: expected ${value.expected}, got ${got}.`);
+    return option.initial;
+  });
+  return option.several ? values.flat() : values.at(-1);
 }
 
 function readArgs(options: Options, { args, flags }: Given, mistakes: string[]) {
-  const texts = new Map<string, string>();
+  const texts = new Map<string, string[]>();
+  const add = (key: string, text: string): void => void texts.set(key, [...(texts.get(key) ?? []), text]);
   const positional: string[] = [];
   const keys = new Map((flags ?? Object.keys(options)).map((key) => [flagOf(key), key]));
   for (let at = 0; at < args.length; at++) {
@@ -91,21 +100,21 @@ function readArgs(options: Options, { args, flags }: Given, mistakes: string[]) 
       const hint = nearest(name!, [...keys.keys()]);
       mistakes.push(`${name} is not an option here.${hint ? ` Did you mean ${hint}?` : ""}`);
       if (rest.length === 0 && args[at + 1] !== undefined && !args[at + 1]!.startsWith("-")) at++;
-    } else if (rest.length > 0) texts.set(key, rest.join("="));
-    else if (option.bare) texts.set(key, negated ? "false" : "true");
+    } else if (rest.length > 0) add(key, rest.join("="));
+    else if (option.bare) add(key, negated ? "false" : "true");
     else if (args[at + 1] === undefined) mistakes.push(`${name} needs a value.`);
-    else texts.set(key, args[++at]!);
+    else add(key, args[++at]!);
   }
   return { texts, positional };
 }
 
-function readEnvironment(options: Options, env: Given["env"], mistakes: string[]): Map<string, string> {
-  const texts = new Map<string, string>();
+function readEnvironment(options: Options, env: Given["env"], mistakes: string[]): Map<string, string[]> {
+  const texts = new Map<string, string[]>();
   const keys = new Map(Object.keys(options).map((key) => [variableOf(key), key]));
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith("STATOR_") || RESERVED.has(name) || value === undefined || value === "") continue;
     const key = keys.get(name);
-    if (key) texts.set(key, value);
+    if (key) texts.set(key, [value]);
     else mistakes.push(`The variable ${name} is not an option.${hintFor(name, [...keys.keys()])}`);
   }
   return texts;
@@ -116,13 +125,19 @@ function hintFor(name: string, names: readonly string[]): string {
   return hint ? ` Did you mean ${hint}?` : "";
 }
 
-function readFileKeys(options: Options, file: unknown, mistakes: string[]): Map<string, string> {
-  const texts = new Map<string, string>();
+function readFileKeys(options: Options, file: unknown, mistakes: string[]): Map<string, string[]> {
+  const texts = new Map<string, string[]>();
   const walk = (node: unknown, path: string): void => {
-    if (node !== null && typeof node === "object" && !Array.isArray(node)) {
+    if (options[path]?.several) {
+      const items: unknown[] = Array.isArray(node) ? node : [node];
+      texts.set(
+        path,
+        items.map((item) => (typeof item === "string" ? item : JSON.stringify(item))),
+      );
+    } else if (node !== null && typeof node === "object" && !Array.isArray(node)) {
       for (const [name, inner] of Object.entries(node)) walk(inner, path === "" ? name : `${path}.${name}`);
     } else if (path in options && (typeof node === "string" || typeof node === "number" || typeof node === "boolean")) {
-      texts.set(path, String(node));
+      texts.set(path, [String(node)]);
     } else if (path in options) mistakes.push(`${path}: expected one value in the file.`);
     else if (path !== "") mistakes.push(`${path} in the file is not an option.${hintFor(path, Object.keys(options))}`);
     else if (node !== undefined && node !== null) mistakes.push("The file must be a mapping of option keys.");

@@ -1,19 +1,32 @@
 import { createInterface } from "node:readline/promises";
 import { StatorError } from "#lib/base/errors";
+import { type ChatAnswer, ChatClient, type ChatMessage, readJson } from "../chat-client.ts";
 import type { Command, CommandContext } from "../command.ts";
 
-interface Message {
-  readonly role: "user" | "assistant";
-  readonly content: string;
-}
+const WORDS = [
+  ["/system TEXT", "tells the model how to answer; without TEXT, nothing any more"],
+  ["/new", "forgets the conversation"],
+  ["/help", "shows this"],
+  ["/bye", "ends, as Ctrl-D does"],
+] as const;
 
 /** `stator chat`: a conversation in the terminal, or one answer for a question on the command line. */
 export const chat: Command = {
   name: "chat",
   arguments: "[QUESTION]",
   summary: "talk to the model; with a question, answer it and end",
-  help: "Streams answers from a running frontend (http.host and http.port). An empty line or Ctrl-D ends; /new forgets\nthe conversation.",
-  options: ["http.host", "http.port", "model-name"],
+  help:
+    "Streams answers from a running frontend (http.host and http.port). /bye or Ctrl-D ends, /help tells what else there\n" +
+    "is. A model without a chat template continues what you write.",
+  says: {
+    "http.host": "Where the frontend is.",
+    "http.port": "Port of the frontend.",
+    "model-name": "Model to talk to; the first that is served when absent.",
+    system: "What the model is told before the conversation.",
+    temperature: "How freely it chooses: 0 takes the most likely; the model's own when absent.",
+    "max-tokens": "Longest answer; what the context has room for when absent.",
+  },
+  options: ["http.host", "http.port", "model-name", "system", "temperature", "max-tokens"],
   run: runChat,
 };
 
@@ -24,12 +37,14 @@ async function runChat(context: CommandContext): Promise<number> {
   const end = (): void => cut.abort();
   context.stopped.then(end, end);
   const model = values["model-name"] ?? (await firstModel(base));
-  const frontend = { base, model, signal: cut.signal };
+  const { temperature, "max-tokens": maxTokens } = values;
+  const client = new ChatClient({ base, model, temperature, maxTokens, signal: cut.signal });
+  const talk = new Conversation(client, context);
   try {
-    if (positional.length > 0) await answer(frontend, [{ role: "user", content: positional.join(" ") }]);
+    if (positional.length > 0) await talk.ask(positional.join(" "));
     else {
-      print(`Talking to ${model} at ${base}. An empty line ends, /new forgets.`);
-      await converse(frontend, cut);
+      print(`Talking to ${model} at ${base}.\n/help tells what there is, /bye ends.`);
+      await converse(talk, cut);
     }
   } catch (error) {
     if (!cut.signal.aborted) throw error;
@@ -38,15 +53,8 @@ async function runChat(context: CommandContext): Promise<number> {
   return 0;
 }
 
-/** What is talked to, and what cuts an answer. */
-interface Frontend {
-  readonly base: string;
-  readonly model: string;
-  readonly signal: AbortSignal;
-}
-
-/** Question and answer until an empty line, the end of the input or Ctrl-C, which cuts the answer that is running. */
-async function converse(frontend: Frontend, cut: AbortController): Promise<void> {
+/** Question and answer until /bye, the end of the input or Ctrl-C, which cuts the answer that is running. */
+async function converse(talk: Conversation, cut: AbortController): Promise<void> {
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
   // A pipe ends before its last question is answered, and a closed interface takes no prompt.
   let isOpen = true;
@@ -54,18 +62,11 @@ async function converse(frontend: Frontend, cut: AbortController): Promise<void>
     isOpen = false;
   });
   lines.once("SIGINT", () => cut.abort());
-  frontend.signal.addEventListener("abort", () => lines.close(), { once: true });
-  const messages: Message[] = [];
+  cut.signal.addEventListener("abort", () => lines.close(), { once: true });
   lines.prompt();
   try {
     for await (const line of lines) {
-      const content = line.trim();
-      if (content === "") break;
-      if (content === "/new") messages.length = 0;
-      else {
-        messages.push({ role: "user", content });
-        messages.push({ role: "assistant", content: await answer(frontend, messages) });
-      }
+      if ((await talk.take(line.trim())) === "over") break;
       if (isOpen) lines.prompt();
     }
   } finally {
@@ -73,60 +74,69 @@ async function converse(frontend: Frontend, cut: AbortController): Promise<void>
   }
 }
 
-async function ask(url: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
-  let response: Response;
-  try {
-    const headers = { "content-type": "application/json" };
-    const post = { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null };
-    response = await fetch(url, body === undefined ? {} : post);
-  } catch (error) {
-    const detail = "start a frontend with `npm start`, or name another with --http-host and --http-port";
-    throw new StatorError("UNAVAILABLE", { what: new URL(url).origin, detail }, { cause: error });
+/** What was said so far. */
+class Conversation {
+  readonly #client: ChatClient;
+  readonly #context: CommandContext;
+  readonly #messages: ChatMessage[] = [];
+  #system: string | undefined;
+
+  constructor(client: ChatClient, context: CommandContext) {
+    this.#client = client;
+    this.#context = context;
+    this.#system = context.values.system;
   }
-  if (response.ok) return response;
-  const said = (await response.json().catch(() => undefined)) as { error?: { message?: string } } | undefined;
-  throw new StatorError("INVALID_ARGUMENT", {
-    detail: withoutStop(said?.error?.message) ?? `${url} answered ${response.status}`,
-  });
+
+  /** Takes a line that was typed: a word of ours, or a question. */
+  async take(line: string): Promise<"over" | undefined> {
+    const { print } = this.#context;
+    const [, word, text = ""] = /^(\/\w*) *(.*)$/s.exec(line) ?? [];
+    if (word === "/bye") return "over";
+    if (word === "/help") print(WORDS.map(([name, about]) => `  ${name.padEnd(14)}${about}`).join("\n"));
+    else if (word === "/new") this.#messages.length = 0;
+    else if (word === "/system") this.#system = text || undefined;
+    else if (word !== undefined) print(`There is no ${word}. /help tells what there is.`);
+    else if (line !== "") await this.#askOn(line);
+    return undefined;
+  }
+
+  /** Prints the answer while it comes; on a terminal also how long it took. */
+  async ask(content: string): Promise<void> {
+    const { print, screen } = this.#context;
+    const system: ChatMessage[] = this.#system === undefined ? [] : [{ role: "system", content: this.#system }];
+    const messages: ChatMessage[] = [...system, ...this.#messages, { role: "user", content }];
+    const continued = this.#client.continues;
+    const answer = await this.#client.answer(messages, (text) => void process.stdout.write(text));
+    this.#messages.push({ role: "user", content }, { role: "assistant", content: answer.text });
+    print("");
+    if (!screen.isTerminal) return;
+    print(screen.paint.dim(printSpeed(answer)));
+    if (this.#client.continues && !continued) {
+      print(screen.paint.dim("The model has no chat template: it continues what you write."));
+    }
+  }
+
+  /** People go on after a question that was refused; whoever sends a pipe hears of it. */
+  async #askOn(content: string): Promise<void> {
+    try {
+      await this.ask(content);
+    } catch (error) {
+      const isRefusal = error instanceof StatorError && error.reason === "INVALID_ARGUMENT";
+      if (!isRefusal || !process.stdin.isTTY) throw error;
+      this.#context.print(this.#context.screen.paint.red(error.message));
+    }
+  }
 }
 
-/** A sentence without its full stop, which the table of errors sets itself. */
-function withoutStop(text: string | undefined): string | undefined {
-  return text?.replace(/\.$/, "");
+/** Such as `48 tokens, 31.4 tokens/s, the first after 0.21 s`. */
+function printSpeed({ tokens, firstMs, restMs }: ChatAnswer): string {
+  const rate = tokens > 1 && restMs > 0 ? `, ${(((tokens - 1) * 1000) / restMs).toFixed(1)} tokens/s` : "";
+  return `${tokens} tokens${rate}, the first after ${(firstMs / 1000).toFixed(2)} s`;
 }
 
 async function firstModel(base: string): Promise<string> {
-  const { data } = (await (await ask(`${base}/v1/models`)).json()) as { data: { id: string }[] };
+  const { data } = await readJson<{ data: { id: string }[] }>(`${base}/v1/models`);
   const [first] = data;
   if (!first) throw new StatorError("UNAVAILABLE", { what: "A model", detail: "none is ready yet" });
   return first.id;
-}
-
-/** Prints an answer while it arrives and returns it. */
-async function answer({ base, model, signal }: Frontend, messages: readonly Message[]): Promise<string> {
-  const response = await ask(`${base}/v1/chat/completions`, { model, messages, stream: true }, signal);
-  let whole = "";
-  for await (const data of serverSentData(response)) {
-    const chunk = JSON.parse(data) as { error?: { message: string }; choices?: { delta?: { content?: string } }[] };
-    if (chunk.error) throw new StatorError("INVALID_ARGUMENT", { detail: withoutStop(chunk.error.message) });
-    const text = chunk.choices?.[0]?.delta?.content ?? "";
-    whole += text;
-    process.stdout.write(text);
-  }
-  process.stdout.write("\n");
-  return whole;
-}
-
-async function* serverSentData(response: Response): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const bytes of response.body ?? []) {
-    rest += decoder.decode(bytes, { stream: true });
-    const events = rest.split("\n\n");
-    rest = events.pop() ?? "";
-    for (const event of events) {
-      if (event === "data: [DONE]") return;
-      if (event.startsWith("data: ")) yield event.slice(6);
-    }
-  }
 }

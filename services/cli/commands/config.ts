@@ -1,5 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
+import { flagOf, variableOf } from "#lib/host/config/option";
 import { explainOption, printConfigPage } from "#lib/host/config/print";
 import type { Command } from "../command.ts";
 import { OPTIONS, type OptionKey } from "../options.ts";
@@ -7,9 +8,12 @@ import { OPTIONS, type OptionKey } from "../options.ts";
 /** `stator config`: what an option is, where it comes from, and all of them. */
 export const config: Command = {
   name: "config",
-  arguments: "explain KEY | page",
+  arguments: "explain NAME | page",
   summary: "explain an option: its value and where it came from",
-  help: "`explain KEY` tells the value of an option and where it came from; other flags and variables count as they\nwould for any command. `page` prints the reference of all options.",
+  help:
+    "`explain NAME` tells the value of an option and where it came from. The name is its key, flag or variable: http.port,\n" +
+    "--http-port or STATOR_HTTP_PORT. Other flags and variables count as they would for any command. `page` prints the\n" +
+    "reference of all options.",
   options: [],
   explains: true,
   async run({ config: resolved, positional, print }) {
@@ -20,16 +24,21 @@ export const config: Command = {
     }
     if (verb !== "explain" || key === undefined) {
       throw new StatorError("BAD_CONFIG", {
-        detail: "Say `stator config explain KEY`, such as http.port, or `stator config page`.",
+        detail: "Say `stator config explain NAME`, such as http.port, or `stator config page`.",
       });
     }
-    if (!(key in OPTIONS)) {
-      const hint = nearest(key, Object.keys(OPTIONS));
-      throw new StatorError("BAD_CONFIG", {
-        detail: `${key} is not an option.${hint ? ` Did you mean ${hint}?` : ""}`,
-      });
-    }
-    print(explainOption(OPTIONS, resolved, key as OptionKey));
+    print(explainOption(OPTIONS, resolved, keyOf(key)));
     return 0;
   },
 };
+
+/** The option with this key, flag or variable. Throws BAD_CONFIG with the nearest name of the same kind. */
+function keyOf(name: string): OptionKey {
+  const keys = Object.keys(OPTIONS) as OptionKey[];
+  const nameOf = name.startsWith("-") ? flagOf : name.startsWith("STATOR_") ? variableOf : (key: string) => key;
+  const plain = nameOf === flagOf ? name.replace(/^--no-/, "--") : name;
+  const found = keys.find((key) => nameOf(key) === plain);
+  if (found) return found;
+  const hint = nearest(name, keys.map(nameOf));
+  throw new StatorError("BAD_CONFIG", { detail: `${name} is not an option.${hint ? ` Did you mean ${hint}?` : ""}` });
+}

@@ -13,6 +13,7 @@ export const conform: Command = {
   arguments: "worker HOST:PORT",
   summary: "check whether a worker, anybody's, keeps to the link protocol",
   help: "Opens links to a running worker, sends what the protocol allows and what it forbids, and prints one line per\ncheck. The exit code is 1 when one failed. docs/link.md has the protocol.",
+  says: { "model-name": "Model that the checks ask for; the worker's first when absent." },
   options: ["model-name", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
   async run({ values, positional, print }) {
     const [what, target] = positional;

@@ -13,6 +13,11 @@ export const frontend: Command = {
     "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
     "no model file: tokenizers and templates come from the workers, by digest.",
   options: ["discovery", ...FRONT_DOOR_OPTIONS, "grpc.host", "grpc.port", ...TLS_OPTIONS, "drain-ms", "trace.endpoint"],
+  says: {
+    discovery: "Where it finds workers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
+    "grpc.host": "Where the operators' port listens.",
+    "grpc.port": "The operators' port, which `stator ps` reads; 0 takes a free one.",
+  },
   serves: true,
   run: runFrontend,
 };
@@ -26,7 +31,7 @@ async function runFrontend(context: CommandContext): Promise<number> {
     });
   }
   const opened = await openFrontendProcess(context, values.discovery);
-  reportToParent({ type: "ready", address: opened.address, detail: `OpenAI API, http://${opened.address}` });
+  reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API" });
   if (!isChild) print(`The OpenAI API is at http://${opened.address}/v1. Ctrl-C drains it.`);
   await stopped;
   await opened.drain(values["drain-ms"]);

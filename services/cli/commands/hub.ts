@@ -13,6 +13,11 @@ export const hub: Command = {
     "Serves stator.discovery.v1 from memory. Workers and frontends name it with --discovery hub://HOST:PORT. When it\n" +
     "ends, nobody else does: frontends serve from their last view, and all register again when it is back.",
   options: ["hub.host", "hub.port", "metrics.port", ...TLS_OPTIONS],
+  says: {
+    "hub.host": "Where it listens.",
+    "hub.port": "Its port; 0 takes a free one.",
+    "metrics.port": "HTTP port for /metrics, /live and /ready; -1 opens none.",
+  },
   serves: true,
   async run(context) {
     const { values, scope, log, print, stopped } = context;

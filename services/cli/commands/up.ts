@@ -4,13 +4,18 @@ import type { Command, CommandContext } from "../command.ts";
 import { DEMO_MODEL_PATH } from "../compose/engine.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
+import { wrapWords } from "../display-width.ts";
 import { flagsFor } from "../forward.ts";
+import { type ModelReport, printModelReport } from "../model-report.ts";
+import { shareModels } from "../model-shares.ts";
 import { ENGINE_OPTIONS, FRONT_DOOR_OPTIONS, OPTIONS, type OptionKey } from "../options.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { ProcessTree } from "../process-tree.ts";
 
 const SHARED_OPTIONS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
 const WORKER_OPTIONS: readonly OptionKey[] = [...ENGINE_OPTIONS, "lease-ms"];
+/** Each worker has a model of its own. */
+const MODEL_OPTIONS: readonly OptionKey[] = ["model", "model-name"];
 
 /** `stator up`: hub, workers and frontend on this machine, as one tree of processes. */
 export const up: Command = {
@@ -27,20 +32,31 @@ export const up: Command = {
 };
 
 async function runUp(context: CommandContext): Promise<number> {
-  const { values, scope, log, print, config } = context;
-  if (values.engine === "llama") await checkModelFile(values.model ?? DEMO_MODEL_PATH);
+  const { values, scope, log, print, screen, config } = context;
+  if (values.engine === "llama") {
+    for (const { file } of values.model.length > 0 ? values.model : [{ file: DEMO_MODEL_PATH }])
+      await checkModelFile(file);
+  }
   // Who named an engine or a model gets no other.
-  const asked = config.sources.engine !== "default" || values.model !== undefined;
+  const asked = config.sources.engine !== "default" || values.model.length > 0;
   const { engine, notice } = await chooseEngine(values.engine, asked);
   if (notice) print(`${notice}\n`);
   const hub = scope.own("hub", await openHub({ host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log }));
-  const board = createBoardOfProcesses({ print, isTerminal: process.stdout.isTTY === true });
+  const board = createBoardOfProcesses(screen);
+  const models = new Map<string, ModelReport>();
   board.set("hub", { pid: process.pid, state: "ready", address: hub.address, detail: "discovery, in this process" });
   const tree = new ProcessTree({
     context,
     board,
     children: childArguments(context, { engine, hubAddress: hub.address }),
-    onRoutable: (address) => print(greeting(address, board.get("worker-1")?.detail ?? "")),
+    awaited: () => [...models.keys()],
+    onModel: (model) => void models.set(model.name, model),
+    onRoutable(address) {
+      for (const model of models.values()) {
+        print(wrapWords(`  ${printModelReport(model, context.config)}`, screen.columns, "    "));
+      }
+      print(greeting(address, [...models.values()]));
+    },
   });
   try {
     await Promise.race([context.stopped, tree.start()]);
@@ -53,38 +69,52 @@ async function runUp(context: CommandContext): Promise<number> {
 }
 
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */
-function childArguments({ values, config }: CommandContext, tree: { engine: string; hubAddress: string }) {
+function childArguments(
+  { values, config, screen }: CommandContext,
+  tree: { engine: "llama" | "mock"; hubAddress: string },
+) {
+  // A child whose lines this process writes to the terminal does not see that there is one.
+  const prettyLines = values["log.format"] === "auto" && screen.isTerminal && process.stderr.isTTY;
   const said = flagsFor(config, OPTIONS, ["log.level"]);
   const quiet = said.length > 0 ? said : ["--log-level", "warn"];
-  const format = flagsFor(config, OPTIONS, ["log.format"]);
+  const format = ["--log-format", prettyLines ? "pretty" : values["log.format"]];
   const place = ["--discovery", `hub://${tree.hubAddress}`];
   const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, ...format, ...place];
-  const neighbours = ["--machine-workers", String(values.workers)];
-  const worker = [
-    "worker",
-    "--engine",
-    tree.engine,
-    ...neighbours,
-    ...flagsFor(config, OPTIONS, WORKER_OPTIONS),
-    ...shared,
-  ];
+  const alike = flagsFor(
+    config,
+    OPTIONS,
+    WORKER_OPTIONS.filter((key) => !MODEL_OPTIONS.includes(key)),
+  );
+  const modelName = values["model-name"];
+  const shares = shareModels({ models: values.model, engine: tree.engine, modelName, workers: values.workers });
+  const neighbours = ["--machine-workers", String(shares.length)];
+  const worker = ["worker", "--engine", tree.engine, ...neighbours, ...alike, ...shared];
   const children = new Map<string, readonly string[]>();
-  for (let at = 1; at <= values.workers; at++) children.set(`worker-${at}`, worker);
+  for (const [at, entry] of shares.entries()) {
+    const model = entry ? [`--model=${JSON.stringify(entry)}`] : [];
+    children.set(`worker-${at + 1}`, [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])]);
+  }
   children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_OPTIONS), ...shared]);
   return children;
 }
 
 const USUAL_PORT = String(OPTIONS["http.port"].initial);
 
-function greeting(address: string, model: string): string {
+/** What to try next, with a model that is there: one without a chat template continues a text. */
+function greeting(address: string, models: readonly ModelReport[]): string {
   const port = address.split(":").at(-1);
-  const body = `{"model": "${model}", "messages": [{"role": "user", "content": "What is the capital of Japan?"}], "stream": true}`;
+  const { name = "", chats = true } = models[0] ?? {};
+  const [path, asked] = chats
+    ? ["chat/completions", { messages: [{ role: "user", content: "What is the capital of Japan?" }] }]
+    : ["completions", { prompt: "The capital of Japan is", max_tokens: 32 }];
   return [
     "",
     "Try it:",
-    `  curl -N http://${address}/v1/chat/completions -H 'content-type: application/json' \\`,
-    `    -d '${body}'`,
+    `  curl -N http://${address}/v1/${path} \\`,
+    "    -H 'content-type: application/json' \\",
+    `    -d '${JSON.stringify({ model: name, ...asked, stream: true })}'`,
     `or talk to it in another terminal: npm run chat${port === USUAL_PORT ? "" : ` -- --http-port ${port}`}`,
+    `or in a browser: http://${address}/`,
     "Ctrl-C ends everything.",
     "",
   ].join("\n");

@@ -1,6 +1,7 @@
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openWorker } from "../compose/worker.ts";
+import { printModelReport, reportModel } from "../model-report.ts";
 import { ENGINE_OPTIONS, TLS_OPTIONS } from "../options.ts";
 
 /** `stator worker`: one engine behind the worker's contracts. */
@@ -25,6 +26,11 @@ export const worker: Command = {
     "drain-ms",
     "trace.endpoint",
   ],
+  says: {
+    discovery: "Where it registers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT. Absent: nowhere.",
+    "grpc.port": "Port of the link, openengine.v1 and artifacts; 0 takes a free one.",
+    "metrics.port": "HTTP port for /metrics, /live and /ready; -1 opens none.",
+  },
   serves: true,
   run: runWorker,
 };
@@ -37,8 +43,12 @@ async function runWorker(context: CommandContext): Promise<number> {
   if (!opened) return 0;
   const { card } = opened.engine;
   const detail = card.model;
-  reportToParent({ type: "ready", address: opened.address, detail });
-  if (!isChild) print(`${card.engine} worker serves ${card.model} on ${opened.address}. Ctrl-C drains it.`);
+  const model = reportModel(card);
+  reportToParent({ type: "ready", address: opened.address, detail, model });
+  if (!isChild) {
+    print(printModelReport(model, context.config));
+    print(`${card.engine} worker serves ${card.model} on ${opened.address}. Ctrl-C drains it.`);
+  }
   await Promise.race([stopped, opened.failed]);
   await opened.drain(values["drain-ms"]);
   return opened.hasFailed ? 1 : 0;

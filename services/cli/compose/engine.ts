@@ -15,6 +15,8 @@ export interface EngineRecipe {
   readonly engine: "llama" | "mock";
   /** Name that it will be served under. */
   readonly model: string;
+  /** Other names for it. */
+  readonly aliases: readonly string[];
   /** The signal ends a load that nobody waits for any more. */
   open(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
 }
@@ -36,10 +38,16 @@ function saidSampling(list: string | undefined): SaidSampling | undefined {
 
 /** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
 export async function engineRecipe({ values, log }: CommandContext): Promise<EngineRecipe> {
-  const modelPath = values.model ?? DEMO_MODEL_PATH;
+  const [entry, ...more] = values.model;
+  if (more.length > 0) {
+    throw new StatorError("BAD_CONFIG", { detail: "A worker serves one model; `stator up` serves several." });
+  }
+  const modelPath = entry?.file ?? DEMO_MODEL_PATH;
+  const aliases = entry?.aliases ?? [];
+  const named = values["model-name"] ?? entry?.name;
   const sampling = saidSampling(values["default-sampling"]);
   if (values.engine === "mock") {
-    const model = values["model-name"] ?? MOCK_MODEL;
+    const model = named ?? MOCK_MODEL;
     const speed = values["mock.speed"];
     const open = () =>
       openMock({
@@ -54,13 +62,13 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
         maxRunning: values["mock.max-running"],
         instantTokens: values["mock.step-tokens"],
       });
-    return { engine: "mock", model, open };
+    return { engine: "mock", model, aliases, open };
   }
   const missing = llamaUnavailable();
   if (missing) throw new StatorError("NATIVE_UNAVAILABLE", missing);
   // A file that is no model is told before the worker is published.
   await checkModelFile(modelPath);
-  const model = values["model-name"] ?? modelNameOf(modelPath);
+  const model = named ?? modelNameOf(modelPath);
   const gpuLayers = values["llama.gpu-layers"];
   const open = (onProgress: (fraction: number) => void, signal: AbortSignal) =>
     openLlama({
@@ -80,5 +88,5 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
       kvType: values["llama.kv-type"],
       gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
     });
-  return { engine: "llama", model, open };
+  return { engine: "llama", model, aliases, open };
 }

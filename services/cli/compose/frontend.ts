@@ -103,6 +103,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),
     grammars,
     fallback: publicRpcs(health.service, { log, metrics }),
+    operators: rpcs.address,
     version: VERSION,
   });
   scope.defer(

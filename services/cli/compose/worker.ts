@@ -57,6 +57,7 @@ export async function openWorker(
     version: VERSION,
     engineName: recipe.engine,
     models: [recipe.model],
+    aliases: recipe.aliases,
     onState({ state }) {
       for (const { service } of worker.services) health.set(service.typeName, state === "ready");
       if (state === "failed") {

@@ -17,6 +17,7 @@ import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { type KnownModel, type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
+import { logRequest } from "./request-line.ts";
 import { type Bound, type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
@@ -278,13 +279,7 @@ class Core implements FrontendDispatcher {
     if (record.reason === "POISONED") {
       log.error("request is poisoned", { request: record.requestId, model: record.model, workers: record.workers });
     }
-    log.debug("request ended", {
-      request: record.requestId,
-      outcome: record.outcome,
-      reason: record.reason,
-      workers: record.workers,
-      migrations: record.migrations,
-    });
+    logRequest(log, record);
   }
 
   #count(into: Record<keyof CallerCounters, number>, link: CallerLink): void {

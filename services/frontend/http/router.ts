@@ -4,7 +4,7 @@ import type { Exchange } from "./exchange.ts";
 /** Answers one exchange; what it throws is answered as an error. `rest` is what follows a prefix, decoded. */
 export type Handler = (exchange: Exchange, rest: string) => Promise<void> | void;
 
-/** One path of the port. A path that ends in `/` is a prefix. */
+/** One path of the port. A path that ends in `/` is a prefix, but for `/` itself. */
 export interface HttpRoute {
   readonly path: string;
   readonly method: "GET" | "POST";
@@ -20,7 +20,7 @@ export class Router {
 
   constructor(routes: readonly HttpRoute[]) {
     for (const route of routes) {
-      if (route.path.endsWith("/")) this.#prefixes.push(route);
+      if (route.path.endsWith("/") && route.path !== "/") this.#prefixes.push(route);
       else this.#exact.set(route.path, route);
     }
   }

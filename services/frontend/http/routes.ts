@@ -1,6 +1,7 @@
 import { printModel, printModels } from "#lib/api/openai/bodies";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
+import { isLoopback } from "#lib/rpc/credentials";
 import type { Dispatcher } from "#lib/serving/request";
 import { answerEmbeddings } from "../generate/embeddings.ts";
 import { runPlan } from "../generate/generate.ts";
@@ -8,6 +9,7 @@ import type { GenerationPlan } from "../generate/plan.ts";
 import { type PlannerTools, planChat, planCompletion } from "../generate/planner.ts";
 import type { AnswerTools } from "../generate/tools.ts";
 import type { Models } from "../models/served.ts";
+import { openPage } from "../page/page.ts";
 import type { Admission } from "./admission.ts";
 import { type BodyOptions, readJson } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
@@ -26,6 +28,8 @@ export interface RouteTools {
   readonly openApi: string;
   /** Models that a request would be answered for now. */
   readonly routable: () => readonly string[];
+  /** host:port of the port for operators; told to this machine alone. */
+  readonly operators: string | undefined;
   /** Whether the frontend takes requests at all. */
   readonly draining: () => boolean;
 }
@@ -41,7 +45,10 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
     const { planner, dispatcher, answers } = tools;
     await answerEmbeddings(await readJson(exchange, tools.body), exchange, { ...planner, dispatcher, answers });
   });
+  const page = openPage();
   return [
+    { path: "/", method: "GET", name: "page", handler: (exchange) => page.show(exchange) },
+    { path: "/docs/", method: "GET", name: "docs", handler: (exchange, name) => page.showDocument(exchange, name) },
     { path: "/v1/chat/completions", method: "POST", name: "chat", handler: generate(planChat) },
     { path: "/v1/completions", method: "POST", name: "completions", handler: generate(planCompletion) },
     { path: "/v1/embeddings", method: "POST", name: "embeddings", handler: embed },
@@ -82,9 +89,16 @@ function showModel(exchange: Exchange, id: string, models: Models): void {
 /** Ready means routable: some model has its tokenizer here and a linked worker that takes requests. */
 function showHealth(exchange: Exchange, tools: RouteTools): void {
   const models = tools.routable();
-  if (tools.draining()) exchange.json(503, '{"status":"draining","models":[]}');
-  else if (models.length === 0) exchange.json(503, '{"status":"no model is routable","models":[]}');
-  else exchange.json(200, JSON.stringify({ status: "ready", models }));
+  const tell = (code: number, status: string, names: readonly string[]): void =>
+    exchange.json(code, JSON.stringify({ status, models: names, ...operatorsFor(exchange, tools) }));
+  if (tools.draining()) tell(503, "draining", []);
+  else if (models.length === 0) tell(503, "no model is routable", []);
+  else tell(200, "ready", models);
+}
+
+/** Who runs on this machine may know where operators ask; whether they may is that port's to say. */
+function operatorsFor({ request }: Exchange, { operators }: RouteTools): { operators?: string } {
+  return operators !== undefined && isLoopback(request.socket.remoteAddress ?? "") ? { operators } : {};
 }
 
 async function showMetrics(exchange: Exchange, metrics: Metrics): Promise<void> {

@@ -171,11 +171,19 @@ export class HttpServer {
     if (error.reason === "INTERNAL") {
       this.#options.log.error("request failed", { requestId: exchange.requestId, route: exchange.route, error });
     } else {
-      this.#options.log.debug("request refused", { requestId: exchange.requestId, reason: error.reason });
+      this.#logRefusal(exchange, error);
     }
     // A client that left while its body was read gets no answer.
     if (error.reason === "CANCELLED" && exchange.closed) return;
     exchange.fail(error);
+  }
+
+  /** The line of a request that did not run. What probes and browsers ask for is no request to a model. */
+  #logRefusal({ request, requestId, route, arrivedMs }: Exchange, { reason, row }: StatorError): void {
+    const { log, clock } = this.#options;
+    const ms = Math.round(clock.nowMs() - arrivedMs);
+    const level = request.method === "POST" ? "info" : "debug";
+    log[level]("request refused", { request: requestId, route, ms, outcome: "refused", reason, status: row.http });
   }
 
   #close(exchange: Exchange): void {

@@ -1,0 +1,99 @@
+import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { FrontendService, type WorkerView } from "#gen/stator/frontend/v1/frontend_pb";
+import { printId } from "#lib/base/bytes";
+import { StatorError } from "#lib/base/errors";
+import { Channel } from "#lib/rpc/channel";
+import { createClient } from "#lib/rpc/client";
+import { readHealth } from "../chat-client.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { credentialsFrom } from "../compose/credentials.ts";
+import { type Column, printTable } from "../table.ts";
+
+/** `stator ps`: the workers as a running frontend sees them. */
+export const ps: Command = {
+  name: "ps",
+  arguments: "[HOST:PORT]",
+  summary: "the workers of a running frontend: what they serve, state, load",
+  help:
+    "Reads stator.frontend.v1 on a frontend's operators' port. On this machine the frontend (http.host and http.port)\n" +
+    "tells where that is; elsewhere name it, as HOST:PORT.",
+  says: {
+    "http.host": "Where the frontend is.",
+    "http.port": "Port of the frontend.",
+    "insecure-listen": "Allow reading from another machine without TLS.",
+  },
+  options: ["http.host", "http.port", "json", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
+  async run(context) {
+    const rows = (await listWorkers(context)).map(readWorker);
+    context.print(context.values.json ? JSON.stringify(rows, undefined, 2) : printTable(COLUMNS, rows));
+    return 0;
+  },
+};
+
+const TIMEOUT_MS = 10_000;
+const STATES = new Map<number, string>(
+  Object.entries(InstanceState).map(([name, state]) => [state, name.toLowerCase()]),
+);
+
+/** One worker, as `--json` prints it. */
+interface Row {
+  readonly worker: string;
+  readonly engine: string;
+  readonly models: readonly string[];
+  readonly address: string;
+  readonly state: string;
+  /** Why it is not ready. */
+  readonly reason: string;
+  /** The frontend's link to it. */
+  readonly link: string;
+  readonly openRequests: number;
+  readonly waitingRequests: number;
+  readonly usedBlocks: number;
+  readonly totalBlocks: number;
+  readonly steps: number;
+  readonly version: string;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  ["WORKER", ({ worker }) => worker],
+  ["MODELS", ({ models }) => models.join(" ")],
+  ["ADDRESS", ({ address }) => address],
+  ["STATE", ({ state, link }) => (state !== "ready" || link === "ready" ? state : `${state}, link ${link}`)],
+  ["OPEN", ({ openRequests }) => openRequests],
+  ["WAITING", ({ waitingRequests }) => waitingRequests],
+  ["BLOCKS", ({ usedBlocks, totalBlocks }) => `${usedBlocks}/${totalBlocks}`],
+];
+
+async function listWorkers({ values, positional }: CommandContext): Promise<WorkerView[]> {
+  const base = `http://${values["http.host"]}:${values["http.port"]}`;
+  const target = positional[0] ?? (await readHealth(base)).operators;
+  if (target === undefined) {
+    const detail = `${base} does not tell where its operators' port is; name it, as HOST:PORT`;
+    throw new StatorError("INVALID_ARGUMENT", { detail });
+  }
+  const channel = new Channel(target, credentialsFrom(values));
+  try {
+    const { workers } = await createClient(FrontendService, channel).listWorkers({}, { timeoutMs: TIMEOUT_MS });
+    return workers;
+  } finally {
+    channel.close();
+  }
+}
+
+function readWorker({ instance, ...view }: WorkerView): Row {
+  return {
+    worker: printId(instance?.instanceId ?? 0n),
+    engine: instance?.engine ?? "",
+    models: instance?.models ?? [],
+    address: instance?.address ?? "",
+    state: STATES.get(instance?.state ?? InstanceState.UNSPECIFIED) ?? "",
+    reason: instance?.reason ?? "",
+    link: view.link,
+    openRequests: view.openRequests,
+    waitingRequests: view.waitingRequests,
+    usedBlocks: view.usedBlocks,
+    totalBlocks: Number(instance?.totalKvBlocks ?? 0n),
+    steps: Number(view.steps),
+    version: instance?.version ?? "",
+  };
+}
