@@ -206,6 +206,16 @@ describe("refused by name and place", () => {
       Array.from({ length: 9000 }, (_, at) => [`property number ${at}`, { type: "null" }]),
     );
     expect(refusal({ type: "object", properties: wide })).toContain("INVALID_GRAMMAR");
+    expect(refusal({ const: JSON.parse(`${"[".repeat(3000)}${"]".repeat(3000)}`) })).toContain(
+      "constants of this size",
+    );
+    const names = { ["x".repeat(5000)]: {} };
+    expect(refusal({ type: "object", properties: names, additionalProperties: true })).toContain("names of more than");
+    expect(refusal({ type: "object", properties: names })).toBe("accepted");
+    expect(refusal({ type: "object", required: Array.from({ length: 10_001 }, String) })).toContain("properties");
+    expect(refusal({ enum: Array.from({ length: 300 }, (_, at) => `${at}${"\n".repeat(900)}`) })).toContain(
+      "constants",
+    );
   });
 });
 

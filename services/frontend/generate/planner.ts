@@ -1,13 +1,12 @@
-import { type ChatBody, checkChat } from "#lib/api/openai/chat-fields";
-import { type CompletionBody, checkCompletion } from "#lib/api/openai/completion-fields";
 import { parseId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { ServingRequest } from "#lib/serving/request";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
 import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
+import type { OpenChat } from "../read/reader.ts";
+import type { ChatHead, CompletionHead, Inputs, ReadRequest } from "../read/requests.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
-import { templateMessages } from "./messages.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { checkTokens, createSampling } from "./sampling.ts";
 
@@ -22,15 +21,14 @@ export interface PlannerTools {
   readonly unixMs: () => number;
 }
 
-/** Plans POST /v1/chat/completions: checks, renders and tokenizes. Throws what the client did wrong. */
-export async function planChat(json: unknown, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
-  const { body, ignored } = checkChat(json);
-  exchange.ignore(ignored);
+/** Plans POST /v1/chat/completions: renders and tokenizes. Throws what the client did wrong. */
+export async function planChat(read: OpenChat, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
+  const { head: body } = read;
+  exchange.ignore(read.ignored);
   const model = tools.models.find(body.model);
-  const grammar = grammarOf(body.response_format, model, tools.grammars);
+  const grammar = await grammarOf(read, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
-  const prompt = model.text.renderChat(templateMessages(body.messages));
-  const tokens = await model.text.encodePrompt(prompt);
+  const tokens = await model.text.encodePrompt(await read.render(model.text));
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
     prompts: [tokens],
@@ -49,11 +47,14 @@ export async function planChat(json: unknown, exchange: Exchange, tools: Planner
 }
 
 /** Plans POST /v1/completions. Throws what the client did wrong. */
-export async function planCompletion(json: unknown, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
-  const { body, ignored } = checkCompletion(json);
+export async function planCompletion(
+  { head: body, ignored, parts }: ReadRequest<CompletionHead, Inputs>,
+  exchange: Exchange,
+  tools: PlannerTools,
+): Promise<GenerationPlan> {
   exchange.ignore(ignored);
   const model = tools.models.find(body.model);
-  const { prompts, texts } = await encodeInputs(body.prompt, model.text, "prompt");
+  const prompts = await encodeInputs(parts, model.text, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
@@ -67,26 +68,31 @@ export async function planCompletion(json: unknown, exchange: Exchange, tools: P
     form: "completion",
     id: `cmpl-${exchange.requestId}`,
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
-    echo: body.echo ? prompts.map((prompt, at) => texts?.[at] ?? decode(prompt, model.text)) : undefined,
+    echo: body.echo ? prompts.map((prompt, at) => textOf(parts.texts?.[at]) ?? decode(prompt, model.text)) : undefined,
     logprobs: topLogprobs === undefined ? undefined : "completion",
   };
 }
 
-/** Token ids of a prompt field; `texts` is there when it was text. Throws on ids that the model does not have. */
+/** Units of texts that are looked at in one turn, together; beyond, the cache does not take part. */
+const MOST_UNITS = 262_144;
+
+/** Token ids of a prompt field. Throws on ids that the model does not have. */
 export async function encodeInputs(
-  input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
+  { texts, ids }: Inputs,
   text: ModelText,
   field: string,
-): Promise<{ prompts: Uint32Array[]; texts: readonly string[] | undefined }> {
-  if (typeof input === "string") return { prompts: [await text.encodeText(input)], texts: [input] };
-  if (typeof input[0] === "string") {
-    const texts = input as readonly string[];
-    return { prompts: await Promise.all(texts.map(async (one) => text.encodeText(one))), texts };
+): Promise<readonly Uint32Array[]> {
+  if (ids) {
+    for (const prompt of ids) checkTokens(prompt, text.vocabularySize, field);
+    return ids;
   }
-  const lists = (typeof input[0] === "number" ? [input] : input) as readonly (readonly number[])[];
-  const prompts = lists.map((list) => Uint32Array.from(list));
-  for (const prompt of prompts) checkTokens(prompt, text.vocabularySize, field);
-  return { prompts, texts: undefined };
+  const units = texts.reduce((sum, { length }) => sum + length, 0);
+  const given = units > MOST_UNITS ? texts.map((one) => (typeof one === "string" ? Buffer.from(one) : one)) : texts;
+  return await Promise.all(given.map(async (one) => text.encodeText(one)));
+}
+
+function textOf(given: string | Uint8Array | undefined): string | undefined {
+  return given === undefined || typeof given === "string" ? given : new TextDecoder().decode(given);
 }
 
 function decode(tokens: Uint32Array, text: ModelText): string {
@@ -94,7 +100,7 @@ function decode(tokens: Uint32Array, text: ModelText): string {
   return decoder.push(tokens) + decoder.end();
 }
 
-type GenerationBody = ChatBody | CompletionBody;
+type GenerationBody = ChatHead | CompletionHead;
 
 interface RequestParts {
   readonly drawSeed: () => bigint;
@@ -198,10 +204,15 @@ function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
 }
 
-function grammarOf(format: ChatBody["response_format"], model: ServedModel, grammars: Grammars): string | undefined {
+async function grammarOf(
+  { head, grammar }: OpenChat,
+  model: ServedModel,
+  grammars: Grammars,
+): Promise<string | undefined> {
+  const { response_format: format } = head;
   if (!format || format.type === "text") return undefined;
   requireFeature(model.features, "grammar", `response_format ${format.type}`);
-  return format.type === "json_object" ? grammars.jsonObject() : grammars.jsonSchema(format.json_schema.schema);
+  return format.type === "json_object" ? grammars.jsonObject() : await grammar(grammars);
 }
 
 function answerOf(

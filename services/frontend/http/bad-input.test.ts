@@ -86,7 +86,7 @@ describe("bad input gets a status and OpenAI's form", () => {
       chat({ messages: [{ role: "assistant", content: "a" }] }),
       400,
       "invalid_messages",
-      null,
+      "messages",
     ],
     [
       "a token outside the vocabulary",

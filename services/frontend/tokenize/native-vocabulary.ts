@@ -47,6 +47,7 @@ export async function openNativeVocabulary(
     local: { encode: (text) => vocab.tokenize(text) },
     remote: {
       encode: (texts) => gate.run(() => Promise.all(texts.map((text) => vocab.tokenizeAsync(text)))),
+      encodeWhole: (text) => gate.run(() => vocab.tokenizeAsync(text, { parseSpecial: true })),
       close: () => vocab.close(),
     },
   };

@@ -5,7 +5,7 @@ import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
-import { createTokenizer, type Encoding, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
+import { createTokenizer, type FrameOptions, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
 import { createWordEncoder } from "#lib/text/words";
 import type { Grammars, ModelText } from "../text/model-text.ts";
@@ -64,6 +64,11 @@ function remembering(encoder: SegmentEncoder, vocabulary: Vocabulary): SegmentEn
   return rule ? createWordEncoder(encoder, rule) : encoder;
 }
 
+function noTemplate(): StatorError {
+  const detail = "the model has no chat template; use /v1/completions";
+  return new StatorError("UNSUPPORTED_FEATURE", { feature: "Chat", detail });
+}
+
 /** What a model without a usable template answers to a conversation. */
 function templateOf(source: string | undefined): ChatTemplate {
   const refuse = (error: StatorError): ChatTemplate => ({
@@ -71,10 +76,7 @@ function templateOf(source: string | undefined): ChatTemplate {
       throw error;
     },
   });
-  if (source === undefined) {
-    const detail = "the model has no chat template; use /v1/completions";
-    return refuse(new StatorError("UNSUPPORTED_FEATURE", { feature: "Chat", detail }));
-  }
+  if (source === undefined) return refuse(noTemplate());
   try {
     return compileTemplate(source);
   } catch (caught) {
@@ -86,17 +88,36 @@ function nameOf(tokenizer: Tokenizer, token: number | undefined): string {
   return token === undefined ? "" : new TextDecoder().decode(tokenizer.pieceBytes(token));
 }
 
+/**
+ * What of a text is looked at on the event loop, to find what the cache knows: beyond any of these it is encoded as a
+ * whole, elsewhere, and the cache does not take part.
+ */
+const MOST_INLINE = { units: 262_144, specials: 8192, missing: 512 } as const;
+
 /** Encodes what the cache did not know: at once when it is little, else elsewhere. */
-function encode(encoding: Encoding, encoders: Encoders): Uint32Array | Promise<Uint32Array> {
-  const { missing } = encoding;
-  if (encoding.missingUnits > encoders.inlineUnits) {
-    return encoders.remote.encode(missing).then((found) => {
+function encode(
+  text: string | Uint8Array,
+  options: FrameOptions,
+  { tokenizer, encoders }: { tokenizer: Tokenizer; encoders: Encoders },
+): Uint32Array | Promise<Uint32Array> {
+  const encoding =
+    typeof text === "string" && text.length <= MOST_INLINE.units
+      ? tokenizer.prepareWithin(MOST_INLINE.specials, text, options)
+      : undefined;
+  const { local, remote, inlineUnits } = encoders;
+  if (encoding && encoding.missingUnits <= inlineUnits) {
+    for (const [at, each] of encoding.missing.entries()) encoding.provide(at, local.encode(each));
+    return encoding.finish();
+  }
+  if (encoding && encoding.missing.length <= MOST_INLINE.missing) {
+    return remote.encode(encoding.missing).then((found) => {
       for (const [at, tokens] of found.entries()) encoding.provide(at, tokens);
       return encoding.finish();
     });
   }
-  for (const [at, text] of missing.entries()) encoding.provide(at, encoders.local.encode(text));
-  return encoding.finish();
+  return remote
+    .encodeWhole(typeof text === "string" ? Buffer.from(text) : text)
+    .then((tokens) => tokenizer.frame(tokens, options));
 }
 
 function modelText(
@@ -110,9 +131,13 @@ function modelText(
   const names = { bosToken: nameOf(tokenizer, tokenizer.bos), eosToken: nameOf(tokenizer, tokenizer.eos) };
   return {
     vocabularySize: tokenizer.size,
+    template() {
+      if (options.template === undefined) throw noTemplate();
+      return { source: options.template, ...names };
+    },
     renderChat: (messages) => template.render(messages, names),
-    encodePrompt: (prompt) => encode(tokenizer.prepareChat(prompt), encoders),
-    encodeText: (text) => encode(tokenizer.prepare(text, { addSpecial: true, parseSpecial: true }), encoders),
+    encodePrompt: (prompt) => encode(prompt, { chat: true }, { tokenizer, encoders }),
+    encodeText: (text) => encode(text, { chat: false }, { tokenizer, encoders }),
     createDecoder: () => new Detokenizer(texts),
     piece: (token) => tokenizer.pieceBytes(token),
     close: () => encoders.remote.close(),
