@@ -29,7 +29,7 @@ export async function answerEmbeddings(
   const model = tools.models.find(body.model);
   requireFeature(model.features, "embed", "Embedding");
   checkDimensions(body.dimensions, model);
-  const prompts = await encodeInputs(parts, model.text, "input");
+  const prompts = await encodeInputs(parts, model, "input");
   checkInputs(prompts, model);
   if (exchange.closed) return;
   const request: ServingRequest = {

@@ -28,7 +28,9 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
   const model = tools.models.find(body.model);
   const grammar = await grammarOf(read, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
-  const tokens = await model.text.encodePrompt(await read.render(model.text));
+  const prompt = await read.render(model.text);
+  checkFits([prompt], model, "messages");
+  const tokens = await model.text.encodePrompt(prompt);
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
     prompts: [tokens],
@@ -54,7 +56,7 @@ export async function planCompletion(
 ): Promise<GenerationPlan> {
   exchange.ignore(ignored);
   const model = tools.models.find(body.model);
-  const prompts = await encodeInputs(parts, model.text, "prompt");
+  const prompts = await encodeInputs(parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
@@ -74,25 +76,27 @@ export async function planCompletion(
 }
 
 /** Units of texts that are looked at in one turn, together; beyond, the cache does not take part. */
-const MOST_UNITS = 262_144;
+const MOST_UNITS = 131_072;
 
 /** Token ids of a prompt field. Throws on ids that the model does not have. */
 export async function encodeInputs(
   { texts, ids }: Inputs,
-  text: ModelText,
+  model: ServedModel,
   field: string,
 ): Promise<readonly Uint32Array[]> {
+  const { text } = model;
   if (ids) {
     for (const prompt of ids) checkTokens(prompt, text.vocabularySize, field);
     return ids;
   }
+  checkFits(texts, model, field);
   const units = texts.reduce((sum, { length }) => sum + length, 0);
   const given = units > MOST_UNITS ? texts.map((one) => (typeof one === "string" ? Buffer.from(one) : one)) : texts;
   return await Promise.all(given.map(async (one) => text.encodeText(one)));
 }
 
 function textOf(given: string | Uint8Array | undefined): string | undefined {
-  return given === undefined || typeof given === "string" ? given : new TextDecoder().decode(given);
+  return given === undefined || typeof given === "string" ? given : new TextDecoder("utf-8", { ignoreBOM: true }).decode(given);
 }
 
 function decode(tokens: Uint32Array, text: ModelText): string {
@@ -182,6 +186,20 @@ function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: 
   }
   if (longest < contextTokens) return contextTokens - longest;
   throw new StatorError("CONTEXT_LENGTH", { promptTokens: longest, model: name, contextTokens }, { param });
+}
+
+/** Throws CONTEXT_LENGTH for a text that is too long whatever its tokens: those it never comes to cost nothing. */
+function checkFits(texts: readonly (string | Uint8Array)[], model: ServedModel, param: string): void {
+  const { name, contextTokens, text } = model;
+  for (const one of texts) {
+    const least = text.leastTokens(one);
+    if (least <= contextTokens) continue;
+    throw new StatorError(
+      "CONTEXT_LENGTH",
+      { promptTokens: `at least ${least}`, model: name, contextTokens },
+      { param },
+    );
+  }
 }
 
 /** Throws UNSUPPORTED_FEATURE with the engine's own reason. */

@@ -37,6 +37,8 @@ export interface ModelText {
   encodePrompt(prompt: string | Uint8Array): Uint32Array | Promise<Uint32Array>;
   /** Tokens of plain text, a long one as UTF-8, with the model's begin token, if it has one. */
   encodeText(text: string | Uint8Array): Uint32Array | Promise<Uint32Array>;
+  /** Tokens that a text has at least, from its length alone. */
+  leastTokens(text: string | Uint8Array): number;
   createDecoder(): TokenDecoder;
   /** Bytes of one token; special tokens by their names. */
   piece(token: number): Uint8Array;

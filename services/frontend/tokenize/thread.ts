@@ -36,7 +36,7 @@ function wholeTokens(key: number, text: Uint8Array): Uint32Array {
   const { vocabulary, encoder } = found;
   // Nothing is remembered: long texts do not come twice, and the memory of this thread is its own.
   found.tokenizer ??= createTokenizer(vocabulary, { encoder, cacheBytes: 0 });
-  return found.tokenizer.encode(new TextDecoder().decode(text), { parseSpecial: true });
+  return found.tokenizer.encode(new TextDecoder("utf-8", { ignoreBOM: true }).decode(text), { parseSpecial: true });
 }
 
 function handle(order: EncodingOrder): Answered<Uint32Array[]> | undefined {

@@ -24,6 +24,7 @@ export function createByteText(): ModelText {
       tokens.set(bytes, 1);
       return tokens;
     },
+    leastTokens: (text) => text.length,
     createDecoder() {
       const decoder = new TextDecoder("utf-8");
       let length = 0;
