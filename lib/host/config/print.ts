@@ -1,9 +1,10 @@
+import { withoutLogin } from "#lib/base/url-login";
 import { flagOf, type Option, type Options, variableOf } from "./option.ts";
 import type { Config } from "./resolve.ts";
 
 function shown(option: Option, value: unknown): string {
   if (value === undefined) return "not set";
-  return option.secret ? "(hidden)" : String(value);
+  return option.secret ? "(hidden)" : withoutLogin(String(value));
 }
 
 /** The answer of `stator config explain KEY`: the value, where it came from, and what else could set it. */

@@ -1,5 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
+import { withoutLogin } from "#lib/base/url-login";
 import { flagOf, type Option, type OptionBase, type Options, variableOf } from "./option.ts";
 
 /** Where a value came from. */
@@ -65,7 +66,9 @@ function parsed(key: string, option: Option, said: string, source: Source, mista
   const value = option.parse(said);
   if (typeof value !== "object") return value;
   const name = source === "flag" ? flagOf(key) : source === "environment" ? variableOf(key) : key;
-  mistakes.push(`${name}: expected ${value.expected}, got ${option.secret ? "something else" : JSON.stringify(said)}.`);
+  mistakes.push(
+    `${name}: expected ${value.expected}, got ${option.secret ? "something else" : JSON.stringify(withoutLogin(said))}.`,
+  );
   return option.initial;
 }
 

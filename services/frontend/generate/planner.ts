@@ -96,7 +96,9 @@ export async function encodeInputs(
 }
 
 function textOf(given: string | Uint8Array | undefined): string | undefined {
-  return given === undefined || typeof given === "string" ? given : new TextDecoder("utf-8", { ignoreBOM: true }).decode(given);
+  return given === undefined || typeof given === "string"
+    ? given
+    : new TextDecoder("utf-8", { ignoreBOM: true }).decode(given);
 }
 
 function decode(tokens: Uint32Array, text: ModelText): string {

@@ -215,6 +215,19 @@ describe("bytes that are no request", () => {
     );
   });
 
+  it("get 417 when they expect what nobody knows, and 501 when they come in a coding that nobody undoes", async () => {
+    const post = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n";
+    for (const [headers, status, code] of [
+      ["expect: the-unexpected\r\ncontent-length: 2\r\n\r\n{}", 417, "expectation_failed"],
+      ["transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "unsupported_transfer_encoding"],
+    ] as const) {
+      const [head, body] = (await raw(post + headers)).split("\r\n\r\n");
+      expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+      expect(head).toMatch(/^connection: close$/im);
+      expect(errorOf(body!)).toMatchObject({ code, type: "invalid_request_error" });
+    }
+  });
+
   it("are not asked for when the client announces too many", async () => {
     const answer = await raw(
       `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: ${LIMIT + 1}\r\n\r\n`,

@@ -62,7 +62,9 @@ export class HttpServer {
       if (Number(request.headers["content-length"] ?? 0) <= limits.bodyBytes) response.writeContinue();
       this.#answer(request, response);
     });
-    this.#server.on("checkExpectation", (_, response) => response.writeHead(417).end());
+    this.#server.on("checkExpectation", (request, response) =>
+      this.#answer(request, response, new StatorError("EXPECTATION")),
+    );
   }
 
   /** Connections that are open. */
@@ -127,7 +129,8 @@ export class HttpServer {
     socket.once("close", () => this.#connections--);
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  /** @param refusal what is wrong with the request, found before anything was read */
+  #answer(request: IncomingMessage, response: ServerResponse, refusal = refusalOf(request)): void {
     const { clock, drawRequestId, corsOrigins } = this.#options;
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
@@ -136,6 +139,10 @@ export class HttpServer {
     exchange.onClose(() => this.#close(exchange));
     allowOrigin(exchange, corsOrigins);
     try {
+      if (refusal) {
+        exchange.closeAfter();
+        throw refusal;
+      }
       const handled = this.#route(exchange, response);
       if (handled) handled.catch((error: unknown) => this.#fail(exchange, error));
     } catch (error) {
@@ -193,6 +200,12 @@ export class HttpServer {
       route,
     });
   }
+}
+
+/** Node takes the last coding, chunked, off a body and hands the others through. */
+function refusalOf({ headers }: IncomingMessage): StatorError | undefined {
+  const coding = headers["transfer-encoding"];
+  return coding === undefined || /^chunked$/i.test(coding) ? undefined : new StatorError("TRANSFER_ENCODING");
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
