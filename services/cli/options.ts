@@ -94,7 +94,7 @@ export const OPTIONS = {
   "http.slow-client-ms": integer({
     initial: 60_000,
     ...MILLIS,
-    doc: "A client that reads nothing for so long is cut off.",
+    doc: "A client that does not take what waits for it in so long, and a second for each 4 KiB, is cut off.",
   }),
   "grpc.host": text({ initial: "127.0.0.1", placeholder: "HOST", doc: "Where a process listens for gRPC." }),
   "grpc.port": integer({

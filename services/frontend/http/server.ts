@@ -9,7 +9,7 @@ import type { Metrics } from "#lib/host/metrics";
 import type { Counts } from "../counts.ts";
 import type { FrontendLimits } from "../limits.ts";
 import { allowOrigin } from "./cors.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, type ReaderPatience } from "./exchange.ts";
 import { type Router, takes } from "./router.ts";
 
 /** What an HTTP port is made of. */
@@ -34,12 +34,14 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
   readonly #open = new Roster<Exchange>();
+  readonly #patience: ReaderPatience;
   #connections = 0;
   #draining = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    const { limits } = options;
+    const { limits, clock } = options;
+    this.#patience = { clock, slowMs: limits.slowClientMs };
     this.#server = createServer(
       {
         headersTimeout: limits.headersMs,
@@ -131,10 +133,10 @@ export class HttpServer {
 
   /** @param refusal what is wrong with the request, found before anything was read */
   #answer(request: IncomingMessage, response: ServerResponse, refusal = refusalOf(request)): void {
-    const { clock, drawRequestId, corsOrigins } = this.#options;
+    const { drawRequestId, corsOrigins } = this.#options;
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
-    const exchange = new Exchange(request, response, { requestId, arrivedMs: clock.nowMs() });
+    const exchange = new Exchange(request, response, requestId, this.#patience);
     this.#open.add(exchange);
     exchange.onClose(() => this.#close(exchange));
     allowOrigin(exchange, corsOrigins);
