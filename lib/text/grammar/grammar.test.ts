@@ -258,6 +258,31 @@ describe("numbers", () => {
   });
 });
 
+test.each([
+  [{ minimum: 1e20, maximum: 1e21 }, ["1", "0".repeat(20)], ["1", "0".repeat(21)]],
+  [{ minimum: 5e15, exclusiveMaximum: 1e16 }, ["5", "0".repeat(15)], ["9".repeat(16)]],
+  [{ exclusiveMinimum: 1e17, maximum: 1e18 }, ["1", `${"0".repeat(16)}1`], ["1", "0".repeat(18)]],
+  [{ minimum: -1e21, maximum: -1e20 }, ["-1", "0".repeat(21)], ["-1", "0".repeat(20)]],
+  [{ minimum: -1e30, exclusiveMaximum: -1e16 }, ["-1", "0".repeat(30)], ["-1", `${"0".repeat(15)}1`]],
+] as const)("bounds of more than 16 digits hold: %j", (bounds, least, most) => {
+  const { low, high } = { low: BigInt(least.join("")), high: BigInt(most.join("")) };
+  for (const type of ["integer", "number"]) {
+    const matcher = parseGbnf(jsonSchemaGrammar({ type, ...bounds }));
+    for (const inside of [low, high, (low + high) / 2n, low + 1n, high - 1n]) {
+      expect(matcher.matches(String(inside)), String(inside)).toBe(true);
+    }
+    for (const outside of [low - 1n, high + 1n, low / 10n, high * 10n, high * 100n, -low, 0n]) {
+      if (outside >= low && outside <= high) continue;
+      expect(matcher.matches(String(outside)), String(outside)).toBe(false);
+    }
+  }
+});
+
+test("bounds that 64 bits suggest are taken, and say nothing", () => {
+  const matcher = parseGbnf(jsonSchemaGrammar({ type: "integer", minimum: -(2 ** 63), maximum: 2 ** 63 }));
+  for (const text of ["0", "-1", "9007199254740991", "-9007199254740991"]) expect(matcher.matches(text)).toBe(true);
+});
+
 test("random schemas: their documents belong, documents of others only when they fit", () => {
   const chance = new SeededChance(42n);
   let strangers = 0;

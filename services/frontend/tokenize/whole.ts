@@ -70,7 +70,7 @@ async function encodeParts({ parts, plain }: SplitText, encodePlain: EncodePlain
   for (let at = 0; at < parts.length; at += BATCH) {
     const found = await Promise.all(
       Array.from(parts.subarray(at, at + BATCH), (part) => {
-        if (part >= 0) return Uint32Array.of(part);
+        if (part >= 0) return Promise.resolve(Uint32Array.of(part));
         const start = from;
         from += -1 - part;
         return encodePlain(plain.subarray(start, from));
