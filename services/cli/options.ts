@@ -38,6 +38,11 @@ export const OPTIONS = {
     doc: "Name in the API; taken from the file when absent.",
     alike: "--served-model-name",
   }),
+  "adapter-folder": text({
+    initial: undefined,
+    placeholder: "FOLDER",
+    doc: "Folder of the LoRA adapters that openengine.v1 may load by path; none may be when absent.",
+  }),
   engine: choice({
     initial: "llama",
     choices: ["llama", "mock"],
@@ -312,6 +317,7 @@ export const ENGINE_OPTIONS = [
   "model",
   "model-name",
   "default-sampling",
+  "adapter-folder",
   "llama.context-tokens",
   "llama.max-running",
   "llama.max-waiting",
