@@ -11,6 +11,7 @@ import type { EngineView } from "./engine-view.ts";
 import { checkHealth } from "./health.ts";
 import type { KvFeed } from "./kv-feed.ts";
 import type { OpenCalls } from "./open-calls.ts";
+import { checkControlBytes } from "./wire-bounds.ts";
 
 /** What the control service looks at. */
 export interface ControlDeps extends EngineView {
@@ -48,7 +49,7 @@ export function createControlService(deps: ControlDeps): ServedService {
       getKvEventSources: () => ({ sources: [] }),
       subscribeKvEvents: (request, call) => deps.kvFeed.subscribe(request, call),
     },
-    { access: Access.PEER },
+    { access: Access.PEER, checkBytes: checkControlBytes },
   );
 }
 
