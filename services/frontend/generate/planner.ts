@@ -86,6 +86,7 @@ export async function encodeInputs(
 ): Promise<readonly Uint32Array[]> {
   const { text } = model;
   if (ids) {
+    for (const { length } of ids) if (length > model.contextTokens) throw tooLong(length, model, field);
     for (const prompt of ids) checkTokens(prompt, text.vocabularySize, field);
     return ids;
   }
@@ -178,7 +179,8 @@ function pinnedWorker(field: string | null | undefined, header: string | undefin
 }
 
 /** Tokens that every answer may have. Throws CONTEXT_LENGTH when a prompt leaves no place for one. */
-function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: ServedModel, param: string): number {
+function checkLengths(prompts: readonly Uint32Array[], model: ServedModel, param: string): number {
+  const { contextTokens } = model;
   let longest = 0;
   for (const prompt of prompts) {
     if (prompt.length === 0) {
@@ -187,21 +189,19 @@ function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: 
     longest = Math.max(longest, prompt.length);
   }
   if (longest < contextTokens) return contextTokens - longest;
-  throw new StatorError("CONTEXT_LENGTH", { promptTokens: longest, model: name, contextTokens }, { param });
+  throw tooLong(longest, model, param);
 }
 
 /** Throws CONTEXT_LENGTH for a text that is too long whatever its tokens: those it never comes to cost nothing. */
 function checkFits(texts: readonly (string | Uint8Array)[], model: ServedModel, param: string): void {
-  const { name, contextTokens, text } = model;
   for (const one of texts) {
-    const least = text.leastTokens(one);
-    if (least <= contextTokens) continue;
-    throw new StatorError(
-      "CONTEXT_LENGTH",
-      { promptTokens: `at least ${least}`, model: name, contextTokens },
-      { param },
-    );
+    const least = model.text.leastTokens(one);
+    if (least > model.contextTokens) throw tooLong(`at least ${least}`, model, param);
   }
+}
+
+function tooLong(promptTokens: number | string, { name, contextTokens }: ServedModel, param: string): StatorError {
+  return new StatorError("CONTEXT_LENGTH", { promptTokens, model: name, contextTokens }, { param });
 }
 
 /** Throws UNSUPPORTED_FEATURE with the engine's own reason. */
