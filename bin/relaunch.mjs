@@ -10,8 +10,9 @@ const FORWARDED = ["SIGTERM", "SIGHUP", "SIGINT"];
  *
  * @param {string} script path of the calling script
  * @param {readonly string[]} args its arguments
+ * @param {{ flags: readonly string[], variables: Record<string, string> }} settings of the process that is started
  */
-export function ensureNode24(script, args) {
+export function ensureNode24(script, args, { flags, variables } = { flags: [], variables: {} }) {
   const executable = findNode24();
   if (executable === process.execPath) return true;
   if (executable === undefined) {
@@ -20,7 +21,8 @@ export function ensureNode24(script, args) {
     return false;
   }
   // The channel carries nothing: when this process is killed it breaks, and the child knows that it is alone.
-  shadow(spawn(executable, [script, ...args], { stdio: ["inherit", "inherit", "inherit", "ipc"] }));
+  const env = { ...variables, ...process.env };
+  shadow(spawn(executable, [...flags, script, ...args], { stdio: ["inherit", "inherit", "inherit", "ipc"], env }));
   return false;
 }
 

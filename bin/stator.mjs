@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { applySettings, settingsOf } from "./process-settings.mjs";
 import { ensureNode24 } from "./relaunch.mjs";
 
 const script = fileURLToPath(import.meta.url);
@@ -21,7 +22,9 @@ async function keepCompiledCode() {
   enableCompileCache(process.env.NODE_COMPILE_CACHE ?? (inCheckout ? path.join(root, ".cache/compile") : undefined));
 }
 
-if (ensureNode24(script, process.argv.slice(2))) {
+const args = process.argv.slice(2);
+if (ensureNode24(script, args, settingsOf(args[0]))) {
+  applySettings(script, args);
   await keepCompiledCode();
   const main = findMain();
   if (main === undefined) {
@@ -29,7 +32,7 @@ if (ensureNode24(script, process.argv.slice(2))) {
     process.exitCode = 1;
   } else {
     const { main: run } = await import(pathToFileURL(main).href);
-    const code = await run?.(process.argv.slice(2));
+    const code = await run?.(args);
     if (typeof code === "number") process.exitCode = code;
   }
 }

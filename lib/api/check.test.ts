@@ -79,9 +79,23 @@ describe("a check", () => {
     }
   });
 
-  it("stops listing after twenty mistakes", () => {
-    const many = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`zz${at}`, 1]));
-    expect(refusal(chat(many)).message).toMatch(/zz19, and 30 more\.$/);
+  it("names the first eight mistakes and counts the others, of whatever kind", () => {
+    const many = Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`zz${at}`, 1]));
+    expect(refusal(chat(many)).message).toMatch(/^Unknown fields? zz0, .*, zz7, and 1,992 more\.$/);
+    const wrong = Array.from({ length: 1500 }, () => ({ role: "user" }));
+    expect(refusal(chat({ messages: wrong })).message).toMatch(
+      /messages\[7\]\.content: is required; and 1,492 more\.$/,
+    );
+    expect(refusal(completion({ prompt: [0, ...Array.from({ length: 3000 }, () => -1)] })).message).toMatch(
+      /prompt\[8\]: .*; and 2,992 more\.$/,
+    );
+    expect(refusal(chat({ ...many, n: 0 })).reason).toBe("INVALID_REQUEST");
+  });
+
+  it("looks for what was meant by few and short names only", () => {
+    expect(refusal(chat({ [`temperature${"_".repeat(40)}`]: 1 })).message).not.toContain("mean");
+    const late = Object.fromEntries([...Array.from({ length: 8 }, (_, at) => [`zz${at}`, 1]), ["temprature", 1]]);
+    expect(refusal(chat(late)).message).not.toContain("mean");
   });
 });
 

@@ -40,15 +40,23 @@ export interface Checked<Table> {
   readonly ignored: readonly string[];
 }
 
-/** What a table compiles to: throws one StatorError that names every mistake. */
+/** What a table compiles to: throws one StatorError that names the first mistakes and counts the others. */
 export type RequestCheck<Table> = (body: unknown) => Checked<Table>;
 
-const MOST_LISTED = 20;
+/** Mistakes that are told; the others are counted. */
+const MOST_LISTED = 8;
+/** A longer name is told without the one that was probably meant: finding that costs its length times all known names. */
+const LONGEST_MEANT = 32;
 const DEEPEST = 64;
 
 interface Run {
   readonly path: (string | number)[];
+  /** The first ones. */
   readonly problems: Problem[];
+  /** All of them. */
+  count: number;
+  /** Whether all of them are unknown fields. */
+  onlyUnknown: boolean;
   ignored: Set<string> | undefined;
 }
 
@@ -61,31 +69,36 @@ export function compileCheck<const Table extends Fields>(
 ): RequestCheck<Table> {
   const check = compileFields(table);
   return (value) => {
-    const run: Run = { path: [], problems: [], ignored: undefined };
+    const run: Run = { path: [], problems: [], count: 0, onlyUnknown: true, ignored: undefined };
     check(value, run);
     const body = value as Body<Table>;
-    if (run.problems.length === 0) {
+    if (run.count === 0) {
       for (const rule of rules) {
         const problem = rule.check(body);
-        if (problem) run.problems.push(problem);
+        if (problem && isTold(run, problem.kind)) run.problems.push(problem);
       }
     }
-    if (run.problems.length > 0) throw problemsError(run.problems);
+    if (run.count > 0) throw problemsError(run);
     return { body, ignored: run.ignored ? [...run.ignored] : [] };
   };
 }
 
 /** All mistakes of one request as one error; `param` is the first one's path. */
-export function problemsError(problems: readonly Problem[]): StatorError {
+function problemsError({ problems, count, onlyUnknown }: Run): StatorError {
   const first = problems[0]!;
   const options = { param: first.path || undefined };
-  if (problems.every((problem) => problem.kind === "unknown")) {
+  if (onlyUnknown) {
     const meant = [...new Set(problems.flatMap((problem) => problem.meant ?? []))];
     const hint = meant.length > 0 ? ` Did you mean ${meant.join(", ")}?` : "";
-    return new StatorError("UNKNOWN_FIELD", { fields: listed(problems.map((problem) => problem.path)), hint }, options);
+    const fields = listed(
+      problems.map((problem) => problem.path),
+      count,
+      ", ",
+    );
+    return new StatorError("UNKNOWN_FIELD", { fields, hint }, options);
   }
-  if (problems.length > 1) {
-    return new StatorError("INVALID_REQUEST", { problems: listed(problems.map(printProblem), "; ") }, options);
+  if (count > 1) {
+    return new StatorError("INVALID_REQUEST", { problems: listed(problems.map(printProblem), count, "; ") }, options);
   }
   const reason = first.kind === "refused" ? "UNSUPPORTED_FIELD" : "INVALID_FIELD";
   return new StatorError(reason, { field: first.path || "The body", detail: first.text }, options);
@@ -96,9 +109,15 @@ function printProblem({ kind, path, text, meant }: Problem): string {
   return kind === "refused" ? `${path} is not supported: ${text}` : `${path || "the body"}: ${text}`;
 }
 
-function listed(parts: readonly string[], glue = ", "): string {
-  const more = parts.length - MOST_LISTED;
-  return more > 0 ? `${parts.slice(0, MOST_LISTED).join(glue)}${glue}and ${more} more` : parts.join(glue);
+function listed(parts: readonly string[], count: number, glue: string): string {
+  const more = count - parts.length;
+  return `${parts.join(glue)}${more > 0 ? `${glue}and ${more.toLocaleString("en-US")} more` : ""}`;
+}
+
+/** Counts a mistake. Whether it is one of those that are told: only these are worth any work. */
+function isTold(run: Run, kind: Problem["kind"]): boolean {
+  if (kind !== "unknown") run.onlyUnknown = false;
+  return ++run.count <= MOST_LISTED;
 }
 
 function printPath(path: readonly (string | number)[]): string {
@@ -118,7 +137,7 @@ function given(value: unknown): string {
 }
 
 function fail(run: Run, text: string, kind: Problem["kind"] = "invalid"): void {
-  run.problems.push({ kind, path: printPath(run.path), text });
+  if (isTold(run, kind)) run.problems.push({ kind, path: printPath(run.path), text });
 }
 
 function must(shape: Shape): Checker {
@@ -157,8 +176,10 @@ function compileFields(fields: Fields): Checker {
 function checkField(known: ReadonlyMap<string, Known>, name: string, value: unknown, run: Run): void {
   const entry = known.get(name);
   if (!entry) {
+    if (!isTold(run, "unknown")) return;
     const path = printPath([...run.path, name]);
-    run.problems.push({ kind: "unknown", path, text: "", meant: nearest(name, known.keys()) });
+    const meant = name.length > LONGEST_MEANT ? undefined : nearest(name, known.keys());
+    run.problems.push({ kind: "unknown", path, text: "", meant });
     return;
   }
   if (value === null) return;
@@ -251,7 +272,6 @@ function compileList(shape: ListShape): Checker {
       run.path.push(at);
       check(value[at], run);
       run.path.pop();
-      if (run.problems.length > MOST_LISTED) return;
     }
   };
 }
@@ -268,7 +288,6 @@ function compileMap(of: Shape, keys: string | undefined, most = Number.POSITIVE_
       if (pattern && !pattern.test(key)) fail(run, `is a key that does not match ${keys}`);
       check(value[key], run);
       run.path.pop();
-      if (run.problems.length > MOST_LISTED) return;
     }
   };
 }

@@ -55,6 +55,20 @@ export const REASONS = {
     code: "unsupported_media_type",
     text: "The body must be {expected}, and the header {header} says otherwise.",
   },
+  TRANSFER_ENCODING: {
+    ...invalid,
+    grpc: 12,
+    http: 501,
+    code: "unsupported_transfer_encoding",
+    text: "A body is taken as it is or chunked; the header transfer-encoding says otherwise.",
+  },
+  EXPECTATION: {
+    ...invalid,
+    grpc: 9,
+    http: 417,
+    code: "expectation_failed",
+    text: "The header expect asks for something that is not known here; 100-continue is.",
+  },
   MODEL_NOT_FOUND: {
     ...invalid,
     grpc: 5,

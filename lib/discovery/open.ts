@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { withoutLogin } from "#lib/base/url-login";
 import { noMetrics } from "#lib/host/metrics";
 import { Channel } from "#lib/rpc/channel";
 import type { Credentials } from "#lib/rpc/credentials";
@@ -132,7 +133,8 @@ function parseLogin(url: string, login: string): { name: string; password: strin
 
 function hostPort(url: string, text: string): string {
   const port = Number(HOST_PORT.exec(text)?.[2] ?? 0);
-  if (port < 1 || port > 65_535) throw bad(url, `${text === "" ? "there" : JSON.stringify(text)} is no HOST:PORT`);
+  const shown = text.slice(text.lastIndexOf("@") + 1);
+  if (port < 1 || port > 65_535) throw bad(url, `${shown === "" ? "there" : JSON.stringify(shown)} is no HOST:PORT`);
   return text;
 }
 
@@ -148,7 +150,7 @@ function folder(url: string): string {
 
 /** The URL may hold a password: what stands before an @ is not shown. */
 function bad(url: string, why: string): StatorError {
-  const shown = url.replace(/\/\/[^/]*@/, "//…@");
+  const shown = withoutLogin(url);
   return new StatorError("BAD_CONFIG", {
     detail: `${shown || "An empty text"} cannot be used for --discovery: ${why}. ${FORMS}.`,
   });

@@ -194,6 +194,7 @@ export class IncomingChannel implements ServerChannel {
   #receive(bytes: Buffer): void {
     if (this.#ended || this.#over) return;
     try {
+      this.#served.checkBytes?.(bytes);
       this.#handlers?.onMessage(parse(this.#served.method.input, bytes));
     } catch (caught) {
       this.end(asStatorError(caught));

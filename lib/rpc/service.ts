@@ -81,6 +81,8 @@ export interface ServedMethod {
   readonly path: string;
   readonly access: Access;
   readonly handler: ErasedHandler;
+  /** Looks at the bytes of each request before it is parsed. Throws what is wrong with them. */
+  readonly checkBytes?: (bytes: Uint8Array) => void;
 }
 
 /** A service implementation, ready for any binding. */
@@ -96,12 +98,13 @@ export function pathOf(method: DescMethod): string {
 
 /**
  * Joins a service with its handlers. Every method must declare who may call it; for foreign contracts, which have no such
- * option, `access` says it for all methods.
+ * option, `access` says it for all methods. `checkBytes` looks at requests that come from other processes before they are
+ * parsed, where parsing alone may cost too much.
  */
 export function createService<Service extends DescService>(
   service: Service,
   handlers: Handlers<Service>,
-  options: { access?: Access } = {},
+  options: { access?: Access; checkBytes?: (bytes: Uint8Array) => void } = {},
 ): ServedService {
   // The types of the handlers were checked above; the table is walked by name from here on.
   const table = handlers as Readonly<Record<string, unknown>>;
@@ -112,7 +115,7 @@ export function createService<Service extends DescService>(
       const access = declared === Access.UNSPECIFIED ? (options.access ?? Access.UNSPECIFIED) : declared;
       const path = pathOf(method);
       assert(access !== Access.UNSPECIFIED, `${path} does not declare who may call it`);
-      return { method, path, access, handler: erase(method, table[method.localName]) };
+      return { method, path, access, handler: erase(method, table[method.localName]), checkBytes: options.checkBytes };
     }),
   };
 }

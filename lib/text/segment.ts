@@ -12,7 +12,11 @@ export interface SegmentSink {
 
 /** Cuts text at special tokens exactly as the library does. */
 export interface Splitter {
-  split(text: string, sink: SegmentSink): void;
+  /**
+   * @param most special tokens, Infinity by default. False, with nothing told, where there are more of them, or where
+   * finding them takes more than a few passes over the text.
+   */
+  split(text: string, sink: SegmentSink, most?: number): boolean;
 }
 
 /** A special token found at `start`; `order` is its place in the search order. */
@@ -161,9 +165,10 @@ function fastSplitter(tokens: readonly SpecialToken[]): Splitter {
   const find = units.length <= MAX_SEARCHES ? searchFinder(root, units) : tableFinder(root, units);
   const fallback = plainSplitter(tokens);
   return {
-    split(text, sink) {
+    split(text, sink, most = Number.POSITIVE_INFINITY) {
       const found = find(text);
-      if (!found) return fallback.split(text, sink);
+      if (!found) return fallback.split(text, sink, most);
+      if (found.length > most) return false;
       let from = 0;
       for (const match of settleAll(found)) {
         const token = tokens[match.order];
@@ -173,6 +178,7 @@ function fastSplitter(tokens: readonly SpecialToken[]): Splitter {
         from = match.end;
       }
       if (from < text.length) sink.plain(from, text.length);
+      return true;
     },
   };
 }
@@ -213,16 +219,24 @@ function cut(text: string, parts: readonly Part[], token: SpecialToken): Part[] 
   return into;
 }
 
+/** Units that are searched, over all tokens, for a caller that has not all the time: a few milliseconds. */
+const MOST_SEARCHED = 16 << 20;
+
 /** Token by token over the whole text, as the library does it. Slow with many tokens, and right for all. */
 function plainSplitter(tokens: readonly SpecialToken[]): Splitter {
   return {
-    split(text, sink) {
+    split(text, sink, most = Number.POSITIVE_INFINITY) {
+      if (most !== Number.POSITIVE_INFINITY && tokens.length * text.length > MOST_SEARCHED) return false;
       let parts: Part[] = text === "" ? [] : [{ start: 0, end: text.length, token: undefined }];
-      for (const token of tokens) if (text.includes(token.text)) parts = cut(text, parts, token);
+      for (const token of tokens) {
+        if (text.includes(token.text)) parts = cut(text, parts, token);
+        if (parts.length > most * 2 + 1) return false;
+      }
       for (const { start, end, token } of parts) {
         if (token) sink.special(token);
         else sink.plain(start, end);
       }
+      return true;
     },
   };
 }

@@ -19,6 +19,11 @@ export interface EncodeOptions {
   readonly addSpecial?: boolean;
 }
 
+/** How a text is framed: a rendered chat prompt keeps a begin token that its template wrote, and gets no end token. */
+export interface FrameOptions {
+  readonly chat: boolean;
+}
+
 /**
  * A text on its way to tokens: what the cache knew is in place, what is missing is encoded by the caller, wherever it
  * likes, and handed in.
@@ -46,6 +51,13 @@ export interface Tokenizer {
   prepare(text: string, options?: EncodeOptions): Encoding;
   /** The same for a rendered chat prompt: specials are parsed, and a begin token that the template wrote is not doubled. */
   prepareChat(rendered: string): Encoding;
+  /**
+   * One of these two, special tokens parsed and framed, in a time that the length of the text bounds. Undefined where
+   * the text has more than `mostSpecials` of them or takes many passes: encode it as a whole, where nobody waits.
+   */
+  prepareWithin(mostSpecials: number, text: string, options: FrameOptions): Encoding | undefined;
+  /** Frames tokens of a text that was encoded as a whole, special tokens parsed; keeps the array. */
+  frame(tokens: Uint32Array, options: FrameOptions): Uint32Array;
   /** Encodes on the calling thread. */
   encode(text: string, options?: EncodeOptions): Uint32Array;
   /** Encodes a rendered chat prompt on the calling thread. */
@@ -202,24 +214,30 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
   const cache = new BoundedCache<string, Uint32Array>(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
   const frame = frameOf(vocabulary);
 
-  const cut = (given: string, splitter: Splitter): CachedEncoding => {
+  const cut = (given: string, splitter: Splitter, most?: number): CachedEncoding | undefined => {
     // Native code reads UTF-8, in which a lone surrogate is U+FFFD: what is cut must be what is encoded.
     const text = given.isWellFormed() ? given : given.toWellFormed();
     const encoding = new CachedEncoding(cache, text.length);
-    splitter.split(text, {
-      plain: (start, end) => encoding.plain(text.slice(start, end)),
-      special: (token) => encoding.special(token.id),
-    });
-    return encoding;
+    const sink = {
+      plain: (start: number, end: number) => encoding.plain(text.slice(start, end)),
+      special: (token: SpecialToken) => encoding.special(token.id),
+    };
+    return splitter.split(text, sink, most) ? encoding : undefined;
   };
   const prepare = (text: string, { parseSpecial, addSpecial }: EncodeOptions = {}): Encoding => {
     const encoding = cut(text, parseSpecial ? splitAll : splitUserDefined);
+    assert(encoding, "without a bound every text is cut");
     if (addSpecial) encoding.frame(frame, false);
     return encoding;
   };
+  const prepareWithin = (most: number, text: string, { chat }: FrameOptions): Encoding | undefined => {
+    const encoding = cut(text, splitAll, most);
+    encoding?.frame({ first: frame.first, last: chat ? undefined : frame.last }, chat);
+    return encoding;
+  };
   const prepareChat = (rendered: string): Encoding => {
-    const encoding = cut(rendered, splitAll);
-    encoding.frame({ first: frame.first, last: undefined }, true);
+    const encoding = prepareWithin(Number.POSITIVE_INFINITY, rendered, { chat: true });
+    assert(encoding, "without a bound every text is cut");
     return encoding;
   };
   return {
@@ -230,6 +248,17 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
     pieces,
     prepare,
     prepareChat,
+    prepareWithin,
+    frame(tokens, { chat }) {
+      const first = frame.first === undefined || (chat && tokens[0] === frame.first) ? [] : [frame.first];
+      const last = chat || frame.last === undefined ? [] : [frame.last];
+      if (first.length + last.length === 0) return tokens;
+      const framed = new Uint32Array(first.length + tokens.length + last.length);
+      framed.set(first);
+      framed.set(tokens, first.length);
+      framed.set(last, first.length + tokens.length);
+      return framed;
+    },
     encode: (text, encodeOptions) => encodeMissing(prepare(text, encodeOptions), options.encoder),
     encodeChat: (rendered) => encodeMissing(prepareChat(rendered), options.encoder),
     pieceBytes: (token) => pieces.bytes.subarray(pieces.offsets[token] ?? 0, pieces.offsets[token + 1] ?? 0),

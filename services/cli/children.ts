@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { asStatorError, type Facts, type Reason } from "#lib/base/errors";
@@ -37,13 +38,15 @@ const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url))
 export const CHILD_VARIABLE = "STATOR_CHILD";
 
 /**
- * A frontend makes much garbage and keeps little. By default V8 lets both generations grow well beyond what is alive, and
- * malloc keeps an arena for each of several threads. With these bounds `memory/50k-requests` shows about half the resident
- * memory; a difference in CPU time was within the noise of single runs. They are given at the start of the process: set
- * later, the first flag and the variable change nothing.
+ * Settings of the process of each command; the launcher gives them to what is started by hand. A frontend makes much
+ * garbage and keeps little. By default V8 lets both generations grow well beyond what is alive, malloc keeps an arena for
+ * each of several threads, and what held a long body once stays with the process for good. With these bounds
+ * `memory/50k-requests` shows about half the resident memory; a difference in CPU time was within the noise of single
+ * runs. They are given at the start of the process: set later, most of them change nothing.
  */
-const FRONTEND_FLAGS = ["--max-semi-space-size=16", "--heap-growing-percent=40"];
-const FRONTEND_VARIABLES = { MALLOC_ARENA_MAX: "2" };
+const SETTINGS = JSON.parse(
+  readFileSync(new URL("../../bin/process-settings.json", import.meta.url), "utf8"),
+) as Readonly<Record<string, { readonly flags: string[]; readonly variables: Record<string, string> }>>;
 
 /**
  * Starts this program again with other arguments. The child is detached, so that a terminal's Ctrl-C reaches it only
@@ -59,9 +62,9 @@ export function startChild(
   for (const key of Object.keys(env)) if (key.startsWith("STATOR_") && key !== CHILD_VARIABLE) delete env[key];
   // A child that writes to this process does not see the terminal behind it.
   if (screen.isTerminal && hasColors(env, process.stderr)) env.FORCE_COLOR ??= "1";
-  const isFrontend = args[0] === "frontend";
-  if (isFrontend) Object.assign(env, FRONTEND_VARIABLES);
-  const child: ChildProcess = spawn(process.execPath, [...(isFrontend ? FRONTEND_FLAGS : []), LAUNCHER, ...args], {
+  const settings = SETTINGS[args[0] ?? ""];
+  Object.assign(env, settings?.variables);
+  const child: ChildProcess = spawn(process.execPath, [...(settings?.flags ?? []), LAUNCHER, ...args], {
     detached: true,
     stdio: ["ignore", "inherit", screen.isTerminal ? "pipe" : "inherit", "ipc"],
     env,

@@ -37,6 +37,11 @@ export const OPTIONS = {
     doc: "Name of the one model in the API; taken from the file when absent.",
     alike: "--served-model-name",
   }),
+  "adapter-folder": text({
+    initial: undefined,
+    placeholder: "FOLDER",
+    doc: "Folder of the LoRA adapters that openengine.v1 may load by path; none may be when absent.",
+  }),
   engine: choice({
     initial: "llama",
     choices: ["llama", "mock"],
@@ -120,7 +125,7 @@ export const OPTIONS = {
   "http.slow-client-ms": integer({
     initial: 60_000,
     ...MILLIS,
-    doc: "A client that reads nothing for so long is cut off.",
+    doc: "A client that does not take what waits for it in so long, and a second for each 4 KiB, is cut off.",
   }),
   "grpc.host": text({ initial: "127.0.0.1", placeholder: "HOST", doc: "Where a process listens for gRPC." }),
   "grpc.port": integer({
@@ -346,6 +351,7 @@ export const ENGINE_OPTIONS = [
   "model",
   "model-name",
   "default-sampling",
+  "adapter-folder",
   "llama.context-tokens",
   "llama.max-running",
   "llama.max-waiting",

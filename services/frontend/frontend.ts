@@ -21,6 +21,7 @@ import { HttpServer } from "./http/server.ts";
 import { DEFAULT_LIMITS, type FrontendLimits } from "./limits.ts";
 import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
 import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
+import { BodyReader } from "./read/reader.ts";
 import type { Grammars } from "./text/model-text.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
@@ -132,8 +133,11 @@ function createParts(options: FrontendOptions, scope: Scope) {
     const placeable = options.placeable?.();
     return registry.routable().filter((name) => placeable?.includes(name) ?? true);
   };
+  const reader = new BodyReader({ clock, log });
+  scope.own("reader", reader);
   const routes = createRoutes({
     models: registry,
+    reader,
     planner: {
       models: registry,
       grammars: options.grammars,

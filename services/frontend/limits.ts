@@ -16,7 +16,7 @@ export interface FrontendLimits {
   readonly keepAliveMs: number;
   /** A stream that was quiet for this long gets a comment. */
   readonly pingMs: number;
-  /** A reader that takes nothing for this long is ended with SLOW_CLIENT. */
+  /** A reader that does not take what waits for it in this long (and a second for each 4 KiB) is ended with SLOW_CLIENT. */
   readonly slowClientMs: number;
   /** Tokens of one choice that join into one event while the socket or the loop lags. */
   readonly joinTokens: number;

@@ -14,6 +14,7 @@ import { createArtifactService } from "./artifacts.ts";
 import { type Board, createBoard } from "./board.ts";
 import { createLinks, type Links } from "./links.ts";
 import { scrapeWorker } from "./metrics.ts";
+import type { CheckAdapterPath } from "./openengine/adapter-folder.ts";
 import { createControlService } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createKvFeed, type KvFeed } from "./openengine/kv-feed.ts";
@@ -34,6 +35,7 @@ export interface WorkerDeps {
   readonly metrics: Metrics;
   readonly tracer: Tracer;
   readonly version: string;
+  readonly checkAdapterPath: CheckAdapterPath;
   /** Such as llama, for the record before the engine is open. */
   readonly engineName: string;
   /** Served names before the engine is open: requests for them are told to wait. */
@@ -113,6 +115,7 @@ class WorkerShell implements Worker {
       version: deps.version,
       clock,
       onAdapters: () => this.#adaptersChanged(),
+      checkAdapterPath: deps.checkAdapterPath,
     });
     this.services = [
       this.#links.service,

@@ -1,4 +1,7 @@
 import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -172,7 +175,11 @@ describe("an adapter that a stranger loads into a worker", () => {
   it("is a model of the front door until it is unloaded", async () => {
     const hub = await cluster.hub();
     const discovery = ["--discovery", `hub://${hub.address}`];
-    const { address } = await cluster.worker(...discovery, "--mock-speed", "5");
+    const folder = mkdtempSync(join(tmpdir(), "stator-adapters-"));
+    closes.push(() => rmSync(folder, { recursive: true }));
+    const sourcePath = join(folder, "pirate.gguf");
+    writeFileSync(sourcePath, "the mock does not read it");
+    const { address } = await cluster.worker(...discovery, "--mock-speed", "5", "--adapter-folder", folder);
     await cluster.worker(...discovery, "--mock-speed", "5");
     const frontend = await cluster.frontend(...discovery);
     const channel = new Channel(address, loopbackCredentials);
@@ -193,7 +200,9 @@ describe("an adapter that a stranger loads into a worker", () => {
     await expect.poll(async () => (await ask("stator-mock")).status, { timeout: 20_000 }).toBe(200);
     const plain = await ask("stator-mock");
     expect((await ask("pirate")).status).toBe(404);
-    await control.loadLora({ adapter: { loraId: 1n, loraName: "pirate", sourcePath: "/adapters/pirate.gguf" } });
+    const foreign = control.loadLora({ adapter: { loraId: 1n, loraName: "pirate", sourcePath: "/dev/zero" } });
+    await expect(foreign).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });
+    await control.loadLora({ adapter: { loraId: 1n, loraName: "pirate", sourcePath } });
     await expect.poll(names, { timeout: 20_000 }).toEqual(["pirate", "stator-mock"]);
     const { instanceId } = await control.getServerInfo({});
     for (let at = 0; at < 6; at++) {

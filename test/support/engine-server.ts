@@ -31,6 +31,7 @@ export async function openEngineServer(openEngine: () => Promise<Engine>): Promi
     openEngine,
     discovery: new NotedDiscovery(),
     leaseMs: 10_000,
+    checkAdapterPath: async () => {},
     version: "0.0.0",
     engineName: "test",
     models: [],

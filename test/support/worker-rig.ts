@@ -140,6 +140,8 @@ export class WorkerRig {
       openEngine: (_, signal) => this.openEngine(signal),
       discovery: this.discovery,
       leaseMs: 10_000,
+      // Nothing is read of what the engine here pretends to load.
+      checkAdapterPath: async () => {},
       version: "0.0.0",
       engineName: "fake",
       models: ["fake-model"],

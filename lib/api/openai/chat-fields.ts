@@ -162,7 +162,7 @@ const toolFields = {
 const otherFields = {
   modalities: {
     use: "honoured",
-    shape: { is: "list", of: { is: "text", among: ["text"] } },
+    shape: { is: "list", of: { is: "text", among: ["text"] }, most: 8 },
     about: "Kinds of answer; text is the only one.",
   },
   audio: { use: "refused", shape: { is: "any" }, about: "Voice of a spoken answer.", why: "answers are text" },

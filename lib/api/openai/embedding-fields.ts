@@ -1,5 +1,5 @@
 import { compileCheck, type RequestCheck } from "../check.ts";
-import type { Fields } from "../field.ts";
+import type { Body, Fields } from "../field.ts";
 import { MODEL_FIELDS, PLACEMENT_FIELDS, TOKEN_IDS } from "./common-fields.ts";
 
 const { model, user } = MODEL_FIELDS;
@@ -35,6 +35,9 @@ export const EMBEDDING_FIELDS = {
   ...PLACEMENT_FIELDS,
   user,
 } as const satisfies Fields;
+
+/** An embedding request that passed. */
+export type EmbeddingBody = Body<typeof EMBEDDING_FIELDS>;
 
 /** Checks the body of POST /v1/embeddings. */
 export const checkEmbedding: RequestCheck<typeof EMBEDDING_FIELDS> = compileCheck(EMBEDDING_FIELDS);

@@ -1,7 +1,7 @@
 import { StatorError } from "#lib/base/errors";
 import { loadNative, type NativeAddon } from "#lib/native/addon";
 import type { Context } from "#lib/native/context";
-import type { LlamaOptions as LibraryOptions, Llama, Model, Vocab } from "#lib/native/llama";
+import type { LlamaOptions as LibraryOptions, Llama, Vocab } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
@@ -9,13 +9,12 @@ import type { Engine, EngineCard } from "../engine.ts";
 import type { ModelText } from "../executor.ts";
 import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
 import { ScheduledEngine } from "../scheduled-engine.ts";
-import { chunkTokensOf, planShared, planStreams, threadsOf } from "./cache-plan.ts";
-import type { Choice } from "./choice.ts";
-import { probeExactness, type Verdict } from "./exact-probe.ts";
+import { type CachePlan, planShared, planStreams } from "./cache-plan.ts";
 import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
 import { llamaFacts } from "./llama-facts.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
+import { type LoadedModel, loadForMode } from "./load-model.ts";
 import { fromNativeError } from "./native-errors.ts";
 
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
@@ -44,75 +43,27 @@ function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: 
   }
 }
 
-async function loadModel(
-  llama: Llama,
+/** Opens the cache of a model, whose results go to the executor. Throws as the library says; the executor is closed then. */
+async function openCache(
   options: LlamaEngineOptions,
-  mode: { readonly gpuLayers: number; readonly plainKernels: boolean },
-): Promise<Model> {
-  const { modelPath, onProgress, signal } = options;
-  try {
-    return await llama.loadModel(modelPath, {
-      ...mode,
-      ...(onProgress && { onProgress }),
-      ...(signal && { signal }),
-    });
-  } catch (caught) {
-    throw fromNativeError(caught, modelPath);
-  }
-}
-
-/** Why a model cannot be computed exactly; undefined when it is worth a try. */
-function whyNotExact(model: Model): string | undefined {
-  if (!model.decoder) return "the model encodes only";
-  if (model.recurrent || model.hybrid) return "its state is not kept per token";
-  return undefined;
-}
-
-/** A model, and how it is computed. */
-interface LoadedModel {
-  readonly model: Model;
-  readonly threads: Choice;
-  /** What was proved in exact mode; undefined outside of it. */
-  readonly exact: Verdict | undefined;
-  /** Why answers may differ. */
-  readonly whyNot: string | undefined;
-}
-
-/** Proves the exact mode on a model that was loaded for it; a reason when it does not hold. */
-async function prove(options: LlamaEngineOptions, model: Model, threads: number): Promise<Verdict | string> {
-  const impossible = whyNotExact(model);
-  if (impossible !== undefined) return impossible;
+  { model, threads, exact, gpuLayers }: LoadedModel,
+  { plan, executor }: { readonly plan: CachePlan; readonly executor: LlamaExecutor },
+): Promise<Context> {
+  const { cellTokens, sequences, scheduler } = plan;
+  const { maxBatchTokens } = scheduler;
   const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
+  const streams = exact && { streams: true, pairRows: exact.pairRows, hostMemory: gpuLayers === 0 };
   try {
-    const chunkTokens = chunkTokensOf(options);
-    const verdict = await probeExactness(model, { ...kvTypes, threads, chunkTokens, hostMemory: true });
-    return verdict.deterministic === "no"
-      ? "the same rows gave other bits when they were cut or placed otherwise"
-      : verdict;
+    const context = await model.openContext(
+      { cellTokens, maxSequences: sequences, maxBatchTokens, threads: threads.value, ...kvTypes, ...streams },
+      (result) => executor.onStep(result),
+    );
+    executor.attach(context);
+    return context;
   } catch (caught) {
-    return fromNativeError(caught, options.modelPath).message.replace(/\.$/, "");
+    await executor.close();
+    throw fromNativeError(caught, options.modelPath);
   }
-}
-
-/** Loads the model for exact mode where that is wanted and holds, else as it is fastest. */
-async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<LoadedModel> {
-  const { exact = gpuLayers === 0, log } = options;
-  let whyNot = options.exact === false ? "exact mode is off" : "a GPU computes";
-  if (exact) {
-    const model = await loadModel(llama, options, { gpuLayers, plainKernels: true });
-    const threads = threadsOf(options, model);
-    const found = await prove(options, model, threads.value);
-    if (typeof found !== "string") {
-      const beside = "rows beside others are summed in another order";
-      return { model, threads, exact: found, whyNot: found.deterministic === "batch" ? undefined : beside };
-    }
-    model.close();
-    if (options.exact) throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Exact mode", detail: found });
-    log.warn("exact mode does not hold for this model", { reason: found });
-    whyNot = found;
-  }
-  const model = await loadModel(llama, options, { gpuLayers, plainKernels: false });
-  return { model, threads: threadsOf(options, model), exact: undefined, whyNot };
 }
 
 function textOf(vocab: Vocab): ModelText {
@@ -138,24 +89,11 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   const [loaded, modelDigest] = await Promise.all([loadForMode(llama, options, gpuLayers), digestFile(modelPath)]);
   const { model, threads, exact, whyNot } = loaded;
   const plan = exact ? planStreams(options, model) : planShared(options, model, gpuLayers);
-  const { scheduler, cellTokens, sequences } = plan;
+  const { scheduler } = plan;
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
   const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
-  let context: Context;
-  try {
-    const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
-    const { maxBatchTokens } = scheduler;
-    const streams = exact && { streams: true, pairRows: exact.pairRows, hostMemory: gpuLayers === 0 };
-    context = await model.openContext(
-      { cellTokens, maxSequences: sequences, maxBatchTokens, threads: threads.value, ...kvTypes, ...streams },
-      (result) => executor.onStep(result),
-    );
-  } catch (caught) {
-    await executor.close();
-    throw fromNativeError(caught, modelPath);
-  }
-  executor.attach(context);
+  const context = await openCache(options, loaded, { plan, executor });
   const deterministic = exact?.deterministic ?? "no";
   log.info("model is open", { contextTokens: scheduler.contextTokens, deterministic, threads, ...plan.said });
   for (const line of llama.drainLog()) log.debug("library", { line });
@@ -183,27 +121,9 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
     defaultSampling,
     artifacts,
     layout: "reason" in layout ? undefined : layout,
-    facts: llamaFacts(llama, model, {
-      options,
-      plan,
-      threads,
-      quantization,
-      gpuLayers,
-      defaultSampling,
-      deterministic,
-      whyNot,
-    }),
+    facts: llamaFacts(llama, loaded, { options, plan, quantization, defaultSampling }),
   };
-  const text = textOf(vocab);
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);
-  return new ScheduledEngine({
-    card,
-    scheduler,
-    executor,
-    text,
-    clock,
-    log,
-    hashBytes,
-    embedTokens: context.embedTokens,
-  });
+  const { embedTokens } = context;
+  return new ScheduledEngine({ card, scheduler, executor, text: textOf(vocab), clock, log, hashBytes, embedTokens });
 }

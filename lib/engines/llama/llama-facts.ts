@@ -1,28 +1,24 @@
 import type { DefaultSampling } from "#lib/base/sampling-settings";
-import type { Llama, Model } from "#lib/native/llama";
-import type { Determinism, EngineFact } from "../engine.ts";
+import type { Llama } from "#lib/native/llama";
+import type { EngineFact } from "../engine.ts";
 import { countOf, sizeOf } from "../facts.ts";
 import type { CachePlan } from "./cache-plan.ts";
-import type { Choice } from "./choice.ts";
 import { whyNoGpu } from "./llama-card.ts";
+import type { LoadedModel } from "./load-model.ts";
 
 /** What was decided when a model was opened. */
 export interface LlamaDecisions {
   /** What somebody said, so that the choice was not the engine's. */
   readonly options: { readonly threads?: number; readonly sampling?: object };
   readonly plan: CachePlan;
-  readonly threads: Choice;
   readonly quantization: string;
-  readonly gpuLayers: number;
   readonly defaultSampling: DefaultSampling;
-  readonly deterministic: Determinism;
-  /** Why answers may differ. */
-  readonly whyNot: string | undefined;
 }
 
 /** What people are told of an open model. */
-export function llamaFacts(llama: Llama, model: Model, decided: LlamaDecisions): EngineFact[] {
-  const { options, plan, threads, quantization, defaultSampling } = decided;
+export function llamaFacts(llama: Llama, loaded: LoadedModel, decided: LlamaDecisions): EngineFact[] {
+  const { options, plan, quantization, defaultSampling } = decided;
+  const { model, threads, gpuLayers } = loaded;
   const { blocks, blockTokens, contextTokens } = plan.scheduler;
   const planBy = plan.why === "an option" ? {} : { by: plan.why };
   const contextBy = contextTokens === model.trainContextTokens ? { by: "the model's own length" } : planBy;
@@ -31,17 +27,18 @@ export function llamaFacts(llama: Llama, model: Model, decided: LlamaDecisions):
     { what: "quantization", value: quantization, by: "the file" },
     { what: "context", value: countOf(contextTokens, "tokens"), ...contextBy },
     { what: "threads", value: String(threads.value), ...(options.threads === undefined && { by: threads.why }) },
-    deviceOf(llama, decided.gpuLayers),
+    deviceOf(llama, gpuLayers),
     { what: "blocks", value: countOf(blocks, `of ${blockTokens} tokens`), ...planBy },
     { what: "cache", value: sizeOf(plan.cacheBytes), by: countOf(plan.sequences, "sequences") },
-    answersOf(decided),
+    answersOf(loaded),
     samplingOf(defaultSampling, options.sampling !== undefined),
   ];
 }
 
-function answersOf({ deterministic, whyNot }: LlamaDecisions): EngineFact {
+function answersOf({ exact, whyNot }: LoadedModel): EngineFact {
   const values = { batch: "the same every time", alone: "the same when alone", no: "may differ in their last digits" };
-  return { what: "answers", value: values[deterministic], ...(whyNot !== undefined && { by: whyNot }) };
+  const value = values[exact?.deterministic ?? "no"];
+  return { what: "answers", value, ...(whyNot !== undefined && { by: whyNot }) };
 }
 
 function samplingOf(values: DefaultSampling, said: boolean): EngineFact {

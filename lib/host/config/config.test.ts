@@ -105,6 +105,12 @@ describe("printing", () => {
     expect(explainOption(OPTIONS, config, "token")).not.toContain("hush");
   });
 
+  it("hides the login of a URL", () => {
+    const { config: named } = resolve(["--model", "etcd://me:hush@host/root"]);
+    expect(explainOption(OPTIONS, named, "model")).toContain("model = etcd://…@host/root\n");
+    expect(() => resolve(["--speed", "http://me:hush@host"])).toThrow('got "http://…@host"');
+  });
+
   it("has every option in the help, the page and the schema", () => {
     const schema = printConfigSchema(OPTIONS);
     for (const key of Object.keys(OPTIONS)) {

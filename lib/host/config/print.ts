@@ -1,3 +1,4 @@
+import { withoutLogin } from "#lib/base/url-login";
 import { flagOf, type Option, type Options, variableOf } from "./option.ts";
 import type { Config } from "./resolve.ts";
 
@@ -5,7 +6,7 @@ function shown(option: Option, value: unknown): string {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return "not set";
   if (option.secret) return "(hidden)";
   // Tables lose the types of their values: what an option parsed, it can print.
-  return option.print ? option.print(value as never) : String(value);
+  return withoutLogin(option.print ? option.print(value as never) : String(value));
 }
 
 function isUnset({ initial, several }: Option): boolean {

@@ -1,5 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
+import { withoutLogin } from "#lib/base/url-login";
 import { flagOf, isExpectation, type Option, type OptionBase, type Options, variableOf } from "./option.ts";
 
 /** Where a value came from. */
@@ -70,7 +71,7 @@ function parsed(
   const values = said.map((each) => {
     const value = option.parse(each);
     if (!isExpectation(value)) return value;
-    const got = option.secret ? "something else" : JSON.stringify(each);
+    const got = option.secret ? "something else" : JSON.stringify(withoutLogin(each));
     mistakes.push(`${name}: expected ${value.expected}, got ${got}.`);
     return option.initial;
   });

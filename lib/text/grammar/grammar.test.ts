@@ -206,6 +206,16 @@ describe("refused by name and place", () => {
       Array.from({ length: 9000 }, (_, at) => [`property number ${at}`, { type: "null" }]),
     );
     expect(refusal({ type: "object", properties: wide })).toContain("INVALID_GRAMMAR");
+    expect(refusal({ const: JSON.parse(`${"[".repeat(3000)}${"]".repeat(3000)}`) })).toContain(
+      "constants of this size",
+    );
+    const names = { ["x".repeat(5000)]: {} };
+    expect(refusal({ type: "object", properties: names, additionalProperties: true })).toContain("names of more than");
+    expect(refusal({ type: "object", properties: names })).toBe("accepted");
+    expect(refusal({ type: "object", required: Array.from({ length: 10_001 }, String) })).toContain("properties");
+    expect(refusal({ enum: Array.from({ length: 300 }, (_, at) => `${at}${"\n".repeat(900)}`) })).toContain(
+      "constants",
+    );
   });
 });
 
@@ -246,6 +256,31 @@ describe("numbers", () => {
     }
     for (const edge of edges) expect(matcher.matches(String(edge)), String(edge)).toBe(fits(edge));
   });
+});
+
+test.each([
+  [{ minimum: 1e20, maximum: 1e21 }, ["1", "0".repeat(20)], ["1", "0".repeat(21)]],
+  [{ minimum: 5e15, exclusiveMaximum: 1e16 }, ["5", "0".repeat(15)], ["9".repeat(16)]],
+  [{ exclusiveMinimum: 1e17, maximum: 1e18 }, ["1", `${"0".repeat(16)}1`], ["1", "0".repeat(18)]],
+  [{ minimum: -1e21, maximum: -1e20 }, ["-1", "0".repeat(21)], ["-1", "0".repeat(20)]],
+  [{ minimum: -1e30, exclusiveMaximum: -1e16 }, ["-1", "0".repeat(30)], ["-1", `${"0".repeat(15)}1`]],
+] as const)("bounds of more than 16 digits hold: %j", (bounds, least, most) => {
+  const { low, high } = { low: BigInt(least.join("")), high: BigInt(most.join("")) };
+  for (const type of ["integer", "number"]) {
+    const matcher = parseGbnf(jsonSchemaGrammar({ type, ...bounds }));
+    for (const inside of [low, high, (low + high) / 2n, low + 1n, high - 1n]) {
+      expect(matcher.matches(String(inside)), String(inside)).toBe(true);
+    }
+    for (const outside of [low - 1n, high + 1n, low / 10n, high * 10n, high * 100n, -low, 0n]) {
+      if (outside >= low && outside <= high) continue;
+      expect(matcher.matches(String(outside)), String(outside)).toBe(false);
+    }
+  }
+});
+
+test("bounds that 64 bits suggest are taken, and say nothing", () => {
+  const matcher = parseGbnf(jsonSchemaGrammar({ type: "integer", minimum: -(2 ** 63), maximum: 2 ** 63 }));
+  for (const text of ["0", "-1", "9007199254740991", "-9007199254740991"]) expect(matcher.matches(text)).toBe(true);
 });
 
 test("random schemas: their documents belong, documents of others only when they fit", () => {

@@ -26,6 +26,12 @@ const MAX_COUNT = 10_000;
 /** Schemas of more nodes, references counted once, are refused. */
 const MAX_NODES = 10_000;
 
+/** Characters of all names together, in an object that may have others: each is a rule of what those may be called. */
+const MAX_NAMES = 4096;
+
+/** Characters of all constants together; a grammar of them would be too long. */
+const MAX_CONSTANTS = 256 * 1024;
+
 /** Where the conversion is: how deep, and through which references without a character in between. */
 interface Place {
   readonly path: string;
@@ -37,7 +43,9 @@ class Converter {
   readonly #rules = new RuleBook();
   readonly #root: unknown;
   readonly #references = new Map<string, string>();
+  readonly #ranges = new Map<string, string | undefined>();
   #nodes = 0;
+  #constants = 0;
 
   constructor(root: unknown) {
     this.#root = root;
@@ -106,20 +114,28 @@ class Converter {
     const types = schema.type === undefined ? undefined : typesOf(schema, place.path);
     const fitting = types === undefined ? values : values.filter((value) => types.some((type) => isOf(type, value)));
     if (fitting.length === 0) throw broken(place.path, "none of its values is of its type");
-    return anyOf([...new Set(fitting.map((value) => this.#constant(value)))]);
+    return anyOf([...new Set(fitting.map((value) => this.#constant(value, place.path)))]);
   }
 
-  #constant(value: unknown): string {
+  #constant(value: unknown, path: string, depth = 0): string {
     const ws = this.#rules.shared("ws");
+    this.#nodes++;
+    if (this.#nodes > MAX_NODES || depth > MAX_DEPTH) throw unsupported("constants of this size", path);
     if (Array.isArray(value)) {
-      const items = value.map((item: unknown) => this.#constant(item)).join(` "," ${ws} `);
+      const items = value.map((item: unknown) => this.#constant(item, path, depth + 1)).join(` "," ${ws} `);
       return items === "" ? `"[" ${ws} "]"` : `"[" ${ws} ${items} ${ws} "]"`;
     }
-    if (!isObject(value)) return literal(JSON.stringify(value) ?? "null");
+    if (!isObject(value)) return this.#literal(JSON.stringify(value) ?? "null");
     const members = Object.entries(value).map(
-      ([name, each]) => `${literal(JSON.stringify(name))} ":" ${ws} ${this.#constant(each)}`,
+      ([name, each]) => `${this.#literal(JSON.stringify(name))} ":" ${ws} ${this.#constant(each, path, depth + 1)}`,
     );
     return members.length === 0 ? `"{" ${ws} "}"` : `"{" ${ws} ${members.join(` "," ${ws} `)} ${ws} "}"`;
+  }
+
+  #literal(text: string): string {
+    this.#constants += text.length;
+    if (this.#constants <= MAX_CONSTANTS) return literal(text);
+    throw new StatorError("INVALID_GRAMMAR", { detail: `its constants are longer than ${MAX_CONSTANTS} characters` });
   }
 
   #typed(type: SchemaType, schema: SchemaObject, place: Place): string {
@@ -160,7 +176,9 @@ class Converter {
     const low = bound("minimum", "exclusiveMinimum", 1);
     const high = bound("maximum", "exclusiveMaximum", -1);
     if (low === undefined && high === undefined) return this.#rules.shared(integer ? "integer" : "number");
-    const expression = numbersIn(this.#rules, { low, high }, integer);
+    const key = JSON.stringify([low, high, integer]);
+    if (!this.#ranges.has(key)) this.#ranges.set(key, numbersIn(this.#rules, { low, high }, integer));
+    const expression = this.#ranges.get(key);
     if (expression === undefined) throw broken(place.path, "no number lies between its bounds");
     return this.#rules.add(expression);
   }
@@ -184,6 +202,9 @@ class Converter {
     if (!Array.isArray(required) || required.some((name) => typeof name !== "string")) {
       throw broken(under(place.path, "required"), "it is not a list of names");
     }
+    if (required.length > MAX_NODES || countAbove(properties, MAX_NODES)) {
+      throw unsupported(`more than ${MAX_NODES} properties`, place.path);
+    }
     const names = new Set<string>(required);
     const listed = Object.entries(properties).map(
       ([name, value]): Property => ({
@@ -200,6 +221,7 @@ class Converter {
         throw broken(under(place.path, "required"), `nothing may be called ${name.slice(0, 40)}`);
       listed.push({ name, value: extra, required: true });
     }
+    if (isOpen) checkNames(listed, under(place.path, "properties"));
     return objectExpression(this.#rules, listed, isOpen ? extra : undefined);
   }
 
@@ -207,6 +229,18 @@ class Converter {
     if (given === false) return undefined;
     return this.#part(given ?? true, place, "additionalProperties");
   }
+}
+
+/** Whether an object has more members than that. */
+function countAbove(object: SchemaObject, most: number): boolean {
+  let count = 0;
+  for (const _ in object) if (++count > most) return true;
+  return false;
+}
+
+function checkNames(listed: readonly Property[], path: string): void {
+  const characters = listed.reduce((sum, { name }) => sum + name.length, 0);
+  if (characters > MAX_NAMES) throw unsupported(`names of more than ${MAX_NAMES} characters beside others`, path);
 }
 
 function isOf(type: SchemaType, value: unknown): boolean {

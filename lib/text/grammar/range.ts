@@ -160,19 +160,29 @@ function magnitudes(rules: RuleBook, low: Edge, high: Edge | undefined, integer:
 
 const ZERO: Edge = { whole: "0", fraction: "", exclusive: false };
 
-/** An integer range has whole ends that belong to it. */
+/** An integer range has whole ends that belong to it. Beyond 2^53 every number is whole, and one more may be the same. */
 function tighten({ low, high }: Range): Range {
-  const up = low && (low.exclusive ? Math.floor(low.value) + 1 : Math.ceil(low.value));
-  const down = high && (high.exclusive ? Math.ceil(high.value) - 1 : Math.floor(high.value));
-  return {
-    low: up === undefined ? undefined : { value: up, exclusive: false },
-    high: down === undefined ? undefined : { value: down, exclusive: false },
+  const isLarge = ({ value }: Bound) => Math.abs(value) >= 2 ** 53;
+  const up = (bound: Bound): Bound => {
+    if (isLarge(bound)) return bound;
+    return { value: bound.exclusive ? Math.floor(bound.value) + 1 : Math.ceil(bound.value), exclusive: false };
   };
+  const down = (bound: Bound): Bound => {
+    if (isLarge(bound)) return bound;
+    return { value: bound.exclusive ? Math.ceil(bound.value) - 1 : Math.floor(bound.value), exclusive: false };
+  };
+  return { low: low && up(low), high: high && down(high) };
 }
 
-/** A bound that no number of at most 16 digits can break says nothing. */
-function binding(bound: Bound | undefined): Bound | undefined {
-  return bound !== undefined && Math.abs(bound.value) < 10 ** FREE_DIGITS ? bound : undefined;
+/**
+ * A bound on magnitudes that no number of at most 16 digits can break says nothing, unless the other bound asks for
+ * numbers that are as long.
+ */
+function binding(bound: Bound, other: Bound | undefined): Bound | undefined {
+  const isFar = Math.abs(bound.value) >= 10 ** FREE_DIGITS;
+  const sameSide = other !== undefined && Math.sign(other.value) === Math.sign(bound.value);
+  const isLong = sameSide && Math.abs(other.value) >= 10 ** (FREE_DIGITS - 1);
+  return isFar && !isLong ? undefined : bound;
 }
 
 /**
@@ -181,8 +191,8 @@ function binding(bound: Bound | undefined): Bound | undefined {
  */
 export function numbersIn(rules: RuleBook, given: Range, integer: boolean): string | undefined {
   const tight = integer ? tighten(given) : given;
-  const low = tight.low !== undefined && tight.low.value < 0 ? binding(tight.low) : tight.low;
-  const high = tight.high !== undefined && tight.high.value > 0 ? binding(tight.high) : tight.high;
+  const low = tight.low !== undefined && tight.low.value < 0 ? binding(tight.low, tight.high) : tight.low;
+  const high = tight.high !== undefined && tight.high.value > 0 ? binding(tight.high, tight.low) : tight.high;
   const parts: string[] = [];
   if (low === undefined || low.value < 0) {
     const zero = { ...ZERO, exclusive: integer || (high?.value === 0 && high.exclusive) };

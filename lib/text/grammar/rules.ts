@@ -30,13 +30,11 @@ export type SharedRule = keyof typeof SHARED;
 
 /** A text as a GBNF literal. */
 export function literal(text: string): string {
-  let out = '"';
-  for (const character of text.toWellFormed()) {
-    if (character === '"' || character === "\\") out += `\\${character}`;
-    else if (character < " " || character === "\x7f") out += hexEscape(character);
-    else out += character;
-  }
-  return `${out}"`;
+  const escaped = text.toWellFormed().replaceAll(/["\\\p{Cc}]/gu, (unit) => {
+    if (unit === '"' || unit === "\\") return `\\${unit}`;
+    return unit <= "\x7f" ? hexEscape(unit) : unit;
+  });
+  return `"${escaped}"`;
 }
 
 /** A class of the characters that a JSON string holds unescaped, without some. */

@@ -6,6 +6,7 @@ import { systemChance, systemClock } from "#lib/host/system-clock";
 import { createHealth } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
+import { createAdapterFolder } from "#services/worker/openengine/adapter-folder";
 import { createWorker } from "#services/worker/worker";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
@@ -54,6 +55,7 @@ export async function openWorker(
     openEngine: recipe.open,
     discovery,
     leaseMs: values["lease-ms"],
+    checkAdapterPath: createAdapterFolder(values["adapter-folder"]),
     version: VERSION,
     engineName: recipe.engine,
     models: [recipe.model],

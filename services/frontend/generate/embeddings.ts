@@ -1,5 +1,4 @@
 import { printEmbeddings, printFloats } from "#lib/api/openai/bodies";
-import { checkEmbedding } from "#lib/api/openai/embedding-fields";
 import { viewBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type {
@@ -13,6 +12,7 @@ import type {
 import { GREEDY } from "#lib/tokens/sampling";
 import type { Exchange, Work } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";
+import type { EmbeddingHead, Inputs, ReadRequest } from "../read/requests.ts";
 import { setPlacement } from "./outcome.ts";
 import { encodeInputs, type PlannerTools, placementOf, requireFeature } from "./planner.ts";
 import type { AnswerTools } from "./tools.ts";
@@ -21,16 +21,15 @@ const NO_TOKENS = new Uint32Array(0);
 
 /** Answers POST /v1/embeddings. */
 export async function answerEmbeddings(
-  json: unknown,
+  { head: body, ignored, parts }: ReadRequest<EmbeddingHead, Inputs>,
   exchange: Exchange,
   tools: PlannerTools & { readonly dispatcher: Dispatcher; readonly answers: AnswerTools },
 ): Promise<void> {
-  const { body, ignored } = checkEmbedding(json);
   exchange.ignore(ignored);
   const model = tools.models.find(body.model);
   requireFeature(model.features, "embed", "Embedding");
   checkDimensions(body.dimensions, model);
-  const { prompts } = await encodeInputs(body.input, model.text, "input");
+  const prompts = await encodeInputs(parts, model, "input");
   checkInputs(prompts, model);
   if (exchange.closed) return;
   const request: ServingRequest = {

@@ -1,13 +1,12 @@
-import { type ChatBody, checkChat } from "#lib/api/openai/chat-fields";
-import { type CompletionBody, checkCompletion } from "#lib/api/openai/completion-fields";
 import { parseId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { ServingRequest } from "#lib/serving/request";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
 import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
+import type { OpenChat } from "../read/reader.ts";
+import type { ChatHead, CompletionHead, Inputs, ReadRequest } from "../read/requests.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
-import { templateMessages } from "./messages.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { checkTokens, createSampling } from "./sampling.ts";
 
@@ -22,14 +21,15 @@ export interface PlannerTools {
   readonly unixMs: () => number;
 }
 
-/** Plans POST /v1/chat/completions: checks, renders and tokenizes. Throws what the client did wrong. */
-export async function planChat(json: unknown, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
-  const { body, ignored } = checkChat(json);
-  exchange.ignore(ignored);
+/** Plans POST /v1/chat/completions: renders and tokenizes. Throws what the client did wrong. */
+export async function planChat(read: OpenChat, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
+  const { head: body } = read;
+  exchange.ignore(read.ignored);
   const model = tools.models.find(body.model);
-  const grammar = grammarOf(body.response_format, model, tools.grammars);
+  const grammar = await grammarOf(read, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
-  const prompt = model.text.renderChat(templateMessages(body.messages));
+  const prompt = await read.render(model.text);
+  checkFits([prompt], model, "messages");
   const tokens = await model.text.encodePrompt(prompt);
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
@@ -49,11 +49,14 @@ export async function planChat(json: unknown, exchange: Exchange, tools: Planner
 }
 
 /** Plans POST /v1/completions. Throws what the client did wrong. */
-export async function planCompletion(json: unknown, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
-  const { body, ignored } = checkCompletion(json);
+export async function planCompletion(
+  { head: body, ignored, parts }: ReadRequest<CompletionHead, Inputs>,
+  exchange: Exchange,
+  tools: PlannerTools,
+): Promise<GenerationPlan> {
   exchange.ignore(ignored);
   const model = tools.models.find(body.model);
-  const { prompts, texts } = await encodeInputs(body.prompt, model.text, "prompt");
+  const prompts = await encodeInputs(parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
@@ -67,26 +70,36 @@ export async function planCompletion(json: unknown, exchange: Exchange, tools: P
     form: "completion",
     id: `cmpl-${exchange.requestId}`,
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
-    echo: body.echo ? prompts.map((prompt, at) => texts?.[at] ?? decode(prompt, model.text)) : undefined,
+    echo: body.echo ? prompts.map((prompt, at) => textOf(parts.texts?.[at]) ?? decode(prompt, model.text)) : undefined,
     logprobs: topLogprobs === undefined ? undefined : "completion",
   };
 }
 
-/** Token ids of a prompt field; `texts` is there when it was text. Throws on ids that the model does not have. */
+/** Units of texts that are looked at in one turn, together; beyond, the cache does not take part. */
+const MOST_UNITS = 131_072;
+
+/** Token ids of a prompt field. Throws on ids that the model does not have. */
 export async function encodeInputs(
-  input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
-  text: ModelText,
+  { texts, ids }: Inputs,
+  model: ServedModel,
   field: string,
-): Promise<{ prompts: Uint32Array[]; texts: readonly string[] | undefined }> {
-  if (typeof input === "string") return { prompts: [await text.encodeText(input)], texts: [input] };
-  if (typeof input[0] === "string") {
-    const texts = input as readonly string[];
-    return { prompts: await Promise.all(texts.map(async (one) => text.encodeText(one))), texts };
+): Promise<readonly Uint32Array[]> {
+  const { text } = model;
+  if (ids) {
+    for (const { length } of ids) if (length > model.contextTokens) throw tooLong(length, model, field);
+    for (const prompt of ids) checkTokens(prompt, text.vocabularySize, field);
+    return ids;
   }
-  const lists = (typeof input[0] === "number" ? [input] : input) as readonly (readonly number[])[];
-  const prompts = lists.map((list) => Uint32Array.from(list));
-  for (const prompt of prompts) checkTokens(prompt, text.vocabularySize, field);
-  return { prompts, texts: undefined };
+  checkFits(texts, model, field);
+  const units = texts.reduce((sum, { length }) => sum + length, 0);
+  const given = units > MOST_UNITS ? texts.map((one) => (typeof one === "string" ? Buffer.from(one) : one)) : texts;
+  return await Promise.all(given.map(async (one) => text.encodeText(one)));
+}
+
+function textOf(given: string | Uint8Array | undefined): string | undefined {
+  return given === undefined || typeof given === "string"
+    ? given
+    : new TextDecoder("utf-8", { ignoreBOM: true }).decode(given);
 }
 
 function decode(tokens: Uint32Array, text: ModelText): string {
@@ -94,7 +107,7 @@ function decode(tokens: Uint32Array, text: ModelText): string {
   return decoder.push(tokens) + decoder.end();
 }
 
-type GenerationBody = ChatBody | CompletionBody;
+type GenerationBody = ChatHead | CompletionHead;
 
 interface RequestParts {
   readonly drawSeed: () => bigint;
@@ -166,7 +179,8 @@ function pinnedWorker(field: string | null | undefined, header: string | undefin
 }
 
 /** Tokens that every answer may have. Throws CONTEXT_LENGTH when a prompt leaves no place for one. */
-function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: ServedModel, param: string): number {
+function checkLengths(prompts: readonly Uint32Array[], model: ServedModel, param: string): number {
+  const { contextTokens } = model;
   let longest = 0;
   for (const prompt of prompts) {
     if (prompt.length === 0) {
@@ -175,7 +189,19 @@ function checkLengths(prompts: readonly Uint32Array[], { name, contextTokens }: 
     longest = Math.max(longest, prompt.length);
   }
   if (longest < contextTokens) return contextTokens - longest;
-  throw new StatorError("CONTEXT_LENGTH", { promptTokens: longest, model: name, contextTokens }, { param });
+  throw tooLong(longest, model, param);
+}
+
+/** Throws CONTEXT_LENGTH for a text that is too long whatever its tokens: those it never comes to cost nothing. */
+function checkFits(texts: readonly (string | Uint8Array)[], model: ServedModel, param: string): void {
+  for (const one of texts) {
+    const least = model.text.leastTokens(one);
+    if (least > model.contextTokens) throw tooLong(`at least ${least}`, model, param);
+  }
+}
+
+function tooLong(promptTokens: number | string, { name, contextTokens }: ServedModel, param: string): StatorError {
+  return new StatorError("CONTEXT_LENGTH", { promptTokens, model: name, contextTokens }, { param });
 }
 
 /** Throws UNSUPPORTED_FEATURE with the engine's own reason. */
@@ -198,10 +224,15 @@ function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
 }
 
-function grammarOf(format: ChatBody["response_format"], model: ServedModel, grammars: Grammars): string | undefined {
+async function grammarOf(
+  { head, grammar }: OpenChat,
+  model: ServedModel,
+  grammars: Grammars,
+): Promise<string | undefined> {
+  const { response_format: format } = head;
   if (!format || format.type === "text") return undefined;
   requireFeature(model.features, "grammar", `response_format ${format.type}`);
-  return format.type === "json_object" ? grammars.jsonObject() : grammars.jsonSchema(format.json_schema.schema);
+  return format.type === "json_object" ? grammars.jsonObject() : await grammar(grammars);
 }
 
 function answerOf(

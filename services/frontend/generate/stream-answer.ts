@@ -143,7 +143,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     const { joinTokens, joinMs } = this.#tools.limits;
     const ending = choice.end !== undefined && !choice.complete;
     if (choice.waiting === 0 && !ending) return NEVER;
-    if (congested && choice.begun && !ending && !this.#plan.logprobs && choice.waiting < joinTokens) {
+    if (congested && choice.begun && !ending && !this.#error && !this.#plan.logprobs && choice.waiting < joinTokens) {
       choice.waitingSinceMs ??= nowMs;
       const dueMs = choice.waitingSinceMs + joinMs;
       if (nowMs < dueMs) return dueMs;
@@ -216,7 +216,6 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   #block(): void {
     this.#blocked = true;
     this.#exchange.whenDrained(
-      this.#tools.limits.slowClientMs,
       () => {
         this.#blocked = false;
         if (!this.#over) this.#tools.pacer.mark(this);
@@ -224,8 +223,6 @@ export class StreamAnswer implements ServingSink, Paced, Work {
       () => {
         if (this.#over) return;
         this.#finish();
-        this.#exchange.error = new StatorError("SLOW_CLIENT", { stalledMs: this.#tools.limits.slowClientMs });
-        this.#exchange.destroy("slow_client");
         this.#handle?.cancel();
       },
     );

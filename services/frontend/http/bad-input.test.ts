@@ -86,7 +86,7 @@ describe("bad input gets a status and OpenAI's form", () => {
       chat({ messages: [{ role: "assistant", content: "a" }] }),
       400,
       "invalid_messages",
-      null,
+      "messages",
     ],
     [
       "a token outside the vocabulary",
@@ -213,6 +213,19 @@ describe("bytes that are no request", () => {
     expect(await raw('POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"a"')).toMatch(
       /^HTTP\/1\.1 408 /,
     );
+  });
+
+  it("get 417 when they expect what nobody knows, and 501 when they come in a coding that nobody undoes", async () => {
+    const post = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n";
+    for (const [headers, status, code] of [
+      ["expect: the-unexpected\r\ncontent-length: 2\r\n\r\n{}", 417, "expectation_failed"],
+      ["transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "unsupported_transfer_encoding"],
+    ] as const) {
+      const [head, body] = (await raw(post + headers)).split("\r\n\r\n");
+      expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+      expect(head).toMatch(/^connection: close$/im);
+      expect(errorOf(body!)).toMatchObject({ code, type: "invalid_request_error" });
+    }
   });
 
   it("are not asked for when the client announces too many", async () => {

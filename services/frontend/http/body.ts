@@ -1,6 +1,4 @@
-import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
-import { findJsonError } from "#lib/api/json-error";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Admission } from "./admission.ts";
@@ -16,24 +14,21 @@ export interface BodyOptions {
 /** How long the rest of a refused body is read and dropped, so that the client gets to read the answer. */
 const LINGER_MS = 2000;
 
-/** Reads and parses a JSON body. Throws what is wrong with it; CANCELLED when the client left. */
-export async function readJson(exchange: Exchange, options: BodyOptions): Promise<unknown> {
+/**
+ * Receives a body that is JSON by its header and hands it over; its room is given back when `read` is done with it.
+ * Throws what is wrong with it; CANCELLED when the client left.
+ */
+export async function receiveBody<Read>(
+  exchange: Exchange,
+  options: BodyOptions,
+  read: (bytes: Buffer) => Promise<Read>,
+): Promise<Read> {
   checkHeaders(exchange);
-  const body = await readBody(exchange, options);
-  if (!isUtf8(body)) throw new StatorError("INVALID_UTF8");
-  return parseJson(body.toString("utf8"));
-}
-
-/** Parses JSON. The error names the place and quotes nothing. */
-export function parseJson(text: string): unknown {
+  const taken = { size: 0 };
   try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const found = findJsonError(text);
-    const detail = found
-      ? `expected ${found.expected} at line ${found.line}, column ${found.column}`
-      : "it is nested too deep";
-    throw new StatorError("INVALID_JSON", { detail }, { cause });
+    return await read(await readBody(exchange, options, taken));
+  } finally {
+    options.admission.release(taken.size);
   }
 }
 
@@ -52,27 +47,25 @@ function checkHeaders(exchange: Exchange): void {
   }
 }
 
-async function readBody(exchange: Exchange, options: BodyOptions): Promise<Buffer> {
+/** All bytes of a body; `taken` says how much room they have, also after an error. */
+async function readBody(exchange: Exchange, options: BodyOptions, taken: { size: number }): Promise<Buffer> {
   const { request } = exchange;
   const declared = Number(exchange.header("content-length") ?? 0);
   if (declared > options.mostBytes) return refuse(exchange, options, tooLarge(options));
   const chunks: Buffer[] = [];
-  let size = 0;
   try {
     await eachChunk(request, (chunk) => {
-      if (size + chunk.length > options.mostBytes) return tooLarge(options);
+      if (taken.size + chunk.length > options.mostBytes) return tooLarge(options);
       if (!options.admission.take(chunk.length)) return new StatorError("OVERLOADED", { what: "request bodies" });
-      size += chunk.length;
+      taken.size += chunk.length;
       chunks.push(chunk);
       return undefined;
     });
   } catch (error) {
     if (error instanceof StatorError && error.reason !== "CANCELLED") return await refuse(exchange, options, error);
     throw error;
-  } finally {
-    options.admission.release(size);
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, taken.size);
 }
 
 function tooLarge({ mostBytes }: BodyOptions): StatorError {

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { printErrorBody, retryHeaders } from "#lib/api/openai/error-body";
 import { EVENT_STREAM } from "#lib/api/sse";
-import type { StatorError } from "#lib/base/errors";
+import type { Clock, Timer } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
 
 /** How an exchange ended, for the counters. */
 export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow_client";
@@ -16,6 +17,18 @@ export interface Work {
   /** The exchange is over: the answer was written in full, or the client left. */
   closed(): void;
 }
+
+/** How long readers may take. */
+export interface ReaderPatience {
+  readonly clock: Clock;
+  /** For what waits to be taken, and more where much does. */
+  readonly slowMs: number;
+}
+
+/** What a reader takes at least, in bytes per second, beyond the patience for little. */
+const LEAST_RATE = 4096;
+/** An end that leaves less than this is not waited for: the system's own buffers take it. */
+const SMALL_REST = 16_384;
 
 /** A request with its answer. One answer per exchange: JSON, an error, or a stream of events. */
 export class Exchange {
@@ -37,15 +50,17 @@ export class Exchange {
   place: { leave(): void } | undefined;
   readonly #response: ServerResponse;
   readonly #headers: Record<string, string>;
+  readonly #patience: ReaderPatience;
   #answered = false;
   #outcome: Outcome | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, id: { requestId: string; arrivedMs: number }) {
+  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, patience: ReaderPatience) {
     this.request = request;
     this.#response = response;
-    this.requestId = id.requestId;
-    this.arrivedMs = id.arrivedMs;
-    this.#headers = { "x-request-id": id.requestId };
+    this.requestId = requestId;
+    this.#patience = patience;
+    this.arrivedMs = patience.clock.nowMs();
+    this.#headers = { "x-request-id": requestId };
   }
 
   /** A request header; of a repeated one the first. */
@@ -91,6 +106,7 @@ export class Exchange {
     this.#headers["content-length"] = String(Buffer.byteLength(body));
     this.#response.writeHead(status, this.#headers);
     this.#response.end(body);
+    this.#watchEnd();
   }
 
   /** Answers with JSON. */
@@ -140,6 +156,7 @@ export class Exchange {
     if (!error) this.#outcome = "ok";
     else this.#outcome = error.row.blame === "caller" ? "caller_error" : "server_error";
     this.#response.end();
+    this.#watchEnd();
   }
 
   /** Bytes that the socket did not take yet. */
@@ -147,27 +164,49 @@ export class Exchange {
     return this.#response.writableLength;
   }
 
-  /** Waits until the socket took everything: one of the two is called, `stalled` after `stallMs` without progress. */
-  whenDrained(stallMs: number, drained: () => void, stalled: () => void): void {
+  /** Waits until the socket took everything. A reader that takes too little, however often, is cut off: `cut` is called. */
+  whenDrained(drained: () => void, cut: () => void): void {
     const response = this.#response;
     const settle = (call: () => void) => () => {
+      timer.cancel();
       response.removeListener("drain", onDrain);
-      response.removeListener("timeout", onTimeout);
-      // The socket's timer also serves the idle time between requests, which the server sets again by itself.
-      response.setTimeout(0);
+      response.removeListener("close", onClose);
       call();
     };
     const onDrain = settle(drained);
-    const onTimeout = settle(stalled);
+    const onClose = settle(() => {});
+    const timer = this.#afterPatience(
+      settle(() => {
+        this.#cutOff();
+        cut();
+      }),
+    );
     response.once("drain", onDrain);
-    response.once("timeout", onTimeout);
-    response.setTimeout(stallMs);
+    response.once("close", onClose);
   }
 
   /** Ends at once, whatever was written. */
   destroy(outcome: Outcome): void {
     this.#outcome = outcome;
     this.#response.destroy();
+  }
+
+  /** The end of an answer is taken in time too. */
+  #watchEnd(): void {
+    if (this.#response.writableLength <= SMALL_REST) return;
+    const timer = this.#afterPatience(() => this.#cutOff());
+    this.#response.once("close", () => timer.cancel());
+  }
+
+  /** Progress counts and not silence: a reader of a byte a second is never silent. */
+  #afterPatience(call: () => void): Timer {
+    const { clock, slowMs } = this.#patience;
+    return clock.after(slowMs + (this.backlogBytes / LEAST_RATE) * 1000, call);
+  }
+
+  #cutOff(): void {
+    this.error = new StatorError("SLOW_CLIENT", { stalledMs: this.#patience.slowMs });
+    this.destroy("slow_client");
   }
 
   #begin(status: number): boolean {

@@ -10,8 +10,9 @@ import { type PlannerTools, planChat, planCompletion } from "../generate/planner
 import type { AnswerTools } from "../generate/tools.ts";
 import type { Models } from "../models/served.ts";
 import { openPage } from "../page/page.ts";
+import type { BodyReader } from "../read/reader.ts";
 import type { Admission } from "./admission.ts";
-import { type BodyOptions, readJson } from "./body.ts";
+import { type BodyOptions, receiveBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, HttpRoute } from "./router.ts";
 
@@ -23,6 +24,7 @@ export interface RouteTools {
   readonly dispatcher: Dispatcher;
   readonly admission: Admission;
   readonly body: BodyOptions;
+  readonly reader: BodyReader;
   readonly metrics: Metrics;
   /** The OpenAPI document as JSON. */
   readonly openApi: string;
@@ -36,21 +38,30 @@ export interface RouteTools {
 
 /** Every path of the public port. */
 export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
-  const generate = (plan: typeof planChat | typeof planCompletion): Handler =>
-    admitted(tools, async (exchange) => {
-      const planned: GenerationPlan = await plan(await readJson(exchange, tools.body), exchange, tools.planner);
-      runPlan(planned, exchange, tools.dispatcher, tools.answers);
-    });
+  const { body, reader, planner, dispatcher, answers } = tools;
+  const run = (plan: GenerationPlan, exchange: Exchange) => runPlan(plan, exchange, dispatcher, answers);
+  const chat = admitted(tools, async (exchange) => {
+    const read = await receiveBody(exchange, body, (bytes) => reader.chat(bytes));
+    try {
+      run(await planChat(read, exchange, planner), exchange);
+    } finally {
+      read.close();
+    }
+  });
+  const complete = admitted(tools, async (exchange) => {
+    const read = await receiveBody(exchange, body, (bytes) => reader.completion(bytes));
+    run(await planCompletion(read, exchange, planner), exchange);
+  });
   const embed = admitted(tools, async (exchange) => {
-    const { planner, dispatcher, answers } = tools;
-    await answerEmbeddings(await readJson(exchange, tools.body), exchange, { ...planner, dispatcher, answers });
+    const read = await receiveBody(exchange, body, (bytes) => reader.embedding(bytes));
+    await answerEmbeddings(read, exchange, { ...planner, dispatcher, answers });
   });
   const page = openPage();
   return [
     { path: "/", method: "GET", name: "page", handler: (exchange) => page.show(exchange) },
     { path: "/docs/", method: "GET", name: "docs", handler: (exchange, name) => page.showDocument(exchange, name) },
-    { path: "/v1/chat/completions", method: "POST", name: "chat", handler: generate(planChat) },
-    { path: "/v1/completions", method: "POST", name: "completions", handler: generate(planCompletion) },
+    { path: "/v1/chat/completions", method: "POST", name: "chat", handler: chat },
+    { path: "/v1/completions", method: "POST", name: "completions", handler: complete },
     { path: "/v1/embeddings", method: "POST", name: "embeddings", handler: embed },
     {
       path: "/v1/models",

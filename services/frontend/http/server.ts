@@ -9,7 +9,7 @@ import type { Metrics } from "#lib/host/metrics";
 import type { Counts } from "../counts.ts";
 import type { FrontendLimits } from "../limits.ts";
 import { allowOrigin } from "./cors.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, type ReaderPatience } from "./exchange.ts";
 import { type Router, takes } from "./router.ts";
 
 /** What an HTTP port is made of. */
@@ -34,12 +34,14 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
   readonly #open = new Roster<Exchange>();
+  readonly #patience: ReaderPatience;
   #connections = 0;
   #draining = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    const { limits } = options;
+    const { limits, clock } = options;
+    this.#patience = { clock, slowMs: limits.slowClientMs };
     this.#server = createServer(
       {
         headersTimeout: limits.headersMs,
@@ -62,7 +64,9 @@ export class HttpServer {
       if (Number(request.headers["content-length"] ?? 0) <= limits.bodyBytes) response.writeContinue();
       this.#answer(request, response);
     });
-    this.#server.on("checkExpectation", (_, response) => response.writeHead(417).end());
+    this.#server.on("checkExpectation", (request, response) =>
+      this.#answer(request, response, new StatorError("EXPECTATION")),
+    );
   }
 
   /** Connections that are open. */
@@ -127,15 +131,20 @@ export class HttpServer {
     socket.once("close", () => this.#connections--);
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
-    const { clock, drawRequestId, corsOrigins } = this.#options;
+  /** @param refusal what is wrong with the request, found before anything was read */
+  #answer(request: IncomingMessage, response: ServerResponse, refusal = refusalOf(request)): void {
+    const { drawRequestId, corsOrigins } = this.#options;
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
-    const exchange = new Exchange(request, response, { requestId, arrivedMs: clock.nowMs() });
+    const exchange = new Exchange(request, response, requestId, this.#patience);
     this.#open.add(exchange);
     exchange.onClose(() => this.#close(exchange));
     allowOrigin(exchange, corsOrigins);
     try {
+      if (refusal) {
+        exchange.closeAfter();
+        throw refusal;
+      }
       const handled = this.#route(exchange, response);
       if (handled) handled.catch((error: unknown) => this.#fail(exchange, error));
     } catch (error) {
@@ -201,6 +210,12 @@ export class HttpServer {
       route,
     });
   }
+}
+
+/** Node takes the last coding, chunked, off a body and hands the others through. */
+function refusalOf({ headers }: IncomingMessage): StatorError | undefined {
+  const coding = headers["transfer-encoding"];
+  return coding === undefined || /^chunked$/i.test(coding) ? undefined : new StatorError("TRANSFER_ENCODING");
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {

@@ -5,9 +5,11 @@ import { StatorError } from "#lib/base/errors";
 import { nativeErrorCode } from "#lib/native/addon";
 import type { Llama, Vocab } from "#lib/native/llama";
 import { badModelFile } from "#lib/text/gguf";
+import { specialTokens, tokenBits } from "#lib/text/special";
 import type { SegmentEncoder } from "#lib/text/tokenizer";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import type { Gate, RemoteEncoder } from "./remote-encoder.ts";
+import type { WholeEncoders } from "./whole.ts";
 
 /** A vocabulary in the native library: on the calling thread for short texts, on its own threads for long ones. */
 export interface NativeVocabulary {
@@ -21,7 +23,7 @@ export interface NativeVocabulary {
  */
 export async function openNativeVocabulary(
   llama: Llama,
-  { vocabulary, bytes, gate }: { vocabulary: Vocabulary; bytes: Uint8Array; gate: Gate },
+  { vocabulary, bytes, gate, wholes }: { vocabulary: Vocabulary; bytes: Uint8Array; gate: Gate; wholes: WholeEncoders },
 ): Promise<NativeVocabulary> {
   const folder = await mkdtemp(path.join(tmpdir(), "stator-vocabulary-"));
   let vocab: Vocab;
@@ -43,11 +45,17 @@ export async function openNativeVocabulary(
       detail: "llama.cpp counts other tokens in it",
     });
   }
+  const specials = specialTokens(vocabulary, tokenBits(vocabulary));
+  const whole = wholes.open(specials, (text) => vocab.tokenizeAsync(text));
   return {
     local: { encode: (text) => vocab.tokenize(text) },
     remote: {
       encode: (texts) => gate.run(() => Promise.all(texts.map((text) => vocab.tokenizeAsync(text)))),
-      close: () => vocab.close(),
+      encodeWhole: (text) => gate.run(() => whole.encode(text)),
+      close: () => {
+        whole.close();
+        vocab.close();
+      },
     },
   };
 }

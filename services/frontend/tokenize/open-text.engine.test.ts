@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { createTokenizer } from "#lib/text/tokenizer";
@@ -8,14 +9,18 @@ import { chatTemplateOf, checkVocabulary, extractVocabulary, VOCABULARY_FORMAT }
 import { randomTexts, specialTorture, TORTURE } from "../../../test/fixtures/text/torture.ts";
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
+import { HELD_MS, heldMs } from "../../../test/support/loop-watch.ts";
 import { openNativeVocabulary } from "./native-vocabulary.ts";
 import { createTextOpener } from "./open-text.ts";
 import { Gate } from "./remote-encoder.ts";
+import { WholeEncoders } from "./whole.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
 const native = openNative();
 
 describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${native.reason ?? "built"})`, () => {
+  const wholes = new WholeEncoders({ clock: systemClock, log: silentLog });
+  afterAll(() => wholes.close());
   const { llama } = native as Extract<typeof native, { addon: unknown }>;
 
   test.each([
@@ -27,7 +32,12 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
   ])("segments, scripts and pieces equal the library's own encoding: %s", async (_name, load) => {
     const bytes = extractVocabulary(parseGgufHeader(load(), "m"));
     const vocabulary = checkVocabulary(bytes);
-    const { local, remote } = await openNativeVocabulary(llama, { vocabulary, bytes, gate: new Gate(4) });
+    const { local, remote } = await openNativeVocabulary(llama, {
+      vocabulary,
+      bytes,
+      gate: new Gate(4),
+      wholes,
+    });
     const whole = await openVocab(bytes);
     const bySegment = createTokenizer(vocabulary, { encoder: local });
     const byScript = createTokenizer(vocabulary, { encoder: createBytePairEncoder(vocabulary) });
@@ -41,6 +51,10 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
         expect(byScript.encode(text, options), JSON.stringify(text)).toEqual(expected);
       }
     }
+    for (const text of [...TORTURE, ...specialTorture(specials)]) {
+      const far = bySegment.frame(await remote.encodeWhole(Buffer.from(text)), { chat: false });
+      expect(far, JSON.stringify(text)).toEqual(whole.tokenize(text, { parseSpecial: true, addSpecial: true }));
+    }
     const table = whole.pieceTable();
     expect(Buffer.compare(table.bytes, bySegment.pieces.bytes)).toBe(0);
     expect(table.offsets).toEqual(bySegment.pieces.offsets);
@@ -48,6 +62,21 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
     expect([bySegment.bos ?? -1, bySegment.eos ?? -1]).toEqual([whole.bos, whole.eos]);
     whole.close();
     await remote.close();
+  });
+
+  test("a crowd of special tokens is encoded in time that grows with the text", async () => {
+    const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
+    const opener = createTextOpener({ llama, log: silentLog });
+    const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
+    const text = await opener.open({ ...artifacts, template: chatTemplateOf(header) });
+    const crowd = "<|im_start|>user\n<|im_end|>\n".repeat(20_000);
+    const held = await heldMs(async () => {
+      expect(await text.encodePrompt(Buffer.from(crowd))).toHaveLength(100_000);
+    });
+    expect(held).toBeLessThanOrEqual(HELD_MS);
+    expect(text.leastTokens("x".repeat(10_000))).toBeGreaterThan(100);
+    await text.close();
+    await opener.close();
   });
 
   test("the text of a model: short at once, long in the library's threads, too much refused", async () => {

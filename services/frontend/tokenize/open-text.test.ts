@@ -83,9 +83,9 @@ describe("encoding threads", () => {
     await pool.close();
   });
 
-  test("a thread that cannot open its vocabulary ends its calls, and the next gets a new one", async () => {
+  test("a vocabulary that cannot be opened fails its own calls alone", async () => {
     const pool = new ThreadPool({ threads: 1, queueLimit: 8, log: silentLog });
-    expect(await reasonOf(() => pool.open(new Uint8Array(100)).encode(["x"]))).toBe("INTERNAL");
+    expect(await reasonOf(() => pool.open(new Uint8Array(100)).encode(["x"]))).toBe("BAD_MODEL_FILE");
     expect(await pool.open(tokenizer).encode(["x"])).toHaveLength(1);
     const last = pool.open(tokenizer).encode(["y"]);
     const ended = reasonOf(() => last);

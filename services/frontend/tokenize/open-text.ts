@@ -1,23 +1,28 @@
+import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
 import type { Llama } from "#lib/native/llama";
 import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import { TOKEN_BIT } from "#lib/text/special";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
-import { createTokenizer, type Encoding, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
+import { createTokenizer, type FrameOptions, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
 import { createWordEncoder } from "#lib/text/words";
 import type { Grammars, ModelText } from "../text/model-text.ts";
 import { openNativeVocabulary } from "./native-vocabulary.ts";
 import { Gate, type RemoteEncoder } from "./remote-encoder.ts";
 import { ThreadPool } from "./thread-pool.ts";
+import { WholeEncoders } from "./whole.ts";
 
 /** How the texts of models are opened. */
 export interface TextOpenerOptions {
   /** The native library; without it text is encoded in JavaScript. */
   readonly llama: Llama | undefined;
   readonly log: Log;
+  readonly clock?: Clock;
   /** Threads that encode in JavaScript, when it comes to that. Default 1. */
   readonly threads?: number;
   /** Long texts that may be encoded or wait at once. Default 256. */
@@ -64,6 +69,11 @@ function remembering(encoder: SegmentEncoder, vocabulary: Vocabulary): SegmentEn
   return rule ? createWordEncoder(encoder, rule) : encoder;
 }
 
+function noTemplate(): StatorError {
+  const detail = "the model has no chat template; use /v1/completions";
+  return new StatorError("UNSUPPORTED_FEATURE", { feature: "Chat", detail });
+}
+
 /** What a model without a usable template answers to a conversation. */
 function templateOf(source: string | undefined): ChatTemplate {
   const refuse = (error: StatorError): ChatTemplate => ({
@@ -71,10 +81,7 @@ function templateOf(source: string | undefined): ChatTemplate {
       throw error;
     },
   });
-  if (source === undefined) {
-    const detail = "the model has no chat template; use /v1/completions";
-    return refuse(new StatorError("UNSUPPORTED_FEATURE", { feature: "Chat", detail }));
-  }
+  if (source === undefined) return refuse(noTemplate());
   try {
     return compileTemplate(source);
   } catch (caught) {
@@ -86,17 +93,48 @@ function nameOf(tokenizer: Tokenizer, token: number | undefined): string {
   return token === undefined ? "" : new TextDecoder().decode(tokenizer.pieceBytes(token));
 }
 
+/**
+ * What of a text is looked at on the event loop, to find what the cache knows: beyond any of these it is encoded as a
+ * whole, elsewhere, and the cache does not take part.
+ */
+const MOST_INLINE = { units: 131_072, specials: 32_768, missing: 256 } as const;
+
 /** Encodes what the cache did not know: at once when it is little, else elsewhere. */
-function encode(encoding: Encoding, encoders: Encoders): Uint32Array | Promise<Uint32Array> {
-  const { missing } = encoding;
-  if (encoding.missingUnits > encoders.inlineUnits) {
-    return encoders.remote.encode(missing).then((found) => {
+function encode(
+  text: string | Uint8Array,
+  options: FrameOptions,
+  { tokenizer, encoders }: { tokenizer: Tokenizer; encoders: Encoders },
+): Uint32Array | Promise<Uint32Array> {
+  const encoding =
+    typeof text === "string" && text.length <= MOST_INLINE.units
+      ? tokenizer.prepareWithin(MOST_INLINE.specials, text, options)
+      : undefined;
+  const { local, remote, inlineUnits } = encoders;
+  if (encoding && encoding.missingUnits <= inlineUnits) {
+    for (const [at, each] of encoding.missing.entries()) encoding.provide(at, local.encode(each));
+    return encoding.finish();
+  }
+  if (encoding && encoding.missing.length <= MOST_INLINE.missing) {
+    return remote.encode(encoding.missing).then((found) => {
       for (const [at, tokens] of found.entries()) encoding.provide(at, tokens);
       return encoding.finish();
     });
   }
-  for (const [at, text] of missing.entries()) encoding.provide(at, encoders.local.encode(text));
-  return encoding.finish();
+  return remote
+    .encodeWhole(typeof text === "string" ? Buffer.from(text) : text)
+    .then((tokens) => tokenizer.frame(tokens, options));
+}
+
+/** Most UTF-16 units, or bytes, of a text that one token stands for; Infinity where one may stand for any number. */
+function longestPiece({ kind }: Vocabulary, { pieces, specials }: Tokenizer): number {
+  const strips = specials.some(({ bits }) => (bits & (TOKEN_BIT.stripLeft | TOKEN_BIT.stripRight)) !== 0);
+  // Unknown words are one token each there, however long.
+  if (strips || kind === "bert") return Number.POSITIVE_INFINITY;
+  let longest = 4;
+  for (let id = 0; id + 1 < pieces.offsets.length; id++) {
+    longest = Math.max(longest, (pieces.offsets[id + 1] ?? 0) - (pieces.offsets[id] ?? 0));
+  }
+  return longest;
 }
 
 function modelText(
@@ -107,13 +145,19 @@ function modelText(
   const tokenizer = createTokenizer(vocabulary, { encoder: encoders.local, cacheBytes: options.cacheBytes });
   const texts = createPieceTexts(tokenizer.pieces);
   const template = templateOf(options.template);
+  const longest = longestPiece(vocabulary, tokenizer);
   const names = { bosToken: nameOf(tokenizer, tokenizer.bos), eosToken: nameOf(tokenizer, tokenizer.eos) };
   return {
     vocabularySize: tokenizer.size,
+    template() {
+      if (options.template === undefined) throw noTemplate();
+      return { source: options.template, ...names };
+    },
     renderChat: (messages) => template.render(messages, names),
-    encodePrompt: (prompt) => encode(tokenizer.prepareChat(prompt), encoders),
-    encodeText: (text) => encode(tokenizer.prepare(text, { addSpecial: true, parseSpecial: true }), encoders),
+    encodePrompt: (prompt) => encode(prompt, { chat: true }, { tokenizer, encoders }),
+    encodeText: (text) => encode(text, { chat: false }, { tokenizer, encoders }),
     createDecoder: () => new Detokenizer(texts),
+    leastTokens: (text) => Math.floor(text.length / longest),
     piece: (token) => tokenizer.pieceBytes(token),
     close: () => encoders.remote.close(),
   };
@@ -123,10 +167,13 @@ function modelText(
 export function createTextOpener(options: TextOpenerOptions): TextOpener {
   const queueLimit = options.queueLimit ?? 256;
   const gate = new Gate(queueLimit);
+  const clock = options.clock ?? systemClock;
   let pool: ThreadPool | undefined;
+  let wholes: WholeEncoders | undefined;
   const encodersOf = async (vocabulary: Vocabulary, bytes: Uint8Array): Promise<Encoders> => {
     if (options.llama) {
-      const native = await openNativeVocabulary(options.llama, { vocabulary, bytes, gate });
+      wholes ??= new WholeEncoders({ clock, log: options.log });
+      const native = await openNativeVocabulary(options.llama, { vocabulary, bytes, gate, wholes });
       return { ...native, local: remembering(native.local, vocabulary), inlineUnits: INLINE_UNITS.native };
     }
     const local = remembering(createBytePairEncoder(vocabulary), vocabulary);
@@ -143,6 +190,6 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
       const encoders = await encodersOf(vocabulary, bytes);
       return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes });
     },
-    close: async () => pool?.close(),
+    close: async () => void (await Promise.all([pool?.close(), wholes?.close()])),
   };
 }

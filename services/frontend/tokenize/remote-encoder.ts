@@ -4,6 +4,8 @@ import { StatorError } from "#lib/base/errors";
 export interface RemoteEncoder {
   /** Tokens of plain texts without special tokens, in order. Rejects with OVERLOADED when too much waits already. */
   encode(texts: readonly string[]): Promise<Uint32Array[]>;
+  /** Tokens of a whole text as UTF-8, its special tokens found too. Rejects with OVERLOADED likewise. */
+  encodeWhole(text: Uint8Array): Promise<Uint32Array>;
   /** What is under way is answered first. */
   close(): Promise<void> | void;
 }

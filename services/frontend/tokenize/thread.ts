@@ -1,48 +1,59 @@
-import { parentPort } from "node:worker_threads";
 import { assert } from "#lib/base/errors";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
-import type { SegmentEncoder } from "#lib/text/tokenizer";
-import { checkVocabulary } from "#lib/text/vocabulary";
+import { createTokenizer, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
+import { checkVocabulary, type Vocabulary } from "#lib/text/vocabulary";
+import { type Answered, serveOrders } from "../thread/serve.ts";
 
-/** What a thread is told. A vocabulary is opened before the first text that needs it; keys are never used twice. */
-export type ThreadOrder =
-  | { readonly kind: "open"; readonly key: number; readonly vocabulary: Uint8Array }
-  | { readonly kind: "encode"; readonly key: number; readonly call: number; readonly texts: readonly string[] }
+/** What a thread is told. A vocabulary is opened with the first text that needs it; keys are never used twice. */
+export type EncodingOrder =
+  | { readonly kind: "open"; readonly key: number; readonly vocabulary: Uint8Array; readonly first: EncodingOrder }
+  | { readonly kind: "encode"; readonly key: number; readonly texts: readonly string[] }
+  | { readonly kind: "whole"; readonly key: number; readonly text: Uint8Array }
   | { readonly kind: "close"; readonly key: number };
 
-/** What a thread answers to each encode, in order. */
-export interface ThreadAnswer {
-  readonly call: number;
-  readonly tokens: readonly Uint32Array<ArrayBuffer>[] | undefined;
-  /** Set when it failed. */
-  readonly failure: string | undefined;
+/** A vocabulary that was opened; the tokenizer is made when a whole text comes. */
+interface Open {
+  readonly vocabulary: Vocabulary;
+  readonly encoder: SegmentEncoder;
+  tokenizer: Tokenizer | undefined;
 }
 
-const port = parentPort;
-assert(port, "this file is the start of a worker thread");
+const open = new Map<number, Open>([]);
 
-const encoders = new Map<number, SegmentEncoder>([]);
-
-function encode(key: number, texts: readonly string[]): Uint32Array<ArrayBuffer>[] {
-  const encoder = encoders.get(key);
-  assert(encoder, "a vocabulary is opened before it is used");
-  return texts.map((text) => new Uint32Array(encoder.encode(text)));
+function openOf(key: number): Open {
+  const found = open.get(key);
+  assert(found, "a vocabulary is opened before it is used");
+  return found;
 }
 
-port.on("message", (order: ThreadOrder) => {
-  if (order.kind === "close") encoders.delete(order.key);
-  else if (order.kind === "open") encoders.set(order.key, createBytePairEncoder(checkVocabulary(order.vocabulary)));
-  else {
-    try {
-      const tokens = encode(order.key, order.texts);
-      const answer: ThreadAnswer = { call: order.call, tokens, failure: undefined };
-      port.postMessage(
-        answer,
-        tokens.map((each) => each.buffer),
-      );
-    } catch (error) {
-      const failure = error instanceof Error ? error.message : "unknown";
-      port.postMessage({ call: order.call, tokens: undefined, failure } satisfies ThreadAnswer);
+function answer(tokens: readonly Uint32Array[]): Answered<Uint32Array[]> {
+  const owned = tokens.map((each) => new Uint32Array(each));
+  return { answer: owned, transfer: owned.map(({ buffer }) => buffer) };
+}
+
+function wholeTokens(key: number, text: Uint8Array): Uint32Array {
+  const found = openOf(key);
+  const { vocabulary, encoder } = found;
+  // Nothing is remembered: long texts do not come twice, and the memory of this thread is its own.
+  found.tokenizer ??= createTokenizer(vocabulary, { encoder, cacheBytes: 0 });
+  return found.tokenizer.encode(new TextDecoder("utf-8", { ignoreBOM: true }).decode(text), { parseSpecial: true });
+}
+
+function handle(order: EncodingOrder): Answered<Uint32Array[]> | undefined {
+  switch (order.kind) {
+    case "open": {
+      const vocabulary = checkVocabulary(order.vocabulary);
+      open.set(order.key, { vocabulary, encoder: createBytePairEncoder(vocabulary), tokenizer: undefined });
+      return handle(order.first);
     }
+    case "encode":
+      return answer(order.texts.map((text) => openOf(order.key).encoder.encode(text)));
+    case "whole":
+      return answer([wholeTokens(order.key, order.text)]);
+    case "close":
+      open.delete(order.key);
+      return undefined;
   }
-});
+}
+
+serveOrders(handle);

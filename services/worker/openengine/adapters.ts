@@ -2,32 +2,39 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { LoraAdapter, LoraAdapterSchema } from "#gen/openengine/v1/lora_pb";
 import { StatorError } from "#lib/base/errors";
 import type { Engine, LoadedAdapter } from "#lib/engines/engine";
+import type { CheckAdapterPath } from "./adapter-folder.ts";
 
 type AdapterInit = MessageInitShape<typeof LoraAdapterSchema>;
 
 /** The calls about adapters. openengine.v1 numbers adapters; the engine names them. */
 export interface AdapterCalls {
-  /** INVALID_ARGUMENT, ALREADY_EXISTS for a name or number that means another one, FEATURE_DISABLED without LoRA. */
+  /** INVALID_ARGUMENT, also for a path that may not be named, ALREADY_EXISTS for a name or number that means another one, FEATURE_DISABLED without LoRA. */
   load(adapter: LoraAdapter | undefined): Promise<{ adapter: AdapterInit; alreadyLoaded: boolean }>;
   /** NOT_FOUND for a name that is not loaded. Resolves when no request uses it any more. */
   unload(name: string): Promise<{ adapter: AdapterInit }>;
   list(): AdapterInit[];
 }
 
-/** Adapter calls on an engine; `onChange` publishes what is loaded. */
-export function createAdapterCalls(engineOf: () => Engine, onChange: () => Promise<void>): AdapterCalls {
-  return new NumberedAdapters(engineOf, onChange);
+/** What adapter calls are made with. */
+export interface AdapterDeps {
+  engineOf(): Engine;
+  /** Publishes what is loaded. */
+  onAdapters(): Promise<void>;
+  readonly checkAdapterPath: CheckAdapterPath;
+}
+
+/** Adapter calls on an engine. */
+export function createAdapterCalls(deps: AdapterDeps): AdapterCalls {
+  return new NumberedAdapters(deps);
 }
 
 class NumberedAdapters implements AdapterCalls {
-  readonly #engineOf: () => Engine;
-  readonly #onChange: () => Promise<void>;
+  readonly #deps: AdapterDeps;
   /** Numbers by name, of loaded adapters and of those on their way in. */
   readonly #numbers = new Map<string, bigint>();
 
-  constructor(engineOf: () => Engine, onChange: () => Promise<void>) {
-    this.#engineOf = engineOf;
-    this.#onChange = onChange;
+  constructor(deps: AdapterDeps) {
+    this.#deps = deps;
   }
 
   async load(adapter: LoraAdapter | undefined) {
@@ -40,8 +47,10 @@ class NumberedAdapters implements AdapterCalls {
     if (name === engine.card.model) throw new StatorError("ALREADY_EXISTS", { what: `The model ${name}` });
     const isOurs = this.#take(name, number);
     try {
+      // One that is there is told by its name, whatever became of its file since.
+      if (!engine.adapters().some((each) => each.name === name)) await this.#deps.checkAdapterPath(sourcePath);
       const done = await engine.loadAdapter(name, sourcePath);
-      await this.#onChange();
+      await this.#deps.onAdapters();
       return { adapter: this.#print(done.adapter), alreadyLoaded: done.alreadyLoaded };
     } catch (error) {
       if (isOurs) this.#numbers.delete(name);
@@ -55,20 +64,21 @@ class NumberedAdapters implements AdapterCalls {
       throw new StatorError("NOT_FOUND", { what: `The adapter ${name}` });
     }
     // Its name is off the list at once; its requests end first.
-    const [adapter] = await Promise.all([engine.unloadAdapter(name), this.#onChange()]);
+    const [adapter] = await Promise.all([engine.unloadAdapter(name), this.#deps.onAdapters()]);
     const printed = this.#print(adapter);
     this.#numbers.delete(name);
     return { adapter: printed };
   }
 
   list(): AdapterInit[] {
-    return this.#engineOf()
+    return this.#deps
+      .engineOf()
       .adapters()
       .map((adapter) => this.#print(adapter));
   }
 
   #withLora(): Engine {
-    const engine = this.#engineOf();
+    const engine = this.#deps.engineOf();
     const { lora, missing } = engine.card.capabilities;
     if (lora) return engine;
     const detail = missing.lora ?? "this engine takes none";

@@ -4,12 +4,14 @@ import { Access } from "#gen/stator/common/v1/common_pb";
 import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import { createService, type ServedService } from "#lib/rpc/service";
+import type { CheckAdapterPath } from "./adapter-folder.ts";
 import { createAdapterCalls } from "./adapters.ts";
 import { loadInfo, modelInfo, serverInfo } from "./describe.ts";
 import type { EngineView } from "./engine-view.ts";
 import { checkHealth } from "./health.ts";
 import type { KvFeed } from "./kv-feed.ts";
 import type { OpenCalls } from "./open-calls.ts";
+import { checkControlBytes } from "./wire-bounds.ts";
 
 /** What the control service looks at. */
 export interface ControlDeps extends EngineView {
@@ -17,6 +19,7 @@ export interface ControlDeps extends EngineView {
   readonly kvFeed: KvFeed;
   /** Called when adapters come or go. */
   onAdapters(): Promise<void>;
+  readonly checkAdapterPath: CheckAdapterPath;
 }
 
 /** openengine.v1.Control over a worker's engine. */
@@ -26,7 +29,11 @@ export function createControlService(deps: ControlDeps): ServedService {
     if (served) return served.engine;
     throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
   };
-  const adapters = createAdapterCalls(loaded, () => deps.onAdapters());
+  const adapters = createAdapterCalls({
+    engineOf: loaded,
+    onAdapters: () => deps.onAdapters(),
+    checkAdapterPath: deps.checkAdapterPath,
+  });
   return createService(
     Control,
     {
@@ -42,7 +49,7 @@ export function createControlService(deps: ControlDeps): ServedService {
       getKvEventSources: () => ({ sources: [] }),
       subscribeKvEvents: (request, call) => deps.kvFeed.subscribe(request, call),
     },
-    { access: Access.PEER },
+    { access: Access.PEER, checkBytes: checkControlBytes },
   );
 }
 

@@ -13,6 +13,7 @@ import { Generation, type GenerationChannel } from "./generation.ts";
 import { readHeaders } from "./metadata.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import { planGeneration } from "./request.ts";
+import { checkGenerateBytes } from "./wire-bounds.ts";
 
 /** What the inference service runs on. */
 export interface InferenceDeps {
@@ -29,7 +30,7 @@ export function createInferenceService(deps: InferenceDeps): ServedService {
   return createService(
     Inference,
     { generate: { open: (channel, call) => openGeneration(deps, channel, call) } },
-    { access: Access.PEER },
+    { access: Access.PEER, checkBytes: checkGenerateBytes },
   );
 }
 

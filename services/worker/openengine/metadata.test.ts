@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { HELD_MS, heldMs } from "../../../test/support/loop-watch.ts";
 import { readHeaders } from "./metadata.ts";
 
 const TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
@@ -26,6 +27,7 @@ describe("the headers of openengine.v1", () => {
     { "openengine-target-dp-rank": "0" },
     { tracestate: "vendor=a, other=b" },
     { tracestate: "" },
+    { tracestate: " a=b\t, ,c=d ," },
   ])("may be %o", (headers) => {
     expect(read(headers).priority).toBe(0);
   });
@@ -51,5 +53,18 @@ describe("the headers of openengine.v1", () => {
     { tracestate: "nothing" },
   ])("may not be %o", (headers) => {
     expect(() => read(headers)).toThrow(expect.objectContaining({ reason: "INVALID_ARGUMENT" }));
+  });
+
+  it("cost no more than their length", async () => {
+    for (const tracestate of [`${"a=b  ,".repeat(300)}x`, `${" \t,".repeat(600)}=`, "a=".repeat(1000)]) {
+      const held = await heldMs(async () => {
+        expect(() => read({ tracestate })).toThrow();
+      });
+      expect(held).toBeLessThanOrEqual(HELD_MS);
+    }
+    const key = `${"a ".repeat(511)} `;
+    expect(
+      await heldMs(async () => void expect(() => read({ "openengine-routing-key": key })).toThrow()),
+    ).toBeLessThanOrEqual(HELD_MS);
   });
 });

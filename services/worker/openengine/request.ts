@@ -25,6 +25,16 @@ export interface GenerationPlan {
 /** Most sequences of one request. */
 export const MAX_SEQUENCES = 128;
 
+/** What is read on the event loop is bounded: these are a few milliseconds each. */
+const MOST = {
+  promptText: 65_536,
+  conditions: 288,
+  stopText: 1024,
+  stopTexts: 32,
+  schema: 32_768,
+  grammar: 262_144,
+} as const;
+
 const unsupported = (feature: string, detail: string): never => {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail });
 };
@@ -78,10 +88,14 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
 function readConditions(conditions: readonly StopCondition[]): { texts: string[]; tokens: number[] } {
   const texts: string[] = [];
   const tokens: number[] = [];
+  if (conditions.length > MOST.conditions) invalid(`stopping.conditions: at most ${MOST.conditions} are taken`);
   for (const { condition } of conditions) {
     if (condition.case === "stopTokenId") tokens.push(condition.value);
     else if (condition.case === "stopText" && condition.value !== "") texts.push(condition.value);
     else invalid("stopping.conditions: expected stop_text, not empty, or stop_token_id");
+  }
+  if (texts.length > MOST.stopTexts || texts.some(({ length }) => length > MOST.stopText)) {
+    invalid(`stopping.conditions: at most ${MOST.stopTexts} texts of ${MOST.stopText} characters are taken`);
   }
   return { texts, tokens };
 }
@@ -99,7 +113,7 @@ function stopping({ stopping: given }: OpenEngineRequest, tokens: number[], engi
 function promptTokens(request: OpenEngineRequest, engine: Engine): Uint32Array {
   const { input } = request;
   if (input.case === "tokenIds") return Uint32Array.from(input.value.ids);
-  if (input.case === "prompt") return engine.tokenize(input.value);
+  if (input.case === "prompt") return engine.tokenize(atMost("prompt", input.value, MOST.promptText));
   return invalid("input: expected prompt or token_ids");
 }
 
@@ -140,11 +154,11 @@ function grammar(guided: GuidedDecoding | undefined): string | undefined {
   if (backend !== "") unsupported("guided.backend", "the engine has one grammar engine and takes no name");
   switch (guide.case) {
     case "jsonSchema":
-      return jsonSchemaGrammar(parseSchema(guide.value));
+      return jsonSchemaGrammar(parseSchema(atMost("guided.json_schema", guide.value, MOST.schema)));
     case "jsonObject":
       return jsonObjectGrammar();
     case "ebnfGrammar":
-      return guide.value;
+      return atMost("guided.ebnf_grammar", guide.value, MOST.grammar);
     case "choice":
       return choiceGrammar(guide.value.choices);
     case undefined:
@@ -152,6 +166,10 @@ function grammar(guided: GuidedDecoding | undefined): string | undefined {
     default:
       return unsupported(`guided.${guide.case}`, "use json_schema, json_object, ebnf_grammar or choice");
   }
+}
+
+function atMost(field: string, text: string, most: number): string {
+  return text.length <= most ? text : invalid(`${field}: longer than ${most} characters`);
 }
 
 function parseSchema(text: string): unknown {

@@ -1,21 +1,30 @@
 import { StatorError } from "#lib/base/errors";
-import type { Grammars, ModelText, TemplateMessage } from "#services/frontend/text/model-text";
+import { compileTemplate } from "#lib/text/template";
+import type { Grammars, ModelText } from "#services/frontend/text/model-text";
 
 /** Tokens of the byte text that are no bytes. */
 export const BYTE_TEXT = { begin: 256, end: 257, vocabularySize: 258 } as const;
 
+const TEMPLATE =
+  "{% if messages[-1].role == 'assistant' %}{{ raise_exception(\"the last message is the model's own\") }}{% endif %}" +
+  "{% for message in messages %}{{ message.role }}: {{ message.content or '' }}\n{% endfor %}";
+
 /** A model text for rehearsals: every byte of UTF-8 is a token. */
 export function createByteText(): ModelText {
+  const template = compileTemplate(TEMPLATE);
   return {
     vocabularySize: BYTE_TEXT.vocabularySize,
-    renderChat(messages: readonly TemplateMessage[]): string {
-      if (messages.at(-1)?.role === "assistant") {
-        throw new StatorError("INVALID_TEMPLATE", { detail: "the last message is the model's own" });
-      }
-      return messages.map(({ role, content }) => `${role}: ${content ?? ""}\n`).join("");
-    },
+    template: () => ({ source: TEMPLATE, bosToken: "", eosToken: "" }),
+    renderChat: (messages) => template.render(messages),
     encodePrompt: encodeBytes,
-    encodeText: (text) => Uint32Array.of(BYTE_TEXT.begin, ...encodeBytes(text)),
+    encodeText(text) {
+      const bytes = typeof text === "string" ? Buffer.from(text) : text;
+      const tokens = new Uint32Array(bytes.length + 1);
+      tokens[0] = BYTE_TEXT.begin;
+      tokens.set(bytes, 1);
+      return tokens;
+    },
+    leastTokens: (text) => text.length,
     createDecoder() {
       const decoder = new TextDecoder("utf-8");
       let length = 0;
@@ -40,8 +49,8 @@ export function createByteText(): ModelText {
 }
 
 /** The bytes of a text as tokens. */
-export function encodeBytes(text: string): Uint32Array {
-  return Uint32Array.from(Buffer.from(text));
+export function encodeBytes(text: string | Uint8Array): Uint32Array {
+  return new Uint32Array(Buffer.from(text));
 }
 
 /** Grammars that only say what they are for. */

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type FarClient, HELD_MS, heldMs, openFarClient, sharedBytes } from "../../../test/support/loop-watch.ts";
+import { encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
+import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
+import { openRehearsal, type Rehearsal } from "../../../test/support/rehearsal/open.ts";
+
+const BODY_BYTES = Number(process.env.TEST_SCALE ?? 1) > 1 ? 8 << 20 : 3 << 20;
+/** Just what is read at once, and the longest body. */
+const SIZES = [65_000, BODY_BYTES - 1000];
+
+let rehearsal: Rehearsal;
+let client: FarClient;
+
+beforeAll(async () => {
+  const dispatcher = new RehearsalDispatcher({ running: true, reply: () => ({ tokens: encodeBytes("x") }) });
+  rehearsal = await openRehearsal(dispatcher, { limits: { bodyBytes: BODY_BYTES } });
+  client = openFarClient();
+});
+afterAll(async () => {
+  await client.close();
+  await rehearsal.frontend.close({ drainMs: 0 });
+});
+
+/** As many copies of a text as fit, with commas between them. */
+const items = (bytes: number, item: string): string =>
+  `${`${item},`.repeat(Math.floor(bytes / (item.length + 1)))}${item}`;
+const keys = (bytes: number, value: string): string =>
+  Array.from(
+    { length: Math.floor(bytes / (12 + value.length)) },
+    (_, at) => `"${at.toString(36).padStart(8, "k")}":${value}`,
+  ).join();
+const chat = (fields: string): string => `{"model":"rehearsal","messages":[{"role":"user","content":"hi"}],${fields}}`;
+const schema = (text: string): string =>
+  chat(`"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":${text}}}`);
+
+const CHAT: Readonly<Record<string, (bytes: number) => string>> = {
+  "brackets that open": (bytes) => "[".repeat(bytes),
+  "nested lists": (bytes) => chat(`"prediction":${"[".repeat(bytes / 2)}${"]".repeat(bytes / 2)}`),
+  "nested objects": (bytes) => chat(`"prediction":${'{"a":'.repeat(bytes / 6)}1${"}".repeat(bytes / 6)}`),
+  "unknown fields": (bytes) => chat(keys(bytes, "1")),
+  "empty objects": (bytes) => chat(`"prediction":[${items(bytes, "{}")}]`),
+  "short messages": (bytes) => `{"model":"rehearsal","messages":[${items(bytes, '{"role":"user","content":""}')}]}`,
+  "wrong messages": (bytes) => `{"model":"rehearsal","messages":[${items(bytes, "0")}]}`,
+  "parts of a message": (bytes) =>
+    `{"model":"rehearsal","messages":[{"role":"user","content":[${items(bytes, '{"type":"text","text":""}')}]}]}`,
+  "one text": (bytes) => `{"model":"rehearsal","messages":[{"role":"user","content":"${"x".repeat(bytes)}"}]}`,
+  "one text of escapes": (bytes) =>
+    `{"model":"rehearsal","messages":[{"role":"user","content":"${"\\u4e00".repeat(bytes / 6)}"}]}`,
+  "a text without an end": (bytes) => `{"model":"${'\\"'.repeat(bytes / 2)}`,
+  "a long ignored text": (bytes) => chat(`"user":"${"x".repeat(bytes)}"`),
+  "stop texts": (bytes) => chat(`"stop":[${items(Math.min(bytes, 33_000), `"${"ab".repeat(500)}"`)}]`),
+  "many stop texts": (bytes) => chat(`"stop":[${items(bytes, '"a"')}]`),
+  biases: (bytes) => chat(`"logit_bias":{${keys(bytes, "1")}}`),
+  tools: (bytes) =>
+    chat(`"tools":[${items(bytes, '{"type":"function","function":{"name":"f"}}')}],"tool_choice":"none"`),
+  modalities: (bytes) => chat(`"modalities":[${items(bytes, '"text"')}]`),
+  "a schema of properties": (bytes) => schema(`{"type":"object","properties":{${keys(bytes, "{}")}}}`),
+  "a schema of branches": (bytes) => schema(`{"anyOf":[${items(bytes, '{"minimum":1}')}]}`),
+  "a schema of values": (bytes) => schema(`{"enum":[${items(bytes, "1.5")}]}`),
+  "a schema of one long name": (bytes) =>
+    schema(`{"type":"object","properties":{"${"x".repeat(bytes)}":{}},"additionalProperties":true}`),
+};
+
+const COMPLETIONS: Readonly<Record<string, (bytes: number) => string>> = {
+  "token ids": (bytes) => `{"model":"rehearsal","prompt":[${items(bytes, "0")}]}`,
+  "wrong token ids": (bytes) => `{"model":"rehearsal","prompt":[0,${items(bytes, "-1")}]}`,
+  "lists of token ids": (bytes) => `{"model":"rehearsal","prompt":[${items(bytes, "[]")}]}`,
+  "128 texts": (bytes) =>
+    `{"model":"rehearsal","prompt":[${Array(128)
+      .fill(`"${"x".repeat(bytes / 130)}"`)
+      .join()}]}`,
+};
+
+const EMBEDDINGS: Readonly<Record<string, (bytes: number) => string>> = {
+  texts: (bytes) => `{"model":"rehearsal","input":[${items(bytes, '"a"')}]}`,
+  "2048 texts": (bytes) =>
+    `{"model":"rehearsal","input":[${Array(2048)
+      .fill(`"${"x".repeat(bytes / 2060)}"`)
+      .join()}]}`,
+  "token ids": (bytes) => `{"model":"rehearsal","input":[${items(bytes, "0")}]}`,
+};
+
+const cases = Object.entries({ "chat/completions": CHAT, completions: COMPLETIONS, embeddings: EMBEDDINGS }).flatMap(
+  ([route, bodies]) =>
+    Object.entries(bodies).flatMap(([name, make]) => SIZES.map((bytes) => [route, name, bytes, make] as const)),
+);
+
+describe("no body holds the event loop", () => {
+  it.each(cases)("%s: %s, %d bytes", async (route, _, bytes, make) => {
+    const body = sharedBytes(make(bytes));
+    const held = await heldMs(async () => {
+      const { status, text } = await client.post(`${rehearsal.url}/v1/${route}`, body);
+      expect([200, 400], text).toContain(status);
+      if (status === 400) expect(text.length).toBeLessThan(1800);
+    });
+    expect(held).toBeLessThanOrEqual(HELD_MS);
+  });
+});

@@ -1,0 +1,21 @@
+import { isUtf8 } from "node:buffer";
+import { findExcess, type JsonBounds } from "#lib/api/json-bounds";
+import { findJsonError } from "#lib/api/json-error";
+import { StatorError } from "#lib/base/errors";
+
+/** Parses a body. The error names the place and quotes nothing. Throws INVALID_UTF8, INVALID_JSON, INVALID_FIELD beyond the bounds. */
+export function parseBody(bytes: Uint8Array, bounds?: JsonBounds): unknown {
+  if (!isUtf8(bytes)) throw new StatorError("INVALID_UTF8");
+  const excess = bounds && findExcess(bytes, bounds);
+  if (excess) throw new StatorError("INVALID_FIELD", { field: "The body", detail: excess });
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const found = findJsonError(text);
+    const detail = found
+      ? `expected ${found.expected} at line ${found.line}, column ${found.column}`
+      : "it is nested too deep";
+    throw new StatorError("INVALID_JSON", { detail }, { cause });
+  }
+}

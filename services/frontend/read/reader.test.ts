@@ -1,0 +1,98 @@
+import { afterEach, expect, test } from "vitest";
+import { FakeClock } from "#lib/base/clock";
+import { silentLog } from "#lib/host/log";
+import { grammars } from "#services/frontend/tokenize/open-text";
+import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
+import { BodyReader } from "./reader.ts";
+
+const clock = new FakeClock();
+const readers: BodyReader[] = [];
+function reader(): BodyReader {
+  const made = new BodyReader({ clock, log: silentLog });
+  readers.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const each of readers.splice(0)) await each.close();
+});
+
+const body = (fields: object): Buffer => Buffer.from(JSON.stringify({ model: "m", ...fields }));
+const pad = "x".repeat(70_000);
+const schema = { type: "object", properties: { a: { type: "integer" } } };
+const format = { type: "json_schema", json_schema: { name: "s", schema } };
+const text = createByteText();
+const asText = (prompt: string | Uint8Array) => (typeof prompt === "string" ? prompt : Buffer.from(prompt).toString());
+
+test("a large chat request reads as a small one does, and its thread keeps what is large", async () => {
+  const door = reader();
+  const messages = [{ role: "user", content: "häj" }];
+  const fields = { messages, temperature: 0.5, response_format: format, store: true };
+  const small = await door.chat(body(fields));
+  expect(door.running).toBe(false);
+  const large = await door.chat(body({ ...fields, user: pad }));
+  expect(door.running).toBe(true);
+  expect(small.head, "what has no effect stays where it is").toEqual({ ...large.head, store: true });
+  expect([small.ignored, large.ignored]).toEqual([["store"], ["store", "user"]]);
+  expect(await large.render(text)).toBe(await small.render(text));
+  expect(await large.grammar(grammars)).toBe(await small.grammar(grammars));
+  large.close();
+  await expect(large.render(text), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
+});
+
+test("many messages of a short body are rendered in the thread, to the same prompt", async () => {
+  const door = reader();
+  const messages = Array.from({ length: 300 }, (_, at) => ({ role: "user", content: `m${at}` }));
+  const read = await door.chat(body({ messages }));
+  expect(asText(await read.render(text))).toBe(text.renderChat(messages));
+  expect(door.running).toBe(true);
+});
+
+test("prompts come as texts, long ones as UTF-8, or as token ids", async () => {
+  const door = reader();
+  const { head, parts } = await door.completion(body({ prompt: ["ä", pad], n: 2 }));
+  expect(head).toEqual({ model: "m", n: 2 });
+  expect(parts.texts?.map(asText)).toEqual(["ä", pad]);
+  const ids = await door.completion(body({ prompt: [[1, 2], [3]], user: pad }));
+  expect(ids.parts.ids).toEqual([Uint32Array.of(1, 2), Uint32Array.of(3)]);
+  expect((await door.embedding(body({ input: [7, 8], user: pad }))).parts.ids).toEqual([Uint32Array.of(7, 8)]);
+});
+
+test("mistakes are the same, wherever they are found", async () => {
+  const door = reader();
+  for (const prompt of [pad, "x"]) {
+    const wrong = door.completion(body({ prompt, n: 0, temprature: 1 }));
+    await expect(wrong).rejects.toMatchObject({
+      reason: "INVALID_REQUEST",
+      param: "n",
+      message: expect.stringContaining("did you mean temperature?"),
+    });
+  }
+  await expect(door.chat(Buffer.from(`{"a":"${pad}",`))).rejects.toMatchObject({ reason: "INVALID_JSON" });
+  await expect(door.chat(Buffer.alloc(70_000, 0xff))).rejects.toMatchObject({ reason: "INVALID_UTF8" });
+});
+
+test("a body of two hundred thousand unknown fields is told eight of them and their number", async () => {
+  const many = Object.fromEntries(Array.from({ length: 200_000 }, (_, at) => [`z${at}`, 1]));
+  await expect(reader().chat(body({ messages: [{ role: "user", content: "" }], ...many }))).rejects.toThrow(
+    /z0, z1, z2, z3, z4, z5, z6, z7, and 199,992 more\.$/,
+  );
+});
+
+test("nesting and members are bounded before anything is parsed", async () => {
+  const door = reader();
+  await expect(door.chat(Buffer.from("[".repeat(70_000)))).rejects.toThrow("nested deeper than 128 levels");
+  await expect(door.chat(Buffer.from(`{${'"a":1,'.repeat(300_000)}`))).rejects.toThrow("more than 262,144 members");
+  await expect(door.chat(Buffer.from(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow("more than 2,097,152 values");
+});
+
+test("the thread ends when nobody needs it, and when one request takes too long; the next starts another", async () => {
+  const door = reader();
+  await door.completion(body({ prompt: pad }));
+  clock.advance(15_000);
+  expect(door.running).toBe(false);
+  const slow = door.completion(body({ prompt: pad }));
+  clock.advance(20_000);
+  await expect(slow).rejects.toMatchObject({ reason: "OVERLOADED" });
+  expect(door.running).toBe(false);
+  expect((await door.completion(body({ prompt: pad }))).head).toEqual({ model: "m" });
+});

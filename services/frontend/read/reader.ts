@@ -1,0 +1,134 @@
+import type { Clock } from "#lib/base/clock";
+import type { Log } from "#lib/host/log";
+import type { Grammars, ModelText } from "../text/model-text.ts";
+import { CallThread, threadFile } from "../thread/call-thread.ts";
+import { parseBody } from "./json.ts";
+import {
+  type ChatHead,
+  type CompletionHead,
+  type EmbeddingHead,
+  type Inputs,
+  type ReadRequest,
+  readChat,
+  readCompletion,
+  readEmbedding,
+} from "./requests.ts";
+import type { PartsPlace, ReadOrder } from "./thread.ts";
+
+/** A chat request that passed, and what becomes of its messages and schema. */
+export interface OpenChat {
+  readonly head: ChatHead;
+  readonly ignored: readonly string[];
+  /** The prompt, a long one as UTF-8. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
+  render(text: ModelText): string | Promise<string | Uint8Array>;
+  /** Grammar of the schema of response_format. Throws UNSUPPORTED_SCHEMA, INVALID_ARGUMENT or INVALID_GRAMMAR. */
+  grammar(grammars: Grammars): string | Promise<string>;
+  /** Forgets it; call it in any case. */
+  close(): void;
+}
+
+/** Bodies of more bytes are read in a thread; a shorter one costs a few milliseconds at worst. */
+const INLINE_BYTES = 65_536;
+/** The same for the bytes of a body with a schema: a kilobyte of schema can take a millisecond. */
+const INLINE_SCHEMA_BYTES = 8192;
+/** Conversations of more messages are rendered in the thread: a message takes 5 µs or more, as the template is. */
+const INLINE_MESSAGES = 256;
+
+/** Ends within the time in which memory is to come back, and longer than a client thinks between two requests. */
+const IDLE_MS = 15_000;
+const WORK_MS = 20_000;
+/** Bodies within their bounds take a third of it. */
+const HEAP_MB = 768;
+
+/**
+ * Reads bodies without holding the event loop: short ones at once, others in a thread of its own, which parses, checks
+ * and renders. What comes back is small or moves without a copy. One thread: large requests wait for each other, and
+ * nobody else waits for them.
+ */
+export class BodyReader {
+  readonly #thread: CallThread<ReadOrder>;
+  #nextKept = 1;
+
+  constructor({ clock, log }: { clock: Clock; log: Log }) {
+    this.#thread = new CallThread({
+      file: threadFile("thread", import.meta.url),
+      work: "large requests",
+      heapMb: HEAP_MB,
+      patience: { idleMs: IDLE_MS, workMs: WORK_MS, clock },
+      log,
+    });
+  }
+
+  /** Whether its thread is there. */
+  get running(): boolean {
+    return this.#thread.running;
+  }
+
+  /** Reads a chat request; takes the bytes. */
+  async chat(bytes: Buffer): Promise<OpenChat> {
+    if (bytes.length <= INLINE_BYTES) return this.#inline(bytes);
+    const keep = this.#nextKept++;
+    const sent = sendable(bytes);
+    const { head, ignored } = await this.#thread.call<ReadRequest<ChatHead, undefined>>(
+      { kind: "chat", bytes: sent, keep },
+      [sent.buffer],
+    );
+    const place = { kept: keep };
+    return {
+      head,
+      ignored,
+      render: (text) => this.#render(place, text),
+      grammar: () => this.#thread.call({ kind: "grammar", place }),
+      close: () => this.#thread.tell({ kind: "drop", kept: keep }),
+    };
+  }
+
+  /** Reads a completion request; takes the bytes. */
+  async completion(bytes: Buffer): Promise<ReadRequest<CompletionHead, Inputs>> {
+    if (bytes.length <= INLINE_BYTES) return readCompletion(parseBody(bytes));
+    return await this.#inputs("completions", bytes);
+  }
+
+  /** Reads an embedding request; takes the bytes. */
+  async embedding(bytes: Buffer): Promise<ReadRequest<EmbeddingHead, Inputs>> {
+    if (bytes.length <= INLINE_BYTES) return readEmbedding(parseBody(bytes));
+    return await this.#inputs("embeddings", bytes);
+  }
+
+  /** Ends the thread; who waits for it gets DRAINING. */
+  close(): Promise<void> {
+    return this.#thread.close();
+  }
+
+  #inline(bytes: Buffer): OpenChat {
+    const { head, ignored, parts } = readChat(parseBody(bytes));
+    return {
+      head,
+      ignored,
+      render: (text) =>
+        parts.messages.length <= INLINE_MESSAGES
+          ? text.renderChat(parts.messages)
+          : this.#render({ parts: { ...parts, schema: undefined } }, text),
+      grammar: (grammars) =>
+        bytes.length <= INLINE_SCHEMA_BYTES
+          ? grammars.jsonSchema(parts.schema)
+          : this.#thread.call({ kind: "grammar", place: { parts: { messages: [], schema: parts.schema } } }),
+      close() {},
+    };
+  }
+
+  #render(place: PartsPlace, text: ModelText): Promise<string | Uint8Array> {
+    return this.#thread.call({ kind: "render", place, template: text.template() });
+  }
+
+  #inputs<Head>(kind: "completions" | "embeddings", bytes: Buffer): Promise<ReadRequest<Head, Inputs>> {
+    const sent = sendable(bytes);
+    return this.#thread.call({ kind, bytes: sent }, [sent.buffer]);
+  }
+}
+
+/** Bytes with memory of their own, which may move to another thread. */
+function sendable(bytes: Buffer): Uint8Array<ArrayBuffer> {
+  const whole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
+  return whole ? new Uint8Array(bytes.buffer as ArrayBuffer) : new Uint8Array(bytes);
+}

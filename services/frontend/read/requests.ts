@@ -1,0 +1,85 @@
+import type { Fields } from "#lib/api/field";
+import { CHAT_FIELDS, type ChatBody, checkChat } from "#lib/api/openai/chat-fields";
+import { COMPLETION_FIELDS, type CompletionBody, checkCompletion } from "#lib/api/openai/completion-fields";
+import { checkEmbedding, EMBEDDING_FIELDS, type EmbeddingBody } from "#lib/api/openai/embedding-fields";
+import type { TemplateMessage } from "../text/model-text.ts";
+import { templateMessages } from "./messages.ts";
+
+/** A chat request without what may be large. */
+export type ChatHead = Omit<ChatBody, "messages" | "tools" | "response_format"> & {
+  readonly response_format?: { readonly type: "text" | "json_object" | "json_schema" } | null;
+};
+
+/** What may be large in a chat request: the prompt and the grammar are made of it. */
+export interface ChatParts {
+  readonly messages: readonly TemplateMessage[];
+  /** The schema of response_format; undefined without one. */
+  readonly schema: unknown;
+}
+
+/** A completion request without its prompt. */
+export type CompletionHead = Omit<CompletionBody, "prompt">;
+
+/** An embedding request without its input. */
+export type EmbeddingHead = Omit<EmbeddingBody, "input">;
+
+/** Prompts as they were given: texts, long ones as UTF-8, or token ids. */
+export type Inputs =
+  | { readonly texts: readonly (string | Uint8Array)[]; readonly ids?: undefined }
+  | { readonly ids: readonly Uint32Array<ArrayBuffer>[]; readonly texts?: undefined };
+
+/** A request that passed its checks: its small fields, and the others in a form of their own. */
+export interface ReadRequest<Head, Parts> {
+  readonly head: Head;
+  readonly parts: Parts;
+  /** Fields that were taken and have no effect. */
+  readonly ignored: readonly string[];
+}
+
+/** A chat request that passed. */
+export type ReadChat = ReadRequest<ChatHead, ChatParts>;
+
+/** Reads a parsed body of POST /v1/chat/completions. Throws every mistake of it. */
+export function readChat(json: unknown): ReadChat {
+  const { body, ignored } = checkChat(json);
+  const { messages, tools: _, response_format: format, ...rest } = body;
+  const schema = format?.type === "json_schema" ? format.json_schema.schema : undefined;
+  const head: ChatHead = format ? { ...rest, response_format: { type: format.type } } : rest;
+  return { head, ignored, parts: { messages: templateMessages(messages), schema } };
+}
+
+/** Reads a parsed body of POST /v1/completions. Throws every mistake of it. */
+export function readCompletion(json: unknown): ReadRequest<CompletionHead, Inputs> {
+  const { body, ignored } = checkCompletion(json);
+  const { prompt, ...head } = body;
+  return { head, ignored, parts: inputsOf(prompt) };
+}
+
+/** Reads a parsed body of POST /v1/embeddings. Throws every mistake of it. */
+export function readEmbedding(json: unknown): ReadRequest<EmbeddingHead, Inputs> {
+  const { body, ignored } = checkEmbedding(json);
+  const { input, ...head } = body;
+  return { head, ignored, parts: inputsOf(input) };
+}
+
+function inputsOf(input: CompletionBody["prompt"]): Inputs {
+  if (typeof input === "string") return { texts: [input] };
+  if (typeof input[0] === "string") return { texts: input as readonly string[] };
+  const lists = (typeof input[0] === "number" ? [input] : input) as readonly (readonly number[])[];
+  return { ids: lists.map((list) => new Uint32Array(list)) };
+}
+
+/** The fields of a head that have an effect: what is left is small, whatever was sent. */
+export function effective<Head extends object>(head: Head, fields: Fields): Head {
+  const kept = Object.entries(head).filter(
+    ([name]) => fields[name]?.use === "honoured" || fields[name]?.use === "ours",
+  );
+  return Object.fromEntries(kept) as Head;
+}
+
+/** Tables of the routes that have a body. */
+export const ROUTE_FIELDS = {
+  chat: CHAT_FIELDS,
+  completions: COMPLETION_FIELDS,
+  embeddings: EMBEDDING_FIELDS,
+} as const satisfies Record<string, Fields>;

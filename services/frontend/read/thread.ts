@@ -1,0 +1,99 @@
+import { StatorError } from "#lib/base/errors";
+import { jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import { type ChatTemplate, compileTemplate } from "#lib/text/template";
+import type { TemplateText } from "../text/model-text.ts";
+import { type Answered, serveOrders } from "../thread/serve.ts";
+import { parseBody } from "./json.ts";
+import {
+  type ChatParts,
+  effective,
+  type Inputs,
+  type ReadRequest,
+  ROUTE_FIELDS,
+  readChat,
+  readCompletion,
+  readEmbedding,
+} from "./requests.ts";
+
+/** Where the parts of a chat request are: kept in this thread under a number, or sent along. */
+export type PartsPlace = { readonly kept: number } | { readonly parts: ChatParts };
+
+/** What a thread that reads is told. */
+export type ReadOrder =
+  | { readonly kind: "chat"; readonly bytes: Uint8Array; readonly keep: number }
+  | { readonly kind: "completions" | "embeddings"; readonly bytes: Uint8Array }
+  | { readonly kind: "render"; readonly place: PartsPlace; readonly template: TemplateText }
+  | { readonly kind: "grammar"; readonly place: PartsPlace }
+  | { readonly kind: "drop"; readonly kept: number };
+
+/** Whether a chat request that the thread keeps has a schema is told in place of its parts. */
+export type KeptChat = ReadRequest<object, undefined>;
+
+/** Bodies are refused beyond these. A prompt of a million token ids has a million values; a message has two members or more. */
+const BOUNDS = { depth: 128, values: 2_097_152, members: 262_144 } as const;
+
+/** Texts of more UTF-16 units go on as UTF-8: those bytes move between threads and to the encoder without a copy. */
+const LONG_UNITS = 65_536;
+
+function answerText(text: string): Answered<string | Uint8Array> {
+  if (text.length <= LONG_UNITS) return { answer: text };
+  const bytes = new TextEncoder().encode(text);
+  return { answer: bytes, transfer: [bytes.buffer] };
+}
+
+function answerInputs({ texts, ids }: Inputs): { parts: Inputs; transfer: ArrayBuffer[] } {
+  if (ids) return { parts: { ids }, transfer: ids.map(({ buffer }) => buffer) };
+  const long = texts.map((text) => (typeof text === "string" && text.length <= LONG_UNITS ? text : encoded(text)));
+  const transfer = long.flatMap((text) => (typeof text === "string" ? [] : [text.buffer]));
+  return { parts: { texts: long }, transfer };
+}
+
+function encoded(text: string | Uint8Array): Uint8Array<ArrayBuffer> {
+  return typeof text === "string" ? new TextEncoder().encode(text) : new Uint8Array(text);
+}
+
+/** What this thread keeps between orders: parts of chat requests by their number, and the template of the last one. */
+class Reading {
+  readonly #kept = new Map<number, ChatParts>();
+  #template: { readonly source: string; readonly compiled: ChatTemplate } | undefined;
+
+  handle(order: ReadOrder): Answered<unknown> | undefined {
+    switch (order.kind) {
+      case "chat": {
+        const { head, ignored, parts } = readChat(parseBody(order.bytes, BOUNDS));
+        this.#kept.set(order.keep, parts);
+        return { answer: { head: effective(head, ROUTE_FIELDS.chat), ignored, parts: undefined } satisfies KeptChat };
+      }
+      case "completions":
+      case "embeddings": {
+        const read = order.kind === "completions" ? readCompletion : readEmbedding;
+        const { head, ignored, parts } = read(parseBody(order.bytes, BOUNDS));
+        const { transfer, parts: sent } = answerInputs(parts);
+        return { answer: { head: effective(head, ROUTE_FIELDS[order.kind]), ignored, parts: sent }, transfer };
+      }
+      case "render":
+        return answerText(this.#compiled(order.template).render(this.#parts(order.place).messages, order.template));
+      case "grammar":
+        return { answer: jsonSchemaGrammar(this.#parts(order.place).schema) };
+      case "drop":
+        this.#kept.delete(order.kept);
+        return undefined;
+    }
+  }
+
+  #parts(place: PartsPlace): ChatParts {
+    if ("parts" in place) return place.parts;
+    const parts = this.#kept.get(place.kept);
+    // The thread in which they were read has died since, of another request.
+    if (!parts) throw new StatorError("OVERLOADED", { what: "large requests" });
+    return parts;
+  }
+
+  #compiled({ source }: TemplateText): ChatTemplate {
+    if (this.#template?.source !== source) this.#template = { source, compiled: compileTemplate(source) };
+    return this.#template.compiled;
+  }
+}
+
+const reading = new Reading();
+serveOrders((order: ReadOrder) => reading.handle(order));

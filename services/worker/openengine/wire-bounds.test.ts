@@ -1,0 +1,81 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { describe, expect, it, test } from "vitest";
+import { GenerateRequestSchema } from "#gen/openengine/v1/generation_pb";
+import { parse } from "#lib/rpc/serialize";
+import { FakeEngine } from "../../../test/support/fake-engine.ts";
+import { HELD_MS, heldMs } from "../../../test/support/loop-watch.ts";
+import { planGeneration } from "./request.ts";
+import { checkControlBytes, checkGenerateBytes, WIRE_BOUNDS } from "./wire-bounds.ts";
+
+const context = {
+  engine: new FakeEngine({}),
+  names: { model: "fake-model", hasAdapter: () => false },
+  priority: 0,
+  seed: 1n,
+};
+
+type Request = Parameters<typeof create<typeof GenerateRequestSchema>>[1];
+const bytesOf = (request: Request) => toBinary(GenerateRequestSchema, create(GenerateRequestSchema, request));
+const ids = (count: number) => ({ case: "tokenIds", value: { ids: Array.from({ length: count }, () => 1) } }) as const;
+const base = { requestId: "r", input: ids(3) };
+const guided = (schema: string) => ({ ...base, guided: { guide: { case: "jsonSchema", value: schema } } }) as const;
+const fill = (item: string, bytes: number) => `${`${item},`.repeat(Math.floor(bytes / (item.length + 1)))}${item}`;
+
+/** What is done with a request from its bytes on, up to the engine. */
+function read(bytes: Uint8Array): void {
+  checkGenerateBytes(bytes);
+  planGeneration(parse(GenerateRequestSchema, bytes), context);
+}
+
+const worst: Readonly<Record<string, Uint8Array>> = {
+  "token ids": bytesOf({ ...base, input: ids(390_000) }),
+  "token ids, each by itself": unpacked(190_000),
+  "fields that repeat": new Uint8Array(WIRE_BOUNDS.message).fill(0x2a).map((_, at) => (at % 2 === 0 ? 0x2a : 0)),
+  "empty conditions": bytesOf({ ...base, stopping: { conditions: Array.from({ length: 20_000 }, () => ({})) } }),
+  "too many conditions": bytesOf({ ...base, stopping: { conditions: Array.from({ length: 180_000 }, () => ({})) } }),
+  "one stop text": bytesOf({
+    ...base,
+    stopping: { conditions: [{ condition: { case: "stopText", value: "ab".repeat(20_000) } }] },
+  }),
+  "a prompt of text": bytesOf({ ...base, input: { case: "prompt", value: "<".repeat(390_000) } }),
+  "a schema of branches": bytesOf(guided(`{"anyOf":[${fill('{"minimum":1}', 32_000)}]}`)),
+  "a schema of properties": bytesOf(guided(`{"properties":{${fill('"a":{}', 32_000)}}}`)),
+  "a deep schema": bytesOf(guided('{"items":'.repeat(3500))),
+  "a schema beyond its bound": bytesOf(guided(" ".repeat(40_000))),
+  choices: bytesOf({ ...base, guided: { guide: { case: "choice", value: { choices: Array(20_000).fill("") } } } }),
+};
+
+function unpacked(count: number): Uint8Array {
+  const inner = new BinaryWriter();
+  for (let at = 0; at < count; at++) inner.tag(1, 0).uint32(1);
+  return new BinaryWriter().tag(1, 2).string("r").tag(4, 2).bytes(inner.finish()).finish();
+}
+
+describe("a request of openengine.v1 holds the event loop no longer than", () => {
+  it.each(Object.keys(worst))("%s", async (name) => {
+    const held = await heldMs(async () => {
+      try {
+        read(worst[name]!);
+      } catch (error) {
+        expect(error).toMatchObject({ row: { blame: "caller" } });
+      }
+    });
+    expect(held).toBeLessThanOrEqual(HELD_MS);
+  });
+});
+
+test("what is too long is refused by what it is, and a long prompt of ids is taken", () => {
+  read(bytesOf({ ...base, input: ids(300_000) }));
+  const options = {
+    ...base,
+    input: ids(60_000),
+    guided: { guide: { case: "jsonSchema", value: " ".repeat(50_000) } },
+  } as const;
+  expect(() => read(bytesOf(options))).toThrow("without its prompt: longer than 49152 bytes");
+  expect(() => read(bytesOf({ ...base, input: ids(400_000) }))).toThrow("The request: longer than 393216 bytes");
+  expect(() => read(worst["a prompt of text"]!)).toThrow("prompt: longer than 65536 characters");
+  expect(() => read(worst["one stop text"]!)).toThrow("at most 32 texts of 1024 characters");
+  expect(() => read(worst["a schema beyond its bound"]!)).toThrow("guided.json_schema: longer than 32768 characters");
+  expect(() => checkControlBytes(new Uint8Array(50_000))).toThrow("longer than 49152 bytes");
+});

@@ -1,0 +1,45 @@
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { GenerateRequestSchema } from "#gen/openengine/v1/generation_pb";
+import { StatorError } from "#lib/base/errors";
+
+/** Bounds on a request, in bytes as it came. */
+export const WIRE_BOUNDS = {
+  /** All of it: a prompt of 131,072 token ids of three bytes each fits. */
+  message: 393_216,
+  /** All of it but the prompt: what is there becomes objects, a byte or two each. */
+  options: 49_152,
+} as const;
+
+/** Top-level fields; a sane request has a dozen. */
+const MOST_FIELDS = 64;
+
+const PROMPT_FIELDS = new Set<number>([
+  GenerateRequestSchema.field.prompt.number,
+  GenerateRequestSchema.field.tokenIds.number,
+]);
+
+function tooLong(what: string, limit: number): StatorError {
+  return new StatorError("INVALID_ARGUMENT", { detail: `${what}: longer than ${limit} bytes` });
+}
+
+/** Refuses a GenerateRequest that would hold the event loop while it is parsed, by a look at its top-level fields alone. */
+export function checkGenerateBytes(bytes: Uint8Array): void {
+  if (bytes.length > WIRE_BOUNDS.message) throw tooLong("The request", WIRE_BOUNDS.message);
+  if (bytes.length <= WIRE_BOUNDS.options) return;
+  const reader = new BinaryReader(bytes);
+  let options = 0;
+  for (let count = 0; reader.pos < reader.len; count++) {
+    if (count === MOST_FIELDS) throw new StatorError("INVALID_ARGUMENT", { detail: "The request: too many fields" });
+    const start = reader.pos;
+    const [field, type] = reader.tag();
+    if (type === WireType.StartGroup) throw new StatorError("INVALID_ARGUMENT", { detail: "The request: has a group" });
+    reader.skip(type);
+    if (!PROMPT_FIELDS.has(field)) options += reader.pos - start;
+  }
+  if (options > WIRE_BOUNDS.options) throw tooLong("The request without its prompt", WIRE_BOUNDS.options);
+}
+
+/** The same for every other request, which is small. */
+export function checkControlBytes(bytes: Uint8Array): void {
+  if (bytes.length > WIRE_BOUNDS.options) throw tooLong("The request", WIRE_BOUNDS.options);
+}
