@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <thread>
+#include <utility>
 
 #include "check.h"
 #include "engine/kv_layout.h"
@@ -31,7 +33,19 @@ namespace {
 std::atomic<int> alive{0};
 constexpr const char* kWhy = "fake fault";
 
-KvLayout fakeLayout() { return {{{{1, 4, 1, 8}, {1, 4, 1, 8}}}, {}}; }
+KvLayout fakeLayout(uint32_t streams = 1) { return {{{{1, 4, 1, 8}, {1, 4, 1, 8}}}, {}, streams}; }
+
+uint32_t streamsOf(const stator_context& context) { return context.options.streams ? context.options.sequences : 1; }
+
+uint32_t cellsOf(const stator_context* context) { return context->options.cells / streamsOf(*context); }
+
+std::mutex callsMutex;
+std::vector<std::string> calls;
+
+void noteCall(std::string call) {
+  const std::lock_guard lock(callsMutex);
+  calls.push_back(std::move(call));
+}
 
 void assertThat(bool condition, const char* what) {
   if (!condition) fail("fake_llama", 0, what);
@@ -74,7 +88,25 @@ size_t usedCells(const stator_context& context) {
   return distinct.size();
 }
 
+/// With streams the library cuts whatever is no rectangle of sequences that follow each other.
+void checkRectangle(const stator_batch& batch) {
+  std::map<int32_t, int32_t> counts;
+  for (int32_t i = 0; i < batch.count; i++) counts[batch.sequences[i]]++;
+  std::string text;
+  int32_t last = counts.begin()->first - 1;
+  for (const auto& [sequence, count] : counts) {
+    assertThat(sequence == ++last, "sequences that do not follow each other");
+    assertThat(count == counts.begin()->second, "sequences with other numbers of tokens");
+    text += (text.empty() ? "" : ",") + std::to_string(sequence);
+  }
+  for (int32_t i = 1; i < batch.count; i++) {
+    assertThat(batch.sequences[i] >= batch.sequences[i - 1], "sequences out of order");
+  }
+  noteCall(text + "x" + std::to_string(counts.begin()->second));
+}
+
 stator_decode_status decode(stator_context* context, const stator_batch* batch) {
+  if (context->options.streams) checkRectangle(*batch);
   assertThat(batch->count > 0, "an empty batch");
   assertThat(batch->count <= static_cast<int32_t>(context->options.batch_tokens), "a batch beyond its limit");
   if (fakeFaults().decodeFails) return STATOR_DECODE_FAILED;
@@ -82,7 +114,8 @@ stator_decode_status decode(stator_context* context, const stator_batch* batch) 
     if (context->options.abort(context->options.abort_user)) return STATOR_DECODE_ABORTED;
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
-  if (usedCells(*context) + static_cast<size_t>(batch->count) > context->options.cells) return STATOR_DECODE_NO_SPACE;
+  const size_t used = context->options.streams ? 0 : usedCells(*context);
+  if (used + static_cast<size_t>(batch->count) > context->options.cells) return STATOR_DECODE_NO_SPACE;
   context->logits.assign(static_cast<size_t>(batch->count), {});
   for (int32_t i = 0; i < batch->count; i++) {
     const int32_t sequence = batch->sequences[i];
@@ -91,6 +124,7 @@ stator_decode_status decode(stator_context* context, const stator_batch* batch) 
     auto& cells = context->sequences[sequence];
     const int32_t last = cells.empty() ? -1 : cells.rbegin()->first;
     assertThat(batch->positions[i] == last + 1, "a position that does not follow");
+    assertThat(batch->positions[i] < static_cast<int32_t>(cellsOf(context)), "a position beyond the cells");
     cells[batch->positions[i]] = batch->tokens[i];
     if (batch->outputs[i] == 0) continue;
     uint64_t sum = context->adapted ? 77 : 0;
@@ -147,13 +181,13 @@ std::vector<uint8_t> rowsOf(const std::map<int32_t, int32_t>& cells) {
 }
 
 size_t stateSize(stator_context* context, int32_t sequence) {
-  return fakeLayout().blobBytes(context->sequences[sequence].size());
+  return fakeLayout(streamsOf(*context)).blobBytes(context->sequences[sequence].size());
 }
 
 size_t stateGet(stator_context* context, int32_t sequence, uint8_t* out, size_t size) {
   const auto& cells = context->sequences[sequence];
   std::vector<uint8_t> blob;
-  toLibrary(fakeLayout(), rowsOf(cells), cells.begin()->first, blob);
+  toLibrary(fakeLayout(streamsOf(*context)), rowsOf(cells), cells.begin()->first, blob);
   assertThat(blob.size() <= size, "a buffer that is too small");
   std::memcpy(out, blob.data(), blob.size());
   return blob.size();
@@ -171,6 +205,35 @@ size_t stateSet(stator_context* context, int32_t sequence, const uint8_t* data, 
   cells.clear();
   for (uint32_t i = 0; i < count; i++) cells[p0 + static_cast<int32_t>(i)] = rows[i * 4];
   return size;
+}
+
+bool rowsGet(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, uint8_t* out, size_t size) {
+  std::map<int32_t, int32_t> range;
+  for (const auto& [position, token] : context->sequences[sequence]) {
+    if (position >= p0 && position < p1) range[position] = token;
+  }
+  const auto bytes = rowsOf(range);
+  if (bytes.size() != size) return false;
+  canonicalToRows(fakeLayout(streamsOf(*context)), bytes, {out, size});
+  return true;
+}
+
+bool rowsSet(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, const uint8_t* head, size_t headSize,
+             const uint8_t* rows, size_t size) {
+  const auto layout = fakeLayout(streamsOf(*context));
+  const auto expected = libraryHead(layout, p1);
+  assertThat(std::vector<uint8_t>(head, head + headSize) == expected, "another head");
+  auto& cells = context->sequences[sequence];
+  assertThat(static_cast<int32_t>(cells.size()) == p0, "rows that do not follow");
+  std::vector<uint8_t> bytes(size);
+  rowsToCanonical(layout, {rows, size}, bytes);
+  for (int32_t i = p0; i < p1; i++) cells[i] = bytes[static_cast<size_t>(i - p0) * 4];
+  return true;
+}
+
+void rowsForget(stator_context* context, int32_t sequence, int32_t p0, size_t cells) {
+  assertThat(!context->sequences[sequence].empty(), "an empty sequence has no tensors to visit");
+  noteCall("forget " + std::to_string(sequence) + ":" + std::to_string(p0) + "+" + std::to_string(cells));
 }
 
 void modelInfo(const stator_model*, stator_model_info* out) {
@@ -247,7 +310,7 @@ stator_llama_api makeTable() {
   };
   table.context_open = contextOpen;
   table.context_free = contextFree;
-  table.context_cells = [](const stator_context* context) { return context->options.cells; };
+  table.context_cells = cellsOf;
   table.context_has_memory = [](const stator_context*) { return true; };
   table.context_adapter = [](stator_context* context, stator_adapter* adapter) {
     context->adapted = adapter != nullptr;
@@ -264,6 +327,9 @@ stator_llama_api makeTable() {
   table.state_size = stateSize;
   table.state_get = stateGet;
   table.state_set = stateSet;
+  table.rows_get = rowsGet;
+  table.rows_set = rowsSet;
+  table.rows_forget = rowsForget;
   table.grammar_open = grammarOpen;
   table.grammar_free = grammarFree;
   table.grammar_allows = grammarAllows;
@@ -292,6 +358,11 @@ int32_t fakeNext(const std::vector<int32_t>& tokens) {
   uint64_t sum = 0;
   for (size_t i = 0; i < tokens.size(); i++) sum += cellHash(static_cast<int32_t>(i), tokens[i]);
   return tokenOf(sum);
+}
+
+std::vector<std::string> takeFakeCalls() {
+  const std::lock_guard lock(callsMutex);
+  return std::exchange(calls, {});
 }
 
 int fakeAlive() { return alive; }

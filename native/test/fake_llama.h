@@ -1,6 +1,8 @@
 #pragma once
 #include <atomic>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "engine/model.h"
 
@@ -29,6 +31,10 @@ std::shared_ptr<Model> openFake();
 
 /// The token that the fake draws after these tokens at positions 0, 1, ….
 int32_t fakeNext(const std::vector<int32_t>& tokens);
+
+/// What contexts with streams were asked to compute since the last call: one text per batch, such as "0,1,2x5" for five
+/// tokens of three sequences each, and "forget 2:0+7" for the memory of seven cells from the first of sequence 2.
+std::vector<std::string> takeFakeCalls();
 
 /// Contexts, models, adapters and grammars that are open now.
 int fakeAlive();
