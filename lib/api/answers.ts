@@ -1,3 +1,4 @@
+import { DETERMINISM } from "#lib/base/determinism";
 import { SAMPLING_RANGES } from "#lib/base/sampling-settings";
 import type { Fields, Shape } from "./field.ts";
 
@@ -110,6 +111,10 @@ export const ANSWERS: Readonly<Record<string, Fields>> = {
     default_sampling: sometimes(
       { is: "object", fields: samplingFields() },
       "What counts for requests that name no value: the operator's values, else those of the model's file, else the API's.",
+    ),
+    deterministic: sometimes(
+      { is: "text", among: DETERMINISM },
+      "When a request gets the same answer again, to the last bit of its log-probabilities: batch = always, alone = as long as nothing runs beside it, no = not to be relied on.",
     ),
     parent: sometimes(text, "Base model of an adapter."),
   },

@@ -158,10 +158,18 @@ describe("bodies", () => {
       ownedBy: "o",
       contextTokens: 9,
       defaultSampling: { top_k: 64 },
+      deterministic: "batch",
       parent: undefined,
-    };
+    } as const;
     const default_sampling = { temperature: 1, top_k: 64 };
-    const shown = { object: "model", created: 1, owned_by: "o", max_model_len: 9, default_sampling };
+    const shown = {
+      object: "model",
+      created: 1,
+      owned_by: "o",
+      max_model_len: 9,
+      default_sampling,
+      deterministic: "batch",
+    };
     expect(JSON.parse(printModels([model, { ...model, id: "b", parent: "a" }]))).toEqual({
       object: "list",
       data: [

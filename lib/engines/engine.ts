@@ -1,13 +1,8 @@
+import type { Determinism } from "#lib/base/determinism";
 import type { StatorError } from "#lib/base/errors";
 import type { DefaultSampling } from "#lib/base/sampling-settings";
 import type { KvLayout } from "#lib/kv/layout";
 import type { SamplingOptions } from "#lib/tokens/sampling";
-
-/**
- * When a request gets the same answer again, to the last bit of its log-probabilities: `batch` = always, whatever runs
- * beside it or ran before; `alone` = whatever ran before, as long as nothing runs beside it; `no` = not to be relied on.
- */
-export type Determinism = "batch" | "alone" | "no";
 
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {

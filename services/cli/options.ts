@@ -227,7 +227,13 @@ export const OPTIONS = {
     least: 256,
     most: 16_777_216,
     placeholder: "TOKENS",
-    doc: "Cells of the KV cache, shared by all requests; auto takes the model's own length, within a quarter of the worker's share of free memory.",
+    doc: "Most tokens of one request, prompt and answer; auto takes the model's own length, shorter where less than eight sequences of it fit into a quarter of the worker's share of free memory.",
+  }),
+  "llama.exact": choice({
+    initial: "auto",
+    choices: ["auto", "on", "off"],
+    placeholder: "WHEN",
+    doc: "Exact mode: a request has one answer to the last bit, whatever runs beside it or ran before. auto: on a CPU, where a probe at load shows that it holds; on ends the worker where it does not; off is faster with K-quants.",
   }),
   "llama.max-running": integer({
     initial: 32,
@@ -353,6 +359,7 @@ export const ENGINE_OPTIONS = [
   "default-sampling",
   "adapter-folder",
   "llama.context-tokens",
+  "llama.exact",
   "llama.max-running",
   "llama.max-waiting",
   "llama.batch-tokens",

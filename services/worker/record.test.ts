@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
+import { Determinism, InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import { readDirectory } from "#lib/discovery/directory";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
 import { modelCard, workerRecords } from "./record.ts";
@@ -73,5 +73,6 @@ test("a card says what is missing and why, and survives the wire", () => {
   expect(written.artifacts[0]).toMatchObject({ kind: "tokenizer", sizeBytes: 3n });
   expect(written.capabilities).toMatchObject({ mock: true, kvBlocks: false, missing: card.capabilities.missing });
   expect(written.defaultSampling).toEqual({ temperature: 0.7, top_k: 64 });
+  expect(written).toMatchObject({ deterministic: Determinism.BATCH, reuseTokens: card.reuseTokens });
   expect(written.transfer).toBeUndefined();
 });

@@ -8,7 +8,9 @@ import {
   InstanceState,
   type ModelCard,
   ModelCardSchema,
+  Determinism as WireDeterminism,
 } from "#gen/stator/discovery/v1/discovery_pb";
+import type { Determinism } from "#lib/base/determinism";
 import { adapterKey, instanceKey, modelKey } from "#lib/discovery/directory";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import type { EngineCard, LoadedAdapter } from "#lib/engines/engine";
@@ -43,6 +45,12 @@ const STATES = {
   asleep: InstanceState.ASLEEP,
   failed: InstanceState.FAILED,
 } as const;
+
+const DETERMINISMS = {
+  no: WireDeterminism.NO,
+  alone: WireDeterminism.ALONE,
+  batch: WireDeterminism.BATCH,
+} as const satisfies Record<Determinism, WireDeterminism>;
 
 /** The record of the process. `card` is absent until its model is loaded. */
 export function instanceRecord(identity: Identity, at: WorkerState, card: EngineCard | undefined): InstanceRecord {
@@ -90,6 +98,8 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
     },
     capabilities: { ...capabilities, missing: { ...missing } },
     defaultSampling: { ...card.defaultSampling },
+    deterministic: DETERMINISMS[card.deterministic],
+    reuseTokens: card.reuseTokens,
     artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
       kind,
       format,

@@ -1,3 +1,4 @@
+import type { Determinism } from "#lib/base/determinism";
 import type { DefaultSampling } from "#lib/base/sampling-settings";
 
 /** One finished choice. */
@@ -55,6 +56,7 @@ export interface ListedModel {
   readonly contextTokens: number;
   /** What counts for requests that name no value. */
   readonly defaultSampling: DefaultSampling;
+  readonly deterministic: Determinism;
   /** The base model of an adapter. */
   readonly parent: string | undefined;
 }
@@ -67,6 +69,7 @@ function modelObject(model: ListedModel) {
     owned_by: model.ownedBy,
     max_model_len: model.contextTokens,
     default_sampling: { temperature: 1, ...model.defaultSampling },
+    deterministic: model.deterministic,
     ...(model.parent === undefined ? {} : { parent: model.parent }),
   };
 }

@@ -54,7 +54,8 @@ export const SAMPLING_FIELDS = {
   seed: {
     use: "honoured",
     shape: { is: "integer", least: Number.MIN_SAFE_INTEGER, most: Number.MAX_SAFE_INTEGER },
-    about: "Key of the draws: a draw depends on seed, choice and position alone. Drawn at random when absent.",
+    about:
+      "Key of the draws: a draw depends on seed, choice, position and the log-probabilities there. Where GET /v1/models says deterministic batch, these depend on the request alone and equal seeds give equal answers; with alone that holds while nothing else runs, with no it is likely at best. Drawn at random when absent.",
   },
   logit_bias: {
     use: "honoured",

@@ -1,7 +1,7 @@
+import type { Determinism } from "#lib/base/determinism";
 import { assert, StatorError } from "#lib/base/errors";
 import { type Context, type ContextOptions, ENTRY, OP, type StepResult } from "#lib/native/context";
 import type { Model } from "#lib/native/llama";
-import type { Determinism } from "../engine.ts";
 
 /** What the probe found. */
 export interface Verdict {

@@ -62,6 +62,7 @@ describe("the small routes", () => {
           owned_by: "stator",
           max_model_len: 4096,
           default_sampling: { temperature: 1 },
+          deterministic: "no",
         },
       ],
     });

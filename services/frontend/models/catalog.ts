@@ -4,8 +4,10 @@ import {
   type InstanceRecord,
   InstanceState,
   type ModelCard,
+  Determinism as WireDeterminism,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { printHex } from "#lib/base/bytes";
+import { type Determinism, weakest } from "#lib/base/determinism";
 import { type DefaultSampling, fitsSetting, isSamplingSetting } from "#lib/base/sampling-settings";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import type { ModelFeatures } from "./served.ts";
@@ -20,6 +22,8 @@ export interface CatalogEntry {
   readonly ownedBy: string;
   readonly features: ModelFeatures;
   readonly defaultSampling: DefaultSampling;
+  /** What all of its workers promise. */
+  readonly deterministic: Determinism;
   /** What the text is opened from; equal sources share one text. */
   readonly source: TextSource | undefined;
   /** Some worker of it takes requests. */
@@ -103,6 +107,7 @@ function readEntry(name: string, members: readonly Member[]): CatalogEntry {
     ownedBy: card.ownedBy || "stator",
     features: readFeatures(members),
     defaultSampling: readSampling(card),
+    deterministic: weakest(members.map((member) => readDeterminism(member.card))),
     source: readSource(members),
     ready: members.some(({ instance }) => instance.state === InstanceState.READY),
     workers: members.map(({ instance }) => instance.instanceId),
@@ -123,6 +128,11 @@ function readFeatures(members: readonly Member[]): ModelFeatures {
     embeddingSize: all[0]?.embeddingSize ?? 0,
     missing,
   };
+}
+
+function readDeterminism({ deterministic }: ModelCard): Determinism {
+  if (deterministic === WireDeterminism.BATCH) return "batch";
+  return deterministic === WireDeterminism.ALONE ? "alone" : "no";
 }
 
 /** What this frontend knows of a card's values: other names and values beyond their range come from other versions. */

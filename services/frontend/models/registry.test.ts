@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import {
   AdapterCardSchema,
+  Determinism,
   InstanceRecordSchema,
   InstanceState,
   ModelCardSchema,
@@ -26,6 +27,7 @@ interface Worker {
   readonly logprobs?: boolean;
   readonly aliases?: string[];
   readonly defaultSampling?: Record<string, number>;
+  readonly deterministic?: Determinism;
 }
 
 function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord[] {
@@ -36,6 +38,7 @@ function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord
     logprobs = true,
     aliases = [],
     defaultSampling = {},
+    deterministic,
   } = options;
   const instance = create(InstanceRecordSchema, { instanceId: id, state, models: [name], address: `host:${id}` });
   const card = create(ModelCardSchema, {
@@ -44,6 +47,7 @@ function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord
     instanceId: id,
     contextTokens,
     defaultSampling,
+    ...(deterministic !== undefined && { deterministic }),
     createdUnixSeconds: 10n + id,
     capabilities: {
       generate: true,
@@ -154,6 +158,20 @@ describe("a registry", () => {
     await settle();
     const known = { temperature: 0.7, top_k: 64 };
     expect([registry.find("a").defaultSampling, registry.list()[0]?.defaultSampling]).toEqual([known, known]);
+  });
+
+  it("promises as exact answers as the least exact of its workers", async () => {
+    const { watch, registry, settle } = rig();
+    const told = () => registry.list()[0]?.deterministic;
+    watch.put(...worker(1n, "a", { deterministic: Determinism.BATCH }));
+    await settle();
+    expect(told()).toBe("batch");
+    watch.put(...worker(2n, "a", { deterministic: Determinism.ALONE }));
+    await settle();
+    expect(told()).toBe("alone");
+    watch.put(...worker(3n, "a"));
+    await settle();
+    expect(told()).toBe("no");
   });
 
   it("promises only what every worker of a name keeps", async () => {

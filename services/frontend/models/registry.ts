@@ -235,6 +235,7 @@ function listEntry(entry: CatalogEntry): ListedModel {
     ownedBy: entry.ownedBy,
     contextTokens: entry.contextTokens,
     defaultSampling: entry.defaultSampling,
+    deterministic: entry.deterministic,
     parent: entry.parent,
   };
 }
