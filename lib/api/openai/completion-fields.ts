@@ -1,6 +1,14 @@
 import { compileCheck, type RequestCheck, type Rule } from "../check.ts";
 import type { Body, Fields } from "../field.ts";
-import { EXTENSION_FIELDS, MODEL_FIELDS, PLACEMENT_FIELDS, SAMPLING_FIELDS, TOKEN_IDS } from "./common-fields.ts";
+import { OTHER_NAMES } from "../other-names.ts";
+import {
+  EXTENSION_FIELDS,
+  FORMAT_FIELDS,
+  MODEL_FIELDS,
+  PLACEMENT_FIELDS,
+  SAMPLING_FIELDS,
+  TOKEN_IDS,
+} from "./common-fields.ts";
 import { minTokensRule, streamOptionsRule } from "./rules.ts";
 
 const { model, user } = MODEL_FIELDS;
@@ -41,6 +49,7 @@ export const COMPLETION_FIELDS = {
     shape: { is: "boolean" },
     about: "Begins each answer with its prompt; not with logprobs.",
   },
+  ...FORMAT_FIELDS,
   ...EXTENSION_FIELDS,
   ...PLACEMENT_FIELDS,
   best_of: {
@@ -93,4 +102,5 @@ export const COMPLETION_RULES: readonly Rule<typeof COMPLETION_FIELDS>[] = [
 export const checkCompletion: RequestCheck<typeof COMPLETION_FIELDS> = compileCheck(
   COMPLETION_FIELDS,
   COMPLETION_RULES,
+  OTHER_NAMES,
 );

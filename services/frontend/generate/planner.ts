@@ -4,8 +4,8 @@ import type { ServingRequest } from "#lib/serving/request";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
 import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
-import type { OpenChat } from "../read/reader.ts";
-import type { ChatHead, CompletionHead, Inputs, ReadRequest } from "../read/requests.ts";
+import type { OpenChat, OpenCompletion } from "../read/reader.ts";
+import type { ChatHead, CompletionHead, Inputs } from "../read/requests.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { checkTokens, createSampling } from "./sampling.ts";
@@ -50,18 +50,20 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
 
 /** Plans POST /v1/completions. Throws what the client did wrong. */
 export async function planCompletion(
-  { head: body, ignored, parts }: ReadRequest<CompletionHead, Inputs>,
+  read: OpenCompletion,
   exchange: Exchange,
   tools: PlannerTools,
 ): Promise<GenerationPlan> {
-  exchange.ignore(ignored);
+  const { head: body, parts } = read;
+  exchange.ignore(read.ignored);
   const model = tools.models.find(body.model);
-  const prompts = await encodeInputs(parts, model, "prompt");
+  const grammar = await grammarOf(read, model, tools.grammars);
+  const prompts = await encodeInputs(read.parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
     prompts,
-    grammar: undefined,
+    grammar,
     topLogprobs,
     maxTokens: body.max_tokens ?? 16,
   });
@@ -225,7 +227,7 @@ function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
 }
 
 async function grammarOf(
-  { head, grammar }: OpenChat,
+  { head, grammar }: OpenChat | OpenCompletion,
   model: ServedModel,
   grammars: Grammars,
 ): Promise<string | undefined> {

@@ -282,6 +282,38 @@ describe("embeddings", () => {
   });
 });
 
+it("takes every seed of 64 bits as it is written, and the sum of nothing as the likeliest token", async () => {
+  const { rehearsal, dispatcher } = await serve("x");
+  for (const seed of ["9223372036854775807", "-9223372036854775808", "9007199254740993", "-5"]) {
+    const body = `{"model": "rehearsal", "prompt": "a", "seed": ${seed}, "top_p": 0}`;
+    expect((await fetch(`${rehearsal.url}/v1/completions`, { method: "POST", body })).status).toBe(200);
+    const { sampling } = dispatcher.requests.at(-1)!;
+    expect(sampling).toMatchObject({ seed: BigInt.asUintN(64, BigInt(seed)), topP: 1, topK: 1 });
+  }
+  const rounded = '{"model": "rehearsal", "prompt": "a", "seed": 9223372036854775808}';
+  expect((await fetch(`${rehearsal.url}/v1/completions`, { method: "POST", body: rounded })).status).toBe(400);
+});
+
+it("gives a template the messages that the API has, whatever a client sends back with them", async () => {
+  const { chat } = await serve("x");
+  const answer = await chat({
+    messages: [
+      { role: "assistant", content: "a", reasoning_details: [{ deep: [[[]]] }], provider_specific_fields: null },
+      { role: "user", content: "b" },
+    ],
+  });
+  expect([answer.status, answer.headers.get("x-stator-ignored")]).toEqual([
+    200,
+    "messages.reasoning_details, messages.provider_specific_fields",
+  ]);
+});
+
+it("holds the form of a completion with a grammar", async () => {
+  const { complete, dispatcher } = await serve("{}");
+  expect((await complete({ response_format: { type: "json_object" } })).status).toBe(200);
+  expect(dispatcher.requests.at(-1)!.grammar).toContain("root");
+});
+
 it("fills in what a request leaves out, and passes on what it says", async () => {
   const { chat, dispatcher } = await serve("x");
   await (await chat({})).json();

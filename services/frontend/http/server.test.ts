@@ -66,6 +66,8 @@ describe("the small routes", () => {
       ],
     });
     expect(await (await read("/v1/models/rehearsal")).json()).toMatchObject({ id: "rehearsal", object: "model" });
+    for (const path of ["/v1/models/", "/v1/models/rehearsal/", "/live/"]) expect((await read(path)).status).toBe(200);
+    expect((await read("/v1/models//")).status).toBe(404);
     expect((await read("/v1/models/other%2Fone")).status).toBe(404);
     expect((await read("/v1/models/%zz")).status).toBe(404);
     expect(await (await read("/openapi.json")).json()).toMatchObject({ openapi: "3.1.0" });
