@@ -3,7 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import type { ServingRequest } from "#lib/serving/request";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
-import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
+import type { ModelFeatures, ServedModel } from "../models/served.ts";
 import type { OpenChat, OpenCompletion } from "../read/reader.ts";
 import type { ChatHead, CompletionHead, Inputs } from "../read/requests.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
@@ -12,7 +12,8 @@ import { checkTokens, createSampling } from "./sampling.ts";
 
 /** What a plan is made with. */
 export interface PlannerTools {
-  readonly models: Models;
+  /** The model of a name; waits for one that is loading. */
+  readonly findModel: (name: string, exchange: Exchange) => ServedModel | Promise<ServedModel>;
   readonly grammars: Grammars;
   /** Compiled stop texts; the same come again and again. */
   readonly compileStops: (stops: readonly string[]) => StopStrings;
@@ -25,7 +26,7 @@ export interface PlannerTools {
 export async function planChat(read: OpenChat, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
   const { head: body } = read;
   exchange.ignore(read.ignored);
-  const model = tools.models.find(body.model);
+  const model = await tools.findModel(body.model, exchange);
   const grammar = await grammarOf(read, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
   const prompt = await read.render(model.text);
@@ -56,7 +57,7 @@ export async function planCompletion(
 ): Promise<GenerationPlan> {
   const { head: body, parts } = read;
   exchange.ignore(read.ignored);
-  const model = tools.models.find(body.model);
+  const model = await tools.findModel(body.model, exchange);
   const grammar = await grammarOf(read, model, tools.grammars);
   const prompts = await encodeInputs(read.parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;

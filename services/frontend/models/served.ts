@@ -34,4 +34,6 @@ export interface Models {
   list(): readonly ListedModel[];
   /** Models that a request would find and that have a ready worker. */
   routable(): readonly string[];
+  /** Calls, for as long as they live, whenever `find` may answer otherwise than before. */
+  onChange(call: () => void): void;
 }

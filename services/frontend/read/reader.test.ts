@@ -99,6 +99,16 @@ test("nesting and members are bounded before anything is parsed", async () => {
   await expect(door.chat(Buffer.from(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow("more than 2,097,152 values");
 });
 
+test("what is kept for a request outlives the idle time, since its model may take longer to load", async () => {
+  const door = reader();
+  const read = await door.chat(body({ messages: [{ role: "user", content: pad }] }));
+  clock.advance(60_000);
+  expect(asText(await read.render(text))).toContain(pad);
+  read.close();
+  clock.advance(15_000);
+  expect(door.running).toBe(false);
+});
+
 test("the thread ends when nobody needs it, and when one request takes too long; the next starts another", async () => {
   const door = reader();
   await door.completion(body({ prompt: pad }));

@@ -101,7 +101,9 @@ export class BodyReader {
     const sent = sendable(bytes);
     const order = { kind: "completions", bytes: sent, keep } as const;
     const read = await this.#thread.call<ReadRequest<CompletionHead, Inputs>>(order, [sent.buffer]);
-    return { ...read, ...this.#kept(keep) };
+    // Without a schema nothing is kept.
+    if (read.head.response_format?.type === "json_schema") return { ...read, ...this.#kept(keep) };
+    return { ...read, grammar: (grammars) => grammars.jsonObject(), close() {} };
   }
 
   /** Reads an embedding request; takes the bytes. */
@@ -135,11 +137,15 @@ export class BodyReader {
     return this.#thread.call({ kind: "grammar", place: { parts: { messages: [], schema } } });
   }
 
-  /** What is done with parts that the thread keeps. */
+  /** What is done with parts that the thread keeps. They may be kept as long as a model takes to load. */
   #kept(keep: number) {
+    const release = this.#thread.hold();
     return {
       grammar: () => this.#thread.call<string>({ kind: "grammar", place: { kept: keep } }),
-      close: () => this.#thread.tell({ kind: "drop", kept: keep }),
+      close: () => {
+        this.#thread.tell({ kind: "drop", kept: keep });
+        release();
+      },
     };
   }
 

@@ -69,7 +69,7 @@ class Reading {
       }
       case "completions": {
         const { head, ignored, parts } = readCompletion(parseBody(order.bytes, BOUNDS));
-        this.#kept.set(order.keep, { messages: [], schema: parts.schema });
+        if (parts.schema !== undefined) this.#kept.set(order.keep, { messages: [], schema: parts.schema });
         return answerInputs({ head: effective(head, ROUTE_FIELDS.completions), ignored }, parts.inputs);
       }
       case "embeddings": {

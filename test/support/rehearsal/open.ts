@@ -100,7 +100,8 @@ export async function openRehearsal(
   const frontend = await openFrontend({
     host: "127.0.0.1",
     port: 0,
-    limits: options.limits,
+    // What a rehearsal serves is there from the start; a test of starting says so.
+    limits: { startMs: 0, ...options.limits },
     corsOrigins: options.corsOrigins,
     watch,
     dispatcher,
