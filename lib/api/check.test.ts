@@ -219,7 +219,8 @@ describe("completions and embeddings", () => {
     [{ prompt: {} }, "prompt"],
     [{ prompt: Array.from({ length: 65 }, () => "a"), n: 2 }, "n"],
     [{ logprobs: 6 }, "logprobs"],
-    [{ echo: true, logprobs: 0 }, "echo"],
+    [{ max_tokens: 0 }, "max_tokens"],
+    [{ echo: true, max_tokens: -1 }, "max_tokens"],
     [{ best_of: 2 }, "best_of"],
     [{ suffix: "x" }, "suffix"],
   ] as const)("refuse %j", (fields, param) => {

@@ -151,6 +151,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
       findModel: (name, exchange) => waits.find(name, exchange),
       grammars: options.grammars,
       compileStops: createStopCompiler(),
+      mostScoredTokens: limits.scoredTokens,
       drawSeed: () => chance.id(),
       unixMs: () => clock.unixMs(),
     },

@@ -30,6 +30,8 @@ export interface FrontendLimits {
   readonly loadingRequests: number;
   /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
   readonly startMs: number;
+  /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
+  readonly scoredTokens: number;
   /** Bytes of tokenizers and templates that are kept beside the texts that were opened from them; a larger one is fetched again when it is needed again. */
   readonly artifactBytes: number;
 }
@@ -51,5 +53,6 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   loadingMs: 60_000,
   loadingRequests: 1024,
   startMs: 10_000,
+  scoredTokens: 65_536,
   artifactBytes: 4 * 1024 * 1024,
 };

@@ -153,6 +153,45 @@ export function engineConformance(name: string, rig: EngineRig): void {
       expect((await client.ask({ prompt, stopping: { maxTokens: 6 } })).chosen).toEqual([]);
     });
 
+    it("scores the tokens of a prompt as if each were drawn after those before it", async () => {
+      if (!client.engine.card.capabilities.promptLogprobs) return;
+      const prompt = client.tokens(rig.prompts[0]!);
+      const scored = { topLogprobs: 3, promptLogprobs: true, stopping: { maxTokens: 2, ignoreEos: true } };
+      const [{ scores }] = await Promise.all([
+        client.ask({ ...scored, prompt }),
+        client.ask({ prompt: rig.prompts[1]! }),
+        client.ask({ ...scored, prompt: rig.longPrompt }),
+      ]);
+      expect(scores.chosen).toHaveLength(prompt.length - 1);
+      for (const [at, token] of prompt.subarray(1).entries()) {
+        const sampling = { biasTokens: Uint32Array.of(token), biasValues: Float32Array.of(100) };
+        const one = { maxTokens: 1, ignoreEos: true };
+        const before = prompt.subarray(0, at + 1);
+        const forced = await client.ask({ prompt: before, topLogprobs: 3, sampling, stopping: one });
+        expect(forced.tokens).toEqual([token]);
+        expect(scores.chosen[at]).toBeCloseTo(forced.chosen[0]!, 1);
+        expect(scores.top[at]![0]!.logprob).toBeCloseTo(forced.top[0]![0]!.logprob, 1);
+        expect(scores.top[at]).toHaveLength(3);
+      }
+    });
+
+    it("scores a prompt whole and the same, cached or not and in whatever pieces, and keeps its blocks", async () => {
+      if (!client.engine.card.capabilities.promptLogprobs) return;
+      const small = await open({ contextTokens: 512, maxRunning: 4, maxBatchTokens: 16 });
+      const prompt = client.tokens(rig.longPrompt);
+      const scored = { prompt, topLogprobs: 0, promptLogprobs: true, stopping: { maxTokens: 1 }, cacheSalt: "scored" };
+      const first = await client.ask(scored);
+      const whole = reusable(client, prompt.length - 1);
+      expect(client.start({ ...scored, promptLogprobs: false }).cachedTokens).toBe(whole);
+      const again = client.start(scored);
+      expect([again.cachedTokens, (await again.done).finish.cachedTokens]).toEqual([0, 0]);
+      const pieces = await Promise.all([small.ask(scored), small.ask({ ...scored, cacheSalt: "other" })]);
+      for (const { scores } of [first, await again.done, ...pieces]) {
+        expect(scores.chosen).toHaveLength(prompt.length - 1);
+        for (const [at, value] of scores.chosen.entries()) expect(value).toBeCloseTo(first.scores.chosen[at]!, 1);
+      }
+    });
+
     it("takes a bias", async () => {
       const [prompt = ""] = rig.prompts;
       const { tokens } = await client.ask({ prompt });

@@ -36,8 +36,8 @@ export const COMPLETION_FIELDS = {
   ...SAMPLING_FIELDS,
   max_tokens: {
     use: "honoured",
-    shape: { is: "integer", least: 1, most: 4_294_967_295 },
-    about: "Most tokens of each answer; 16 by default.",
+    shape: { is: "integer", least: 0, most: 4_294_967_295 },
+    about: "Most tokens of each answer; 16 by default. 0 only with echo: the answer is the prompt.",
   },
   logprobs: {
     use: "honoured",
@@ -47,7 +47,7 @@ export const COMPLETION_FIELDS = {
   echo: {
     use: "honoured",
     shape: { is: "boolean" },
-    about: "Begins each answer with its prompt; not with logprobs.",
+    about: "Begins each answer with its prompt; with logprobs, those of the prompt's tokens come first.",
   },
   ...FORMAT_FIELDS,
   ...EXTENSION_FIELDS,
@@ -77,14 +77,10 @@ export const COMPLETION_RULES: readonly Rule<typeof COMPLETION_FIELDS>[] = [
   streamOptionsRule,
   minTokensRule((body: CompletionBody) => body.max_tokens ?? 16),
   {
-    about: "echo and logprobs exclude each other.",
-    check: ({ echo, logprobs }) =>
-      echo && typeof logprobs === "number"
-        ? {
-            kind: "refused",
-            path: "echo",
-            text: "log-probabilities of the prompt are not computed; leave out logprobs",
-          }
+    about: "max_tokens 0 is taken only with echo: true.",
+    check: ({ echo, max_tokens }) =>
+      max_tokens === 0 && !echo
+        ? { kind: "invalid", path: "max_tokens", text: "is 0, which is taken only with echo: true" }
         : undefined,
   },
   {

@@ -2,7 +2,8 @@
 export interface ScoredToken {
   readonly text: string;
   readonly bytes: Uint8Array;
-  readonly logprob: number;
+  /** undefined for the first token of a prompt, which follows nothing. */
+  readonly logprob: number | undefined;
 }
 
 /** One token of an answer. */
@@ -16,8 +17,8 @@ export interface AnswerToken extends ScoredToken {
 /** What OpenAI writes for a token that cannot happen; JSON has no minus infinity. */
 const LEAST = -9999;
 
-function finite(logprob: number): number {
-  return Number.isFinite(logprob) ? logprob : LEAST;
+function finite(logprob: number | undefined): number | null {
+  return logprob === undefined ? null : Number.isFinite(logprob) ? logprob : LEAST;
 }
 
 function scored({ text, bytes, logprob }: ScoredToken) {
@@ -30,15 +31,35 @@ export function printChatLogprobs(tokens: readonly AnswerToken[]): string {
   return JSON.stringify({ content, refusal: null });
 }
 
-/** `logprobs` of a completions choice. Where two of the most likely tokens read the same, the likelier one is kept. */
-export function printCompletionLogprobs(tokens: readonly AnswerToken[]): string {
-  return JSON.stringify({
-    tokens: tokens.map((token) => token.text),
-    token_logprobs: tokens.map((token) => finite(token.logprob)),
-    top_logprobs: tokens.map((token) => {
-      const likeliest = token.top.toReversed().map(({ text, logprob }) => [text, finite(logprob)] as const);
-      return Object.fromEntries([[token.text, finite(token.logprob)], ...likeliest]);
-    }),
-    text_offset: tokens.map((token) => token.offset),
-  });
+/**
+ * `logprobs` of a completions choice, printed token by token, so that a long prompt's are printed as they come. Where two
+ * of the most likely tokens read the same, the likelier one is kept.
+ */
+export class CompletionLogprobs {
+  #tokens = "";
+  #logprobs = "";
+  #top = "";
+  #offsets = "";
+
+  add(tokens: readonly AnswerToken[]): void {
+    for (const token of tokens) {
+      const comma = this.#tokens === "" ? "" : ",";
+      this.#tokens += comma + JSON.stringify(token.text);
+      this.#logprobs += comma + String(finite(token.logprob));
+      this.#top += comma + (token.logprob === undefined ? "null" : JSON.stringify(likeliest(token)));
+      this.#offsets += comma + String(token.offset);
+    }
+  }
+
+  print(): string {
+    return (
+      `{"tokens":[${this.#tokens}],"token_logprobs":[${this.#logprobs}],` +
+      `"top_logprobs":[${this.#top}],"text_offset":[${this.#offsets}]}`
+    );
+  }
+}
+
+function likeliest(token: AnswerToken): Record<string, number | null> {
+  const top = token.top.toReversed().map(({ text, logprob }) => [text, finite(logprob)] as const);
+  return Object.fromEntries([[token.text, finite(token.logprob)], ...top]);
 }

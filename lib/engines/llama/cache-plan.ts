@@ -57,7 +57,8 @@ function factsOf({ workers = 1, kvType = "f16" }: LlamaEngineOptions, model: Mod
 
 /** What both kinds of cache have. */
 function common({ blockTokens = 16, maxWaiting = 1024 }: LlamaEngineOptions) {
-  return { blockTokens, maxWaiting, tokensPerStep: 1, outstandingSteps: 2, oneAdapterPerStep: true } as const;
+  const steps = { maxScoredTokens: 0, tokensPerStep: 1, outstandingSteps: 2, oneAdapterPerStep: true } as const;
+  return { blockTokens, maxWaiting, ...steps };
 }
 
 /** A cache whose cells all sequences share. */

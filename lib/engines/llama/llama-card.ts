@@ -118,6 +118,7 @@ export function capabilitiesOf(
   const missing: Record<string, string> = {};
   if (!model.decoder) missing.generate = "the model encodes only";
   if ("reason" in layout) missing.kvBlocks = layout.reason;
+  missing.promptLogprobs = "log-probabilities of prompts are not computed yet";
   if (noGpu !== undefined) missing.gpu = noGpu;
   if (whyNot !== undefined) missing.deterministic = whyNot;
   return {
@@ -125,6 +126,7 @@ export function capabilitiesOf(
     embed: context.embedTokens > 0,
     grammar: true,
     logprobs: true,
+    promptLogprobs: false,
     lora: true,
     kvBlocks: !("reason" in layout),
     mock: false,

@@ -38,6 +38,7 @@ export function toOutcome(plan: StepPlan, result: StepResult, refusals: Refusals
     tokens: tokens.subarray(0, drawn),
     ends,
     logprobs: result.logprobs ? readLogprobs(plan, result, result.logprobs) : [],
+    promptLogprobs: [],
     errors: result.errors.length === 0 ? [] : readErrors(plan, result, refusals),
   };
 }

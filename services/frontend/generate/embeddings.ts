@@ -46,6 +46,7 @@ export async function answerEmbeddings(
     stopTokens: NO_TOKENS,
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     ...placementOf(body, exchange),
     pooling: undefined,
     normalize: true,

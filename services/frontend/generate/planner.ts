@@ -17,6 +17,8 @@ export interface PlannerTools {
   readonly grammars: Grammars;
   /** Compiled stop texts; the same come again and again. */
   readonly compileStops: (stops: readonly string[]) => StopStrings;
+  /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
+  readonly mostScoredTokens: number;
   /** Draws a seed for a request that has none. */
   readonly drawSeed: () => bigint;
   readonly unixMs: () => number;
@@ -37,6 +39,7 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
     prompts: [tokens],
     grammar,
     topLogprobs,
+    promptLogprobs: false,
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
   });
   return {
@@ -46,6 +49,7 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
     echo: undefined,
     logprobs: topLogprobs === undefined ? undefined : "chat",
+    promptOnly: false,
   };
 }
 
@@ -61,12 +65,16 @@ export async function planCompletion(
   const grammar = await grammarOf(read, model, tools.grammars);
   const prompts = await encodeInputs(read.parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
+  const promptLogprobs = body.echo === true && topLogprobs !== undefined;
+  if (promptLogprobs) checkScored(prompts, body.n ?? 1, { model, most: tools.mostScoredTokens });
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
     prompts,
     grammar,
     topLogprobs,
-    maxTokens: body.max_tokens ?? 16,
+    promptLogprobs,
+    // A worker draws at least one token.
+    maxTokens: Math.max(1, body.max_tokens ?? 16),
   });
   return {
     ...answerOf(body, request, model.text, tools.compileStops),
@@ -75,6 +83,7 @@ export async function planCompletion(
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
     echo: body.echo ? prompts.map((prompt, at) => textOf(parts.texts?.[at]) ?? decode(prompt, model.text)) : undefined,
     logprobs: topLogprobs === undefined ? undefined : "completion",
+    promptOnly: body.max_tokens === 0,
   };
 }
 
@@ -117,6 +126,7 @@ interface RequestParts {
   readonly prompts: readonly Uint32Array[];
   readonly grammar: string | undefined;
   readonly topLogprobs: number | undefined;
+  readonly promptLogprobs: boolean;
   /** undefined: what the context leaves. */
   readonly maxTokens: number | undefined;
 }
@@ -152,6 +162,7 @@ function createRequest(
     stopTokens,
     grammar: parts.grammar,
     topLogprobs: parts.topLogprobs,
+    promptLogprobs: parts.promptLogprobs,
     ...placementOf(body, exchange),
     pooling: undefined,
     normalize: true,
@@ -210,7 +221,7 @@ function tooLong(promptTokens: number | string, { name, contextTokens }: ServedM
 /** Throws UNSUPPORTED_FEATURE with the engine's own reason. */
 export function requireFeature(
   features: ModelFeatures,
-  feature: "generate" | "embed" | "grammar" | "logprobs",
+  feature: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs",
   name: string,
 ): void {
   if (features[feature]) return;
@@ -225,6 +236,19 @@ function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
   if (topLogprobs <= features.maxTopLogprobs) return;
   const detail = `at most ${features.maxTopLogprobs} are available from this model`;
   throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
+}
+
+/** Every token of a prompt that is scored comes back as text, for each choice anew: that must not get out of hand. */
+function checkScored(
+  prompts: readonly Uint32Array[],
+  choices: number,
+  { model, most }: { model: ServedModel; most: number },
+): void {
+  requireFeature(model.features, "promptLogprobs", "echo with logprobs");
+  const tokens = choices * prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+  if (tokens <= most) return;
+  const detail = `with logprobs returns ${tokens} tokens of prompts, and at most ${most} are returned`;
+  throw new StatorError("INVALID_FIELD", { field: "echo", detail }, { param: "echo" });
 }
 
 async function grammarOf(

@@ -8,6 +8,7 @@ export interface ModelFeatures {
   readonly embed: boolean;
   readonly grammar: boolean;
   readonly logprobs: boolean;
+  readonly promptLogprobs: boolean;
   readonly maxTopLogprobs: number;
   /** Length of an embedding; 0 when it makes none. */
   readonly embeddingSize: number;
