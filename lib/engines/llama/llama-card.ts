@@ -118,7 +118,6 @@ export function capabilitiesOf(
   const missing: Record<string, string> = {};
   if (!model.decoder) missing.generate = "the model encodes only";
   if ("reason" in layout) missing.kvBlocks = layout.reason;
-  missing.promptLogprobs = "log-probabilities of prompts are not computed yet";
   if (noGpu !== undefined) missing.gpu = noGpu;
   if (whyNot !== undefined) missing.deterministic = whyNot;
   return {
@@ -126,7 +125,7 @@ export function capabilitiesOf(
     embed: context.embedTokens > 0,
     grammar: true,
     logprobs: true,
-    promptLogprobs: false,
+    promptLogprobs: true,
     lora: true,
     kvBlocks: !("reason" in layout),
     mock: false,
