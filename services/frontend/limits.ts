@@ -53,6 +53,6 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   loadingMs: 60_000,
   loadingRequests: 1024,
   startMs: 10_000,
-  scoredTokens: 65_536,
+  scoredTokens: 32_768,
   artifactBytes: 4 * 1024 * 1024,
 };

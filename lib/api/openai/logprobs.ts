@@ -32,31 +32,30 @@ export function printChatLogprobs(tokens: readonly AnswerToken[]): string {
 }
 
 /**
- * `logprobs` of a completions choice, printed token by token, so that a long prompt's are printed as they come. Where two
- * of the most likely tokens read the same, the likelier one is kept.
+ * `logprobs` of a completions choice, printed part by part, so that a long prompt's are printed as they come. Where two of
+ * the most likely tokens read the same, the likelier one is kept.
  */
 export class CompletionLogprobs {
-  #tokens = "";
-  #logprobs = "";
-  #top = "";
-  #offsets = "";
+  /** Items of the four lists as JSON, with commas between them. */
+  readonly #lists: readonly [string[], string[], string[], string[]] = [[], [], [], []];
 
   add(tokens: readonly AnswerToken[]): void {
-    for (const token of tokens) {
-      const comma = this.#tokens === "" ? "" : ",";
-      this.#tokens += comma + JSON.stringify(token.text);
-      this.#logprobs += comma + String(finite(token.logprob));
-      this.#top += comma + (token.logprob === undefined ? "null" : JSON.stringify(likeliest(token)));
-      this.#offsets += comma + String(token.offset);
-    }
+    if (tokens.length === 0) return;
+    const [texts, logprobs, top, offsets] = this.#lists;
+    texts.push(items(tokens.map(({ text }) => text)));
+    logprobs.push(items(tokens.map(({ logprob }) => finite(logprob))));
+    top.push(items(tokens.map((token) => (token.logprob === undefined ? null : likeliest(token)))));
+    offsets.push(items(tokens.map(({ offset }) => offset)));
   }
 
   print(): string {
-    return (
-      `{"tokens":[${this.#tokens}],"token_logprobs":[${this.#logprobs}],` +
-      `"top_logprobs":[${this.#top}],"text_offset":[${this.#offsets}]}`
-    );
+    const [texts, logprobs, top, offsets] = this.#lists.map((list) => `[${list.join(",")}]`);
+    return `{"tokens":${texts},"token_logprobs":${logprobs},"top_logprobs":${top},"text_offset":${offsets}}`;
   }
+}
+
+function items(list: readonly unknown[]): string {
+  return JSON.stringify(list).slice(1, -1);
 }
 
 function likeliest(token: AnswerToken): Record<string, number | null> {

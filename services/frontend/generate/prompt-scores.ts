@@ -1,4 +1,4 @@
-import { CompletionLogprobs, type ScoredToken } from "#lib/api/openai/logprobs";
+import { type AnswerToken, CompletionLogprobs, type ScoredToken } from "#lib/api/openai/logprobs";
 import { StatorError } from "#lib/base/errors";
 import type { ServingLogprobs } from "#lib/serving/request";
 import type { ModelText, TokenDecoder } from "../text/model-text.ts";
@@ -20,29 +20,31 @@ export class PromptScores {
 
   /** Takes those of the tokens from `position` on, which must be the next ones. */
   keep(position: number, { chosen, topTokens, topValues }: ServingLogprobs): void {
-    if (this.#told === 0) this.#tell(undefined, []);
-    if (position !== this.#told || position + chosen.length > this.#prompt.length) throw incomplete();
+    if (position !== Math.max(1, this.#told) || position + chosen.length > this.#prompt.length) throw incomplete();
     const width = topTokens.length / chosen.length;
-    for (let at = 0; at < chosen.length; at++) {
+    const tokens = this.#told === 0 ? [this.#next(undefined, [])] : [];
+    for (const [at, logprob] of chosen.entries()) {
       const top: ScoredToken[] = [];
       for (let rank = at * width; rank < (at + 1) * width; rank++)
         top.push(readScored(this.#text, topTokens[rank]!, topValues[rank]!));
-      this.#tell(chosen[at]!, top);
+      tokens.push(this.#next(logprob, top));
     }
+    this.#printed.add(tokens);
   }
 
   /** All of them. Throws ENGINE_FAILED when some did not come. */
   take(): CompletionLogprobs {
-    if (this.#told === 0) this.#tell(undefined, []);
+    if (this.#told === 0) this.#printed.add([this.#next(undefined, [])]);
     if (this.#told < this.#prompt.length) throw incomplete();
     return this.#printed;
   }
 
-  #tell(logprob: number | undefined, top: readonly ScoredToken[]): void {
+  /** The next token of the prompt. */
+  #next(logprob: number | undefined, top: readonly ScoredToken[]): AnswerToken {
     const at = this.#told++;
     const token = { ...readScored(this.#text, this.#prompt[at]!, 0), logprob, top, offset: this.#decoder.length };
     this.#decoder.push(this.#prompt, at, at + 1);
-    this.#printed.add([token]);
+    return token;
   }
 }
 
