@@ -1,5 +1,5 @@
 import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, Hello, InputPart, LinkRequest, LinkResponse, Notice, Outputs, Ping, Pong, Pooling, RequestKind, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
+import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, Hello, InputPart, LinkRequest, LinkResponse, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
 import { LinkRequestSchema, LinkResponseSchema } from "./stator/worker/v1/link_pb.ts";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -231,6 +231,9 @@ function writeOutputs(writer: BinaryWriter, message: Outputs): void {
   if (message.topLogprobs !== 0) {
     writer.uint32(16).uint32(message.topLogprobs);
   }
+  if (message.promptLogprobs) {
+    writer.uint32(24).bool(message.promptLogprobs);
+  }
 }
 
 function readOutputs(reader: BinaryReader, length: number, into?: Outputs): Outputs {
@@ -238,6 +241,7 @@ function readOutputs(reader: BinaryReader, length: number, into?: Outputs): Outp
     $typeName: "stator.worker.v1.Outputs",
     logprobs: false,
     topLogprobs: 0,
+    promptLogprobs: false,
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -248,6 +252,9 @@ function readOutputs(reader: BinaryReader, length: number, into?: Outputs): Outp
         break;
       case 16:
         message.topLogprobs = reader.uint32();
+        break;
+      case 24:
+        message.promptLogprobs = reader.bool();
         break;
       default:
         skip(reader, tag);
@@ -941,6 +948,59 @@ function readEmbeddingResult(reader: BinaryReader, length: number, into?: Embedd
   return message;
 }
 
+function writePromptLogprobs(writer: BinaryWriter, message: PromptLogprobs): void {
+  if (message.handle !== 0) {
+    writer.uint32(8).uint32(message.handle);
+  }
+  if (message.position !== 0) {
+    writer.uint32(16).uint32(message.position);
+  }
+  if (message.chosen.byteLength > 0) {
+    writer.uint32(26).bytes(message.chosen);
+  }
+  if (message.topTokenIds.byteLength > 0) {
+    writer.uint32(34).bytes(message.topTokenIds);
+  }
+  if (message.topValues.byteLength > 0) {
+    writer.uint32(42).bytes(message.topValues);
+  }
+}
+
+function readPromptLogprobs(reader: BinaryReader, length: number, into?: PromptLogprobs): PromptLogprobs {
+  const message: PromptLogprobs = into ?? {
+    $typeName: "stator.worker.v1.PromptLogprobs",
+    handle: 0,
+    position: 0,
+    chosen: EMPTY,
+    topTokenIds: EMPTY,
+    topValues: EMPTY,
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 8:
+        message.handle = reader.uint32();
+        break;
+      case 16:
+        message.position = reader.uint32();
+        break;
+      case 26:
+        message.chosen = reader.bytes();
+        break;
+      case 34:
+        message.topTokenIds = reader.bytes();
+        break;
+      case 42:
+        message.topValues = reader.bytes();
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
 function writeStep(writer: BinaryWriter, message: Step): void {
   if (message.rank !== 0) {
     writer.uint32(8).uint32(message.rank);
@@ -1016,6 +1076,11 @@ function writeStep(writer: BinaryWriter, message: Step): void {
   if (message.mergedSteps !== 0) {
     writer.uint32(272).uint32(message.mergedSteps);
   }
+  for (const one of message.promptLogprobs) {
+    writer.uint32(282).fork();
+    writePromptLogprobs(writer, one);
+    writer.join();
+  }
 }
 
 function readStep(reader: BinaryReader, length: number, into?: Step): Step {
@@ -1043,6 +1108,7 @@ function readStep(reader: BinaryReader, length: number, into?: Step): Step {
     texts: [],
     embeddings: [],
     mergedSteps: 0,
+    promptLogprobs: [],
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -1113,6 +1179,9 @@ function readStep(reader: BinaryReader, length: number, into?: Step): Step {
         break;
       case 272:
         message.mergedSteps = reader.uint32();
+        break;
+      case 282:
+        message.promptLogprobs.push(readPromptLogprobs(reader, reader.uint32()));
         break;
       default:
         skip(reader, tag);

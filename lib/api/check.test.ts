@@ -67,6 +67,47 @@ describe("a check", () => {
     ).toBe("__proto__");
   });
 
+  it("names what a field of other servers is called here, or what is done instead", () => {
+    const hints = [
+      ["repeat_penalty", "Did you mean repetition_penalty?"],
+      ["guided_json", "Did you mean response_format?"],
+      ["best_of", "Did you mean n?"],
+      ["num_ctx", "The context length is chosen when the server starts."],
+      ["skip_special_tokens", "The text of an answer never has special tokens."],
+    ] as const;
+    for (const [name, hint] of hints)
+      expect(refusal(chat({ [name]: 1 })).message).toBe(`Unknown field ${name}. ${hint}`);
+    expect(refusal(chat({ num_ctx: 1, n_ctx: 2, maxTokens: 3 })).message).toBe(
+      "Unknown field num_ctx, n_ctx, maxTokens. Did you mean max_tokens? The context length is chosen when the server starts.",
+    );
+    expect(refusal(chat({ num_ctx: 1, n: 0 })).message).toContain("unknown field num_ctx (The context length is");
+    // An embedding has no response_format to point at.
+    expect(refusal(() => checkEmbedding({ model: "m", input: "a", guided_json: {} })).message).not.toContain("format");
+  });
+
+  it("takes unknown fields inside messages and names a bounded number of them", () => {
+    const [call, part] = [
+      { id: "1", type: "function", index: 0, function: { name: "f", arguments: "{}", parsed: {} } },
+      { type: "text", text: "a", cache_control: { type: "ephemeral" } },
+    ];
+    const sentBack = [
+      { role: "user", content: [part] },
+      { role: "assistant", tool_calls: [call], reasoning_details: [{}], provider_specific_fields: { a: [1] } },
+      { role: "tool", tool_call_id: "1", content: "2", name: "f" },
+    ];
+    expect(chat({ messages: sentBack })().ignored).toEqual([
+      "messages.content.cache_control",
+      "messages.tool_calls.index",
+      "messages.tool_calls.function.parsed",
+      "messages.reasoning_details",
+      "messages.provider_specific_fields",
+      "messages.name",
+    ]);
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, at) => [`x${at}`, at]));
+    const { ignored } = chat({ messages: [{ role: "user", content: "a", ...many }] })();
+    expect([ignored.length, ignored[15], ignored[16]]).toEqual([17, "messages.x15", "more"]);
+  });
+
   it("quotes no text of the caller's", () => {
     const secret = "sk-very-secret";
     for (const fields of [
@@ -103,7 +144,7 @@ describe("shapes", () => {
   const cases: readonly (readonly [object, string])[] = [
     [{ temperature: -0.1 }, "temperature"],
     [{ temperature: Number.NaN }, "temperature"],
-    [{ top_p: 0 }, "top_p"],
+    [{ top_p: -0.1 }, "top_p"],
     [{ top_k: -2 }, "top_k"],
     [{ min_p: 1.5 }, "min_p"],
     [{ repetition_penalty: 0 }, "repetition_penalty"],
@@ -111,6 +152,7 @@ describe("shapes", () => {
     [{ n: 0 }, "n"],
     [{ n: 129 }, "n"],
     [{ seed: 1.5 }, "seed"],
+    [{ seed: 2 ** 53 }, "seed"],
     [{ stop: Array.from({ length: 33 }, () => "a") }, "stop"],
     [{ stop: ["a", ""] }, "stop[1]"],
     [{ logit_bias: { "1": 101 } }, "logit_bias.1"],
@@ -177,7 +219,8 @@ describe("completions and embeddings", () => {
     [{ prompt: {} }, "prompt"],
     [{ prompt: Array.from({ length: 65 }, () => "a"), n: 2 }, "n"],
     [{ logprobs: 6 }, "logprobs"],
-    [{ echo: true, logprobs: 0 }, "echo"],
+    [{ max_tokens: 0 }, "max_tokens"],
+    [{ echo: true, max_tokens: -1 }, "max_tokens"],
     [{ best_of: 2 }, "best_of"],
     [{ suffix: "x" }, "suffix"],
   ] as const)("refuse %j", (fields, param) => {
@@ -189,8 +232,22 @@ describe("completions and embeddings", () => {
       "or a list of one or more whole numbers from 0 to 4294967295, not an object",
     );
     expect(refusal(completion({ seed: 2 ** 53 })).message).toBe(
-      "seed: must be a whole number from -9007199254740991 to 9007199254740991, not 9007199254740992.",
+      "seed: must be a whole number from -2^63 to 2^63 - 1, written in digits, not 9007199254740992.",
     );
+  });
+
+  it("refuse a seed of more than 64 bits", () => {
+    for (const seed of [2n ** 63n, -(2n ** 63n) - 1n]) expect(refusal(completion({ seed })).param).toBe("seed");
+  });
+
+  it("take a form of the answer, every seed of 64 bits and the sum of nothing", () => {
+    for (const fields of [
+      { response_format: { type: "json_object" } },
+      { seed: -(2n ** 63n) },
+      { seed: 2n ** 63n - 1n },
+      { top_p: 0 },
+    ])
+      expect(completion(fields)().ignored).toEqual([]);
   });
 
   it("take what asks for nothing", () => {

@@ -12,6 +12,7 @@ import {
   type TextShape,
   type UnionShape,
 } from "./field.ts";
+import type { OtherNames } from "./other-names.ts";
 
 /** One mistake of a request. */
 export interface Problem {
@@ -22,6 +23,8 @@ export interface Problem {
   readonly text: string;
   /** For an unknown field: the known name that was probably meant. */
   readonly meant?: string;
+  /** For an unknown field that other servers know: what to do here, without the full stop. */
+  readonly hint?: string;
 }
 
 /** A rule over several fields of one route. */
@@ -36,7 +39,7 @@ export interface Rule<Table> {
 export interface Checked<Table> {
   /** The parsed JSON itself, borrowed; absent and null fields are not filled in. */
   readonly body: Body<Table>;
-  /** Fields that were taken and have no effect, for `x-stator-ignored`. */
+  /** Fields that were taken and have no effect, for `x-stator-ignored`: the first of them, and "more". */
   readonly ignored: readonly string[];
 }
 
@@ -48,6 +51,7 @@ const MOST_LISTED = 8;
 /** A longer name is told without the one that was probably meant: finding that costs its length times all known names. */
 const LONGEST_MEANT = 32;
 const DEEPEST = 64;
+const MOST_IGNORED = 16;
 
 interface Run {
   readonly path: (string | number)[];
@@ -62,12 +66,16 @@ interface Run {
 
 type Checker = (value: unknown, run: Run) => void;
 
-/** Compiles a table and its rules once into a check that costs about a microsecond for a usual request. */
+/**
+ * Compiles a table and its rules once into a check that costs about a microsecond for a usual request. `others`: how
+ * other servers call fields of the request.
+ */
 export function compileCheck<const Table extends Fields>(
   table: Table,
   rules: readonly Rule<Table>[] = [],
+  others: OtherNames = {},
 ): RequestCheck<Table> {
-  const check = compileFields(table);
+  const check = compileFields(table, { others });
   return (value) => {
     const run: Run = { path: [], problems: [], count: 0, onlyUnknown: true, ignored: undefined };
     check(value, run);
@@ -89,7 +97,8 @@ function problemsError({ problems, count, onlyUnknown }: Run): StatorError {
   const options = { param: first.path || undefined };
   if (onlyUnknown) {
     const meant = [...new Set(problems.flatMap((problem) => problem.meant ?? []))];
-    const hint = meant.length > 0 ? ` Did you mean ${meant.join(", ")}?` : "";
+    const known = new Set(problems.flatMap((problem) => (problem.hint ? `${problem.hint}.` : [])));
+    const hint = [meant.length > 0 ? ` Did you mean ${meant.join(", ")}?` : "", ...known].join(" ").trimEnd();
     const fields = listed(
       problems.map((problem) => problem.path),
       count,
@@ -104,8 +113,9 @@ function problemsError({ problems, count, onlyUnknown }: Run): StatorError {
   return new StatorError(reason, { field: first.path || "The body", detail: first.text }, options);
 }
 
-function printProblem({ kind, path, text, meant }: Problem): string {
-  if (kind === "unknown") return `unknown field ${path}${meant ? ` (did you mean ${meant}?)` : ""}`;
+function printProblem({ kind, path, text, meant, hint }: Problem): string {
+  if (kind === "unknown")
+    return `unknown field ${path}${meant ? ` (did you mean ${meant}?)` : hint ? ` (${hint})` : ""}`;
   return kind === "refused" ? `${path} is not supported: ${text}` : `${path || "the body"}: ${text}`;
 }
 
@@ -152,7 +162,14 @@ interface Known {
   readonly emptyHarmless: boolean;
 }
 
-function compileFields(fields: Fields): Checker {
+/** What becomes of fields that a table does not have. */
+interface Unlisted {
+  readonly others?: OtherNames;
+  /** They are taken without effect. */
+  readonly open?: boolean;
+}
+
+function compileFields(fields: Fields, unlisted: Unlisted = {}): Checker {
   const known = new Map<string, Known>();
   const required: string[] = [];
   for (const [name, field] of Object.entries(fields)) {
@@ -163,7 +180,10 @@ function compileFields(fields: Fields): Checker {
   }
   return (value, run) => {
     if (!isObject(value)) return fail(run, `must be an object, not ${given(value)}`);
-    for (const name in value) checkField(known, name, value[name], run);
+    for (const name in value) {
+      if (known.has(name)) checkField(known.get(name)!, name, value[name], run);
+      else checkUnlisted(known, name, unlisted, run);
+    }
     for (const name of required) {
       if (value[name] !== undefined && value[name] !== null) continue;
       run.path.push(name);
@@ -173,15 +193,20 @@ function compileFields(fields: Fields): Checker {
   };
 }
 
-function checkField(known: ReadonlyMap<string, Known>, name: string, value: unknown, run: Run): void {
-  const entry = known.get(name);
-  if (!entry) {
-    if (!isTold(run, "unknown")) return;
-    const path = printPath([...run.path, name]);
-    const meant = name.length > LONGEST_MEANT ? undefined : nearest(name, known.keys());
-    run.problems.push({ kind: "unknown", path, text: "", meant });
-    return;
+function checkUnlisted(known: ReadonlyMap<string, Known>, name: string, unlisted: Unlisted, run: Run): void {
+  run.path.push(name);
+  if (unlisted.open) noteIgnored(run);
+  else if (isTold(run, "unknown")) {
+    const other = unlisted.others && Object.hasOwn(unlisted.others, name) ? unlisted.others[name] : undefined;
+    const hint = other && "hint" in other ? other.hint : undefined;
+    const field = other && "field" in other && known.has(other.field) ? other.field : undefined;
+    const near = hint || name.length > LONGEST_MEANT ? undefined : nearest(name, known.keys());
+    run.problems.push({ kind: "unknown", path: printPath(run.path), text: "", meant: field ?? near, hint });
   }
+  run.path.pop();
+}
+
+function checkField(entry: Known, name: string, value: unknown, run: Run): void {
   if (value === null) return;
   const { field } = entry;
   run.path.push(name);
@@ -196,7 +221,10 @@ function checkField(known: ReadonlyMap<string, Known>, name: string, value: unkn
 
 function noteIgnored(run: Run): void {
   run.ignored ??= new Set();
-  run.ignored.add(printPath(run.path.filter((part) => typeof part === "string")));
+  if (run.ignored.size > MOST_IGNORED) return;
+  const path = printPath(run.path.filter((part) => typeof part === "string"));
+  if (run.ignored.size < MOST_IGNORED) run.ignored.add(path);
+  else if (!run.ignored.has(path)) run.ignored.add("more");
 }
 
 function isHarmless(entry: Known, value: unknown): boolean {
@@ -216,12 +244,16 @@ function compileShape(shape: Shape): Checker {
     case "number":
     case "integer":
       return compileNumber(shape);
+    case "int64": {
+      const wrong = must(shape);
+      return (value, run) => Number.isSafeInteger(value) || isInt64(value) || wrong(value, run);
+    }
     case "text":
       return compileText(shape);
     case "list":
       return compileList(shape);
     case "object":
-      return compileFields(shape.fields);
+      return compileFields(shape.fields, shape);
     case "map":
       return compileMap(shape.of, shape.keys, shape.most);
     case "union":
@@ -238,6 +270,10 @@ function numberFits(shape: NumberShape, value: unknown): boolean {
     return false;
   if (shape.above !== undefined && !(value > shape.above)) return false;
   return value >= (shape.least ?? Number.NEGATIVE_INFINITY) && value <= (shape.most ?? Number.POSITIVE_INFINITY);
+}
+
+function isInt64(value: unknown): boolean {
+  return typeof value === "bigint" && BigInt.asIntN(64, value) === value;
 }
 
 function compileNumber(shape: NumberShape): Checker {
@@ -302,6 +338,8 @@ function looksLike(shape: Shape, value: unknown): boolean {
     case "number":
     case "integer":
       return typeof value === "number";
+    case "int64":
+      return typeof value === "number" || typeof value === "bigint";
     case "list":
       return Array.isArray(value) && (value.length === 0 || looksLike(shape.of, value[0]));
     case "object":
@@ -329,7 +367,7 @@ function compileTagged(shape: TaggedShape): Checker {
   const cases = new Map<unknown, Checker>();
   for (const [tag, fields] of Object.entries(shape.cases)) {
     const tagField: Field = { use: "honoured", shape: { is: "text", among: tagNames }, about: "" };
-    cases.set(tag, compileFields({ [shape.by]: tagField, ...fields }));
+    cases.set(tag, compileFields({ [shape.by]: tagField, ...fields }, shape));
   }
   const refusals = new Map<unknown, string>(Object.entries(shape.refusals));
   const wanted = `must be one of ${tagNames.map((tag) => JSON.stringify(tag)).join(", ")}`;

@@ -2,6 +2,7 @@
 export type Shape =
   | BooleanShape
   | NumberShape
+  | Int64Shape
   | TextShape
   | ListShape
   | ObjectShape
@@ -24,6 +25,11 @@ export interface NumberShape {
   readonly above?: number;
 }
 
+/** A whole number of 64 bits with its sign: a safe integer, or a bigint where JSON.parse would have rounded it. */
+export interface Int64Shape {
+  readonly is: "int64";
+}
+
 /** Text. Lengths count UTF-16 units. */
 export interface TextShape {
   readonly is: "text";
@@ -42,10 +48,11 @@ export interface ListShape {
   readonly most?: number;
 }
 
-/** An object with these fields and no others. */
+/** An object with these fields and no others; `open` takes others, which have no effect and are named. */
 export interface ObjectShape {
   readonly is: "object";
   readonly fields: Fields;
+  readonly open?: true;
 }
 
 /** An object with free keys. */
@@ -68,6 +75,8 @@ export interface TaggedShape {
   readonly is: "tagged";
   readonly by: string;
   readonly cases: Readonly<Record<string, Fields>>;
+  /** Other fields are taken, have no effect and are named. */
+  readonly open?: true;
   /** Values of the tag that are known and refused, with the reason. */
   readonly refusals: Readonly<Record<string, string>>;
 }
@@ -104,21 +113,23 @@ export type Value<S> = S extends { is: "boolean" }
   ? boolean
   : S extends { is: "number" | "integer" }
     ? number
-    : S extends { is: "text"; among: readonly (infer Name)[] }
-      ? Name
-      : S extends { is: "text" }
-        ? string
-        : S extends { is: "list"; of: infer Of }
-          ? readonly Value<Of>[]
-          : S extends { is: "object"; fields: infer F }
-            ? Body<F>
-            : S extends { is: "map"; of: infer Of }
-              ? Readonly<Record<string, Value<Of>>>
-              : S extends { is: "union"; of: readonly (infer Of)[] }
-                ? Value<Of>
-                : S extends { is: "tagged"; by: infer By extends string; cases: infer Cases }
-                  ? { [Tag in keyof Cases]: Body<Cases[Tag]> & { readonly [Key in By]: Tag } }[keyof Cases]
-                  : unknown;
+    : S extends { is: "int64" }
+      ? number | bigint
+      : S extends { is: "text"; among: readonly (infer Name)[] }
+        ? Name
+        : S extends { is: "text" }
+          ? string
+          : S extends { is: "list"; of: infer Of }
+            ? readonly Value<Of>[]
+            : S extends { is: "object"; fields: infer F }
+              ? Body<F>
+              : S extends { is: "map"; of: infer Of }
+                ? Readonly<Record<string, Value<Of>>>
+                : S extends { is: "union"; of: readonly (infer Of)[] }
+                  ? Value<Of>
+                  : S extends { is: "tagged"; by: infer By extends string; cases: infer Cases }
+                    ? { [Tag in keyof Cases]: Body<Cases[Tag]> & { readonly [Key in By]: Tag } }[keyof Cases]
+                    : unknown;
 
 type RequiredNames<F> = { [Name in keyof F]: F[Name] extends { required: true } ? Name : never }[keyof F];
 
@@ -137,6 +148,8 @@ export function describeShape(shape: Shape): string {
     case "number":
     case "integer":
       return `${shape.is === "integer" ? "a whole number" : "a number"}${describeRange(shape)}`;
+    case "int64":
+      return "a whole number from -2^63 to 2^63 - 1, written in digits";
     case "text":
       return describeText(shape);
     case "list":

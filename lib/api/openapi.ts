@@ -52,14 +52,14 @@ function operation(route: ApiRoute): Json {
   };
 }
 
-function objectSchema(fields: Fields): Json {
+function objectSchema(fields: Fields, open = false): Json {
   const entries = Object.entries(fields).filter(([, field]) => field.use !== "refused");
   const required = entries.filter(([, field]) => field.required).map(([name]) => name);
   return {
     type: "object",
     properties: Object.fromEntries(entries.map(([name, field]) => [name, fieldSchema(field)])),
     required: required.length > 0 ? required : undefined,
-    additionalProperties: false,
+    additionalProperties: open,
   };
 }
 
@@ -88,6 +88,8 @@ function shapeSchema(shape: Shape): Schema {
     case "number":
     case "integer":
       return { type: shape.is, minimum: shape.least, maximum: shape.most, exclusiveMinimum: shape.above };
+    case "int64":
+      return { type: "integer", format: "int64" };
     case "text":
       return {
         type: "string",
@@ -99,7 +101,7 @@ function shapeSchema(shape: Shape): Schema {
     case "list":
       return { type: "array", items: shapeSchema(shape.of), minItems: shape.least, maxItems: shape.most };
     case "object":
-      return objectSchema(shape.fields) as Schema;
+      return objectSchema(shape.fields, shape.open) as Schema;
     case "map":
       return {
         type: "object",
@@ -119,7 +121,7 @@ function shapeSchema(shape: Shape): Schema {
             required: true,
             about: "Kind.",
           };
-          return objectSchema({ [shape.by]: tagField, ...fields });
+          return objectSchema({ [shape.by]: tagField, ...fields }, shape.open);
         }),
       };
     case "any":

@@ -14,8 +14,8 @@ export function printFieldsPage(): string {
     "# Request fields",
     "",
     "Made from the field tables in `lib/api/openai`; do not edit. A field that is not here is a 400 that names it and",
-    "the nearest known name. `null` counts as absent. Fields without effect are named in the header `x-stator-ignored`.",
-    "All mistakes of a request are told at once.",
+    "the nearest known name; inside messages it has no effect. `null` counts as absent. Fields without effect are named",
+    "in the header `x-stator-ignored`. All mistakes of a request are told at once.",
   ];
   for (const route of API_ROUTES) {
     if (!route.fields) continue;

@@ -5,7 +5,7 @@ import { findJsonError } from "./json-error.ts";
 import { printChatBody, printCompletionBody, printEmbeddings, printFloats, printModels } from "./openai/bodies.ts";
 import { createChatChunks, createCompletionChunks } from "./openai/chunks.ts";
 import { printErrorBody, retryHeaders } from "./openai/error-body.ts";
-import { printChatLogprobs, printCompletionLogprobs } from "./openai/logprobs.ts";
+import { CompletionLogprobs, printChatLogprobs } from "./openai/logprobs.ts";
 import { printUsage } from "./openai/usage.ts";
 import { printOpenApi } from "./openapi.ts";
 import { printFieldsPage } from "./page.ts";
@@ -189,7 +189,10 @@ it("writes log-probabilities without infinities, whole characters or not", () =>
     ],
     refusal: null,
   });
-  expect(JSON.parse(printCompletionLogprobs(tokens))).toEqual({
+  const printed = new CompletionLogprobs();
+  printed.add(tokens.slice(0, 1));
+  printed.add(tokens.slice(1));
+  expect(JSON.parse(printed.print())).toEqual({
     tokens: ["\ufffd"],
     token_logprobs: [-9999],
     top_logprobs: [{ "\ufffd": -9999, a: -0.5 }],

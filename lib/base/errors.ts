@@ -41,7 +41,7 @@ export const REASONS = {
   CONTEXT_LENGTH: {
     ...invalid,
     code: "context_length_exceeded",
-    text: "The input has {promptTokens} tokens; {model} takes {contextTokens}, with at least one token of answer where it generates.",
+    text: "The input has {promptTokens} tokens; {model}'s maximum context length is {contextTokens} tokens, with at least one token of answer where it generates.",
   },
   BODY_TOO_LARGE: {
     ...invalid,

@@ -10,6 +10,8 @@ export interface EngineCapabilities {
   readonly embed: boolean;
   readonly grammar: boolean;
   readonly logprobs: boolean;
+  /** Of the tokens of prompts. */
+  readonly promptLogprobs: boolean;
   readonly lora: boolean;
   readonly kvBlocks: boolean;
   /** Computes nothing real. */
@@ -95,6 +97,8 @@ export interface GenerateRequest {
   readonly grammar: string | undefined;
   /** Log-probability of each token, and of so many most likely ones; undefined returns none. */
   readonly topLogprobs: number | undefined;
+  /** Those of the prompt's tokens too; only with `topLogprobs`. The prompt is then computed whole, whatever is cached. */
+  readonly promptLogprobs: boolean;
   /** Name of a loaded adapter; undefined runs the base model. */
   readonly adapter: string | undefined;
   readonly cacheSalt: string;
@@ -139,6 +143,12 @@ export interface EngineLogprobs {
   readonly topValues: Float32Array;
 }
 
+/** Log-probabilities of consecutive tokens of a prompt, from `position` on; at least one. */
+export interface EnginePromptLogprobs extends EngineLogprobs {
+  /** At least 1: the first token of a prompt follows nothing. */
+  readonly position: number;
+}
+
 /**
  * How the engine is doing after a step; fields as in stator.worker.v1.Step. When nothing was computed (requests were
  * cancelled while none ran) `step` is the last one's and `durationUs` 0.
@@ -170,6 +180,8 @@ export interface EngineStep {
   readonly tokens: Uint32Array;
   readonly finishes: readonly EngineFinish[];
   readonly logprobs: readonly EngineLogprobs[];
+  /** Those of a request in order of their positions, each once, and before its first token. */
+  readonly promptLogprobs: readonly EnginePromptLogprobs[];
   readonly embeddings: readonly { readonly id: number; readonly values: Float32Array }[];
 }
 

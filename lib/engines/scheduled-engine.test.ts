@@ -27,6 +27,7 @@ const CARD: EngineCard = {
     embed: true,
     grammar: true,
     logprobs: false,
+    promptLogprobs: false,
     lora: false,
     kvBlocks: true,
     mock: true,
@@ -70,6 +71,7 @@ class FakeExecutor implements Executor {
       tokens: new Uint32Array(drawn).fill(7),
       ends: new Uint8Array(plan.entries.length).fill(entryEnd),
       logprobs: [],
+      promptLogprobs: [],
       errors: [],
     });
   }
@@ -116,6 +118,7 @@ function openRig() {
       maxRunning: 4,
       maxWaiting: 4,
       maxBatchTokens: 32,
+      maxScoredTokens: 0,
       tokensPerStep: 1,
       outstandingSteps: 1,
       oneAdapterPerStep: false,

@@ -122,7 +122,7 @@ export class ScheduledEngine implements Engine {
 
   #checkFeatures(request: GenerateRequest): void {
     const { capabilities } = this.card;
-    const { adapter, grammar, topLogprobs } = request;
+    const { adapter, grammar, topLogprobs, promptLogprobs } = request;
     if (adapter !== undefined && !this.#adapters.has(adapter)) {
       throw new StatorError("MODEL_NOT_FOUND", { model: adapter });
     }
@@ -130,6 +130,9 @@ export class ScheduledEngine implements Engine {
     if (topLogprobs !== undefined && topLogprobs > capabilities.maxTopLogprobs) {
       const detail = `At most ${capabilities.maxTopLogprobs} log-probabilities per token`;
       throw new StatorError("INVALID_ARGUMENT", { detail });
+    }
+    if (promptLogprobs && !capabilities.promptLogprobs) {
+      this.#refuse("promptLogprobs", "Log-probabilities of the prompt");
     }
     if (grammar === undefined) return;
     if (!capabilities.grammar) this.#refuse("grammar", "A grammar");

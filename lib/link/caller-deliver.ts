@@ -14,7 +14,10 @@ export function deliver(state: CallerState, step: Step, nowMs: number, effects: 
   counters.mergedSteps += step.mergedSteps;
   if (isForwardPass(step)) noteWork(state, step, nowMs);
   try {
-    const broken = deliverTokens(state, step, nowMs, effects) ?? deliverRest(state, step, nowMs, effects);
+    const broken =
+      deliverPrompts(state, step, nowMs, effects) ??
+      deliverTokens(state, step, nowMs, effects) ??
+      deliverRest(state, step, nowMs, effects);
     if (broken !== undefined) return broken;
   } catch (error) {
     // Torn arrays: the readers say which.
@@ -42,6 +45,33 @@ function noteWork(state: CallerState, step: Step, nowMs: number): void {
   if (step.durationUs === 0) return;
   state.durationsUs[state.durationCount % state.durationsUs.length] = step.durationUs / (step.mergedSteps + 1);
   state.durationCount++;
+}
+
+function deliverPrompts(state: CallerState, step: Step, nowMs: number, effects: CallerEffect[]): string | undefined {
+  for (const part of step.promptLogprobs) {
+    const request = outputOf(state, part.handle, nowMs);
+    if (typeof request === "string") return request;
+    if (!request) continue;
+    const logprobs = readLogprobs(part);
+    if (part.position === 0) return "the first token of a prompt has no log-probability";
+    if (logprobs.chosen.length === 0) return "log-probabilities of no token";
+    effects.push({ kind: "prompt logprobs", request, position: part.position, logprobs });
+  }
+  return undefined;
+}
+
+/** Who an output other than tokens is for; undefined when it is dropped, a sentence when it may not come. */
+function outputOf(state: CallerState, handle: number, nowMs: number): CallerRequest | string | undefined {
+  const request = state.requests.get(handle);
+  const { action } = CALLER_HANDLE[request?.phase ?? "unknown"].output;
+  if (action === "violation") return `handle ${handle} got output before it was accepted`;
+  if (action === "drop" || !request) {
+    state.counters.droppedFrames++;
+    return undefined;
+  }
+  request.outputs++;
+  request.progressMs = nowMs;
+  return request;
 }
 
 function deliverTokens(state: CallerState, step: Step, nowMs: number, effects: CallerEffect[]): string | undefined {
@@ -88,15 +118,9 @@ function byHandle(entries: readonly EntryLogprobs[]): Map<number, EntryLogprobs[
 
 function deliverRest(state: CallerState, step: Step, nowMs: number, effects: CallerEffect[]): string | undefined {
   for (const part of [...step.texts, ...step.embeddings]) {
-    const request = state.requests.get(part.handle);
-    const { action } = CALLER_HANDLE[request?.phase ?? "unknown"].output;
-    if (action === "violation") return `handle ${part.handle} got output before it was accepted`;
-    if (action === "drop" || !request) {
-      state.counters.droppedFrames++;
-      continue;
-    }
-    request.outputs++;
-    request.progressMs = nowMs;
+    const request = outputOf(state, part.handle, nowMs);
+    if (typeof request === "string") return request;
+    if (!request) continue;
     if ("text" in part) effects.push({ kind: "text", request, text: part.text });
     else effects.push({ kind: "embedding", request, values: readF32(part.values, "EmbeddingResult.values") });
   }

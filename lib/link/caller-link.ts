@@ -209,6 +209,9 @@ class Shell implements CallerLink {
       case "accepted":
         listener.onAccepted(effect.cachedTokens, effect.queuedAhead);
         return;
+      case "prompt logprobs":
+        listener.onPromptLogprobs?.(effect.position, effect.logprobs);
+        return;
       case "text":
         listener.onText(effect.text);
         return;

@@ -51,7 +51,7 @@ function messageBytes(message: LinkResponse): number {
 }
 
 function isPlain(step: Step): boolean {
-  return step.logprobs.length + step.texts.length + step.embeddings.length === 0;
+  return step.logprobs.length + step.promptLogprobs.length + step.texts.length + step.embeddings.length === 0;
 }
 
 const ACTIONS: Readonly<Record<CallerLinkAction, Act>> = {

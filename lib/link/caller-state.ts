@@ -114,6 +114,12 @@ export type CallerEffect =
       readonly queuedAhead: number;
     }
   | Deliveries
+  | {
+      readonly kind: "prompt logprobs";
+      readonly request: CallerRequest;
+      readonly position: number;
+      readonly logprobs: StepLogprobs;
+    }
   | { readonly kind: "text"; readonly request: CallerRequest; readonly text: string }
   | { readonly kind: "embedding"; readonly request: CallerRequest; readonly values: Float32Array }
   | { readonly kind: "finish"; readonly request: CallerRequest; readonly finish: LinkFinish }

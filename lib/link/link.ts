@@ -38,6 +38,8 @@ export interface RequestListener {
   onAccepted(cachedTokens: number, queuedAhead: number): void;
   /** `tokens[start]` to `tokens[end - 1]`, in order. The array belongs to the message of the step: copy what outlives the call. */
   onTokens(tokens: Uint32Array, start: number, end: number, logprobs: StepLogprobs | undefined): void;
+  /** Log-probabilities of consecutive tokens of the prompt from `position` on, before any token; for those who ask for them. */
+  onPromptLogprobs?(position: number, logprobs: StepLogprobs): void;
   onText(text: string): void;
   /** Borrowed from the message. */
   onEmbedding(values: Float32Array): void;
@@ -46,7 +48,7 @@ export interface RequestListener {
   onLost(error: StatorError, accepted: boolean): void;
 }
 
-/** Log-probabilities for the tokens of one delivery; borrowed as the tokens are. `chosen` has one per token, `top*` the same number for each token. */
+/** Log-probabilities for the tokens of one delivery or of a part of a prompt; borrowed as the tokens are. `chosen` has one per token, `top*` the same number for each token. */
 export interface StepLogprobs {
   readonly chosen: Float32Array;
   readonly topTokens: Uint32Array;

@@ -5,6 +5,8 @@ import {
   type Finish,
   FinishReason,
   FinishSchema,
+  type PromptLogprobs,
+  PromptLogprobsSchema,
   RequestKind,
   StepSchema,
   type Submit,
@@ -48,9 +50,14 @@ interface Running {
   readonly submit: Submit;
   readonly promptTokens: number;
   readonly promptHash: number;
+  /** Place of the next token of the prompt to score; the prompt's length when nobody asked. */
+  scored: number;
   position: number;
   cancelled: boolean;
 }
+
+/** Tokens of a prompt that are scored in one step. */
+const SCORES_PER_STEP = 2;
 
 /** Length of a practice embedding. */
 const EMBEDDING_SIZE = 8;
@@ -76,7 +83,7 @@ function mix(hash: number, number: number): number {
 
 /**
  * A worker without an engine, for the tests of whatever talks to workers: it keeps the contract of the link, and its
- * answers can be predicted. It generates until max_tokens, continues behind generated_token_ids, and embeds.
+ * answers can be predicted. It scores prompts, generates until max_tokens, continues behind generated_token_ids, and embeds.
  */
 export function createPracticeWorker(options: PracticeOptions): PracticeWorker {
   return new Practice(options);
@@ -143,7 +150,8 @@ class Practice implements PracticeWorker {
     if (this.openRequests >= maxRequests) throw new StatorError("OVERLOADED", { what: model });
     const position = submit.generatedTokenIds.length / 4;
     const about = { promptTokens: prompt.length, promptHash: hashOf(prompt) };
-    running.set(submit.handle, { link, submit, ...about, position, cancelled: false });
+    const scored = submit.outputs?.promptLogprobs ? 1 : prompt.length;
+    running.set(submit.handle, { link, submit, ...about, scored, position, cancelled: false });
     this.taken++;
     this.#timer ??= this.#options.clock.after(this.#options.stepMs, () => this.#step());
     return { cachedTokens: 0, queuedAhead: 0 };
@@ -163,8 +171,13 @@ class Practice implements PracticeWorker {
     const tokens: number[] = [];
     const finishes: Finish[] = [];
     const embeddings: EmbeddingResult[] = [];
+    const promptLogprobs: PromptLogprobs[] = [];
     for (const [handle, one] of running) {
       const embed = one.submit.kind === RequestKind.EMBED;
+      if (!one.cancelled && one.scored < one.promptTokens) {
+        promptLogprobs.push(scoresOf(handle, one));
+        continue;
+      }
       const maxTokens = Math.max(1, one.submit.stopping?.maxTokens ?? 1);
       if (embed && !one.cancelled) {
         const values = Float32Array.from({ length: EMBEDDING_SIZE }, (_, at) => tokenBehind(one.promptHash, 0, at));
@@ -195,9 +208,18 @@ class Practice implements PracticeWorker {
       tokens: writeU32(tokens),
       finishes,
       embeddings,
+      promptLogprobs,
     });
     link.step(step);
   }
+}
+
+/** The next ones of a prompt: each is minus its place. */
+function scoresOf(handle: number, one: Running): PromptLogprobs {
+  const position = one.scored;
+  one.scored = Math.min(one.promptTokens, position + SCORES_PER_STEP);
+  const chosen = Float32Array.from({ length: one.scored - position }, (_, at) => -(position + at));
+  return create(PromptLogprobsSchema, { handle, position, chosen: viewBytes(chosen) });
 }
 
 function encode(text: string): Uint32Array {

@@ -1,8 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { EmbeddingResultSchema, FinishReason, StepSchema } from "#gen/stator/worker/v1/link_pb";
-import { readU32, writeU32 } from "#lib/base/bytes";
-import { mergeSteps, readEntries, splitStep, stepBytes } from "./step.ts";
+import { EmbeddingResultSchema, FinishReason, PromptLogprobsSchema, StepSchema } from "#gen/stator/worker/v1/link_pb";
+import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
+import { mergeSteps, readEntries, readLogprobs, splitStep, stepBytes } from "./step.ts";
 
 const step = (number: number, handles: number[], tokens: number[], counts?: number[]) =>
   create(StepSchema, {
@@ -26,6 +26,20 @@ describe("steps", () => {
     expect(merged && [...readU32(merged.tokens)]).toEqual([10, 20, 11, 12, 21]);
     expect(merged?.finishes.map((finish) => finish.handle)).toEqual([1, 2, 3]);
     expect(mergeSteps([step(1, [1], [1]), step(2, [1], [2]), step(3, [1], [3])], 300).length).toBe(2);
+  });
+
+  it("keep log-probabilities of prompts, in order, when they merge, and weigh them", () => {
+    const scored = (number: number, position: number) => {
+      const part = { handle: 1, position, chosen: viewBytes(Float32Array.of(-1, -2)), topTokenIds: writeU32([3, 4]) };
+      const whole = step(number, [], []);
+      whole.promptLogprobs = [create(PromptLogprobsSchema, { ...part, topValues: part.chosen })];
+      return whole;
+    };
+    const [merged] = mergeSteps([scored(1, 1), scored(2, 3)], 10_000);
+    expect(merged?.promptLogprobs.map(({ position }) => position)).toEqual([1, 3]);
+    expect(stepBytes(merged!)).toBeGreaterThanOrEqual(toBinary(StepSchema, merged!).length);
+    expect(mergeSteps([scored(1, 1), scored(2, 3)], 300)).toHaveLength(2);
+    expect(readLogprobs(merged!.promptLogprobs[0]!)).toMatchObject({ chosen: Float32Array.of(-1, -2) });
   });
 
   it("are split when their side lists are long, and finish last", () => {

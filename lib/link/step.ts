@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type EntryLogprobs, type Step, StepSchema } from "#gen/stator/worker/v1/link_pb";
+import { type EntryLogprobs, type PromptLogprobs, type Step, StepSchema } from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { StepLogprobs } from "./link.ts";
@@ -26,11 +26,11 @@ export function readEntries(step: Step): StepEntries {
   return { handles, counts: step.counts, tokens };
 }
 
-/** Views over one entry's log-probabilities. Throws INVALID_ARGUMENT unless they belong to `count` tokens. */
-export function readLogprobs(entry: EntryLogprobs, count: number): StepLogprobs {
-  const chosen = readF32(entry.chosen, "EntryLogprobs.chosen");
-  const topTokens = readU32(entry.topTokenIds, "EntryLogprobs.top_token_ids");
-  const topValues = readF32(entry.topValues, "EntryLogprobs.top_values");
+/** Views over one entry's log-probabilities, or a prompt's. Throws INVALID_ARGUMENT unless they belong to `count` tokens. */
+export function readLogprobs(entry: EntryLogprobs | PromptLogprobs, count = entry.chosen.length / 4): StepLogprobs {
+  const chosen = readF32(entry.chosen, "chosen");
+  const topTokens = readU32(entry.topTokenIds, "top_token_ids");
+  const topValues = readF32(entry.topValues, "top_values");
   if (
     chosen.length !== count ||
     topTokens.length !== topValues.length ||
@@ -50,11 +50,15 @@ export function isForwardPass(step: Step): boolean {
 export function stepBytes(step: Step): number {
   let bytes = 96 + step.handles.length + step.counts.length + step.tokens.length;
   for (const finish of step.finishes) bytes += 24 + (finish.error ? 64 + finish.error.message.length : 0);
-  for (const entry of step.logprobs)
-    bytes += 24 + entry.chosen.length + entry.topTokenIds.length + entry.topValues.length;
+  for (const entry of step.logprobs) bytes += logprobsBytes(entry);
+  for (const part of step.promptLogprobs) bytes += logprobsBytes(part);
   for (const entry of step.texts) bytes += 12 + entry.text.length;
   for (const entry of step.embeddings) bytes += 12 + entry.values.length;
   return bytes;
+}
+
+function logprobsBytes({ chosen, topTokenIds, topValues }: EntryLogprobs | PromptLogprobs): number {
+  return 30 + chosen.length + topTokenIds.length + topValues.length;
 }
 
 /**
@@ -120,6 +124,7 @@ function joinSteps(steps: readonly Step[]): Step {
     tokens: concat(steps.map((step) => step.tokens)),
     finishes: steps.flatMap((step) => step.finishes),
     logprobs: steps.flatMap((step) => step.logprobs),
+    promptLogprobs: steps.flatMap((step) => step.promptLogprobs),
     texts: steps.flatMap((step) => step.texts),
     embeddings: steps.flatMap((step) => step.embeddings),
   });

@@ -108,7 +108,7 @@ export const CALLER_LINK: Table<CallerLinkState, CallerLinkEvent, CallerLinkActi
 
 /** Where a handle is, as the caller sees it. `unknown`: never opened, or ended. */
 export type CallerHandleState = "unknown" | "sent" | "accepted" | "abandoned";
-/** What can happen to a caller's handle. `output` is tokens, text or an embedding. */
+/** What can happen to a caller's handle. `output` is tokens, log-probabilities of a prompt, text or an embedding. */
 export type CallerHandleEvent = "accepted" | "output" | "finish" | "cancel" | "abandon" | "lost";
 /** What is done for it. */
 export type CallerHandleAction = "tell" | "drop" | "ignore" | "ask" | "forget" | "violation" | "tell not accepted";

@@ -212,6 +212,30 @@ describe.skipIf(native.reason !== undefined)(`a context (${native.reason ?? "bui
     context.close();
   });
 
+  it.each([{}, { streams: true, pairRows: true }])("scores a prompt's tokens as those it draws: %j", async (cells) => {
+    const { context, next } = await openPlain({ maxOutputs: 64, ...cells });
+    const prompt = chat(capital);
+    context.openSequence(0, { logprobs: 3 });
+    const targets = Int32Array.from(prompt, (_, at) => prompt[at + 1] ?? -1);
+    context.submitStep({ ...entry(1, 0, 0, prompt, ENTRY.sample | ENTRY.score), targets });
+    const { scores, tokens, logprobs } = await next();
+    expect([...scores!.entries]).toEqual(Array.from({ length: prompt.length - 1 }, () => 0));
+    expect([scores!.topIds.length, scores!.topValues.length]).toEqual(Array(2).fill(3 * (prompt.length - 1)));
+    expect([pieces[tokens[0]!], logprobs!.length]).toEqual(["The", 1]);
+    for (const at of [1, 4, prompt.length - 1]) {
+      // One token more is forced behind what is before it.
+      const logitBias = { ids: Uint32Array.of(prompt[at]!), values: Float32Array.of(1000) };
+      context.openSequence(1, { logprobs: 3, logitBias });
+      const ops = Int32Array.of(OP.remove, 1, 0, -1, 0);
+      context.submitStep({ ...entry(2 + at, 1, 0, prompt.subarray(0, at), ENTRY.sample), ops });
+      const forced = await next();
+      expect(forced.tokens[0]).toBe(prompt[at]);
+      expect(scores!.logprobs[at - 1]).toBeCloseTo(forced.logprobs![0]!, 1);
+      expect(scores!.topIds[3 * (at - 1)]).toBe(forced.top!.ids[0]);
+    }
+    context.close();
+  });
+
   it("aborts a running step, discards the next one and goes on", async () => {
     const { context, next } = await openPlain({ cellTokens: 2048, maxBatchTokens: 2048 });
     const long = Uint32Array.from({ length: 2000 }, (_, i) => 300 + (i % 700));

@@ -16,6 +16,8 @@ export interface ContextOptions {
   /** Default f16. */
   readonly kvTypeK?: KvType;
   readonly kvTypeV?: KvType;
+  /** Rows of one step that give logits: one per entry that draws and one per target. At least, and by default, one per slot. */
+  readonly maxOutputs?: number;
   /** Default true. Without it a quantized V cache and export of V rows are refused. */
   readonly flashAttention?: boolean;
   /**
@@ -90,6 +92,8 @@ export const ENTRY = {
   sample: 1,
   /** The one input token is the token that the slot drew last; none is supplied. */
   chained: 2,
+  /** Tell how likely the `targets` of the entry are. The slot must be open; its `logprobs` says how many others come along. */
+  score: 4,
 } as const;
 
 /**
@@ -110,6 +114,8 @@ export interface StepPlan {
   readonly counts: Int32Array;
   readonly flags: Uint8Array;
   readonly tokens: Uint32Array;
+  /** For entries with {@link ENTRY.score}, one after another: what may follow each of its tokens; -1 asks nothing. */
+  readonly targets?: Int32Array;
 }
 
 /** Codes of {@link StepResult.ends}. */
@@ -139,6 +145,16 @@ export interface StepResult {
   readonly ranks?: Int32Array;
   /** The most likely tokens, flat: entry `entries[i]` has candidate `ids[i]` with log-probability `values[i]`, best first. */
   readonly top?: { readonly entries: Int32Array; readonly ids: Int32Array; readonly values: Float32Array };
+  /**
+   * Of each target, entry by entry and in order within one: its log-probability in the raw distribution, and as many of the
+   * most likely tokens as the slot's `logprobs` asks for, best first. Absent when nothing was scored.
+   */
+  readonly scores?: {
+    readonly entries: Int32Array;
+    readonly logprobs: Float32Array;
+    readonly topIds: Int32Array;
+    readonly topValues: Float32Array;
+  };
   /** One sentence for each entry whose end is `END.error`, or for the step (slot -1) when its status is `error`. */
   readonly errors: readonly { readonly slot: number; readonly message: string }[];
 }

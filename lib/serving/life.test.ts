@@ -4,7 +4,7 @@ import type { LinkFinish } from "#lib/link/link";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
 import { plainRequest } from "./plain-request.ts";
 import type { ServingRequest } from "./request.ts";
-import { stepLife, takeTokens } from "./step-life.ts";
+import { stepLife, takePromptLogprobs, takeTokens } from "./step-life.ts";
 
 const ended: LinkFinish = {
   reason: "end",
@@ -72,6 +72,20 @@ describe("the life of a request", () => {
     ]);
     expect(told.tell({ kind: "cancel" })).toEqual([]);
     expect(told.tokens(0, 1, 6)).toBeUndefined();
+  });
+
+  it("delivers each log-probability of a prompt once, whatever an attempt says again", () => {
+    const told = new Told({ topLogprobs: 0, promptLogprobs: true });
+    const scores = (attempt: number, position: number, count: number) =>
+      takePromptLogprobs(told.life, { choice: 0, attempt }, { position, count });
+    told.tell({ kind: "start" });
+    told.run(1n);
+    expect([scores(1, 1, 4), scores(1, 5, 2)]).toEqual([0, 0]);
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true, died: true });
+    told.run(2n);
+    expect(scores(1, 7, 1), "the attempt is over").toBeUndefined();
+    expect([scores(2, 1, 4), scores(2, 5, 3), scores(2, 8, 2)]).toEqual([undefined, 2, 0]);
+    expect(scores(2, 12, 1), "something is missing before it").toBeUndefined();
   });
 
   it("continues elsewhere with what was generated, and redoes no choice that has ended", () => {

@@ -42,6 +42,8 @@ export interface Choice {
   worker: bigint | undefined;
   /** Delivered tokens, over all attempts. */
   readonly generated: TokenBuffer;
+  /** Place in the prompt of the next token whose log-probability is delivered. */
+  scored: number;
   embedded: boolean;
   /** Some attempt was accepted. */
   hasRun: boolean;
@@ -155,6 +157,7 @@ export function createLife(
         attempt: 0,
         worker: undefined,
         generated: new TokenBuffer(request.kind === "embed" ? 0 : request.maxTokens),
+        scored: 1,
         embedded: false,
         hasRun: false,
         attemptFrom: 0,

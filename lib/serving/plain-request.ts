@@ -17,6 +17,7 @@ export function plainRequest(more: Partial<ServingRequest> = {}): ServingRequest
     stopTokens: new Uint32Array(0),
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     cacheSalt: "",
     priority: 0,
     pinnedWorker: undefined,

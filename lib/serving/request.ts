@@ -22,6 +22,8 @@ export interface ServingRequest {
   readonly grammar: string | undefined;
   /** undefined: none. */
   readonly topLogprobs: number | undefined;
+  /** The prompts' log-probabilities too, with as many most likely tokens; only with `topLogprobs`. */
+  readonly promptLogprobs: boolean;
   readonly cacheSalt: string;
   readonly priority: number;
   /** Instance to run on; without it the router mode decides. */
@@ -32,7 +34,7 @@ export interface ServingRequest {
   readonly normalize: boolean;
 }
 
-/** Log-probabilities beside delivered tokens: `chosen` has one per token, `top*` the same number for each token. Borrowed. */
+/** Log-probabilities beside delivered tokens, or of a part of a prompt: `chosen` has one per token, `top*` the same number for each token. Borrowed. */
 export interface ServingLogprobs {
   readonly chosen: Float32Array;
   readonly topTokens: Uint32Array;
@@ -62,6 +64,8 @@ export interface ServingSink {
   onPlaced(placement: Placement): void;
   /** Tokens of one choice in order, over all attempts; borrowed for the call. */
   onTokens(choice: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void;
+  /** Log-probabilities of a choice's prompt from `position` on: in order, each once, before its first token. Borrowed. */
+  onPromptLogprobs?(choice: number, position: number, logprobs: ServingLogprobs): void;
   onEmbedding(choice: number, values: Float32Array): void;
   onEnd(choice: number, end: ChoiceEnd): void;
   /** The request failed as a whole. */

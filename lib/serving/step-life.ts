@@ -45,6 +45,27 @@ export function takeTokens(
   return choice.generated.append(frame.tokens, frame.start, frame.end);
 }
 
+/**
+ * Log-probabilities of `count` tokens of one choice's prompt came, from `position` on. Returns from which of them on they
+ * are to be delivered, since a later attempt says again what an earlier one said; undefined when none is, and when the
+ * frame is of an attempt that is over.
+ */
+export function takePromptLogprobs(
+  life: Life,
+  at: { readonly choice: number; readonly attempt: number },
+  frame: { readonly position: number; readonly count: number },
+): number | undefined {
+  const choice = life.choices[at.choice] as Choice;
+  if (life.done || choice.phase !== "accepted" || choice.attempt !== at.attempt) {
+    life.droppedFrames++;
+    return undefined;
+  }
+  const from = choice.scored - frame.position;
+  if (from < 0 || from >= frame.count) return undefined;
+  choice.scored = frame.position + frame.count;
+  return from;
+}
+
 function react(moment: Moment, event: LifeEvent): void {
   const { life, effects } = moment;
   switch (event.kind) {

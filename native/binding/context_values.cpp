@@ -69,6 +69,7 @@ EngineOptions readEngineOptions(const Napi::Value& value) {
   out.keyType = readKvType(options, "kvTypeK");
   out.valueType = readKvType(options, "kvTypeV");
   options.read("flashAttention", out.flashAttention);
+  options.read("maxOutputs", out.outputs, 1, kMaxCells);
   options.read("streams", out.streams);
   options.read("pairRows", out.pairRows);
   options.read("hostMemory", out.hostMemory);
@@ -120,6 +121,7 @@ StepPlan readPlan(const Napi::Value& value, int64_t& adapter) {
   plan.positions = readInts(object.Get("positions"), "positions");
   plan.counts = readInts(object.Get("counts"), "counts");
   plan.tokens = readTokens(object.Get("tokens"), "tokens");
+  if (const auto targets = object.Get("targets"); given(targets)) plan.targets = readInts(targets, "targets");
   const auto flags = viewBytes(object.Get("flags"), "flags");
   plan.flags.assign(flags.data, flags.data + flags.size);
   return plan;
@@ -158,6 +160,14 @@ Napi::Object makeResult(Napi::Env env, const StepResult& result) {
     top.Set("ids", makeInts(env, result.topIds));
     top.Set("values", makeFloats(env, result.topValues));
     out.Set("top", top);
+  }
+  if (!result.scores.empty()) {
+    auto scores = Napi::Object::New(env);
+    scores.Set("entries", makeInts(env, result.scoreEntries));
+    scores.Set("logprobs", makeFloats(env, result.scores));
+    scores.Set("topIds", makeInts(env, result.scoreTopIds));
+    scores.Set("topValues", makeFloats(env, result.scoreTopValues));
+    out.Set("scores", scores);
   }
   auto errors = Napi::Array::New(env, result.errors.size());
   for (uint32_t i = 0; i < result.errors.size(); i++) {

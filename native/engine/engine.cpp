@@ -167,7 +167,7 @@ void Engine::openContext() {
       .cells = static_cast<uint32_t>(cells) * (options_.streams ? sequences : 1),
       .sequences = sequences,
       .batch_tokens = std::max(static_cast<uint32_t>(options_.batchTokens), sequences),
-      .outputs = std::max(sequences, 2u),
+      .outputs = std::max({static_cast<uint32_t>(options_.outputs), sequences, 2u}),
       .threads = options_.threads,
       .batch_threads = options_.batchThreads,
       .key_type = options_.keyType,
@@ -189,7 +189,8 @@ void Engine::openContext() {
   spoiled_.assign(static_cast<size_t>(options_.slots), false);
   const bool partial = !model_->info.recurrent && !model_->info.hybrid;
   const auto usable = static_cast<int32_t>(api_.context_cells(context_)) - (options_.streams ? 1 : 0);
-  limits_ = {options_.slots, usable, options_.batchTokens, model_->vocab.size, partial};
+  limits_ = {options_.slots, usable, options_.batchTokens, model_->vocab.size, static_cast<int32_t>(options.outputs),
+             partial};
   embedTokens_ = std::min({limits_.cells, kMaxEmbedTokens, std::max(model_->info.train_context_tokens, 1)});
   discover();
 }
@@ -383,7 +384,7 @@ std::string Engine::refuse(const StepPlan& plan, size_t entry) const {
   const std::string name = "Slot " + std::to_string(id);
   if (spoiled_[static_cast<size_t>(id)]) return name + " was spoiled by an op of this step.";
   if (slot.isOpen() && !slot.failure().empty()) return slot.failure();
-  if ((plan.flags[entry] & kFlagSample) && !slot.isOpen()) return name + " is not open.";
+  if ((plan.flags[entry] & (kFlagSample | kFlagScore)) && !slot.isOpen()) return name + " is not open.";
   if ((plan.flags[entry] & kFlagChained) && slot.lastToken() < 0) return name + " has drawn no token yet.";
   if (!api_.context_has_memory(context_)) return layout_.reason;
   const int32_t expected = api_.sequence_last(context_, id) + 1;
@@ -394,14 +395,19 @@ std::string Engine::refuse(const StepPlan& plan, size_t entry) const {
 
 void Engine::gather(const StepPlan& plan, StepResult& result) {
   parts_.clear();
+  scoring_.clear();
   drawn_.clear();
   size_t supplied = 0;
+  size_t scored = 0;
   for (size_t entry = 0; entry < plan.slots.size(); entry++) {
     const int32_t id = plan.slots[entry];
     const auto& slot = slots_[static_cast<size_t>(id)];
     const bool chained = (plan.flags[entry] & kFlagChained) != 0;
     const int32_t* from = chained ? nullptr : plan.tokens.data() + supplied;
     supplied += chained ? 0 : static_cast<size_t>(plan.counts[entry]);
+    const bool scores = (plan.flags[entry] & kFlagScore) != 0;
+    const int32_t* targets = scores ? plan.targets.data() + scored : nullptr;
+    scored += scores ? static_cast<size_t>(plan.counts[entry]) : 0;
     if (slot.isOpen() && slot.hasEnded()) {
       result.ends[entry] = static_cast<uint8_t>(End::skipped);
       continue;
@@ -411,7 +417,8 @@ void Engine::gather(const StepPlan& plan, StepResult& result) {
       continue;
     }
     const bool draws = (plan.flags[entry] & kFlagSample) != 0;
-    parts_.push_back({entry, id, plan.positions[entry], plan.counts[entry], from, slot.lastToken(), draws});
+    parts_.push_back(
+        {entry, id, plan.positions[entry], plan.counts[entry], from, slot.lastToken(), draws, targets});
   }
 }
 
@@ -421,11 +428,14 @@ void Engine::addRows(Part& part, int32_t count) {
     tokens_.push_back(part.tokens == nullptr ? part.chained : part.tokens[i]);
     positions_.push_back(part.position + i);
     sequences_.push_back(part.slot);
-    outputs_.push_back(0);
+    const int32_t target = part.targets == nullptr ? -1 : part.targets[i];
+    if (target >= 0) scoring_.push_back({part.entry, static_cast<int32_t>(outputs_.size()), target});
+    outputs_.push_back(target >= 0);
   }
   part.position += count;
   part.count -= count;
   if (part.tokens != nullptr) part.tokens += count;
+  if (part.targets != nullptr) part.targets += count;
   if (part.count > 0 || !part.sample) return;
   outputs_.back() = 1;
   drawing_.push_back({part.entry, static_cast<int32_t>(tokens_.size()) - 1});
@@ -478,12 +488,12 @@ size_t Engine::addRun(std::span<Part*> parts) {
 }
 
 /// Matrix products of one row and of several take their sums in another order: so no row is alone, neither in the batch nor
-/// among those that are drawn from. A row that is added belongs to a slot beside this one and is removed after the batch.
+/// among those that are read. A row that is added belongs to a slot beside this one and is removed after the batch.
 void Engine::pairRows() {
   if (tokens_.size() == 1) addCompanion();
-  if (drawing_.size() != 1 || tokens_.size() < 2) return;
-  const auto drawn = static_cast<size_t>(drawing_[0].row);
-  outputs_[drawn == 0 ? 1 : drawn - 1] = 1;
+  if (tokens_.size() < 2 || std::count(outputs_.begin(), outputs_.end(), 1) != 1) return;
+  const auto read = static_cast<size_t>(std::find(outputs_.begin(), outputs_.end(), 1) - outputs_.begin());
+  outputs_[read == 0 ? 1 : read - 1] = 1;
 }
 
 void Engine::addCompanion() {
@@ -499,6 +509,7 @@ void Engine::addCompanion() {
   sequences_.insert(sequences_.begin() + at, companion_);
   outputs_.insert(outputs_.begin() + at, 0);
   if (isLast && !drawing_.empty()) drawing_[0].row = 1;
+  if (isLast && !scoring_.empty()) scoring_[0].row = 1;
 }
 
 bool Engine::applyAdapter(const StepPlan& plan, StepResult& result) {
@@ -536,12 +547,39 @@ bool Engine::decode(StepResult& result) {
     result.errors.push_back({-1, "The library failed to compute: " + errors.text("no reason given") + "."});
   }
   drawing_.clear();
+  scoring_.clear();
   return false;
+}
+
+/// Reads how likely the tokens of prompts were, in the batch that was computed last.
+void Engine::score(const StepPlan& plan, StepResult& result) {
+  for (const auto& [entry, row, target] : scoring_) {
+    if (result.ends[entry] != 0) continue;
+    const float* logits = api_.logits(context_, row);
+    if (logits == nullptr) {
+      markFailed(entry, "The library gave no logits.", result);
+      continue;
+    }
+    const auto& slot = slots_[static_cast<size_t>(plan.slots[entry])];
+    auto scored = slot.score(logits, target, scratch_);
+    // Tokens that cannot happen are no candidates: the list is as long as was asked for all the same.
+    const auto wanted = static_cast<size_t>(std::max(0, slot.sampling().logprobs));
+    scored.top.resize(wanted, {0, -std::numeric_limits<float>::infinity()});
+    result.scoreEntries.push_back(static_cast<int32_t>(entry));
+    result.scores.push_back(scored.logprob);
+    for (const auto& candidate : scored.top) {
+      result.scoreTopIds.push_back(candidate.id);
+      result.scoreTopValues.push_back(candidate.logit);
+    }
+  }
+  scoring_.clear();
 }
 
 /// Draws from the logits of the batch that was computed last.
 void Engine::sample(const StepPlan& plan, StepResult& result) {
+  score(plan, result);
   for (const auto& [entry, row] : drawing_) {
+    if (result.ends[entry] != 0) continue;
     const float* logits = api_.logits(context_, row);
     if (logits == nullptr) {
       markFailed(entry, "The library gave no logits.", result);

@@ -33,6 +33,8 @@ struct EngineOptions {
   int32_t keyType = 1;
   int32_t valueType = 1;
   bool flashAttention = true;
+  /// Rows of one step that give logits; at least one per sequence.
+  int32_t outputs = 0;
   bool streams = false;
   bool pairRows = false;
   bool hostMemory = false;
@@ -102,6 +104,11 @@ class Engine {
     uint64_t request;
     EmbedJob job;
   };
+  /// A row of the batch that says how likely the token after it is.
+  struct ScoreRow {
+    size_t entry;
+    int32_t row, target;
+  };
   using Command = std::variant<OpenSlot, CloseSlot, StepPlan, Export, Import, Embed>;
   /// What is left to compute of one entry of a step.
   struct Part {
@@ -111,6 +118,8 @@ class Engine {
     const int32_t* tokens;
     int32_t chained;
     bool sample;
+    /// What each of the tokens that are left is scored for, -1 for nothing; null where nothing is.
+    const int32_t* targets;
   };
   /// A row of the batch whose logits an entry draws from.
   struct Output {
@@ -140,6 +149,7 @@ class Engine {
   bool applyAdapter(const StepPlan& plan, StepResult& result);
   bool decode(StepResult& result);
   void sample(const StepPlan& plan, StepResult& result);
+  void score(const StepPlan& plan, StepResult& result);
   void tell(const StepPlan& plan, StepResult& result);
   void record(size_t entry, const Draw& drawn, StepResult& result);
   bool putRows(int32_t slot, int32_t p0, int32_t p1);
@@ -176,6 +186,7 @@ class Engine {
   std::vector<int32_t> tokens_, positions_, sequences_;
   std::vector<int8_t> outputs_;
   std::vector<Output> drawing_;
+  std::vector<ScoreRow> scoring_;
   std::vector<std::pair<size_t, Draw>> drawn_;
   uint64_t failures_ = 0;
 

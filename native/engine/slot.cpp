@@ -122,14 +122,21 @@ int32_t Slot::pick(const float* logits, DrawScratch& scratch, End& end) const {
   return masked;
 }
 
-void Slot::report(const float* logits, DrawScratch& scratch, Draw& draw) const {
+Score Slot::score(const float* logits, int32_t token, DrawScratch& scratch) const {
   const int32_t size = model_->vocab.size;
   const double total = logSumExp(logits, size);
-  draw.logprob = static_cast<float>(logits[draw.token] - total);
-  draw.rank = rankOf(logits, size, logits[draw.token]);
-  if (sampling_.logprobs == 0) return;
-  draw.top = scratch.sampler.best(logits, size, sampling_.logprobs);
-  for (auto& candidate : draw.top) candidate.logit = static_cast<float>(candidate.logit - total);
+  Score out{static_cast<float>(logits[token] - total), {}};
+  if (sampling_.logprobs <= 0) return out;
+  out.top = scratch.sampler.best(logits, size, sampling_.logprobs);
+  for (auto& candidate : out.top) candidate.logit = static_cast<float>(candidate.logit - total);
+  return out;
+}
+
+void Slot::report(const float* logits, DrawScratch& scratch, Draw& draw) const {
+  auto scored = score(logits, draw.token, scratch);
+  draw.logprob = scored.logprob;
+  draw.rank = rankOf(logits, model_->vocab.size, logits[draw.token]);
+  draw.top = std::move(scored.top);
 }
 
 End Slot::endOf(int32_t token) {

@@ -21,6 +21,12 @@ struct Draw {
   std::string error;
 };
 
+/// How likely a token was.
+struct Score {
+  float logprob = 0;
+  std::vector<Candidate> top;  ///< as many as the slot asks for; logits hold log-probabilities
+};
+
 /// Memory that draws of all slots share.
 struct DrawScratch {
   Sampler sampler;
@@ -45,6 +51,8 @@ class Slot {
 
   /// Draws the next token. `logits` (one per token of the vocabulary) stay as they are.
   Draw draw(const float* logits, DrawScratch& scratch);
+  /// How likely a token is, before any shaping.
+  Score score(const float* logits, int32_t token, DrawScratch& scratch) const;
 
  private:
   struct Counts {

@@ -55,6 +55,8 @@ void checkPlan(const StepPlan& plan, const Limits& limits) {
   std::vector<bool> seen(static_cast<size_t>(limits.slots), false);
   int64_t all = 0;
   int64_t supplied = 0;
+  int64_t scored = 0;
+  int64_t outputs = 0;
   for (size_t i = 0; i < entries; i++) {
     checkSlot(plan.slots[i], limits);
     const auto slot = static_cast<size_t>(plan.slots[i]);
@@ -64,15 +66,26 @@ void checkPlan(const StepPlan& plan, const Limits& limits) {
     const bool chained = (plan.flags[i] & kFlagChained) != 0;
     require(plan.counts[i] >= 1, "An entry has no tokens.");
     require(!chained || plan.counts[i] == 1, "A chained entry has more than one token.");
+    const bool scores = (plan.flags[i] & kFlagScore) != 0;
+    require(!chained || !scores, "A chained entry has nothing to score.");
     require(plan.positions[i] >= 0 && plan.counts[i] <= limits.cells - plan.positions[i],
             "An entry of slot " + std::to_string(slot) + " ends beyond the cache.");
     all += plan.counts[i];
     supplied += chained ? 0 : plan.counts[i];
+    scored += scores ? plan.counts[i] : 0;
+    outputs += (plan.flags[i] & kFlagSample) != 0;
   }
   require(all <= limits.batchTokens, "The step has " + std::to_string(all) + " tokens, more than " +
                                          std::to_string(limits.batchTokens) + ".");
   require(supplied == static_cast<int64_t>(plan.tokens.size()), "counts and tokens do not agree.");
   checkTokens(plan.tokens, limits, "A step");
+  require(scored == static_cast<int64_t>(plan.targets.size()), "counts and targets do not agree.");
+  for (const int32_t target : plan.targets) {
+    require(target >= -1 && target < limits.vocab, "A target is no token.");
+    outputs += target >= 0;
+  }
+  require(outputs <= limits.outputs, "The step has " + std::to_string(outputs) + " rows to read, more than " +
+                                         std::to_string(limits.outputs) + ".");
 }
 
 void checkSampling(const Sampling& sampling, const Limits& limits) {

@@ -38,12 +38,14 @@ struct Limits {
   int32_t cells = 0;
   int32_t batchTokens = 0;
   int32_t vocab = 0;
+  /// Rows of one step that give logits.
+  int32_t outputs = 0;
   /// False for models whose state is not per token: such a slot is removed whole and never copied.
   bool partial = true;
 };
 
 enum : int32_t { kOpCopy = 0, kOpRemove = 1, kOpWidth = 5 };
-enum : uint8_t { kFlagSample = 1, kFlagChained = 2, kFlagAll = 3 };
+enum : uint8_t { kFlagSample = 1, kFlagChained = 2, kFlagScore = 4, kFlagAll = 7 };
 enum class End : uint8_t { none, eog, stop, length, grammar, skipped, error };
 enum class StepStatus : uint8_t { ok, aborted, noSpace, error, discarded };
 
@@ -51,7 +53,7 @@ enum class StepStatus : uint8_t { ok, aborted, noSpace, error, discarded };
 struct StepPlan {
   int64_t step = 0;
   std::shared_ptr<Adapter> adapter;
-  std::vector<int32_t> ops, slots, positions, counts, tokens;
+  std::vector<int32_t> ops, slots, positions, counts, tokens, targets;
   std::vector<uint8_t> flags;
   /// Failed steps that the submitter had heard of; set by the engine.
   uint64_t failuresSeen = 0;
@@ -73,6 +75,9 @@ struct StepResult {
   std::vector<int32_t> ranks;
   std::vector<int32_t> topEntries, topIds;
   std::vector<float> topValues;
+  /// Per scored row: its entry, the log-probability of its target, and as many most likely tokens as its slot asks for.
+  std::vector<int32_t> scoreEntries, scoreTopIds;
+  std::vector<float> scores, scoreTopValues;
   std::vector<StepError> errors;
   /// Failed steps so far, this one included.
   uint64_t failures = 0;

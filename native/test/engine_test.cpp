@@ -39,6 +39,40 @@ TEST(a_sequence_runs_chained_to_its_limit) {
   CHECK(result->ends[0] == static_cast<uint8_t>(End::skipped) && result->tokens[0] == -1);
 }
 
+TEST(prompts_are_scored_where_it_is_asked_for) {
+  Bench bench;
+  const std::vector<int32_t> prompt = {5, 9, 12, 7};
+  bench.engine->openSequence(1, {.maxTokens = 3, .logprobs = 2});
+  auto plan = bench.plan(1, 0, prompt, kFlagSample | kFlagScore);
+  plan.targets = {9, -1, 7, -1};
+  const auto result = bench.run(plan);
+  CHECK((result->scoreEntries == std::vector<int32_t>{0, 0}));
+  CHECK(result->scoreTopIds.size() == 4 && result->scoreTopValues.size() == 4);
+  // A row's logits are minus the distance to the token that the fake would draw there.
+  const auto likeliest = [&](size_t length) { return fakeNext({prompt.begin(), prompt.begin() + length}); };
+  CHECK(result->scoreTopIds[0] == likeliest(1) && result->scoreTopIds[2] == likeliest(3));
+  const auto distance = [](int32_t a, int32_t b) { return static_cast<float>(std::abs(a - b)); };
+  CHECK(std::abs(result->scoreTopValues[0] - result->scores[0] - distance(9, likeliest(1))) < 1e-4);
+  CHECK(std::abs(result->scoreTopValues[2] - result->scores[1] - distance(7, likeliest(3))) < 1e-4);
+  CHECK(result->tokens[0] == fakeNext(prompt) && result->logprobs.size() == 1);
+}
+
+TEST(more_rows_than_a_context_gives_are_refused) {
+  Bench bench;
+  bench.engine->openSequence(0, {.maxTokens = 3, .logprobs = 0});
+  // Four slots and the scratch sequence: five rows.
+  auto plan = bench.plan(0, 0, {1, 2, 3, 4, 5}, kFlagSample | kFlagScore);
+  plan.targets = {2, 3, 4, 5, 6};
+  CHECK(codeOf([&] { bench.engine->submitStep(plan); }) == Code::invalidArgument);
+  plan.targets = {2, 3, 4, 5, -1};
+  CHECK(bench.run(plan)->scores.size() == 4);
+  for (const auto& targets : std::vector<std::vector<int32_t>>{{}, {1, 2}, {-2}, {kFakeVocab}}) {
+    auto bad = bench.plan(0, 5, {6}, kFlagScore);
+    bad.targets = targets;
+    CHECK(codeOf([&] { bench.engine->submitStep(bad); }) == Code::invalidArgument);
+  }
+}
+
 TEST(prefix_copy_and_block_transfer_keep_every_cell) {
   Bench bench;
   std::vector<int32_t> tokens;
@@ -231,11 +265,13 @@ TEST(random_plans_never_reach_an_assertion) {
       plan.slots.push_back(small(4));
       plan.positions.push_back(small(20));
       plan.counts.push_back(rng.below(3) ? 1 : small(12));
-      plan.flags.push_back(static_cast<uint8_t>(rng.below(5)));
+      plan.flags.push_back(static_cast<uint8_t>(rng.below(9)));
       const bool chained = plan.flags.back() & kFlagChained;
       for (int32_t k = 0; !chained && k < plan.counts.back(); k++) plan.tokens.push_back(small(63));
+      const bool scores = plan.flags.back() & kFlagScore;
+      for (int32_t k = 0; scores && k < plan.counts.back(); k++) plan.targets.push_back(small(63));
     }
-    if (rng.below(4) == 0) bench.engine->openSequence(static_cast<int32_t>(rng.below(4)), {.maxTokens = 3});
+    if (rng.below(4) == 0) bench.engine->openSequence(static_cast<int32_t>(rng.below(4)), {.maxTokens = 3, .logprobs = static_cast<int32_t>(rng.below(3))});
     if (rng.below(9) == 0) bench.engine->closeSequence(static_cast<int32_t>(rng.below(4)));
     try {
       bench.engine->submitStep(plan);

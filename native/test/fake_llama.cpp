@@ -116,6 +116,9 @@ stator_decode_status decode(stator_context* context, const stator_batch* batch) 
   }
   const size_t used = context->options.streams ? 0 : usedCells(*context);
   if (used + static_cast<size_t>(batch->count) > context->options.cells) return STATOR_DECODE_NO_SPACE;
+  const auto outputs = std::count_if(batch->outputs, batch->outputs + batch->count, [](int8_t each) { return each != 0; });
+  const auto most = context->options.outputs == 0 ? context->options.batch_tokens : context->options.outputs;
+  assertThat(outputs <= static_cast<int64_t>(most), "more rows to read than the context gives");
   context->logits.assign(static_cast<size_t>(batch->count), {});
   for (int32_t i = 0; i < batch->count; i++) {
     const int32_t sequence = batch->sequences[i];

@@ -127,6 +127,13 @@ export const OPTIONS = {
     ...MILLIS,
     doc: "A client that does not take what waits for it in so long, and a second for each 4 KiB, is cut off.",
   }),
+  "http.loading-ms": integer({
+    initial: 60_000,
+    least: 0,
+    most: 86_400_000,
+    unit: "ms",
+    doc: "How long a request waits for a model that is loading before it gets 503; 0 answers at once.",
+  }),
   "grpc.host": text({ initial: "127.0.0.1", placeholder: "HOST", doc: "Where a process listens for gRPC." }),
   "grpc.port": integer({
     initial: 0,
@@ -381,6 +388,7 @@ export const FRONT_DOOR_OPTIONS = [
   "http.max-connections",
   "http.max-requests",
   "http.slow-client-ms",
+  "http.loading-ms",
   "http.cors-origins",
   "router.mode",
   "router.mismatch",

@@ -20,6 +20,7 @@ import { createRoutes } from "./http/routes.ts";
 import { HttpServer } from "./http/server.ts";
 import { DEFAULT_LIMITS, type FrontendLimits } from "./limits.ts";
 import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
+import { ModelWaits } from "./models/model-waits.ts";
 import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
 import { BodyReader } from "./read/reader.ts";
 import type { Grammars } from "./text/model-text.ts";
@@ -76,11 +77,12 @@ const LAST_WORDS_MS = 1000;
 export async function openFrontend(options: FrontendOptions): Promise<Frontend> {
   const { clock, log, metrics } = options;
   const scope = new Scope("frontend", log);
-  const { registry, pacer, admission, server, routable, counts } = createParts(options, scope);
+  const { registry, waits, pacer, admission, server, routable, counts } = createParts(options, scope);
   const endScrape = metrics.onScrape(() => {
     counts.flush(metrics);
     metrics.set("stator_frontend_active_requests", admission.requests);
     metrics.set("stator_frontend_open_streams", pacer.open);
+    metrics.set("stator_frontend_loading_requests", waits.size);
     metrics.set("stator_frontend_connections", server.connections);
     metrics.set("stator_frontend_body_bytes", admission.bytes);
   });
@@ -122,6 +124,13 @@ function createParts(options: FrontendOptions, scope: Scope) {
     clock,
     scope,
     log,
+    startMs: limits.startMs,
+  });
+  const waits = new ModelWaits({
+    models: registry,
+    clock,
+    waitMs: limits.loadingMs,
+    most: limits.loadingRequests,
   });
   const admission = new Admission(limits);
   const counts = new Counts();
@@ -139,9 +148,10 @@ function createParts(options: FrontendOptions, scope: Scope) {
     models: registry,
     reader,
     planner: {
-      models: registry,
+      findModel: (name, exchange) => waits.find(name, exchange),
       grammars: options.grammars,
       compileStops: createStopCompiler(),
+      mostScoredTokens: limits.scoredTokens,
       drawSeed: () => chance.id(),
       unixMs: () => clock.unixMs(),
     },
@@ -168,7 +178,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     metrics,
     counts,
   });
-  return { registry, pacer, admission, server, routable, counts };
+  return { registry, waits, pacer, admission, server, routable, counts };
 }
 
 async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> {

@@ -16,6 +16,7 @@ export const FRONTEND_INSTRUMENTS = {
   },
   stator_frontend_active_requests: { kind: "gauge", help: "Requests that are being answered" },
   stator_frontend_open_streams: { kind: "gauge", help: "Streamed answers that are open" },
+  stator_frontend_loading_requests: { kind: "gauge", help: "Requests that wait for a model that is loading" },
   stator_frontend_connections: { kind: "gauge", help: "Open HTTP connections" },
   stator_frontend_body_bytes: { kind: "gauge", help: "Request bodies in memory, bytes" },
   stator_frontend_first_token_seconds: {

@@ -24,6 +24,14 @@ export interface FrontendLimits {
   readonly alwaysJoin: boolean;
   /** How long a token waits for others to join it. */
   readonly joinMs: number;
+  /** How long a request waits for a model that loads, before it gets 503; 0 never waits. */
+  readonly loadingMs: number;
+  /** Requests that wait so; a further one gets 503 at once. */
+  readonly loadingRequests: number;
+  /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
+  readonly startMs: number;
+  /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
+  readonly scoredTokens: number;
   /** Bytes of tokenizers and templates that are kept beside the texts that were opened from them; a larger one is fetched again when it is needed again. */
   readonly artifactBytes: number;
 }
@@ -42,5 +50,9 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   joinTokens: 8,
   alwaysJoin: false,
   joinMs: 25,
+  loadingMs: 60_000,
+  loadingRequests: 1024,
+  startMs: 10_000,
+  scoredTokens: 32_768,
   artifactBytes: 4 * 1024 * 1024,
 };

@@ -35,6 +35,7 @@ function watched(request: ServingRequest, sink: ServingSink, span: Span): Servin
       sink.onPlaced(placement);
     },
     onTokens: (choice, tokens, logprobs) => sink.onTokens(choice, tokens, logprobs),
+    onPromptLogprobs: (choice, position, logprobs) => sink.onPromptLogprobs?.(choice, position, logprobs),
     onEmbedding: (choice, values) => sink.onEmbedding(choice, values),
     onEnd(choice, end) {
       if (--open === 0) span.end();

@@ -18,6 +18,7 @@ function make(id: number): EngineRequest {
     stopping: { maxTokens: 8, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(0) },
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     adapter: undefined,
     cacheSalt: "",
     priority: 0,

@@ -6,6 +6,7 @@ import type {
   EngineFinish,
   EngineListener,
   EngineLogprobs,
+  EnginePromptLogprobs,
   EngineRequest,
   EngineStep,
   StepMetrics,
@@ -15,13 +16,15 @@ import type { Span, Tracer } from "#lib/host/telemetry";
 
 /**
  * Who receives what an engine makes for a group of requests, such as all requests of one link. Within one engine step
- * calls come in this order: entries, log-probabilities, embeddings, finishes, and then one `endStep`. Each request gets
+ * calls come in this order: log-probabilities of prompts, entries, log-probabilities, embeddings, finishes, and then one `endStep`. Each request gets
  * exactly one `onFinish`. A call that throws ends the request that it was about as failed, and nobody else's.
  */
 export interface BoardSink {
   /** Tokens of one request; borrowed for the call. `key` is what the sink gave at submit. */
   onTokens(key: number, tokens: Uint32Array): void;
   onLogprobs(key: number, logprobs: EngineLogprobs): void;
+  /** For a sink whose requests ask for those of prompts. */
+  onPromptLogprobs?(key: number, logprobs: EnginePromptLogprobs): void;
   onEmbedding(key: number, values: Float32Array): void;
   onFinish(key: number, finish: EngineFinish): void;
   /** The step is complete; called for sinks that got something from it. */
@@ -164,6 +167,9 @@ class EngineBoard implements Board {
   onStep(step: EngineStep): void {
     if (this.#over) return;
     this.#last = step.metrics;
+    for (const logprobs of step.promptLogprobs) {
+      this.#deliver(logprobs.id, ({ sink, key }) => sink.onPromptLogprobs?.(key, logprobs));
+    }
     this.#deliverTokens(step);
     for (const logprobs of step.logprobs) {
       this.#deliver(logprobs.id, ({ sink, key }) => sink.onLogprobs(key, logprobs));

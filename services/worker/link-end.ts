@@ -2,7 +2,7 @@ import { CancelMode, RequestKind, type Submit } from "#gen/stator/worker/v1/link
 import { readU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { Engine, EngineFinish, EngineRequest, StepMetrics } from "#lib/engines/engine";
+import type { Engine, EngineFinish, EnginePromptLogprobs, EngineRequest, StepMetrics } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
@@ -115,6 +115,10 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
 
   onLogprobs(handle: number, logprobs: Parameters<BoardSink["onLogprobs"]>[1]): void {
     this.#builder.logprobs(handle, logprobs);
+  }
+
+  onPromptLogprobs(handle: number, logprobs: EnginePromptLogprobs): void {
+    this.#builder.promptLogprobs(handle, logprobs);
   }
 
   onEmbedding(handle: number, values: Float32Array): void {

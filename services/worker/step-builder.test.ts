@@ -37,6 +37,7 @@ test("a message owns its memory: what comes later does not change it", () => {
   builder.tokens(1, tokens);
   builder.embedding(1, values);
   builder.logprobs(1, logprobs);
+  builder.promptLogprobs(1, { ...logprobs, position: 4 });
   const first = builder.take(IDLE);
   tokens.fill(9);
   values.fill(9);
@@ -45,8 +46,9 @@ test("a message owns its memory: what comes later does not change it", () => {
   expect([...readU32(first.tokens)]).toEqual([1, 2]);
   expect([...readF32(first.embeddings[0]!.values)]).toEqual([0.5]);
   expect([...readU32(first.logprobs[0]!.topTokenIds)]).toEqual([3]);
+  expect([first.promptLogprobs[0]!.position, ...readU32(first.promptLogprobs[0]!.topTokenIds)]).toEqual([4, 3]);
   const second = builder.take(IDLE);
-  expect(second.embeddings).toEqual([]);
+  expect([second.embeddings, second.promptLogprobs]).toEqual([[], []]);
   expect([...readU32(second.handles)]).toEqual([2]);
 });
 

@@ -4,11 +4,12 @@ import {
   type EntryLogprobsSchema,
   FinishReason,
   type FinishSchema,
+  type PromptLogprobsSchema,
   type Step,
   StepSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
-import type { EndReason, EngineFinish, EngineLogprobs, StepMetrics } from "#lib/engines/engine";
+import type { EndReason, EngineFinish, EngineLogprobs, EnginePromptLogprobs, StepMetrics } from "#lib/engines/engine";
 import { errorDetail } from "#lib/rpc/error-detail";
 
 const REASONS: Readonly<Record<EndReason, FinishReason>> = {
@@ -29,6 +30,7 @@ export class StepBuilder {
   #tokenCount = 0;
   #finishes: MessageInitShape<typeof FinishSchema>[] = [];
   #logprobs: MessageInitShape<typeof EntryLogprobsSchema>[] = [];
+  #promptLogprobs: MessageInitShape<typeof PromptLogprobsSchema>[] = [];
   #embeddings: MessageInitShape<typeof EmbeddingResultSchema>[] = [];
 
   /** Adds tokens of one request; copies them. At most 255 in one step. */
@@ -48,9 +50,12 @@ export class StepBuilder {
     this.#tokenCount += tokens.length;
   }
 
-  logprobs(handle: number, { chosen, topTokens, topValues }: EngineLogprobs): void {
-    const copy = (numbers: Float32Array | Uint32Array) => viewBytes(numbers.slice());
-    this.#logprobs.push({ handle, chosen: copy(chosen), topTokenIds: copy(topTokens), topValues: copy(topValues) });
+  logprobs(handle: number, logprobs: EngineLogprobs): void {
+    this.#logprobs.push({ handle, ...copied(logprobs) });
+  }
+
+  promptLogprobs(handle: number, logprobs: EnginePromptLogprobs): void {
+    this.#promptLogprobs.push({ handle, position: logprobs.position, ...copied(logprobs) });
   }
 
   embedding(handle: number, values: Float32Array): void {
@@ -79,6 +84,7 @@ export class StepBuilder {
       tokens: viewBytes(this.#tokens.slice(0, this.#tokenCount)),
       finishes: this.#finishes,
       logprobs: this.#logprobs,
+      promptLogprobs: this.#promptLogprobs,
       embeddings: this.#embeddings,
     });
     if (!single) step.counts = this.#counts.slice(0, this.#entries);
@@ -86,9 +92,15 @@ export class StepBuilder {
     this.#tokenCount = 0;
     this.#finishes = [];
     this.#logprobs = [];
+    this.#promptLogprobs = [];
     this.#embeddings = [];
     return step;
   }
+}
+
+function copied({ chosen, topTokens, topValues }: EngineLogprobs) {
+  const copy = (numbers: Float32Array | Uint32Array) => viewBytes(numbers.slice());
+  return { chosen: copy(chosen), topTokenIds: copy(topTokens), topValues: copy(topValues) };
 }
 
 function grown(numbers: Uint32Array<ArrayBuffer>, least: number): Uint32Array<ArrayBuffer> {

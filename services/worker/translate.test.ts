@@ -35,6 +35,7 @@ describe("a generate frame", () => {
       stopping: { maxTokens: 5, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(0) },
       grammar: undefined,
       topLogprobs: undefined,
+      promptLogprobs: false,
       adapter: undefined,
       cacheSalt: "",
       priority: 0,
@@ -66,7 +67,14 @@ describe("a generate frame", () => {
 
   it("asks for log-probabilities only when it says so, also without alternatives", () => {
     expect(generate({ outputs: { logprobs: true } }).topLogprobs).toBe(0);
-    expect(generate({ outputs: { topLogprobs: 3 } }).topLogprobs).toBeUndefined();
+    expect(generate({ outputs: { topLogprobs: 3, promptLogprobs: true } })).toMatchObject({
+      topLogprobs: undefined,
+      promptLogprobs: false,
+    });
+    expect(generate({ outputs: { logprobs: true, promptLogprobs: true } })).toMatchObject({
+      topLogprobs: 0,
+      promptLogprobs: true,
+    });
   });
 
   it("keeps its arrays when the message's memory is used again", () => {

@@ -37,6 +37,7 @@ export function generateRequest(
     stopping: stoppingOptions(submit.stopping),
     grammar: submit.guidance?.grammar || undefined,
     topLogprobs: submit.outputs?.logprobs ? within("top_logprobs", submit.outputs.topLogprobs, 0, 20) : undefined,
+    promptLogprobs: (submit.outputs?.logprobs && submit.outputs.promptLogprobs) ?? false,
     adapter: adapterOf(submit.model, names),
     cacheSalt: submit.cacheSalt,
     priority: submit.priority,

@@ -2,6 +2,7 @@ import type {
   Engine,
   EngineFinish,
   EngineLogprobs,
+  EnginePromptLogprobs,
   EngineStep,
   GenerateRequest,
   KvNotice,
@@ -40,6 +41,8 @@ export interface Answer {
   readonly tokens: number[];
   readonly chosen: number[];
   readonly top: { token: number; logprob: number }[][];
+  /** Of the prompt's tokens, from the second on. */
+  readonly scores: { readonly chosen: number[]; readonly top: { token: number; logprob: number }[][] };
   embedding: Float32Array | undefined;
   readonly finish: EngineFinish;
 }
@@ -80,6 +83,7 @@ export class EngineClient {
       choice: 0,
       grammar: undefined,
       topLogprobs: undefined,
+      promptLogprobs: false,
       adapter: undefined,
       cacheSalt: "",
       priority: 0,
@@ -107,7 +111,11 @@ export class EngineClient {
 
   #expect(id: number): Promise<Answer> {
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const answer = { tokens: [], chosen: [], top: [], embedding: undefined } as Omit<Answer, "finish"> as Answer;
+    const scores = { chosen: [], top: [] };
+    const answer = { tokens: [], chosen: [], top: [], scores, embedding: undefined } as Omit<
+      Answer,
+      "finish"
+    > as Answer;
     this.#open.set(id, { answer, done: resolve });
     return promise;
   }
@@ -120,13 +128,14 @@ export class EngineClient {
 
   #take(step: EngineStep): void {
     this.metrics.push({ ...step.metrics });
+    for (const logprobs of step.promptLogprobs) this.#takeScores(logprobs);
     let offset = 0;
     for (const [at, id] of step.ids.entries()) {
       const count = step.counts?.[at] ?? 1;
       this.#of(id).tokens.push(...step.tokens.subarray(offset, offset + count));
       offset += count;
     }
-    for (const logprobs of step.logprobs) this.#takeLogprobs(logprobs);
+    for (const logprobs of step.logprobs) readLogprobs(logprobs, this.#of(logprobs.id));
     for (const { id, values } of step.embeddings) this.#of(id).embedding = values.slice();
     for (const finish of step.finishes) {
       const answer = Object.assign(this.#of(finish.id), { finish });
@@ -135,14 +144,11 @@ export class EngineClient {
     }
   }
 
-  #takeLogprobs({ id, chosen, topTokens, topValues }: EngineLogprobs): void {
-    const answer = this.#of(id);
-    const width = topTokens.length / chosen.length;
-    for (const [at, value] of chosen.entries()) {
-      answer.chosen.push(value);
-      const tokens = [...topTokens.subarray(at * width, (at + 1) * width)];
-      answer.top.push(tokens.map((token, rank) => ({ token, logprob: topValues[at * width + rank]! })));
-    }
+  #takeScores(logprobs: EnginePromptLogprobs): void {
+    const { scores, tokens } = this.#of(logprobs.id);
+    if (logprobs.position !== scores.chosen.length + 1) throw new Error("A prompt's tokens were not scored in order");
+    if (tokens.length > 0) throw new Error("A prompt was scored after its answer began");
+    readLogprobs(logprobs, scores);
   }
 
   #note(notice: KvNotice): void {
@@ -171,4 +177,13 @@ export function sequenceHashes(tokens: Uint32Array, blockTokens: number, salt = 
 export function reusable(client: EngineClient, tokens: number): number {
   const { reuseTokens } = client.engine.card;
   return Math.floor(tokens / reuseTokens) * reuseTokens;
+}
+
+function readLogprobs({ chosen, topTokens, topValues }: EngineLogprobs, into: Pick<Answer, "chosen" | "top">): void {
+  const width = topTokens.length / chosen.length;
+  for (const [at, value] of chosen.entries()) {
+    into.chosen.push(value);
+    const tokens = [...topTokens.subarray(at * width, (at + 1) * width)];
+    into.top.push(tokens.map((token, rank) => ({ token, logprob: topValues[at * width + rank]! })));
+  }
 }

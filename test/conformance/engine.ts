@@ -41,6 +41,9 @@ export function engineConformance(name: string, rig: EngineRig): void {
       await Promise.all(opened.map((engine) => engine.close()));
     });
 
+    /** How far the same log-probability may lie apart, computed in other company. */
+    const tolerance = (): number => (client.engine.card.deterministic === "batch" ? 0 : 0.2);
+
     it("says what it is", () => {
       const { card } = client.engine;
       expect(card.artifacts.map(({ kind }) => kind)).toContain("tokenizer");
@@ -151,6 +154,48 @@ export function engineConformance(name: string, rig: EngineRig): void {
       for (const [at, value] of bare.chosen.entries()) expect(value).toBeCloseTo(answer.chosen[at]!, 2);
       expect(bare.top.flat()).toEqual([]);
       expect((await client.ask({ prompt, stopping: { maxTokens: 6 } })).chosen).toEqual([]);
+    });
+
+    it("scores the tokens of a prompt as if each were drawn after those before it", async () => {
+      if (!client.engine.card.capabilities.promptLogprobs) return;
+      const prompt = client.tokens(rig.prompts[0]!);
+      const scored = { topLogprobs: 3, promptLogprobs: true, stopping: { maxTokens: 2, ignoreEos: true } };
+      const [{ scores }] = await Promise.all([
+        client.ask({ ...scored, prompt }),
+        client.ask({ prompt: rig.prompts[1]! }),
+        client.ask({ ...scored, prompt: rig.longPrompt }),
+      ]);
+      expect(scores.chosen).toHaveLength(prompt.length - 1);
+      for (const [at, token] of prompt.subarray(1).entries()) {
+        const sampling = { biasTokens: Uint32Array.of(token), biasValues: Float32Array.of(100) };
+        const one = { maxTokens: 1, ignoreEos: true };
+        const before = prompt.subarray(0, at + 1);
+        const forced = await client.ask({ prompt: before, topLogprobs: 3, sampling, stopping: one });
+        expect(forced.tokens).toEqual([token]);
+        expect(Math.abs(scores.chosen[at]! - forced.chosen[0]!)).toBeLessThanOrEqual(tolerance());
+        expect(Math.abs(scores.top[at]![0]!.logprob - forced.top[0]![0]!.logprob)).toBeLessThanOrEqual(tolerance());
+        expect(scores.top[at]).toHaveLength(3);
+      }
+    });
+
+    it("scores a prompt whole and the same, cached or not and in whatever pieces, and keeps its blocks", async () => {
+      if (!client.engine.card.capabilities.promptLogprobs) return;
+      const small = await open({ contextTokens: 512, maxRunning: 4, maxBatchTokens: 16 });
+      const prompt = client.tokens(rig.longPrompt);
+      const scored = { prompt, topLogprobs: 0, promptLogprobs: true, stopping: { maxTokens: 1 }, cacheSalt: "scored" };
+      const first = await client.ask(scored);
+      const whole = reusable(client, prompt.length - 1);
+      expect(client.start({ ...scored, promptLogprobs: false }).cachedTokens).toBe(whole);
+      const again = client.start(scored);
+      expect([again.cachedTokens, (await again.done).finish.cachedTokens]).toEqual([0, 0]);
+      const plain = await client.ask({ ...scored, promptLogprobs: false, cacheSalt: "plain" });
+      expect(Math.abs(plain.chosen[0]! - first.chosen[0]!)).toBeLessThanOrEqual(tolerance());
+      const pieces = await Promise.all([small.ask(scored), small.ask({ ...scored, cacheSalt: "other" })]);
+      for (const { scores } of [first, await again.done, ...pieces]) {
+        expect(scores.chosen).toHaveLength(prompt.length - 1);
+        for (const [at, value] of scores.chosen.entries())
+          expect(Math.abs(value - first.scores.chosen[at]!)).toBeLessThanOrEqual(tolerance());
+      }
     });
 
     it("takes a bias", async () => {

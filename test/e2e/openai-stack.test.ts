@@ -40,6 +40,25 @@ for (const [major, Constructor] of [
       expect(usage?.completion_tokens).toBeGreaterThan(0);
     });
 
+    it("scores a prompt as if each of its tokens had been drawn after those before it", async () => {
+      const prompt = [301, 412, 377, 905, 640, 1201, 333, 418, 512, 777];
+      const ask = { model, temperature: 0, logprobs: 2 };
+      const echoed = await client.completions.create({ ...ask, prompt, echo: true, max_tokens: 0 });
+      const { token_logprobs: scores, tokens, top_logprobs: top } = echoed.choices[0]!.logprobs!;
+      expect([scores![0], scores!.length, tokens!.length]).toEqual([null, prompt.length, prompt.length]);
+      expect(echoed.choices[0]!.text).toBe(tokens!.join(""));
+      expect(echoed.usage).toMatchObject({ prompt_tokens: prompt.length, completion_tokens: 0 });
+      for (const [at, token] of prompt.entries()) {
+        if (at === 0) continue;
+        const before = { prompt: prompt.slice(0, at), logit_bias: { [token]: 100 }, max_tokens: 1 };
+        const forced = (await client.completions.create({ ...ask, ...before })).choices[0]!;
+        expect(forced.text).toBe(tokens![at]);
+        const { token_logprobs: drawn, top_logprobs: best } = forced.logprobs!;
+        expect(Math.abs(scores![at]! - drawn![0]!)).toBeLessThan(model.includes("mock") ? 1e-6 : 0.2);
+        expect(Object.keys(top![at]!).length).toBe(Object.keys(best![0]!).length);
+      }
+    });
+
     it("keeps to a schema", async (context) => {
       if (model.includes("mock")) context.skip("the llama engine is not built: npm run build:native");
       const schema = {

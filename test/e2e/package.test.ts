@@ -1,9 +1,14 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { root, runNode } from "../support/tools.ts";
+import { silentLog } from "#lib/host/log";
+import { noMetrics } from "#lib/host/metrics";
+import { loopbackCredentials } from "#lib/rpc/credentials";
+import { createHealth } from "#lib/rpc/health";
+import { openServer } from "#lib/rpc/server";
+import { root, runNode, runTool } from "../support/tools.ts";
 
 const elsewhere = mkdtempSync(path.join(os.tmpdir(), "stator-package-"));
 const installed = path.join(elsewhere, "node_modules/stator");
@@ -53,6 +58,72 @@ test("an unknown command is one sentence and exit code 2", () => {
   const { code, output } = stator("upp");
   expect(code).toBe(2);
   expect(output.trim().split("\n")).toHaveLength(1);
+});
+
+/** What somebody writes who has installed the package: stubs, the typed client, contracts. */
+const CONSUMER = `
+import { readFileSync } from "node:fs";
+import { create } from "@bufbuild/protobuf";
+import { type Client, type OpenedClient, openClient, StatorError } from "stator/client";
+import { Health, HealthCheckResponse_ServingStatus as Serving } from "stator/stubs/grpc/health/v1/health_pb";
+import { GenerateRequestSchema, type TokenInfo } from "stator/stubs/openengine/v1/generation_pb";
+import { Inference } from "stator/stubs/openengine/v1/openengine_pb";
+
+const address = process.argv[2] ?? "";
+const health: OpenedClient<typeof Health> = openClient(Health, address);
+const { status } = await health.client.check({ service: "" });
+health.close();
+
+const request = create(GenerateRequestSchema, { requestId: "r1", model: "m" });
+const inference = openClient(Inference, address);
+async function textOf(client: Client<typeof Inference>): Promise<string> {
+  let text = "";
+  for await (const answer of client.generate(request)) {
+    const token: TokenInfo | undefined = answer.event.case === "token" ? answer.event.value.tokens[0] : undefined;
+    text += token?.token ?? "";
+  }
+  return text;
+}
+const refused = await textOf(inference.client).catch((error: unknown) => (error instanceof StatorError ? error.reason : error));
+inference.close();
+const contract = readFileSync(new URL(import.meta.resolve("stator/proto/ours/stator/worker/v1/link.proto")), "utf8");
+console.log(status === Serving.SERVING, refused, contract.startsWith("syntax"));
+`;
+
+const CONSUMER_CONFIG = {
+  compilerOptions: {
+    ...{ target: "es2024", module: "nodenext", moduleResolution: "nodenext", outDir: "out", rootDir: "." },
+    ...{ strict: true, types: ["node"], skipLibCheck: false },
+  },
+  files: ["consumer.ts"],
+};
+
+test("the packed stubs and the typed client compile and call in a project that installed them", async () => {
+  symlinkSync(path.join(root, "node_modules/@types"), path.join(elsewhere, "node_modules/@types"));
+  symlinkSync(path.join(root, "node_modules/@bufbuild"), path.join(elsewhere, "node_modules/@bufbuild"));
+  writeFileSync(path.join(elsewhere, "package.json"), '{"type": "module"}');
+  writeFileSync(path.join(elsewhere, "consumer.ts"), CONSUMER);
+  writeFileSync(path.join(elsewhere, "tsconfig.json"), JSON.stringify(CONSUMER_CONFIG));
+  expect(runTool("tsc", ["-p", elsewhere], { capture: true })).toEqual({ ok: true, output: "" });
+  const health = createHealth();
+  health.set("", true);
+  const listen = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log: silentLog, metrics: noMetrics };
+  const server = await openServer({ ...listen, services: [health.service] });
+  const out = await new Promise<string>((resolve) => {
+    const program = spawn("node", ["out/consumer.js", server.address], { cwd: elsewhere });
+    let text = "";
+    for (const stream of [program.stdout, program.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk));
+    program.on("close", () => resolve(text));
+  });
+  health.close();
+  await server.drain(1_000);
+  expect(out).toMatch(/^true \w+ true\n$/);
+});
+
+test("what the package does not export cannot be imported", () => {
+  const script = 'import("stator/dist/lib/rpc/channel.js").catch((error) => console.log(error.code))';
+  const { stdout } = spawnSync("node", ["--input-type=module", "--eval", script], { cwd: elsewhere, encoding: "utf8" });
+  expect(stdout).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED\n");
 });
 
 function version(): string {

@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { OpenAI } from "openai";
 import { afterEach, describe, expect, it } from "vitest";
 import { SAME_SIGINT_MS } from "#lib/host/stop";
+import { freePort } from "../support/cluster.ts";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 
 const programs: Program[] = [];
@@ -33,6 +34,17 @@ describe("stator up", () => {
     program.signal("SIGTERM");
     expect(await program.ended).toEqual({ code: 0, signal: null });
     for (const { pid } of board.values()) expect(() => process.kill(pid, 0)).toThrow();
+  });
+
+  it.each([["--engine", "mock"], []])("has the very first request wait for its model: %s %s", async (...engine) => {
+    const port = await freePort();
+    const program = start(["up", ...engine, "--model-name", "early", "--http-port", String(port)]);
+    const body = JSON.stringify({ model: "early", prompt: "One", max_tokens: 2 });
+    const ask = () => fetch(`http://127.0.0.1:${port}/v1/completions`, { method: "POST", body });
+    let answer: Response | undefined;
+    while (!answer && !program.stdout.includes("Try it:")) answer = await ask().catch(() => undefined);
+    // What answers first is the open port: nobody was asked before whether a model is there.
+    expect([answer?.status, await answer?.json()]).toMatchObject([200, { model: "early" }]);
   });
 
   it("finishes a running stream before it ends", async () => {

@@ -1,5 +1,5 @@
-// npm run build: dist/, the whole program as JavaScript, laid out as the checkout is, so that every relative path in it
-// stays true. Types are checked by `npm run check`, not here.
+// npm run build: dist/, the whole program as JavaScript with its declarations, laid out as the checkout is, so that every
+// relative path in it stays true. Types are checked by `npm run check`, not here.
 import { cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { root, runTool } from "./tools.ts";

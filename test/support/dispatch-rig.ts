@@ -19,7 +19,7 @@ import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
 import type { RouterMode } from "#lib/routing/select";
 import { plainRequest } from "#lib/serving/plain-request";
-import type { ChoiceEnd, Placement, ServingRequest, ServingSink } from "#lib/serving/request";
+import type { ChoiceEnd, Placement, ServingLogprobs, ServingRequest, ServingSink } from "#lib/serving/request";
 import {
   createDispatcher,
   type DispatcherOptions,
@@ -52,6 +52,7 @@ class View implements DiscoveryWatch {
 export class Client implements ServingSink {
   readonly placements: Placement[] = [];
   readonly tokens: number[][] = [[], [], [], []];
+  readonly scores: number[] = [];
   readonly embeddings: number[][] = [];
   readonly ends: ChoiceEnd[] = [];
   error: StatorError | undefined;
@@ -60,6 +61,10 @@ export class Client implements ServingSink {
   }
   onTokens(choice: number, tokens: Uint32Array) {
     this.tokens[choice]?.push(...tokens);
+  }
+  onPromptLogprobs(_choice: number, position: number, { chosen }: ServingLogprobs) {
+    expect([position, this.tokens[0]]).toEqual([this.scores.length + 1, []]);
+    this.scores.push(...chosen);
   }
   onEmbedding(choice: number, values: Float32Array) {
     this.embeddings[choice] = [...values];

@@ -6,6 +6,7 @@ import type {
   EngineFinish,
   EngineListener,
   EngineLogprobs,
+  EnginePromptLogprobs,
   EngineRequest,
   KvNotice,
   LoadedAdapter,
@@ -18,6 +19,7 @@ export interface FakeStep {
   readonly tokens?: Readonly<Record<number, readonly number[]>>;
   readonly finishes?: readonly (Partial<EngineFinish> & Pick<EngineFinish, "id" | "reason">)[];
   readonly logprobs?: readonly EngineLogprobs[];
+  readonly promptLogprobs?: readonly EnginePromptLogprobs[];
   readonly embeddings?: readonly { readonly id: number; readonly values: Float32Array }[];
   readonly metrics?: Partial<StepMetrics>;
 }
@@ -39,6 +41,7 @@ const CARD: EngineCard = {
     embed: true,
     grammar: true,
     logprobs: true,
+    promptLogprobs: true,
     lora: true,
     kvBlocks: false,
     mock: true,
@@ -116,7 +119,7 @@ export class FakeEngine implements Engine {
     this.step({ finishes: ids.map((id) => ({ id, reason: "cancelled" as const })) });
   }
 
-  step({ tokens = {}, finishes = [], logprobs = [], embeddings = [], metrics }: FakeStep): void {
+  step({ tokens = {}, finishes = [], logprobs = [], promptLogprobs = [], embeddings = [], metrics }: FakeStep): void {
     const entries = Object.entries(tokens);
     for (const { id } of finishes) this.open.delete(id);
     this.#listener?.onStep({
@@ -133,6 +136,7 @@ export class FakeEngine implements Engine {
         ...finish,
       })),
       logprobs,
+      promptLogprobs,
       embeddings,
     });
   }

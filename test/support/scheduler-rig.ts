@@ -2,7 +2,13 @@ import { expect } from "vitest";
 import type { EngineFinish, EngineStep, GenerateRequest, KvNotice } from "#lib/engines/engine";
 import type { ImportTicket } from "#lib/engines/schedule/kv-account";
 import type { SchedulerOptions } from "#lib/engines/schedule/options";
-import { ENTRY_END, type PlanEntry, type StepOutcome, type StepPlan } from "#lib/engines/schedule/plan";
+import {
+  ENTRY_END,
+  type OutcomeLogprobs,
+  type PlanEntry,
+  type StepOutcome,
+  type StepPlan,
+} from "#lib/engines/schedule/plan";
 import { Scheduler } from "#lib/engines/schedule/scheduler";
 import { SLOT_OP, SlotMap } from "#lib/engines/schedule/slots";
 import { pagedSpace } from "#lib/engines/schedule/space";
@@ -22,6 +28,7 @@ export function requestOf(id: number, prompt: number[], more: Partial<GenerateRe
     stopping,
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     adapter: undefined,
     cacheSalt: "",
     priority: 0,
@@ -57,6 +64,19 @@ export function oracle(request: GenerateRequest, contextTokens: number): { token
     content = mix(content, token);
     if (tokens.length >= Math.min(room, request.stopping.maxTokens)) return { tokens, reason: "length" };
   }
+}
+
+/** How likely the tokens of a prompt are made out to be, from the second on: a number of what is before each. */
+export function oracleScores({ promptTokens, adapter }: GenerateRequest): number[] {
+  let content = adapter === undefined ? 1 : 2;
+  return [...promptTokens.subarray(0, -1)].map((token, at) => {
+    content = mix(content, token);
+    return scoreOf(content, promptTokens[at + 1]!);
+  });
+}
+
+function scoreOf(content: number, token: number): number {
+  return mix(content, token) & 0xffff;
 }
 
 type Cell = { readonly content: number };
@@ -138,19 +158,23 @@ class ModelEngine {
     const counts = new Uint8Array(jobs.length);
     const ends = new Uint8Array(jobs.length);
     const tokens: number[] = [];
-    const base = { step: plan.step, durationUs: 1, logprobs: [], errors: [] };
+    const promptLogprobs: OutcomeLogprobs[] = [];
+    const base = { step: plan.step, durationUs: 1, logprobs: [], promptLogprobs, errors: [] };
     if (fate !== "discarded") this.#runOps(plan.ops);
     if (fate !== "ok") return { ...base, status: fate, counts, ends, tokens: Uint32Array.of() };
     for (const [at, job] of jobs.entries()) {
       if (this.#ended.has(job.entry.sequence)) ends[at] = ENTRY_END.skipped;
-      else this.#compute(job, { at, counts, ends, tokens });
+      else this.#compute(job, { at, counts, ends, tokens, promptLogprobs });
     }
     this.#countCells();
     return { ...base, status: "ok", counts, ends, tokens: Uint32Array.from(tokens) };
   }
 
-  #compute(job: Job, out: { at: number; counts: Uint8Array; ends: Uint8Array; tokens: number[] }): void {
-    const { sequence, start, count, draws } = job.entry;
+  #compute(
+    job: Job,
+    out: { at: number; counts: Uint8Array; ends: Uint8Array; tokens: number[]; promptLogprobs: OutcomeLogprobs[] },
+  ): void {
+    const { sequence, start, count, draws, scoreStart, scores } = job.entry;
     let content = sequence.request.adapter === undefined ? 1 : 2;
     for (let position = 0; position < start; position++) {
       const { store, key } = this.#place(job, position);
@@ -163,7 +187,14 @@ class ModelEngine {
       holds(this.#isPaged || !store.has(key), "a token finds its place empty");
       store.set(key, { content });
     };
-    for (let at = 0; at < count; at++) put(start + at, this.#tokenAt(job, start + at));
+    const chosen: number[] = [];
+    for (let position = start; position < start + count; position++) {
+      put(position, this.#tokenAt(job, position));
+      const next = position + 1;
+      if (next >= scoreStart && next < scoreStart + scores) chosen.push(scoreOf(content, this.#tokenAt(job, next)));
+    }
+    const none = { topTokens: Uint32Array.of(), topValues: Float32Array.of() };
+    if (scores > 0) out.promptLogprobs.push({ entry: out.at, chosen: Float32Array.from(chosen), ...none });
     for (let draw = 0; draw < draws; draw++) {
       if (draw > 0) put(start + count + draw - 1, out.tokens.at(-1)!);
       const { token, isEnd } = nextOf(content);
@@ -209,6 +240,7 @@ export class Rig {
   readonly scheduler: Scheduler;
   readonly engine: ModelEngine;
   readonly answers = new Map<number, number[]>();
+  readonly scores = new Map<number, number[]>();
   readonly finishes = new Map<number, EngineFinish>();
   readonly steps: EngineStep[] = [];
   readonly stored = new Map<bigint, number>();
@@ -224,6 +256,7 @@ export class Rig {
       maxRunning: 6,
       maxWaiting: 50,
       maxBatchTokens: 16,
+      maxScoredTokens: 8,
       tokensPerStep: 1,
       outstandingSteps: 1,
       oneAdapterPerStep: false,
@@ -242,6 +275,12 @@ export class Rig {
     for (const notice of this.scheduler.kv.takeNotices()) this.#note(notice);
     if (!step) return;
     this.steps.push(step);
+    for (const { id, position, chosen } of step.promptLogprobs) {
+      const known = this.scores.get(id) ?? [];
+      holds(position === known.length + 1, "each token of a prompt is scored once, in order");
+      holds(!this.answers.has(id) && !this.finishes.has(id), "a prompt is scored before its answer");
+      this.scores.set(id, [...known, ...chosen]);
+    }
     let offset = 0;
     for (const [at, id] of step.ids.entries()) {
       const count = step.counts?.[at] ?? 1;
@@ -269,6 +308,8 @@ export class Rig {
   fill(): void {
     for (let plan = this.scheduler.plan(); plan; plan = this.scheduler.plan()) {
       const tokens = plan.entries.reduce((sum, entry) => sum + entry.count, 0);
+      const scores = plan.entries.reduce((sum, entry) => sum + entry.scores, 0);
+      holds(scores <= this.options.maxScoredTokens, "a step scores no more than it may");
       holds(tokens <= this.options.maxBatchTokens, "a step keeps its budget");
       holds(new Set(plan.entries.map((entry) => entry.sequence.id)).size === plan.entries.length, "one entry each");
       if (this.options.chunkTokens > 0) for (const entry of plan.entries) this.#checkCut(entry);

@@ -1,6 +1,7 @@
 import { compileCheck, type RequestCheck, type Rule } from "../check.ts";
 import type { Body, Fields } from "../field.ts";
-import { EXTENSION_FIELDS, MODEL_FIELDS, PLACEMENT_FIELDS, SAMPLING_FIELDS } from "./common-fields.ts";
+import { OTHER_NAMES } from "../other-names.ts";
+import { EXTENSION_FIELDS, FORMAT_FIELDS, MODEL_FIELDS, PLACEMENT_FIELDS, SAMPLING_FIELDS } from "./common-fields.ts";
 import { MESSAGE } from "./message-fields.ts";
 import { minTokensRule, streamOptionsRule } from "./rules.ts";
 
@@ -24,57 +25,6 @@ const answerFields = {
     use: "honoured",
     shape: { is: "integer", least: 0, most: 20 },
     about: "And of so many most likely tokens; only with logprobs.",
-  },
-  response_format: {
-    use: "honoured",
-    shape: {
-      is: "tagged",
-      by: "type",
-      cases: {
-        text: {},
-        json_object: {},
-        json_schema: {
-          json_schema: {
-            use: "honoured",
-            shape: {
-              is: "object",
-              fields: {
-                name: {
-                  use: "honoured",
-                  shape: { is: "text", pattern: "[a-zA-Z0-9_-]{1,64}" },
-                  required: true,
-                  about: "Name of the format.",
-                },
-                description: {
-                  use: "ignored",
-                  shape: { is: "text" },
-                  about: "What the format is for.",
-                  why: "the prompt is the template's alone",
-                },
-                schema: {
-                  use: "honoured",
-                  shape: { is: "any" },
-                  required: true,
-                  about: "JSON Schema; a keyword that cannot be held exactly is refused by name and path.",
-                },
-                strict: {
-                  use: "honoured",
-                  shape: { is: "boolean" },
-                  about: "The schema is held exactly either way.",
-                },
-              },
-            },
-            required: true,
-            about: "The schema that every answer matches.",
-          },
-        },
-      },
-      refusals: {
-        grammar: "only text, json_object and json_schema are",
-        structural_tag: "only text, json_object and json_schema are",
-      },
-    },
-    about: "Form of the answer, held by a grammar while it is drawn.",
   },
 } as const satisfies Fields;
 
@@ -243,6 +193,7 @@ export const CHAT_FIELDS = {
   },
   ...SAMPLING_FIELDS,
   ...answerFields,
+  ...FORMAT_FIELDS,
   ...EXTENSION_FIELDS,
   ...PLACEMENT_FIELDS,
   ...toolFields,
@@ -285,4 +236,4 @@ export const CHAT_RULES: readonly Rule<typeof CHAT_FIELDS>[] = [
 ];
 
 /** Checks the body of POST /v1/chat/completions. */
-export const checkChat: RequestCheck<typeof CHAT_FIELDS> = compileCheck(CHAT_FIELDS, CHAT_RULES);
+export const checkChat: RequestCheck<typeof CHAT_FIELDS> = compileCheck(CHAT_FIELDS, CHAT_RULES, OTHER_NAMES);

@@ -32,8 +32,10 @@ export const SAMPLING_FIELDS = {
   },
   top_p: {
     use: "honoured",
-    shape: SAMPLING_RANGES.top_p,
-    about: "Keeps the most likely tokens whose probabilities reach this sum; 1 by default.",
+    // 0 has a meaning for clients alone: to an engine it is the likeliest token of all.
+    shape: { is: "number", least: 0, most: 1 },
+    about:
+      "Keeps the most likely tokens whose probabilities reach this sum; 1 by default, 0 keeps the likeliest alone.",
   },
   n: {
     use: "honoured",
@@ -53,7 +55,7 @@ export const SAMPLING_FIELDS = {
   },
   seed: {
     use: "honoured",
-    shape: { is: "integer", least: Number.MIN_SAFE_INTEGER, most: Number.MAX_SAFE_INTEGER },
+    shape: { is: "int64" },
     about:
       "Key of the draws: a draw depends on seed, choice, position and the log-probabilities there. Where GET /v1/models says deterministic batch, these depend on the request alone and equal seeds give equal answers; with alone that holds while nothing else runs, with no it is likely at best. Drawn at random when absent.",
   },
@@ -98,6 +100,61 @@ export const SAMPLING_FIELDS = {
       },
     },
     about: "How to stream; only with stream.",
+  },
+} as const satisfies Fields;
+
+/** The form of an answer; the same for chat and completions. */
+export const FORMAT_FIELDS = {
+  response_format: {
+    use: "honoured",
+    shape: {
+      is: "tagged",
+      by: "type",
+      cases: {
+        text: {},
+        json_object: {},
+        json_schema: {
+          json_schema: {
+            use: "honoured",
+            shape: {
+              is: "object",
+              fields: {
+                name: {
+                  use: "honoured",
+                  shape: { is: "text", pattern: "[a-zA-Z0-9_-]{1,64}" },
+                  required: true,
+                  about: "Name of the format.",
+                },
+                description: {
+                  use: "ignored",
+                  shape: { is: "text" },
+                  about: "What the format is for.",
+                  why: "the prompt is the template's alone",
+                },
+                schema: {
+                  use: "honoured",
+                  shape: { is: "any" },
+                  required: true,
+                  about: "JSON Schema; a keyword that cannot be held exactly is refused by name and path.",
+                },
+                strict: {
+                  use: "honoured",
+                  shape: { is: "boolean" },
+                  about: "The schema is held exactly either way.",
+                },
+              },
+            },
+            required: true,
+            about: "The schema that every answer matches.",
+          },
+        },
+      },
+      refusals: {
+        grammar: "only text, json_object and json_schema are",
+        structural_tag: "only text, json_object and json_schema are",
+      },
+    },
+    about: "Form of the answer, held by a grammar while it is drawn.",
   },
 } as const satisfies Fields;
 

@@ -1,6 +1,14 @@
 import { compileCheck, type RequestCheck, type Rule } from "../check.ts";
 import type { Body, Fields } from "../field.ts";
-import { EXTENSION_FIELDS, MODEL_FIELDS, PLACEMENT_FIELDS, SAMPLING_FIELDS, TOKEN_IDS } from "./common-fields.ts";
+import { OTHER_NAMES } from "../other-names.ts";
+import {
+  EXTENSION_FIELDS,
+  FORMAT_FIELDS,
+  MODEL_FIELDS,
+  PLACEMENT_FIELDS,
+  SAMPLING_FIELDS,
+  TOKEN_IDS,
+} from "./common-fields.ts";
 import { minTokensRule, streamOptionsRule } from "./rules.ts";
 
 const { model, user } = MODEL_FIELDS;
@@ -28,8 +36,8 @@ export const COMPLETION_FIELDS = {
   ...SAMPLING_FIELDS,
   max_tokens: {
     use: "honoured",
-    shape: { is: "integer", least: 1, most: 4_294_967_295 },
-    about: "Most tokens of each answer; 16 by default.",
+    shape: { is: "integer", least: 0, most: 4_294_967_295 },
+    about: "Most tokens of each answer; 16 by default. 0 only with echo: the answer is the prompt.",
   },
   logprobs: {
     use: "honoured",
@@ -39,8 +47,9 @@ export const COMPLETION_FIELDS = {
   echo: {
     use: "honoured",
     shape: { is: "boolean" },
-    about: "Begins each answer with its prompt; not with logprobs.",
+    about: "Begins each answer with its prompt; with logprobs, those of the prompt's tokens come first.",
   },
+  ...FORMAT_FIELDS,
   ...EXTENSION_FIELDS,
   ...PLACEMENT_FIELDS,
   best_of: {
@@ -68,14 +77,10 @@ export const COMPLETION_RULES: readonly Rule<typeof COMPLETION_FIELDS>[] = [
   streamOptionsRule,
   minTokensRule((body: CompletionBody) => body.max_tokens ?? 16),
   {
-    about: "echo and logprobs exclude each other.",
-    check: ({ echo, logprobs }) =>
-      echo && typeof logprobs === "number"
-        ? {
-            kind: "refused",
-            path: "echo",
-            text: "log-probabilities of the prompt are not computed; leave out logprobs",
-          }
+    about: "max_tokens 0 is taken only with echo: true.",
+    check: ({ echo, max_tokens }) =>
+      max_tokens === 0 && !echo
+        ? { kind: "invalid", path: "max_tokens", text: "is 0, which is taken only with echo: true" }
         : undefined,
   },
   {
@@ -93,4 +98,5 @@ export const COMPLETION_RULES: readonly Rule<typeof COMPLETION_FIELDS>[] = [
 export const checkCompletion: RequestCheck<typeof COMPLETION_FIELDS> = compileCheck(
   COMPLETION_FIELDS,
   COMPLETION_RULES,
+  OTHER_NAMES,
 );

@@ -1,5 +1,6 @@
 import { compileCheck, type RequestCheck } from "../check.ts";
 import type { Body, Fields } from "../field.ts";
+import { OTHER_NAMES } from "../other-names.ts";
 import { MODEL_FIELDS, PLACEMENT_FIELDS, TOKEN_IDS } from "./common-fields.ts";
 
 const { model, user } = MODEL_FIELDS;
@@ -40,4 +41,4 @@ export const EMBEDDING_FIELDS = {
 export type EmbeddingBody = Body<typeof EMBEDDING_FIELDS>;
 
 /** Checks the body of POST /v1/embeddings. */
-export const checkEmbedding: RequestCheck<typeof EMBEDDING_FIELDS> = compileCheck(EMBEDDING_FIELDS);
+export const checkEmbedding: RequestCheck<typeof EMBEDDING_FIELDS> = compileCheck(EMBEDDING_FIELDS, [], OTHER_NAMES);

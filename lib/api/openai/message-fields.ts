@@ -21,7 +21,7 @@ const media = "the served models read text only";
 const textParts = {
   is: "list",
   least: 1,
-  of: { is: "tagged", by: "type", cases: { text: textPart }, refusals: {} },
+  of: { is: "tagged", by: "type", open: true, cases: { text: textPart }, refusals: {} },
 } as const;
 
 /** Parts of a user's message. Texts are joined by a line break. */
@@ -31,6 +31,7 @@ const userParts = {
   of: {
     is: "tagged",
     by: "type",
+    open: true,
     cases: { text: textPart },
     refusals: { image_url: media, input_audio: media, file: media, video_url: media, audio_url: media },
   },
@@ -42,6 +43,7 @@ const assistantParts = {
   of: {
     is: "tagged",
     by: "type",
+    open: true,
     cases: {
       text: textPart,
       refusal: { refusal: { use: "honoured", shape: text, required: true, about: "A refusal." } },
@@ -72,6 +74,7 @@ const toolCalls = {
   of: {
     is: "tagged",
     by: "type",
+    open: true,
     cases: {
       function: {
         id: { use: "honoured", shape: text, required: true, about: "Name of the call." },
@@ -79,6 +82,7 @@ const toolCalls = {
           use: "honoured",
           shape: {
             is: "object",
+            open: true,
             fields: {
               name: { use: "honoured", shape: text, required: true, about: "Function that was called." },
               arguments: { use: "honoured", shape: text, required: true, about: "Arguments as JSON text." },
@@ -119,10 +123,11 @@ const assistant = {
   },
 } as const satisfies Fields;
 
-/** One message of a conversation. */
+/** One message of a conversation. Open: clients send back what other servers put into their answers. */
 export const MESSAGE = {
   is: "tagged",
   by: "role",
+  open: true,
   cases: {
     system: instructions,
     developer: instructions,

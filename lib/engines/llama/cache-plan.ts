@@ -55,9 +55,12 @@ function factsOf({ workers = 1, kvType = "f16" }: LlamaEngineOptions, model: Mod
   return { trainedTokens: model.trainContextTokens, cellBytes: cellBytesOf(model, kvType), availableBytes, workers };
 }
 
-/** What both kinds of cache have. */
-function common({ blockTokens = 16, maxWaiting = 1024 }: LlamaEngineOptions) {
-  return { blockTokens, maxWaiting, tokensPerStep: 1, outstandingSteps: 2, oneAdapterPerStep: true } as const;
+/** What both kinds of cache have. Of a prompt that is scored a chunk is computed in a step, each of its rows with logits. */
+function common(options: LlamaEngineOptions) {
+  const { blockTokens = 16, maxWaiting = 1024 } = options;
+  const maxScoredTokens = chunkTokensOf(options);
+  const steps = { maxScoredTokens, tokensPerStep: 1, outstandingSteps: 2, oneAdapterPerStep: true } as const;
+  return { blockTokens, maxWaiting, ...steps };
 }
 
 /** A cache whose cells all sequences share. */

@@ -125,6 +125,7 @@ export function capabilitiesOf(
     embed: context.embedTokens > 0,
     grammar: true,
     logprobs: true,
+    promptLogprobs: true,
     lora: true,
     kvBlocks: !("reason" in layout),
     mock: false,

@@ -50,12 +50,13 @@ async function openCache(
   { plan, executor }: { readonly plan: CachePlan; readonly executor: LlamaExecutor },
 ): Promise<Context> {
   const { cellTokens, sequences, scheduler } = plan;
-  const { maxBatchTokens } = scheduler;
+  const { maxBatchTokens, maxRunning, maxScoredTokens } = scheduler;
+  const rows = { maxBatchTokens, maxOutputs: maxRunning + maxScoredTokens };
   const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
   const streams = exact && { streams: true, pairRows: exact.pairRows, hostMemory: gpuLayers === 0 };
   try {
     const context = await model.openContext(
-      { cellTokens, maxSequences: sequences, maxBatchTokens, threads: threads.value, ...kvTypes, ...streams },
+      { cellTokens, maxSequences: sequences, ...rows, threads: threads.value, ...kvTypes, ...streams },
       (result) => executor.onStep(result),
     );
     executor.attach(context);

@@ -5,7 +5,7 @@ import type { Model, Vocab } from "#lib/native/llama";
 import type { EmbedRequest } from "../engine.ts";
 import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
 import { digestFile } from "../model-file.ts";
-import type { StepPlan } from "../schedule/plan.ts";
+import type { PlanEntry, StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
 import { fromNativeError } from "./native-errors.ts";
 import { type Refusals, toOutcome } from "./outcome.ts";
@@ -84,12 +84,15 @@ export class LlamaExecutor implements Executor {
     const positions = new Int32Array(entries.length);
     const counts = new Int32Array(entries.length);
     const flags = new Uint8Array(entries.length);
+    const targets: number[] = [];
     let supplied = 0;
-    for (const [at, { sequence, start, count, draws, chained }] of entries.entries()) {
+    for (const [at, entry] of entries.entries()) {
+      const { sequence, start, count, draws, chained, scores } = entry;
       slots[at] = sequence.slot;
       positions[at] = start;
       counts[at] = count;
-      flags[at] = (draws > 0 ? ENTRY.sample : 0) | (chained ? ENTRY.chained : 0);
+      flags[at] = (draws > 0 ? ENTRY.sample : 0) | (chained ? ENTRY.chained : 0) | (scores > 0 ? ENTRY.score : 0);
+      if (scores > 0) targets.push(...targetsOf(entry));
       supplied += chained ? 0 : count;
     }
     const tokens = new Uint32Array(supplied);
@@ -101,7 +104,8 @@ export class LlamaExecutor implements Executor {
     }
     const adapter = plan.adapter === undefined ? NO_ADAPTER : this.#adapters.get(plan.adapter);
     assert(adapter !== undefined, "an adapter stays loaded while requests of it run");
-    context.submitStep({ step: plan.step, adapter, ops: plan.ops, slots, positions, counts, flags, tokens });
+    const parts = { slots, positions, counts, flags, tokens, targets: Int32Array.from(targets) };
+    context.submitStep({ step: plan.step, adapter, ops: plan.ops, ...parts });
     this.#plans.push(plan);
   }
 
@@ -169,6 +173,14 @@ export class LlamaExecutor implements Executor {
       throw fromNativeError(caught, this.#modelPath);
     }
   }
+}
+
+/** The token after each of an entry's, where its log-probability is asked for; -1 elsewhere. */
+function targetsOf({ sequence, start, count, scoreStart, scores }: PlanEntry): number[] {
+  return Array.from({ length: count }, (_, row) => {
+    const next = start + row + 1;
+    return next >= scoreStart && next < scoreStart + scores ? sequence.chain.at(next) : -1;
+  });
 }
 
 /** What the addon has to know to draw a sequence's tokens, from where it is now. */

@@ -38,6 +38,7 @@ export function toOutcome(plan: StepPlan, result: StepResult, refusals: Refusals
     tokens: tokens.subarray(0, drawn),
     ends,
     logprobs: result.logprobs ? readLogprobs(plan, result, result.logprobs) : [],
+    promptLogprobs: result.scores ? readScores(plan, result.scores) : [],
     errors: result.errors.length === 0 ? [] : readErrors(plan, result, refusals),
   };
 }
@@ -60,6 +61,27 @@ function readLogprobs(plan: StepPlan, result: StepResult, chosen: Float32Array):
     from = to;
   }
   return found;
+}
+
+/** Rows of one entry come in order, though those of others may stand between them. */
+function readScores(plan: StepPlan, scores: NonNullable<StepResult["scores"]>): OutcomeLogprobs[] {
+  const rows = new Map<number, { chosen: number[]; topTokens: number[]; topValues: number[] }>();
+  let from = 0;
+  for (const [row, entry] of scores.entries.entries()) {
+    const known = rows.get(entry) ?? { chosen: [], topTokens: [], topValues: [] };
+    rows.set(entry, known);
+    const to = from + (plan.entries[entry]!.sequence.request.topLogprobs ?? 0);
+    known.chosen.push(scores.logprobs[row]!);
+    known.topTokens.push(...scores.topIds.subarray(from, to));
+    known.topValues.push(...scores.topValues.subarray(from, to));
+    from = to;
+  }
+  return [...rows].map(([entry, { chosen, topTokens, topValues }]) => ({
+    entry,
+    chosen: Float32Array.from(chosen),
+    topTokens: Uint32Array.from(topTokens),
+    topValues: Float32Array.from(topValues),
+  }));
 }
 
 function readErrors(plan: StepPlan, result: StepResult, refusals: Refusals): StepOutcome["errors"] {

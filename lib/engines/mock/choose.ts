@@ -121,6 +121,19 @@ function isPlain(point: ChoosePoint): boolean {
   return temperature <= 0 && topLogprobs === undefined && !isShaped && !mayNotStop;
 }
 
+/** How likely a token is at a place, before any shaping, whatever would be drawn there. */
+export function scoreToken(words: MockWords, point: ChoosePoint, token: number): Choice {
+  const candidates = candidatesOf(words, point);
+  const sum = candidates.reduce((all, { raw }) => all + Math.exp(raw), 0);
+  const raw = candidates.find((each) => each.token === token)?.raw ?? OUTSIDE_LOGIT;
+  const top = candidates.slice(0, point.request.topLogprobs ?? 0);
+  return {
+    token,
+    logprob: raw - Math.log(sum),
+    top: top.map((each) => ({ token: each.token, logprob: each.raw - Math.log(sum) })),
+  };
+}
+
 /** The next token. It depends on the state, the place in the answer and the request's settings alone. */
 export function chooseToken(words: MockWords, point: ChoosePoint): Choice {
   if (isPlain(point)) return { token: likeliest(words, point), logprob: 0, top: [] };

@@ -57,6 +57,7 @@ function requestOf(id: number, more: Partial<GenerateRequest> = {}): GenerateReq
     stopping: { maxTokens: 16, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array() },
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     adapter: undefined,
     cacheSalt: "",
     priority: 0,

@@ -41,6 +41,8 @@ export interface MockOptions {
   readonly instantTokens?: number;
 }
 
+/** Tokens of prompts that are scored in one step: what they weigh in the message of a step stays small. */
+const MOST_SCORED = 256;
 const DEFAULT_TIMING: MockTiming = { kind: "polynomial", speedup: 1, decodeSpeedup: 1 };
 
 /** Opens a mock: an engine that computes nothing real and says so. Throws FILE_NOT_FOUND or BAD_MODEL_FILE. */
@@ -56,6 +58,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
     maxRunning: options.maxRunning ?? 256,
     maxWaiting: options.maxWaiting ?? 4096,
     maxBatchTokens: options.maxBatchTokens ?? 8192,
+    maxScoredTokens: MOST_SCORED,
     tokensPerStep: options.instantTokens ?? 1,
     outstandingSteps: 1,
     oneAdapterPerStep: false,
@@ -81,6 +84,7 @@ export async function openMock(options: MockOptions): Promise<Engine> {
       embed: true,
       grammar: false,
       logprobs: true,
+      promptLogprobs: true,
       lora: true,
       kvBlocks: true,
       mock: true,

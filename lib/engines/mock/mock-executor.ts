@@ -5,7 +5,7 @@ import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
 import { sha256 } from "../model-file.ts";
 import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
-import { type Choice, chooseToken } from "./choose.ts";
+import { type Choice, type ChoosePoint, chooseToken, scoreToken } from "./choose.ts";
 import { advanceRows, MockMemory, ROW_WORDS, scramble } from "./memory.ts";
 import { type MockTiming, stepDurationMs } from "./timing.ts";
 import type { MockWords } from "./words.ts";
@@ -26,6 +26,7 @@ interface Drawn {
   readonly ends: Uint8Array;
   readonly tokens: number[];
   readonly logprobs: OutcomeLogprobs[];
+  readonly promptLogprobs: OutcomeLogprobs[];
 }
 
 /** What a mock executor is made of. */
@@ -96,6 +97,7 @@ export class MockExecutor implements Executor {
       ends: new Uint8Array(plan.entries.length),
       tokens: [],
       logprobs: [],
+      promptLogprobs: [],
     };
     if (status === "ok") for (const [at, entry] of plan.entries.entries()) this.#compute(at, entry, drawn);
     const outcome: StepOutcome = {
@@ -112,16 +114,21 @@ export class MockExecutor implements Executor {
   }
 
   #compute(at: number, entry: PlanEntry, drawn: Drawn): void {
-    const { sequence, start, count, draws } = entry;
+    const { sequence, start, count, draws, scoreStart, scores } = entry;
     if (sequence.run !== entry.run) {
       drawn.ends[at] = ENTRY_END.skipped;
       return;
     }
     this.#loadRows(sequence, start);
     const fold = this.#foldOf(sequence, start);
+    const scored: Choice[] = [];
     for (let position = start; position < start + count; position++) {
       this.#put(sequence, fold, { position, token: sequence.chain.at(position) });
+      const next = position + 1;
+      if (next < scoreStart || next >= scoreStart + scores) continue;
+      scored.push(scoreToken(this.#options.words, this.#point(sequence, fold, []), sequence.chain.at(next)));
     }
+    if (scored.length > 0) drawn.promptLogprobs.push(logprobsOf(at, scored));
     const tokens: number[] = [];
     const choices: Choice[] = [];
     while (tokens.length < draws) {
@@ -180,12 +187,17 @@ export class MockExecutor implements Executor {
   }
 
   #choose(sequence: Sequence, fold: Fold, tokens: readonly number[]): Choice {
+    return chooseToken(this.#options.words, this.#point(sequence, fold, tokens));
+  }
+
+  /** Where the rows are; within a prompt, as if it ended there. */
+  #point(sequence: Sequence, fold: Fold, tokens: readonly number[]): ChoosePoint {
     let state = scramble(fold.words[0]! + 1) ^ fold.words[1]!;
     for (const word of this.#rows) state = scramble(state + word);
     const { request, chain } = sequence;
     const answer = () => [...chain.tokens(request.promptTokens.length), ...tokens];
     const generated = sequence.generated + tokens.length;
-    return chooseToken(this.#options.words, { request, state, generated, answer });
+    return { request, state, generated, answer };
   }
 
   #endOf(sequence: Sequence, token: number): number {

@@ -1,4 +1,4 @@
-import type { EngineFinish, EngineLogprobs, EngineStep, StepMetrics } from "../engine.ts";
+import type { EngineFinish, EngineLogprobs, EnginePromptLogprobs, EngineStep, StepMetrics } from "../engine.ts";
 
 /** Tokens `from` to `to - 1` of an array. */
 export interface TokenRange {
@@ -15,10 +15,12 @@ export class Delivery {
   #isPlain = true;
   #finishes: EngineFinish[] = [];
   #logprobs: EngineLogprobs[] = [];
+  #promptLogprobs: EnginePromptLogprobs[] = [];
   #embeddings: { readonly id: number; readonly values: Float32Array }[] = [];
 
   get isEmpty(): boolean {
-    return this.#ids.length === 0 && this.#finishes.length === 0 && this.#embeddings.length === 0;
+    const few = this.#promptLogprobs.length + this.#finishes.length + this.#embeddings.length;
+    return this.#ids.length === 0 && few === 0;
   }
 
   /** Adds the tokens of one request; at most one call per request and step. */
@@ -31,6 +33,10 @@ export class Delivery {
 
   addLogprobs(logprobs: EngineLogprobs): void {
     this.#logprobs.push(logprobs);
+  }
+
+  addPromptLogprobs(logprobs: EnginePromptLogprobs): void {
+    this.#promptLogprobs.push(logprobs);
   }
 
   addFinish(finish: EngineFinish): void {
@@ -50,6 +56,7 @@ export class Delivery {
       tokens: Uint32Array.from(this.#tokens),
       finishes: this.#finishes,
       logprobs: this.#logprobs,
+      promptLogprobs: this.#promptLogprobs,
       embeddings: this.#embeddings,
     };
     this.#ids = [];
@@ -58,6 +65,7 @@ export class Delivery {
     this.#isPlain = true;
     this.#finishes = [];
     this.#logprobs = [];
+    this.#promptLogprobs = [];
     this.#embeddings = [];
     return step;
   }

@@ -87,9 +87,10 @@ export class KvAccount {
     this.space = options.space(this.pool);
   }
 
-  /** Leading blocks of a chain that a sequence could reuse: at least its last token is always computed. */
-  #reusable(chain: TokenChain): BigUint64Array {
-    return chain.hashes(0, this.#reusesPrefixes ? Math.floor((chain.length - 1) / this.blockTokens) : 0);
+  /** Leading blocks that a sequence could reuse: at least its last token is always computed. */
+  #reusable({ chain, isScoring }: Sequence): BigUint64Array {
+    const reuses = this.#reusesPrefixes && !isScoring;
+    return chain.hashes(0, reuses ? Math.floor((chain.length - 1) / this.blockTokens) : 0);
   }
 
   /** How many of these consecutive blocks, from the first on, are in the cache and can be gone on from. */
@@ -105,9 +106,9 @@ export class KvAccount {
     return wholeChunks(request.promptTokens.length, this.#chunkTokens) / this.blockTokens;
   }
 
-  /** Tokens of a chain that are in the cache now. */
-  countCached(chain: TokenChain): number {
-    return this.#countMatch(this.#reusable(chain)) * this.blockTokens;
+  /** Tokens that a sequence would find in the cache now. */
+  countCached(sequence: Sequence): number {
+    return this.#countMatch(this.#reusable(sequence)) * this.blockTokens;
   }
 
   /**
@@ -116,7 +117,7 @@ export class KvAccount {
    */
   admit(sequence: Sequence, reserve: number): AdmitResult {
     if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
-    const hashes = this.#reusable(sequence.chain);
+    const hashes = this.#reusable(sequence);
     const count = this.#countMatch(hashes);
     sequence.awaits = this.#worthAwaiting(hashes, count);
     if (sequence.awaits !== undefined) return "awaits";

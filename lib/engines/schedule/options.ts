@@ -18,6 +18,8 @@ export interface SchedulerOptions {
   readonly maxWaiting: number;
   /** Tokens computed in one step; at least `maxRunning`, so that every running sequence can decode. */
   readonly maxBatchTokens: number;
+  /** Tokens of prompts whose log-probabilities one step gives, at least a chunk; 0 when the engine gives none. */
+  readonly maxScoredTokens: number;
   /** Tokens that one entry draws in a step; 1 for a real engine. */
   readonly tokensPerStep: number;
   /** Plans that are under way at a time: 2 keeps an engine busy while the results of the first are read. */
@@ -45,7 +47,8 @@ export function checkSchedulerOptions(options: SchedulerOptions): void {
   assert(maxRunning > 0 && maxRunning <= maxBatchTokens, "every running sequence can decode in one step");
   assert(options.tokensPerStep >= 1 && options.tokensPerStep <= 255, "an entry draws 1 to 255 tokens");
   assert(options.outstandingSteps >= 1, "at least one step is under way");
-  const { chunkTokens } = options;
+  const { chunkTokens, maxScoredTokens } = options;
+  assert(maxScoredTokens === 0 || maxScoredTokens >= chunkTokens, "the tokens of a chunk are scored in one step");
   if (chunkTokens === 0) return;
   assert(chunkTokens >= TILE_TOKENS && chunkTokens % blockTokens === 0, "a chunk is made of whole blocks");
   assert(maxRunning + chunkTokens <= maxBatchTokens, "a chunk fits beside all that decode");

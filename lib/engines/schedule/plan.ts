@@ -12,6 +12,10 @@ export interface PlanEntry {
   readonly count: number;
   /** Tokens to draw after the last one; 0 for a chunk that does not reach the end of what is known. */
   readonly draws: number;
+  /** Place in the prompt of the first token whose log-probability is asked for; its row is the one before. */
+  readonly scoreStart: number;
+  /** Tokens of the prompt whose log-probabilities are asked for; 0 is usual. */
+  readonly scores: number;
   /** The one token is what the sequence drew last, in a step that has not been applied yet. */
   readonly chained: boolean;
   /** The token was generated, or the prompt: what a step's record counts it as. */
@@ -53,12 +57,12 @@ export const ENTRY_END = {
   failed: 5,
 } as const;
 
-/** Log-probabilities of the drawn tokens of one entry. */
+/** Log-probabilities of the drawn tokens of one entry, or of tokens of its prompt. */
 export interface OutcomeLogprobs {
   readonly entry: number;
-  /** One per drawn token. */
+  /** One per token. */
   readonly chosen: Float32Array;
-  /** The same number for each drawn token, most likely first. */
+  /** The same number for each token, most likely first. */
   readonly topTokens: Uint32Array;
   readonly topValues: Float32Array;
 }
@@ -78,5 +82,7 @@ export interface StepOutcome {
   /** Codes of ENTRY_END. */
   readonly ends: Uint8Array;
   readonly logprobs: readonly OutcomeLogprobs[];
+  /** Of the tokens of prompts that entries asked for: `scores` of each such entry. */
+  readonly promptLogprobs: readonly OutcomeLogprobs[];
   readonly errors: readonly { readonly entry: number; readonly error: StatorError }[];
 }

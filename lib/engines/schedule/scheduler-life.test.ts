@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import type { TokenChain } from "#lib/tokens/token-chain";
-import { counted, holds, oracle, Rig, requestOf } from "../../../test/support/scheduler-rig.ts";
+import { counted, holds, oracle, oracleScores, Rig, requestOf } from "../../../test/support/scheduler-rig.ts";
 import type { GenerateRequest } from "../engine.ts";
 import type { KvOwner } from "./kv-account.ts";
 import type { SchedulerOptions } from "./options.ts";
@@ -27,6 +27,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   const { chunkTokens = 0, blockTokens = 4 } = options;
   const contextTokens = chunkTokens === 0 ? 48 : 400;
   const rig = new Rig({
+    maxScoredTokens: 8 + chunkTokens,
     maxBatchTokens: 6 + chunkTokens + pick(chance, 30 + 2 * chunkTokens),
     blocks: 12 + pick(chance, 14),
     contextTokens,
@@ -45,6 +46,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
         maxTokens: 1 + pick(chance, 24),
         priority: pick(chance, 2),
         adapter: pick(chance, 4) === 0 ? "a" : undefined,
+        ...(pick(chance, 4) === 0 && { topLogprobs: 0, promptLogprobs: true }),
       });
       rig.scheduler.submit(request);
       requests.set(round, request);
@@ -84,6 +86,9 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
     const wanted = oracle(request, contextTokens);
     const answer = rig.answers.get(id) ?? [];
     expect(answer).toEqual(wanted.tokens.slice(0, cancelled.has(id) ? answer.length : undefined));
+    const scores = rig.scores.get(id) ?? [];
+    const wholeScores = request.promptLogprobs ? oracleScores(request) : [];
+    expect(scores).toEqual(wholeScores.slice(0, cancelled.has(id) ? scores.length : undefined));
     if (finish!.reason !== "cancelled") expect(finish!.reason).toBe(wanted.reason);
     expect(finish!.completionTokens).toBe(answer.length);
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { counted, oracle, Rig, requestOf } from "../../../test/support/scheduler-rig.ts";
+import { counted, oracle, oracleScores, Rig, requestOf } from "../../../test/support/scheduler-rig.ts";
 
 test("a prompt is computed in chunks, then one token a step", () => {
   const rig = new Rig({ maxBatchTokens: 8 });
@@ -33,6 +33,37 @@ test("of a prompt that is cached in full the last block is computed again", () =
   rig.finish();
   expect(rig.finishes.get(2)!.cachedTokens).toBe(12);
   expect(rig.answers.get(2)).toEqual(rig.answers.get(1));
+  rig.expectNothingLeft();
+});
+
+test("a prompt that is scored is computed whole and in pieces of what a step may score, and is found by later ones", () => {
+  const rig = new Rig({ maxBatchTokens: 32, maxScoredTokens: 6 });
+  rig.scheduler.submit(requestOf(1, counted(17)));
+  rig.finish();
+  const request = requestOf(2, counted(17), { topLogprobs: 0, promptLogprobs: true });
+  expect(rig.scheduler.submit(request).cachedTokens).toBe(0);
+  rig.steps.length = 0;
+  rig.finish();
+  expect(rig.scores.get(2)).toEqual(oracleScores(request));
+  expect(rig.steps.map((step) => step.metrics.prefillTokens).slice(0, 3)).toEqual([6, 6, 5]);
+  expect(rig.finishes.get(2)!.cachedTokens).toBe(0);
+  expect(rig.answers.get(2)).toEqual(rig.answers.get(1));
+  expect(rig.scheduler.submit(requestOf(3, counted(17))).cachedTokens).toBe(16);
+  rig.finish();
+  rig.expectNothingLeft();
+});
+
+test("several prompts that are scored share what a step may score, with others beside", () => {
+  const rig = new Rig({ maxBatchTokens: 12, maxScoredTokens: 4 });
+  const scored = [1, 2].map((id) => requestOf(id, counted(9, id), { topLogprobs: 0, promptLogprobs: true }));
+  const one = requestOf(3, counted(1), { topLogprobs: 0, promptLogprobs: true });
+  const plain = requestOf(4, counted(9, 4));
+  for (const request of [...scored, one, plain]) rig.scheduler.submit(request);
+  rig.finish();
+  for (const request of scored) expect(rig.scores.get(request.id)).toEqual(oracleScores(request));
+  expect([rig.scores.has(3), rig.scores.has(4)]).toEqual([false, false]);
+  for (const request of [...scored, one, plain])
+    expect(rig.answers.get(request.id)).toEqual(oracle(request, 64).tokens);
   rig.expectNothingLeft();
 });
 

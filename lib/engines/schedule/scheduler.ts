@@ -21,6 +21,7 @@ interface EntryResult {
   readonly to: number;
   readonly end: number;
   readonly logprobs: OutcomeLogprobs | undefined;
+  readonly promptLogprobs: OutcomeLogprobs | undefined;
   readonly error: StatorError | undefined;
 }
 
@@ -105,7 +106,7 @@ export class Scheduler {
     const sequence = new Sequence(request, chain, { order: this.#arrivals++, contextTokens });
     this.#byId.set(request.id, sequence);
     const queuedAhead = this.#waiting.add(sequence);
-    const cachedTokens = Math.min(this.kv.countCached(chain), request.promptTokens.length);
+    const cachedTokens = Math.min(this.kv.countCached(sequence), request.promptTokens.length);
     if (sequence.drawsLeft <= 0) this.#finish(sequence, "length");
     return { cachedTokens, queuedAhead };
   }
@@ -176,13 +177,14 @@ export class Scheduler {
     this.#noSpaceRuns = 0;
     const errors =
       outcome.errors.length > 0 ? new Map(outcome.errors.map(({ entry, error }) => [entry, error])) : undefined;
-    const logprobs =
-      outcome.logprobs.length > 0 ? new Map(outcome.logprobs.map((each) => [each.entry, each])) : undefined;
+    const logprobs = byEntry(outcome.logprobs);
+    const promptLogprobs = byEntry(outcome.promptLogprobs);
     let from = 0;
     for (const [at, entry] of plan.entries.entries()) {
       const to = from + outcome.counts[at]!;
       const result = { tokens: outcome.tokens, from, to, end: outcome.ends[at]! };
-      this.#applyEntry(entry, { ...result, logprobs: logprobs?.get(at), error: errors?.get(at) });
+      const beside = { logprobs: logprobs?.get(at), promptLogprobs: promptLogprobs?.get(at) };
+      this.#applyEntry(entry, { ...result, ...beside, error: errors?.get(at) });
       from = to;
     }
     return this.delivery.take(this.#metrics(plan, outcome.durationUs));
@@ -261,6 +263,7 @@ export class Scheduler {
     );
     const entries: PlanEntry[] = [];
     let budget = maxBatchTokens;
+    let scores = this.#options.maxScoredTokens;
     for (const sequence of group) {
       if (sequence.remaining !== 1 || sequence.state !== "running") continue;
       const draws = Math.min(tokensPerStep, sequence.drawsLeft);
@@ -271,13 +274,15 @@ export class Scheduler {
     for (const sequence of group) {
       if (budget === 0) break;
       if (sequence.remaining === 1 || sequence.state !== "running") continue;
-      const count = this.#tokensNow(sequence, budget);
+      const count = this.#tokensNow(sequence, sequence.isScoring ? Math.min(budget, scores) : budget);
       if (count === 0) continue;
       const draws = count === sequence.remaining ? Math.min(tokensPerStep, sequence.drawsLeft) : 0;
       const end = sequence.planned + count + Math.max(0, draws - 1);
       if (!this.#makeRoom(sequence, end, entries)) continue;
-      entries.push(createEntry(sequence, count, draws));
+      const entry = createEntry(sequence, count, draws);
+      entries.push(entry);
       budget -= count;
+      scores -= entry.scores;
     }
     return entries;
   }
@@ -367,6 +372,7 @@ export class Scheduler {
     } else {
       this.#waiting.addTokens(to - from);
     }
+    this.#deliverScores(entry, result.promptLogprobs);
     this.#deliver(sequence.id, { tokens, from, to }, result.logprobs);
     if (end === ENTRY_END.none && (entry.draws === 0 || sequence.drawsLeft + sequence.plannedDraws > 0)) return;
     const stopToken = isEndToken ? tokens[to] : undefined;
@@ -386,6 +392,14 @@ export class Scheduler {
       topTokens: logprobs.topTokens.subarray(0, count * top),
       topValues: logprobs.topValues.subarray(0, count * top),
     });
+  }
+
+  #deliverScores({ sequence, scoreStart, scores }: PlanEntry, logprobs: OutcomeLogprobs | undefined): void {
+    if (!logprobs) return;
+    assert(logprobs.chosen.length === scores, "an entry gives the log-probabilities that it was asked for");
+    sequence.scored = scoreStart + scores;
+    const { chosen, topTokens, topValues } = logprobs;
+    this.delivery.addPromptLogprobs({ id: sequence.id, position: scoreStart, chosen, topTokens, topValues });
   }
 
   #rollBack(plan: StepPlan, status: Exclude<StepOutcome["status"], "ok">): void {
@@ -410,13 +424,23 @@ function canPlan(sequence: Sequence): boolean {
   return sequence.plannedDraws === 0 || sequence.drawsLeft > 0;
 }
 
+function byEntry(logprobs: readonly OutcomeLogprobs[]): ReadonlyMap<number, OutcomeLogprobs> | undefined {
+  return logprobs.length > 0 ? new Map(logprobs.map((each) => [each.entry, each])) : undefined;
+}
+
 function createEntry(sequence: Sequence, count: number, draws: number): PlanEntry {
+  const start = sequence.planned;
+  // The row of a token tells what follows it.
+  const scoreStart = Math.max(start + 1, sequence.scored);
+  const scoreEnd = Math.min(start + count + 1, sequence.request.promptTokens.length);
   return {
     sequence,
     run: sequence.run,
-    start: sequence.planned,
+    start,
     count,
     draws,
+    scoreStart,
+    scores: sequence.isScoring ? Math.max(0, scoreEnd - scoreStart) : 0,
     chained: sequence.plannedDraws > 0,
     isDecode: sequence.planned >= sequence.prefillEnd,
   };

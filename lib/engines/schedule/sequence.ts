@@ -28,6 +28,8 @@ export class Sequence {
   planned = 0;
   /** Positions that have been computed. */
   computed = 0;
+  /** Place in the prompt of the next token whose log-probability is told; the first has none. */
+  scored = 1;
   /** Draws that are planned and not applied. */
   plannedDraws = 0;
   /** Entries that are planned and not applied, of any run. */
@@ -61,6 +63,12 @@ export class Sequence {
     const { maxTokens } = this.request.stopping;
     const left = Math.min(maxTokens - this.generated, this.#contextTokens - this.chain.length);
     return left - this.plannedDraws;
+  }
+
+  /** Whether log-probabilities of its prompt are still to be told: then every token before them is computed anew. */
+  get isScoring(): boolean {
+    const { promptLogprobs, promptTokens } = this.request;
+    return promptLogprobs && this.scored < promptTokens.length;
   }
 
   /** Known or promised tokens that are not planned yet. */

@@ -137,6 +137,7 @@ function httpSettings(
       concurrentRequests: values["http.max-requests"],
       connections: values["http.max-connections"],
       slowClientMs: values["http.slow-client-ms"],
+      loadingMs: values["http.loading-ms"],
     },
   };
 }

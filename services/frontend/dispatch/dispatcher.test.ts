@@ -43,8 +43,9 @@ describe("the dispatcher", () => {
   it("says what is missing", () => {
     expect(throwing(() => cluster.start()).reason).toBe("MODEL_NOT_FOUND");
     cluster.show(1n, InstanceState.LOADING);
-    const loading = throwing(() => cluster.start());
-    expect(loading).toMatchObject({ reason: "MODEL_LOADING", retryAfterMs: 2_000 });
+    const loading = cluster.start().client;
+    cluster.advance(2_000);
+    expect(loading.error).toMatchObject({ reason: "MODEL_LOADING", retryAfterMs: 2_000 });
     expect(throwing(() => cluster.start({ model: "n" })).message).toContain("Did you mean m?");
     cluster.add(1n);
     const pinnedWorker = 99n;
@@ -119,6 +120,7 @@ describe("the dispatcher", () => {
   it.each<[string, (cluster: DispatchRig) => void, (cluster: DispatchRig) => void]>([
     ["was lost", (it) => it.kill(1n), (it) => it.add(1n, 2n)],
     ["is draining", (it) => it.show(1n, InstanceState.DRAINING), (it) => it.add(2n)],
+    ["loads", (it) => it.show(1n, InstanceState.LOADING, 2n), (it) => it.add(1n, 3n)],
     ["is suspect", (it) => it.stall(1n), (it) => it.freeze(1n, false)],
     [
       "has registered anew and cannot be reached yet",

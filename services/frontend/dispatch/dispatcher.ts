@@ -255,14 +255,17 @@ class Core implements FrontendDispatcher {
     }
   }
 
-  /** Whether a new request waits: a worker that it could run on was here a moment ago, and few wait already. */
+  /** Whether a new request waits: a worker that it could run on loads, or was here a moment ago, and few wait already. */
   #mayWait(request: ServingRequest, { workers }: KnownModel, error: StatorError): boolean {
     const { mode, clock, life, metrics, waitingRequests = 1_024 } = this.#options;
     const { pinnedWorker: pinned } = request;
-    if (error.reason !== "NO_WORKERS" || (pinned === undefined && mode === "direct")) return false;
+    const { reason } = error;
+    if ((reason !== "NO_WORKERS" && reason !== "MODEL_LOADING") || (pinned === undefined && mode === "direct"))
+      return false;
     if ((life?.firstWaitMs ?? LIFE_LIMITS.firstWaitMs) <= 0) return false;
     const sinceMs = clock.nowMs() - SOON_BACK_MS;
-    const isSoonBack = (worker: bigint) => (this.#seats.get(worker)?.expectedMs ?? -Infinity) > sinceMs;
+    const isSoonBack = (worker: bigint) =>
+      reason === "MODEL_LOADING" || (this.#seats.get(worker)?.expectedMs ?? -Infinity) > sinceMs;
     if (![...workers].some((worker) => (pinned ?? worker) === worker && isSoonBack(worker))) return false;
     if (this.#waiting.size < waitingRequests) return true;
     metrics.add("stator_dispatch_refused_waits_total");

@@ -42,6 +42,21 @@ describe("the dispatcher, when a worker fails", () => {
     expect(placed.map((client) => client.placements[0]?.worker).toSorted()).toEqual([1n, 2n]);
   });
 
+  it.each([4, 9])("tells each score of a prompt once when its worker is lost after %i of them", (told) => {
+    const prompts = [Uint32Array.from({ length: 10 }, (_, at) => at + 1)];
+    cluster.add(1n);
+    cluster.add(2n);
+    const { client } = cluster.start({ prompts, topLogprobs: 0, promptLogprobs: true, maxTokens: 9 });
+    while (client.scores.length < told) cluster.advance(10);
+    if (told === 9) cluster.advance(60);
+    expect([client.scores.length, (client.tokens[0]?.length ?? 0) > 0]).toEqual([told, told === 9]);
+    cluster.kill(client.placements[0]!.worker);
+    cluster.advance(1_000);
+    expect(client.scores).toEqual([-1, -2, -3, -4, -5, -6, -7, -8, -9]);
+    expect(client.tokens[0]).toEqual(answer([...prompts[0]!], 0, 9));
+    expect(client.placements).toHaveLength(2);
+  });
+
   it("asks a worker that was suspect for a canary over a new link too", async () => {
     const worker = cluster.add(1n);
     cluster.start({ maxTokens: 1_000 });

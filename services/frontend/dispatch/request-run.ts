@@ -10,7 +10,7 @@ import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib
 import type { Selection } from "#lib/routing/select";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
-import { stepLife, takeTokens } from "#lib/serving/step-life";
+import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import type { KnownModel } from "./model-table.ts";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
@@ -136,6 +136,31 @@ export class RequestRun implements ServingHandle, Rostered {
     if (this.#events.length > 0) this.#drain();
   }
 
+  /** For the listener: log-probabilities of a choice's prompt came. */
+  promptLogprobs(
+    at: { readonly choice: number; readonly attempt: number },
+    position: number,
+    { chosen, topTokens, topValues }: StepLogprobs,
+  ): void {
+    const count = chosen.length;
+    const from = takePromptLogprobs(this.#life, at, { position, count });
+    if (from === undefined) return;
+    const top = topTokens.length / count;
+    const rest = {
+      chosen: chosen.subarray(from),
+      topTokens: topTokens.subarray(from * top),
+      topValues: topValues.subarray(from * top),
+    };
+    this.#busy = true;
+    try {
+      this.#sink.onPromptLogprobs?.(at.choice, position + from, rest);
+    } catch (error) {
+      this.#broken(error);
+    }
+    this.#busy = false;
+    if (this.#events.length > 0) this.#drain();
+  }
+
   /** For the listener: something happened. */
   tell(event: LifeEvent): void {
     this.#events.push(event);
@@ -198,6 +223,11 @@ export class RequestRun implements ServingHandle, Rostered {
     }
   }
 
+  get #restOutputs(): SubmitInit["outputs"] {
+    const { outputs } = this.#template;
+    return outputs && { ...outputs, promptLogprobs: false };
+  }
+
   #submit(effect: Extract<LifeEffect, { kind: "submit" }>): void {
     const { choice, attempt, prompt, generated, deadlineMs } = effect;
     const seat = this.#options.seat(effect.worker);
@@ -209,6 +239,8 @@ export class RequestRun implements ServingHandle, Rostered {
         promptTokenIds: viewBytes(prompt),
         generatedTokenIds: viewBytes(generated),
         deadlineMs,
+        // Tokens come after the prompt's log-probabilities: who has one has them all.
+        outputs: generated.length > 0 ? this.#restOutputs : this.#template.outputs,
       };
       const handle = seat.link.submit(submit, new ChoiceListener(this, choice, attempt));
       this.#places[choice] = { seat, handle, attempt };
@@ -274,6 +306,10 @@ class ChoiceListener implements RequestListener {
 
   onTokens(tokens: Uint32Array, start: number, end: number, logprobs: StepLogprobs | undefined): void {
     this.#run.tokens(this, { tokens, start, end }, logprobs);
+  }
+
+  onPromptLogprobs(position: number, logprobs: StepLogprobs): void {
+    this.#run.promptLogprobs(this, position, logprobs);
   }
 
   onText(): void {

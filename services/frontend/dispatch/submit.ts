@@ -43,7 +43,11 @@ export function submitTemplate(request: ServingRequest, model: string): SubmitIn
     outputs:
       request.topLogprobs === undefined
         ? undefined
-        : create(OutputsSchema, { logprobs: true, topLogprobs: request.topLogprobs }),
+        : create(OutputsSchema, {
+            logprobs: true,
+            topLogprobs: request.topLogprobs,
+            promptLogprobs: request.promptLogprobs,
+          }),
     cacheSalt: request.cacheSalt,
     priority: request.priority,
     deadlineMs: undefined,

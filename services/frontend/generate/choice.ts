@@ -1,8 +1,9 @@
-import type { AnswerToken } from "#lib/api/openai/logprobs";
+import type { AnswerToken, CompletionLogprobs } from "#lib/api/openai/logprobs";
 import type { ChoiceEnd, ServingLogprobs } from "#lib/serving/request";
 import { StopMatcher } from "#lib/text/stop";
 import type { ModelText, TokenDecoder } from "../text/model-text.ts";
 import type { GenerationPlan } from "./plan.ts";
+import { PromptScores } from "./prompt-scores.ts";
 import { ScoredTokens } from "./scored.ts";
 
 const NO_TOKENS = new Uint32Array(0);
@@ -23,6 +24,7 @@ export class Choice {
   readonly #stop: StopMatcher | undefined;
   readonly #scored: ScoredTokens | undefined;
   readonly #includeStop: boolean;
+  #prompt: PromptScores | undefined;
   #echo: string;
   #waiting = NO_TOKENS;
   #waitingFrom = 0;
@@ -36,8 +38,11 @@ export class Choice {
     this.#decoder = plan.text.createDecoder();
     this.#includeStop = plan.includeStop;
     this.#stop = plan.stops && new StopMatcher(plan.stops, plan.includeStop);
-    this.#echo = plan.echo?.[Math.floor(index / plan.request.choicesPerPrompt)] ?? "";
-    this.#scored = plan.logprobs && new ScoredTokens(plan.text);
+    const { prompts, choicesPerPrompt, promptLogprobs } = plan.request;
+    const prompt = Math.floor(index / choicesPerPrompt);
+    this.#echo = plan.echo?.[prompt] ?? "";
+    this.#scored = plan.logprobs && new ScoredTokens(plan.text, [...this.#echo].length);
+    this.#prompt = promptLogprobs ? new PromptScores(prompts[prompt]!, plan.text) : undefined;
   }
 
   /** Whether a stop text was found. */
@@ -66,6 +71,18 @@ export class Choice {
     else this.#waiting.set(tokens, this.#waitingTo);
     this.#waitingTo += tokens.length;
     if (logprobs) this.#scored?.keep(logprobs);
+  }
+
+  /** Keeps log-probabilities of the prompt from `position` on; borrows them. */
+  keepPrompt(position: number, logprobs: ServingLogprobs): void {
+    this.#prompt?.keep(position, logprobs);
+  }
+
+  /** The printed log-probabilities of the prompt, once; undefined when nobody asked, and later. */
+  takePrompt(): CompletionLogprobs | undefined {
+    const taken = this.#prompt?.take();
+    this.#prompt = undefined;
+    return taken;
   }
 
   /** Text that the next `most` waiting tokens add; `complete` is set when a stop text was found in it. */

@@ -26,7 +26,7 @@ export async function answerEmbeddings(
   tools: PlannerTools & { readonly dispatcher: Dispatcher; readonly answers: AnswerTools },
 ): Promise<void> {
   exchange.ignore(ignored);
-  const model = tools.models.find(body.model);
+  const model = await tools.findModel(body.model, exchange);
   requireFeature(model.features, "embed", "Embedding");
   checkDimensions(body.dimensions, model);
   const prompts = await encodeInputs(parts, model, "input");
@@ -46,6 +46,7 @@ export async function answerEmbeddings(
     stopTokens: NO_TOKENS,
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     ...placementOf(body, exchange),
     pooling: undefined,
     normalize: true,

@@ -1,7 +1,7 @@
-import { type AnswerToken, printChatLogprobs, printCompletionLogprobs } from "#lib/api/openai/logprobs";
+import { CompletionLogprobs, printChatLogprobs } from "#lib/api/openai/logprobs";
 import type { Usage } from "#lib/api/openai/usage";
 import { printId } from "#lib/base/bytes";
-import type { Placement } from "#lib/serving/request";
+import type { ChoiceEnd, Placement } from "#lib/serving/request";
 import type { Exchange } from "../http/exchange.ts";
 import type { Choice } from "./choice.ts";
 import type { LogprobForm } from "./plan.ts";
@@ -9,6 +9,11 @@ import type { LogprobForm } from "./plan.ts";
 /** `finish_reason` of a choice that is complete; a stop text that was found wins over whatever the worker says. */
 export function finishReason(choice: Choice): "stop" | "length" {
   return choice.end?.reason === "length" && !choice.stopped ? "length" : "stop";
+}
+
+/** The end of a choice whose answer is its prompt alone: what was drawn is not counted. */
+export function promptEnd(end: ChoiceEnd): ChoiceEnd {
+  return { ...end, reason: end.reason === "cancelled" ? end.reason : "length", completionTokens: 0 };
 }
 
 /** Usage of a request whose choices all ended; choices of one prompt share its tokens. */
@@ -25,9 +30,12 @@ export function sumUsage(choices: readonly Choice[], choicesPerPrompt: number): 
   return { promptTokens, cachedTokens, completionTokens };
 }
 
-/** `logprobs` of a chunk or a choice in its route's form. */
-export function printLogprobs(form: NonNullable<LogprobForm>, tokens: readonly AnswerToken[]): string {
-  return form === "chat" ? printChatLogprobs(tokens) : printCompletionLogprobs(tokens);
+/** `logprobs` of what a choice has shown since the last call, in its route's form. */
+export function printLogprobs(form: NonNullable<LogprobForm>, choice: Choice): string {
+  if (form === "chat") return printChatLogprobs(choice.takeScored());
+  const printed = choice.takePrompt() ?? new CompletionLogprobs();
+  printed.add(choice.takeScored());
+  return printed.print();
 }
 
 /** Names worker, cached tokens and decision in the answer's headers. */

@@ -21,6 +21,8 @@ export interface GenerationPlan {
   /** Text that begins the choices of each prompt; undefined without echo. */
   readonly echo: readonly string[] | undefined;
   readonly logprobs: LogprobForm;
+  /** The answer is the prompt alone: what a worker draws all the same is dropped. */
+  readonly promptOnly: boolean;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly continuousUsage: boolean;

@@ -3,19 +3,22 @@ import { StatorError } from "#lib/base/errors";
 import type { ServingRequest } from "#lib/serving/request";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
-import type { ModelFeatures, Models, ServedModel } from "../models/served.ts";
-import type { OpenChat } from "../read/reader.ts";
-import type { ChatHead, CompletionHead, Inputs, ReadRequest } from "../read/requests.ts";
+import type { ModelFeatures, ServedModel } from "../models/served.ts";
+import type { OpenChat, OpenCompletion } from "../read/reader.ts";
+import type { ChatHead, CompletionHead, Inputs } from "../read/requests.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { checkTokens, createSampling } from "./sampling.ts";
 
 /** What a plan is made with. */
 export interface PlannerTools {
-  readonly models: Models;
+  /** The model of a name; waits for one that is loading. */
+  readonly findModel: (name: string, exchange: Exchange) => ServedModel | Promise<ServedModel>;
   readonly grammars: Grammars;
   /** Compiled stop texts; the same come again and again. */
   readonly compileStops: (stops: readonly string[]) => StopStrings;
+  /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
+  readonly mostScoredTokens: number;
   /** Draws a seed for a request that has none. */
   readonly drawSeed: () => bigint;
   readonly unixMs: () => number;
@@ -25,7 +28,7 @@ export interface PlannerTools {
 export async function planChat(read: OpenChat, exchange: Exchange, tools: PlannerTools): Promise<GenerationPlan> {
   const { head: body } = read;
   exchange.ignore(read.ignored);
-  const model = tools.models.find(body.model);
+  const model = await tools.findModel(body.model, exchange);
   const grammar = await grammarOf(read, model, tools.grammars);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
   const prompt = await read.render(model.text);
@@ -36,6 +39,7 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
     prompts: [tokens],
     grammar,
     topLogprobs,
+    promptLogprobs: false,
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
   });
   return {
@@ -45,25 +49,32 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
     echo: undefined,
     logprobs: topLogprobs === undefined ? undefined : "chat",
+    promptOnly: false,
   };
 }
 
 /** Plans POST /v1/completions. Throws what the client did wrong. */
 export async function planCompletion(
-  { head: body, ignored, parts }: ReadRequest<CompletionHead, Inputs>,
+  read: OpenCompletion,
   exchange: Exchange,
   tools: PlannerTools,
 ): Promise<GenerationPlan> {
-  exchange.ignore(ignored);
-  const model = tools.models.find(body.model);
-  const prompts = await encodeInputs(parts, model, "prompt");
+  const { head: body, parts } = read;
+  exchange.ignore(read.ignored);
+  const model = await tools.findModel(body.model, exchange);
+  const grammar = await grammarOf(read, model, tools.grammars);
+  const prompts = await encodeInputs(read.parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
+  const promptLogprobs = body.echo === true && topLogprobs !== undefined;
+  if (promptLogprobs) checkScored(prompts, body.n ?? 1, { model, most: tools.mostScoredTokens });
   const request = createRequest(body, exchange, model, {
     drawSeed: tools.drawSeed,
     prompts,
-    grammar: undefined,
+    grammar,
     topLogprobs,
-    maxTokens: body.max_tokens ?? 16,
+    promptLogprobs,
+    // A worker draws at least one token.
+    maxTokens: Math.max(1, body.max_tokens ?? 16),
   });
   return {
     ...answerOf(body, request, model.text, tools.compileStops),
@@ -72,6 +83,7 @@ export async function planCompletion(
     createdUnixSeconds: Math.floor(tools.unixMs() / 1000),
     echo: body.echo ? prompts.map((prompt, at) => textOf(parts.texts?.[at]) ?? decode(prompt, model.text)) : undefined,
     logprobs: topLogprobs === undefined ? undefined : "completion",
+    promptOnly: body.max_tokens === 0,
   };
 }
 
@@ -114,6 +126,7 @@ interface RequestParts {
   readonly prompts: readonly Uint32Array[];
   readonly grammar: string | undefined;
   readonly topLogprobs: number | undefined;
+  readonly promptLogprobs: boolean;
   /** undefined: what the context leaves. */
   readonly maxTokens: number | undefined;
 }
@@ -149,6 +162,7 @@ function createRequest(
     stopTokens,
     grammar: parts.grammar,
     topLogprobs: parts.topLogprobs,
+    promptLogprobs: parts.promptLogprobs,
     ...placementOf(body, exchange),
     pooling: undefined,
     normalize: true,
@@ -207,7 +221,7 @@ function tooLong(promptTokens: number | string, { name, contextTokens }: ServedM
 /** Throws UNSUPPORTED_FEATURE with the engine's own reason. */
 export function requireFeature(
   features: ModelFeatures,
-  feature: "generate" | "embed" | "grammar" | "logprobs",
+  feature: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs",
   name: string,
 ): void {
   if (features[feature]) return;
@@ -224,8 +238,21 @@ function checkLogprobs(features: ModelFeatures, topLogprobs: number): void {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
 }
 
+/** Every token of a prompt that is scored comes back as text, for each choice anew: that must not get out of hand. */
+function checkScored(
+  prompts: readonly Uint32Array[],
+  choices: number,
+  { model, most }: { model: ServedModel; most: number },
+): void {
+  requireFeature(model.features, "promptLogprobs", "echo with logprobs");
+  const tokens = choices * prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+  if (tokens <= most) return;
+  const detail = `with logprobs returns ${tokens} tokens of prompts, and at most ${most} are returned`;
+  throw new StatorError("INVALID_FIELD", { field: "echo", detail }, { param: "echo" });
+}
+
 async function grammarOf(
-  { head, grammar }: OpenChat,
+  { head, grammar }: OpenChat | OpenCompletion,
   model: ServedModel,
   grammars: Grammars,
 ): Promise<string | undefined> {

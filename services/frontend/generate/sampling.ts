@@ -11,7 +11,7 @@ export interface SamplingBody {
   readonly repetition_penalty?: number | null;
   readonly frequency_penalty?: number | null;
   readonly presence_penalty?: number | null;
-  readonly seed?: number | null;
+  readonly seed?: number | bigint | null;
   readonly logit_bias?: Readonly<Record<string, number>> | null;
 }
 
@@ -32,17 +32,19 @@ export function createSampling(body: SamplingBody, defaults: SamplingDefaults): 
   const { defaultSampling: usual, vocabularySize, drawSeed } = defaults;
   const { seed, logit_bias: bias } = body;
   const ids = bias ? Object.keys(bias) : [];
+  // Nothing of the sum is asked for: the likeliest token alone has part in it.
+  const likeliest = body.top_p === 0;
   const biasTokens = ids.length > 0 ? Uint32Array.from(ids, Number) : NO_TOKENS;
   checkTokens(biasTokens, vocabularySize, "logit_bias");
   return {
     temperature: body.temperature ?? usual.temperature ?? 1,
-    topK: Math.max(0, body.top_k ?? usual.top_k ?? 0),
-    topP: body.top_p ?? usual.top_p ?? 1,
+    topK: likeliest ? 1 : Math.max(0, body.top_k ?? usual.top_k ?? 0),
+    topP: likeliest ? 1 : (body.top_p ?? usual.top_p ?? 1),
     minP: body.min_p ?? usual.min_p ?? 0,
     repetitionPenalty: body.repetition_penalty ?? usual.repetition_penalty ?? 1,
     frequencyPenalty: body.frequency_penalty ?? usual.frequency_penalty ?? 0,
     presencePenalty: body.presence_penalty ?? usual.presence_penalty ?? 0,
-    seed: typeof seed === "number" ? BigInt.asUintN(64, BigInt(seed)) : drawSeed(),
+    seed: seed === undefined || seed === null ? drawSeed() : BigInt.asUintN(64, BigInt(seed)),
     biasTokens,
     biasValues: bias && ids.length > 0 ? Float32Array.from(ids, (id) => bias[id]!) : NO_VALUES,
   };

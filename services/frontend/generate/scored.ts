@@ -9,16 +9,19 @@ interface Delivery {
   readonly topValues: Float32Array;
 }
 
-/** Joins the tokens of one choice with their log-probabilities and with where their text begins. */
+/** Joins the tokens of one choice with their log-probabilities and with where their text begins in that of the choice. */
 export class ScoredTokens {
   readonly #text: ModelText;
+  readonly #base: number;
   readonly #deliveries: Delivery[] = [];
   /** Tokens of the first delivery that were decoded already. */
   #used = 0;
   #tokens: AnswerToken[] = [];
 
-  constructor(text: ModelText) {
+  /** `base`: code points of the text before the first token. */
+  constructor(text: ModelText, base: number) {
     this.#text = text;
+    this.#base = base;
   }
 
   /** Keeps a copy of what came beside tokens. */
@@ -40,7 +43,9 @@ export class ScoredTokens {
   take(cutOffset: number | undefined): readonly AnswerToken[] {
     const tokens = this.#tokens;
     this.#tokens = [];
-    return cutOffset === undefined ? tokens : tokens.filter((token) => token.offset < cutOffset);
+    const shown = cutOffset === undefined ? tokens : tokens.filter((token) => token.offset < cutOffset);
+    const base = this.#base;
+    return base === 0 ? shown : shown.map((token) => ({ ...token, offset: token.offset + base }));
   }
 
   #score(token: number, offset: number): AnswerToken {
@@ -61,7 +66,12 @@ export class ScoredTokens {
   }
 
   #read(token: number, logprob: number): ScoredToken {
-    const bytes = this.#text.piece(token);
-    return { text: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"), bytes, logprob };
+    return readScored(this.#text, token, logprob);
   }
+}
+
+/** A token as people read it. */
+export function readScored(text: ModelText, token: number, logprob: number): ScoredToken {
+  const bytes = text.piece(token);
+  return { text: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"), bytes, logprob };
 }

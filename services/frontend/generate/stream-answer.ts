@@ -6,7 +6,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 import type { Exchange, Work } from "../http/exchange.ts";
 import { Choice } from "./choice.ts";
-import { explainPlacement, finishReason, printLogprobs, setPlacement, sumUsage } from "./outcome.ts";
+import { explainPlacement, finishReason, printLogprobs, promptEnd, setPlacement, sumUsage } from "./outcome.ts";
 import type { Paced } from "./pacer.ts";
 import type { GenerationPlan } from "./plan.ts";
 import type { AnswerTools } from "./tools.ts";
@@ -79,10 +79,14 @@ export class StreamAnswer implements ServingSink, Paced, Work {
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
     const choice = this.#choices[index]!;
-    if (choice.complete || this.#over) return;
+    if (choice.complete || this.#over || this.#plan.promptOnly) return;
     choice.keep(tokens, logprobs);
     this.#tokensSoFar += tokens.length;
     this.#tools.pacer.mark(this);
+  }
+
+  onPromptLogprobs(index: number, position: number, logprobs: ServingLogprobs): void {
+    this.#choices[index]!.keepPrompt(position, logprobs);
   }
 
   onEmbedding(): void {}
@@ -90,7 +94,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   onEnd(index: number, end: ChoiceEnd): void {
     const choice = this.#choices[index]!;
     if (choice.end || this.#over) return;
-    choice.end = end;
+    choice.end = this.#plan.promptOnly ? promptEnd(end) : end;
     this.#open--;
     if (end.reason === "cancelled" && !choice.complete) this.#error ??= cancelledElsewhere();
     this.#tools.pacer.mark(this);
@@ -184,7 +188,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     const plan = this.#plan;
     return {
       first,
-      logprobs: plan.logprobs && printLogprobs(plan.logprobs, choice.takeScored()),
+      logprobs: plan.logprobs && printLogprobs(plan.logprobs, choice),
       usage: plan.continuousUsage ? printUsage(this.#usageSoFar()) : undefined,
       explain: first && plan.explain ? explainPlacement(this.#placement) : undefined,
     };

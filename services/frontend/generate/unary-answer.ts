@@ -4,7 +4,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 import type { Exchange, Work } from "../http/exchange.ts";
 import { Choice } from "./choice.ts";
-import { explainPlacement, finishReason, printLogprobs, setPlacement, sumUsage } from "./outcome.ts";
+import { explainPlacement, finishReason, printLogprobs, promptEnd, setPlacement, sumUsage } from "./outcome.ts";
 import type { GenerationPlan } from "./plan.ts";
 import type { AnswerTools } from "./tools.ts";
 
@@ -54,7 +54,7 @@ export class UnaryAnswer implements ServingSink, Work {
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
     const choice = this.#choices[index]!;
-    if (choice.complete || this.#over) return;
+    if (choice.complete || this.#over || this.#plan.promptOnly) return;
     this.#exchange.firstTokenMs ??= this.#tools.clock.nowMs();
     choice.keep(tokens, logprobs);
     if (!this.#plan.stops) return;
@@ -64,12 +64,16 @@ export class UnaryAnswer implements ServingSink, Work {
     if (choice.complete) this.#handle?.finishChoice(index);
   }
 
+  onPromptLogprobs(index: number, position: number, logprobs: ServingLogprobs): void {
+    this.#choices[index]!.keepPrompt(position, logprobs);
+  }
+
   onEmbedding(): void {}
 
   onEnd(index: number, end: ChoiceEnd): void {
     const choice = this.#choices[index]!;
     if (choice.end || this.#over) return;
-    choice.end = end;
+    choice.end = this.#plan.promptOnly ? promptEnd(end) : end;
     if (end.reason === "cancelled" && !choice.complete) {
       this.onError(new StatorError("STREAM_LOST", { detail: "the request was cancelled on this side" }));
       return;
@@ -111,7 +115,7 @@ export class UnaryAnswer implements ServingSink, Work {
       choices: this.#choices.map((choice) => ({
         text: this.#texts[choice.index]!,
         finish: finishReason(choice),
-        logprobs: plan.logprobs && printLogprobs(plan.logprobs, choice.takeScored()),
+        logprobs: plan.logprobs && printLogprobs(plan.logprobs, choice),
       })),
       usage: printUsage(usage),
       explain: plan.explain ? explainPlacement(this.#placement) : undefined,

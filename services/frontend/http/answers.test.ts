@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { BYTE_TEXT, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher, type RehearsalOptions } from "../../../test/support/rehearsal/dispatcher.ts";
-import { openRehearsal, type Rehearsal } from "../../../test/support/rehearsal/open.ts";
+import { openRehearsal, type Rehearsal, rehearsalRecords } from "../../../test/support/rehearsal/open.ts";
 
 const opened: Rehearsal[] = [];
 afterEach(async () => {
@@ -264,6 +264,83 @@ describe("completions", () => {
   });
 });
 
+interface Logprobs {
+  readonly tokens: readonly string[];
+  readonly token_logprobs: readonly (number | null)[];
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[];
+  readonly text_offset: readonly number[];
+}
+
+describe("echo with log-probabilities", () => {
+  const whole: Logprobs = {
+    tokens: ["<256>", "h", "\ufffd", "\ufffd", "x", "!"],
+    token_logprobs: [null, -0.5, -0.5, -0.5, -0.5, -0.5],
+    top_logprobs: [null, { h: -0.5 }, { "\ufffd": -0.5 }, { "\ufffd": -0.5 }, { x: -0.5 }, { "!": -0.5 }],
+    text_offset: [0, 0, 1, 1, 2, 3],
+  };
+  type Body = { choices: { text: string; logprobs: Logprobs; finish_reason: string }[]; usage: object };
+
+  it("begins with the prompt's, the first of which is none", async () => {
+    const { complete, dispatcher } = await serve("x!");
+    const { choices } = (await (await complete({ prompt: "hé", echo: true, logprobs: 1 })).json()) as Body;
+    expect(choices).toMatchObject([{ text: "héx!", logprobs: whole, finish_reason: "stop" }]);
+    expect(dispatcher.requests.at(-1)).toMatchObject({ topLogprobs: 1, promptLogprobs: true });
+    await complete({ prompt: "hé", logprobs: 1 });
+    expect(dispatcher.requests.at(-1)!.promptLogprobs).toBe(false);
+  });
+
+  it("is the same in a stream", async () => {
+    const { complete } = await serve("x!");
+    const chunks = await chunksOf(await complete({ prompt: "hé", echo: true, logprobs: 1, stream: true }));
+    expect(told(chunks)).toEqual([["héx!", "stop"]]);
+    const parts = chunks.flatMap(({ choices }) => choices.map(({ logprobs }) => logprobs as Logprobs));
+    for (const name of Object.keys(whole) as (keyof Logprobs)[])
+      expect(parts.flatMap((part) => part[name] as unknown[])).toEqual(whole[name]);
+  });
+
+  it("with max_tokens 0 is the prompt alone, of which nothing is counted as an answer", async () => {
+    const { complete, dispatcher } = await serve("x!");
+    const ask = { prompt: ["hé", "a"], n: 2, echo: true, max_tokens: 0 };
+    const body = (await (await complete({ ...ask, logprobs: 1 })).json()) as Body;
+    expect(body.choices.map(({ text, finish_reason }) => `${text} ${finish_reason}`)).toEqual(
+      ["hé", "hé", "a", "a"].map((text) => `${text} length`),
+    );
+    expect(body.choices[0]!.logprobs.token_logprobs).toEqual([null, -0.5, -0.5, -0.5]);
+    expect(body.usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 0 });
+    expect(dispatcher.requests.at(-1)!.maxTokens).toBe(1);
+    const stream = { stream: true, stream_options: { include_usage: true } };
+    const chunks = await chunksOf(await complete({ ...ask, ...stream }));
+    expect(told(chunks).map(([text, finish]) => `${text} ${finish}`)).toEqual(
+      ["hé", "hé", "a", "a"].map((text) => `${text} length`),
+    );
+    expect(chunks.at(-1)!.usage).toMatchObject({ completion_tokens: 0 });
+  });
+
+  it("is refused where a worker cannot do it, and beyond a bound", async () => {
+    const { complete, rehearsal } = await serve("x");
+    rehearsal.watch.put(...rehearsalRecords("rehearsal", { id: 2n, promptLogprobs: false }));
+    const refused = await complete({ echo: true, logprobs: 0 });
+    expect([refused.status, ((await refused.json()) as { error: { code: string } }).error.code]).toEqual([
+      400,
+      "unsupported_feature",
+    ]);
+    expect((await complete({ echo: true })).status).toBe(200);
+    const bounded = await openRehearsal(
+      new RehearsalDispatcher({ running: true, reply: () => ({ tokens: encodeBytes("x") }) }),
+      {
+        limits: { scoredTokens: 8 },
+      },
+    );
+    opened.push(bounded);
+    const ask = (prompt: string, n: number) =>
+      fetch(`${bounded.url}/v1/completions`, {
+        method: "POST",
+        body: JSON.stringify({ model: "rehearsal", prompt, n, echo: true, logprobs: 0 }),
+      });
+    expect([(await ask("abc", 2)).status, (await ask("abc", 3)).status]).toEqual([200, 400]);
+  });
+});
+
 describe("embeddings", () => {
   it("come as numbers or as base64 of f32 little endian", async () => {
     const { embed } = await serve("", { embedding: (tokens) => Float32Array.of(tokens.length, -1.25, 3) });
@@ -280,6 +357,38 @@ describe("embeddings", () => {
     expect((await embed({ input: "a", dimensions: 3 })).status).toBe(200);
     expect((await embed({ input: "a", dimensions: 4 })).status).toBe(400);
   });
+});
+
+it("takes every seed of 64 bits as it is written, and the sum of nothing as the likeliest token", async () => {
+  const { rehearsal, dispatcher } = await serve("x");
+  for (const seed of ["9223372036854775807", "-9223372036854775808", "9007199254740993", "-5"]) {
+    const body = `{"model": "rehearsal", "prompt": "a", "seed": ${seed}, "top_p": 0}`;
+    expect((await fetch(`${rehearsal.url}/v1/completions`, { method: "POST", body })).status).toBe(200);
+    const { sampling } = dispatcher.requests.at(-1)!;
+    expect(sampling).toMatchObject({ seed: BigInt.asUintN(64, BigInt(seed)), topP: 1, topK: 1 });
+  }
+  const rounded = '{"model": "rehearsal", "prompt": "a", "seed": 9223372036854775808}';
+  expect((await fetch(`${rehearsal.url}/v1/completions`, { method: "POST", body: rounded })).status).toBe(400);
+});
+
+it("gives a template the messages that the API has, whatever a client sends back with them", async () => {
+  const { chat } = await serve("x");
+  const answer = await chat({
+    messages: [
+      { role: "assistant", content: "a", reasoning_details: [{ deep: [[[]]] }], provider_specific_fields: null },
+      { role: "user", content: "b" },
+    ],
+  });
+  expect([answer.status, answer.headers.get("x-stator-ignored")]).toEqual([
+    200,
+    "messages.reasoning_details, messages.provider_specific_fields",
+  ]);
+});
+
+it("holds the form of a completion with a grammar", async () => {
+  const { complete, dispatcher } = await serve("{}");
+  expect((await complete({ response_format: { type: "json_object" } })).status).toBe(200);
+  expect(dispatcher.requests.at(-1)!.grammar).toContain("root");
 });
 
 it("fills in what a request leaves out, and passes on what it says", async () => {

@@ -119,6 +119,8 @@ describe("bad input gets a status and OpenAI's form", () => {
     expect(errorOf((await send("POST", CHAT, '{\n "model": x}')).text).message).toContain(
       "expected a value at line 2, column 11",
     );
+    const long = chat({ messages: [{ role: "user", content: "x".repeat(5000) }] });
+    expect(errorOf((await send("POST", CHAT, long)).text).message).toContain("maximum context length is 4096 tokens");
     expect(errorOf((await send("POST", CHAT, chat({ model: "reharsal" }))).text).message).toContain(
       "Did you mean rehearsal?",
     );
@@ -126,14 +128,19 @@ describe("bad input gets a status and OpenAI's form", () => {
 
   it("a body that is not JSON by its header", async () => {
     for (const headers of [
-      { "content-type": "text/plain" },
+      { "content-type": "text/html" },
+      { "content-type": "text/plain", origin: "http://elsewhere.example" },
+      { "content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "cross-site" },
       { "content-type": "application/json; charset=latin1" },
       { ...JSON_TYPE, "content-encoding": "gzip" },
-    ]) {
+    ] as Record<string, string>[]) {
       const { status, text } = await send("POST", CHAT, chat(), headers);
       expect([status, errorOf(text).code]).toEqual([415, "unsupported_media_type"]);
     }
     expect((await send("POST", CHAT, Buffer.from(chat()), {})).status).toBe(200);
+    // What curl -d and fetch say by themselves.
+    for (const type of ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"])
+      expect((await send("POST", CHAT, chat(), { "content-type": type })).status).toBe(200);
     expect((await send("POST", CHAT, chat(), { "content-type": "application/json; charset=UTF-8" })).status).toBe(200);
   });
 

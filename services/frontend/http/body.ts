@@ -32,11 +32,17 @@ export async function receiveBody<Read>(
   }
 }
 
-/** A missing content type counts as JSON; browsers always send one, and theirs for plain forms is not JSON. */
+/**
+ * A missing content type counts as JSON, and so do those that curl and fetch put on text unless told otherwise. A page in
+ * a browser may send these two anywhere without being asked; it always sends its origin with them, and is refused.
+ */
 function checkHeaders(exchange: Exchange): void {
   const type = exchange.header("content-type");
   const json = type === undefined || /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
-  if (!json) throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "application/json", header: "content-type" });
+  const unsaid = /^(?:text\/plain|application\/x-www-form-urlencoded)\s*(?:;|$)/i.test(type ?? "");
+  const page = exchange.header("origin") !== undefined || exchange.header("sec-fetch-site") !== undefined;
+  if (!json && (!unsaid || page))
+    throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "application/json", header: "content-type" });
   const charset = /charset\s*=\s*"?([\w-]+)/i.exec(type ?? "")?.[1];
   if (charset && !/^utf-?8$/i.test(charset)) {
     throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "UTF-8", header: "content-type" });

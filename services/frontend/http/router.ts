@@ -4,7 +4,7 @@ import type { Exchange } from "./exchange.ts";
 /** Answers one exchange; what it throws is answered as an error. `rest` is what follows a prefix, decoded. */
 export type Handler = (exchange: Exchange, rest: string) => Promise<void> | void;
 
-/** One path of the port. A path that ends in `/` is a prefix, but for `/` itself. */
+/** One path of the port. A path that ends in `/` is a prefix, but for `/` itself. A request may say one more `/` at its end. */
 export interface HttpRoute {
   readonly path: string;
   readonly method: "GET" | "POST";
@@ -37,11 +37,12 @@ export class Router {
   }
 
   #match(path: string): { route: HttpRoute; rest: string } | undefined {
-    const exact = this.#exact.get(path);
+    const bare = path.endsWith("/") ? path.slice(0, -1) : path;
+    const exact = this.#exact.get(path) ?? this.#exact.get(bare);
     if (exact) return { route: exact, rest: "" };
     for (const route of this.#prefixes) {
-      if (!path.startsWith(route.path) || path.length === route.path.length) continue;
-      const rest = decoded(path.slice(route.path.length));
+      if (!bare.startsWith(route.path) || bare.length === route.path.length) continue;
+      const rest = decoded(bare.slice(route.path.length));
       if (rest !== undefined) return { route, rest };
     }
     return undefined;

@@ -50,7 +50,11 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
   });
   const complete = admitted(tools, async (exchange) => {
     const read = await receiveBody(exchange, body, (bytes) => reader.completion(bytes));
-    run(await planCompletion(read, exchange, planner), exchange);
+    try {
+      run(await planCompletion(read, exchange, planner), exchange);
+    } finally {
+      read.close();
+    }
   });
   const embed = admitted(tools, async (exchange) => {
     const read = await receiveBody(exchange, body, (bytes) => reader.embedding(bytes));

@@ -67,6 +67,8 @@ describe("the small routes", () => {
       ],
     });
     expect(await (await read("/v1/models/rehearsal")).json()).toMatchObject({ id: "rehearsal", object: "model" });
+    for (const path of ["/v1/models/", "/v1/models/rehearsal/", "/live/"]) expect((await read(path)).status).toBe(200);
+    expect((await read("/v1/models//")).status).toBe(404);
     expect((await read("/v1/models/other%2Fone")).status).toBe(404);
     expect((await read("/v1/models/%zz")).status).toBe(404);
     expect(await (await read("/openapi.json")).json()).toMatchObject({ openapi: "3.1.0" });
@@ -100,8 +102,8 @@ describe("the small routes", () => {
 });
 
 describe("models", () => {
-  it("appear and disappear; what is loading gets 503 and a time to wait", async () => {
-    const { rehearsal } = await open("x", { empty: true });
+  it("appear and disappear; who asks for what is loading may wait, or gets 503 and a time to wait", async () => {
+    const { rehearsal } = await open("x", { empty: true, limits: { loadingMs: 0 } });
     const { watch, url, frontend } = rehearsal;
     const ask = () => post(url, { body: BODY.replace("true", "false") });
     expect([(await fetch(`${url}/health`)).status, (await ask()).status]).toEqual([503, 404]);
@@ -119,6 +121,89 @@ describe("models", () => {
     watch.remove(...watch.records.keys());
     const gone = await ask();
     expect([gone.status, gone.headers.get("retry-after")]).toEqual([503, "1"]);
+  });
+});
+
+/** Records of the one worker while it loads, with or without the name of what it loads. */
+const loading = (name?: string) =>
+  rehearsalRecords(name ?? "rehearsal", { state: InstanceState.LOADING, loaded: name !== undefined }).slice(0, 1);
+
+describe("a request for a model that is loading", () => {
+  const whole = BODY.replace("true", "false");
+  const waiting = async ({ metrics }: Rehearsal) =>
+    Number(/loading_requests (\d+)/.exec(await metrics.print())?.[1] ?? "-1");
+  async function untilWaiting(rehearsal: Rehearsal, count: number): Promise<void> {
+    while ((await waiting(rehearsal)) !== count) await new Promise(setImmediate);
+  }
+
+  it("waits until it is there, as do embeddings and completions", async () => {
+    const { rehearsal } = await open("x", { empty: true });
+    const { watch, url } = rehearsal;
+    watch.put(...loading());
+    const send = (path: string, fields: object) =>
+      fetch(`${url}/v1/${path}`, { method: "POST", body: JSON.stringify({ model: "rehearsal", ...fields }) });
+    const answers = [
+      post(url, { body: whole }),
+      send("completions", { prompt: "a" }),
+      send("embeddings", { input: "a" }),
+    ];
+    await untilWaiting(rehearsal, 3);
+    watch.put(...rehearsalRecords("rehearsal"));
+    for (const answer of await Promise.all(answers)) expect(answer.status).toBe(200);
+    expect(await waiting(rehearsal)).toBe(0);
+  });
+
+  it("hears at once that its worker went, or loads another model", async () => {
+    const { rehearsal } = await open("x", { empty: true });
+    const { watch, url } = rehearsal;
+    for (const change of [() => watch.remove("instances/1"), () => watch.put(...loading("other"))]) {
+      watch.put(...loading());
+      const answer = post(url, { body: whole });
+      await untilWaiting(rehearsal, 1);
+      change();
+      expect((await answer).status).toBe(404);
+    }
+  });
+
+  it("waits no longer than the limit, and no more than the limit wait", async () => {
+    const { rehearsal } = await open("x", { empty: true, limits: { loadingMs: 50, loadingRequests: 1 } });
+    const { watch, url } = rehearsal;
+    watch.put(...loading());
+    for (const answer of await Promise.all([post(url), post(url)])) {
+      expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
+      expect(((await answer.json()) as { error: { code: string } }).error.code).toBe("model_loading");
+    }
+    expect(await waiting(rehearsal)).toBe(0);
+  });
+
+  it("frees its place when its client leaves, and hears that the frontend ends", async () => {
+    const { rehearsal } = await open("x", { empty: true });
+    rehearsal.watch.put(...loading());
+    const leave = new AbortController();
+    const left = post(rehearsal.url, { signal: leave.signal }).catch(() => "left");
+    await untilWaiting(rehearsal, 1);
+    leave.abort();
+    expect(await left).toBe("left");
+    await untilWaiting(rehearsal, 0);
+    const stays = post(rehearsal.url);
+    await untilWaiting(rehearsal, 1);
+    await rehearsal.frontend.close({ drainMs: 0 });
+    expect(((await (await stays).json()) as { error: { code: string } }).error.code).toBe("draining");
+  });
+
+  it("may come before the first worker of a frontend that has just started, for a while", async () => {
+    const { rehearsal } = await open("x", { empty: true, limits: { startMs: 60_000 } });
+    const { watch, url } = rehearsal;
+    const early = post(url, { body: whole });
+    await untilWaiting(rehearsal, 1);
+    watch.put(...loading());
+    expect(await waiting(rehearsal)).toBe(1);
+    watch.put(...rehearsalRecords("rehearsal"));
+    expect((await early).status).toBe(200);
+    // A worker was there: from now on a name that nobody serves is a mistake.
+    expect((await post(url, { body: whole.replace("rehearsal", "other") })).status).toBe(404);
+    const { rehearsal: alone } = await open("x", { empty: true, limits: { startMs: 50 } });
+    expect((await post(alone.url, { body: whole })).status).toBe(404);
   });
 });
 

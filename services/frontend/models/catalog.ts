@@ -116,7 +116,8 @@ function readEntry(name: string, members: readonly Member[]): CatalogEntry {
 
 function readFeatures(members: readonly Member[]): ModelFeatures {
   const all = members.map(({ card }) => card.capabilities);
-  const every = (feature: "generate" | "embed" | "grammar" | "logprobs") => all.every((one) => one?.[feature] ?? false);
+  const every = (feature: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs") =>
+    all.every((one) => one?.[feature] ?? false);
   const missing: Record<string, string> = {};
   for (const one of all) Object.assign(missing, one?.missing);
   return {
@@ -124,6 +125,7 @@ function readFeatures(members: readonly Member[]): ModelFeatures {
     embed: every("embed"),
     grammar: every("grammar"),
     logprobs: every("logprobs"),
+    promptLogprobs: every("promptLogprobs"),
     maxTopLogprobs: Math.min(...all.map((one) => one?.maxTopLogprobs ?? 0)),
     embeddingSize: all[0]?.embeddingSize ?? 0,
     missing,

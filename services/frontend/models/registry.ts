@@ -31,6 +31,8 @@ export interface RegistryOptions {
   readonly log: Log;
   /** Called when a text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
   readonly onUnusable?: (error: StatorError) => boolean;
+  /** For so long after its start a frontend that has met no worker expects one: any name may be that of its model. */
+  readonly startMs?: number;
 }
 
 const FIRST_RETRY_MS = 250;
@@ -62,12 +64,22 @@ export class ModelRegistry implements Models {
   readonly #options: RegistryOptions;
   readonly #texts = new Map<string, OpenText>();
   readonly #unsubscribe: () => void;
+  readonly #calls: (() => void)[] = [];
+  /** Runs while the first worker is expected. */
+  #start: Timer | undefined;
   #catalog: Catalog = { entries: new Map(), loading: [], present: new Set() };
   /** In the order in which they went. */
   readonly #gone = new Map<string, GoneName>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    const { clock, startMs = 0 } = options;
+    if (startMs > 0) {
+      this.#start = clock.after(startMs, () => {
+        this.#start = undefined;
+        this.#changed();
+      });
+    }
     this.#unsubscribe = options.watch.subscribe(() => this.#follow());
   }
 
@@ -96,9 +108,14 @@ export class ModelRegistry implements Models {
     return names.sort();
   }
 
+  onChange(call: () => void): void {
+    this.#calls.push(call);
+  }
+
   /** Closes every text; requests that still use one keep it until they end. */
   async close(): Promise<void> {
     this.#unsubscribe();
+    this.#start?.cancel();
     await Promise.all([...this.#texts.values()].map((open) => this.#drop(open)));
   }
 
@@ -118,7 +135,8 @@ export class ModelRegistry implements Models {
     const { entries, loading } = this.#catalog;
     // A worker names its models only when they are loaded: until then any name may be the one that is coming.
     const mayCome = loading.some(({ models }) => models.length === 0 || models.includes(name));
-    if (mayCome) return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
+    if (mayCome || this.#start)
+      return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
     if (this.#isSoonBack(name)) return new StatorError("NO_WORKERS", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
     const near = nearest(name, entries.keys());
     const hint = near ? ` Did you mean ${near}?` : entries.size > 0 ? " GET /v1/models lists what is served." : "";
@@ -152,6 +170,7 @@ export class ModelRegistry implements Models {
     const before = this.#catalog;
     this.#catalog = readCatalog(this.#options.watch.records.values());
     this.#noteGone(before);
+    if (this.#catalog.entries.size > 0 || this.#catalog.loading.length > 0) this.#endStart();
     const wanted = readSources(this.#catalog);
     for (const [key, open] of this.#texts)
       if (!wanted.has(key)) this.#options.scope.spawn("close text", () => this.#drop(open));
@@ -160,6 +179,16 @@ export class ModelRegistry implements Models {
       if (known) known.source = source;
       else this.#begin(source);
     }
+    this.#changed();
+  }
+
+  #endStart(): void {
+    this.#start?.cancel();
+    this.#start = undefined;
+  }
+
+  #changed(): void {
+    for (const call of this.#calls) call();
   }
 
   #begin(source: TextSource): void {
@@ -194,9 +223,11 @@ export class ModelRegistry implements Models {
       open.text = text;
       open.failure = undefined;
       log.info("model text is open", { source: open.source.key.slice(0, 16) });
+      this.#changed();
     } catch (caught) {
       if (open.closed) return;
       this.#failed(open, asStatorError(caught), fetched);
+      this.#changed();
     }
   }
 

@@ -8,6 +8,7 @@ export interface ModelFeatures {
   readonly embed: boolean;
   readonly grammar: boolean;
   readonly logprobs: boolean;
+  readonly promptLogprobs: boolean;
   readonly maxTopLogprobs: number;
   /** Length of an embedding; 0 when it makes none. */
   readonly embeddingSize: number;
@@ -34,4 +35,6 @@ export interface Models {
   list(): readonly ListedModel[];
   /** Models that a request would find and that have a ready worker. */
   routable(): readonly string[];
+  /** Calls, for as long as they live, whenever `find` may answer otherwise than before. */
+  onChange(call: () => void): void;
 }

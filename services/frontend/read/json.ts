@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { restoreSeed } from "#lib/api/exact-seed";
 import { findExcess, type JsonBounds } from "#lib/api/json-bounds";
 import { findJsonError } from "#lib/api/json-error";
 import { StatorError } from "#lib/base/errors";
@@ -10,7 +11,9 @@ export function parseBody(bytes: Uint8Array, bounds?: JsonBounds): unknown {
   if (excess) throw new StatorError("INVALID_FIELD", { field: "The body", detail: excess });
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   try {
-    return JSON.parse(text);
+    const body: unknown = JSON.parse(text);
+    restoreSeed(body, text);
+    return body;
   } catch (cause) {
     const found = findJsonError(text);
     const detail = found

@@ -57,6 +57,20 @@ test("prompts come as texts, long ones as UTF-8, or as token ids", async () => {
   expect((await door.embedding(body({ input: [7, 8], user: pad }))).parts.ids).toEqual([Uint32Array.of(7, 8)]);
 });
 
+test("the form of a completion and a seed of 64 bits read the same from small and large bodies", async () => {
+  const door = reader();
+  const seed = 2n ** 63n - 1n;
+  const exact = (fields: object) => Buffer.from(body(fields).toString().replace('"seed":0', `"seed":${seed}`));
+  const small = await door.completion(exact({ prompt: "a", seed: 0, response_format: format }));
+  expect(door.running).toBe(false);
+  const large = await door.completion(exact({ prompt: "a", seed: 0, response_format: format, user: pad }));
+  expect(small.head).toEqual({ model: "m", seed, response_format: { type: "json_schema" } });
+  expect(large.head).toEqual(small.head);
+  expect(await large.grammar(grammars)).toBe(await small.grammar(grammars));
+  large.close();
+  await expect(large.grammar(grammars), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
+});
+
 test("mistakes are the same, wherever they are found", async () => {
   const door = reader();
   for (const prompt of [pad, "x"]) {
@@ -83,6 +97,16 @@ test("nesting and members are bounded before anything is parsed", async () => {
   await expect(door.chat(Buffer.from("[".repeat(70_000)))).rejects.toThrow("nested deeper than 128 levels");
   await expect(door.chat(Buffer.from(`{${'"a":1,'.repeat(300_000)}`))).rejects.toThrow("more than 262,144 members");
   await expect(door.chat(Buffer.from(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow("more than 2,097,152 values");
+});
+
+test("what is kept for a request outlives the idle time, since its model may take longer to load", async () => {
+  const door = reader();
+  const read = await door.chat(body({ messages: [{ role: "user", content: pad }] }));
+  clock.advance(60_000);
+  expect(asText(await read.render(text))).toContain(pad);
+  read.close();
+  clock.advance(15_000);
+  expect(door.running).toBe(false);
 });
 
 test("the thread ends when nobody needs it, and when one request takes too long; the next starts another", async () => {

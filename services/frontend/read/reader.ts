@@ -27,6 +27,14 @@ export interface OpenChat {
   close(): void;
 }
 
+/** A completion request that passed, and what becomes of its schema. */
+export interface OpenCompletion extends ReadRequest<CompletionHead, Inputs> {
+  /** As of a chat request. */
+  grammar(grammars: Grammars): string | Promise<string>;
+  /** Forgets it; call it in any case. */
+  close(): void;
+}
+
 /** Bodies of more bytes are read in a thread; a shorter one costs a few milliseconds at worst. */
 const INLINE_BYTES = 65_536;
 /** The same for the bytes of a body with a schema: a kilobyte of schema can take a millisecond. */
@@ -78,21 +86,31 @@ export class BodyReader {
       head,
       ignored,
       render: (text) => this.#render(place, text),
-      grammar: () => this.#thread.call({ kind: "grammar", place }),
-      close: () => this.#thread.tell({ kind: "drop", kept: keep }),
+      ...this.#kept(keep),
     };
   }
 
   /** Reads a completion request; takes the bytes. */
-  async completion(bytes: Buffer): Promise<ReadRequest<CompletionHead, Inputs>> {
-    if (bytes.length <= INLINE_BYTES) return readCompletion(parseBody(bytes));
-    return await this.#inputs("completions", bytes);
+  async completion(bytes: Buffer): Promise<OpenCompletion> {
+    if (bytes.length <= INLINE_BYTES) {
+      const { head, ignored, parts } = readCompletion(parseBody(bytes));
+      const grammar = (grammars: Grammars) => this.#grammar(parts.schema, bytes, grammars);
+      return { head, ignored, parts: parts.inputs, grammar, close() {} };
+    }
+    const keep = this.#nextKept++;
+    const sent = sendable(bytes);
+    const order = { kind: "completions", bytes: sent, keep } as const;
+    const read = await this.#thread.call<ReadRequest<CompletionHead, Inputs>>(order, [sent.buffer]);
+    // Without a schema nothing is kept.
+    if (read.head.response_format?.type === "json_schema") return { ...read, ...this.#kept(keep) };
+    return { ...read, grammar: (grammars) => grammars.jsonObject(), close() {} };
   }
 
   /** Reads an embedding request; takes the bytes. */
   async embedding(bytes: Buffer): Promise<ReadRequest<EmbeddingHead, Inputs>> {
     if (bytes.length <= INLINE_BYTES) return readEmbedding(parseBody(bytes));
-    return await this.#inputs("embeddings", bytes);
+    const sent = sendable(bytes);
+    return await this.#thread.call({ kind: "embeddings", bytes: sent }, [sent.buffer]);
   }
 
   /** Ends the thread; who waits for it gets DRAINING. */
@@ -109,21 +127,30 @@ export class BodyReader {
         parts.messages.length <= INLINE_MESSAGES
           ? text.renderChat(parts.messages)
           : this.#render({ parts: { ...parts, schema: undefined } }, text),
-      grammar: (grammars) =>
-        bytes.length <= INLINE_SCHEMA_BYTES
-          ? grammars.jsonSchema(parts.schema)
-          : this.#thread.call({ kind: "grammar", place: { parts: { messages: [], schema: parts.schema } } }),
+      grammar: (grammars) => this.#grammar(parts.schema, bytes, grammars),
       close() {},
+    };
+  }
+
+  #grammar(schema: unknown, { length }: Buffer, grammars: Grammars): string | Promise<string> {
+    if (length <= INLINE_SCHEMA_BYTES) return grammars.jsonSchema(schema);
+    return this.#thread.call({ kind: "grammar", place: { parts: { messages: [], schema } } });
+  }
+
+  /** What is done with parts that the thread keeps. They may be kept as long as a model takes to load. */
+  #kept(keep: number) {
+    const release = this.#thread.hold();
+    return {
+      grammar: () => this.#thread.call<string>({ kind: "grammar", place: { kept: keep } }),
+      close: () => {
+        this.#thread.tell({ kind: "drop", kept: keep });
+        release();
+      },
     };
   }
 
   #render(place: PartsPlace, text: ModelText): Promise<string | Uint8Array> {
     return this.#thread.call({ kind: "render", place, template: text.template() });
-  }
-
-  #inputs<Head>(kind: "completions" | "embeddings", bytes: Buffer): Promise<ReadRequest<Head, Inputs>> {
-    const sent = sendable(bytes);
-    return this.#thread.call({ kind, bytes: sent }, [sent.buffer]);
   }
 }
 

@@ -5,10 +5,13 @@ import { checkEmbedding, EMBEDDING_FIELDS, type EmbeddingBody } from "#lib/api/o
 import type { TemplateMessage } from "../text/model-text.ts";
 import { templateMessages } from "./messages.ts";
 
-/** A chat request without what may be large. */
-export type ChatHead = Omit<ChatBody, "messages" | "tools" | "response_format"> & {
+/** The form of an answer, without its schema. */
+interface FormatHead {
   readonly response_format?: { readonly type: "text" | "json_object" | "json_schema" } | null;
-};
+}
+
+/** A chat request without what may be large. */
+export type ChatHead = Omit<ChatBody, "messages" | "tools" | "response_format"> & FormatHead;
 
 /** What may be large in a chat request: the prompt and the grammar are made of it. */
 export interface ChatParts {
@@ -17,8 +20,15 @@ export interface ChatParts {
   readonly schema: unknown;
 }
 
-/** A completion request without its prompt. */
-export type CompletionHead = Omit<CompletionBody, "prompt">;
+/** A completion request without what may be large. */
+export type CompletionHead = Omit<CompletionBody, "prompt" | "response_format"> & FormatHead;
+
+/** What may be large in a completion request. */
+export interface CompletionParts {
+  readonly inputs: Inputs;
+  /** The schema of response_format; undefined without one. */
+  readonly schema: unknown;
+}
 
 /** An embedding request without its input. */
 export type EmbeddingHead = Omit<EmbeddingBody, "input">;
@@ -43,16 +53,24 @@ export type ReadChat = ReadRequest<ChatHead, ChatParts>;
 export function readChat(json: unknown): ReadChat {
   const { body, ignored } = checkChat(json);
   const { messages, tools: _, response_format: format, ...rest } = body;
-  const schema = format?.type === "json_schema" ? format.json_schema.schema : undefined;
-  const head: ChatHead = format ? { ...rest, response_format: { type: format.type } } : rest;
-  return { head, ignored, parts: { messages: templateMessages(messages), schema } };
+  const parts = { messages: templateMessages(messages), schema: schemaOf(format) };
+  return { head: { ...rest, ...formatHead(format) }, ignored, parts };
+}
+
+function schemaOf(format: ChatBody["response_format"]): unknown {
+  return format?.type === "json_schema" ? format.json_schema.schema : undefined;
+}
+
+function formatHead(format: ChatBody["response_format"]): FormatHead {
+  return format ? { response_format: { type: format.type } } : {};
 }
 
 /** Reads a parsed body of POST /v1/completions. Throws every mistake of it. */
-export function readCompletion(json: unknown): ReadRequest<CompletionHead, Inputs> {
+export function readCompletion(json: unknown): ReadRequest<CompletionHead, CompletionParts> {
   const { body, ignored } = checkCompletion(json);
-  const { prompt, ...head } = body;
-  return { head, ignored, parts: inputsOf(prompt) };
+  const { prompt, response_format: format, ...rest } = body;
+  const parts = { inputs: inputsOf(prompt), schema: schemaOf(format) };
+  return { head: { ...rest, ...formatHead(format) }, ignored, parts };
 }
 
 /** Reads a parsed body of POST /v1/embeddings. Throws every mistake of it. */

@@ -20,8 +20,8 @@ export type PartsPlace = { readonly kept: number } | { readonly parts: ChatParts
 
 /** What a thread that reads is told. */
 export type ReadOrder =
-  | { readonly kind: "chat"; readonly bytes: Uint8Array; readonly keep: number }
-  | { readonly kind: "completions" | "embeddings"; readonly bytes: Uint8Array }
+  | { readonly kind: "chat" | "completions"; readonly bytes: Uint8Array; readonly keep: number }
+  | { readonly kind: "embeddings"; readonly bytes: Uint8Array }
   | { readonly kind: "render"; readonly place: PartsPlace; readonly template: TemplateText }
   | { readonly kind: "grammar"; readonly place: PartsPlace }
   | { readonly kind: "drop"; readonly kept: number };
@@ -41,11 +41,14 @@ function answerText(text: string): Answered<string | Uint8Array> {
   return { answer: bytes, transfer: [bytes.buffer] };
 }
 
-function answerInputs({ texts, ids }: Inputs): { parts: Inputs; transfer: ArrayBuffer[] } {
-  if (ids) return { parts: { ids }, transfer: ids.map(({ buffer }) => buffer) };
+function answerInputs(
+  read: { readonly head: object; readonly ignored: readonly string[] },
+  { texts, ids }: Inputs,
+): Answered<ReadRequest<object, Inputs>> {
+  if (ids) return { answer: { ...read, parts: { ids } }, transfer: ids.map(({ buffer }) => buffer) };
   const long = texts.map((text) => (typeof text === "string" && text.length <= LONG_UNITS ? text : encoded(text)));
   const transfer = long.flatMap((text) => (typeof text === "string" ? [] : [text.buffer]));
-  return { parts: { texts: long }, transfer };
+  return { answer: { ...read, parts: { texts: long } }, transfer };
 }
 
 function encoded(text: string | Uint8Array): Uint8Array<ArrayBuffer> {
@@ -64,12 +67,14 @@ class Reading {
         this.#kept.set(order.keep, parts);
         return { answer: { head: effective(head, ROUTE_FIELDS.chat), ignored, parts: undefined } satisfies KeptChat };
       }
-      case "completions":
+      case "completions": {
+        const { head, ignored, parts } = readCompletion(parseBody(order.bytes, BOUNDS));
+        if (parts.schema !== undefined) this.#kept.set(order.keep, { messages: [], schema: parts.schema });
+        return answerInputs({ head: effective(head, ROUTE_FIELDS.completions), ignored }, parts.inputs);
+      }
       case "embeddings": {
-        const read = order.kind === "completions" ? readCompletion : readEmbedding;
-        const { head, ignored, parts } = read(parseBody(order.bytes, BOUNDS));
-        const { transfer, parts: sent } = answerInputs(parts);
-        return { answer: { head: effective(head, ROUTE_FIELDS[order.kind]), ignored, parts: sent }, transfer };
+        const { head, ignored, parts } = readEmbedding(parseBody(order.bytes, BOUNDS));
+        return answerInputs({ head: effective(head, ROUTE_FIELDS.embeddings), ignored }, parts);
       }
       case "render":
         return answerText(this.#compiled(order.template).render(this.#parts(order.place).messages, order.template));

@@ -46,6 +46,8 @@ export class CallThread<Order> {
   #worker: Worker | undefined;
   /** Runs out when it was idle, or at work, for too long. */
   #timer: Timer | undefined;
+  /** Things in it that somebody comes back for. */
+  #holds = 0;
   #nextCall = 1;
   #closed = false;
 
@@ -78,6 +80,16 @@ export class CallThread<Order> {
   /** Tells the thread something, if it is there. */
   tell(order: Order): void {
     this.#worker?.postMessage({ call: 0, order } satisfies ThreadOrder<Order>);
+  }
+
+  /** Keeps it from ending as idle until the function that it returns is called, once. */
+  hold(): () => void {
+    this.#holds++;
+    this.#wait();
+    return () => {
+      this.#holds--;
+      this.#wait();
+    };
   }
 
   /** Ends it; who still waits gets DRAINING. */
@@ -116,9 +128,10 @@ export class CallThread<Order> {
   }
 
   #wait(): void {
-    this.#timer?.cancel();
     const { patience } = this.#options;
-    if (!patience) return;
+    if (!patience || !this.#worker) return;
+    this.#timer?.cancel();
+    if (this.#waiting.size === 0 && this.#holds > 0) return;
     if (this.#waiting.size === 0) this.#timer = patience.clock.after(patience.idleMs, () => this.#rest());
     else this.#timer = patience.clock.after(patience.workMs, () => this.#giveUp("it took too long"));
   }

@@ -101,6 +101,7 @@ function probeRequest(id: number) {
     stopping: { maxTokens: 1, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array(0) },
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     adapter: undefined,
     cacheSalt: "health",
     priority: 0x7fff_ffff,

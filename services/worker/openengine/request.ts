@@ -77,6 +77,7 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
       stopping: stopping(request, conditions.tokens, engine),
       grammar: grammar(request.guided),
       topLogprobs: request.response?.returnOutputLogprobs ? topCount(request.response.outputCandidates) : undefined,
+      promptLogprobs: false,
       adapter: adapter(request, names),
       cacheSalt: request.kv?.cacheSalt ?? "",
       priority,

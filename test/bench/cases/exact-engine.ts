@@ -59,6 +59,7 @@ function requestOf({ promptTokens, outputTokens }: ExactQuestion): GenerateReque
     stopping: { maxTokens: outputTokens, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array() },
     grammar: undefined,
     topLogprobs: undefined,
+    promptLogprobs: false,
     adapter: undefined,
     cacheSalt: String(id),
     priority: 0,

@@ -235,6 +235,8 @@ function listenerOf(hear: (what: string) => void): RequestListener {
       const beside = logprobs ? ` logprobs ${logprobs.chosen.join(" ")} top ${logprobs.topTokens.join(" ")}` : "";
       hear(`tokens ${tokens.subarray(start, end).join(" ")}${beside}`);
     },
+    onPromptLogprobs: (position, { chosen, topTokens }) =>
+      hear(`prompt from ${position} logprobs ${chosen.join(" ")} top ${topTokens.join(" ")}`),
     onText: (text) => hear(`text ${text}`),
     onEmbedding: (values) =>
       hear(`embedding ${readF32(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).join(" ")}`),

@@ -122,6 +122,7 @@ export class RehearsalDispatcher implements Dispatcher {
     const most = Math.min(reply.tokens.length, request.maxTokens);
     const to = Math.min(most, choice.told + (this.#options.tokensPerStep ?? 1));
     const tokens = reply.tokens.subarray(choice.told, to);
+    if (choice.told === 0) this.#score(open, choice);
     choice.told = to;
     if (tokens.length > 0) sink.onTokens(choice.index, tokens, logprobsOf(tokens, request.topLogprobs));
     if (choice.over || to < most) return;
@@ -129,6 +130,16 @@ export class RehearsalDispatcher implements Dispatcher {
       this.#open.delete(open);
       sink.onError(reply.error);
     } else this.#end(open, choice, most < reply.tokens.length ? "length" : (reply.reason ?? "end"));
+  }
+
+  /** Two tokens of the prompt at a time. */
+  #score({ request, sink }: OpenRequest, choice: OpenChoice): void {
+    if (!request.promptLogprobs) return;
+    const prompt = request.prompts[Math.floor(choice.index / request.choicesPerPrompt)]!;
+    for (let position = 1; position < prompt.length; position += 2) {
+      const part = prompt.subarray(position, position + 2);
+      sink.onPromptLogprobs?.(choice.index, position, logprobsOf(part, request.topLogprobs)!);
+    }
   }
 
   #end(open: OpenRequest, choice: OpenChoice, reason: ChoiceEnd["reason"]): void {

@@ -49,7 +49,14 @@ export class RehearsalWatch implements DiscoveryWatch {
 /** Records of a worker that serves one model. */
 export function rehearsalRecords(
   name: string,
-  options: { id?: bigint; state?: InstanceState; contextTokens?: number; loaded?: boolean; address?: string } = {},
+  options: {
+    id?: bigint;
+    state?: InstanceState;
+    contextTokens?: number;
+    loaded?: boolean;
+    address?: string;
+    promptLogprobs?: boolean;
+  } = {},
 ): DiscoveryRecord[] {
   const { id = 1n, state = InstanceState.READY, contextTokens = 4096, loaded = true, address = "" } = options;
   const value = create(InstanceRecordSchema, {
@@ -68,7 +75,10 @@ export function rehearsalRecords(
     contextTokens,
     createdUnixSeconds: 1_800_000_000n,
     ownedBy: "stator",
-    capabilities: { generate: true, embed: true, grammar: true, logprobs: true, embeddingSize: 3, maxTopLogprobs: 20 },
+    capabilities: {
+      ...{ generate: true, embed: true, grammar: true, logprobs: true, embeddingSize: 3, maxTopLogprobs: 20 },
+      promptLogprobs: options.promptLogprobs ?? true,
+    },
     artifacts: [{ kind: "tokenizer", format: "bytes", digest: createHash("sha256").update(TOKENIZER).digest() }],
   });
   return [instance, { key: `models/${name}/${id}`, value: { case: "model", value: card } }];
@@ -100,7 +110,8 @@ export async function openRehearsal(
   const frontend = await openFrontend({
     host: "127.0.0.1",
     port: 0,
-    limits: options.limits,
+    // What a rehearsal serves is there from the start; a test of starting says so.
+    limits: { startMs: 0, ...options.limits },
     corsOrigins: options.corsOrigins,
     watch,
     dispatcher,

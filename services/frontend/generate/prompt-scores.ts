@@ -1,0 +1,53 @@
+import { type AnswerToken, CompletionLogprobs, type ScoredToken } from "#lib/api/openai/logprobs";
+import { StatorError } from "#lib/base/errors";
+import type { ServingLogprobs } from "#lib/serving/request";
+import type { ModelText, TokenDecoder } from "../text/model-text.ts";
+import { readScored } from "./scored.ts";
+
+/** The log-probabilities of one choice's prompt. They are printed as they come, so that a long prompt costs no turn much. */
+export class PromptScores {
+  readonly #text: ModelText;
+  readonly #prompt: Uint32Array;
+  readonly #decoder: TokenDecoder;
+  readonly #printed = new CompletionLogprobs();
+  #told = 0;
+
+  constructor(prompt: Uint32Array, text: ModelText) {
+    this.#text = text;
+    this.#prompt = prompt;
+    this.#decoder = text.createDecoder();
+  }
+
+  /** Takes those of the tokens from `position` on, which must be the next ones. */
+  keep(position: number, { chosen, topTokens, topValues }: ServingLogprobs): void {
+    if (position !== Math.max(1, this.#told) || position + chosen.length > this.#prompt.length) throw incomplete();
+    const width = topTokens.length / chosen.length;
+    const tokens = this.#told === 0 ? [this.#next(undefined, [])] : [];
+    for (const [at, logprob] of chosen.entries()) {
+      const top: ScoredToken[] = [];
+      for (let rank = at * width; rank < (at + 1) * width; rank++)
+        top.push(readScored(this.#text, topTokens[rank]!, topValues[rank]!));
+      tokens.push(this.#next(logprob, top));
+    }
+    this.#printed.add(tokens);
+  }
+
+  /** All of them. Throws ENGINE_FAILED when some did not come. */
+  take(): CompletionLogprobs {
+    if (this.#told === 0) this.#printed.add([this.#next(undefined, [])]);
+    if (this.#told < this.#prompt.length) throw incomplete();
+    return this.#printed;
+  }
+
+  /** The next token of the prompt. */
+  #next(logprob: number | undefined, top: readonly ScoredToken[]): AnswerToken {
+    const at = this.#told++;
+    const token = { ...readScored(this.#text, this.#prompt[at]!, 0), logprob, top, offset: this.#decoder.length };
+    this.#decoder.push(this.#prompt, at, at + 1);
+    return token;
+  }
+}
+
+function incomplete(): StatorError {
+  return new StatorError("ENGINE_FAILED", { detail: "it left out log-probabilities of the prompt" });
+}
