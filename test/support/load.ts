@@ -17,8 +17,8 @@ export interface LoadOptions {
   readonly streams: number;
   /** Of each answer; 40 unless given. */
   readonly maxTokens?: number;
-  /** Compares how many tokens came, all of them, in place of the text: for engines that differ from run to run. */
-  readonly onlyCounts?: boolean;
+  /** Lets no answer end by itself and compares every token's log-probability too: for engines that are exact. */
+  readonly toTheBit?: boolean;
 }
 
 /** Streams chats side by side until it is stopped, and compares each answer with the undisturbed one. */
@@ -94,7 +94,7 @@ export class Load implements LoadReport {
   }
 
   async #ask(content: string): Promise<string> {
-    const { maxTokens = 40, onlyCounts = false } = this.#options;
+    const { maxTokens = 40, toTheBit = false } = this.#options;
     const { data, response } = await this.#client.chat.completions
       .create({
         model: this.#model,
@@ -102,22 +102,22 @@ export class Load implements LoadReport {
         stream: true,
         max_tokens: maxTokens,
         temperature: 0,
-        logprobs: onlyCounts,
+        logprobs: toTheBit,
         // A field of ours.
-        ...{ ignore_eos: onlyCounts },
+        ...{ ignore_eos: toTheBit },
       })
       .withResponse();
     let text = "";
-    let tokens = 0;
+    const logprobs: number[] = [];
     let finish: string | null | undefined;
     for await (const chunk of data) {
       text += chunk.choices[0]?.delta.content ?? "";
-      tokens += chunk.choices[0]?.logprobs?.content?.length ?? 0;
+      for (const { logprob } of chunk.choices[0]?.logprobs?.content ?? []) logprobs.push(logprob);
       finish = chunk.choices[0]?.finish_reason ?? finish;
     }
     if (finish === null || finish === undefined) throw new Error("the stream ended without a reason");
     this.workers.add(response.headers.get("x-stator-worker") ?? "");
-    return onlyCounts ? `${tokens} tokens, ${finish}` : text;
+    return [text, ...logprobs].join(" ");
   }
 }
 
