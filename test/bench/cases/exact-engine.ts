@@ -31,9 +31,14 @@ export interface ExactAnswer {
 /** Room for the longest prompt of the case and its answer, in either mode. */
 const CONTEXT_TOKENS = 4_352;
 const STREAMS = 16;
+/** Cells that the library makes of a context. */
+const SEQUENCE_CELLS = 4_608;
 
 const [modelPath = "", mode] = process.argv.slice(2);
-const options = { modelPath, clock: systemClock, log: silentLog, contextTokens: CONTEXT_TOKENS, maxRunning: STREAMS };
+/** Every request has its longest context in either mode, so that none waits for another. */
+const cacheTokens = STREAMS * SEQUENCE_CELLS;
+const sizes = { contextTokens: CONTEXT_TOKENS, cacheTokens, maxRunning: STREAMS };
+const options = { modelPath, clock: systemClock, log: silentLog, ...sizes };
 /** A commit from before the option does not look at it. */
 const engine: Engine = await openLlama({ ...options, ...{ exact: mode === "exact" } });
 let lastId = 0;
