@@ -2,10 +2,16 @@ import type { Determinism } from "#lib/base/determinism";
 import { assert, StatorError } from "#lib/base/errors";
 import { type Context, type ContextOptions, ENTRY, OP, type StepResult } from "#lib/native/context";
 import type { Model } from "#lib/native/llama";
+import { phraseOf } from "./llama-card.ts";
+
+/** Why nothing can be promised, as a phrase. */
+export interface Impossible {
+  readonly why: string;
+}
 
 /** What the probe found. */
 export interface Verdict {
-  readonly deterministic: Determinism;
+  readonly deterministic: Exclude<Determinism, "no">;
   /** Rows are never computed alone: without that, bits would depend on who else is there. */
   readonly pairRows: boolean;
 }
@@ -189,10 +195,12 @@ async function tryLong(
   return [false, again.follows(reference)];
 }
 
-async function tryOut(model: Model, options: ProbeOptions & { pairRows: boolean }): Promise<Determinism> {
+async function tryOut(model: Model, options: ProbeOptions & { pairRows: boolean }): Promise<Determinism | Impossible> {
   const { chunkTokens } = options;
   const trial = await Trial.open(model, options);
   try {
+    const { exportable, reason } = trial.context.kvLayout;
+    if (!exportable) return { why: phraseOf(reason ?? "This model keeps no cache.") };
     const prompt = someTokens(chunkTokens + REST, model.vocabSize);
     const [shortBeside, shortAlone] = await tryShort(trial, prompt, chunkTokens);
     if (!shortAlone) return "no";
@@ -207,14 +215,15 @@ async function tryOut(model: Model, options: ProbeOptions & { pairRows: boolean 
 /**
  * Tries on the model at hand whether a sequence gets the same bits whatever runs beside it and ran before: cold, behind a
  * prefix that came from elsewhere, cut into other pieces, in other slots, at the end of a long text, beside steps and
- * chunks of others. It computes about 300 rows. The model must have been opened with plain kernels and have rows per token.
- * Rejects as `openContext` does.
+ * chunks of others. It computes about 300 rows. The model must have been opened with plain kernels. Rejects as `openContext`
+ * does.
  */
-export async function probeExactness(model: Model, options: ProbeOptions): Promise<Verdict> {
-  // Several threads divide a lone row among themselves: there is no need to try.
-  if (options.threads === 1) {
-    const deterministic = await tryOut(model, { ...options, pairRows: false });
-    if (deterministic === "batch") return { deterministic, pairRows: false };
+export async function probeExactness(model: Model, options: ProbeOptions): Promise<Verdict | Impossible> {
+  // Several threads divide a lone row among themselves: there is no need to try without companions.
+  for (const pairRows of options.threads === 1 ? [false, true] : [true]) {
+    const found = await tryOut(model, { ...options, pairRows });
+    if (typeof found === "object") return found;
+    if (found === "batch" || (found === "alone" && pairRows)) return { deterministic: found, pairRows };
   }
-  return { deterministic: await tryOut(model, { ...options, pairRows: true }), pairRows: true };
+  return { why: "the same rows gave other bits when they were cut or placed otherwise" };
 }

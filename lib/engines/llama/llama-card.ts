@@ -89,7 +89,8 @@ export function blockLayout(
   };
 }
 
-function phraseOf(sentence: string): string {
+/** A sentence of the addon as part of one of ours: without its full stop. */
+export function phraseOf(sentence: string): string {
   return sentence.replace(/\.$/, "").replace(/^[A-Z]/, (letter) => letter.toLowerCase());
 }
 

@@ -8,6 +8,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { EngineClient } from "../../../test/conformance/engine-rig.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
 import { loraFile } from "../../../test/support/lora-file.ts";
+import { recurrentModel } from "../../../test/support/tiny-models.ts";
 import type { Engine } from "../engine.ts";
 import { openLlama } from "./llama-engine.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
@@ -65,6 +66,21 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     await open({ log: telling, exact: false, cacheTokens: 512, threads: 2 });
     const second = JSON.parse(lines.findLast((line) => line.includes("model is open"))!);
     expect(second).toMatchObject({ cells: { value: 512, why: "an option" }, threads: { value: 2, why: "an option" } });
+  });
+
+  it("declares how exactly answers repeat, and why not", async () => {
+    expect(client.engine.card).toMatchObject({ deterministic: "batch", reuseTokens: 64 });
+    expect(client.engine.card.capabilities.missing).not.toHaveProperty("deterministic");
+    const { card: off } = (await open({ exact: false })).engine;
+    expect(off).toMatchObject({ deterministic: "no", reuseTokens: 16 });
+    expect(off.capabilities.missing.deterministic).toBe("exact mode is off");
+    expect(off.layout?.engineFormat).not.toBe(client.engine.card.layout?.engineFormat);
+    const modelPath = join(folder, "recurrent.gguf");
+    writeFileSync(modelPath, recurrentModel());
+    const { card: recurrent } = (await open({ modelPath })).engine;
+    expect(recurrent.deterministic).toBe("no");
+    expect(recurrent.capabilities.missing.deterministic).toBe("its state is not kept per token");
+    await expect(open({ modelPath, exact: true })).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
   });
 
   it("tells callers how an operator wants tokens drawn", async () => {

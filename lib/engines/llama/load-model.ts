@@ -2,7 +2,8 @@ import { StatorError } from "#lib/base/errors";
 import type { Llama, Model } from "#lib/native/llama";
 import { chunkTokensOf, threadsOf } from "./cache-plan.ts";
 import type { Choice } from "./choice.ts";
-import { probeExactness, type Verdict } from "./exact-probe.ts";
+import { type Impossible, probeExactness, type Verdict } from "./exact-probe.ts";
+import { phraseOf } from "./llama-card.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
 import { fromNativeError } from "./native-errors.ts";
 
@@ -23,13 +24,6 @@ async function loadModel(
   }
 }
 
-/** Why a model cannot be computed exactly; undefined when it is worth a try. */
-function whyNotExact(model: Model): string | undefined {
-  if (!model.decoder) return "the model encodes only";
-  if (model.recurrent || model.hybrid) return "its state is not kept per token";
-  return undefined;
-}
-
 /** A model, and how it is computed. */
 export interface LoadedModel {
   readonly model: Model;
@@ -42,19 +36,14 @@ export interface LoadedModel {
   readonly whyNot: string | undefined;
 }
 
-/** Proves the exact mode on a model that was loaded for it; a reason when it does not hold. */
-async function prove(options: LlamaEngineOptions, model: Model, threads: number): Promise<Verdict | string> {
-  const impossible = whyNotExact(model);
-  if (impossible !== undefined) return impossible;
+/** Proves the exact mode on a model that was loaded for it. */
+async function prove(options: LlamaEngineOptions, model: Model, threads: number): Promise<Verdict | Impossible> {
+  if (model.recurrent || model.hybrid) return { why: "its state is not kept per token" };
   const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
   try {
-    const chunkTokens = chunkTokensOf(options);
-    const verdict = await probeExactness(model, { ...kvTypes, threads, chunkTokens, hostMemory: true });
-    return verdict.deterministic === "no"
-      ? "the same rows gave other bits when they were cut or placed otherwise"
-      : verdict;
+    return await probeExactness(model, { ...kvTypes, threads, chunkTokens: chunkTokensOf(options), hostMemory: true });
   } catch (caught) {
-    return fromNativeError(caught, options.modelPath).message.replace(/\.$/, "");
+    return { why: phraseOf(fromNativeError(caught, options.modelPath).message) };
   }
 }
 
@@ -69,14 +58,14 @@ export async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpu
     const model = await loadModel(llama, options, { gpuLayers, plainKernels: true });
     const threads = threadsOf(options, model);
     const found = await prove(options, model, threads.value);
-    if (typeof found !== "string") {
+    if (!("why" in found)) {
       const beside = "rows beside others are summed in another order";
       return { model, gpuLayers, threads, exact: found, whyNot: found.deterministic === "batch" ? undefined : beside };
     }
     model.close();
-    if (options.exact) throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Exact mode", detail: found });
-    log.warn("exact mode does not hold for this model", { reason: found });
-    whyNot = found;
+    if (options.exact) throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Exact mode", detail: found.why });
+    log.info("exact mode does not hold for this model", { reason: found.why });
+    whyNot = found.why;
   }
   const model = await loadModel(llama, options, { gpuLayers, plainKernels: false });
   return { model, gpuLayers, threads: threadsOf(options, model), exact: undefined, whyNot };

@@ -1,0 +1,124 @@
+import { expect, test } from "vitest";
+import type { Context, ContextOptions, StepPlan, StepResult } from "#lib/native/context";
+import type { Model } from "#lib/native/llama";
+import { probeExactness } from "./exact-probe.ts";
+
+/** What a library sees when it computes one entry of a step. */
+interface Sight {
+  readonly slot: number;
+  /** Tokens of the entry, entries of the step, tokens before it. */
+  readonly rows: number;
+  readonly entries: number;
+  readonly before: number;
+  readonly isPaired: boolean;
+}
+
+/** Says by how much bits are off; 0 where they are right. */
+type Fault = (sight: Sight) => number;
+
+const ROW_BYTES = 4;
+const kvLayout = { layers: [], tokenBytes: ROW_BYTES, exportable: true } as const;
+
+/** A context whose rows are sums over the tokens of a slot, and whose sums have a fault. */
+function openContext(options: ContextOptions, onStep: (result: StepResult) => void, fault: Fault): Context {
+  const slots = Array.from({ length: options.maxSequences }, (): number[] => []);
+  const compute = (plan: StepPlan, entry: number, offset: number): number => {
+    const slot = plan.slots[entry]!;
+    const known = slots[slot]!;
+    const before = known.length;
+    expect(plan.positions[entry]).toBe(before);
+    known.push(...plan.tokens.subarray(offset, offset + plan.counts[entry]!));
+    const rows = plan.counts[entry]!;
+    const sight = { slot, rows, before, entries: plan.slots.length, isPaired: options.pairRows ?? false };
+    return known.reduce((sum, token, at) => (sum * 31 + token * (at + 1)) % 65_521, 1) + fault(sight);
+  };
+  const submitStep = (plan: StepPlan) => {
+    for (let at = 0; at < plan.ops.length; at += 5) slots[plan.ops[at + 1]!]!.length = 0;
+    let offset = 0;
+    const sums = [...plan.slots].map((_, entry) => {
+      const sum = compute(plan, entry, offset);
+      offset += plan.counts[entry]!;
+      return sum;
+    });
+    const drawn = [...plan.slots.keys()].filter((entry) => plan.flags[entry]! > 0);
+    const top = {
+      entries: Int32Array.from(drawn),
+      ids: Int32Array.from(drawn, (entry) => Math.floor(sums[entry]!) % 50),
+      values: Float32Array.from(drawn, (entry) => sums[entry]!),
+    };
+    const tokens = Int32Array.from(sums, (sum) => Math.floor(sum) % 50);
+    const ends = new Uint8Array(plan.slots.length);
+    const result: StepResult = {
+      step: plan.step,
+      status: "ok",
+      durationUs: 1,
+      slots: plan.slots,
+      tokens,
+      ends,
+      top,
+      errors: [],
+    };
+    queueMicrotask(() => onStep(result));
+  };
+  const rest = { openSequence() {}, closeSequence() {}, abortStep() {}, close() {}, embed: () => Promise.resolve([]) };
+  return {
+    ...rest,
+    cellTokens: options.cellTokens,
+    maxSequences: options.maxSequences,
+    maxBatchTokens: options.maxBatchTokens,
+    embedTokens: 0,
+    kvLayout,
+    submitStep,
+    async exportBlock(slot, p0, p1) {
+      return new Uint8Array(Uint32Array.from(slots[slot]!.slice(p0, p1)).buffer);
+    },
+    async importBlock(slot, p0, bytes) {
+      expect(slots[slot]).toHaveLength(p0);
+      slots[slot]!.push(...new Uint32Array(bytes.slice().buffer));
+    },
+  };
+}
+
+async function verdict(fault: Fault, threads = 1) {
+  const opened: ContextOptions[] = [];
+  const model = {
+    vocabSize: 50,
+    async openContext(options: ContextOptions, onStep: (result: StepResult) => void) {
+      opened.push(options);
+      return openContext(options, onStep, fault);
+    },
+  } as Pick<Model, "vocabSize" | "openContext"> as Model;
+  const found = await probeExactness(model, { threads, chunkTokens: 64 });
+  expect(opened.every(({ streams }) => streams)).toBe(true);
+  return { found, trials: opened.length };
+}
+
+test("sums that depend on the request alone are exact beside others", async () => {
+  expect(await verdict(() => 0)).toEqual({ found: { deterministic: "batch", pairRows: false }, trials: 1 });
+});
+
+test("rows that are off when they are alone get companions", async () => {
+  const alone: Fault = ({ rows, entries, isPaired }) => (rows === 1 && entries === 1 && !isPaired ? 0.5 : 0);
+  expect((await verdict(alone)).found).toEqual({ deterministic: "batch", pairRows: true });
+  // Several threads divide a lone row among themselves: that is not even tried.
+  expect(await verdict(() => 0, 2)).toEqual({ found: { deterministic: "batch", pairRows: true }, trials: 1 });
+});
+
+test("a lone row that is off far behind is found as well", async () => {
+  const far: Fault = ({ rows, entries, before, isPaired }) =>
+    rows === 1 && entries === 1 && before > 512 && !isPaired ? 0.5 : 0;
+  expect((await verdict(far)).found).toEqual({ deterministic: "batch", pairRows: true });
+});
+
+test("sums that are off beside others promise what holds alone", async () => {
+  const beside: Fault = ({ entries }) => (entries > 1 ? 0.5 : 0);
+  expect((await verdict(beside)).found).toEqual({ deterministic: "alone", pairRows: true });
+  const farBeside: Fault = ({ entries, before }) => (entries > 1 && before > 512 ? 0.5 : 0);
+  expect((await verdict(farBeside)).found).toEqual({ deterministic: "alone", pairRows: true });
+});
+
+test("sums that depend on places or cuts promise nothing", async () => {
+  const why = "the same rows gave other bits when they were cut or placed otherwise";
+  expect((await verdict(({ slot }) => slot)).found).toEqual({ why });
+  expect((await verdict(({ rows }) => (rows === 20 ? 0.5 : 0))).found).toEqual({ why });
+});
