@@ -9,16 +9,11 @@ export interface Impossible {
   readonly why: string;
 }
 
-/** What the probe found. */
-export interface Verdict {
-  readonly deterministic: Exclude<Determinism, "no">;
-  /** Rows are never computed alone: without that, bits would depend on who else is there. */
-  readonly pairRows: boolean;
-}
-
 /** How the context that is meant computes. */
 export interface ProbeOptions extends Pick<ContextOptions, "kvTypeK" | "kvTypeV" | "hostMemory"> {
   readonly threads: number;
+  /** Rows are never computed alone. */
+  readonly pairRows: boolean;
   /** As in the scheduler's options. */
   readonly chunkTokens: number;
 }
@@ -76,7 +71,7 @@ class Trial {
     this.#wake = wake;
   }
 
-  static async open(model: Model, { chunkTokens, ...options }: ProbeOptions & { pairRows: boolean }): Promise<Trial> {
+  static async open(model: Model, { chunkTokens, ...options }: ProbeOptions): Promise<Trial> {
     const results: StepResult[] = [];
     const wake = { call: () => {} };
     const cells = longChunks(chunkTokens) * chunkTokens + LONG_REST + DECODED;
@@ -195,7 +190,12 @@ async function tryLong(
   return [false, again.follows(reference)];
 }
 
-async function tryOut(model: Model, options: ProbeOptions & { pairRows: boolean }): Promise<Determinism | Impossible> {
+/**
+ * Tries on the model at hand whether a sequence gets the same bits whatever runs beside it and ran before: cold, behind a
+ * prefix that came from elsewhere, cut into other pieces, in other slots, at the end of a long text, beside steps and
+ * chunks of others. It computes about 300 rows. Rejects as `openContext` does.
+ */
+export async function probeExactness(model: Model, options: ProbeOptions): Promise<Determinism | Impossible> {
   const { chunkTokens } = options;
   const trial = await Trial.open(model, options);
   try {
@@ -210,20 +210,4 @@ async function tryOut(model: Model, options: ProbeOptions & { pairRows: boolean 
   } finally {
     trial.context.close();
   }
-}
-
-/**
- * Tries on the model at hand whether a sequence gets the same bits whatever runs beside it and ran before: cold, behind a
- * prefix that came from elsewhere, cut into other pieces, in other slots, at the end of a long text, beside steps and
- * chunks of others. It computes about 300 rows. The model must have been opened with plain kernels. Rejects as `openContext`
- * does.
- */
-export async function probeExactness(model: Model, options: ProbeOptions): Promise<Verdict | Impossible> {
-  // Several threads divide a lone row among themselves: there is no need to try without companions.
-  for (const pairRows of options.threads === 1 ? [false, true] : [true]) {
-    const found = await tryOut(model, { ...options, pairRows });
-    if (typeof found === "object") return found;
-    if (found === "batch" || (found === "alone" && pairRows)) return { deterministic: found, pairRows };
-  }
-  return { why: "the same rows gave other bits when they were cut or placed otherwise" };
 }

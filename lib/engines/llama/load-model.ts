@@ -1,8 +1,9 @@
+import type { Determinism } from "#lib/base/determinism";
 import { StatorError } from "#lib/base/errors";
 import type { Llama, Model } from "#lib/native/llama";
 import { chunkTokensOf, threadsOf } from "./cache-plan.ts";
 import type { Choice } from "./choice.ts";
-import { type Impossible, probeExactness, type Verdict } from "./exact-probe.ts";
+import { type Impossible, probeExactness } from "./exact-probe.ts";
 import { phraseOf } from "./llama-card.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
 import { fromNativeError } from "./native-errors.ts";
@@ -24,6 +25,13 @@ async function loadModel(
   }
 }
 
+/** What was proved of a model. */
+export interface Verdict {
+  readonly deterministic: Exclude<Determinism, "no">;
+  /** Rows are never computed alone: without that, bits would depend on who else is there. */
+  readonly pairRows: boolean;
+}
+
 /** A model, and how it is computed. */
 export interface LoadedModel {
   readonly model: Model;
@@ -36,15 +44,68 @@ export interface LoadedModel {
   readonly whyNot: string | undefined;
 }
 
-/** Proves the exact mode on a model that was loaded for it. */
-async function prove(options: LlamaEngineOptions, model: Model, threads: number): Promise<Verdict | Impossible> {
+/** Ways to compute exactly, the cheapest first. */
+interface Way {
+  readonly plainKernels: boolean;
+  readonly pairRows: boolean;
+}
+
+/**
+ * Kernels over packed weights are faster, and exact for some quantizations on some processors; companions cost a row where
+ * one would be alone. Several threads divide a lone row among themselves: there is no need to try without companions.
+ */
+function waysOf(threads: number): readonly [Way, ...Way[]] {
+  if (threads > 1)
+    return [
+      { plainKernels: false, pairRows: true },
+      { plainKernels: true, pairRows: true },
+    ];
+  const alone = { pairRows: false } as const;
+  const plain = { plainKernels: true } as const;
+  return [
+    { ...alone, plainKernels: false },
+    { ...alone, ...plain },
+    { ...plain, pairRows: true },
+  ];
+}
+
+/** Tries one way on a model that was loaded for it. */
+async function prove(options: LlamaEngineOptions, model: Model, way: Way & { readonly threads: number }) {
   if (model.recurrent || model.hybrid) return { why: "its state is not kept per token" };
   const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
+  const { threads, pairRows } = way;
+  const chunkTokens = chunkTokensOf(options);
   try {
-    return await probeExactness(model, { ...kvTypes, threads, chunkTokens: chunkTokensOf(options), hostMemory: true });
+    return await probeExactness(model, { ...kvTypes, threads, pairRows, chunkTokens, hostMemory: true });
   } catch (caught) {
     return { why: phraseOf(fromNativeError(caught, options.modelPath).message) };
   }
+}
+
+/** A model that is open, and what was proved of it: the first way that holds beside others, else the last one alone. */
+interface Proof {
+  readonly model: Model;
+  readonly found: Verdict | Impossible;
+}
+
+async function proveAny(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<Proof> {
+  let plainKernels = false;
+  let model = await loadModel(llama, options, { gpuLayers, plainKernels });
+  const threads = threadsOf(options, model).value;
+  let found: Verdict | Impossible = { why: "the same rows gave other bits when they were cut or placed otherwise" };
+  for (const way of waysOf(threads)) {
+    if (way.plainKernels !== plainKernels) {
+      model.close();
+      plainKernels = way.plainKernels;
+      model = await loadModel(llama, options, { gpuLayers, plainKernels });
+    }
+    const deterministic = await prove(options, model, { ...way, threads });
+    if (typeof deterministic === "object") return { model, found: deterministic };
+    const { pairRows } = way;
+    if (deterministic === "batch") return { model, found: { deterministic, pairRows } };
+    if (deterministic === "alone" && plainKernels && pairRows) found = { deterministic, pairRows };
+  }
+  return { model, found };
 }
 
 /**
@@ -55,9 +116,8 @@ export async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpu
   const { exact = gpuLayers === 0, log } = options;
   let whyNot = options.exact === false ? "exact mode is off" : "a GPU computes";
   if (exact) {
-    const model = await loadModel(llama, options, { gpuLayers, plainKernels: true });
+    const { model, found } = await proveAny(llama, options, gpuLayers);
     const threads = threadsOf(options, model);
-    const found = await prove(options, model, threads.value);
     if (!("why" in found)) {
       const beside = "rows beside others are summed in another order";
       return { model, gpuLayers, threads, exact: found, whyNot: found.deterministic === "batch" ? undefined : beside };
