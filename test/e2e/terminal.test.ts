@@ -127,6 +127,8 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
     chat.type("Hello\n");
     await chat.until(/8 tokens, [\d.]+ tokens\/s, the first after [\d.]+ s/);
     await chat.until(/no chat template: it continues what you write\.\n>/);
+    chat.type("/bye\n");
+    await chat.ended();
     rmSync(folder, { recursive: true, force: true });
   });
 });

@@ -17,6 +17,8 @@ export interface Terminal {
   type(text: string): void;
   /** Resolves with the match once what is shown matches. */
   until(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>;
+  /** Resolves once the program has ended; what tmux writes about it then is not there in every run. */
+  ended(): Promise<void>;
   /** The terminal goes away, as when its window is closed. */
   close(): void;
 }
@@ -57,6 +59,13 @@ export function openTerminal(args: readonly string[], columns: number, env: Reco
         const match = shown.match(pattern);
         if (match) return match;
         if (performance.now() > endMs || shown.includes("Pane is dead")) throw new Error(`No ${pattern} in:\n${shown}`);
+        await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      }
+    },
+    async ended() {
+      const endMs = performance.now() + 60_000;
+      while (tmux("list-panes", "-a", "-F", "#{pane_dead}").trim() !== "1") {
+        if (performance.now() > endMs) throw new Error(`It goes on in:\n${capture("-S", "-")}`);
         await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
       }
     },
