@@ -28,7 +28,7 @@ const LEAST_CELLS = 512;
 /** Share of a worker's memory that the cache may take: the rest is for weights, steps and everybody else. */
 const CACHE_SHARE = 0.25;
 /** The library counts cells by these. */
-const CELL_UNIT = 256;
+export const CELL_UNIT = 256;
 
 /** Bytes of one element by type; quantized ones come in blocks of 32 with a scale. */
 const ELEMENT_BYTES: Readonly<Record<KvType, number>> = {
@@ -48,10 +48,15 @@ export function cellBytesOf({ layers, kvHeads, headDimK, headDimV }: CacheShape,
   return layers * kvHeads * (headDimK + headDimV) * ELEMENT_BYTES[type];
 }
 
+/** Memory that one worker's cache may take, in bytes. */
+export function cacheBudget({ availableBytes, workers }: Pick<ContextFacts, "availableBytes" | "workers">): number {
+  return (CACHE_SHARE * availableBytes) / workers;
+}
+
 /** How many cells a worker's cache has: the model's own length, within what memory allows. */
-export function chooseContext({ trainedTokens, cellBytes, availableBytes, workers }: ContextFacts): Choice {
+export function chooseContext({ trainedTokens, cellBytes, ...facts }: ContextFacts): Choice {
   const wanted = Math.max(trainedTokens, USUAL_CELLS);
-  const affordable = cellBytes > 0 ? (CACHE_SHARE * availableBytes) / workers / cellBytes : wanted;
+  const affordable = cellBytes > 0 ? cacheBudget(facts) / cellBytes : wanted;
   if (affordable >= wanted) {
     return { value: wanted, why: trainedTokens >= USUAL_CELLS ? "the model's own length" : "the usual" };
   }

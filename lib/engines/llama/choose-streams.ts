@@ -1,4 +1,4 @@
-import type { ContextFacts } from "./choose-context.ts";
+import { CELL_UNIT, type ContextFacts, cacheBudget } from "./choose-context.ts";
 
 /** What decides how long and how many the sequences of a cache are in which each has cells of its own. */
 export interface StreamFacts extends ContextFacts {
@@ -25,8 +25,6 @@ export interface Streams {
   readonly why: string;
 }
 
-/** Share of a worker's memory that the cache may take: the rest is for weights, steps and everybody else. */
-const CACHE_SHARE = 0.25;
 /** A cache is as large as the weights at most, and so large in small models. */
 const USUAL_BYTES = 2 ** 30;
 /** Sequences that a context is shortened for when nobody said how long it is to be. */
@@ -37,8 +35,6 @@ const LEAST_SEQUENCES = 2;
 const MOST_SEQUENCES = 255;
 const USUAL_TOKENS = 8192;
 const LEAST_TOKENS = 496;
-/** The library counts cells by these. */
-const CELL_UNIT = 256;
 
 /** A sequence has one cell to spare, for a row that nobody reads. */
 function cellsFor(tokens: number): number {
@@ -54,8 +50,8 @@ function longestWithin(cells: number, blockTokens: number): number {
  * shorter; as many as twice those that run, so that a prefix stays for each, but no more than fit.
  */
 export function chooseStreams(facts: StreamFacts): Streams {
-  const { trainedTokens, cellBytes, availableBytes, workers, askedTokens, askedCells, maxRunning, blockTokens } = facts;
-  const bytes = Math.min((CACHE_SHARE * availableBytes) / workers, Math.max(USUAL_BYTES, facts.weightBytes));
+  const { trainedTokens, cellBytes, askedTokens, askedCells, maxRunning, blockTokens } = facts;
+  const bytes = Math.min(cacheBudget(facts), Math.max(USUAL_BYTES, facts.weightBytes));
   const cells = askedCells ?? (cellBytes > 0 ? Math.floor(bytes / cellBytes) : Number.POSITIVE_INFINITY);
   const trained = trainedTokens > 0 ? trainedTokens : USUAL_TOKENS;
   const share = longestWithin(cells / Math.min(WANTED_SEQUENCES, maxRunning), blockTokens);

@@ -85,27 +85,28 @@ async function prove(options: LlamaEngineOptions, model: Model, way: Way & { rea
 /** A model that is open, and what was proved of it: the first way that holds beside others, else the last one alone. */
 interface Proof {
   readonly model: Model;
+  readonly threads: Choice;
   readonly found: Verdict | Impossible;
 }
 
 async function proveAny(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<Proof> {
   let plainKernels = false;
   let model = await loadModel(llama, options, { gpuLayers, plainKernels });
-  const threads = threadsOf(options, model).value;
+  const threads = threadsOf(options, model);
   let found: Verdict | Impossible = { why: "the same rows gave other bits when they were cut or placed otherwise" };
-  for (const way of waysOf(threads)) {
+  for (const way of waysOf(threads.value)) {
     if (way.plainKernels !== plainKernels) {
       model.close();
       plainKernels = way.plainKernels;
       model = await loadModel(llama, options, { gpuLayers, plainKernels });
     }
-    const deterministic = await prove(options, model, { ...way, threads });
-    if (typeof deterministic === "object") return { model, found: deterministic };
+    const deterministic = await prove(options, model, { ...way, threads: threads.value });
+    if (typeof deterministic === "object") return { model, threads, found: deterministic };
     const { pairRows } = way;
-    if (deterministic === "batch") return { model, found: { deterministic, pairRows } };
+    if (deterministic === "batch") return { model, threads, found: { deterministic, pairRows } };
     if (deterministic === "alone" && plainKernels && pairRows) found = { deterministic, pairRows };
   }
-  return { model, found };
+  return { model, threads, found };
 }
 
 /**
@@ -116,8 +117,7 @@ export async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpu
   const { exact = gpuLayers === 0, log } = options;
   let whyNot = options.exact === false ? "exact mode is off" : "a GPU computes";
   if (exact) {
-    const { model, found } = await proveAny(llama, options, gpuLayers);
-    const threads = threadsOf(options, model);
+    const { model, threads, found } = await proveAny(llama, options, gpuLayers);
     if (!("why" in found)) {
       const beside = "rows beside others are summed in another order";
       return { model, gpuLayers, threads, exact: found, whyNot: found.deterministic === "batch" ? undefined : beside };
