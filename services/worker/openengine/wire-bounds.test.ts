@@ -17,7 +17,8 @@ const context = {
 
 type Request = Parameters<typeof create<typeof GenerateRequestSchema>>[1];
 const bytesOf = (request: Request) => toBinary(GenerateRequestSchema, create(GenerateRequestSchema, request));
-const ids = (count: number) => ({ case: "tokenIds", value: { ids: Array.from({ length: count }, () => 1) } }) as const;
+const ids = (count: number, id = 1) =>
+  ({ case: "tokenIds", value: { ids: new Array<number>(count).fill(id) } }) as const;
 const base = { requestId: "r", input: ids(3) };
 const guided = (schema: string) => ({ ...base, guided: { guide: { case: "jsonSchema", value: schema } } }) as const;
 const fill = (item: string, bytes: number) => `${`${item},`.repeat(Math.floor(bytes / (item.length + 1)))}${item}`;
@@ -29,8 +30,9 @@ function read(bytes: Uint8Array): void {
 }
 
 const worst: Readonly<Record<string, Uint8Array>> = {
-  "token ids": bytesOf({ ...base, input: ids(390_000) }),
-  "token ids, each by itself": unpacked(190_000),
+  "token ids": bytesOf({ ...base, input: ids(196_000) }),
+  "too many token ids": bytesOf({ ...base, input: ids(390_000) }),
+  "token ids, each by itself": unpacked(98_000),
   "fields that repeat": new Uint8Array(WIRE_BOUNDS.message).fill(0x2a).map((_, at) => (at % 2 === 0 ? 0x2a : 0)),
   "empty conditions": bytesOf({ ...base, stopping: { conditions: Array.from({ length: 20_000 }, () => ({})) } }),
   "too many conditions": bytesOf({ ...base, stopping: { conditions: Array.from({ length: 180_000 }, () => ({})) } }),
@@ -66,13 +68,14 @@ describe("a request of openengine.v1 holds the event loop no longer than", () =>
 });
 
 test("what is too long is refused by what it is, and a long prompt of ids is taken", () => {
-  read(bytesOf({ ...base, input: ids(300_000) }));
+  read(bytesOf({ ...base, input: ids(131_000, 150_000) }));
   const options = {
     ...base,
     input: ids(60_000),
     guided: { guide: { case: "jsonSchema", value: " ".repeat(50_000) } },
   } as const;
   expect(() => read(bytesOf(options))).toThrow("without its prompt: longer than 49152 bytes");
+  expect(() => read(worst["too many token ids"]!)).toThrow("token_ids: more than 196608 numbers");
   expect(() => read(bytesOf({ ...base, input: ids(400_000) }))).toThrow("The request: longer than 393216 bytes");
   expect(() => read(worst["a prompt of text"]!)).toThrow("prompt: longer than 65536 characters");
   expect(() => read(worst["one stop text"]!)).toThrow("at most 32 texts of 1024 characters");

@@ -8,18 +8,25 @@ export const WIRE_BOUNDS = {
   message: 393_216,
   /** All of it but the prompt: what is there becomes objects, a byte or two each. */
   options: 49_152,
+  /** Numbers in a prompt of token ids: a number of one byte costs as much as one of three. */
+  ids: 196_608,
 } as const;
 
 /** Top-level fields; a sane request has a dozen. */
 const MOST_FIELDS = 64;
 
-const PROMPT_FIELDS = new Set<number>([
-  GenerateRequestSchema.field.prompt.number,
-  GenerateRequestSchema.field.tokenIds.number,
-]);
+const TOKEN_IDS = GenerateRequestSchema.field.tokenIds.number;
+const PROMPT_FIELDS = new Set<number>([GenerateRequestSchema.field.prompt.number, TOKEN_IDS]);
 
 function tooLong(what: string, limit: number): StatorError {
   return new StatorError("INVALID_ARGUMENT", { detail: `${what}: longer than ${limit} bytes` });
+}
+
+/** Varints in a message that holds nothing else, tags among them: each ends with its only byte below 0x80. */
+function countNumbers(bytes: Uint8Array): number {
+  let count = 0;
+  for (const byte of bytes) if (byte < 0x80) count++;
+  return count;
 }
 
 /** Refuses a GenerateRequest that would hold the event loop while it is parsed, by a look at its top-level fields alone. */
@@ -28,6 +35,7 @@ export function checkGenerateBytes(bytes: Uint8Array): void {
   if (bytes.length <= WIRE_BOUNDS.options) return;
   const reader = new BinaryReader(bytes);
   let options = 0;
+  let numbers = 0;
   for (let count = 0; reader.pos < reader.len; count++) {
     if (count === MOST_FIELDS) throw new StatorError("INVALID_ARGUMENT", { detail: "The request: too many fields" });
     const start = reader.pos;
@@ -35,7 +43,10 @@ export function checkGenerateBytes(bytes: Uint8Array): void {
     if (type === WireType.StartGroup) throw new StatorError("INVALID_ARGUMENT", { detail: "The request: has a group" });
     reader.skip(type);
     if (!PROMPT_FIELDS.has(field)) options += reader.pos - start;
+    if (field === TOKEN_IDS) numbers += countNumbers(bytes.subarray(start, reader.pos));
   }
+  if (numbers > WIRE_BOUNDS.ids)
+    throw new StatorError("INVALID_ARGUMENT", { detail: `token_ids: more than ${WIRE_BOUNDS.ids} numbers` });
   if (options > WIRE_BOUNDS.options) throw tooLong("The request without its prompt", WIRE_BOUNDS.options);
 }
 
