@@ -7,10 +7,10 @@ import { randomModelFile } from "../cache.ts";
 import { median, medianFigures, Program, runCases, startsOf, volume } from "../harness.ts";
 import type { ExactAnswer, ExactQuestion } from "./exact-engine.ts";
 
-const DECODE: ExactQuestion = { streams: 16, promptTokens: 32, outputTokens: volume(128, 12) };
+const DECODE: ExactQuestion = { streams: 16, promptTokens: 32, outputTokens: volume(64, 12) };
 const SHORT: ExactQuestion = { streams: 1, promptTokens: volume(1_000, 100), outputTokens: 1 };
 const LONG: ExactQuestion = { streams: 1, promptTokens: volume(4_000, 200), outputTokens: 1 };
-const ROUNDS = volume(3, 1);
+const ROUNDS = volume(2, 1);
 
 const MODES = ["exact", "plain"] as const;
 type Sides<Value> = Record<(typeof MODES)[number], Value>;
