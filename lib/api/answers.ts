@@ -1,6 +1,7 @@
 import { DETERMINISM } from "#lib/base/determinism";
 import { SAMPLING_RANGES } from "#lib/base/sampling-settings";
 import type { Fields, Shape } from "./field.ts";
+import { AWAY_STATES } from "./openai/bodies.ts";
 
 const text = { is: "text" } as const;
 const count = { is: "integer", least: 0 } as const;
@@ -120,7 +121,29 @@ export const ANSWERS: Readonly<Record<string, Fields>> = {
   },
   ModelList: {
     object: always({ is: "text", among: ["list"] }, "Kind of object."),
-    data: always({ is: "list", of: any }, "The models."),
+    data: always({ is: "list", of: any }, "The models that a request would be answered for now."),
+    stator: sometimes(
+      {
+        is: "object",
+        fields: {
+          not_ready: always(
+            {
+              is: "list",
+              of: {
+                is: "object",
+                fields: {
+                  id: always(text, "Name."),
+                  state: always({ is: "text", among: AWAY_STATES }, "How far its nearest worker is."),
+                  reason: always(text, "Why it is not ready, one sentence."),
+                },
+              },
+            },
+            "In order of id.",
+          ),
+        },
+      },
+      "Names that are known and not ready; absent when all are.",
+    ),
   },
   Health: {
     status: always(text, "In a word."),

@@ -170,13 +170,17 @@ describe("bodies", () => {
       default_sampling,
       deterministic: "batch",
     };
-    expect(JSON.parse(printModels([model, { ...model, id: "b", parent: "a" }]))).toEqual({
+    const listed = [model, { ...model, id: "b", parent: "a" }];
+    const list = {
       object: "list",
       data: [
         { id: "a", ...shown },
         { id: "b", ...shown, parent: "a" },
       ],
-    });
+    };
+    expect(JSON.parse(printModels({ listed, away: [] }))).toEqual(list);
+    const away = [{ id: "c", state: "loading", reason: "The model is loading." }] as const;
+    expect(JSON.parse(printModels({ listed, away }))).toEqual({ ...list, stator: { not_ready: away } });
   });
 });
 

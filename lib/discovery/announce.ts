@@ -7,8 +7,8 @@ import {
 } from "#gen/stator/discovery/v1/discovery_pb";
 import type { Chance } from "#lib/base/chance";
 import type { Log } from "#lib/host/log";
-import { instanceKey } from "./directory.ts";
 import type { Discovery } from "./discovery.ts";
+import { instanceKey } from "./record-keys.ts";
 
 /** What a server says about itself. */
 export interface AnnounceOptions {

@@ -8,6 +8,7 @@ export function plainRequest(more: Partial<ServingRequest> = {}): ServingRequest
     route: "chat",
     kind: "generate",
     model: "m",
+    tokenizer: "",
     prompts: [Uint32Array.of(1, 2, 3)],
     choicesPerPrompt: 1,
     sampling: { ...GREEDY, seed: 1n },

@@ -9,6 +9,8 @@ export interface ServingRequest {
   readonly kind: "generate" | "embed";
   /** Served model or adapter, by its name in the API. */
   readonly model: string;
+  /** Digest of the tokenizer that made the prompts, in hex; empty when nobody stated one. */
+  readonly tokenizer: string;
   /** One sequence each; for embed exactly one entry per input. Entries share the prompt when `prompts` has one. */
   readonly prompts: readonly Uint32Array[];
   /** Choices per prompt; choice index = prompt index x choicesPerPrompt + i. */

@@ -5,7 +5,7 @@ import { type Chance, SeededChance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { BoundedCache } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
-import type { DiscoveryWatch } from "#lib/discovery/discovery";
+import type { ModelView } from "#lib/discovery/model-view";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
@@ -33,8 +33,8 @@ export interface FrontendOptions {
   /** Origins whose pages may read answers; none by default. */
   readonly corsOrigins?: readonly string[];
   readonly limits?: Partial<FrontendLimits>;
-  /** Instances, model and adapter cards. */
-  readonly watch: DiscoveryWatch;
+  /** Who serves which names; the dispatcher's too, so that both see the same. */
+  readonly view: ModelView;
   readonly dispatcher: Dispatcher;
   /** Names that the dispatcher would place a request for now; unless given, those with a ready worker. */
   readonly placeable?: () => readonly string[];
@@ -77,7 +77,7 @@ const LAST_WORDS_MS = 1000;
 export async function openFrontend(options: FrontendOptions): Promise<Frontend> {
   const { clock, log, metrics } = options;
   const scope = new Scope("frontend", log);
-  const { registry, waits, pacer, admission, server, routable, counts } = createParts(options, scope);
+  const { registry, waits, pacer, admission, server, counts } = createParts(options, scope);
   const endScrape = metrics.onScrape(() => {
     counts.flush(metrics);
     metrics.set("stator_frontend_active_requests", admission.requests);
@@ -103,7 +103,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
   };
   return {
     port,
-    routable,
+    routable: () => registry.routable(),
     close({ drainMs = USUAL_DRAIN_MS } = {}) {
       closing ??= drain(drainMs);
       return closing;
@@ -116,7 +116,8 @@ function createParts(options: FrontendOptions, scope: Scope) {
   const { clock, log, metrics, dispatcher } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const registry = new ModelRegistry({
-    watch: options.watch,
+    view: options.view,
+    placeable: options.placeable,
     artifacts: new Artifacts(options.fetchArtifact, limits.artifactBytes),
     openText: options.openText,
     onUnusable: options.onUnusable,
@@ -124,7 +125,6 @@ function createParts(options: FrontendOptions, scope: Scope) {
     clock,
     scope,
     log,
-    startMs: limits.startMs,
   });
   const waits = new ModelWaits({
     models: registry,
@@ -138,10 +138,6 @@ function createParts(options: FrontendOptions, scope: Scope) {
   const pacer = new Pacer({ clock, lagging: createLagProbe(clock), tendMs });
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
-  const routable = (): readonly string[] => {
-    const placeable = options.placeable?.();
-    return registry.routable().filter((name) => placeable?.includes(name) ?? true);
-  };
   const reader = new BodyReader({ clock, log });
   scope.own("reader", reader);
   const routes = createRoutes({
@@ -161,7 +157,6 @@ function createParts(options: FrontendOptions, scope: Scope) {
     body: { mostBytes: limits.bodyBytes, admission, clock },
     metrics,
     openApi: printOpenApi(options.version),
-    routable,
     operators: options.operators,
     draining: () => server.draining,
   });
@@ -178,7 +173,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     metrics,
     counts,
   });
-  return { registry, waits, pacer, admission, server, routable, counts };
+  return { registry, waits, pacer, admission, server, counts };
 }
 
 async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> {

@@ -28,8 +28,6 @@ export interface FrontendLimits {
   readonly loadingMs: number;
   /** Requests that wait so; a further one gets 503 at once. */
   readonly loadingRequests: number;
-  /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
-  readonly startMs: number;
   /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
   readonly scoredTokens: number;
   /** Bytes of tokenizers and templates that are kept beside the texts that were opened from them; a larger one is fetched again when it is needed again. */
@@ -52,7 +50,6 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   joinMs: 25,
   loadingMs: 60_000,
   loadingRequests: 1024,
-  startMs: 10_000,
   scoredTokens: 32_768,
   artifactBytes: 4 * 1024 * 1024,
 };

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { Determinism, InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
-import { readDirectory } from "#lib/discovery/directory";
+import { readModels } from "#lib/discovery/models";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
 import { modelCard, workerRecords } from "./record.ts";
 
@@ -31,13 +31,13 @@ test("a worker without its model publishes itself alone", () => {
   });
 });
 
-test("a directory finds model and adapters of a ready worker under the keys where it looks", () => {
+test("a reader finds model and adapters of a ready worker under the keys where it looks", () => {
   const { card } = new FakeEngine({ artifacts: [] });
   const adapters = [{ name: "pirate", path: "/a", digest: new Uint8Array(32).fill(1) }];
   const records = workerRecords(IDENTITY, READY, { card, createdUnixSeconds: 10, adapters });
-  const directory = readDirectory(records, "strict");
-  expect(directory.leftOut).toEqual([]);
-  const worker = directory.models.get("fake-model")?.sets[0]?.workers[0];
+  const { leftOut, names } = readModels(records, { policy: "strict", before: undefined, nowMs: 0 });
+  expect(leftOut).toEqual([]);
+  const worker = names.get("fake-model")?.sets[0]?.workers[0];
   expect(worker?.instance).toMatchObject({
     instanceId: 5n,
     incarnation: 6n,
@@ -45,7 +45,7 @@ test("a directory finds model and adapters of a ready worker under the keys wher
     maxRunningRequests: 8,
   });
   expect(worker?.card).toMatchObject({ contextTokens: 512, createdUnixSeconds: 10n });
-  expect(directory.adapters.get("pirate")).toMatchObject({ baseModel: "fake-model" });
+  expect(names.get("pirate")).toMatchObject({ parent: "fake-model" });
 });
 
 test.each([

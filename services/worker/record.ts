@@ -11,8 +11,8 @@ import {
   Determinism as WireDeterminism,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import type { Determinism } from "#lib/base/determinism";
-import { adapterKey, instanceKey, modelKey } from "#lib/discovery/directory";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
+import { adapterKey, instanceKey, modelKey } from "#lib/discovery/record-keys";
 import type { EngineCard, LoadedAdapter } from "#lib/engines/engine";
 
 /** Who a worker is. */

@@ -9,8 +9,9 @@ import {
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import { modelKey } from "#lib/discovery/directory";
 import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
+import { ModelView } from "#lib/discovery/model-view";
+import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
@@ -108,7 +109,7 @@ export class DispatchRig {
   constructor(mode: RouterMode = "round-robin", more: Pick<DispatcherOptions, "life" | "waitingRequests"> = {}) {
     this.dispatcher = createDispatcher({
       caller: "frontend/test",
-      watch: this.view,
+      view: new ModelView({ watch: this.view, clock: this.clock }),
       connect: (instance) => {
         const worker = this.workers.get(instance.instanceId);
         if (!worker) throw new StatorError("UNAVAILABLE", { what: "the worker", detail: "refused" });
@@ -148,7 +149,7 @@ export class DispatchRig {
       models: ["m"],
       address: "memory:1",
     };
-    this.view.set({ key: `workers/${id}`, value: { case: "instance", value: create(InstanceRecordSchema, record) } });
+    this.view.set({ key: instanceKey(id), value: { case: "instance", value: create(InstanceRecordSchema, record) } });
   }
 
   /** The card of a worker's model, with a tokenizer of this digest. */

@@ -61,6 +61,25 @@ export interface ListedModel {
   readonly parent: string | undefined;
 }
 
+/** How far a name is whose requests would not be answered now. */
+export const AWAY_STATES = ["loading", "connecting", "draining", "asleep", "failed"] as const;
+
+/** A name that is known here and that no request would be answered for now. */
+export interface AwayModel {
+  readonly id: string;
+  readonly state: (typeof AWAY_STATES)[number];
+  /** One sentence. */
+  readonly reason: string;
+}
+
+/** The names that a server knows. */
+export interface ModelList {
+  /** Those that a request would be answered for now, in order of id; adapters after all models. */
+  readonly listed: readonly ListedModel[];
+  /** The others, in order of id. */
+  readonly away: readonly AwayModel[];
+}
+
 function modelObject(model: ListedModel) {
   return {
     id: model.id,
@@ -79,9 +98,13 @@ export function printModel(model: ListedModel): string {
   return JSON.stringify(modelObject(model));
 }
 
-/** The body of GET /v1/models. */
-export function printModels(models: readonly ListedModel[]): string {
-  return JSON.stringify({ object: "list", data: models.map(modelObject) });
+/** The body of GET /v1/models. Clients take any name of `data` for one that answers: the others stand in `stator`. */
+export function printModels({ listed, away }: ModelList): string {
+  return JSON.stringify({
+    object: "list",
+    data: listed.map(modelObject),
+    ...(away.length > 0 && { stator: { not_ready: away } }),
+  });
 }
 
 /** The body of POST /v1/embeddings; each embedding is JSON already: a list of numbers, or base64 text in quotes. */

@@ -10,6 +10,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import { type Announcement, announceServices } from "#lib/discovery/announce";
 import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
+import { ModelView } from "#lib/discovery/model-view";
 import { openDiscovery } from "#lib/discovery/open";
 import { createServicePool, type ServicePool } from "#lib/discovery/service-pool";
 import type { Log } from "#lib/host/log";
@@ -53,6 +54,8 @@ export interface OpenedFrontend {
 /** Largest artifact that is fetched: a vocabulary of a million tokens fits. */
 const MOST_ARTIFACT_BYTES = 64 * 1024 * 1024;
 const FETCH_TIMEOUT_MS = 30_000;
+/** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
+const FIRST_WORKER_MS = 10_000;
 
 /** Wires a frontend: discovery, dispatcher, texts, HTTP. The scope owns all of it. */
 export async function openFrontendProcess(context: CommandContext, discoveryUrl: string): Promise<OpenedFrontend> {
@@ -66,13 +69,14 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
   const deps = { clock: systemClock, chance, log, metrics };
   const discovery = scope.own("discovery", await openDiscovery(discoveryUrl, { ...deps, credentials }));
   const watch = scope.own("watch", await discovery.watch(""));
+  const reading = { policy: values["router.mismatch"], startMs: FIRST_WORKER_MS };
+  const view = scope.own("models", new ModelView({ watch, clock: systemClock, ...reading }));
   const dispatcher = createDispatcher({
     ...deps,
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
-    watch,
+    view,
     connect: (instance) => connectLink(instance, credentials),
     mode: values["router.mode"],
-    mismatch: values["router.mismatch"],
     life: { fruitless: values["migration.limit"] },
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });
@@ -88,7 +92,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
   const frontend = await openFrontend({
     ...deps,
     ...httpSettings(values),
-    watch,
+    view,
     dispatcher: {
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { StatorError } from "#lib/base/errors";
+import { instanceKey } from "#lib/discovery/record-keys";
 import { answer, DispatchRig } from "../../../test/support/dispatch-rig.ts";
 
 function throwing(call: () => unknown): StatorError {
@@ -45,7 +46,7 @@ describe("the dispatcher", () => {
     cluster.show(1n, InstanceState.LOADING);
     const loading = cluster.start().client;
     cluster.advance(2_000);
-    expect(loading.error).toMatchObject({ reason: "MODEL_LOADING", retryAfterMs: 2_000 });
+    expect(loading.error).toMatchObject({ reason: "MODEL_LOADING", retryAfterMs: 1_000 });
     expect(throwing(() => cluster.start({ model: "n" })).message).toContain("Did you mean m?");
     cluster.add(1n);
     const pinnedWorker = 99n;
@@ -161,7 +162,7 @@ describe("the dispatcher", () => {
     cluster.add(1n);
     cluster.kill(1n);
     const { client } = cluster.start();
-    cluster.view.delete("workers/1");
+    cluster.view.delete(instanceKey(1n));
     cluster.advance(500);
     cluster.add(1n, 2n);
     cluster.advance(300);
@@ -175,8 +176,8 @@ describe("the dispatcher", () => {
     cluster.showCard(1n, 1);
     cluster.add(1n);
     cluster.kill(1n);
-    const { client } = cluster.start();
-    cluster.view.delete("workers/1");
+    const { client } = cluster.start({ tokenizer: "01" });
+    cluster.view.delete(instanceKey(1n));
     cluster.showCard(2n, tokenizer);
     cluster.add(2n);
     cluster.advance(3_000);
@@ -241,8 +242,8 @@ describe("the dispatcher", () => {
     const worker = cluster.add(1n);
     const { client } = cluster.start({ maxTokens: 50 });
     cluster.advance(300);
-    cluster.view.delete("workers/1");
-    expect(throwing(() => cluster.start()).reason).toBe("MODEL_NOT_FOUND");
+    cluster.view.delete(instanceKey(1n));
+    expect(throwing(() => cluster.start()).reason).toBe("NO_WORKERS");
     cluster.advance(2_000);
     expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 50));
     expect(client.placements).toHaveLength(1);

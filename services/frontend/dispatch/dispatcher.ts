@@ -6,8 +6,9 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
-import type { ScopePolicy } from "#lib/discovery/directory";
-import type { DiscoveryWatch } from "#lib/discovery/discovery";
+import type { ModelView } from "#lib/discovery/model-view";
+import { type NamedModel, noWorkers } from "#lib/discovery/models";
+import type { RefusedWorker } from "#lib/discovery/worker-sets";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { LinkLimits } from "#lib/link/limits";
@@ -16,22 +17,19 @@ import { type RouterMode, select } from "#lib/routing/select";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
-import { type KnownModel, type ModelTable, noWorkers, readModelTable } from "./model-table.ts";
 import { logRequest } from "./request-line.ts";
-import { type Bound, type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
+import { type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
 export interface DispatcherOptions {
   /** Who calls, for the workers' logs, such as frontend/5f3a. */
   readonly caller: string;
-  /** Follows the records of the workers; stays the owner's. */
-  readonly watch: DiscoveryWatch;
+  /** Who serves which names; stays the owner's. */
+  readonly view: ModelView;
   /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
   readonly connect: (instance: InstanceRecord) => Connection;
   readonly mode: RouterMode;
-  /** What becomes of a worker whose contract scope differs from its model's; strict unless given. */
-  readonly mismatch?: ScopePolicy;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
@@ -94,7 +92,6 @@ class Core implements FrontendDispatcher {
   readonly #scraped: Record<keyof CallerCounters, number> = { steps: 0, tokens: 0, mergedSteps: 0, droppedFrames: 0 };
   readonly #unsubscribe: () => void;
   readonly #offScrape: () => void;
-  #table: ModelTable;
   readonly #refused = new Set<string>();
   #turn = 0;
   #draining = false;
@@ -103,15 +100,14 @@ class Core implements FrontendDispatcher {
     this.#options = options;
     this.#endOfTurn = options.endOfTurn ?? setImmediate;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
-    this.#table = readModelTable([], "strict");
     const { clock, log } = options;
     this.#runOptions = {
       clock,
       log,
       limits: options.life,
       endOfTurn: this.#endOfTurn,
-      choose: (request, avoid, bound) => {
-        const found = this.#choose(request, avoid, bound);
+      choose: (request, avoid, set) => {
+        const found = this.#choose(request, avoid, set);
         if (!(found instanceof StatorError)) return found;
         // What it named was good when it started. A model that has left discovery since may register again.
         if (found.reason === "MODEL_NOT_FOUND") return noWorkers(request.model);
@@ -124,7 +120,7 @@ class Core implements FrontendDispatcher {
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
       onDone: (run, record) => this.#done(run, record),
     };
-    this.#unsubscribe = options.watch.subscribe(() => this.#follow());
+    this.#unsubscribe = options.view.subscribe(() => this.#follow());
     this.#offScrape = options.metrics.onScrape(() => this.#scrape());
   }
 
@@ -134,10 +130,12 @@ class Core implements FrontendDispatcher {
 
   start(request: ServingRequest, sink: ServingSink): ServingHandle {
     if (this.#draining) throw new StatorError("DRAINING", { what: "This frontend" });
-    const known = this.#table.known(request.model);
-    const first = this.#choose(request, NONE, { tokenizer: known.tokenizer, set: undefined });
-    if (first instanceof StatorError && !this.#mayWait(request, known, first)) throw first;
-    const run = new RequestRun(request, known, { sink, options: this.#runOptions });
+    const named = this.#options.view.known(request.model);
+    // The model came under the name anew while the prompt was encoded: its ids would mean something else.
+    if (named.facts && named.tokenizer !== request.tokenizer) throw noWorkers(request.model);
+    const first = this.#choose(request, NONE, undefined);
+    if (first instanceof StatorError && !this.#mayWait(request, named, first)) throw first;
+    const run = new RequestRun(request, named.model, { sink, options: this.#runOptions });
     this.#runs.add(run);
     run.start(first);
     return run;
@@ -159,11 +157,9 @@ class Core implements FrontendDispatcher {
 
   routable(): readonly string[] {
     if (this.#draining) return [];
-    return this.#table.served.filter((name) => {
-      for (const worker of this.#table.find(name).instances.keys())
-        if (this.#seats.get(worker)?.phase === "ready") return true;
-      return false;
-    });
+    const names = [...this.#options.view.models.names.values()];
+    const isLinked = (worker: bigint): boolean => this.#seats.get(worker)?.phase === "ready";
+    return names.filter(({ ready }) => [...ready.keys()].some(isLinked)).map(({ name }) => name);
   }
 
   reached(worker: bigint): boolean {
@@ -185,30 +181,29 @@ class Core implements FrontendDispatcher {
 
   /** The view changed: seats follow it. Another incarnation is another worker, and the old one's frames are refused. */
   #follow(): void {
-    this.#table = readModelTable(this.#options.watch.records.values(), this.#options.mismatch ?? "strict");
-    this.#tellRefused();
-    const { instances } = this.#table;
+    const { workers, refused } = this.#options.view.models;
+    this.#tellRefused(refused);
     for (const [worker, seat] of [...this.#seats]) {
-      const record = instances.get(worker);
+      const record = workers.get(worker);
       if (record?.incarnation === seat.record.incarnation) seat.update(record);
       else {
         this.#seats.delete(worker);
         seat.retire(record !== undefined);
       }
     }
-    for (const [worker, record] of instances) if (!this.#seats.has(worker)) this.#sit(worker, record);
+    for (const [worker, record] of workers) if (!this.#seats.has(worker)) this.#sit(worker, record);
   }
 
   /** Told once for each worker, model and reason. */
-  #tellRefused(): void {
-    for (const { worker, model, reason } of this.#table.refused) {
+  #tellRefused(refused: readonly RefusedWorker[]): void {
+    for (const { instanceId: worker, model, reason } of refused) {
       const key = `${printId(worker)} ${model} ${reason}`;
       if (this.#refused.has(key)) continue;
       this.#refused.add(key);
       this.#options.log.warn("worker refused", { worker, model, reason });
     }
-    this.#options.metrics.set("stator_dispatch_refused_workers", this.#table.refused.length);
-    if (this.#table.refused.length === 0) this.#refused.clear();
+    this.#options.metrics.set("stator_dispatch_refused_workers", refused.length);
+    if (refused.length === 0) this.#refused.clear();
   }
 
   #sit(worker: bigint, record: InstanceRecord): void {
@@ -226,14 +221,15 @@ class Core implements FrontendDispatcher {
     this.#seats.set(worker, seat);
   }
 
-  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>, { tokenizer, set }: Bound): Chosen | StatorError {
-    const { mode, chance } = this.#options;
+  /** `set`: the weights that the request's tokens came from; undefined while it has none. */
+  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>, set: string | undefined): Chosen | StatorError {
+    const { mode, chance, view } = this.#options;
     const { model, pinnedWorker: pinned } = request;
     try {
-      const { instances, tokenizer: shared } = this.#table.find(model);
+      const { ready, tokenizer } = view.ready(model);
       // Another model came under the name: to it these token ids would mean something else.
-      if (shared !== tokenizer) return noWorkers(model);
-      if (pinned !== undefined && !instances.has(pinned)) {
+      if (request.tokenizer !== tokenizer) return noWorkers(model);
+      if (pinned !== undefined && !ready.has(pinned)) {
         return new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model }, { param: "stator.worker" });
       }
       if (pinned === undefined && mode === "direct") {
@@ -242,13 +238,13 @@ class Core implements FrontendDispatcher {
         });
       }
       const candidates = [];
-      for (const [worker, weights] of instances) {
+      for (const [worker, weights] of ready) {
         const seat = this.#seats.get(worker);
         const fits = set === undefined || set === weights;
         if (seat?.phase === "ready" && fits && !avoid.has(worker)) candidates.push(seat);
       }
       const found = select(candidates, { mode, turn: this.#turn++, chance, pinned });
-      return found ? { ...found, set: instances.get(found.worker)! } : noWorkers(model);
+      return found ? { ...found, set: ready.get(found.worker)! } : noWorkers(model);
     } catch (error) {
       if (error instanceof StatorError) return error;
       throw error;
@@ -256,7 +252,7 @@ class Core implements FrontendDispatcher {
   }
 
   /** Whether a new request waits: a worker that it could run on loads, or was here a moment ago, and few wait already. */
-  #mayWait(request: ServingRequest, { workers }: KnownModel, error: StatorError): boolean {
+  #mayWait(request: ServingRequest, { workers }: NamedModel, error: StatorError): boolean {
     const { mode, clock, life, metrics, waitingRequests = 1_024 } = this.#options;
     const { pinnedWorker: pinned } = request;
     const { reason } = error;
@@ -266,7 +262,7 @@ class Core implements FrontendDispatcher {
     const sinceMs = clock.nowMs() - SOON_BACK_MS;
     const isSoonBack = (worker: bigint) =>
       reason === "MODEL_LOADING" || (this.#seats.get(worker)?.expectedMs ?? -Infinity) > sinceMs;
-    if (![...workers].some((worker) => (pinned ?? worker) === worker && isSoonBack(worker))) return false;
+    if (![...workers.keys()].some((worker) => (pinned ?? worker) === worker && isSoonBack(worker))) return false;
     if (this.#waiting.size < waitingRequests) return true;
     metrics.add("stator_dispatch_refused_waits_total");
     return false;

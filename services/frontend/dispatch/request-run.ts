@@ -11,7 +11,6 @@ import type { Selection } from "#lib/routing/select";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
-import type { KnownModel } from "./model-table.ts";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 
@@ -20,22 +19,18 @@ export interface Chosen extends Selection {
   readonly set: string;
 }
 
-/** What a worker must share with those that a request began with. */
-export interface Bound {
-  /** The tokenizer that made its prompts; empty when no card said. */
-  readonly tokenizer: string;
-  /** The weights that made its tokens; undefined while it has none. */
-  readonly set: string | undefined;
-}
-
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: Partial<LifeLimits> | undefined;
   readonly endOfTurn: (call: () => void) => void;
-  /** A worker for it, or why there is none now. */
-  readonly choose: (request: ServingRequest, avoid: ReadonlySet<bigint>, bound: Bound) => Chosen | StatorError;
+  /** A worker for it, or why there is none now; with the weights of `set`, unless that is undefined. */
+  readonly choose: (
+    request: ServingRequest,
+    avoid: ReadonlySet<bigint>,
+    set: string | undefined,
+  ) => Chosen | StatorError;
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
   /** It waits for a worker, or does so no longer. */
   readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
@@ -58,7 +53,6 @@ export class RequestRun implements ServingHandle, Rostered {
   readonly #life: Life;
   readonly #template: SubmitInit;
   readonly #places: (Place | undefined)[];
-  readonly #tokenizer: string;
   readonly #events: LifeEvent[] = [];
   /** The sink or an effect is being called: events wait, so that calls never nest. */
   #busy = false;
@@ -67,10 +61,10 @@ export class RequestRun implements ServingHandle, Rostered {
   /** The weights that made the tokens so far; what is begun with one set is not continued with another. */
   #set: string | undefined;
 
-  /** `model`: the workers' name for it, and the tokenizer that they share. Nothing runs before `start`. */
+  /** `model`: the workers' name for it. Nothing runs before `start`. */
   constructor(
     request: ServingRequest,
-    { model, tokenizer }: KnownModel,
+    model: string,
     about: { readonly sink: ServingSink; readonly options: RunOptions },
   ) {
     const { clock, limits } = about.options;
@@ -79,7 +73,6 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#life = createLife(request, { nowMs: clock.nowMs(), unixMs: clock.unixMs(), limits });
     this.#template = submitTemplate(request, model);
     this.#places = this.#life.choices.map(() => undefined);
-    this.#tokenizer = tokenizer;
   }
 
   /** Starts on a worker that was chosen already, or waits for one. The sink hears nothing before the next turn. */
@@ -266,8 +259,7 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#wait = undefined;
     if (this.#life.done) return;
     const begun = this.#life.choices.some((choice) => choice.generated.count > 0);
-    const bound = { tokenizer: this.#tokenizer, set: begun ? this.#set : undefined };
-    this.#found(this.#options.choose(this.#life.request, this.#life.avoid, bound));
+    this.#found(this.#options.choose(this.#life.request, this.#life.avoid, begun ? this.#set : undefined));
   }
 
   #found(found: Chosen | StatorError): void {

@@ -37,6 +37,7 @@ export async function answerEmbeddings(
     route: exchange.route,
     kind: "embed",
     model: model.name,
+    tokenizer: model.tokenizer,
     prompts,
     choicesPerPrompt: 1,
     sampling: GREEDY,

@@ -1,9 +1,10 @@
 import { parseId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import type { ModelFeatures } from "#lib/discovery/model-facts";
 import type { ServingRequest } from "#lib/serving/request";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
-import type { ModelFeatures, ServedModel } from "../models/served.ts";
+import type { ServedModel } from "../models/served.ts";
 import type { OpenChat, OpenCompletion } from "../read/reader.ts";
 import type { ChatHead, CompletionHead, Inputs } from "../read/requests.ts";
 import type { Grammars, ModelText } from "../text/model-text.ts";
@@ -149,6 +150,7 @@ function createRequest(
     route: exchange.route,
     kind: "generate",
     model: model.name,
+    tokenizer: model.tokenizer,
     prompts: parts.prompts,
     choicesPerPrompt: body.n ?? 1,
     sampling: createSampling(body, {

@@ -1,5 +1,5 @@
 import { printModel, printModels } from "#lib/api/openai/bodies";
-import { StatorError } from "#lib/base/errors";
+import { noWorkers } from "#lib/discovery/models";
 import type { Metrics } from "#lib/host/metrics";
 import { isLoopback } from "#lib/rpc/credentials";
 import type { Dispatcher } from "#lib/serving/request";
@@ -28,8 +28,6 @@ export interface RouteTools {
   readonly metrics: Metrics;
   /** The OpenAPI document as JSON. */
   readonly openApi: string;
-  /** Models that a request would be answered for now. */
-  readonly routable: () => readonly string[];
   /** host:port of the port for operators; told to this machine alone. */
   readonly operators: string | undefined;
   /** Whether the frontend takes requests at all. */
@@ -96,14 +94,18 @@ function admitted(tools: RouteTools, handler: (exchange: Exchange) => Promise<vo
 }
 
 function showModel(exchange: Exchange, id: string, models: Models): void {
-  const model = models.list().find((one) => one.id === id);
-  if (!model) throw new StatorError("MODEL_NOT_FOUND", { model: id.slice(0, 128) }, { param: "model" });
+  const model = models.list().listed.find((one) => one.id === id);
+  if (!model) {
+    // It is not there, or not yet.
+    models.find(id);
+    throw noWorkers(id);
+  }
   exchange.json(200, printModel(model));
 }
 
 /** Ready means routable: some model has its tokenizer here and a linked worker that takes requests. */
 function showHealth(exchange: Exchange, tools: RouteTools): void {
-  const models = tools.routable();
+  const models = tools.models.routable();
   const tell = (code: number, status: string, names: readonly string[]): void =>
     exchange.json(code, JSON.stringify({ status, models: names, ...operatorsFor(exchange, tools) }));
   if (tools.draining()) tell(503, "draining", []);

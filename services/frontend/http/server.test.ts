@@ -1,6 +1,8 @@
 import { type ClientRequest, get, request } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { ModelView } from "#lib/discovery/model-view";
+import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createLog } from "#lib/host/log";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import { encodeBytes, rehearsalGrammars } from "../../../test/support/rehearsal/byte-text.ts";
@@ -116,11 +118,11 @@ describe("models", () => {
     expect([(await fetch(`${url}/health`)).status, (await ask()).status]).toEqual([200, 200]);
     watch.put(...rehearsalRecords("rehearsal", { state: InstanceState.DRAINING }));
     expect((await fetch(`${url}/health`)).status).toBe(503);
-    watch.remove("models/rehearsal/1");
-    expect((await ask()).status).toBe(404);
+    watch.remove(modelKey("rehearsal", 1n));
+    expect(((await (await ask()).json()) as { error: { code: string } }).error.code).toBe("no_workers");
     watch.remove(...watch.records.keys());
     const gone = await ask();
-    expect([gone.status, gone.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect([gone.status, gone.headers.get("retry-after")]).toEqual([503, "2"]);
   });
 });
 
@@ -156,7 +158,7 @@ describe("a request for a model that is loading", () => {
   it("hears at once that its worker went, or loads another model", async () => {
     const { rehearsal } = await open("x", { empty: true });
     const { watch, url } = rehearsal;
-    for (const change of [() => watch.remove("instances/1"), () => watch.put(...loading("other"))]) {
+    for (const change of [() => watch.remove(instanceKey(1n)), () => watch.put(...loading("other"))]) {
       watch.put(...loading());
       const answer = post(url, { body: whole });
       await untilWaiting(rehearsal, 1);
@@ -192,7 +194,7 @@ describe("a request for a model that is loading", () => {
   });
 
   it("may come before the first worker of a frontend that has just started, for a while", async () => {
-    const { rehearsal } = await open("x", { empty: true, limits: { startMs: 60_000 } });
+    const { rehearsal } = await open("x", { empty: true, startMs: 60_000 });
     const { watch, url } = rehearsal;
     const early = post(url, { body: whole });
     await untilWaiting(rehearsal, 1);
@@ -202,7 +204,7 @@ describe("a request for a model that is loading", () => {
     expect((await early).status).toBe(200);
     // A worker was there: from now on a name that nobody serves is a mistake.
     expect((await post(url, { body: whole.replace("rehearsal", "other") })).status).toBe(404);
-    const { rehearsal: alone } = await open("x", { empty: true, limits: { startMs: 50 } });
+    const { rehearsal: alone } = await open("x", { empty: true, startMs: 50 });
     expect((await post(alone.url, { body: whole })).status).toBe(404);
   });
 });
@@ -370,7 +372,7 @@ describe("closing", () => {
     const again = openFrontend({
       host: "127.0.0.1",
       port: rehearsal.frontend.port,
-      watch: new RehearsalWatch(),
+      view: new ModelView({ watch: new RehearsalWatch(), clock: systemClock }),
       dispatcher,
       fetchArtifact: async () => new Uint8Array(),
       openText: () => Promise.reject(new Error("unused")),

@@ -5,12 +5,15 @@ import {
   AdapterCardSchema,
   Determinism,
   InstanceRecordSchema,
+  InstanceRole,
   InstanceState,
   ModelCardSchema,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
+import { ModelView } from "#lib/discovery/model-view";
+import { adapterKey, instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { silentLog } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
 import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
@@ -40,7 +43,8 @@ function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord
     defaultSampling = {},
     deterministic,
   } = options;
-  const instance = create(InstanceRecordSchema, { instanceId: id, state, models: [name], address: `host:${id}` });
+  const role = InstanceRole.WORKER;
+  const instance = create(InstanceRecordSchema, { instanceId: id, role, state, models: [name], address: `host:${id}` });
   const card = create(ModelCardSchema, {
     name,
     aliases,
@@ -61,8 +65,8 @@ function worker(id: bigint, name: string, options: Worker = {}): DiscoveryRecord
     ],
   });
   return [
-    { key: `instances/${id}`, value: { case: "instance", value: instance } },
-    { key: `models/${name}/${id}`, value: { case: "model", value: card } },
+    { key: instanceKey(id), value: { case: "instance", value: instance } },
+    { key: modelKey(name, id), value: { case: "model", value: card } },
   ];
 }
 
@@ -89,15 +93,15 @@ function rig(contents: Record<string, string> = { tok: "tok", template: "templat
     texts.open++;
     return { ...createByteText(), close: () => void texts.open-- };
   };
-  const unreached = new Set<bigint>();
-  const isReached = (worker: bigint) => !unreached.has(worker);
+  const unlinked = new Set<string>();
+  const view = new ModelView({ watch, clock });
   const artifacts = new Artifacts(fetchArtifact, 1000);
   const registry = new ModelRegistry({
-    watch,
+    view,
+    placeable: () => [...view.models.names.keys()].filter((name) => !unlinked.has(name)),
     artifacts,
     openText,
     onUnusable,
-    isReached,
     clock,
     scope,
     log: silentLog,
@@ -105,7 +109,7 @@ function rig(contents: Record<string, string> = { tok: "tok", template: "templat
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
   };
-  return { clock, watch, registry, fetched, texts, unusable, unreached, contents, settle };
+  return { clock, watch, registry, fetched, texts, unusable, unlinked, contents, settle };
 }
 
 const reasonOf = (run: () => unknown): string => {
@@ -126,29 +130,12 @@ describe("a registry", () => {
     expect(registry.find("a").text).toBe(registry.find("c").text);
     expect([texts.open, fetched]).toEqual([1, ["tok from host:1 host:2 host:3", "template from host:1 host:2 host:3"]]);
     expect(registry.routable()).toEqual(["a", "b", "c"]);
-    watch.remove("models/a/1", "models/a/2", "models/b/3");
+    watch.remove(modelKey("a", 1n), modelKey("a", 2n), modelKey("b", 3n));
     await settle();
-    expect([texts.open, reasonOf(() => registry.find("a")), registry.list()]).toEqual([0, "MODEL_NOT_FOUND", []]);
+    expect([texts.open, reasonOf(() => registry.find("a")), registry.list().listed]).toEqual([0, "MODEL_LOADING", []]);
     watch.put(...worker(1n, "a"));
     await settle();
     expect([texts.open, fetched.length]).toEqual([1, 2]);
-  });
-
-  it("says of a name whose workers are all gone that nobody takes it now, and forgets it in time", async () => {
-    const { watch, registry, clock, settle } = rig();
-    watch.put(...worker(1n, "a"), ...worker(2n, "a"));
-    await settle();
-    // Records of one worker may go one by one, in any order.
-    watch.remove("models/a/1", "models/a/2");
-    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
-    watch.remove("instances/1");
-    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
-    watch.remove("instances/2");
-    expect([reasonOf(() => registry.find("a")), registry.list()]).toEqual(["NO_WORKERS", []]);
-    clock.advance(30_000);
-    expect(reasonOf(() => registry.find("a"))).toBe("NO_WORKERS");
-    clock.advance(1);
-    expect(reasonOf(() => registry.find("a"))).toBe("MODEL_NOT_FOUND");
   });
 
   it("tells the sampling defaults of the first worker, as far as it knows them", async () => {
@@ -157,12 +144,12 @@ describe("a registry", () => {
     watch.put(...worker(1n, "a", { defaultSampling }), ...worker(2n, "a", { defaultSampling: { temperature: 0 } }));
     await settle();
     const known = { temperature: 0.7, top_k: 64 };
-    expect([registry.find("a").defaultSampling, registry.list()[0]?.defaultSampling]).toEqual([known, known]);
+    expect([registry.find("a").defaultSampling, registry.list().listed[0]?.defaultSampling]).toEqual([known, known]);
   });
 
   it("promises as exact answers as the least exact of its workers", async () => {
     const { watch, registry, settle } = rig();
-    const told = () => registry.list()[0]?.deterministic;
+    const told = () => registry.list().listed[0]?.deterministic;
     watch.put(...worker(1n, "a", { deterministic: Determinism.BATCH }));
     await settle();
     expect(told()).toBe("batch");
@@ -207,7 +194,7 @@ describe("a registry", () => {
       expect(clock.pending).toBe(0);
       await settle();
     }
-    watch.remove("models/a/1");
+    watch.remove(modelKey("a", 1n));
     await settle();
     expect(clock.pending).toBe(0);
   });
@@ -221,27 +208,43 @@ describe("a registry", () => {
     expect(reasonOf(() => registry.find("a"))).toBe("UNAVAILABLE");
   });
 
-  it("lists no model of workers that were never reached", async () => {
-    const { watch, registry, unreached, settle } = rig();
-    unreached.add(1n).add(2n);
-    watch.put(...worker(1n, "a"), ...worker(2n, "a"), ...worker(3n, "b"));
+  it("lists only what would be answered now, and says why the others would not", async () => {
+    const { watch, registry, unlinked, contents, settle } = rig();
+    const shown = () => {
+      const { listed, away } = registry.list();
+      expect(registry.routable()).toEqual(listed.map(({ id }) => id).sort());
+      return [listed.map(({ id }) => id), away.map(({ id, state, reason }) => `${id} ${state}: ${reason}`)];
+    };
+    watch.put(...worker(1n, "a"), ...worker(2n, "b", { aliases: ["c"] }), ...worker(3n, "d", { tokenizer: "other" }));
+    watch.put(...worker(4n, "e", { state: InstanceState.LOADING }).slice(0, 1));
+    watch.put(...worker(5n, "f", { state: InstanceState.DRAINING }));
+    unlinked.add("b").add("c");
+    const [loading, draining] = [
+      "e loading: Its workers take no requests now.",
+      "f draining: Its workers take no requests now.",
+    ];
+    const opening = (name: string) => `${name} loading: Its tokenizer is not open yet.`;
+    expect(shown()).toEqual([[], [opening("a"), opening("b"), opening("c"), opening("d"), loading, draining]]);
     await settle();
-    expect(registry.list().map(({ id }) => id)).toEqual(["b"]);
-    unreached.delete(2n);
-    expect(registry.list().map(({ id }) => id)).toEqual(["a", "b"]);
+    const far = (name: string) => `${name} connecting: No worker of it can be reached from here.`;
+    expect(shown()).toEqual([["a"], [far("b"), far("c"), "d failed: The artifact was not found.", loading, draining]]);
+    unlinked.clear();
+    contents.other = "other";
+    expect(shown()[0]).toEqual(["a", "b", "c"]);
+    expect(reasonOf(() => registry.find("e"))).toBe("MODEL_LOADING");
   });
 
   it("lists adapters after their base and finds them by their own name", async () => {
     const { watch, registry, settle } = rig();
     const adapter = create(AdapterCardSchema, { name: "a-lora", instanceId: 1n, baseModel: "z" });
-    watch.put(...worker(1n, "z"), { key: "adapters/a-lora/1", value: { case: "adapter", value: adapter } });
+    watch.put(...worker(1n, "z"), { key: adapterKey("a-lora", 1n), value: { case: "adapter", value: adapter } });
     await settle();
-    expect(registry.list().map(({ id, parent }) => [id, parent])).toEqual([
+    expect(registry.list().listed.map(({ id, parent }) => [id, parent])).toEqual([
       ["z", undefined],
       ["a-lora", "z"],
     ]);
     expect(registry.find("a-lora").text).toBe(registry.find("z").text);
-    watch.remove("adapters/a-lora/1");
+    watch.remove(adapterKey("a-lora", 1n));
     expect(reasonOf(() => registry.find("a-lora"))).toBe("MODEL_NOT_FOUND");
   });
 
@@ -254,7 +257,7 @@ describe("a registry", () => {
     await settle();
     expect([reasonOf(() => registry.find("a")), reasonOf(() => registry.find("b")), registry.routable()]).toEqual([
       "found",
-      "MODEL_NOT_FOUND",
+      "NO_WORKERS",
       [],
     ]);
   });

@@ -1,13 +1,14 @@
-import type { ListedModel } from "#lib/api/openai/bodies";
+import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import type { AwayModel, ListedModel, ModelList } from "#lib/api/openai/bodies";
 import type { Clock, Timer } from "#lib/base/clock";
-import { asStatorError, StatorError } from "#lib/base/errors";
-import { nearest } from "#lib/base/nearest";
-import type { DiscoveryWatch } from "#lib/discovery/discovery";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
+import type { ModelFacts, TextSource } from "#lib/discovery/model-facts";
+import type { ModelView } from "#lib/discovery/model-view";
+import { absent, loading, type NamedModel, type Models as NamedModels } from "#lib/discovery/models";
 import type { Log } from "#lib/host/log";
 import type { Scope } from "#lib/host/scope";
 import type { ModelText } from "../text/model-text.ts";
 import type { Artifacts } from "./artifacts.ts";
-import { type Catalog, type CatalogEntry, readCatalog, readSources, type TextSource } from "./catalog.ts";
 import type { Models, ServedModel } from "./served.ts";
 
 /** Opens a model's text from its verified artifacts. */
@@ -21,27 +22,22 @@ export type OpenModelText = (artifacts: {
 /** What a registry lives on. */
 export interface RegistryOptions {
   /** Borrowed. */
-  readonly watch: DiscoveryWatch;
+  readonly view: ModelView;
   readonly artifacts: Artifacts;
   readonly openText: OpenModelText;
-  /** Whether a worker was ever reached: a model of those that were not is not listed. Unless given, all were. */
+  /** Names that a request would be placed for now; unless given, those with a ready worker. */
+  readonly placeable?: () => readonly string[];
+  /** Whether a worker was ever reached: of those that were not their own lines of the log tell. Unless given, all were. */
   readonly isReached?: (worker: bigint) => boolean;
   readonly clock: Clock;
   readonly scope: Scope;
   readonly log: Log;
   /** Called when a text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
   readonly onUnusable?: (error: StatorError) => boolean;
-  /** For so long after its start a frontend that has met no worker expects one: any name may be that of its model. */
-  readonly startMs?: number;
 }
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 15_000;
-const RETRY_AFTER_MS = 1000;
-/** How long a name is known whose workers are all gone: as long as one takes to start again. */
-const GONE_MS = 30_000;
-/** Names known so; beyond, the first is forgotten. */
-const GONE_NAMES = 1_024;
 
 /** The text of one source while it is fetched, open, or waiting for another try. */
 interface OpenText {
@@ -53,11 +49,12 @@ interface OpenText {
   closed: boolean;
 }
 
-/** A name that was served. */
-interface GoneName {
-  readonly sinceMs: number;
-  readonly workers: readonly bigint[];
-}
+const STATES: Readonly<Partial<Record<InstanceState, AwayModel["state"]>>> = {
+  [InstanceState.LOADING]: "loading",
+  [InstanceState.DRAINING]: "draining",
+  [InstanceState.ASLEEP]: "asleep",
+  [InstanceState.FAILED]: "failed",
+};
 
 /** The models of this frontend: follows discovery, fetches and opens tokenizers, and finds what requests name. */
 export class ModelRegistry implements Models {
@@ -65,46 +62,43 @@ export class ModelRegistry implements Models {
   readonly #texts = new Map<string, OpenText>();
   readonly #unsubscribe: () => void;
   readonly #calls: (() => void)[] = [];
-  /** Runs while the first worker is expected. */
-  #start: Timer | undefined;
-  #catalog: Catalog = { entries: new Map(), loading: [], present: new Set() };
-  /** In the order in which they went. */
-  readonly #gone = new Map<string, GoneName>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
-    const { clock, startMs = 0 } = options;
-    if (startMs > 0) {
-      this.#start = clock.after(startMs, () => {
-        this.#start = undefined;
-        this.#changed();
-      });
-    }
-    this.#unsubscribe = options.watch.subscribe(() => this.#follow());
+    this.#unsubscribe = options.view.subscribe(() => this.#follow());
   }
 
   find(name: string): ServedModel {
-    const entry = this.#catalog.entries.get(name);
-    if (!entry) throw this.#notFound(name);
-    const text = this.#textOf(entry);
-    if (!text) throw this.#noText(entry);
-    const { contextTokens, features, defaultSampling } = entry;
-    return { name, contextTokens, features, defaultSampling, text };
+    const named = this.#options.view.known(name);
+    // Until a card says it, nobody knows what its text is.
+    if (!named.facts) throw absent(named);
+    const text = this.#textOf(named);
+    if (!text) throw this.#noText(named);
+    const { contextTokens, features, defaultSampling } = named.facts;
+    return { name, tokenizer: named.tokenizer, contextTokens, features, defaultSampling, text };
   }
 
-  list(): readonly ListedModel[] {
-    const entries = [...this.#catalog.entries.values()].filter(({ workers }) => workers.some(this.#isReached));
-    return entries
-      .map(listEntry)
-      .sort(
-        (left, right) =>
-          Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
-      );
+  list(): ModelList {
+    const listed: ListedModel[] = [];
+    const away: AwayModel[] = [];
+    const placeable = this.#placeable();
+    for (const named of this.#options.view.models.names.values()) {
+      const reason = this.#whyAway(named, placeable);
+      if (reason) away.push({ id: named.name, ...reason });
+      else if (named.facts) listed.push(listModel(named, named.facts));
+    }
+    listed.sort(
+      (left, right) =>
+        Number(left.parent !== undefined) - Number(right.parent !== undefined) || (left.id < right.id ? -1 : 1),
+    );
+    return { listed, away: away.sort((left, right) => (left.id < right.id ? -1 : 1)) };
   }
 
   routable(): readonly string[] {
     const names: string[] = [];
-    for (const entry of this.#catalog.entries.values()) if (entry.ready && this.#textOf(entry)) names.push(entry.name);
+    const placeable = this.#placeable();
+    for (const named of this.#options.view.models.names.values())
+      if (!this.#whyAway(named, placeable)) names.push(named.name);
     return names.sort();
   }
 
@@ -115,63 +109,41 @@ export class ModelRegistry implements Models {
   /** Closes every text; requests that still use one keep it until they end. */
   async close(): Promise<void> {
     this.#unsubscribe();
-    this.#start?.cancel();
     await Promise.all([...this.#texts.values()].map((open) => this.#drop(open)));
   }
 
-  readonly #isReached = (worker: bigint): boolean => this.#options.isReached?.(worker) ?? true;
-
-  #textOf(entry: CatalogEntry): ModelText | undefined {
-    return entry.source && this.#texts.get(entry.source.key)?.text;
+  #placeable(): ReadonlySet<string> | undefined {
+    const names = this.#options.placeable?.();
+    return names && new Set(names);
   }
 
-  #noText({ name, source }: CatalogEntry): StatorError {
-    const detail = source ? this.#texts.get(source.key)?.failure?.message : "no worker of it offers one";
-    if (detail) return new StatorError("UNAVAILABLE", { what: `The tokenizer of ${name}`, detail });
-    return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
-  }
-
-  #notFound(name: string): StatorError {
-    const { entries, loading } = this.#catalog;
-    // A worker names its models only when they are loaded: until then any name may be the one that is coming.
-    const mayCome = loading.some(({ models }) => models.length === 0 || models.includes(name));
-    if (mayCome || this.#start)
-      return new StatorError("MODEL_LOADING", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
-    if (this.#isSoonBack(name)) return new StatorError("NO_WORKERS", { model: name }, { retryAfterMs: RETRY_AFTER_MS });
-    const near = nearest(name, entries.keys());
-    const hint = near ? ` Did you mean ${near}?` : entries.size > 0 ? " GET /v1/models lists what is served." : "";
-    return new StatorError("MODEL_NOT_FOUND", { model: name, hint }, { param: "model" });
-  }
-
-  /**
-   * Whether a name was served a moment ago by workers of which none is there now: they crashed, lost their leases, or
-   * start again. A client that hears "not found" would give up.
-   */
-  #isSoonBack(name: string): boolean {
-    const gone = this.#gone.get(name);
-    if (!gone || this.#options.clock.nowMs() - gone.sinceMs > GONE_MS) return false;
-    // Where one is still there, it does not serve the name any more.
-    return !gone.workers.some((worker) => this.#catalog.present.has(worker));
-  }
-
-  #noteGone(before: Catalog): void {
-    const sinceMs = this.#options.clock.nowMs();
-    for (const name of this.#catalog.entries.keys()) this.#gone.delete(name);
-    for (const { name, workers } of before.entries.values()) {
-      if (!this.#catalog.entries.has(name)) this.#gone.set(name, { sinceMs, workers });
+  /** Why no request would be answered for a name now; undefined where it would. */
+  #whyAway(named: NamedModel, placeable: ReadonlySet<string> | undefined): Omit<AwayModel, "id"> | undefined {
+    if (named.ready.size === 0) {
+      const { state, reason } = firstOf(named);
+      return { state: STATES[state] ?? "loading", reason: reason || "Its workers take no requests now." };
     }
-    for (const [name, gone] of this.#gone) {
-      if (this.#gone.size <= GONE_NAMES && sinceMs - gone.sinceMs <= GONE_MS) break;
-      this.#gone.delete(name);
+    if (!this.#textOf(named)) {
+      const failure = named.facts?.text && this.#texts.get(named.facts.text.key)?.failure;
+      return { state: failure ? "failed" : "loading", reason: failure?.message ?? "Its tokenizer is not open yet." };
     }
+    if (placeable && !placeable.has(named.name)) {
+      return { state: "connecting", reason: "No worker of it can be reached from here." };
+    }
+    return undefined;
+  }
+
+  #textOf({ facts }: NamedModel): ModelText | undefined {
+    return facts?.text && this.#texts.get(facts.text.key)?.text;
+  }
+
+  #noText({ name, facts }: NamedModel): StatorError {
+    const detail = facts?.text ? this.#texts.get(facts.text.key)?.failure?.message : "no worker of it offers one";
+    return detail ? new StatorError("UNAVAILABLE", { what: `The tokenizer of ${name}`, detail }) : loading(name);
   }
 
   #follow(): void {
-    const before = this.#catalog;
-    this.#catalog = readCatalog(this.#options.watch.records.values());
-    this.#noteGone(before);
-    if (this.#catalog.entries.size > 0 || this.#catalog.loading.length > 0) this.#endStart();
-    const wanted = readSources(this.#catalog);
+    const wanted = readSources(this.#options.view.models);
     for (const [key, open] of this.#texts)
       if (!wanted.has(key)) this.#options.scope.spawn("close text", () => this.#drop(open));
     for (const [key, source] of wanted) {
@@ -180,11 +152,6 @@ export class ModelRegistry implements Models {
       else this.#begin(source);
     }
     this.#changed();
-  }
-
-  #endStart(): void {
-    this.#start?.cancel();
-    this.#start = undefined;
   }
 
   #changed(): void {
@@ -243,7 +210,8 @@ export class ModelRegistry implements Models {
     }
     const about = { source, error: failure, retryMs: open.retryMs };
     // Of workers that cannot be reached their own lines tell.
-    const isNews = isNew && open.source.holders.some(({ instanceId }) => this.#isReached(instanceId));
+    const isReached = this.#options.isReached ?? (() => true);
+    const isNews = isNew && open.source.holders.some(({ instanceId }) => isReached(instanceId));
     log[isNews ? "warn" : "debug"]("model text cannot be opened yet", about);
     open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
     open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
@@ -259,14 +227,26 @@ export class ModelRegistry implements Models {
   }
 }
 
-function listEntry(entry: CatalogEntry): ListedModel {
-  return {
-    id: entry.name,
-    createdUnixSeconds: entry.createdUnixSeconds,
-    ownedBy: entry.ownedBy,
-    contextTokens: entry.contextTokens,
-    defaultSampling: entry.defaultSampling,
-    deterministic: entry.deterministic,
-    parent: entry.parent,
-  };
+function listModel({ name, parent }: NamedModel, facts: ModelFacts): ListedModel {
+  const { createdUnixSeconds, ownedBy, contextTokens, defaultSampling, deterministic } = facts;
+  return { id: name, createdUnixSeconds, ownedBy, contextTokens, defaultSampling, deterministic, parent };
+}
+
+/** The worker that is nearest to serving a name of which none is ready. */
+function firstOf({ workers }: NamedModel): InstanceRecord {
+  const all = [...workers.values()];
+  const first = all.find(({ state }) => state === InstanceState.LOADING) ?? all[0];
+  assert(first, "a name is there because a worker names it");
+  return first;
+}
+
+/** Every source that some name needs, by its key, with all instances that hold it. */
+function readSources({ names }: NamedModels): Map<string, TextSource> {
+  const sources = new Map<string, TextSource>();
+  for (const { facts } of names.values()) {
+    if (!facts?.text) continue;
+    const known = sources.get(facts.text.key)?.holders ?? [];
+    sources.set(facts.text.key, { ...facts.text, holders: [...new Set([...known, ...facts.text.holders])] });
+  }
+  return sources;
 }

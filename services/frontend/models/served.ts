@@ -1,25 +1,14 @@
-import type { ListedModel } from "#lib/api/openai/bodies";
+import type { ModelList } from "#lib/api/openai/bodies";
 import type { DefaultSampling } from "#lib/base/sampling-settings";
+import type { ModelFeatures } from "#lib/discovery/model-facts";
 import type { ModelText } from "../text/model-text.ts";
-
-/** What the engines behind a model can do: a feature counts when every worker has it. */
-export interface ModelFeatures {
-  readonly generate: boolean;
-  readonly embed: boolean;
-  readonly grammar: boolean;
-  readonly logprobs: boolean;
-  readonly promptLogprobs: boolean;
-  readonly maxTopLogprobs: number;
-  /** Length of an embedding; 0 when it makes none. */
-  readonly embeddingSize: number;
-  /** Why a feature is absent, by its name above. */
-  readonly missing: Readonly<Record<string, string>>;
-}
 
 /** A model or adapter that requests can name now. */
 export interface ServedModel {
   /** As the request named it. */
   readonly name: string;
+  /** Digest of the tokenizer that `text` is, in hex: its ids are good for workers that share it. */
+  readonly tokenizer: string;
   readonly contextTokens: number;
   readonly features: ModelFeatures;
   /** For requests that name no value. */
@@ -29,11 +18,14 @@ export interface ServedModel {
 
 /** The models of a frontend, as they come and go. */
 export interface Models {
-  /** Throws MODEL_NOT_FOUND, MODEL_LOADING while it may still appear, UNAVAILABLE when its tokenizer cannot be had. */
+  /**
+   * Throws MODEL_NOT_FOUND, MODEL_LOADING while it may still appear, NO_WORKERS when all that served it left a moment ago,
+   * UNAVAILABLE when its tokenizer cannot be had.
+   */
   find(name: string): ServedModel;
-  /** In order of name; adapters after their base. */
-  list(): readonly ListedModel[];
-  /** Models that a request would find and that have a ready worker. */
+  /** All names, those that answer now and the others. */
+  list(): ModelList;
+  /** Names that a request would be answered for now. */
   routable(): readonly string[];
   /** Calls, for as long as they live, whenever `find` may answer otherwise than before. */
   onChange(call: () => void): void;

@@ -7,6 +7,8 @@ import {
   ModelCardSchema,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import type { DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
+import { ModelView } from "#lib/discovery/model-view";
+import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { type Log, silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
@@ -67,7 +69,7 @@ export function rehearsalRecords(
     state,
     models: loaded ? [name] : [],
   });
-  const instance: DiscoveryRecord = { key: `instances/${id}`, value: { case: "instance", value } };
+  const instance: DiscoveryRecord = { key: instanceKey(id), value: { case: "instance", value } };
   if (!loaded) return [instance];
   const card = create(ModelCardSchema, {
     name,
@@ -81,7 +83,7 @@ export function rehearsalRecords(
     },
     artifacts: [{ kind: "tokenizer", format: "bytes", digest: createHash("sha256").update(TOKENIZER).digest() }],
   });
-  return [instance, { key: `models/${name}/${id}`, value: { case: "model", value: card } }];
+  return [instance, { key: modelKey(name, id), value: { case: "model", value: card } }];
 }
 
 /** An open frontend with the things that a test looks at. */
@@ -102,6 +104,7 @@ export async function openRehearsal(
     corsOrigins?: string[];
     empty?: boolean;
     watch?: RehearsalWatch;
+    startMs?: number;
   } = {},
 ): Promise<Rehearsal> {
   const watch = options.watch ?? new RehearsalWatch();
@@ -110,10 +113,10 @@ export async function openRehearsal(
   const frontend = await openFrontend({
     host: "127.0.0.1",
     port: 0,
-    // What a rehearsal serves is there from the start; a test of starting says so.
-    limits: { startMs: 0, ...options.limits },
+    limits: options.limits,
     corsOrigins: options.corsOrigins,
-    watch,
+    // What a rehearsal serves is there from the start; a test of starting says how long it is expected.
+    view: new ModelView({ watch, clock: systemClock, startMs: options.startMs }),
     dispatcher,
     fetchArtifact: async () => TOKENIZER,
     openText: async () => options.text?.() ?? createByteText(),

@@ -1,0 +1,117 @@
+import {
+  type ArtifactRef,
+  type InstanceRecord,
+  type ModelCard,
+  Determinism as WireDeterminism,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import { printHex } from "#lib/base/bytes";
+import { type Determinism, weakest } from "#lib/base/determinism";
+import { type DefaultSampling, fitsSetting, isSamplingSetting } from "#lib/base/sampling-settings";
+import type { Member } from "./worker-sets.ts";
+
+/** What the engines behind a model can do: a feature counts when every worker has it. */
+export interface ModelFeatures {
+  readonly generate: boolean;
+  readonly embed: boolean;
+  readonly grammar: boolean;
+  readonly logprobs: boolean;
+  readonly promptLogprobs: boolean;
+  readonly maxTopLogprobs: number;
+  /** Length of an embedding; 0 when it makes none. */
+  readonly embeddingSize: number;
+  /** Why a feature is absent, by its name above. */
+  readonly missing: Readonly<Record<string, string>>;
+}
+
+/** Where a model's tokenizer and template are. */
+export interface TextSource {
+  /** Tokenizer and template digest in hex. */
+  readonly key: string;
+  readonly tokenizer: ArtifactRef;
+  /** undefined for a model without a chat template. */
+  readonly template: ArtifactRef | undefined;
+  /** Who has both, the longest servable first. */
+  readonly holders: readonly InstanceRecord[];
+}
+
+/** What the workers that serve a model agree on. */
+export interface ModelFacts {
+  /** Longest prompt and answer together, in tokens, on every worker. */
+  readonly contextTokens: number;
+  readonly createdUnixSeconds: number;
+  readonly ownedBy: string;
+  readonly features: ModelFeatures;
+  /** For requests that name no value; the first worker's. */
+  readonly defaultSampling: DefaultSampling;
+  /** What all of its workers promise. */
+  readonly deterministic: Determinism;
+  /** What the text is opened from; equal sources share one text. undefined when no worker offers a tokenizer. */
+  readonly text: TextSource | undefined;
+}
+
+/** Reads what workers agree on, the longest servable first; there is at least one. */
+export function readModelFacts(members: readonly [Member, ...Member[]]): ModelFacts {
+  const { card } = members[0];
+  return {
+    contextTokens: Math.min(...members.map((member) => member.card.contextTokens)),
+    createdUnixSeconds: Number(card.createdUnixSeconds),
+    ownedBy: card.ownedBy || "stator",
+    features: readFeatures(members),
+    defaultSampling: readSampling(card),
+    deterministic: weakest(members.map((member) => readDeterminism(member.card))),
+    text: readTextSource(members),
+  };
+}
+
+function readFeatures(members: readonly Member[]): ModelFeatures {
+  const all = members.map(({ card }) => card.capabilities);
+  const every = (feature: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs") =>
+    all.every((one) => one?.[feature] ?? false);
+  const missing: Record<string, string> = {};
+  for (const one of all) Object.assign(missing, one?.missing);
+  return {
+    generate: every("generate"),
+    embed: every("embed"),
+    grammar: every("grammar"),
+    logprobs: every("logprobs"),
+    promptLogprobs: every("promptLogprobs"),
+    maxTopLogprobs: Math.min(...all.map((one) => one?.maxTopLogprobs ?? 0)),
+    embeddingSize: all[0]?.embeddingSize ?? 0,
+    missing,
+  };
+}
+
+function readDeterminism({ deterministic }: ModelCard): Determinism {
+  if (deterministic === WireDeterminism.BATCH) return "batch";
+  return deterministic === WireDeterminism.ALONE ? "alone" : "no";
+}
+
+/** What this process knows of a card's values: other names and values beyond their range come from other versions. */
+function readSampling({ defaultSampling }: ModelCard): DefaultSampling {
+  const known = Object.entries(defaultSampling).filter(
+    ([name, value]) => isSamplingSetting(name) && fitsSetting(name, value),
+  );
+  return Object.fromEntries(known);
+}
+
+/** A file that a card offers. */
+export function artifactOf(card: ModelCard, kind: "tokenizer" | "template"): ArtifactRef | undefined {
+  return card.artifacts.find((one) => one.kind === kind);
+}
+
+function sourceKey(card: ModelCard): string | undefined {
+  const tokenizer = artifactOf(card, "tokenizer");
+  const template = artifactOf(card, "template");
+  return tokenizer && `${printHex(tokenizer.digest)}:${template ? printHex(template.digest) : ""}`;
+}
+
+function readTextSource(members: readonly Member[]): TextSource | undefined {
+  for (const { card } of members) {
+    const tokenizer = artifactOf(card, "tokenizer");
+    const key = sourceKey(card);
+    if (!tokenizer || !key) continue;
+    const holders = members.filter((member) => sourceKey(member.card) === key).map(({ instance }) => instance);
+    return { key, tokenizer, template: artifactOf(card, "template"), holders };
+  }
+  return undefined;
+}

@@ -1,0 +1,272 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { Certainty } from "#gen/stator/common/v1/common_pb";
+import {
+  AdapterCardSchema,
+  InstanceRecordSchema,
+  InstanceRole,
+  InstanceState,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import { pick, SeededChance } from "#lib/base/chance";
+import { StatorError } from "#lib/base/errors";
+import type { DiscoveryRecord } from "./discovery.ts";
+import { type AskedAt, knownModel, type Models, readModels, readyModel } from "./models.ts";
+import { adapterKey, instanceKey, modelKey } from "./record-keys.ts";
+
+const digest = (byte: number) => new Uint8Array(32).fill(byte);
+const hex = (byte: number) => byte.toString(16).padStart(2, "0").repeat(32);
+
+interface Card {
+  readonly name?: string;
+  readonly tokenizer?: number;
+  readonly block?: number;
+  readonly weights?: number;
+  readonly quantization?: string;
+  readonly aliases?: string[];
+  readonly scope?: boolean;
+  readonly weight?: number;
+  readonly state?: InstanceState;
+  readonly contextTokens?: number;
+  readonly logprobs?: boolean;
+}
+
+function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord] {
+  const {
+    name = "m",
+    tokenizer = 1,
+    block = 16,
+    weights = 1,
+    quantization = "Q8_0",
+    aliases = [],
+    scope = true,
+  } = card;
+  const { state = InstanceState.READY, weight, contextTokens = 100, logprobs = true } = card;
+  const instance = create(InstanceRecordSchema, {
+    ...{ instanceId: id, incarnation: 1n, role: InstanceRole.WORKER, state, weight, models: [name] },
+  });
+  const routing = { blockTokens: block, hashScheme: "x", tokenizerDigest: digest(tokenizer) };
+  const model = create(ModelCardSchema, {
+    ...{ name, instanceId: id, aliases, createdUnixSeconds: id, contextTokens },
+    capabilities: { generate: true, logprobs },
+    weights: { modelDigest: digest(weights), quantization, certainty: Certainty.REPORTED },
+    routing: scope ? { ...routing, templateDigest: digest(9), certainty: Certainty.REPORTED } : undefined,
+    artifacts: scope ? [{ kind: "tokenizer", format: "bytes", digest: digest(tokenizer) }] : [],
+  });
+  return [
+    { key: instanceKey(id), value: { case: "instance", value: instance } },
+    { key: modelKey(name, id), value: { case: "model", value: model } },
+  ];
+}
+
+function adapter(id: bigint, name: string, baseModel = "m", file = 1): DiscoveryRecord {
+  const card = create(AdapterCardSchema, { name, instanceId: id, baseModel, digest: digest(file) });
+  return { key: adapterKey(name, id), value: { case: "adapter", value: card } };
+}
+
+const read = (records: DiscoveryRecord[], policy: "strict" | "degrade" = "strict", before?: Models, nowMs = 0) =>
+  readModels(records, { policy, before, nowMs });
+const NOW: AskedAt = { nowMs: 0, expecting: false };
+
+function told(run: () => unknown): string {
+  try {
+    run();
+    return "found";
+  } catch (error) {
+    return error instanceof StatorError ? `${error.reason} ${error.retryAfterMs ?? ""}`.trim() : String(error);
+  }
+}
+
+describe("workers of a model", () => {
+  it("are grouped by their weights, whatever the order of the records", () => {
+    const records = [
+      ...worker(1n, { weight: 3 }),
+      ...worker(2n),
+      ...worker(3n, { weights: 2 }),
+      ...worker(4n, { quantization: "Q4_K" }),
+      ...worker(5n, { name: "other", aliases: ["m", "alias"] }),
+    ];
+    const models = read(records);
+    const { sets, ready } = models.names.get("m")!;
+    const ids = sets.map(({ workers }) => workers.map(({ instance }) => instance.instanceId));
+    expect(ids).toEqual([[1n, 2n], [3n], [4n]]);
+    expect(sets.map(({ weight }) => weight)).toEqual([4, 1, 1]);
+    expect(new Set(sets.map(({ id }) => id)).size).toBe(3);
+    expect([...ready]).toEqual(sets.flatMap(({ id, workers }) => workers.map((one) => [one.instance.instanceId, id])));
+    expect(models.leftOut).toEqual([]);
+    const chance = new SeededChance(3n);
+    for (let at = 0; at < 20; at++) {
+      const shuffled = records.map((one) => ({ one, by: pick(chance, 1000) })).sort((a, b) => a.by - b.by);
+      expect(read(shuffled.map(({ one }) => one)).names).toEqual(models.names);
+    }
+  });
+
+  it("are refused with another routing scope, or kept without KV routing; with another tokenizer always refused", () => {
+    const records = [...worker(1n), ...worker(2n, { block: 32 }), ...worker(3n, { tokenizer: 2 })];
+    const strict = read(records);
+    expect([...strict.names.get("m")!.ready.keys()]).toEqual([1n]);
+    expect(strict.refused).toEqual([
+      { instanceId: 2n, model: "m", reason: "It has blocks of 32 tokens instead of 16." },
+      { instanceId: 3n, model: "m", reason: "It has another tokenizer." },
+    ]);
+    const degraded = read(records, "degrade");
+    expect(degraded.refused).toEqual([{ instanceId: 3n, model: "m", reason: "It has another tokenizer." }]);
+    expect(degraded.names.get("m")!.sets[0]!.workers.map(({ kvRouting, reason }) => [kvRouting, reason])).toEqual([
+      [true, ""],
+      [false, "Without KV routing: it has blocks of 32 tokens instead of 16."],
+    ]);
+  });
+
+  it("may have another scope in another set, but not another tokenizer", () => {
+    const records = [
+      ...worker(1n),
+      ...worker(2n, { block: 32, weights: 2 }),
+      ...worker(3n, { tokenizer: 2, weights: 3 }),
+    ];
+    const { names, refused } = read(records);
+    expect(names.get("m")!.sets.map(({ routing }) => routing?.blockTokens)).toEqual([16, 32]);
+    expect(refused).toEqual([{ instanceId: 3n, model: "m", reason: "It has another tokenizer." }]);
+  });
+
+  it("are refused where nobody stated their tokenizer and it matters", () => {
+    const { names, refused } = read([...worker(1n), ...worker(2n, { scope: false })]);
+    expect([...names.get("m")!.ready.keys()]).toEqual([1n]);
+    expect(refused).toEqual([{ instanceId: 2n, model: "m", reason: "Its tokenizer is unknown." }]);
+    const { sets, tokenizer } = read(worker(2n, { scope: false })).names.get("m")!;
+    expect(tokenizer).toBe("");
+    expect(sets[0]!.workers[0]).toMatchObject({
+      ...{ kvRouting: false, unverified: true, reason: "Its routing scope is unknown." },
+    });
+  });
+});
+
+describe("facts of a name", () => {
+  it("are what its workers agree on; who is refused or failed has no say", () => {
+    const poor = { contextTokens: 10, logprobs: false };
+    const { names } = read([
+      ...worker(1n, { state: InstanceState.FAILED, tokenizer: 3, ...poor }),
+      ...worker(2n, { contextTokens: 80 }),
+      ...worker(3n, { contextTokens: 60 }),
+      ...worker(4n, { block: 32, ...poor }),
+      ...worker(5n, { tokenizer: 2, weights: 2, ...poor }),
+    ]);
+    const { facts, tokenizer, workers } = names.get("m")!;
+    expect(facts).toMatchObject({ contextTokens: 60, createdUnixSeconds: 2, features: { logprobs: true } });
+    expect([tokenizer, facts?.text?.key]).toEqual([hex(1), `${hex(1)}:`]);
+    expect(facts?.text?.holders.map(({ instanceId }) => instanceId)).toEqual([2n, 3n]);
+    expect([...workers.keys()]).toEqual([2n, 3n, 1n]);
+  });
+
+  it("come from the model of that name, not from an older one that has it as an alias", () => {
+    const old = worker(1n, { name: "b", aliases: ["a", "c"], tokenizer: 1, contextTokens: 10 });
+    const { names } = read([...old, ...worker(2n, { name: "a", tokenizer: 2 })]);
+    const of = (name: string) => {
+      const { model, tokenizer, facts, ready } = names.get(name)!;
+      return [model, tokenizer, facts?.text?.tokenizer.digest[0], facts?.contextTokens, [...ready.keys()]];
+    };
+    expect(of("a")).toEqual(["a", hex(2), 2, 100, [2n]]);
+    for (const name of ["b", "c"]) expect(of(name)).toEqual(["b", hex(1), 1, 10, [1n]]);
+  });
+
+  it("belong to the longest servable model that has an alias", () => {
+    const { names } = read([
+      ...worker(2n, { name: "young", aliases: ["x"], tokenizer: 2 }),
+      ...worker(1n, { name: "old", aliases: ["x"] }),
+    ]);
+    expect(names.get("x")).toMatchObject({ name: "x", model: "old", tokenizer: hex(1) });
+  });
+});
+
+describe("an adapter", () => {
+  it("has the base's facts on the workers that hold it, and moves only where file and weights are equal", () => {
+    const { names } = read([
+      ...worker(1n),
+      ...worker(2n),
+      ...worker(3n, { weights: 2 }),
+      ...worker(4n),
+      ...worker(5n, { block: 32 }),
+      ...[1n, 2n, 3n, 5n].map((id) => adapter(id, "pirate")),
+      adapter(4n, "pirate", "m", 2),
+    ]);
+    const { ready, ...pirate } = names.get("pirate")!;
+    expect(pirate).toMatchObject({ model: "pirate", parent: "m", tokenizer: hex(1), facts: { contextTokens: 100 } });
+    const words = [...ready.values()];
+    // The fifth is refused as a worker of the base.
+    expect([...ready.keys()]).toEqual([1n, 2n, 4n, 3n]);
+    expect([words[0] === words[1], new Set(words).size]).toEqual([true, 3]);
+  });
+
+  it("is left out without its base, under a model's name, and for another base than the first's", () => {
+    const { names } = read([
+      ...worker(1n),
+      ...worker(2n, { name: "n" }),
+      ...[adapter(1n, "n"), adapter(1n, "orphan", "nobody"), adapter(1n, "two"), adapter(2n, "two", "n")],
+      adapter(1n, "chained", "two"),
+    ]);
+    expect(names.get("n")).toMatchObject({ model: "n", parent: undefined });
+    expect([...names.keys()]).toEqual(["m", "n", "two"]);
+    expect([...names.get("two")!.workers.keys()]).toEqual([1n]);
+  });
+});
+
+describe("a name", () => {
+  const asked = (models: Models, name: string, at: Partial<AskedAt> = {}) =>
+    [knownModel, readyModel].map((find) => told(() => find(models, name, { ...NOW, ...at })));
+
+  it("is ready, loading, away or nowhere", () => {
+    const [instance] = worker(2n, { name: "coming", state: InstanceState.LOADING });
+    const models = read([...worker(1n), instance, ...worker(3n, { name: "draining", state: InstanceState.DRAINING })]);
+    expect(asked(models, "m")).toEqual(["found", "found"]);
+    expect(asked(models, "coming")).toEqual(["found", "MODEL_LOADING 1000"]);
+    expect(asked(models, "draining")).toEqual(["found", "NO_WORKERS 2000"]);
+    expect(asked(models, "other")).toEqual(["MODEL_NOT_FOUND", "MODEL_NOT_FOUND"]);
+    expect(() => knownModel(models, "comming", NOW)).toThrow(/Did you mean coming\?/);
+    expect(() => knownModel(models, "x".repeat(500), NOW)).toThrow(/x{128} does not .* GET \/v1\/models lists/);
+  });
+
+  it("may be that of the first worker, or of one that has named nothing yet", () => {
+    expect(asked(read([]), "m", { expecting: true })).toEqual(["MODEL_LOADING 1000", "MODEL_LOADING 1000"]);
+    const silent = create(InstanceRecordSchema, {
+      ...{ instanceId: 1n, role: InstanceRole.WORKER, state: InstanceState.LOADING },
+    });
+    const models = read([{ key: instanceKey(1n), value: { case: "instance", value: silent } }]);
+    expect(asked(models, "m")[0]).toBe("MODEL_LOADING 1000");
+  });
+
+  it("whose workers all left a moment ago is away and not unknown, until it is served again or time has passed", () => {
+    const before = read([...worker(1n), ...worker(2n)]);
+    const [onlyInstance] = worker(1n, { name: "another" });
+    // One is still there and does not serve it any more.
+    expect(asked(read([onlyInstance], "strict", before), "m")[0]).toBe("MODEL_NOT_FOUND");
+    const gone = read([], "strict", before, 5_000);
+    const later = read([], "strict", gone, 20_000);
+    for (const [models, nowMs] of [
+      [gone, 5_000],
+      [later, 35_000],
+    ] as const)
+      expect(asked(models, "m", { nowMs })[0]).toBe("NO_WORKERS 2000");
+    expect(asked(later, "m", { nowMs: 35_001 })[0]).toBe("MODEL_NOT_FOUND");
+    expect(read([], "strict", later, 35_001).gone.size).toBe(0);
+    expect(read([...worker(1n)], "strict", gone, 6_000).gone.size).toBe(0);
+  });
+
+  it("that left is remembered among 1,024", () => {
+    const many = Array.from({ length: 1_025 }, (_, at) => worker(BigInt(at + 1), { name: `m${at}` })).flat();
+    const { gone } = read([], "strict", read(many), 0);
+    expect([gone.size, gone.has("m0"), gone.has("m1"), gone.has("m1024")]).toEqual([1_024, false, true, true]);
+  });
+});
+
+it("leaves out cards without a worker and records under another's key", () => {
+  const [instance, model] = worker(1n);
+  const [frontend, orphan] = worker(2n);
+  if (frontend.value.case === "instance") frontend.value.value.role = InstanceRole.FRONTEND;
+  const elsewhere = { ...instance, key: "instances/elsewhere" };
+  const { workers, leftOut } = read([instance, { ...model, key: modelKey("x", 1n) }, frontend, orphan, elsewhere]);
+  expect([...workers.keys()]).toEqual([1n]);
+  expect(leftOut).toEqual([
+    { key: modelKey("x", 1n), reason: `the value belongs under ${modelKey("m", 1n)}` },
+    { key: "instances/elsewhere", reason: `the value belongs under ${instanceKey(1n)}` },
+    { key: modelKey("m", 2n), reason: "its worker is not there" },
+  ]);
+});

@@ -1,0 +1,124 @@
+import type { RoutingScope, WeightsScope } from "#gen/stator/common/v1/common_pb";
+import { Certainty } from "#gen/stator/common/v1/common_pb";
+import type { InstanceRecord, ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
+import { equalBytes, printHex } from "#lib/base/bytes";
+
+/** `strict` refuses a worker whose routing scope differs from its set's; `degrade` keeps it without KV routing. */
+export type ScopePolicy = "strict" | "degrade";
+
+/** A card and whose it is. */
+export interface Member {
+  readonly instance: InstanceRecord;
+  readonly card: ModelCard;
+}
+
+/** A worker of one model. */
+export interface SetWorker extends Member {
+  /** Whether cached prefixes may decide for this worker. */
+  readonly kvRouting: boolean;
+  /** Why not, one sentence; empty when they may. */
+  readonly reason: string;
+  /** The scope was not reported by the engine, only assumed. */
+  readonly unverified: boolean;
+}
+
+/** Workers with the same weights; requests move within a set and never between sets. */
+export interface WorkerSet {
+  /** Model digest and quantization in one word, for logs. */
+  readonly id: string;
+  /** Share of the model's traffic: the sum of its workers' weights. */
+  readonly weight: number;
+  /** What KV routing in this set goes by: that of its first worker; undefined when nobody states one. */
+  readonly routing: RoutingScope | undefined;
+  /** The longest servable first. */
+  readonly workers: readonly SetWorker[];
+}
+
+/** A worker that gets no request for a model. */
+export interface RefusedWorker {
+  readonly instanceId: bigint;
+  /** The model's name on its card. */
+  readonly model: string;
+  /** One sentence. */
+  readonly reason: string;
+}
+
+/** The workers of one model. */
+export interface ModelWorkers {
+  /** Digest of the tokenizer that all of them share, in hex: token ids mean this one's. Empty when no card says. */
+  readonly tokenizer: string;
+  /** The set with the longest servable worker first; none is empty. */
+  readonly sets: readonly WorkerSet[];
+  readonly refused: readonly RefusedWorker[];
+}
+
+/**
+ * Sorts the workers of one model into sets, the longest servable first. The first that names a tokenizer decides the
+ * model's: prompts travel as token ids, so that who has another is refused whatever the policy.
+ */
+export function readModelWorkers(members: readonly Member[], policy: ScopePolicy): ModelWorkers {
+  const tokenizer = members.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "";
+  const refused: RefusedWorker[] = [];
+  const refuse = ({ card }: Member, reason: string): void =>
+    void refused.push({ instanceId: card.instanceId, model: card.name, reason });
+  const sets: WorkerSet[] = [];
+  for (const group of Map.groupBy(members, ({ card }) => weightsKey(card)).values()) {
+    const routing = group.find(({ card }) => card.routing)?.card.routing;
+    const workers: SetWorker[] = [];
+    for (const member of group) {
+      const own = member.card.routing;
+      const mismatch = routing && own && routingMismatch(routing, own);
+      if (mismatch && policy === "strict") refuse(member, `It has ${mismatch}.`);
+      else if (tokenizerOf(member.card) !== tokenizer) refuse(member, otherTokenizer(member.card));
+      else workers.push({ ...member, ...judgeRouting(own, routing, mismatch) });
+    }
+    const weight = workers.reduce((sum, { instance }) => sum + (instance.weight ?? 1), 0);
+    if (workers.length > 0) sets.push({ id: weightsId(group[0]?.card.weights), weight, routing, workers });
+  }
+  return { tokenizer, sets, refused };
+}
+
+/** Why two routing scopes differ, in words; undefined when they agree. */
+export function routingMismatch(expected: RoutingScope, found: RoutingScope): string | undefined {
+  const differs: string[] = [];
+  if (expected.blockTokens !== found.blockTokens) {
+    differs.push(`blocks of ${found.blockTokens} tokens instead of ${expected.blockTokens}`);
+  }
+  if (expected.hashScheme !== found.hashScheme) {
+    differs.push(`hash scheme ${found.hashScheme || "unknown"} instead of ${expected.hashScheme || "unknown"}`);
+  }
+  if (!equalBytes(expected.tokenizerDigest, found.tokenizerDigest)) differs.push("another tokenizer");
+  if (!equalBytes(expected.templateDigest, found.templateDigest)) differs.push("another chat template");
+  return differs.length === 0 ? undefined : differs.join(", ");
+}
+
+/** Equal words for equal weights. */
+export function weightsId(weights: WeightsScope | undefined): string {
+  if (!weights) return "unknown";
+  return `${printHex(weights.modelDigest.subarray(0, 8)) || "unknown"}-${weights.quantization || "unknown"}`;
+}
+
+/** Digest of a card's tokenizer in hex: of the file that it offers, else the one that it states; empty for neither. */
+function tokenizerOf({ artifacts, routing }: ModelCard): string {
+  const offered = artifacts.find(({ kind }) => kind === "tokenizer")?.digest;
+  return printHex(offered ?? routing?.tokenizerDigest ?? new Uint8Array());
+}
+
+function otherTokenizer(card: ModelCard): string {
+  return tokenizerOf(card) === "" ? "Its tokenizer is unknown." : "It has another tokenizer.";
+}
+
+/** The whole digest decides, its beginning is only shown. */
+function weightsKey({ weights }: ModelCard): string {
+  return weights ? `${printHex(weights.modelDigest)}-${weights.quantization}` : "";
+}
+
+function judgeRouting(
+  own: RoutingScope | undefined,
+  shared: RoutingScope | undefined,
+  mismatch: string | undefined,
+): Pick<SetWorker, "kvRouting" | "reason" | "unverified"> {
+  if (!own || !shared) return { kvRouting: false, reason: "Its routing scope is unknown.", unverified: true };
+  const reason = mismatch ? `Without KV routing: it has ${mismatch}.` : "";
+  return { kvRouting: !mismatch, reason, unverified: own.certainty !== Certainty.REPORTED };
+}
