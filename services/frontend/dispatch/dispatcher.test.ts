@@ -185,6 +185,14 @@ describe("the dispatcher", () => {
     expect(client.error?.reason).toBe(tokens === 0 ? "NO_WORKERS" : undefined);
   });
 
+  it("refuses at once whose prompt another tokenizer made than the model has now", () => {
+    cluster.showCard(1n, 1);
+    cluster.add(1n);
+    const error = throwing(() => cluster.start({ tokenizer: "02" }));
+    expect(error).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
+    expect(cluster.start({ tokenizer: "01" }).client.error).toBeUndefined();
+  });
+
   it("has a pinned request wait for its own worker only", () => {
     cluster.add(1n);
     cluster.add(2n);

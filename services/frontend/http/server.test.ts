@@ -5,10 +5,11 @@ import { ModelView } from "#lib/discovery/model-view";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createLog } from "#lib/host/log";
 import { systemChance, systemClock } from "#lib/host/system-clock";
-import { encodeBytes, rehearsalGrammars } from "../../../test/support/rehearsal/byte-text.ts";
+import { createByteText, encodeBytes, rehearsalGrammars } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
 import {
   openRehearsal,
+  REHEARSAL_TOKENIZER,
   type Rehearsal,
   RehearsalWatch,
   rehearsalRecords,
@@ -124,6 +125,28 @@ describe("models", () => {
     const gone = await ask();
     expect([gone.status, gone.headers.get("retry-after")]).toEqual([503, "2"]);
   });
+});
+
+it("names the tokenizer that made a prompt, though the model comes anew while it is encoded", async () => {
+  const encoding = Promise.withResolvers<void>();
+  const encoded = Promise.withResolvers<void>();
+  const text = () => ({
+    ...createByteText(),
+    async encodePrompt(prompt: string | Uint8Array) {
+      encoding.resolve();
+      await encoded.promise;
+      return encodeBytes(prompt);
+    },
+  });
+  const { dispatcher, rehearsal } = await open("x", { text });
+  const [, card] = rehearsalRecords("rehearsal");
+  const answer = post(rehearsal.url);
+  await encoding.promise;
+  if (card?.value.case === "model") card.value.value.artifacts[0]!.digest = new Uint8Array(32);
+  rehearsal.watch.put(card!);
+  encoded.resolve();
+  await (await answer).text();
+  expect(dispatcher.requests.map(({ tokenizer }) => tokenizer)).toEqual([REHEARSAL_TOKENIZER]);
 });
 
 /** Records of the one worker while it loads, with or without the name of what it loads. */

@@ -21,6 +21,9 @@ import { createByteText, rehearsalGrammars } from "./byte-text.ts";
 
 const TOKENIZER = Buffer.from("the rehearsal tokenizer");
 
+/** Its digest, in hex. */
+export const REHEARSAL_TOKENIZER = createHash("sha256").update(TOKENIZER).digest("hex");
+
 /** A view of discovery that a test changes by hand. */
 export class RehearsalWatch implements DiscoveryWatch {
   readonly records = new Map<string, DiscoveryRecord>();
@@ -81,7 +84,7 @@ export function rehearsalRecords(
       ...{ generate: true, embed: true, grammar: true, logprobs: true, embeddingSize: 3, maxTopLogprobs: 20 },
       promptLogprobs: options.promptLogprobs ?? true,
     },
-    artifacts: [{ kind: "tokenizer", format: "bytes", digest: createHash("sha256").update(TOKENIZER).digest() }],
+    artifacts: [{ kind: "tokenizer", format: "bytes", digest: Buffer.from(REHEARSAL_TOKENIZER, "hex") }],
   });
   return [instance, { key: modelKey(name, id), value: { case: "model", value: card } }];
 }
