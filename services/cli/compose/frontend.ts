@@ -101,7 +101,8 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     fetchArtifact: artifactFetcher(artifacts),
     async openText(found) {
       const text = await texts.open(found);
-      settleMemory();
+      // In the next turn nobody holds the artifacts any more.
+      setImmediate(settleMemory);
       return text;
     },
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),
