@@ -155,7 +155,7 @@ describe.skipIf(missing !== "")(`hub, worker and frontend with certificates on b
       const { data } = (await (await fetch(`http://${address}/v1/models`)).json()) as { data: { id: string }[] };
       return data.map(({ id }) => id);
     };
-    await expect.poll(listed).toEqual(["stator-mock"]);
+    await expect.poll(listed, { timeout: 20_000 }).toEqual(["stator-mock"]);
     await expect.poll(() => program.stderr).toContain("worker cannot be reached");
     // Some more tries.
     await new Promise((resolve) => setTimeout(resolve, 2_000));
