@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { checkModelFile } from "#lib/engines/model-file";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import type { Command, CommandContext } from "../command.ts";
@@ -58,6 +59,8 @@ async function runUp(context: CommandContext): Promise<number> {
       print(greeting(address, [...models.values()]));
     },
   });
+  // A first start compiles everything: the children need most of what this process has compiled, and find it now.
+  flushCompileCache();
   try {
     await Promise.race([context.stopped, tree.start()]);
     print("\nStopping: finishing what runs. Ctrl-C again ends at once.");
