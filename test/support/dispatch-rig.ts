@@ -152,10 +152,11 @@ export class DispatchRig {
     this.view.set({ key: instanceKey(id), value: { case: "instance", value: create(InstanceRecordSchema, record) } });
   }
 
-  /** The card of a worker's model, with a tokenizer of this digest. */
-  showCard(id: bigint, tokenizer: number): void {
+  /** The card of a worker's model, with a tokenizer and weights of these digests. */
+  showCard(id: bigint, tokenizer: number, digest = 1): void {
     const routing = { blockTokens: 16, hashScheme: "xxh3-1337-v1", tokenizerDigest: Uint8Array.of(tokenizer) };
-    const card = create(ModelCardSchema, { name: "m", instanceId: id, routing });
+    const weights = { modelDigest: Uint8Array.of(digest), quantization: "q8_0" };
+    const card = create(ModelCardSchema, { name: "m", instanceId: id, routing, weights });
     this.view.set({ key: modelKey("m", id), value: { case: "model", value: card } });
   }
 

@@ -185,6 +185,27 @@ describe("the dispatcher", () => {
     expect(client.error?.reason).toBe(tokens === 0 ? "NO_WORKERS" : undefined);
   });
 
+  it.each([
+    ["the same weights", 1, 60],
+    ["other weights", 2, 0],
+  ])("continues a begun answer on %s under its name, or not at all", (_name, weights, all) => {
+    cluster.showCard(1n, 1);
+    cluster.add(1n);
+    const { client } = cluster.start({ tokenizer: "01", maxTokens: 60 });
+    cluster.advance(400);
+    const begun = client.tokens[0]!.length;
+    expect(begun).toBeGreaterThan(10);
+    cluster.showCard(2n, 1, weights);
+    cluster.add(2n);
+    cluster.kill(1n);
+    cluster.view.delete(instanceKey(1n));
+    cluster.advance(60_000);
+    expect(client.tokens[0]).toHaveLength(all || begun);
+    expect(client.error?.reason).toBe(all === 0 ? "ATTEMPTS_EXHAUSTED" : undefined);
+    // Who asks anew gets whoever is there.
+    expect(cluster.start({ tokenizer: "01" }).client.error).toBeUndefined();
+  });
+
   it("refuses at once whose prompt another tokenizer made than the model has now", () => {
     cluster.showCard(1n, 1);
     cluster.add(1n);
