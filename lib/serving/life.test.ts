@@ -3,6 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
 import { plainRequest } from "./plain-request.ts";
+import { usageOf } from "./record.ts";
 import type { ServingRequest } from "./request.ts";
 import { stepLife, takePromptLogprobs, takeTokens } from "./step-life.ts";
 
@@ -64,10 +65,13 @@ describe("the life of a request", () => {
     told.nowMs = 20;
     const effects = told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended });
     expect(effects).toMatchObject([
-      { kind: "end", end: { reason: "end", promptTokens: 3, cachedTokens: 2, completionTokens: 2 } },
+      { kind: "end", end: { reason: "end" } },
       {
         kind: "done",
-        record: { outcome: "finished", completionTokens: 2, firstTokenMs: 10, totalMs: 20, migrations: 0 },
+        record: {
+          ...{ outcome: "finished", promptTokens: 3, cachedTokens: 2, completionTokens: 2 },
+          ...{ firstTokenMs: 10, totalMs: 20, migrations: 0 },
+        },
       },
     ]);
     expect(told.tell({ kind: "cancel" })).toEqual([]);
@@ -115,7 +119,8 @@ describe("the life of a request", () => {
     told.run(1n);
     told.tokens(0, 1, 4, 5);
     told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true, died: false });
-    expect(told.last("end")).toMatchObject({ end: { reason: "length", completionTokens: 2 } });
+    expect(told.last("end")).toMatchObject({ end: { reason: "length" } });
+    expect(told.last("done")).toMatchObject({ record: { completionTokens: 2 } });
   });
 
   it("tries elsewhere at once when it was not accepted, and says when every worker is full", () => {
@@ -296,14 +301,19 @@ describe("the life of a request", () => {
     const told = new Told({ choicesPerPrompt: 2 });
     told.tell({ kind: "start" });
     told.run(1n);
-    told.tokens(0, 1, 4);
-    expect(told.tell({ kind: "finish choice", choice: 0 })).toMatchObject([
+    told.tokens(0, 1, 4, 5, 6);
+    expect(usageOf(told.life)).toEqual({ promptTokens: 3, cachedTokens: 2, completionTokens: 3 });
+    expect(told.tell({ kind: "finish choice", choice: 0, tokens: 2 })).toMatchObject([
       { kind: "cancel", choice: 0, mode: "stop" },
-      { kind: "end", choice: 0, end: { reason: "cancelled", completionTokens: 1 } },
+      { kind: "end", choice: 0, end: { reason: "cancelled" } },
     ]);
-    expect(told.tell({ kind: "finish choice", choice: 0 })).toEqual([]);
+    expect(told.tell({ kind: "finish choice", choice: 0, tokens: 1 })).toEqual([]);
     expect(told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended })).toEqual([]);
+    expect(told.tokens(0, 1, 7)).toBeUndefined();
     expect(told.life.openChoices).toBe(1);
+    told.tokens(1, 1, 8);
+    told.tell({ kind: "finish choice", choice: 1, tokens: 9 });
+    expect(told.last("done"), "what did not come is not counted").toMatchObject({ record: { completionTokens: 3 } });
   });
 
   it("fails at its deadline", () => {

@@ -42,6 +42,8 @@ export interface Choice {
   worker: bigint | undefined;
   /** Delivered tokens, over all attempts. */
   readonly generated: TokenBuffer;
+  /** How many of them are the answer, once whoever asked said that it is complete. */
+  counted: number | undefined;
   /** Place in the prompt of the next token whose log-probability is delivered. */
   scored: number;
   embedded: boolean;
@@ -111,7 +113,8 @@ export type LifeEvent =
     }
   /** A worker is not to be waited for any longer. */
   | { readonly kind: "suspect"; readonly worker: bigint; readonly error: StatorError }
-  | { readonly kind: "finish choice"; readonly choice: number }
+  /** Whoever asked has enough of a choice: its first `tokens` tokens are the answer. */
+  | { readonly kind: "finish choice"; readonly choice: number; readonly tokens: number }
   | { readonly kind: "cancel" }
   /** Whoever runs it cannot go on. */
   | { readonly kind: "fail"; readonly error: StatorError }
@@ -157,6 +160,7 @@ export function createLife(
         attempt: 0,
         worker: undefined,
         generated: new TokenBuffer(request.kind === "embed" ? 0 : request.maxTokens),
+        counted: undefined,
         scored: 1,
         embedded: false,
         hasRun: false,

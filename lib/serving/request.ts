@@ -1,5 +1,6 @@
 import type { StatorError } from "#lib/base/errors";
 import type { SamplingOptions } from "#lib/tokens/sampling";
+import type { Usage } from "./answer.ts";
 
 /** A request as the serving layer takes it: validated, tokenized, with every default filled in. It keeps the arrays. */
 export interface ServingRequest {
@@ -47,9 +48,6 @@ export interface ServingLogprobs {
 export interface ChoiceEnd {
   readonly reason: "end" | "stop_token" | "length" | "cancelled" | "done";
   readonly stopToken: number | undefined;
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
 }
 
 /** Where a request was placed, told once before its first token and again after a migration. */
@@ -61,7 +59,7 @@ export interface Placement {
   readonly decision: string;
 }
 
-/** Who receives an answer. After `onEnd` of every choice, or one `onError`, nothing more comes. */
+/** Who receives an answer. After one `onDone`, which follows the last choice's `onEnd`, or one `onError`, nothing more comes. */
 export interface ServingSink {
   onPlaced(placement: Placement): void;
   /** Tokens of one choice in order, over all attempts; borrowed for the call. */
@@ -70,16 +68,23 @@ export interface ServingSink {
   onPromptLogprobs?(choice: number, position: number, logprobs: ServingLogprobs): void;
   onEmbedding(choice: number, values: Float32Array): void;
   onEnd(choice: number, end: ChoiceEnd): void;
+  /** Every choice has ended; `usage` is that of the record. */
+  onDone(usage: Usage): void;
   /** The request failed as a whole. */
   onError(error: StatorError): void;
 }
 
 /** A running request, as its owner holds it. */
 export interface ServingHandle {
+  /** What was used so far: of tokens that came, whether or not they were told. */
+  readonly usage: Usage;
   /** The client left: every choice is cancelled and nothing more is told. */
   cancel(): void;
-  /** A stop string was found: this choice is complete; nothing more of it is told but its onEnd with reason cancelled. */
-  finishChoice(choice: number): void;
+  /**
+   * This choice is complete with its first `tokens` tokens, such as by a stop string; those behind it do not count. Its
+   * worker is stopped, and nothing more of it is told but its onEnd with reason cancelled.
+   */
+  finishChoice(choice: number, tokens: number): void;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { assert, StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { Choice, Life, LifeEffect, LifeEvent } from "./life.ts";
-import { choiceEnd, recordOf } from "./record.ts";
+import { recordOf } from "./record.ts";
 import type { ChoiceEnd } from "./request.ts";
 
 /** What surrounds one event. */
@@ -90,6 +90,7 @@ function react(moment: Moment, event: LifeEvent): void {
     case "finish choice": {
       const choice = life.choices[event.choice];
       if (!choice || choice.phase === "ended") return;
+      choice.counted = Math.min(event.tokens, choice.generated.count);
       if (isOut(choice)) effects.push({ kind: "cancel", choice: choice.index, attempt: choice.attempt, mode: "stop" });
       end(moment, choice, "cancelled");
       return;
@@ -314,7 +315,7 @@ function end(moment: Moment, choice: Choice, reason: ChoiceEnd["reason"], stopTo
   const { life, effects } = moment;
   choice.phase = "ended";
   life.openChoices--;
-  effects.push({ kind: "end", choice: choice.index, end: choiceEnd(choice, reason, stopToken) });
+  effects.push({ kind: "end", choice: choice.index, end: { reason, stopToken } });
   if (life.openChoices === 0) over(moment, "finished", undefined);
 }
 

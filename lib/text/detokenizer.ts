@@ -1,6 +1,16 @@
 import type { PieceTable } from "./pieces.ts";
 import { TOKEN_BIT } from "./special.ts";
 
+/** Turns the tokens of one answer into text, piece by piece. */
+export interface TokenDecoder {
+  /** Text that tokens `from .. to` complete; the bytes of an unfinished character wait for the next. Borrows the array. */
+  push(tokens: Uint32Array, from?: number, to?: number): string;
+  /** What still waits, with U+FFFD where a character stayed unfinished. */
+  end(): string;
+  /** Code points of all text returned so far. */
+  readonly length: number;
+}
+
 /** Text of the tokens of a vocabulary, decoded when first needed. One per model; detokenizers share it. */
 export interface PieceTexts {
   readonly pieces: PieceTable;
@@ -65,7 +75,7 @@ function lead(byte: number): { more: number; low: number; high: number } | undef
  * what can be no character becomes U+FFFD, as a TextDecoder does it. Control tokens have no text. The usual token costs
  * one look-up.
  */
-export class Detokenizer {
+export class Detokenizer implements TokenDecoder {
   readonly #texts: PieceTexts;
   /** The character being read, its bytes still missing, and the bounds of the next one. */
   #codePoint = 0;

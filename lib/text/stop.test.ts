@@ -66,6 +66,19 @@ test("what is held back is the longest end of the text that begins a stop", () =
   expect(matcher.end()).toBe("");
 });
 
+test("a stop that is complete before it is minded ends nothing, one that is complete behind does", () => {
+  const run = (before: string, behind: string, stops: readonly string[]) => {
+    const matcher = new StopMatcher(compileStops(stops));
+    const text = matcher.push(before, false) + matcher.push(behind);
+    return [matcher.matched === undefined ? text + matcher.end() : text, matcher.matched];
+  };
+  expect(run("xstop", "y", ["stop"])).toEqual(["xstopy", undefined]);
+  expect(run("xstop", "", ["stop"])).toEqual(["xstop", undefined]);
+  expect(run("xsto", "py", ["stop"])).toEqual(["x", "stop"]);
+  expect(run("aa", "a", ["aa"])).toEqual(["a", "aa"]);
+  expect(run("ab", "c", ["ab", "abc"])).toEqual(["", "abc"]);
+});
+
 test("is the plain search, on every chunking of random texts", () => {
   const chance = new SeededChance(5n);
   const word = (length: number) => Array.from({ length }, () => "abc"[pick(chance, 3)]).join("");

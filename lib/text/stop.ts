@@ -88,14 +88,17 @@ export class StopMatcher {
     return this.#held.length;
   }
 
-  /** Takes the next text and returns what may be given out. Look at `matched` afterwards. */
-  push(text: string): string {
+  /**
+   * Takes the next text and returns what may be given out. Look at `matched` afterwards. A stop string that is complete
+   * in text that is not `minded` ends nothing; one that begins there and is complete later does.
+   */
+  push(text: string, minded = true): string {
     assert(this.#matched === undefined, "nothing is pushed after a stop");
     if (this.#held === "" && !this.#stops.firsts.some((first) => text.includes(first))) return text;
     let node = this.#node;
     for (let at = 0; at < text.length; at++) {
       node = step(node, text.charCodeAt(at));
-      if (node.stop === undefined) continue;
+      if (node.stop === undefined || !minded) continue;
       this.#matched = node.stop;
       const all = this.#held + text.slice(0, at + 1);
       this.#held = "";

@@ -1,5 +1,5 @@
 import type { Span, Tracer } from "#lib/host/telemetry";
-import type { Dispatcher, ServingRequest, ServingSink } from "#lib/serving/request";
+import type { Dispatcher, ServingSink } from "#lib/serving/request";
 
 /** A dispatcher that makes one span for each request, under the client's trace context, and hands it to the workers. */
 export function createTracedDispatcher(inner: Dispatcher, tracer: Tracer): Dispatcher {
@@ -9,13 +9,16 @@ export function createTracedDispatcher(inner: Dispatcher, tracer: Tracer): Dispa
       span.set("stator.request_id", request.requestId);
       span.set("stator.model", request.model);
       try {
-        const handle = inner.start({ ...request, traceparent: span.traceparent }, watched(request, sink, span));
+        const handle = inner.start({ ...request, traceparent: span.traceparent }, watched(sink, span));
         return {
+          get usage() {
+            return handle.usage;
+          },
           cancel() {
             span.end("CANCELLED");
             handle.cancel();
           },
-          finishChoice: (choice) => handle.finishChoice(choice),
+          finishChoice: (choice, tokens) => handle.finishChoice(choice, tokens),
         };
       } catch (error) {
         span.end(error instanceof Error ? error.name : "failed");
@@ -25,8 +28,7 @@ export function createTracedDispatcher(inner: Dispatcher, tracer: Tracer): Dispa
   };
 }
 
-function watched(request: ServingRequest, sink: ServingSink, span: Span): ServingSink {
-  let open = request.prompts.length * request.choicesPerPrompt;
+function watched(sink: ServingSink, span: Span): ServingSink {
   return {
     onPlaced(placement) {
       span.set("stator.worker", placement.worker.toString(16).padStart(16, "0"));
@@ -37,9 +39,10 @@ function watched(request: ServingRequest, sink: ServingSink, span: Span): Servin
     onTokens: (choice, tokens, logprobs) => sink.onTokens(choice, tokens, logprobs),
     onPromptLogprobs: (choice, position, logprobs) => sink.onPromptLogprobs?.(choice, position, logprobs),
     onEmbedding: (choice, values) => sink.onEmbedding(choice, values),
-    onEnd(choice, end) {
-      if (--open === 0) span.end();
-      sink.onEnd(choice, end);
+    onEnd: (choice, end) => sink.onEnd(choice, end),
+    onDone(usage) {
+      span.end();
+      sink.onDone(usage);
     },
     onError(error) {
       span.end(error.reason);

@@ -9,7 +9,7 @@ import { Scope } from "#lib/host/scope";
 import type { Tracer } from "#lib/host/telemetry";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
-import type { PieceTexts } from "#lib/text/detokenizer";
+import type { ChoiceText } from "#lib/serving/choice";
 import { createArtifactService } from "./artifacts.ts";
 import { type Board, createBoard } from "./board.ts";
 import { createLinks, type Links } from "./links.ts";
@@ -19,7 +19,7 @@ import { createControlService } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createKvFeed, type KvFeed } from "./openengine/kv-feed.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
-import { pieceTextsOf } from "./openengine/output.ts";
+import { textOf } from "./openengine/output.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
 import type { ModelNames } from "./translate.ts";
 
@@ -64,8 +64,7 @@ interface Served {
   readonly engine: Engine;
   readonly board: Board;
   readonly names: ModelNames;
-  /** undefined when the engine has no tokenizer. */
-  readonly texts: PieceTexts | undefined;
+  readonly text: ChoiceText;
   readonly createdUnixSeconds: number;
 }
 
@@ -184,7 +183,7 @@ class WorkerShell implements Worker {
       engine,
       board: createBoard(engine, listener, this.#deps),
       names,
-      texts: pieceTextsOf(engine),
+      text: textOf(engine),
       createdUnixSeconds: Math.floor(this.#deps.clock.unixMs() / 1000),
     };
   }

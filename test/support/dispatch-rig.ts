@@ -19,6 +19,7 @@ import { createManualTurns } from "#lib/link/manual-turns";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
 import type { RouterMode } from "#lib/routing/select";
+import type { Usage } from "#lib/serving/answer";
 import { plainRequest } from "#lib/serving/plain-request";
 import type { ChoiceEnd, Placement, ServingLogprobs, ServingRequest, ServingSink } from "#lib/serving/request";
 import {
@@ -56,6 +57,7 @@ export class Client implements ServingSink {
   readonly scores: number[] = [];
   readonly embeddings: number[][] = [];
   readonly ends: ChoiceEnd[] = [];
+  usage: Usage | undefined;
   error: StatorError | undefined;
   onPlaced(placement: Placement) {
     this.placements.push(placement);
@@ -72,6 +74,10 @@ export class Client implements ServingSink {
   }
   onEnd(_choice: number, end: ChoiceEnd) {
     this.ends.push(end);
+  }
+  onDone(usage: Usage) {
+    expect(this.usage).toBeUndefined();
+    this.usage = usage;
   }
   onError(error: StatorError) {
     expect(this.error).toBeUndefined();

@@ -25,7 +25,8 @@ describe("the dispatcher", () => {
     cluster.advance(300);
     expect(client.tokens.slice(0, 2)).toEqual([answer([1, 2, 3], 0, 5), answer([1, 2, 3], 1, 5)]);
     expect(client.placements).toMatchObject([{ worker: 1n, attempt: 1, decision: "round-robin, 1 of 1" }]);
-    expect(client.ends).toMatchObject([{ reason: "length", completionTokens: 5 }, { reason: "length" }]);
+    expect(client.ends).toMatchObject([{ reason: "length" }, { reason: "length" }]);
+    expect(client.usage).toMatchObject({ promptTokens: 3, completionTokens: 10 });
     expect(cluster.dispatcher.ledger.latest(5)).toMatchObject([
       { outcome: "finished", promptTokens: 3, completionTokens: 10, workers: [1n], migrations: 0 },
     ]);
@@ -85,14 +86,21 @@ describe("the dispatcher", () => {
     cluster.advance(100);
     expect(worker.openRequests).toBe(2);
     left.handle.cancel();
-    stopped.handle.finishChoice(0);
     const seen = left.client.tokens[0]?.length;
+    expect(stopped.handle.usage.completionTokens).toBe(seen);
+    stopped.handle.finishChoice(0, 2);
     expect(stopped.client.ends).toMatchObject([{ reason: "cancelled" }]);
+    expect(stopped.client.usage).toMatchObject({ promptTokens: 3, completionTokens: 2 });
+    expect(left.client.usage).toBeUndefined();
     cluster.advance(100);
     expect(worker.openRequests).toBe(0);
     expect(left.client.tokens[0]).toHaveLength(seen ?? 0);
     expect(cluster.dispatcher.workers()).toMatchObject([{ openRequests: 0 }]);
-    expect(cluster.dispatcher.ledger.totals).toMatchObject({ cancelled: 1, finished: 1 });
+    expect(cluster.dispatcher.ledger.totals).toMatchObject({
+      cancelled: 1,
+      finished: 1,
+      completionTokens: 2 + (seen ?? 0),
+    });
   });
 
   it("waits for the only worker to come back, and continues there", () => {

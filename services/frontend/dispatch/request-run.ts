@@ -8,7 +8,9 @@ import type { Log } from "#lib/host/log";
 import { isDeath } from "#lib/link/death";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
 import type { Selection } from "#lib/routing/select";
+import type { Usage } from "#lib/serving/answer";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
+import { usageOf } from "#lib/serving/record";
 import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import { submitTemplate } from "./submit.ts";
@@ -75,6 +77,10 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#places = this.#life.choices.map(() => undefined);
   }
 
+  get usage(): Usage {
+    return usageOf(this.#life);
+  }
+
   /** Starts on a worker that was chosen already, or waits for one. The sink hears nothing before the next turn. */
   start(first: Chosen | StatorError): void {
     const { deadlineMs } = this.#life.request;
@@ -90,8 +96,8 @@ export class RequestRun implements ServingHandle, Rostered {
     this.tell({ kind: "cancel" });
   }
 
-  finishChoice(choice: number): void {
-    this.tell({ kind: "finish choice", choice });
+  finishChoice(choice: number, tokens: number): void {
+    this.tell({ kind: "finish choice", choice, tokens });
   }
 
   /** A worker is not to be waited for. */
@@ -213,6 +219,7 @@ export class RequestRun implements ServingHandle, Rostered {
         return;
       case "done":
         this.#done(effect.record);
+        if (effect.record.outcome === "finished") this.#sink.onDone(effect.record);
     }
   }
 

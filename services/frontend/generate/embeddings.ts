@@ -1,14 +1,8 @@
 import { printEmbeddings, printFloats } from "#lib/api/openai/bodies";
 import { viewBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
-import type {
-  ChoiceEnd,
-  Dispatcher,
-  Placement,
-  ServingHandle,
-  ServingRequest,
-  ServingSink,
-} from "#lib/serving/request";
+import type { Usage } from "#lib/serving/answer";
+import type { Dispatcher, Placement, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { Exchange, Work } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";
@@ -85,9 +79,6 @@ class EmbeddingAnswer implements ServingSink, Work {
   readonly #printed: string[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
-  #open: number;
-  #promptTokens = 0;
-  #cachedTokens = 0;
   #over = false;
 
   constructor(request: ServingRequest, exchange: Exchange, form: { base64: boolean }, tools: AnswerTools) {
@@ -96,7 +87,6 @@ class EmbeddingAnswer implements ServingSink, Work {
     this.#base64 = form.base64;
     this.#tools = tools;
     this.#printed = new Array<string>(request.prompts.length).fill("");
-    this.#open = request.prompts.length;
   }
 
   attach(handle: ServingHandle): void {
@@ -130,20 +120,16 @@ class EmbeddingAnswer implements ServingSink, Work {
       : printFloats(values);
   }
 
-  onEnd(choice: number, end: ChoiceEnd): void {
+  onEnd(choice: number): void {
+    if (this.#over || this.#printed[choice] !== "") return;
+    this.onError(new StatorError("STREAM_LOST", { detail: "an input came back without its embedding" }));
+  }
+
+  onDone(usage: Usage): void {
     if (this.#over) return;
-    if (this.#printed[choice] === "") {
-      this.onError(new StatorError("STREAM_LOST", { detail: "an input came back without its embedding" }));
-      return;
-    }
-    this.#promptTokens += end.promptTokens;
-    this.#cachedTokens += end.cachedTokens;
-    this.#open--;
-    if (this.#open > 0) return;
     this.#over = true;
     setPlacement(this.#exchange, this.#placement);
-    this.#exchange.json(200, printEmbeddings(this.#request.model, this.#printed, this.#promptTokens));
-    const usage = { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: 0 };
+    this.#exchange.json(200, printEmbeddings(this.#request.model, this.#printed, usage.promptTokens));
     this.#tools.onUsage(this.#exchange.route, usage);
   }
 

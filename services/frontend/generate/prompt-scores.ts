@@ -1,8 +1,10 @@
-import { type AnswerToken, CompletionLogprobs, type ScoredToken } from "#lib/api/openai/logprobs";
+import { CompletionLogprobs } from "#lib/api/openai/logprobs";
 import { StatorError } from "#lib/base/errors";
+import type { AnswerToken, ScoredToken } from "#lib/serving/answer";
 import type { ServingLogprobs } from "#lib/serving/request";
-import type { ModelText, TokenDecoder } from "../text/model-text.ts";
-import { readScored } from "./scored.ts";
+import { readToken, readTop } from "#lib/serving/scored-tokens";
+import type { TokenDecoder } from "#lib/text/detokenizer";
+import type { ModelText } from "../text/model-text.ts";
 
 /** The log-probabilities of one choice's prompt. They are printed as they come, so that a long prompt costs no turn much. */
 export class PromptScores {
@@ -19,16 +21,11 @@ export class PromptScores {
   }
 
   /** Takes those of the tokens from `position` on, which must be the next ones. */
-  keep(position: number, { chosen, topTokens, topValues }: ServingLogprobs): void {
+  keep(position: number, scores: ServingLogprobs): void {
+    const { chosen } = scores;
     if (position !== Math.max(1, this.#told) || position + chosen.length > this.#prompt.length) throw incomplete();
-    const width = topTokens.length / chosen.length;
     const tokens = this.#told === 0 ? [this.#next(undefined, [])] : [];
-    for (const [at, logprob] of chosen.entries()) {
-      const top: ScoredToken[] = [];
-      for (let rank = at * width; rank < (at + 1) * width; rank++)
-        top.push(readScored(this.#text, topTokens[rank]!, topValues[rank]!));
-      tokens.push(this.#next(logprob, top));
-    }
+    for (const [at, logprob] of chosen.entries()) tokens.push(this.#next(logprob, readTop(this.#text, scores, at)));
     this.#printed.add(tokens);
   }
 
@@ -42,7 +39,7 @@ export class PromptScores {
   /** The next token of the prompt. */
   #next(logprob: number | undefined, top: readonly ScoredToken[]): AnswerToken {
     const at = this.#told++;
-    const token = { ...readScored(this.#text, this.#prompt[at]!, 0), logprob, top, offset: this.#decoder.length };
+    const token = { ...readToken(this.#text, this.#prompt[at]!, logprob), top, offset: this.#decoder.length };
     this.#decoder.push(this.#prompt, at, at + 1);
     return token;
   }

@@ -3,12 +3,13 @@ import { printErrorBody } from "#lib/api/openai/error-body";
 import { printUsage } from "#lib/api/openai/usage";
 import { DONE_EVENT, PING_COMMENT, printEvent } from "#lib/api/sse";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import type { AnswerToken, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 import type { Exchange, Work } from "../http/exchange.ts";
-import { Choice } from "./choice.ts";
-import { explainPlacement, finishReason, printLogprobs, promptEnd, setPlacement, sumUsage } from "./outcome.ts";
+import { explainPlacement, printLogprobs, setPlacement } from "./outcome.ts";
 import type { Paced } from "./pacer.ts";
 import type { GenerationPlan } from "./plan.ts";
+import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -27,12 +28,14 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
   readonly #chunks: ChunkPrinter;
-  readonly #choices: Choice[];
+  readonly #choices: ToldChoice[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
+  /** Of the request, once every choice has ended. */
+  #usage: Usage | undefined;
   #error: StatorError | undefined;
-  #open: number;
-  #tokensSoFar = 0;
+  /** Some token came. */
+  #heard = false;
   #blocked = false;
   #over = false;
   #wroteMs: number;
@@ -50,8 +53,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
       includeUsage: plan.includeUsage,
     };
     this.#chunks = plan.form === "chat" ? createChatChunks(head) : createCompletionChunks(head);
-    this.#choices = Array.from({ length: plan.choices }, (_, index) => new Choice(index, plan));
-    this.#open = plan.choices;
+    this.#choices = Array.from({ length: plan.choices }, (_, index) => new ToldChoice(index, plan));
   }
 
   /** Takes the running request; the client's leaving cancels it. Call right after it was started. */
@@ -78,47 +80,46 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
+    if (this.#over) return;
     const choice = this.#choices[index]!;
-    if (choice.complete || this.#over || this.#plan.promptOnly) return;
-    choice.keep(tokens, logprobs);
-    this.#tokensSoFar += tokens.length;
+    if (choice.hear(tokens, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
+    this.#heard ||= choice.said.counted > 0;
     this.#tools.pacer.mark(this);
   }
 
   onPromptLogprobs(index: number, position: number, logprobs: ServingLogprobs): void {
-    this.#choices[index]!.keepPrompt(position, logprobs);
+    this.#choices[index]!.hearPrompt(position, logprobs);
   }
 
   onEmbedding(): void {}
 
   onEnd(index: number, end: ChoiceEnd): void {
-    const choice = this.#choices[index]!;
-    if (choice.end || this.#over) return;
-    choice.end = this.#plan.promptOnly ? promptEnd(end) : end;
-    this.#open--;
-    if (end.reason === "cancelled" && !choice.complete) this.#error ??= cancelledElsewhere();
+    if (this.#over) return;
+    if (this.#choices[index]!.hearEnd(end)) this.#tools.pacer.mark(this);
+    else this.onError(new StatorError("STREAM_LOST", { detail: "the request was cancelled on this side" }));
+  }
+
+  onDone(usage: Usage): void {
+    this.#usage = usage;
     this.#tools.pacer.mark(this);
   }
 
   onError(error: StatorError): void {
     this.#error ??= error;
+    // What was held back came before the error, and nothing comes behind it.
+    for (const { said } of this.#choices) if (said.counted > 0) said.close();
     this.#tools.pacer.mark(this);
   }
 
   flush(nowMs: number, lagging: boolean): number {
     if (this.#over || this.#blocked) return NEVER;
-    if (this.#error && !this.#exchange.answered) {
-      this.#exchange.fail(this.#error);
-      this.#finish();
-      return NEVER;
-    }
     const congested = lagging || this.#tools.limits.alwaysJoin || this.#exchange.backlogBytes > 0;
     let dueMs = NEVER;
     for (const choice of this.#choices) dueMs = Math.min(dueMs, this.#flushChoice(choice, nowMs, congested));
     // A backlog goes out in portions, so that one slow reader costs the others no time.
     const more = this.#out.length >= MOST_EVENTS;
-    if (this.#error && !more) return this.#end(this.#error);
-    if (this.#open === 0 && this.#choices.every((choice) => choice.complete)) return this.#end(undefined);
+    if (!more && this.#error) return this.#fail(this.#error);
+    if (!more && this.#usage) return this.#end(this.#usage);
     this.#send(nowMs, congested);
     if (more && !this.#blocked) this.#tools.pacer.mark(this);
     return dueMs;
@@ -143,61 +144,76 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   }
 
   /** Prints what a choice has to say. Returns the moment until which it holds tokens back for others to join. */
-  #flushChoice(choice: Choice, nowMs: number, congested: boolean): number {
+  #flushChoice(choice: ToldChoice, nowMs: number, congested: boolean): number {
     const { joinTokens, joinMs } = this.#tools.limits;
-    const ending = choice.end !== undefined && !choice.complete;
-    if (choice.waiting === 0 && !ending) return NEVER;
-    if (congested && choice.begun && !ending && !this.#error && !this.#plan.logprobs && choice.waiting < joinTokens) {
+    const { said, finish } = choice;
+    const isEnding = finish !== undefined || this.#error !== undefined;
+    if (choice.over || (said.drained && !isEnding)) return NEVER;
+    if (congested && choice.begun && !isEnding && !this.#plan.logprobs && said.waiting < joinTokens) {
       choice.waitingSinceMs ??= nowMs;
       const dueMs = choice.waitingSinceMs + joinMs;
       if (nowMs < dueMs) return dueMs;
     }
     choice.waitingSinceMs = undefined;
-    while (choice.waiting > 0 && !choice.complete && this.#out.length < MOST_EVENTS) {
-      const text = choice.take(joinTokens);
-      // The last text and the finish share an event.
-      if (choice.complete) this.#stopFound(choice, text);
-      else if (choice.waiting === 0 && choice.end && !this.#error) this.#printLast(choice, text + choice.finish());
-      else if (text !== "") this.#print(choice, text);
-    }
-    if (choice.end && choice.waiting === 0 && !choice.complete && !this.#error)
-      this.#printLast(choice, choice.finish());
+    if (this.#plan.logprobs) this.#tellScored(choice);
+    else this.#tellText(choice);
+    if (finish && said.drained) this.#tellFinish(choice, finish);
     return NEVER;
   }
 
-  #stopFound(choice: Choice, text: string): void {
-    this.#printLast(choice, text);
-    if (!choice.end) this.#handle?.finishChoice(choice.index);
+  #tellText(choice: ToldChoice): void {
+    const { said } = choice;
+    while (!said.drained && this.#out.length < MOST_EVENTS) {
+      const text = choice.takeLead() + said.take(this.#tools.limits.joinTokens);
+      if (text !== "") this.#print(choice, text);
+    }
   }
 
-  #print(choice: Choice, text: string): void {
-    const plain = choice.begun && !this.#plan.logprobs && !this.#plan.continuousUsage;
-    this.#out.push(
-      plain ? this.#chunks.delta(choice.index, text) : this.#chunks.event(choice.index, text, this.#extras(choice)),
-    );
+  /** A token with its log-probabilities is an event of its own, and so is the prompt with its. */
+  #tellScored(choice: ToldChoice): void {
+    while (this.#out.length < MOST_EVENTS) {
+      const part = choice.said.takeScored();
+      if (!part) return;
+      if (!choice.begun && this.#plan.echo) this.#tellLead(choice);
+      this.#print(choice, part.text, part.token ? [part.token] : []);
+    }
   }
 
-  #printLast(choice: Choice, text: string): void {
-    const finish = finishReason(choice);
-    this.#out.push(this.#chunks.event(choice.index, text, { ...this.#extras(choice), finish }));
+  #tellLead(choice: ToldChoice): void {
+    this.#print(choice, choice.takeLead());
   }
 
-  #extras(choice: Choice): ChunkExtras {
+  #tellFinish(choice: ToldChoice, finish: string): void {
+    if (!choice.begun) this.#tellLead(choice);
+    choice.over = true;
+    const { logprobs: form } = this.#plan;
+    const logprobs = form && printLogprobs(form, [], undefined);
+    this.#out.push(this.#chunks.event(choice.index, "", { finish, logprobs, usage: this.#usageSoFar() }));
+  }
+
+  #print(choice: ToldChoice, text: string, tokens?: readonly AnswerToken[]): void {
+    const plan = this.#plan;
+    if (choice.begun && !plan.logprobs && !plan.continuousUsage) {
+      this.#out.push(this.#chunks.delta(choice.index, text));
+      return;
+    }
     const first = !choice.begun;
     choice.begun = true;
-    const plan = this.#plan;
-    return {
+    const extras: ChunkExtras = {
       first,
-      logprobs: plan.logprobs && printLogprobs(plan.logprobs, choice),
-      usage: plan.continuousUsage ? printUsage(this.#usageSoFar()) : undefined,
+      logprobs: plan.logprobs && printLogprobs(plan.logprobs, tokens ?? [], choice.takePrompt()),
+      usage: this.#usageSoFar(),
       explain: first && plan.explain ? explainPlacement(this.#placement) : undefined,
     };
+    this.#out.push(this.#chunks.event(choice.index, text, extras));
   }
 
-  #usageSoFar() {
-    let promptTokens = 0;
-    for (const prompt of this.#plan.request.prompts) promptTokens += prompt.length;
-    return { promptTokens, cachedTokens: this.#placement?.cachedTokens ?? 0, completionTokens: this.#tokensSoFar };
+  /** For every chunk, when that was asked: the tokens that were told. At the end they are those of the record. */
+  #usageSoFar(): string | undefined {
+    if (!this.#plan.continuousUsage || !this.#handle) return undefined;
+    let completionTokens = 0;
+    for (const { said } of this.#choices) completionTokens += said.counted - said.waiting;
+    return printUsage({ ...this.#handle.usage, completionTokens });
   }
 
   /** Puts the printed events on the wire: one per write, and all in one write while something lags. */
@@ -210,7 +226,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
       setPlacement(this.#exchange, this.#placement);
       this.#exchange.openEvents();
     }
-    if (this.#exchange.firstTokenMs === undefined && this.#tokensSoFar > 0) this.#exchange.firstTokenMs = nowMs;
+    if (this.#exchange.firstTokenMs === undefined && this.#heard) this.#exchange.firstTokenMs = nowMs;
     let taken = true;
     if (congested && events.length > 1) taken = this.#exchange.write(events.join(""));
     else for (const event of events) taken = this.#exchange.write(event);
@@ -232,19 +248,29 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     );
   }
 
-  #end(error: StatorError | undefined): number {
-    if (error) this.#out.push(printEvent(printErrorBody(error)));
-    else if (this.#plan.includeUsage) this.#out.push(this.#chunks.usage(printUsage(this.#usage())));
-    this.#out.push(DONE_EVENT);
-    this.#finish();
-    this.#send(this.#tools.clock.nowMs(), false);
-    if (!error) this.#tools.onUsage(this.#exchange.route, this.#usage());
-    this.#exchange.endEvents(error);
+  /** Before anything was told an error is a status. */
+  #fail(error: StatorError): number {
+    if (this.#out.length === 0 && !this.#exchange.answered) {
+      this.#finish();
+      this.#exchange.fail(error);
+      return NEVER;
+    }
+    return this.#close(printEvent(printErrorBody(error)), error);
+  }
+
+  #end(usage: Usage): number {
+    this.#close(this.#plan.includeUsage ? this.#chunks.usage(printUsage(usage)) : "", undefined);
+    this.#tools.onUsage(this.#exchange.route, usage);
     return NEVER;
   }
 
-  #usage() {
-    return sumUsage(this.#choices, this.#plan.request.choicesPerPrompt);
+  /** The last events are one write. */
+  #close(last: string, error: StatorError | undefined): number {
+    this.#out.push(last + DONE_EVENT);
+    this.#finish();
+    this.#send(this.#tools.clock.nowMs(), true);
+    this.#exchange.endEvents(error);
+    return NEVER;
   }
 
   /** Nothing more is told or heard. */
@@ -252,8 +278,4 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#over = true;
     this.#tools.pacer.remove(this);
   }
-}
-
-function cancelledElsewhere(): StatorError {
-  return new StatorError("STREAM_LOST", { detail: "the request was cancelled on this side" });
 }

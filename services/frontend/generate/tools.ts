@@ -1,6 +1,6 @@
-import type { Usage } from "#lib/api/openai/usage";
 import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
+import type { Usage } from "#lib/serving/answer";
 import type { FrontendLimits } from "../limits.ts";
 import type { Pacer } from "./pacer.ts";
 

@@ -1,39 +1,38 @@
-import { type AnswerBody, printChatBody, printCompletionBody } from "#lib/api/openai/bodies";
+import { type AnswerBody, type FinishedChoice, printChatBody, printCompletionBody } from "#lib/api/openai/bodies";
 import { printUsage } from "#lib/api/openai/usage";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import type { AnswerToken, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 import type { Exchange, Work } from "../http/exchange.ts";
-import { Choice } from "./choice.ts";
-import { explainPlacement, finishReason, printLogprobs, promptEnd, setPlacement, sumUsage } from "./outcome.ts";
+import { explainPlacement, printLogprobs, setPlacement } from "./outcome.ts";
 import type { GenerationPlan } from "./plan.ts";
+import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
-/** An answer that is told when it is complete. Without stop texts its tokens are decoded once, at the end. */
+/** An answer that is told when it is complete. Without stop texts and log-probabilities its tokens are decoded once, at the end. */
 export class UnaryAnswer implements ServingSink, Work {
   readonly #plan: GenerationPlan;
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
-  readonly #choices: Choice[];
-  readonly #texts: string[];
+  readonly #choices: ToldChoice[];
+  /** What each choice said, once it ended. */
+  readonly #bodies: FinishedChoice[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
-  #open: number;
   #over = false;
 
   constructor(plan: GenerationPlan, exchange: Exchange, tools: AnswerTools) {
     this.#plan = plan;
     this.#exchange = exchange;
     this.#tools = tools;
-    this.#choices = Array.from({ length: plan.choices }, (_, index) => new Choice(index, plan));
-    this.#texts = new Array<string>(plan.choices).fill("");
-    this.#open = plan.choices;
+    this.#choices = Array.from({ length: plan.choices }, (_, index) => new ToldChoice(index, plan));
+    this.#bodies = new Array<FinishedChoice>(plan.choices);
   }
 
   /** Takes the running request; the client's leaving cancels it. Call right after it was started. */
   attach(handle: ServingHandle): void {
     this.#handle = handle;
     if (this.#over) return;
-    for (const choice of this.#choices) if (choice.complete && !choice.end) handle.finishChoice(choice.index);
     this.#exchange.work = this;
   }
 
@@ -53,37 +52,43 @@ export class UnaryAnswer implements ServingSink, Work {
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
+    if (this.#over) return;
     const choice = this.#choices[index]!;
-    if (choice.complete || this.#over || this.#plan.promptOnly) return;
-    this.#exchange.firstTokenMs ??= this.#tools.clock.nowMs();
-    choice.keep(tokens, logprobs);
-    if (!this.#plan.stops) return;
-    this.#guard(() => {
-      this.#texts[index] += choice.take(choice.waiting);
-    });
-    if (choice.complete) this.#handle?.finishChoice(index);
+    if (!this.#plan.promptOnly) this.#exchange.firstTokenMs ??= this.#tools.clock.nowMs();
+    try {
+      if (choice.hear(tokens, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
+    } catch (error) {
+      this.#broken(error);
+    }
   }
 
   onPromptLogprobs(index: number, position: number, logprobs: ServingLogprobs): void {
-    this.#choices[index]!.keepPrompt(position, logprobs);
+    this.#choices[index]!.hearPrompt(position, logprobs);
   }
 
   onEmbedding(): void {}
 
   onEnd(index: number, end: ChoiceEnd): void {
+    if (this.#over) return;
     const choice = this.#choices[index]!;
-    if (choice.end || this.#over) return;
-    choice.end = this.#plan.promptOnly ? promptEnd(end) : end;
-    if (end.reason === "cancelled" && !choice.complete) {
+    if (!choice.hearEnd(end)) {
       this.onError(new StatorError("STREAM_LOST", { detail: "the request was cancelled on this side" }));
       return;
     }
-    this.#guard(() => {
-      if (choice.waiting > 0) this.#texts[index] += choice.take(choice.waiting);
-      if (!choice.complete) this.#texts[index] += choice.finish();
-      this.#open--;
-      if (this.#open === 0) this.#answer();
-    });
+    try {
+      this.#bodies[index] = this.#fold(choice);
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  onDone(usage: Usage): void {
+    if (this.#over) return;
+    try {
+      this.#answer(usage);
+    } catch (error) {
+      this.#broken(error);
+    }
   }
 
   onError(error: StatorError): void {
@@ -93,30 +98,35 @@ export class UnaryAnswer implements ServingSink, Work {
   }
 
   /** A bug in the text of one answer must not reach whoever delivers tokens. */
-  #guard(run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      const internal = asStatorError(error);
-      this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
-      this.#handle?.cancel();
-      this.onError(internal);
-    }
+  #broken(error: unknown): void {
+    const internal = asStatorError(error);
+    this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
+    this.#handle?.cancel();
+    this.onError(internal);
   }
 
-  #answer(): void {
+  /** Everything that a choice said. */
+  #fold(choice: ToldChoice): FinishedChoice {
+    const { said, finish = "stop" } = choice;
+    const { logprobs: form } = this.#plan;
+    let text = choice.takeLead();
+    if (!form) return { text: text + said.take(Number.POSITIVE_INFINITY), finish, logprobs: undefined };
+    const tokens: AnswerToken[] = [];
+    for (let part = said.takeScored(); part; part = said.takeScored()) {
+      text += part.text;
+      if (part.token) tokens.push(part.token);
+    }
+    return { text, finish, logprobs: printLogprobs(form, tokens, choice.takePrompt()) };
+  }
+
+  #answer(usage: Usage): void {
     this.#over = true;
     const plan = this.#plan;
-    const usage = sumUsage(this.#choices, plan.request.choicesPerPrompt);
     const body: AnswerBody = {
       id: plan.id,
       createdUnixSeconds: plan.createdUnixSeconds,
       model: plan.request.model,
-      choices: this.#choices.map((choice) => ({
-        text: this.#texts[choice.index]!,
-        finish: finishReason(choice),
-        logprobs: plan.logprobs && printLogprobs(plan.logprobs, choice),
-      })),
+      choices: this.#bodies,
       usage: printUsage(usage),
       explain: plan.explain ? explainPlacement(this.#placement) : undefined,
     };

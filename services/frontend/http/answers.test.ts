@@ -159,7 +159,8 @@ describe("a streamed chat", () => {
     const { chat } = await serve("");
     const chunks = await chunksOf(await chat({ stream: true }));
     expect(chunks.map(({ choices }) => choices[0])).toEqual([
-      { index: 0, delta: { role: "assistant", content: "" }, finish_reason: "stop" },
+      { index: 0, delta: { role: "assistant", content: "" }, finish_reason: null },
+      { index: 0, delta: {}, finish_reason: "stop" },
     ]);
   });
 

@@ -1,3 +1,5 @@
+import type { TokenDecoder } from "#lib/text/detokenizer";
+
 /** One message as the template takes it. */
 export interface TemplateMessage {
   readonly role: string;
@@ -5,16 +7,6 @@ export interface TemplateMessage {
   readonly name?: string;
   readonly tool_calls?: readonly unknown[];
   readonly tool_call_id?: string;
-}
-
-/** Turns the tokens of one choice into text, piece by piece. */
-export interface TokenDecoder {
-  /** Text that tokens `from .. to` complete; the bytes of an unfinished character wait for the next. Borrows the array. */
-  push(tokens: Uint32Array, from?: number, to?: number): string;
-  /** What still waits, with U+FFFD where a character stayed unfinished. */
-  end(): string;
-  /** Code points of all text returned so far. */
-  readonly length: number;
 }
 
 /** What a chat template is rendered with beside its messages. */

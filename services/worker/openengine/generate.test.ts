@@ -223,7 +223,7 @@ describe("a refused generation", () => {
 });
 
 describe("a generation that fails after it was accepted", () => {
-  it("ends with one error and OK, and its other sequences stop", async () => {
+  it("ends with one error and OK behind what had come, and its other sequences stop", async () => {
     const rig = await started();
     const call = await rig.generate({ ...ASK, sampling: { numSequences: 2 } });
     const [a, b] = rig.engine.ids as [number, number];
@@ -233,11 +233,13 @@ describe("a generation that fails after it was accepted", () => {
     rig.engine.step({ tokens: { [b]: [6] } });
     rig.engine.finishCancelled();
     await settle();
-    expect(call.messages).toHaveLength(1);
-    expect(call.messages[0]).toMatchObject({
-      event: { case: "error", value: { code: ErrorCode.INTERNAL, message: error.message, retryable: true } },
-      usage: { promptTokens: 3 },
-    });
+    expect(call.messages).toMatchObject([
+      { event: { case: "token", value: { outputIndex: 1, tokens: [{ tokenId: 5 }] } } },
+      {
+        event: { case: "error", value: { code: ErrorCode.INTERNAL, message: error.message, retryable: true } },
+        usage: { promptTokens: 3, completionTokens: 1, totalTokens: 4 },
+      },
+    ]);
     expect(call.status).toBe("OK");
   });
 

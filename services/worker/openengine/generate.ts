@@ -6,7 +6,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import type { CallContext } from "#lib/rpc/call";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { PieceTexts } from "#lib/text/detokenizer";
+import type { ChoiceText } from "#lib/serving/choice";
 import type { Board } from "../board.ts";
 import type { ModelNames } from "../translate.ts";
 import { Generation, type GenerationChannel } from "./generation.ts";
@@ -18,7 +18,7 @@ import { checkGenerateBytes } from "./wire-bounds.ts";
 /** What the inference service runs on. */
 export interface InferenceDeps {
   /** Throws MODEL_LOADING, DRAINING or ENGINE_FAILED when nothing new can start. */
-  serving(): { engine: Engine; board: Board; names: ModelNames; texts: PieceTexts | undefined };
+  serving(): { engine: Engine; board: Board; names: ModelNames; text: ChoiceText };
   readonly calls: OpenCalls;
   readonly clock: Clock;
   /** Key of the draws for a request that names none. */
@@ -59,10 +59,10 @@ function startGeneration(
   deps: InferenceDeps,
   { request, channel, call }: { request: GenerateRequest; channel: GenerationChannel; call: CallContext },
 ): Generation {
-  const { engine, board, names, texts } = deps.serving();
+  const { engine, board, names, text } = deps.serving();
   const { priority, traceparent } = readHeaders(call);
   const plan = planGeneration(request, { engine, names, priority, seed: deps.drawSeed() });
-  const generation = new Generation(plan, { texts, channel, clock: deps.clock, cancel: board.cancel.bind(board) });
+  const generation = new Generation(plan, { text, channel, clock: deps.clock, cancel: board.cancel.bind(board) });
   if (!deps.calls.add(plan.requestId, { abort: () => generation.cancel("stop") })) {
     throw new StatorError("ALREADY_EXISTS", { what: `The request ${plan.requestId}` });
   }

@@ -1,13 +1,20 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type GenerateRequest, type GenerateResponse, GenerateResponseSchema } from "#gen/openengine/v1/generation_pb";
+import {
+  type GenerateRequest,
+  type GenerateResponse,
+  GenerateResponseSchema,
+  type UsageSchema,
+} from "#gen/openengine/v1/generation_pb";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { EngineFinish, EngineLogprobs } from "#lib/engines/engine";
 import { type DuplexChannel, SEND_BUFFER_BYTES } from "#lib/rpc/stream";
-import type { PieceTexts } from "#lib/text/detokenizer";
+import { sumUsage } from "#lib/serving/answer";
+import type { ChoiceText } from "#lib/serving/choice";
+import { compileStops } from "#lib/text/stop";
 import type { BoardSink } from "../board.ts";
 import { engineError, finishOf } from "./ending.ts";
-import { createOutput, type Output } from "./output.ts";
+import { Output } from "./output.ts";
 import type { GenerationPlan } from "./request.ts";
 
 /** A caller whose send buffer holds so much has stopped reading. */
@@ -22,8 +29,7 @@ type Event = NonNullable<MessageInitShape<typeof GenerateResponseSchema>["event"
 
 /** What a generation runs with. */
 export interface GenerationDeps {
-  /** undefined: answers carry ids alone. */
-  readonly texts: PieceTexts | undefined;
+  readonly text: ChoiceText;
   readonly channel: GenerationChannel;
   readonly clock: Clock;
   /** Ends requests of the board. */
@@ -40,16 +46,21 @@ export class Generation implements BoardSink {
   readonly #deps: GenerationDeps;
   readonly #outputs: readonly Output[];
   readonly #logprobs = new Map<number, EngineLogprobs>();
-  readonly #usage: { promptTokens: number; completionTokens: number; totalTokens: number; cachedPromptTokens: number };
+  /** What the engine found cached for each output that has ended. */
+  readonly #cached = new Map<number, number>();
   #done = false;
   #patience: Timer | undefined;
 
   constructor(plan: GenerationPlan, deps: GenerationDeps) {
     this.#plan = plan;
     this.#deps = deps;
-    this.#outputs = Array.from({ length: plan.sequences }, () => createOutput(plan, deps.texts));
-    const promptTokens = plan.base.promptTokens.length;
-    this.#usage = { promptTokens, completionTokens: 0, totalTokens: promptTokens, cachedPromptTokens: 0 };
+    const { stopStrings, includeStop } = plan;
+    const { minTokens } = plan.base.stopping;
+    const stops = stopStrings.length > 0 ? compileStops(stopStrings) : undefined;
+    this.#outputs = Array.from(
+      { length: plan.sequences },
+      () => new Output({ stops, includeStop, minTokens }, deps.text),
+    );
   }
 
   /** Asks for the end of what still runs. */
@@ -77,7 +88,11 @@ export class Generation implements BoardSink {
   }
 
   onTokens(index: number, tokens: Uint32Array): void {
-    if (!this.#done) this.#outputs[index]!.push(tokens);
+    const output = this.#outputs[index]!;
+    if (this.#done || output.stopText !== undefined) return;
+    output.push(tokens);
+    const id = this.open.get(index);
+    if (output.stopText !== undefined && id !== undefined) this.#deps.cancel([id], "stop");
   }
 
   onLogprobs(index: number, logprobs: EngineLogprobs): void {
@@ -89,17 +104,15 @@ export class Generation implements BoardSink {
   onFinish(index: number, finish: EngineFinish): void {
     this.open.delete(index);
     if (this.#done) return;
-    if (finish.error) {
+    const output = this.#outputs[index]!;
+    // What a stop string ended is whole, whatever became of it behind that.
+    if (finish.error && output.stopText === undefined) {
       this.#fail(finish.error);
       return;
     }
-    const output = this.#outputs[index]!;
     output.end(finish.reason === "stop_token" ? finish.stopToken : undefined);
     this.#flush(index);
-    const usage = this.#usage;
-    usage.completionTokens += output.tokenCount;
-    usage.cachedPromptTokens = Math.max(usage.cachedPromptTokens, finish.cachedTokens);
-    usage.totalTokens = usage.promptTokens + usage.completionTokens;
+    this.#cached.set(index, finish.cachedTokens);
     const last = this.open.size === 0;
     const value = { outputIndex: index, ...finishOf(finish, output.stopText) };
     this.#send({ case: "finished", value }, last);
@@ -115,13 +128,9 @@ export class Generation implements BoardSink {
   }
 
   #flush(index: number): void {
-    const output = this.#outputs[index]!;
-    if (output.empty) return;
-    const delta = output.take(this.#logprobs.get(index));
+    const delta = this.#outputs[index]!.take(this.#logprobs.get(index));
     this.#logprobs.delete(index);
-    this.#send({ case: "token", value: { outputIndex: index, ...delta } });
-    const id = this.open.get(index);
-    if (output.stopText !== undefined && id !== undefined) this.#deps.cancel([id], "stop");
+    if (delta) this.#send({ case: "token", value: { outputIndex: index, ...delta } });
   }
 
   /** The caller does not read: its slots are freed now, and what waits for it is dropped when it still does not. */
@@ -137,16 +146,34 @@ export class Generation implements BoardSink {
     this.#deps.channel.end();
   }
 
-  /** The last message; the channel is still to be ended. */
+  /** The last message, behind everything that came before it; the channel is still to be ended. */
   #tellFailure(error: StatorError): void {
+    for (const [index, output] of this.#outputs.entries()) {
+      output.end();
+      this.#flush(index);
+    }
     this.#send({ case: "error", value: engineError(error) }, true);
     this.#over();
     this.cancel("stop");
   }
 
   #send(event: Event, last = false): void {
-    const usage = last ? this.#usage : undefined;
+    const usage = last ? this.#usage() : undefined;
     this.#deps.channel.send(create(GenerateResponseSchema, { requestId: this.#plan.requestId, event, usage }));
+  }
+
+  #usage(): MessageInitShape<typeof UsageSchema> {
+    const promptTokens = this.#plan.base.promptTokens.length;
+    const choices = this.#outputs.map(({ tokenCount }, index) => {
+      return { promptTokens, cachedTokens: this.#cached.get(index) ?? 0, completionTokens: tokenCount };
+    });
+    const { cachedTokens, completionTokens } = sumUsage(choices, choices.length);
+    return {
+      promptTokens,
+      completionTokens,
+      totalTokens: promptTokens + completionTokens,
+      cachedPromptTokens: cachedTokens,
+    };
   }
 
   #over(): void {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
-import { createPieceTexts } from "#lib/text/detokenizer";
+import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import type { PieceTable } from "#lib/text/pieces";
-import { createOutput, type Output } from "./output.ts";
+import { compileStops } from "#lib/text/stop";
+import { NO_TEXT, Output } from "./output.ts";
 
 const PIECES = ["a", "b", "c", " stop", " st", "op", "\xe2\x82", "\xac", "."];
 
@@ -14,10 +15,11 @@ function tableOf(pieces: readonly string[]): PieceTable {
 }
 
 const texts = createPieceTexts(tableOf(PIECES));
+const TEXT = { createDecoder: () => new Detokenizer(texts), piece: texts.bytesOf };
 
 function outputOf(plan: { stopStrings?: string[]; includeStop?: boolean; minTokens?: number } = {}): Output {
   const { stopStrings = [], includeStop = false, minTokens = 0 } = plan;
-  return createOutput({ stopStrings, includeStop, base: { stopping: { minTokens } } }, texts);
+  return new Output({ stops: compileStops(stopStrings), includeStop, minTokens }, TEXT);
 }
 
 /** Pushes each list, taking what waits after it, and returns all tokens and all text. */
@@ -26,6 +28,7 @@ function run(output: Output, lists: readonly (readonly number[])[], stopToken?: 
   let text = "";
   const take = () => {
     const delta = output.take(undefined);
+    if (!delta) return;
     tokens.push(...delta.tokens.map(({ tokenId }) => tokenId!));
     text += delta.text;
   };
@@ -43,9 +46,9 @@ describe("an output", () => {
     const output = outputOf();
     output.push(Uint32Array.of(0, 6));
     expect(output.take(undefined)).toEqual({ tokens: [expect.anything(), expect.anything()], text: "a" });
-    expect(output.empty).toBe(true);
+    expect(output.take(undefined)).toBeUndefined();
     output.push(Uint32Array.of(7));
-    expect(output.take(undefined).text).toBe("€");
+    expect(output.take(undefined)?.text).toBe("€");
   });
 
   it("ends a character that never came whole", () => {
@@ -98,7 +101,7 @@ describe("an output", () => {
       topTokens: Uint32Array.of(0, 1, 0, 1),
       topValues: Float32Array.of(-0.25, -0.5, -0.25, -0.5),
     };
-    const [first, second] = output.take(logprobs).tokens;
+    const [first, second] = output.take(logprobs)!.tokens;
     expect(first).toMatchObject({ tokenId: 1, token: "b", logprob: -0.5, rank: 2 });
     expect(first!.candidates).toMatchObject([
       { tokenId: 0, token: "a", logprob: -0.25, rank: 1 },
@@ -116,14 +119,11 @@ describe("an output", () => {
       topTokens: new Uint32Array(0),
       topValues: new Float32Array(0),
     };
-    expect(output.take(logprobs).tokens.map(({ logprob }) => logprob)).toEqual([-1, -2]);
+    expect(output.take(logprobs)!.tokens.map(({ logprob }) => logprob)).toEqual([-1, -2]);
   });
 
   it("gives ids alone without a vocabulary", () => {
-    const output = createOutput(
-      { stopStrings: ["b"], includeStop: false, base: { stopping: { minTokens: 0 } } },
-      undefined,
-    );
+    const output = new Output({ stops: compileStops(["b"]), includeStop: false, minTokens: 0 }, NO_TEXT);
     output.push(Uint32Array.of(1));
     expect(output.take(undefined)).toEqual({ tokens: [{ tokenId: 1, token: "" }], text: "" });
   });

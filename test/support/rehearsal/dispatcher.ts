@@ -1,4 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
+import { sumUsage, type Usage } from "#lib/serving/answer";
 import type {
   ChoiceEnd,
   Dispatcher,
@@ -32,6 +33,8 @@ interface OpenChoice {
   readonly index: number;
   readonly reply: Reply;
   told: number;
+  /** Tokens that are the answer, once whoever asked has enough. */
+  counted: number | undefined;
   over: boolean;
 }
 
@@ -69,6 +72,7 @@ export class RehearsalDispatcher implements Dispatcher {
       index,
       reply: request.kind === "embed" ? { tokens: new Uint32Array(0) } : this.#options.reply(request, index),
       told: 0,
+      counted: undefined,
       over: false,
     }));
     const open: OpenRequest = { request, sink, choices };
@@ -79,7 +83,14 @@ export class RehearsalDispatcher implements Dispatcher {
       cancel: () => {
         if (this.#open.delete(open)) this.cancelled++;
       },
-      finishChoice: (index) => this.#end(open, open.choices[index]!, "cancelled"),
+      get usage() {
+        return usageOf(open);
+      },
+      finishChoice: (index, tokens) => {
+        const choice = open.choices[index]!;
+        choice.counted = tokens;
+        this.#end(open, choice, "cancelled");
+      },
     };
   }
 
@@ -101,18 +112,14 @@ export class RehearsalDispatcher implements Dispatcher {
     });
   }
 
-  #embed({ request, sink }: OpenRequest): void {
+  #embed(open: OpenRequest): void {
+    const { request, sink } = open;
     for (const [index, prompt] of request.prompts.entries()) {
       sink.onEmbedding(index, this.#options.embedding?.(prompt) ?? Float32Array.of(0.5, -1.25, 3));
-      sink.onEnd(index, {
-        reason: "done",
-        stopToken: undefined,
-        promptTokens: prompt.length,
-        cachedTokens: 0,
-        completionTokens: 0,
-      });
+      sink.onEnd(index, { reason: "done", stopToken: undefined });
     }
-    for (const open of this.#open) if (open.sink === sink) this.#open.delete(open);
+    this.#open.delete(open);
+    sink.onDone(usageOf(open));
   }
 
   #tell(open: OpenRequest, choice: OpenChoice): void {
@@ -145,16 +152,20 @@ export class RehearsalDispatcher implements Dispatcher {
   #end(open: OpenRequest, choice: OpenChoice, reason: ChoiceEnd["reason"]): void {
     if (choice.over || !this.#open.has(open)) return;
     choice.over = true;
-    const { request } = open;
-    open.sink.onEnd(choice.index, {
-      reason,
-      stopToken: choice.reply.stopToken,
-      promptTokens: request.prompts[Math.floor(choice.index / request.choicesPerPrompt)]!.length,
-      cachedTokens: 3,
-      completionTokens: choice.told,
-    });
-    if (open.choices.every((one) => one.over)) this.#open.delete(open);
+    open.sink.onEnd(choice.index, { reason, stopToken: choice.reply.stopToken });
+    if (!open.choices.every((one) => one.over)) return;
+    this.#open.delete(open);
+    open.sink.onDone(usageOf(open));
   }
+}
+
+function usageOf({ request, choices }: OpenRequest): Usage {
+  const each = choices.map(({ index, told, counted }) => ({
+    promptTokens: request.prompts[Math.floor(index / request.choicesPerPrompt)]!.length,
+    cachedTokens: 3,
+    completionTokens: counted ?? told,
+  }));
+  return sumUsage(each, request.choicesPerPrompt);
 }
 
 /** The token itself at -0.5 and its neighbours below it. */

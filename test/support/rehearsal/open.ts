@@ -108,6 +108,7 @@ export async function openRehearsal(
     empty?: boolean;
     watch?: RehearsalWatch;
     startMs?: number;
+    tokenizer?: Uint8Array;
   } = {},
 ): Promise<Rehearsal> {
   const watch = options.watch ?? new RehearsalWatch();
@@ -121,7 +122,7 @@ export async function openRehearsal(
     // What a rehearsal serves is there from the start; a test of starting says how long it is expected.
     view: new ModelView({ watch, clock: systemClock, startMs: options.startMs }),
     dispatcher,
-    fetchArtifact: async () => TOKENIZER,
+    fetchArtifact: async () => options.tokenizer ?? TOKENIZER,
     openText: async () => options.text?.() ?? createByteText(),
     grammars: rehearsalGrammars,
     version: "0.0.0",
