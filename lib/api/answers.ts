@@ -1,5 +1,5 @@
 import { DETERMINISM } from "#lib/base/determinism";
-import { SAMPLING_RANGES } from "#lib/base/sampling-settings";
+import { SAMPLING_RANGES } from "#lib/base/sampling";
 import type { Fields, Shape } from "./field.ts";
 import { AWAY_STATES } from "./openai/bodies.ts";
 

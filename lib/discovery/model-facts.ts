@@ -6,7 +6,7 @@ import {
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { printHex } from "#lib/base/bytes";
 import { type Determinism, weakest } from "#lib/base/determinism";
-import { type DefaultSampling, fitsSetting, isSamplingSetting } from "#lib/base/sampling-settings";
+import { type DefaultSampling, fitsRange, isSamplingSetting, SAMPLING_RANGES } from "#lib/base/sampling";
 import type { Member } from "./worker-sets.ts";
 
 /** What the engines behind a model can do: a feature counts when every worker has it. */
@@ -89,7 +89,7 @@ function readDeterminism({ deterministic }: ModelCard): Determinism {
 /** What this process knows of a card's values: other names and values beyond their range come from other versions. */
 function readSampling({ defaultSampling }: ModelCard): DefaultSampling {
   const known = Object.entries(defaultSampling).filter(
-    ([name, value]) => isSamplingSetting(name) && fitsSetting(name, value),
+    ([name, value]) => isSamplingSetting(name) && fitsRange(SAMPLING_RANGES[name], value),
   );
   return Object.fromEntries(known);
 }

@@ -1,10 +1,11 @@
 import {
   type DefaultSampling,
-  describeSetting,
-  fitsSetting,
+  describeRange,
+  fitsRange,
+  SAMPLING_RANGES,
   type SaidSampling,
   type SamplingSetting,
-} from "#lib/base/sampling-settings";
+} from "#lib/base/sampling";
 import type { Log } from "#lib/host/log";
 import { type GgufHeader, ggufNumber } from "#lib/text/gguf";
 
@@ -31,8 +32,13 @@ export function readDefaultSampling(header: GgufHeader, said: SaidSampling | und
     const value = ggufNumber(header, key);
     if (value === undefined) continue;
     const rounded = Number(value.toPrecision(F32_DIGITS));
-    if (fitsSetting(name, rounded)) values[name] = rounded;
-    else log.warn("a sampling default of the model file is left out", { key, value, expected: describeSetting(name) });
+    if (fitsRange(SAMPLING_RANGES[name], rounded)) values[name] = rounded;
+    else
+      log.warn("a sampling default of the model file is left out", {
+        key,
+        value,
+        expected: describeRange(SAMPLING_RANGES[name]),
+      });
   }
   return { ...values, ...said?.values };
 }

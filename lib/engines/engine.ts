@@ -1,6 +1,6 @@
 import type { Determinism } from "#lib/base/determinism";
 import type { StatorError } from "#lib/base/errors";
-import type { DefaultSampling } from "#lib/base/sampling-settings";
+import type { DefaultSampling } from "#lib/base/sampling";
 import type { KvLayout } from "#lib/kv/layout";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 

@@ -1,4 +1,4 @@
-import { parseSampling } from "#lib/base/sampling-settings";
+import { parseSampling } from "#lib/base/sampling";
 import {
   choice,
   decimal,

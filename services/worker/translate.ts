@@ -1,7 +1,7 @@
 import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
-import { describeSetting, fitsSetting, type SamplingSetting } from "#lib/base/sampling-settings";
+import { ANSWER_RANGES, describeRange, fitsRange, type NumberRange, SAMPLING_RANGES } from "#lib/base/sampling";
 import type { EmbedRequest, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 
@@ -36,7 +36,9 @@ export function generateRequest(
     sampling: samplingOptions(submit.sampling),
     stopping: stoppingOptions(submit.stopping),
     grammar: submit.guidance?.grammar || undefined,
-    topLogprobs: submit.outputs?.logprobs ? within("top_logprobs", submit.outputs.topLogprobs, 0, 20) : undefined,
+    topLogprobs: submit.outputs?.logprobs
+      ? within("top_logprobs", submit.outputs.topLogprobs, ANSWER_RANGES.top_logprobs)
+      : undefined,
     promptLogprobs: (submit.outputs?.logprobs && submit.outputs.promptLogprobs) ?? false,
     adapter: adapterOf(submit.model, names),
     cacheSalt: submit.cacheSalt,
@@ -64,16 +66,15 @@ export function embedRequest(id: number, submit: Submit, promptTokens: Uint32Arr
   };
 }
 
-/** Refuses numbers out of range by the name of their field. NaN is out of every range. */
-export function within(field: string, value: number, least: number, most: number): number {
-  if (value >= least && value <= most) return value;
-  throw new StatorError("INVALID_ARGUMENT", { detail: `${field}: expected ${least} to ${most}, got ${value}` });
+/** Refuses numbers out of range by the name of their field. */
+export function within(field: string, value: number, range: NumberRange): number {
+  if (fitsRange(range, value)) return value;
+  throw new StatorError("INVALID_ARGUMENT", { detail: `${field}: expected ${describeRange(range)}, got ${value}` });
 }
 
-/** The same for a setting, whose range is known. */
-export function withinRange(name: SamplingSetting, value: number): number {
-  if (fitsSetting(name, value)) return value;
-  throw new StatorError("INVALID_ARGUMENT", { detail: `${name}: expected ${describeSetting(name)}, got ${value}` });
+/** The same for a setting of sampling. */
+export function withinRange(name: keyof typeof SAMPLING_RANGES, value: number): number {
+  return within(name, value, SAMPLING_RANGES[name]);
 }
 
 /** Sampling with every default filled in, from the wire form. */
@@ -84,7 +85,7 @@ export function samplingOptions(sampling: Sampling | undefined): SamplingOptions
   if (biasTokens.length !== biasValues.length) {
     throw new StatorError("INVALID_ARGUMENT", { detail: "bias_values: expected one value for each of bias_token_ids" });
   }
-  for (const value of biasValues) within("bias_values", value, -100, 100);
+  for (const value of biasValues) within("bias_values", value, ANSWER_RANGES.bias);
   return {
     temperature: withinRange("temperature", sampling.temperature),
     topK: withinRange("top_k", sampling.topK),
@@ -101,7 +102,9 @@ export function samplingOptions(sampling: Sampling | undefined): SamplingOptions
 
 function stoppingOptions(stopping: Stopping | undefined): StoppingOptions {
   const maxTokens = stopping?.maxTokens ?? 0;
-  if (maxTokens < 1) throw new StatorError("INVALID_ARGUMENT", { detail: "max_tokens: expected at least 1" });
+  const { least } = ANSWER_RANGES.max_tokens;
+  if (maxTokens < least)
+    throw new StatorError("INVALID_ARGUMENT", { detail: `max_tokens: expected at least ${least}` });
   return {
     maxTokens,
     minTokens: stopping?.minTokens ?? 0,

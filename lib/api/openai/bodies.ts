@@ -1,5 +1,5 @@
 import type { Determinism } from "#lib/base/determinism";
-import type { DefaultSampling } from "#lib/base/sampling-settings";
+import type { DefaultSampling } from "#lib/base/sampling";
 
 /** One finished choice. */
 export interface FinishedChoice {

@@ -1,3 +1,4 @@
+import { ANSWER_RANGES } from "#lib/base/sampling";
 import { compileCheck, type RequestCheck, type Rule } from "../check.ts";
 import type { Body, Fields } from "../field.ts";
 import { OTHER_NAMES } from "../other-names.ts";
@@ -12,18 +13,18 @@ const legacyFunctions = "use tools and tool_choice";
 const answerFields = {
   max_completion_tokens: {
     use: "honoured",
-    shape: { is: "integer", least: 1, most: 4_294_967_295 },
+    shape: ANSWER_RANGES.max_tokens,
     about: "Most tokens of each answer; what the context leaves by default.",
   },
   max_tokens: {
     use: "honoured",
-    shape: { is: "integer", least: 1, most: 4_294_967_295 },
+    shape: ANSWER_RANGES.max_tokens,
     about: "The older name of max_completion_tokens.",
   },
   logprobs: { use: "honoured", shape: { is: "boolean" }, about: "Returns the log-probability of each token." },
   top_logprobs: {
     use: "honoured",
-    shape: { is: "integer", least: 0, most: 20 },
+    shape: ANSWER_RANGES.top_logprobs,
     about: "And of so many most likely tokens; only with logprobs.",
   },
 } as const satisfies Fields;

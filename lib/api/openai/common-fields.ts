@@ -1,10 +1,10 @@
-import { SAMPLING_RANGES } from "#lib/base/sampling-settings";
+import { ANSWER_BOUNDS, ANSWER_RANGES, SAMPLING_RANGES } from "#lib/base/sampling";
 import type { Fields } from "../field.ts";
 
-const tokenId = { is: "integer", least: 0, most: 4_294_967_295 } as const;
+const STOP_TEXT = { is: "text", leastLength: 1, mostLength: ANSWER_BOUNDS.stopTextUnits } as const;
 
 /** A list of token ids. */
-export const TOKEN_IDS = { is: "list", of: tokenId } as const;
+export const TOKEN_IDS = { is: "list", of: ANSWER_RANGES.token } as const;
 
 /** Fields that say which model and who asks. */
 export const MODEL_FIELDS = {
@@ -39,17 +39,14 @@ export const SAMPLING_FIELDS = {
   },
   n: {
     use: "honoured",
-    shape: { is: "integer", least: 1, most: 128 },
-    about: "Answers per prompt; 1 by default. Prompts times n is at most 128.",
+    shape: ANSWER_RANGES.choices,
+    about: `Answers per prompt; 1 by default. Prompts times n is at most ${ANSWER_RANGES.choices.most}.`,
   },
   stop: {
     use: "honoured",
     shape: {
       is: "union",
-      of: [
-        { is: "text", leastLength: 1, mostLength: 1024 },
-        { is: "list", of: { is: "text", leastLength: 1, mostLength: 1024 }, most: 32 },
-      ],
+      of: [STOP_TEXT, { is: "list", of: STOP_TEXT, most: ANSWER_BOUNDS.stopTexts }],
     },
     about: "Texts that end the answer; they never appear in it, however the tokens split them.",
   },
@@ -61,7 +58,7 @@ export const SAMPLING_FIELDS = {
   },
   logit_bias: {
     use: "honoured",
-    shape: { is: "map", of: { is: "number", least: -100, most: 100 }, keys: "0|[1-9][0-9]{0,9}", most: 1024 },
+    shape: { is: "map", of: ANSWER_RANGES.bias, keys: "0|[1-9][0-9]{0,9}", most: ANSWER_BOUNDS.biasTokens },
     about: "Added to the logits of tokens, by token id.",
   },
   frequency_penalty: {
@@ -177,13 +174,13 @@ export const EXTENSION_FIELDS = {
   },
   min_tokens: {
     use: "ours",
-    shape: { is: "integer", least: 0, most: 4_294_967_295 },
+    shape: ANSWER_RANGES.min_tokens,
     about: "The model's end token is not drawn before so many tokens.",
   },
   ignore_eos: { use: "ours", shape: { is: "boolean" }, about: "The model's end token is an ordinary token." },
   stop_token_ids: {
     use: "ours",
-    shape: { is: "list", of: tokenId, most: 256 },
+    shape: { ...TOKEN_IDS, most: ANSWER_BOUNDS.stopTokens },
     about: "Further tokens that end the answer.",
   },
   include_stop_str_in_output: {

@@ -1,3 +1,4 @@
+import { ANSWER_RANGES } from "#lib/base/sampling";
 import { compileCheck, type RequestCheck, type Rule } from "../check.ts";
 import type { Body, Fields } from "../field.ts";
 import { OTHER_NAMES } from "../other-names.ts";
@@ -13,8 +14,7 @@ import { minTokensRule, streamOptionsRule } from "./rules.ts";
 
 const { model, user } = MODEL_FIELDS;
 
-/** Most sequences of one request: prompts times n. */
-export const MOST_CHOICES = 128;
+const MOST_CHOICES = ANSWER_RANGES.choices.most;
 
 /** Every field of POST /v1/completions. */
 export const COMPLETION_FIELDS = {
@@ -36,7 +36,7 @@ export const COMPLETION_FIELDS = {
   ...SAMPLING_FIELDS,
   max_tokens: {
     use: "honoured",
-    shape: { is: "integer", least: 0, most: 4_294_967_295 },
+    shape: { ...ANSWER_RANGES.max_tokens, least: 0 },
     about: "Most tokens of each answer; 16 by default. 0 only with echo: the answer is the prompt.",
   },
   logprobs: {

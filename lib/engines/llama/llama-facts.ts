@@ -1,4 +1,4 @@
-import type { DefaultSampling } from "#lib/base/sampling-settings";
+import type { DefaultSampling } from "#lib/base/sampling";
 import type { Llama } from "#lib/native/llama";
 import type { EngineFact } from "../engine.ts";
 import { countOf, sizeOf } from "../facts.ts";

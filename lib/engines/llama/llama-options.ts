@@ -1,5 +1,5 @@
 import type { Clock } from "#lib/base/clock";
-import type { SaidSampling } from "#lib/base/sampling-settings";
+import type { SaidSampling } from "#lib/base/sampling";
 import type { Log } from "#lib/host/log";
 import type { KvType } from "#lib/native/context";
 

@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import { describeSetting, fitsSetting, type SamplingSetting } from "#lib/base/sampling-settings";
+import { ANSWER_RANGES, describeRange, fitsRange, SAMPLING_RANGES, type SamplingSetting } from "#lib/base/sampling";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 import type { EngineRequest } from "../engine.ts";
 
@@ -37,7 +37,8 @@ function checkSampling(sampling: SamplingOptions): void {
     presence_penalty: sampling.presencePenalty,
   };
   for (const [name, value] of Object.entries(values) as [SamplingSetting, number][]) {
-    if (!fitsSetting(name, value)) throw refuse(`The value of ${name} is ${describeSetting(name)}`);
+    const range = SAMPLING_RANGES[name];
+    if (!fitsRange(range, value)) throw refuse(`The value of ${name} is ${describeRange(range)}`);
   }
   if (sampling.biasTokens.length !== sampling.biasValues.length)
     throw refuse("Every logit bias has a token and a value");
@@ -62,5 +63,5 @@ export function checkRequest(request: EngineRequest, limits: RequestLimits): voi
   checkTokens(request.stopping.stopTokens, limits, "The list of stop tokens");
   checkTokens(request.sampling.biasTokens, limits, "The logit bias");
   checkSampling(request.sampling);
-  if (request.stopping.maxTokens < 1) throw refuse("An answer has at least one token");
+  if (request.stopping.maxTokens < ANSWER_RANGES.max_tokens.least) throw refuse("An answer has at least one token");
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { assert, StatorError } from "#lib/base/errors";
-import { parseSampling, type SaidSampling } from "#lib/base/sampling-settings";
+import { parseSampling, type SaidSampling } from "#lib/base/sampling";
 import type { Engine } from "#lib/engines/engine";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
 import { openLlama } from "#lib/engines/llama/llama-engine";

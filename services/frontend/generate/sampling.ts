@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { DefaultSampling } from "#lib/base/sampling-settings";
+import type { DefaultSampling } from "#lib/base/sampling";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 
 /** The fields of a request about drawing; chat and completions share them. */

@@ -1,5 +1,5 @@
 import type { ModelList } from "#lib/api/openai/bodies";
-import type { DefaultSampling } from "#lib/base/sampling-settings";
+import type { DefaultSampling } from "#lib/base/sampling";
 import type { ModelFeatures } from "#lib/discovery/model-facts";
 import type { ModelText } from "../text/model-text.ts";
 

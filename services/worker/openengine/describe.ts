@@ -2,9 +2,9 @@ import { CandidateTokenSelectionMode, GuidedDecodingMode } from "#gen/openengine
 import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { Engine } from "#lib/engines/engine";
 import type { EngineView } from "./engine-view.ts";
-import { MAX_SEQUENCES } from "./request.ts";
 
 /** Revision of openengine.v1 that this worker serves. */
 const SCHEMA_REVISION = 1;
@@ -60,7 +60,7 @@ export function modelInfo({ card }: Engine, model: string) {
             ]
           : [],
       },
-      maxNumSequences: MAX_SEQUENCES,
+      maxNumSequences: ANSWER_RANGES.choices.most,
       supportsPriority: true,
       supportsStopInOutput: true,
       supportsCacheSalt: true,

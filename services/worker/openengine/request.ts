@@ -5,7 +5,7 @@ import type {
   StopCondition,
 } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
-import type { DefaultSampling } from "#lib/base/sampling-settings";
+import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
 import type { Engine, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
 import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
@@ -22,15 +22,10 @@ export interface GenerationPlan {
   readonly base: Omit<GenerateRequest, "id" | "choice">;
 }
 
-/** Most sequences of one request. */
-export const MAX_SEQUENCES = 128;
-
 /** What is read on the event loop is bounded: these are a few milliseconds each. */
 const MOST = {
   promptText: 65_536,
-  conditions: 288,
-  stopText: 1024,
-  stopTexts: 32,
+  conditions: ANSWER_BOUNDS.stopTexts + ANSWER_BOUNDS.stopTokens,
   schema: 32_768,
   grammar: 262_144,
 } as const;
@@ -62,7 +57,7 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
   if (request.kv?.bypassPrefixCache) unsupported("kv.bypass_prefix_cache", "the prefix cache cannot be bypassed");
   if (request.response?.returnPromptLogprobs)
     unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
-  const sequences = within("num_sequences", request.sampling?.numSequences ?? 1, 1, MAX_SEQUENCES);
+  const sequences = within("num_sequences", request.sampling?.numSequences ?? 1, ANSWER_RANGES.choices);
   const conditions = readConditions(request.stopping?.conditions ?? []);
   return {
     requestId: request.requestId,
@@ -95,17 +90,19 @@ function readConditions(conditions: readonly StopCondition[]): { texts: string[]
     else if (condition.case === "stopText" && condition.value !== "") texts.push(condition.value);
     else invalid("stopping.conditions: expected stop_text, not empty, or stop_token_id");
   }
-  if (texts.length > MOST.stopTexts || texts.some(({ length }) => length > MOST.stopText)) {
-    invalid(`stopping.conditions: at most ${MOST.stopTexts} texts of ${MOST.stopText} characters are taken`);
+  const { stopTexts, stopTextUnits } = ANSWER_BOUNDS;
+  if (texts.length > stopTexts || texts.some(({ length }) => length > stopTextUnits)) {
+    invalid(`stopping.conditions: at most ${stopTexts} texts of ${stopTextUnits} characters are taken`);
   }
   return { texts, tokens };
 }
 
 function stopping({ stopping: given }: OpenEngineRequest, tokens: number[], engine: Engine): StoppingOptions {
-  const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens, 1, 0xffff_ffff);
+  const { max_tokens, min_tokens } = ANSWER_RANGES;
+  const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens, max_tokens);
   return {
     maxTokens,
-    minTokens: within("min_tokens", given?.minTokens ?? 0, 0, maxTokens),
+    minTokens: within("min_tokens", given?.minTokens ?? 0, { ...min_tokens, most: maxTokens }),
     ignoreEos: given?.ignoreEos ?? false,
     stopTokens: Uint32Array.from(tokens),
   };
@@ -144,7 +141,7 @@ function sampling(request: OpenEngineRequest, usual: DefaultSampling, seed: bigi
 
 function topCount(candidates: CandidateTokenSelection | undefined): number {
   const selection = candidates?.selection;
-  if (selection?.case === "topN") return within("output_candidates.top_n", selection.value, 0, 20);
+  if (selection?.case === "topN") return within("output_candidates.top_n", selection.value, ANSWER_RANGES.top_logprobs);
   if (selection?.case !== undefined) unsupported(`output_candidates.${selection.case}`, "only top_n is offered");
   return 0;
 }

@@ -1,10 +1,12 @@
-/** What values a setting may have; the bounds belong to the range, `above` does not. */
-export interface SettingRange {
+/** What values a number may have; the bounds belong to the range, `above` does not. */
+export interface NumberRange {
   readonly is: "number" | "integer";
   readonly least?: number;
   readonly above?: number;
   readonly most: number;
 }
+
+const MOST_U32 = 4_294_967_295;
 
 /** What says how tokens are drawn, by its name in the API, with the range of its values. Nobody else decides one. */
 export const SAMPLING_RANGES = {
@@ -15,7 +17,29 @@ export const SAMPLING_RANGES = {
   repetition_penalty: { is: "number", above: 0, most: 2 },
   frequency_penalty: { is: "number", least: -2, most: 2 },
   presence_penalty: { is: "number", least: -2, most: 2 },
-} as const satisfies Readonly<Record<string, SettingRange>>;
+} as const satisfies Readonly<Record<string, NumberRange>>;
+
+/** What else says what is drawn and when it ends, which a model has no default for. */
+export const ANSWER_RANGES = {
+  /** Sequences of one request, over all its prompts. */
+  choices: { is: "integer", least: 1, most: 128 },
+  max_tokens: { is: "integer", least: 1, most: MOST_U32 },
+  min_tokens: { is: "integer", least: 0, most: MOST_U32 },
+  /** A token id, whatever the vocabulary. */
+  token: { is: "integer", least: 0, most: MOST_U32 },
+  /** What is added to the logit of a token. */
+  bias: { is: "number", least: -100, most: 100 },
+  top_logprobs: { is: "integer", least: 0, most: 20 },
+} as const satisfies Readonly<Record<string, NumberRange>>;
+
+/** Most entries of the lists of one request. */
+export const ANSWER_BOUNDS = {
+  stopTexts: 32,
+  /** UTF-16 units of each. */
+  stopTextUnits: 1024,
+  stopTokens: 256,
+  biasTokens: 1024,
+} as const;
 
 /** A name of {@link SAMPLING_RANGES}. */
 export type SamplingSetting = keyof typeof SAMPLING_RANGES;
@@ -28,16 +52,14 @@ export function isSamplingSetting(name: string): name is SamplingSetting {
   return Object.hasOwn(SAMPLING_RANGES, name);
 }
 
-/** Whether a value lies in the range of its setting. NaN lies in none. */
-export function fitsSetting(name: SamplingSetting, value: number): boolean {
-  const { is, least, above, most }: SettingRange = SAMPLING_RANGES[name];
+/** Whether a value lies in a range. NaN lies in none. */
+export function fitsRange({ is, least, above, most }: NumberRange, value: number): boolean {
   if (is === "integer" && !Number.isInteger(value)) return false;
   return value <= most && (above === undefined ? value >= (least ?? value) : value > above);
 }
 
 /** A range in words, such as `0 to 2`. */
-export function describeSetting(name: SamplingSetting): string {
-  const { least, above, most }: SettingRange = SAMPLING_RANGES[name];
+export function describeRange({ least, above, most }: NumberRange): string {
   return above === undefined ? `${least} to ${most}` : `above ${above}, at most ${most}`;
 }
 
@@ -59,7 +81,8 @@ export function parseSampling(text: string): SaidSampling | { readonly expected:
       return { expected: `none, or NAME=VALUE with commas between, the names being ${NAMES}` };
     }
     const number = value === "" ? Number.NaN : Number(value);
-    if (!fitsSetting(name, number)) return { expected: `for ${name} a value ${describeSetting(name)}` };
+    const range = SAMPLING_RANGES[name];
+    if (!fitsRange(range, number)) return { expected: `for ${name} a value ${describeRange(range)}` };
     values[name] = number;
   }
   return { alone: parts.includes("none"), values };

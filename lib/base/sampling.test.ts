@@ -1,15 +1,32 @@
 import { describe, expect, it } from "vitest";
-import { describeSetting, fitsSetting, isSamplingSetting, parseSampling } from "./sampling-settings.ts";
+import {
+  ANSWER_RANGES,
+  describeRange,
+  fitsRange,
+  isSamplingSetting,
+  parseSampling,
+  SAMPLING_RANGES,
+} from "./sampling.ts";
 
 describe("a sampling setting", () => {
   it("has bounds that belong to its range, or do not", () => {
-    expect([0, 2, -0.1, 2.1, Number.NaN].map((value) => fitsSetting("temperature", value))).toEqual([
+    const { temperature, top_p, top_k } = SAMPLING_RANGES;
+    expect([0, 2, -0.1, 2.1, Number.NaN].map((value) => fitsRange(temperature, value))).toEqual([
       ...[true, true],
       ...[false, false, false],
     ]);
-    expect([0, 1e-9, 1, 1.1].map((value) => fitsSetting("top_p", value))).toEqual([false, true, true, false]);
-    expect([-1, 0, 40, 0.5, -2].map((value) => fitsSetting("top_k", value))).toEqual([true, true, true, false, false]);
-    expect([describeSetting("temperature"), describeSetting("top_p")]).toEqual(["0 to 2", "above 0, at most 1"]);
+    expect([0, 1e-9, 1, 1.1].map((value) => fitsRange(top_p, value))).toEqual([false, true, true, false]);
+    expect([-1, 0, 40, 0.5, -2].map((value) => fitsRange(top_k, value))).toEqual([true, true, true, false, false]);
+    expect([describeRange(temperature), describeRange(top_p)]).toEqual(["0 to 2", "above 0, at most 1"]);
+  });
+
+  it("is held by every number of an answer at its edges", () => {
+    for (const range of Object.values(ANSWER_RANGES)) {
+      const { least, most } = range;
+      const edges = [least - 1, least, most, most + 1, Number.NaN];
+      expect(edges.map((value) => fitsRange(range, value))).toEqual([false, true, true, false, false]);
+    }
+    expect([fitsRange(ANSWER_RANGES.choices, 1.5), fitsRange(ANSWER_RANGES.bias, 1.5)]).toEqual([false, true]);
   });
 
   it("is known by its own name alone", () => {
