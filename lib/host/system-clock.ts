@@ -19,6 +19,7 @@ export const systemClock: Clock = {
     if (!options?.keepAlive) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
+  soon: (call) => void setImmediate(call),
 };
 
 /** Chance from the operating system. */

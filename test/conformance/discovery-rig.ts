@@ -54,6 +54,10 @@ export class FreezableClock implements Clock {
     };
   }
 
+  soon(call: () => void): void {
+    this.after(0, call);
+  }
+
   freeze(): void {
     this.#frozen = true;
   }

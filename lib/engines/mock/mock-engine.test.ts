@@ -124,6 +124,7 @@ test("a step that is late catches up, and never in one turn with another", async
       due.push({ delayMs, call });
       return { cancel() {} };
     },
+    soon: queueMicrotask,
   };
   const timing = { kind: "linear", stepMs: 2, prefillTokenMs: 0, decodeSequenceMs: 0 } as const;
   const { engine } = await openRig({ timing, clock });
