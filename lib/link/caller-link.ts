@@ -24,8 +24,6 @@ export interface CallerLinkOptions {
   readonly incarnation?: bigint;
   readonly features?: readonly string[];
   readonly limits?: Partial<LinkLimits>;
-  /** Calls at the end of this turn of the event loop. */
-  readonly endOfTurn?: (call: () => void) => void;
 }
 
 /** Opens the caller's side over a channel, which it takes. Hello leaves at the end of this turn; the listener hears "ready" or "closed". */
@@ -38,7 +36,6 @@ class Shell implements CallerLink {
   readonly #channel: CallerChannel;
   readonly #clock: Clock;
   readonly #listener: LinkListener;
-  readonly #endOfTurn: (call: () => void) => void;
   readonly #state: CallerState;
   readonly #pings = new Map<bigint, PromiseWithResolvers<number>>();
   /** A cancel left in this turn already: further ones wait for the turn's end. */
@@ -52,7 +49,6 @@ class Shell implements CallerLink {
     this.#channel = channel;
     this.#clock = options.clock;
     this.#listener = options.listener;
-    this.#endOfTurn = options.endOfTurn ?? setImmediate;
     const { instanceId, incarnation } = options;
     this.#state = createCallerState({
       limits: { ...LINK_LIMITS, ...options.limits },
@@ -68,7 +64,7 @@ class Shell implements CallerLink {
       onEnd: (error) => this.#step({ kind: "ended", error }),
     });
     this.#state.turnComing = true;
-    this.#endOfTurn(this.#say);
+    this.#clock.soon(this.#say);
     this.#tickLater();
   }
 
@@ -174,7 +170,7 @@ class Shell implements CallerLink {
         this.#channel.send(effect.message);
         return;
       case "turn later":
-        this.#endOfTurn(this.#say);
+        this.#clock.soon(this.#say);
         return;
       case "end":
         this.#end(effect.error);

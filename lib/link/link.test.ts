@@ -16,7 +16,6 @@ import { StatorError } from "#lib/base/errors";
 import { openCallerLink } from "./caller-link.ts";
 import type { LinkLimits } from "./limits.ts";
 import type { CallerLink, RequestListener, WorkerLink } from "./link.ts";
-import { createManualTurns, type ManualTurns } from "./manual-turns.ts";
 import { createMemoryLink, type MemoryLink } from "./memory-channel.ts";
 import { openWorkerLink } from "./worker-link.ts";
 
@@ -55,7 +54,6 @@ class Told implements RequestListener {
 
 class Pair {
   readonly clock = new FakeClock();
-  readonly turns: ManualTurns = createManualTurns();
   readonly wire: MemoryLink;
   readonly caller: CallerLink;
   readonly worker: WorkerLink;
@@ -66,8 +64,8 @@ class Pair {
   take: (submit: Submit) => { cachedTokens: number; queuedAhead: number } = () => ({ cachedTokens: 0, queuedAhead: 0 });
 
   constructor(limits: Partial<LinkLimits> = {}, expected: { incarnation?: bigint } = {}) {
-    this.wire = createMemoryLink(this.turns.later);
-    const shared = { clock: this.clock, limits, endOfTurn: this.turns.later };
+    this.wire = createMemoryLink(this.clock);
+    const shared = { clock: this.clock, limits };
     this.worker = openWorkerLink(this.wire.worker, {
       ...shared,
       sink: {
@@ -101,7 +99,7 @@ class Pair {
         onNotice: () => {},
       },
     });
-    this.turns.settle();
+    this.clock.settle();
   }
 
   step(more: { entries?: [number, number][]; ends?: number[] }): void {
@@ -114,13 +112,6 @@ class Pair {
         finishes: ends.map((handle) => create(FinishSchema, { handle, reason: FinishReason.END })),
       }),
     );
-  }
-
-  advance(ms: number): void {
-    for (let at = 0; at < ms; at += 50) {
-      this.clock.advance(50);
-      this.turns.settle();
-    }
   }
 }
 
@@ -136,13 +127,13 @@ describe("a link", () => {
     const [a, b] = [new Told(), new Told()];
     const first = pair.caller.submit(submitOf([1, 2, 3]), a);
     const second = pair.caller.submit(submitOf([4]), b);
-    pair.turns.settle();
+    pair.clock.settle();
     expect(pair.submits.map((submit) => [...readU32(submit.promptTokenIds)])).toEqual([[1, 2, 3], [4]]);
     pair.step({ entries: [[first, 10], [second, 20]] }); // biome-ignore format: one line a step
     pair.step({ entries: [[first, 11]], ends: [first] });
-    pair.turns.settle();
+    pair.clock.settle();
     pair.step({ entries: [[second, 21], [second, 22]], ends: [second] }); // biome-ignore format: one line a step
-    pair.turns.settle();
+    pair.clock.settle();
     expect(a.tokens).toEqual([10, 11]);
     expect(b.tokens).toEqual([20, 21, 22]);
     expect(a.said).toEqual(["accepted 0 0", "finish end"]);
@@ -162,7 +153,7 @@ describe("a link", () => {
     expect(sent).toHaveLength(0);
     for (const handle of handles) pair.caller.cancel(handle, CancelMode.STOP);
     expect(sent.map(({ submits }) => submits.length)).toEqual([3]);
-    pair.turns.settle();
+    pair.clock.settle();
     expect(sent.map(({ cancels }) => cancels.length)).toEqual([1, 1]);
     expect(pair.cancels.flatMap(({ handles: named }) => named)).toEqual(handles);
     // The next turn's first cancel leaves at once again.
@@ -176,7 +167,7 @@ describe("a link", () => {
     };
     const told = new Told();
     pair.caller.submit(submitOf([1]), told);
-    pair.turns.settle();
+    pair.clock.settle();
     expect(told.said).toEqual(["finish OVERLOADED"]);
     expect(pair.worker.openRequests).toBe(0);
   });
@@ -185,7 +176,7 @@ describe("a link", () => {
     const prompt = Array.from({ length: 300_000 }, (_, at) => at);
     pair.caller.submit(submitOf(prompt), new Told());
     pair.caller.submit(submitOf([], { promptText: "né😀".repeat(60_000) }), new Told());
-    pair.turns.settle();
+    pair.clock.settle();
     expect([...readU32(pair.submits[0]?.promptTokenIds ?? new Uint8Array())]).toEqual(prompt);
     expect(pair.submits[1]?.promptText).toBe("né😀".repeat(60_000));
   });
@@ -199,16 +190,16 @@ describe("a link", () => {
   it("merges steps while the caller does not read, and loses nothing", () => {
     const told = new Told();
     const handle = pair.caller.submit(submitOf([1]), told);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.wire.freeze("caller");
     for (let token = 0; token < 40_000; token++) {
       pair.step({ entries: Array.from({ length: 4 }, () => [handle, token] as [number, number]) });
-      pair.turns.turn();
+      pair.clock.turn();
     }
     pair.step({ ends: [handle] });
     expect(pair.worker.counters.steps).toBe(40_001);
     pair.wire.thaw("caller");
-    pair.advance(200);
+    pair.clock.advance(200);
     expect(told.tokens.length).toBe(160_000);
     expect(told.tokens.every((token, at) => token === at >> 2)).toBe(true);
     expect(told.said).toEqual(["accepted 0 0", "finish end"]);
@@ -219,12 +210,12 @@ describe("a link", () => {
   it("tells lost requests whether they were accepted, and ends both sides", () => {
     const [a, b] = [new Told(), new Told()];
     pair.caller.submit(submitOf([1]), a);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.wire.freeze("worker");
     pair.caller.submit(submitOf([2]), b);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.wire.cut();
-    pair.turns.settle();
+    pair.clock.settle();
     expect(a.said).toEqual(["accepted 0 0", "lost STREAM_LOST true"]);
     expect(b.said).toEqual(["lost STREAM_LOST false"]);
     expect(pair.states).toEqual(["ready", "closed UNAVAILABLE"]);
@@ -241,60 +232,60 @@ describe("a link", () => {
   it("drops and counts frames of an abandoned request, and forgets it at its Finish", () => {
     const told = new Told();
     const handle = pair.caller.submit(submitOf([1]), told);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.caller.abandon(handle);
     expect(pair.caller.openRequests).toBe(0);
-    pair.turns.settle();
+    pair.clock.settle();
     expect(pair.cancels).toEqual([{ handles: [handle], mode: CancelMode.KILL }]);
     pair.step({ entries: [[handle, 5]] });
     pair.step({ ends: [handle] });
-    pair.turns.settle();
+    pair.clock.settle();
     expect(told.said).toEqual(["accepted 0 0"]);
     expect(pair.caller.counters.droppedFrames).toBe(2);
   });
 
   it("suspects a worker that does not answer, and trusts it again when it does", () => {
     pair.wire.freeze("worker");
-    pair.advance(2_500);
+    pair.clock.advance(2_500);
     expect(pair.states).toEqual(["ready", "suspect WORKER_STALLED"]);
     pair.wire.thaw("worker");
-    pair.advance(500);
+    pair.clock.advance(500);
     expect(pair.states).toEqual(["ready", "suspect WORKER_STALLED", "ready"]);
   });
 
   it("suspects a worker whose engine stands still though its event loop answers", () => {
     const told = new Told();
     const handle = pair.caller.submit(submitOf([1]), told);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.step({ entries: [[handle, 1]] });
-    pair.advance(4_800);
+    pair.clock.advance(4_800);
     expect(pair.states).toEqual(["ready"]);
-    pair.advance(600);
+    pair.clock.advance(600);
     expect(pair.states).toEqual(["ready", "suspect WORKER_STALLED"]);
     pair.caller.abandon(handle);
-    pair.advance(300);
+    pair.clock.advance(300);
     expect(pair.states.at(-1)).toBe("ready");
   });
 
   it("takes nothing new while draining, and finishes what it has", () => {
     const told = new Told();
     const handle = pair.caller.submit(submitOf([1]), told);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.worker.notice({ draining: true, modelsChanged: false, models: [] });
     const late = new Told();
     pair.caller.submit(submitOf([2]), late);
-    pair.turns.settle();
+    pair.clock.settle();
     expect(late.said).toEqual(["finish DRAINING"]);
     expect(() => pair.caller.submit(submitOf([2]), late)).toThrow(/shutting down/);
     pair.step({ ends: [handle] });
-    pair.turns.settle();
+    pair.clock.settle();
     expect(told.said).toEqual(["accepted 0 0", "finish end"]);
     expect(pair.states).toEqual(["ready", "draining"]);
   });
 
   it("measures a ping, and rejects it when the link ends", async () => {
     const answered = pair.caller.ping();
-    pair.turns.settle();
+    pair.clock.settle();
     expect(await answered).toBe(0);
     pair.wire.freeze("worker");
     const never = pair.caller.ping();
@@ -305,9 +296,9 @@ describe("a link", () => {
   it("closes in order: the worker kills what was open", () => {
     const told = new Told();
     pair.caller.submit(submitOf([1]), told);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.caller.close();
-    pair.turns.settle();
+    pair.clock.settle();
     expect(told.said).toEqual(["accepted 0 0", "lost STREAM_LOST true"]);
     expect(pair.ended).toEqual([undefined]);
     expect(pair.clock.pending).toBe(0);
@@ -322,9 +313,9 @@ describe("a link", () => {
     })();
     const first = pair.caller.submit(submitOf([1]), early);
     const second: number = pair.caller.submit(submitOf([2]), late);
-    pair.turns.settle();
+    pair.clock.settle();
     pair.step({ entries: [[first, 1], [second, 2]], ends: [second] }); // biome-ignore format: one line a step
-    pair.turns.settle();
+    pair.clock.settle();
     expect(late.said).toEqual(["accepted 0 0"]);
     expect(late.tokens).toEqual([]);
   });

@@ -5,6 +5,7 @@ import {
   type LinkResponse,
   LinkResponseSchema,
 } from "#gen/stator/worker/v1/link_pb";
+import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { parse, Serializer } from "#lib/rpc/serialize";
 import type { CallerChannel, LinkChannel, WorkerChannel } from "./link.ts";
@@ -23,8 +24,11 @@ export interface MemoryLink {
   cut(): void;
 }
 
-/** A link in memory. `later` calls at some later moment, in order; the event loop's next turn unless given. */
-export function createMemoryLink(later: (call: () => void) => void = setImmediate): MemoryLink {
+/** A link in memory. What is sent is under way for as long as `delayMs` draws, until the end of this turn unless given. */
+export function createMemoryLink(clock: Clock, delayMs?: () => number): MemoryLink {
+  const later = delayMs
+    ? (call: () => void) => void clock.after(delayMs(), call)
+    : (call: () => void) => clock.soon(call);
   const caller = new End<LinkRequest, LinkResponse>(LinkRequestSchema, LinkResponseSchema, later);
   const worker = new End<LinkResponse, LinkRequest>(LinkResponseSchema, LinkRequestSchema, later);
   caller.peer = worker;

@@ -29,7 +29,6 @@ export interface PracticeOptions {
   /** Requests beyond are refused with OVERLOADED. */
   readonly maxRequests: number;
   readonly limits?: Partial<LinkLimits>;
-  readonly endOfTurn?: (call: () => void) => void;
 }
 
 /** A worker without an engine. */
@@ -108,10 +107,10 @@ class Practice implements PracticeWorker {
   }
 
   serve(channel: WorkerChannel): WorkerLink {
-    const { instanceId, incarnation, model, maxRequests, clock, limits, endOfTurn } = this.#options;
+    const { instanceId, incarnation, model, maxRequests, clock, limits } = this.#options;
     const running = new Map<number, Running>();
     const link = openWorkerLink(channel, {
-      ...{ clock, limits, endOfTurn },
+      ...{ clock, limits },
       introduce: () => ({
         ...{ instanceId, incarnation, models: [model], maxRunningRequests: maxRequests, maxWaitingRequests: 0 },
         ...{ totalKvBlocks: 1_024n, ranks: 1, features: [], draining: false },

@@ -6,7 +6,6 @@ import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { openCallerLink } from "./caller-link.ts";
 import type { CallerLink } from "./link.ts";
-import { createManualTurns } from "./manual-turns.ts";
 import { createMemoryLink, type MemoryLink } from "./memory-channel.ts";
 import { createPracticeWorker, practiceToken } from "./practice-worker.ts";
 
@@ -22,11 +21,13 @@ interface Known {
   abandoned: boolean;
 }
 
+/** Longest time that a message is under way. */
+const MOST_DELAY_MS = 20;
+
 /** One link with everything that can happen to it, in an order drawn from a seed. */
 class World {
   readonly chance: Chance;
   readonly clock = new FakeClock();
-  readonly turns = createManualTurns();
   readonly wire: MemoryLink;
   readonly worker;
   readonly link: CallerLink;
@@ -35,16 +36,18 @@ class World {
 
   constructor(seed: bigint) {
     this.chance = new SeededChance(seed);
-    this.wire = createMemoryLink(this.turns.later);
+    // A chance of its own: what a seed does is not what its wire does.
+    const weather = new SeededChance(seed ^ 0xffff_ffffn);
+    this.wire = createMemoryLink(this.clock, () => pick(weather, MOST_DELAY_MS + 1));
     // Small limits, so that prompts are split, steps merge and places run out.
     const limits = { maxMessageBytes: 8 * 1024, mergeAboveBytes: 512, maxOpenHandles: 24 };
-    const shared = { clock: this.clock, endOfTurn: this.turns.later, limits };
+    const shared = { clock: this.clock, limits };
     const about = { instanceId: 1n, incarnation: 1n, model: "m", stepMs: 3, maxRequests: 16 };
     this.worker = createPracticeWorker({ ...about, ...shared });
     this.worker.serve(this.wire.worker);
     const listener = { onState() {}, onWelcome() {}, onStep() {}, onNotice() {} };
     this.link = openCallerLink(this.wire.caller, { ...shared, caller: "test", listener });
-    this.turns.settle();
+    this.clock.settle();
   }
 
   act(): void {
@@ -59,7 +62,7 @@ class World {
       this.link.abandon(one.handle);
     } else if (dice < 36) this.wire.freeze(dice % 2 === 0 ? "caller" : "worker");
     else if (dice < 44) this.thaw();
-    else if (dice < 70) this.turns.turn();
+    else if (dice < 70) this.clock.turn();
     else this.clock.advance(pick(this.chance, 8));
   }
 
@@ -118,7 +121,6 @@ class World {
     this.thaw();
     if (cut) this.wire.cut();
     for (let at = 0; at < 60; at++) {
-      this.turns.settle();
       this.clock.advance(3);
     }
   }

@@ -23,8 +23,6 @@ export interface WorkerLinkOptions {
   readonly introduce: () => Introduction;
   readonly clock: Clock;
   readonly limits?: Partial<LinkLimits>;
-  /** Calls at the end of this turn of the event loop. */
-  readonly endOfTurn?: (call: () => void) => void;
 }
 
 /** Opens the worker's side over a channel, which it takes. The sink hears of requests once the caller said Hello. */
@@ -35,7 +33,6 @@ export function openWorkerLink(channel: WorkerChannel, options: WorkerLinkOption
 class Shell implements WorkerLink {
   readonly #channel: WorkerChannel;
   readonly #options: WorkerLinkOptions;
-  readonly #endOfTurn: (call: () => void) => void;
   readonly #state: WorkerState;
   readonly #turn = () => this.#step({ kind: "turn", bufferedBytes: this.#channel.bufferedBytes });
   readonly #helloTimer: Timer;
@@ -44,7 +41,6 @@ class Shell implements WorkerLink {
   constructor(channel: WorkerChannel, options: WorkerLinkOptions) {
     this.#channel = channel;
     this.#options = options;
-    this.#endOfTurn = options.endOfTurn ?? setImmediate;
     const limits = { ...LINK_LIMITS, ...options.limits };
     this.#state = createWorkerState(limits, options.clock.nowMs());
     channel.receive({
@@ -93,7 +89,7 @@ class Shell implements WorkerLink {
         this.#channel.send(effect.message);
         return;
       case "turn later":
-        this.#endOfTurn(this.#turn);
+        this.#options.clock.soon(this.#turn);
         return;
       case "turn on room":
         this.#roomTimer = this.#options.clock.after(LOOK_AGAIN_MS, () => this.#room());

@@ -15,7 +15,6 @@ import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
-import { createManualTurns } from "#lib/link/manual-turns";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
 import type { RouterMode } from "#lib/routing/select";
@@ -101,7 +100,6 @@ function deafened(channel: WorkerChannel): WorkerChannel {
 /** Workers, wires and a dispatcher on one clock that only moves when told. */
 export class DispatchRig {
   readonly clock = new FakeClock();
-  readonly turns = createManualTurns();
   readonly view = new View();
   readonly metrics = createMetrics([DISPATCH_INSTRUMENTS], { processMetrics: false });
   readonly workers = new Map<bigint, PracticeWorker>();
@@ -119,7 +117,7 @@ export class DispatchRig {
       connect: (instance) => {
         const worker = this.workers.get(instance.instanceId);
         if (!worker) throw new StatorError("UNAVAILABLE", { what: "the worker", detail: "refused" });
-        const wire = createMemoryLink(this.turns.later);
+        const wire = createMemoryLink(this.clock);
         worker.serve(this.deaf.has(instance.instanceId) ? deafened(wire.worker) : wire.worker);
         this.wires.get(instance.instanceId)?.push(wire);
         return { channel: wire.caller, close() {} };
@@ -129,7 +127,6 @@ export class DispatchRig {
       chance: new SeededChance(1n),
       log: createLog({ level: "warn", pretty: false, write: (line) => this.warnings.push(JSON.parse(line).phrase) }),
       metrics: this.metrics,
-      endOfTurn: this.turns.later,
       ...more,
     });
   }
@@ -137,12 +134,11 @@ export class DispatchRig {
   add(id: bigint, incarnation = 1n, maxRequests = 1_000): PracticeWorker {
     const worker = createPracticeWorker({
       ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests },
-      endOfTurn: this.turns.later,
     });
     this.workers.set(id, worker);
     this.wires.set(id, []);
     this.show(id, InstanceState.READY, incarnation);
-    this.turns.settle();
+    this.clock.settle();
     return worker;
   }
 
@@ -171,7 +167,7 @@ export class DispatchRig {
     for (const wire of this.wires.get(id) ?? []) wire.cut();
     this.workers.get(id)?.kill();
     this.workers.delete(id);
-    this.turns.settle();
+    this.clock.settle();
   }
 
   freeze(id: bigint, frozen: boolean): void {
@@ -194,10 +190,7 @@ export class DispatchRig {
   }
 
   advance(ms: number): void {
-    for (let at = 0; at < ms; at += 10) {
-      this.clock.advance(10);
-      this.turns.settle();
-    }
+    this.clock.advance(ms);
   }
 }
 

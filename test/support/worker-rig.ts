@@ -9,7 +9,6 @@ import {
 } from "#gen/stator/worker/v1/link_pb";
 import { writeU32 } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
-import { FakeClock } from "#lib/base/clock";
 import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { Discovery, DiscoveryRecord } from "#lib/discovery/discovery";
 import type { EngineCard } from "#lib/engines/engine";
@@ -24,6 +23,7 @@ import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import { createWorker, type Worker } from "#services/worker/worker";
 import { FakeEngine } from "./fake-engine.ts";
+import { StillClock } from "./still-clock.ts";
 
 /** Lets everything happen that is due in this turn of the event loop and the next few. */
 export async function settle(): Promise<void> {
@@ -118,7 +118,7 @@ export interface Listened {
 
 /** A whole worker over the direct binding, with an engine and a discovery in the test's hand. */
 export class WorkerRig {
-  readonly clock = new FakeClock();
+  readonly clock = new StillClock();
   readonly engine: FakeEngine;
   readonly discovery = new NotedDiscovery();
   readonly metrics = createMetrics([RPC_INSTRUMENTS, WORKER_INSTRUMENTS], { processMetrics: false });

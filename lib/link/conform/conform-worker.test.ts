@@ -71,7 +71,7 @@ describe("the conformance suite", () => {
     });
     const checks = await conformWorker({
       connect() {
-        const wire = createMemoryLink();
+        const wire = createMemoryLink(systemClock);
         worker.serve(bent(wire.worker, bend));
         return wire.caller;
       },
@@ -86,7 +86,7 @@ describe("the conformance suite", () => {
   it("says in one sentence that a worker cannot be reached", async () => {
     const asked = conformWorker({
       connect() {
-        const wire = createMemoryLink();
+        const wire = createMemoryLink(systemClock);
         wire.worker.end(new StatorError("UNAVAILABLE", { what: "127.0.0.1:1", detail: "connection refused" }));
         return wire.caller;
       },

@@ -41,8 +41,6 @@ export interface DispatcherOptions {
   /** Waiting requests beyond which a new one is told NO_WORKERS at once; 1,024 unless given. */
   readonly waitingRequests?: number;
   readonly link?: Partial<LinkLimits>;
-  /** Calls at the end of this turn of the event loop. */
-  readonly endOfTurn?: (call: () => void) => void;
 }
 
 /** The dispatcher of a frontend, with what its operators look at. */
@@ -82,7 +80,6 @@ const COUNTED = {
 class Core implements FrontendDispatcher {
   readonly ledger: Ledger;
   readonly #options: DispatcherOptions;
-  readonly #endOfTurn: (call: () => void) => void;
   readonly #seats = new Map<bigint, WorkerSeat>();
   readonly #runs = new Roster<RequestRun>();
   readonly #waiting = new Set<RequestRun>();
@@ -98,14 +95,12 @@ class Core implements FrontendDispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#endOfTurn = options.endOfTurn ?? setImmediate;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
     const { clock, log } = options;
     this.#runOptions = {
       clock,
       log,
       limits: options.life,
-      endOfTurn: this.#endOfTurn,
       choose: (request, avoid, set) => {
         const found = this.#choose(request, avoid, set);
         if (!(found instanceof StatorError)) return found;
@@ -209,7 +204,7 @@ class Core implements FrontendDispatcher {
   #sit(worker: bigint, record: InstanceRecord): void {
     const { caller, connect, clock, chance, log, metrics, link: limits } = this.#options;
     const seat = new WorkerSeat(record, {
-      ...{ caller, connect, clock, chance, log, metrics, limits, endOfTurn: this.#endOfTurn },
+      ...{ caller, connect, clock, chance, log, metrics, limits },
       onReady: () => {
         for (const run of [...this.#waiting]) run.wake();
       },

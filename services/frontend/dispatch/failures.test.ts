@@ -98,7 +98,7 @@ describe("the dispatcher, when a worker fails", () => {
     for (const id of [1n, 2n, 3n, 4n]) cluster.add(id);
     const { client } = cluster.start({ requestId: "poison", maxTokens: 1_000 });
     for (let deaths = 1; deaths <= 3; deaths++) {
-      cluster.turns.settle();
+      cluster.clock.settle();
       expect(client.error).toBeUndefined();
       cluster.kill(client.placements.at(-1)!.worker);
     }
@@ -111,7 +111,7 @@ describe("the dispatcher, when a worker fails", () => {
   it("does not blame a request for workers that all died at once", () => {
     for (const id of [1n, 2n, 3n, 4n]) cluster.add(id);
     const { client } = cluster.start({ maxTokens: 10 });
-    cluster.turns.settle();
+    cluster.clock.settle();
     for (const id of [1n, 2n, 3n, 4n]) for (const wire of cluster.wires.get(id) ?? []) wire.cut();
     for (const id of [1n, 2n, 3n, 4n]) cluster.kill(id);
     cluster.advance(1_000);

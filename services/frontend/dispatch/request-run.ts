@@ -26,7 +26,6 @@ export interface RunOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: Partial<LifeLimits> | undefined;
-  readonly endOfTurn: (call: () => void) => void;
   /** A worker for it, or why there is none now; with the weights of `set`, unless that is undefined. */
   readonly choose: (
     request: ServingRequest,
@@ -247,14 +246,14 @@ export class RequestRun implements ServingHandle, Rostered {
     } catch (error) {
       const refused: LifeEvent = { kind: "refused", choice, attempt, error: asStatorError(error) };
       // Later: whoever starts a request does not hear of it before it has the handle.
-      this.#options.endOfTurn(() => this.tell(refused));
+      this.#options.clock.soon(() => this.tell(refused));
     }
   }
 
   #place(delayMs: number): void {
     if (delayMs === 0) {
       // At the end of the turn: a worker that was lost tells its requests one by one.
-      this.#options.endOfTurn(() => this.#search());
+      this.#options.clock.soon(() => this.#search());
       return;
     }
     this.#options.onWaiting(this, true);

@@ -32,7 +32,6 @@ export interface SeatOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly limits?: Partial<LinkLimits>;
-  readonly endOfTurn: (call: () => void) => void;
   /** It takes requests from now on. */
   readonly onReady: (seat: WorkerSeat) => void;
   /** What runs on it is to be continued elsewhere. */
@@ -112,7 +111,7 @@ export class WorkerSeat {
 
   #connect(): void {
     if (this.#retired) return;
-    const { caller, clock, limits, endOfTurn } = this.#options;
+    const { caller, clock, limits } = this.#options;
     this.phase = "connecting";
     try {
       this.#connection = this.#options.connect(this.record);
@@ -121,7 +120,7 @@ export class WorkerSeat {
       return;
     }
     const { instanceId, incarnation } = this.record;
-    const shared = { caller, clock, limits, endOfTurn, instanceId, incarnation };
+    const shared = { caller, clock, limits, instanceId, incarnation };
     this.link = openCallerLink(this.#connection.channel, { ...shared, listener: this.#listener() });
   }
 

@@ -30,83 +30,79 @@ class Noted implements Paced {
 
 function rig() {
   const clock = new FakeClock();
-  const turns: (() => void)[] = [];
   const state = { lagging: false };
-  const pacer = new Pacer({ clock, lagging: () => state.lagging, tendMs: 100, soon: (call) => void turns.push(call) });
-  const turn = (): void => {
-    for (const call of turns.splice(0)) call();
-  };
-  return { clock, pacer, turn, turns, state };
+  const pacer = new Pacer({ clock, lagging: () => state.lagging, tendMs: 100 });
+  return { clock, pacer, state };
 }
 
 describe("a pacer", () => {
   it("flushes each marked answer once per turn", () => {
-    const { pacer, turn, turns } = rig();
+    const { clock, pacer } = rig();
     const [left, right] = [new Noted(), new Noted()];
     for (const answer of [left, right]) pacer.add(answer);
     for (const answer of [left, right, left, left]) pacer.mark(answer);
-    expect(turns).toHaveLength(1);
-    turn();
+    expect(clock.pending).toBe(2);
+    clock.settle();
     expect([left.flushes.length, right.flushes.length]).toEqual([1, 1]);
     pacer.mark(left);
-    turn();
+    clock.settle();
     expect([left.flushes.length, right.flushes.length]).toEqual([2, 1]);
   });
 
   it("comes back when what was held is due, with one timer for all", () => {
-    const { clock, pacer, turn } = rig();
+    const { clock, pacer } = rig();
     const answers = [new Noted(), new Noted(), new Noted()];
     for (const [at, answer] of answers.entries()) {
       pacer.add(answer);
       answer.holdUntilMs = 25 + at * 10;
       pacer.mark(answer);
     }
-    turn();
+    clock.settle();
     expect(clock.pending).toBe(2);
     clock.advance(25);
-    turn();
+    clock.settle();
     expect(answers.map((answer) => answer.flushes.length)).toEqual([2, 1, 1]);
     clock.advance(20);
-    turn();
+    clock.settle();
     expect(answers.map((answer) => answer.flushes.length)).toEqual([2, 2, 2]);
     clock.advance(1000);
-    turn();
+    clock.settle();
     expect(answers.map((answer) => answer.flushes.length)).toEqual([2, 2, 2]);
   });
 
   it("ends an answer whose flush throws, and flushes the others", () => {
-    const { pacer, turn } = rig();
+    const { clock, pacer } = rig();
     const [left, right] = [new Noted(), new Noted()];
     left.bug = new Error("a bug");
     for (const answer of [left, right]) {
       pacer.add(answer);
       pacer.mark(answer);
     }
-    turn();
+    clock.settle();
     expect([left.crashed, right.flushes.length]).toEqual([left.bug, 1]);
   });
 
   it("tells whether the loop lags", () => {
-    const { pacer, turn, state } = rig();
+    const { clock, pacer, state } = rig();
     const answer = new Noted();
     pacer.add(answer);
     state.lagging = true;
     pacer.mark(answer);
-    turn();
+    clock.settle();
     expect(answer.flushes[0]?.lagging).toBe(true);
   });
 
   it("forgets removed answers and looks after the others while there are any", () => {
-    const { clock, pacer, turn } = rig();
+    const { clock, pacer } = rig();
     const [left, right] = [new Noted(), new Noted()];
     pacer.add(left);
     pacer.add(right);
     left.holdUntilMs = 50;
     pacer.mark(left);
-    turn();
+    clock.settle();
     pacer.mark(left);
     pacer.remove(left);
-    turn();
+    clock.settle();
     clock.advance(250);
     expect(left.flushes).toHaveLength(1);
     expect(right.tended).toEqual([100, 200]);

@@ -22,8 +22,6 @@ export interface PacerOptions {
   readonly lagging: () => boolean;
   /** How often quiet streams are looked after. */
   readonly tendMs: number;
-  /** Calls once after what is ready now; setImmediate outside of tests. */
-  readonly soon?: (call: () => void) => void;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -35,7 +33,6 @@ const NEVER = Number.POSITIVE_INFINITY;
  */
 export class Pacer {
   readonly #options: PacerOptions;
-  readonly #soon: (call: () => void) => void;
   readonly #open = new Roster<Paced>();
   #marked: Paced[] = [];
   #held: Timer | undefined;
@@ -43,7 +40,6 @@ export class Pacer {
 
   constructor(options: PacerOptions) {
     this.#options = options;
-    this.#soon = options.soon ?? setImmediate;
   }
 
   /** Answers that are looked after. */
@@ -70,7 +66,7 @@ export class Pacer {
     if (answer.marked) return;
     answer.marked = true;
     this.#marked.push(answer);
-    if (this.#marked.length === 1) this.#soon(this.#flush);
+    if (this.#marked.length === 1) this.#options.clock.soon(this.#flush);
   }
 
   readonly #flush = (): void => {

@@ -13,7 +13,7 @@ import {
   SubmitSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { parseHex, readF32, readU32, writeU32 } from "#lib/base/bytes";
-import { FakeClock } from "#lib/base/clock";
+import type { FakeClock } from "#lib/base/clock";
 import { type Reason, StatorError } from "#lib/base/errors";
 import { openCallerLink } from "#lib/link/caller-link";
 import type {
@@ -26,6 +26,7 @@ import type {
   WorkerLink,
 } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
+import { StillClock } from "../../support/still-clock.ts";
 import { hexOf, type Line, parseMessage, senderOf, spell, type Transcript, type WrittenMessage } from "./transcript.ts";
 
 /** Both ends of one link. */
@@ -39,7 +40,7 @@ const WAIT_MS = 5_000;
 
 /** Plays a transcript over a wire: one end is the link under test, the other says what is written. Throws at the first line that differs. */
 export async function playTranscript(transcript: Transcript, wire: Wire): Promise<void> {
-  const clock = new FakeClock();
+  const clock = new StillClock();
   const heard = new Lane<string>();
   // A caller's link says Hello by itself, which opens the wire; a scripted one waits until it stands.
   const { peer, side } = await sides(transcript, { wire, clock, heard });

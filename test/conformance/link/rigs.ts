@@ -1,6 +1,7 @@
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import type { CallerChannel, WorkerChannel } from "#lib/link/link";
 import { createMemoryLink } from "#lib/link/memory-channel";
 import { Channel } from "#lib/rpc/channel";
@@ -23,7 +24,7 @@ export type OpenLinkRig = (serve: (channel: WorkerChannel) => void) => Promise<L
 /** In memory, through the bytes. */
 export const openMemoryRig: OpenLinkRig = async (serve) => ({
   connect() {
-    const wire = createMemoryLink();
+    const wire = createMemoryLink(systemClock);
     serve(wire.worker);
     return wire.caller;
   },
