@@ -1,4 +1,5 @@
 import type { Etcd3, IOptions } from "etcd3";
+import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { type Credentials, isLoopback } from "#lib/rpc/credentials";
 import { CLIENT_OPTIONS } from "#lib/rpc/settings";
@@ -23,7 +24,7 @@ const CALL_MS = 5_000;
  * A client with a session of its own. What the library does by itself is switched off: retries, circuit breakers, watches
  * and leases are the supervisor's. Throws BAD_CONFIG for plaintext to another machine that nobody allowed.
  */
-export function createEtcdClient(library: EtcdLibrary, address: EtcdAddress): Etcd3 {
+export function createEtcdClient(library: EtcdLibrary, address: EtcdAddress, clock: Clock): Etcd3 {
   const { credentials, hosts, user } = address;
   const tls = credentials.kind === "tls";
   for (const host of hosts) {
@@ -37,7 +38,7 @@ export function createEtcdClient(library: EtcdLibrary, address: EtcdAddress): Et
     ...(tls && credentials.authority ? { credentials: tlsOptions(credentials.authority, credentials.identity) } : {}),
     ...(user ? { auth: { username: user.name, password: user.password } } : {}),
     grpcOptions: { ...CLIENT_OPTIONS, ...(serverName ? { "grpc.ssl_target_name_override": serverName } : {}) },
-    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + CALL_MS }),
+    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: clock.unixMs() + CALL_MS }),
     faultHandling: { host: () => once, global: once },
   });
 }

@@ -45,7 +45,7 @@ class EtcdCalls implements StoreCalls {
     this.#library = library;
     this.#options = options;
     this.#deps = deps;
-    this.#client = createEtcdClient(library, options);
+    this.#client = createEtcdClient(library, options, deps.clock);
     this.place = `etcd at ${options.hosts.join(", ")}`;
   }
 
@@ -117,7 +117,7 @@ class EtcdCalls implements StoreCalls {
    * counts from one, where a watch from the old revision would wait for ever.
    */
   async *watch(prefix: string, _resume: ResumePoint | undefined, signal: AbortSignal): AsyncGenerator<StoreNews> {
-    const client = createEtcdClient(this.#library, this.#options);
+    const client = createEtcdClient(this.#library, this.#options, this.#deps.clock);
     try {
       const { records, revision } = await this.#list(client, prefix);
       yield { snapshot: true, upserts: records, removed: [], resume: { revision, incarnation: 0n } };

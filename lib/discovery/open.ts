@@ -70,8 +70,8 @@ async function openCalls(
   place: Exclude<DiscoveryPlace, { kind: "memory" }>,
   deps: OpenDiscoveryDeps,
 ): Promise<StoreCalls> {
-  const { credentials } = deps;
-  if (place.kind === "hub") return createHubCalls(() => new Channel(place.target, credentials));
+  const { clock, credentials } = deps;
+  if (place.kind === "hub") return createHubCalls(() => new Channel(place.target, credentials, clock));
   if (place.kind === "file") return createFileCalls(place.directory, deps);
   const { hosts, root, user } = place;
   return createEtcdCalls({ hosts, root, user, credentials }, deps);

@@ -70,8 +70,11 @@ export interface ServerCall extends CallContext {
   readonly abort: Abort;
 }
 
-/** Why a call that its caller ended early was ended: its deadline, if that has passed, else a cancel. */
-export function abortReason(startedUnixMs: number, deadlineUnixMs: number | undefined): StatorError {
-  if (deadlineUnixMs === undefined || Date.now() < deadlineUnixMs) return new StatorError("CANCELLED");
+/** Why a call that its caller ended now, early, was ended: its deadline, if that has passed, else a cancel. */
+export function abortReason(
+  { startedUnixMs, deadlineUnixMs }: { readonly startedUnixMs: number; readonly deadlineUnixMs: number | undefined },
+  nowUnixMs: number,
+): StatorError {
+  if (deadlineUnixMs === undefined || nowUnixMs < deadlineUnixMs) return new StatorError("CANCELLED");
   return new StatorError("DEADLINE", { deadlineMs: Math.round(deadlineUnixMs - startedUnixMs) });
 }

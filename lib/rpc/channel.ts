@@ -1,5 +1,6 @@
 import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { connectivityState, Channel as GrpcChannel } from "@grpc/grpc-js";
+import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { ClientCall } from "./client-call.ts";
 import { type Credentials, dialCredentials } from "./credentials.ts";
@@ -12,14 +13,16 @@ import { unaryOver } from "./unary.ts";
 export class Channel implements Transport {
   readonly target: string;
   readonly #channel: GrpcChannel;
+  readonly #clock: Clock;
   readonly #open = new Set<ClientCall<DescMessage, DescMessage>>();
   #closed = false;
 
   /** `target` is host:port, [v6]:port or unix:path. Throws BAD_CONFIG for loopback plaintext to elsewhere. */
-  constructor(target: string, credentials: Credentials) {
+  constructor(target: string, credentials: Credentials, clock: Clock) {
     silenceGrpc();
     const dial = dialCredentials(credentials, target);
     this.target = target;
+    this.#clock = clock;
     this.#channel = new GrpcChannel(target, dial.credentials, { ...CLIENT_OPTIONS, ...dial.options });
   }
 
@@ -36,6 +39,7 @@ export class Channel implements Transport {
     const call = new ClientCall(this.#channel, method, {
       ...options,
       target: this.target,
+      clock: this.#clock,
       onOver: () => void this.#open.delete(call),
     });
     this.#open.add(call);
@@ -52,7 +56,7 @@ export class Channel implements Transport {
 
   /** Waits until the session stands. UNAVAILABLE when it does not after so long. */
   async ready(timeoutMs: number): Promise<void> {
-    const untilMs = Date.now() + timeoutMs;
+    const untilMs = this.#clock.unixMs() + timeoutMs;
     for (;;) {
       const state = this.#channel.getConnectivityState(true);
       if (state === connectivityState.READY) return;

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { EchoService } from "../../test/conformance/rpc/echo.ts";
 import { Lab } from "../../test/conformance/rpc/lab.ts";
 import { Channel } from "./channel.ts";
@@ -19,9 +20,16 @@ afterEach(async () => {
 
 test("a call that is cancelled as soon as it was started leaves nothing open on the server", async () => {
   const lab = new Lab();
-  const options = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log: silentLog, metrics: noMetrics };
+  const options = {
+    host: "127.0.0.1",
+    port: 0,
+    credentials: loopbackCredentials,
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+  };
   server = await openServer({ ...options, services: [lab.service] });
-  channel = new Channel(server.address, loopbackCredentials);
+  channel = new Channel(server.address, loopbackCredentials, systemClock);
   await channel.ready(5_000);
   const { method } = EchoService;
   const end = () =>

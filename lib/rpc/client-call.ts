@@ -1,5 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type ChannelInterface, type StatusObject, status } from "@grpc/grpc-js";
+import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import { fromStatus, STATUS_TRAILER } from "./error-detail.ts";
 import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
@@ -11,12 +12,19 @@ import type { CallOptions, MethodOf } from "./transport.ts";
 
 type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
 
+/** How a call is made, over whose channel, by which clock. */
+export interface ClientCallOptions extends CallOptions {
+  readonly target: string;
+  readonly clock: Clock;
+  onOver(): void;
+}
+
 /** One call of a client on grpc-js's own call object, below its stream classes: bytes in, bytes out, one message a read. */
 export class ClientCall<I extends DescMessage, O extends DescMessage>
   implements DuplexChannel<MessageShape<I>, MessageShape<O>>
 {
   readonly #method: MethodOf<I, O>;
-  readonly #options: CallOptions & { readonly target: string; onOver(): void };
+  readonly #options: ClientCallOptions;
   readonly #call: GrpcCall;
   readonly #queue: SendQueue;
   readonly #serializer: Serializer;
@@ -28,15 +36,12 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   #reading = false;
   #paused = false;
 
-  constructor(
-    channel: ChannelInterface,
-    method: MethodOf<I, O>,
-    options: CallOptions & { readonly target: string; onOver(): void },
-  ) {
+  constructor(channel: ChannelInterface, method: MethodOf<I, O>, options: ClientCallOptions) {
     this.#method = method;
     this.#serializer = new Serializer(method.input);
     this.#options = options;
-    const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
+    const deadline =
+      options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : options.clock.unixMs() + options.timeoutMs;
     this.#call = channel.createCall(pathOf(method), deadline, null, null, null);
     const context = {
       write: (message: Buffer, callback: () => void) => this.#call.sendMessageWithContext({ callback }, message),
@@ -70,7 +75,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   receive(handlers: StreamHandlers<MessageShape<O>>): void {
     assert(!this.#handlers, "a channel has one receiver");
     this.#handlers = handlers;
-    if (this.#end) queueMicrotask(() => this.#deliverEnd());
+    if (this.#end) this.#options.clock.soon(() => this.#deliverEnd());
     else this.#read();
   }
 
@@ -93,7 +98,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
     this.#queue.clear();
     this.#call.cancelWithStatus(status.CANCELLED, "");
     // A call that is cancelled in the turn in which it was started has no stream yet, and grpc-js opens one all the same.
-    setImmediate(() => this.#call.cancelWithStatus(status.CANCELLED, ""));
+    this.#options.clock.soon(() => this.#call.cancelWithStatus(status.CANCELLED, ""));
   }
 
   #read(): void {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { EchoService } from "../../test/conformance/rpc/echo.ts";
 import { Lab } from "../../test/conformance/rpc/lab.ts";
 import { createConnectHandler } from "./connect.ts";
@@ -16,6 +17,7 @@ beforeAll(async () => {
     services: [new Lab().service],
     allow: [Access.PUBLIC],
     fallback: (request, response) => response.end(`other ${request.url}`),
+    clock: systemClock,
     log: silentLog,
     metrics: noMetrics,
   });

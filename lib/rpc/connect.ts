@@ -15,6 +15,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { type Access, ErrorDetailSchema } from "#gen/stator/common/v1/common_pb";
+import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { Abort, abortReason, type Peer, type ServerCall } from "./call.ts";
 import { type ServerChannel, serveCall } from "./dispatch.ts";
@@ -48,13 +49,14 @@ const PEER_ADDRESS = createContextKey("");
 /** Serves methods over the Connect, gRPC-Web and gRPC protocols on an HTTP port that has other routes too. */
 export function createConnectHandler(options: ConnectOptions): HttpHandler {
   const observer = new CallObserver("connect", options);
+  const { clock } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip],
     readMaxBytes: MESSAGE_LIMIT_BYTES,
     writeMaxBytes: MESSAGE_LIMIT_BYTES,
     shutdownSignal: options.shutdown,
   });
-  for (const served of methodsFor(options.services, options.allow)) route(router, served, observer);
+  for (const served of methodsFor(options.services, options.allow)) route(router, served, { observer, clock });
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const fallback = options.fallback ?? notFound;
   return (request, response) => {
@@ -77,11 +79,17 @@ const notFound: HttpHandler = (_, response) => {
   response.end();
 };
 
-function route(router: ConnectRouter, served: ServedMethod, observer: CallObserver): void {
+/** What every call needs. */
+interface Serving {
+  readonly observer: CallObserver;
+  readonly clock: Clock;
+}
+
+function route(router: ConnectRouter, served: ServedMethod, serving: Serving): void {
   const { method } = served;
-  const one = (request: Message, context: HandlerContext) => answer(served, once(request), { context, observer });
+  const one = (request: Message, context: HandlerContext) => answer(served, once(request), { context, ...serving });
   const many = (requests: AsyncIterable<Message>, context: HandlerContext) =>
-    answer(served, requests, { context, observer });
+    answer(served, requests, { context, ...serving });
   const implementation: Record<DescMethod["methodKind"], unknown> = {
     unary: (request: Message, context: HandlerContext) => only(one(request, context)),
     server_streaming: one,
@@ -96,19 +104,19 @@ function route(router: ConnectRouter, served: ServedMethod, observer: CallObserv
 async function* answer(
   served: ServedMethod,
   requests: AsyncIterable<Message>,
-  { context, observer }: { context: HandlerContext; observer: CallObserver },
+  { context, observer, clock }: Serving & { readonly context: HandlerContext },
 ): AsyncGenerator<Message> {
-  const call = new ConnectCall(served, context);
+  const call = new ConnectCall(served, context, clock.unixMs());
   const finished = observer.begin(served);
   const gate = new DrainGate();
-  const pipe = new Pipe<Message, Message>({
+  const pipe = new Pipe<Message, Message>(clock, {
     onOver(error, forced) {
       gate.close();
       if (error && forced) call.abort.raise(error);
       finished(error);
     },
   });
-  const leave = () => pipe.fail(abortReason(call.startedUnixMs, call.deadlineUnixMs));
+  const leave = () => pipe.fail(abortReason(call, clock.unixMs()));
   context.signal.addEventListener("abort", leave);
   const answers = iterate(pipe.client, { onDrain: gate.drained, onLeave: leave });
   // pump owns every error of the requests: it ends the call with it.
@@ -153,13 +161,14 @@ function connectError(error: StatorError): ConnectError {
 /** What a handler sees of a call over Connect. */
 class ConnectCall implements ServerCall {
   readonly abort = new Abort();
-  readonly startedUnixMs = Date.now();
+  readonly startedUnixMs: number;
   readonly deadlineUnixMs: number | undefined;
   readonly #served: ServedMethod;
   readonly #context: HandlerContext;
 
-  constructor(served: ServedMethod, context: HandlerContext) {
+  constructor(served: ServedMethod, context: HandlerContext, startedUnixMs: number) {
     this.#served = served;
+    this.startedUnixMs = startedUnixMs;
     this.#context = context;
     const leftMs = context.timeoutMs();
     this.deadlineUnixMs = leftMs === undefined ? undefined : this.startedUnixMs + leftMs;

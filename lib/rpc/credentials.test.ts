@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FakeClock } from "#lib/base/clock";
+import { systemClock } from "#lib/host/system-clock";
 import { createAuthority, createIdentity } from "../../test/support/certificates.ts";
 import {
   checkListen,
@@ -52,7 +54,7 @@ const refusal = (run: () => unknown): string => {
 describe("TLS material", () => {
   test("is read from files and from text", () => {
     const { authority, certificate, key } = files;
-    const mutual = loadTls({ authority, certificate, key, mutual: true });
+    const mutual = loadTls({ authority, certificate, key, mutual: true }, systemClock);
     expect(listenCredentials(mutual)._isSecure()).toBe(true);
     expect(dialCredentials(mutual, "10.0.0.1:1").credentials._isSecure()).toBe(true);
   });
@@ -60,25 +62,29 @@ describe("TLS material", () => {
   test("that is wrong is named", () => {
     const { authority, certificate, key, otherKey, oldCertificate, oldKey, nonsense } = files;
     const missing = { path: `${folder}/absent.pem` };
-    expect(refusal(() => loadTls({ certificate: missing, key }))).toMatch(
+    expect(refusal(() => loadTls({ certificate: missing, key }, systemClock))).toMatch(
       /^FILE_NOT_FOUND There is no file absent.pem\./,
     );
-    expect(refusal(() => loadTls({ certificate, key: otherKey }))).toBe(
+    expect(refusal(() => loadTls({ certificate, key: otherKey }, systemClock))).toBe(
       "BAD_CONFIG otherKey.pem is not the key of certificate.pem.",
     );
-    expect(refusal(() => loadTls({ certificate: nonsense, key }))).toBe(
+    expect(refusal(() => loadTls({ certificate: nonsense, key }, systemClock))).toBe(
       "BAD_CONFIG nonsense.pem is not a certificate in PEM.",
     );
-    expect(refusal(() => loadTls({ certificate, key: nonsense }))).toBe(
+    expect(refusal(() => loadTls({ certificate, key: nonsense }, systemClock))).toBe(
       "BAD_CONFIG nonsense.pem is not a private key in PEM.",
     );
-    expect(refusal(() => loadTls({ certificate: oldCertificate, key: oldKey }))).toMatch(
+    expect(refusal(() => loadTls({ certificate: oldCertificate, key: oldKey }, systemClock))).toMatch(
       /oldCertificate.pem expired on/,
     );
-    expect(refusal(() => loadTls({ certificate }))).toMatch(/given together/);
-    expect(refusal(() => loadTls({ authority, mutual: true }))).toMatch(/^BAD_CONFIG Mutual TLS needs/);
-    expect(refusal(() => loadTls({}))).toMatch(/^BAD_CONFIG TLS needs/);
-    expect(refusal(() => listenCredentials(loadTls({ authority })))).toMatch(/^BAD_CONFIG Listening with TLS needs/);
+    const later = new FakeClock(Date.parse("2400-01-01"));
+    expect(refusal(() => loadTls({ certificate, key }, later))).toMatch(/^BAD_CONFIG certificate.pem expired on/);
+    expect(refusal(() => loadTls({ certificate }, systemClock))).toMatch(/given together/);
+    expect(refusal(() => loadTls({ authority, mutual: true }, systemClock))).toMatch(/^BAD_CONFIG Mutual TLS needs/);
+    expect(refusal(() => loadTls({}, systemClock))).toMatch(/^BAD_CONFIG TLS needs/);
+    expect(refusal(() => listenCredentials(loadTls({ authority }, systemClock)))).toMatch(
+      /^BAD_CONFIG Listening with TLS needs/,
+    );
   });
 });
 

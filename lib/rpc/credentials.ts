@@ -8,6 +8,7 @@ import {
   credentials as dialling,
   ServerCredentials,
 } from "@grpc/grpc-js";
+import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 
 /** How a listener or a dialler proves itself and hides its bytes. Every listen and dial takes one. */
@@ -49,25 +50,22 @@ export const insecureCredentials: Credentials = { kind: "insecure" };
  * Reads and checks TLS material: FILE_NOT_FOUND for a missing file, BAD_CONFIG for what is not PEM, has expired, or a key
  * that belongs to another certificate. Blocks; call at start.
  */
-export function loadTls(from: {
-  certificate?: Pem;
-  key?: Pem;
-  authority?: Pem;
-  mutual?: boolean;
-  serverName?: string;
-}): Credentials {
+export function loadTls(
+  from: { certificate?: Pem; key?: Pem; authority?: Pem; mutual?: boolean; serverName?: string },
+  clock: Clock,
+): Credentials {
   const { certificate, key, authority, mutual = false, serverName } = from;
   if (!certificate !== !key) throw bad("A certificate and its key are given together");
   if (mutual && !(certificate && authority)) throw bad("Mutual TLS needs a certificate, its key and an authority");
   if (!certificate && !authority && !serverName) throw bad("TLS needs a certificate or an authority");
-  const identity = certificate && key && loadIdentity(certificate, key);
+  const identity = certificate && key && loadIdentity(certificate, key, clock);
   if (authority) parseCertificate(authority);
   return { kind: "tls", identity, authority: authority && read(authority), mutual, serverName };
 }
 
-function loadIdentity(certificate: Pem, key: Pem): { certificate: Buffer; key: Buffer } {
+function loadIdentity(certificate: Pem, key: Pem, clock: Clock): { certificate: Buffer; key: Buffer } {
   const parsed = parseCertificate(certificate);
-  if (Date.parse(parsed.validTo) < Date.now()) throw bad(`${nameOf(certificate)} expired on ${parsed.validTo}`);
+  if (Date.parse(parsed.validTo) < clock.unixMs()) throw bad(`${nameOf(certificate)} expired on ${parsed.validTo}`);
   let privateKey: KeyObject;
   try {
     privateKey = createPrivateKey(read(key));

@@ -2,7 +2,6 @@ import type { DescMessage, DescMethodUnary, Message, MessageShape } from "@bufbu
 import { Access } from "#gen/stator/common/v1/common_pb";
 import type { Clock, Timer } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
-import { systemClock } from "#lib/host/system-clock";
 import { Abort, type Peer, type ServerCall } from "./call.ts";
 import { type ServerChannel, serveCall } from "./dispatch.ts";
 import { freezeMessage } from "./freeze.ts";
@@ -27,10 +26,10 @@ export class DirectTransport implements Transport {
   #closed = false;
   #onIdle: (() => void) | undefined;
 
-  constructor(services: readonly ServedService[], options: Observed & { clock?: Clock }) {
+  constructor(services: readonly ServedService[], options: Observed) {
     this.#methods = new Map(methodsFor(services, ALL).map((served) => [served.path, served]));
     this.#observer = new CallObserver("direct", options);
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock;
   }
 
   /** Calls that are open. */
@@ -104,6 +103,7 @@ class DirectCall implements ServerCall {
   readonly pipe: Pipe<Message, Message>;
   readonly #served: ServedMethod;
   readonly #options: CallOptions;
+  readonly #clock: Clock;
   readonly #onOver: (error: StatorError | undefined) => void;
   #timer: Timer | undefined;
   #trailers: MetadataInit = {};
@@ -119,9 +119,10 @@ class DirectCall implements ServerCall {
   ) {
     this.#served = served;
     this.#options = options;
+    this.#clock = clock;
     this.#onOver = onOver;
     this.metadata = options.metadata ? metadataOf(options.metadata) : noMetadata;
-    this.pipe = new Pipe({ onOver: (error, forced) => this.#over(error, forced), onMessage: freezeMessage });
+    this.pipe = new Pipe(clock, { onOver: this.#over, onMessage: freezeMessage });
     const { timeoutMs } = options;
     if (timeoutMs === undefined) return;
     this.deadlineUnixMs = clock.unixMs() + timeoutMs;
@@ -148,8 +149,8 @@ class DirectCall implements ServerCall {
       return;
     }
     signal?.addEventListener("abort", this.#cancel);
-    // From a microtask, so that the caller holds its end before the handler runs.
-    queueMicrotask(() => {
+    // At the end of the turn, so that the caller holds its end before the handler runs.
+    this.#clock.soon(() => {
       if (!this.pipe.over) serveCall(this.#served, this.pipe.server as ServerChannel, this);
     });
   }
@@ -169,11 +170,11 @@ class DirectCall implements ServerCall {
     this.pipe.fail(reason instanceof StatorError ? reason : new StatorError("CANCELLED", {}, { cause: reason }));
   };
 
-  #over(error: StatorError | undefined, forced: boolean): void {
+  readonly #over = (error: StatorError | undefined, forced: boolean): void => {
     this.#timer?.cancel();
     this.#options.signal?.removeEventListener("abort", this.#cancel);
     this.#options.onTrailers?.(metadataOf(this.#trailers));
     if (error && forced) this.abort.raise(error);
     this.#onOver(error);
-  }
+  };
 }

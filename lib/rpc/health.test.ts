@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "#gen/grpc/health/v1/health_pb";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { createClient } from "./client.ts";
 import { DirectTransport } from "./direct.ts";
 import { createHealth } from "./health.ts";
@@ -10,7 +11,7 @@ const { SERVING, NOT_SERVING, SERVICE_UNKNOWN } = ServingStatus;
 
 function open() {
   const board = createHealth();
-  const transport = new DirectTransport([board.service], { log: silentLog, metrics: noMetrics });
+  const transport = new DirectTransport([board.service], { clock: systemClock, log: silentLog, metrics: noMetrics });
   return { board, transport, client: createClient(Health, transport) };
 }
 

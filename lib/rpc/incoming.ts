@@ -1,6 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { Metadata as GrpcMetadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Access } from "#gen/stator/common/v1/common_pb";
+import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, type StatorError } from "#lib/base/errors";
 import { Abort, abortReason, type Peer, type ServerCall } from "./call.ts";
 import type { ServerChannel } from "./dispatch.ts";
@@ -18,15 +19,18 @@ export type GrpcServerCall = ServerDuplexStream<Buffer, Buffer>;
 /** What a handler sees of a call over gRPC. */
 export class IncomingCall implements ServerCall {
   readonly abort = new Abort();
-  readonly startedUnixMs = Date.now();
+  readonly clock: Clock;
+  readonly startedUnixMs: number;
   readonly #served: ServedMethod;
   readonly #call: GrpcServerCall;
   #peer: Peer | undefined;
   trailers: MetadataInit = {};
 
-  constructor(served: ServedMethod, call: GrpcServerCall) {
+  constructor(served: ServedMethod, call: GrpcServerCall, clock: Clock) {
     this.#served = served;
     this.#call = call;
+    this.clock = clock;
+    this.startedUnixMs = clock.unixMs();
   }
 
   get method(): DescMethod {
@@ -123,12 +127,12 @@ export class IncomingChannel implements ServerChannel {
     assert(!this.#handlers, "a channel has one receiver");
     this.#handlers = handlers;
     if (this.#over) {
-      queueMicrotask(() => this.#deliverEnd(this.#result));
+      this.#context.clock.soon(() => this.#deliverEnd(this.#result));
       return;
     }
     this.#takeMessages();
     // A lost connection or a reset ends the stream too, some ticks before grpc-js says that the call is cancelled: let that come first.
-    this.#call.on("end", () => setImmediate(() => this.#deliverEnd(undefined)));
+    this.#call.on("end", () => this.#context.clock.soon(() => this.#deliverEnd(undefined)));
   }
 
   pause(): void {
@@ -207,7 +211,7 @@ export class IncomingChannel implements ServerChannel {
     this.#queue.clear();
     if (this.#ended) this.#result = this.#ended.error;
     else {
-      this.#result = abortReason(this.#context.startedUnixMs, this.#context.deadlineUnixMs);
+      this.#result = abortReason(this.#context, this.#context.clock.unixMs());
       this.#context.abort.raise(this.#result);
     }
     this.#deliverEnd(this.#result);

@@ -1,3 +1,4 @@
+import type { Clock } from "#lib/base/clock";
 import { assert, type StatorError } from "#lib/base/errors";
 import { SEND_BUFFER_BYTES, type StreamHandlers } from "./stream.ts";
 
@@ -6,7 +7,7 @@ interface Waiting<Item> {
   readonly bytes: number;
 }
 
-/** One direction of a call inside one process. Items arrive in order, in a later microtask, as the very objects that were pushed. */
+/** One direction of a call inside one process. Items arrive in order, at the end of the turn, as the very objects that were pushed. */
 export class Lane<Item> {
   #handlers: Pick<StreamHandlers<Item>, "onMessage" | "onEnd"> | undefined;
   #queue: Waiting<Item>[] = [];
@@ -18,6 +19,11 @@ export class Lane<Item> {
   #delivered = false;
   /** The lane was full and is no more. */
   onDrain: (() => void) | undefined;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Bytes, roughly, that wait while the receiver is behind. */
   get bytes(): number {
@@ -69,7 +75,7 @@ export class Lane<Item> {
   #schedule(): void {
     if (this.#scheduled || this.#delivered || !this.#handlers) return;
     this.#scheduled = true;
-    queueMicrotask(() => this.#deliver());
+    this.#clock.soon(() => this.#deliver());
   }
 
   #deliver(): void {

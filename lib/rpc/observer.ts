@@ -1,23 +1,27 @@
+import type { Clock } from "#lib/base/clock";
 import type { StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { Binding } from "./call.ts";
 import type { ServedMethod } from "./service.ts";
 
-/** Where a server writes what happens to its calls. */
+/** By which clock a server serves, and where it writes what happens to its calls. */
 export interface Observed {
+  readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
 }
 
 /** Counts and logs the calls of one binding. */
 export class CallObserver {
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #binding: Binding;
   #open = 0;
 
-  constructor(binding: Binding, { log, metrics }: Observed) {
+  constructor(binding: Binding, { clock, log, metrics }: Observed) {
+    this.#clock = clock;
     this.#binding = binding;
     this.#log = log;
     this.#metrics = metrics;
@@ -30,13 +34,14 @@ export class CallObserver {
 
   /** A call began. Returns what to call once when it is over, with why it failed. */
   begin(served: ServedMethod): (error: StatorError | undefined) => void {
-    const startMs = performance.now();
+    const startMs = this.#clock.nowMs();
     this.#count(1);
     return (error) => {
       this.#count(-1);
       const labels = { method: served.path, binding: this.#binding, result: error?.row.blame ?? "ok" };
       this.#metrics.add("stator_rpc_calls_total", 1, labels);
-      this.#metrics.observe("stator_rpc_call_seconds", (performance.now() - startMs) / 1000, { method: served.path });
+      const seconds = (this.#clock.nowMs() - startMs) / 1000;
+      this.#metrics.observe("stator_rpc_call_seconds", seconds, { method: served.path });
       if (error) this.#tell(served, error);
     };
   }

@@ -1,4 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "./channel.ts";
 import { type Client, createClient } from "./client.ts";
 import { type Credentials, loopbackCredentials } from "./credentials.ts";
@@ -26,6 +27,6 @@ export function openClient<Service extends DescService>(
   address: string,
   credentials: Credentials = loopbackCredentials,
 ): OpenedClient<Service> {
-  const channel = new Channel(address, credentials);
+  const channel = new Channel(address, credentials, systemClock);
   return { client: createClient(service, channel), close: () => channel.close() };
 }

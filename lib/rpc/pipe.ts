@@ -1,4 +1,5 @@
 import type { Message } from "@bufbuild/protobuf";
+import type { Clock } from "#lib/base/clock";
 import { asStatorError, type StatorError } from "#lib/base/errors";
 import { Lane } from "./lane.ts";
 import type { DuplexChannel, StreamHandlers } from "./stream.ts";
@@ -13,8 +14,8 @@ export interface PipeHooks {
 
 /** One call inside one process: two lanes and two ends. */
 export class Pipe<Up extends Message, Down extends Message> {
-  readonly #up = new Lane<Up>();
-  readonly #down = new Lane<Down>();
+  readonly #up: Lane<Up>;
+  readonly #down: Lane<Down>;
   readonly #hooks: PipeHooks;
   #over = false;
   /** The caller's end. */
@@ -22,7 +23,9 @@ export class Pipe<Up extends Message, Down extends Message> {
   /** The handler's end. */
   readonly server: DuplexChannel<Down, Up>;
 
-  constructor(hooks: PipeHooks) {
+  constructor(clock: Clock, hooks: PipeHooks) {
+    this.#up = new Lane(clock);
+    this.#down = new Lane(clock);
     this.#hooks = hooks;
     this.client = new PipeEnd(this.#up, this.#down, {
       onMessage: hooks.onMessage,

@@ -1,4 +1,5 @@
 import type { ServerHttp2Session } from "node:http2";
+import type { Clock } from "#lib/base/clock";
 import { BoundedCache } from "#lib/base/collections";
 import { RESET_LIMIT } from "./settings.ts";
 
@@ -44,13 +45,17 @@ export interface ResetListener {
 }
 
 /** Watches a session for streams that its client resets. Beyond the limit the session takes no new stream and ends with its last one. */
-export function watchResets(session: ServerHttp2Session, counter: ResetCounter, listener: ResetListener): void {
+export function watchResets(
+  session: ServerHttp2Session,
+  { counter, clock }: { readonly counter: ResetCounter; readonly clock: Clock },
+  listener: ResetListener,
+): void {
   const peer = session.socket?.remoteAddress ?? "unknown";
   session.on("stream", (stream) => {
     stream.once("aborted", () => {
       if (session.destroyed) return;
       listener.onReset();
-      if (counter.take(peer, performance.now()) || session.closed) return;
+      if (counter.take(peer, clock.nowMs()) || session.closed) return;
       listener.onClosed(peer);
       // A plain GOAWAY: with an error code the client would drop its innocent streams too.
       session.close();

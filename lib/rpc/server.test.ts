@@ -6,6 +6,7 @@ import { Health } from "#gen/grpc/health/v1/health_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "./channel.ts";
 import { createClient } from "./client.ts";
 import { loopbackCredentials } from "./credentials.ts";
@@ -13,7 +14,13 @@ import { openServer } from "./server.ts";
 import { createService } from "./service.ts";
 import { WINDOW_BYTES } from "./settings.ts";
 
-const usual = { credentials: loopbackCredentials, services: [], log: silentLog, metrics: noMetrics };
+const usual = {
+  credentials: loopbackCredentials,
+  services: [],
+  clock: systemClock,
+  log: silentLog,
+  metrics: noMetrics,
+};
 const flags = { port: "--worker-port", tls: "--worker-cert" };
 
 test("a port in use is told in one sentence", async () => {
@@ -44,7 +51,7 @@ test("a port answers only whom it allows", async () => {
   const health = createService(Health, { check: () => ({ status: 1 }) }, { access: Access.OPERATOR });
   const listen = { ...usual, host: "127.0.0.1", port: 0, services: [health] };
   const server = await openServer({ ...listen, allow: [Access.PUBLIC] });
-  const channel = new Channel(server.address, loopbackCredentials);
+  const channel = new Channel(server.address, loopbackCredentials, systemClock);
   await expect(createClient(Health, channel).check({})).rejects.toMatchObject({
     reason: "ACCESS_DENIED",
     message: "/grpc.health.v1.Health/Check is not open on this port.",
@@ -58,7 +65,7 @@ test("a server that is not there is unavailable, and comes into reach when it is
   const listen = { ...usual, host: "127.0.0.1", services: [health] };
   const first = await openServer({ ...listen, port: 0 });
   await first.close();
-  const channel = new Channel(first.address, loopbackCredentials);
+  const channel = new Channel(first.address, loopbackCredentials, systemClock);
   const client = createClient(Health, channel);
   await expect(client.check({})).rejects.toMatchObject({ reason: "UNAVAILABLE", row: { retry: "backoff" } });
   await expect(channel.ready(50)).rejects.toMatchObject({ reason: "UNAVAILABLE" });

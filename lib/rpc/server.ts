@@ -3,8 +3,8 @@ import type { Http2Server, Http2Session } from "node:http2";
 import { isIP } from "node:net";
 import { Server } from "@grpc/grpc-js";
 import { Access } from "#gen/stator/common/v1/common_pb";
+import type { Clock } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
-import { systemClock } from "#lib/host/system-clock";
 import { type Credentials, checkListen, listenCredentials } from "./credentials.ts";
 import { serveCall } from "./dispatch.ts";
 import { type GrpcServerCall, IncomingCall, IncomingChannel } from "./incoming.ts";
@@ -56,13 +56,13 @@ const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
  * allowed, PORT_IN_USE, or BAD_CONFIG for an address that cannot be listened on.
  */
 export async function openServer(options: ServerOptions): Promise<RpcServer> {
-  const { credentials, flags = {} } = options;
+  const { clock, credentials, flags = {} } = options;
   checkListen(credentials, options.host, flags.tls);
   silenceGrpc();
   const server = new Server({ ...SERVER_OPTIONS });
   const inside = openInside(server);
   const observer = new CallObserver("grpc", options);
-  register(server, methodsFor(options.services, options.allow ?? ALL), observer);
+  register(server, methodsFor(options.services, options.allow ?? ALL), { observer, clock });
   const host = await resolve(options.host);
   const port = await bind(server, { ...options, host });
   watchSessions(inside.http2Servers, options);
@@ -73,8 +73,8 @@ export async function openServer(options: ServerOptions): Promise<RpcServer> {
     get openCalls() {
       return observer.openCalls;
     },
-    drain: (timeoutMs) => drain(server, inside, timeoutMs),
-    close: () => drain(server, inside, 0),
+    drain: (timeoutMs) => drain(server, inside, { timeoutMs, clock }),
+    close: () => drain(server, inside, { timeoutMs: 0, clock }),
   };
 }
 
@@ -88,13 +88,17 @@ function openInside(server: Server): ServerInside {
 }
 
 /** Every method is registered as a bidirectional one: the wire is the same, and dispatch knows the kinds. */
-function register(server: Server, methods: readonly ServedMethod[], observer: CallObserver): void {
+function register(
+  server: Server,
+  methods: readonly ServedMethod[],
+  { observer, clock }: { readonly observer: CallObserver; readonly clock: Clock },
+): void {
   const whole = (bytes: Buffer) => bytes;
   for (const served of methods) {
     const added = server.register(
       served.path,
       (call: GrpcServerCall) => {
-        const context = new IncomingCall(served, call);
+        const context = new IncomingCall(served, call, clock);
         const channel = new IncomingChannel(served, call, { context, onOver: observer.begin(served) });
         serveCall(served, channel, context);
       },
@@ -132,7 +136,10 @@ function bind(server: Server, { host, port, credentials, flags = {} }: ServerOpt
   });
 }
 
-function watchSessions(servers: ServerInside["http2Servers"], { log, metrics, resetLimit }: ServerOptions): void {
+function watchSessions(
+  servers: ServerInside["http2Servers"],
+  { clock, log, metrics, resetLimit }: ServerOptions,
+): void {
   const counter = new ResetCounter(resetLimit);
   const listener = {
     onReset: () => metrics.add("stator_rpc_resets_total"),
@@ -144,19 +151,23 @@ function watchSessions(servers: ServerInside["http2Servers"], { log, metrics, re
   for (const http2 of servers.keys()) {
     http2.on("session", (session) => {
       session.setLocalWindowSize(WINDOW_BYTES);
-      watchResets(session, counter, listener);
+      watchResets(session, { counter, clock }, listener);
     });
   }
 }
 
-function drain(server: Server, inside: ServerInside, timeoutMs: number): Promise<void> {
+function drain(
+  server: Server,
+  inside: ServerInside,
+  { timeoutMs, clock }: { readonly timeoutMs: number; readonly clock: Clock },
+): Promise<void> {
   const force = () => {
     // Without channelz grpc-js forgets its sessions here and would leave open calls open.
     for (const { sessions } of inside.http2Servers.values()) for (const session of sessions) session.destroy();
     server.forceShutdown();
   };
   return new Promise((resolve) => {
-    const timer = systemClock.after(timeoutMs, force, { keepAlive: true });
+    const timer = clock.after(timeoutMs, force, { keepAlive: true });
     server.tryShutdown(() => {
       timer.cancel();
       resolve();

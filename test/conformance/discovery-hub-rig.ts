@@ -18,8 +18,8 @@ export async function openHubRig(options: {
   listen: Credentials;
   dial: Credentials;
 }): Promise<DiscoveryRig> {
-  const observed = { log: silentLog, metrics: noMetrics };
-  const openHost = () => new StoreHost({ clock: systemClock, chance: systemChance, ...observed });
+  const observed = { clock: systemClock, log: silentLog, metrics: noMetrics };
+  const openHost = () => new StoreHost({ chance: systemChance, ...observed });
   const serve = (port: number): Promise<RpcServer> =>
     openServer({
       host: "127.0.0.1",
@@ -35,7 +35,7 @@ export async function openHubRig(options: {
   return {
     async join() {
       const clock = new FreezableClock();
-      const discovery = createHubDiscovery(() => new Channel(address, options.dial), rigDeps(clock));
+      const discovery = createHubDiscovery(() => new Channel(address, options.dial, clock), rigDeps(clock));
       closes.push(() => discovery.close());
       return { discovery, freeze: () => clock.freeze(), thaw: () => clock.thaw() };
     },
@@ -56,7 +56,7 @@ export async function openHubRig(options: {
       } catch {
         return; // Protobuf carries no message that is none.
       }
-      const channel = new Channel(address, options.dial);
+      const channel = new Channel(address, options.dial, systemClock);
       const client = createClient(DiscoveryService, channel);
       const { leaseId } = await client.grantLease({ ttlMs: 600_000 });
       await client.put({ leaseId, records: [{ ...record, key }] });

@@ -32,7 +32,7 @@ if (native.reason === undefined) {
       const server = await openEngineServer(() =>
         openLlama({ modelPath: DEMO_MODEL, clock: systemClock, log: silentLog, cacheTokens: 16 * 2304 }),
       );
-      const transport = new Channel(server.address, loopbackCredentials);
+      const transport = new Channel(server.address, loopbackCredentials, systemClock);
       return {
         transport,
         close() {

@@ -27,7 +27,7 @@ openEngineConformance("the mock over gRPC", {
   ...rig,
   async open() {
     const server = await open();
-    const transport = new Channel(server.address, loopbackCredentials);
+    const transport = new Channel(server.address, loopbackCredentials, systemClock);
     return {
       transport,
       close() {
@@ -42,7 +42,7 @@ openEngineConformance("the mock in the same process", {
   ...rig,
   async open() {
     const server = await open();
-    const transport = new DirectTransport(server.services, { log: silentLog, metrics: noMetrics });
+    const transport = new DirectTransport(server.services, { clock: systemClock, log: silentLog, metrics: noMetrics });
     return {
       transport,
       close() {

@@ -9,6 +9,7 @@ import { Client, credentials, status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import { FinishReason, GenerateRequestSchema, GenerateResponseSchema } from "#gen/openengine/v1/generation_pb";
 import { Control } from "#gen/openengine/v1/openengine_pb";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { loopbackCredentials } from "#lib/rpc/credentials";
@@ -133,7 +134,7 @@ describe("many calls that one foreign client cancels", () => {
     const { address } = await cluster.worker("--mock-speed", "0", "--metrics-port", metricsPort);
     // grpc-js as it comes: one session for everything.
     const client = new Client(address, credentials.createInsecure());
-    const channel = new Channel(address, loopbackCredentials);
+    const channel = new Channel(address, loopbackCredentials, systemClock);
     closes.push(
       () => client.close(),
       () => channel.close(),
@@ -182,7 +183,7 @@ describe("an adapter that a stranger loads into a worker", () => {
     const { address } = await cluster.worker(...discovery, "--mock-speed", "5", "--adapter-folder", folder);
     await cluster.worker(...discovery, "--mock-speed", "5");
     const frontend = await cluster.frontend(...discovery);
-    const channel = new Channel(address, loopbackCredentials);
+    const channel = new Channel(address, loopbackCredentials, systemClock);
     closes.push(() => channel.close());
     const control = createClient(Control, channel);
     const names = async () => {

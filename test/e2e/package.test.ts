@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { openServer } from "#lib/rpc/server";
@@ -107,7 +108,14 @@ test("the packed stubs and the typed client compile and call in a project that i
   expect(runTool("tsc", ["-p", elsewhere], { capture: true })).toEqual({ ok: true, output: "" });
   const health = createHealth();
   health.set("", true);
-  const listen = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log: silentLog, metrics: noMetrics };
+  const listen = {
+    host: "127.0.0.1",
+    port: 0,
+    credentials: loopbackCredentials,
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+  };
   const server = await openServer({ ...listen, services: [health.service] });
   const out = await new Promise<string>((resolve) => {
     const program = spawn("node", ["out/consumer.js", server.address], { cwd: elsewhere });

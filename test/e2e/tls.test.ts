@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type ChannelCredentials, Client, credentials, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Control } from "#gen/openengine/v1/openengine_pb";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { loadTls } from "#lib/rpc/credentials";
@@ -51,12 +52,15 @@ const tlsArgs = (name: string, by = "our") => [
   ...["--tls-ca", at(`${by}-ca.pem`)],
 ];
 const mutual = (name: string) =>
-  loadTls({
-    certificate: { path: at(`${name}.pem`) },
-    key: { path: at(`${name}.key`) },
-    authority: { path: at("our-ca.pem") },
-    mutual: true,
-  });
+  loadTls(
+    {
+      certificate: { path: at(`${name}.pem`) },
+      key: { path: at(`${name}.key`) },
+      authority: { path: at("our-ca.pem") },
+      mutual: true,
+    },
+    systemClock,
+  );
 
 beforeAll(async () => {
   if (missing !== "") return;
@@ -102,7 +106,7 @@ describe.skipIf(missing !== "")(`hub, worker and frontend with certificates on b
   });
 
   it("answer whoever shows a certificate of their authority", async () => {
-    const channel = new Channel(worker.address, mutual("tool"));
+    const channel = new Channel(worker.address, mutual("tool"), systemClock);
     expect((await createClient(Control, channel).getServerInfo({})).engineName).toBe("stator-mock");
     channel.close();
     const asked = cluster.start(["conform", "worker", worker.address, ...tlsArgs("tool")]);

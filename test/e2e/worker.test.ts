@@ -7,6 +7,7 @@ import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "#gen
 import { HealthState } from "#gen/openengine/v1/lifecycle_pb";
 import { Control, Inference } from "#gen/openengine/v1/openengine_pb";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { loopbackCredentials } from "#lib/rpc/credentials";
@@ -32,7 +33,7 @@ async function statusOf(url: string): Promise<number> {
 }
 
 function openTo(address: string): Channel {
-  const channel = new Channel(address, loopbackCredentials);
+  const channel = new Channel(address, loopbackCredentials, systemClock);
   closes.push(() => channel.close());
   return channel;
 }

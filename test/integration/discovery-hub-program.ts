@@ -7,8 +7,8 @@ import { loopbackCredentials } from "#lib/rpc/credentials";
 import { openServer } from "#lib/rpc/server";
 
 // A hub on the given port (0: any); says on which in one line, and serves until it is killed.
-const observed = { log: silentLog, metrics: noMetrics };
-const host = new StoreHost({ clock: systemClock, chance: systemChance, ...observed });
+const observed = { clock: systemClock, log: silentLog, metrics: noMetrics };
+const host = new StoreHost({ chance: systemChance, ...observed });
 const server = await openServer({
   host: "127.0.0.1",
   port: Number(process.argv[2] ?? 0),

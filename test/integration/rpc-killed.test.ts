@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { BytesValueSchema } from "@bufbuild/protobuf/wkt";
 import { afterEach, expect, test } from "vitest";
 import type { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { EchoService } from "../conformance/rpc/echo.ts";
@@ -29,12 +30,13 @@ function start(code: string): ChildProcess {
 }
 
 const CALLER = (target: string) => `
+  const { systemClock } = await import("#lib/host/system-clock");
   const { Channel } = await import("#lib/rpc/channel");
   const { loopbackCredentials } = await import("#lib/rpc/credentials");
   const { EchoService } = await import("./test/conformance/rpc/echo.ts");
   const { create } = await import("@bufbuild/protobuf");
   const { BytesValueSchema } = await import("@bufbuild/protobuf/wkt");
-  const link = new Channel("${target}", loopbackCredentials).open(EchoService.method.link);
+  const link = new Channel("${target}", loopbackCredentials, systemClock).open(EchoService.method.link);
   link.receive({ onMessage() {}, onEnd() {} });
   link.send(create(BytesValueSchema, { value: new Uint8Array(9) }));
 `;
@@ -45,8 +47,9 @@ const SERVER = `
   const { loopbackCredentials: credentials } = await import("#lib/rpc/credentials");
   const { silentLog: log } = await import("#lib/host/log");
   const { noMetrics: metrics } = await import("#lib/host/metrics");
+  const { systemClock: clock } = await import("#lib/host/system-clock");
   const services = [new Lab().service];
-  const server = await openServer({ host: "127.0.0.1", port: 0, credentials, services, log, metrics });
+  const server = await openServer({ host: "127.0.0.1", port: 0, credentials, services, clock, log, metrics });
   process.stdout.write(server.address);
 `;
 
@@ -65,7 +68,7 @@ test("a caller that is killed never ends its stream in order", async () => {
 test("a server that is killed is unavailable at once", async () => {
   const child = start(SERVER);
   const [address] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
-  const channel = new Channel(address.toString(), loopbackCredentials);
+  const channel = new Channel(address.toString(), loopbackCredentials, systemClock);
   const link = channel.open(EchoService.method.link);
   const seen = { messages: 0, ends: [] as (StatorError | undefined)[] };
   link.receive({ onMessage: () => seen.messages++, onEnd: (error) => seen.ends.push(error) });

@@ -3,6 +3,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { createReflectionServices } from "#lib/rpc/reflection";
@@ -32,6 +33,7 @@ test("a Python client learns the contract by reflection and calls it", async (co
     port: 0,
     credentials: loopbackCredentials,
     services: [...services, ...createReflectionServices(services)],
+    clock: systemClock,
     log: silentLog,
     metrics: noMetrics,
   });

@@ -2,6 +2,7 @@ import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
 import type { ResetLimit } from "#lib/rpc/reset-limit";
@@ -35,7 +36,14 @@ async function open(resetLimit?: ResetLimit): Promise<void> {
     },
   });
   const listen = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials };
-  server = await openServer({ ...listen, services: [service], log: silentLog, metrics, resetLimit });
+  server = await openServer({
+    ...listen,
+    services: [service],
+    clock: systemClock,
+    log: silentLog,
+    metrics,
+    resetLimit,
+  });
 }
 
 beforeEach(() => {

@@ -22,10 +22,9 @@ export interface EngineServer {
 /** Serves an engine on a free port; it takes the engine. */
 export async function openEngineServer(openEngine: () => Promise<Engine>): Promise<EngineServer> {
   const metrics = createMetrics([RPC_INSTRUMENTS, WORKER_INSTRUMENTS], { processMetrics: false });
-  const deps = { log: silentLog, metrics };
+  const deps = { clock: systemClock, log: silentLog, metrics };
   const worker = createWorker({
     ...deps,
-    clock: systemClock,
     chance: systemChance,
     tracer: noTracer,
     openEngine,

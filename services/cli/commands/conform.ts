@@ -23,7 +23,7 @@ export const conform: Command = {
     const credentials = credentialsFrom(values);
     const transports: Channel[] = [];
     const connect = () => {
-      const transport = new Channel(target, credentials);
+      const transport = new Channel(target, credentials, systemClock);
       transports.push(transport);
       return transport.open(WorkerLinkService.method.link);
     };

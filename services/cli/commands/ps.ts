@@ -2,6 +2,7 @@ import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService, type WorkerView } from "#gen/stator/frontend/v1/frontend_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { readHealth } from "../chat-client.ts";
@@ -71,7 +72,7 @@ async function listWorkers({ values, positional }: CommandContext): Promise<Work
     const detail = `${base} does not tell where its operators' port is; name it, as HOST:PORT`;
     throw new StatorError("INVALID_ARGUMENT", { detail });
   }
-  const channel = new Channel(target, credentialsFrom(values));
+  const channel = new Channel(target, credentialsFrom(values), systemClock);
   try {
     const { workers } = await createClient(FrontendService, channel).listWorkers({}, { timeoutMs: TIMEOUT_MS });
     return workers;

@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import type { Credentials } from "#lib/rpc/credentials";
 import { insecureCredentials, isLoopback, loadTls, loopbackCredentials } from "#lib/rpc/credentials";
 import type { CliConfig } from "../command.ts";
@@ -9,12 +10,15 @@ export function credentialsFrom(values: CliConfig["values"]): Credentials {
   const key = values["tls.key"];
   const authority = values["tls.ca"];
   if (certificate !== undefined || key !== undefined || authority !== undefined) {
-    return loadTls({
-      certificate: certificate === undefined ? undefined : { path: certificate },
-      key: key === undefined ? undefined : { path: key },
-      authority: authority === undefined ? undefined : { path: authority },
-      mutual: certificate !== undefined && authority !== undefined,
-    });
+    return loadTls(
+      {
+        certificate: certificate === undefined ? undefined : { path: certificate },
+        key: key === undefined ? undefined : { path: key },
+        authority: authority === undefined ? undefined : { path: authority },
+        mutual: certificate !== undefined && authority !== undefined,
+      },
+      systemClock,
+    );
   }
   return values["insecure-listen"] ? insecureCredentials : loopbackCredentials;
 }

@@ -81,7 +81,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
   });
   scope.own("dispatcher", dispatcher);
-  const dial = (address: string) => new Channel(address, credentials);
+  const dial = (address: string) => new Channel(address, credentials, systemClock);
   const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock: systemClock }));
   const texts = scope.own("texts", openTexts(context));
   const health = createHealth();
@@ -183,7 +183,7 @@ async function openAdministration(
   const { dispatcher, health, credentials, metrics } = parts;
   const listen = { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port", credentials };
   const services = [createFrontendService(dispatcher)];
-  const server = await openGrpcPort({ ...listen, services, health, log, metrics });
+  const server = await openGrpcPort({ ...listen, services, health, clock: systemClock, log, metrics });
   scope.defer("health", () => health.close());
   return scope.own("server", server);
 }
@@ -193,6 +193,7 @@ function publicRpcs(health: ServedService, observed: { log: Log; metrics: Metric
   let missed = false;
   const handler = createConnectHandler({
     ...observed,
+    clock: systemClock,
     services: [health],
     allow: [Access.PUBLIC],
     fallback: () => {
@@ -207,7 +208,7 @@ function publicRpcs(health: ServedService, observed: { log: Log; metrics: Metric
 }
 
 function connectLink(instance: InstanceRecord, credentials: Credentials): Connection {
-  const transport = new Channel(instance.address, credentials);
+  const transport = new Channel(instance.address, credentials, systemClock);
   return { channel: transport.open(WorkerLinkService.method.link), close: () => transport.close() };
 }
 

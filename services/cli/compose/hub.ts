@@ -31,7 +31,7 @@ export async function openHub(options: {
   const health = createHealth();
   health.set(discovery.service.typeName, true);
   const listen = { host, port, flag: "--hub-port", credentials };
-  const server = await openGrpcPort({ ...listen, services: [discovery], health, log, metrics });
+  const server = await openGrpcPort({ ...listen, services: [discovery], health, clock: systemClock, log, metrics });
   return {
     address: server.address,
     metrics,

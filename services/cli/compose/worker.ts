@@ -69,7 +69,7 @@ export async function openWorker(
     },
   });
   const listen = { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port", credentials };
-  const server = await openGrpcPort({ ...listen, services: worker.services, health, log, metrics });
+  const server = await openGrpcPort({ ...listen, services: worker.services, health, clock: systemClock, log, metrics });
   scope.own("server", server);
   scope.own("worker", worker);
   scope.defer("health", () => health.close());

@@ -55,7 +55,14 @@ function engine(step: (tokens: Uint32Array) => boolean): { kick(): void } {
 
 async function serveLink(): Promise<number> {
   const services = [createService(WorkerLinkService, { link: { open: (channel) => serveOne(channel) } })];
-  const about = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log: silentLog, metrics: noMetrics };
+  const about = {
+    host: "127.0.0.1",
+    port: 0,
+    credentials: loopbackCredentials,
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+  };
   return (await openServer({ ...about, services })).port;
 }
 

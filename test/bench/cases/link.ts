@@ -36,7 +36,7 @@ const PART = create(InputPartSchema, { promptTokenIds: PROMPT });
 const KEPT_TOKENS = 1_024;
 
 async function openLink(port: number): Promise<Plane> {
-  const channel = new Channel(`127.0.0.1:${port}`, loopbackCredentials);
+  const channel = new Channel(`127.0.0.1:${port}`, loopbackCredentials, systemClock);
   const ready = Promise.withResolvers<void>();
   const link = openCallerLink(channel.open(WorkerLinkService.method.link), {
     caller: "bench",

@@ -1,3 +1,4 @@
+import { systemClock } from "#lib/host/system-clock";
 import { loadTls } from "#lib/rpc/credentials";
 import { createAuthority, createIdentity } from "../../support/certificates.ts";
 import { grpcRig, openDirectRig, openMemoryRig } from "./rigs.ts";
@@ -13,5 +14,5 @@ linkSuite("gRPC with mutual TLS", grpcRig({ listen: mutualTls("worker-1"), dial:
 function mutualTls(name: string) {
   const { certificate, key } = createIdentity(name, authority);
   const pem = { certificate: { pem: certificate }, key: { pem: key }, authority: { pem: authority.certificate } };
-  return loadTls({ ...pem, mutual: true });
+  return loadTls({ ...pem, mutual: true }, systemClock);
 }

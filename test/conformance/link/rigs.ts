@@ -49,7 +49,7 @@ export function grpcRig(credentials: { listen: Credentials; dial: Credentials } 
     const channels: Channel[] = [];
     return {
       connect() {
-        const channel = new Channel(server.address, dial);
+        const channel = new Channel(server.address, dial, systemClock);
         channels.push(channel);
         return channel.open(WorkerLinkService.method.link);
       },
@@ -68,5 +68,5 @@ function linkService(serve: (channel: WorkerChannel) => void) {
 }
 
 function observed() {
-  return { log: silentLog, metrics: createMetrics([RPC_INSTRUMENTS], { processMetrics: false }) };
+  return { clock: systemClock, log: silentLog, metrics: createMetrics([RPC_INSTRUMENTS], { processMetrics: false }) };
 }

@@ -8,6 +8,7 @@ import {
 } from "@connectrpc/connect-node";
 import { ErrorDetailSchema } from "#gen/stator/common/v1/common_pb";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import { fromErrorDetail, fromStatus } from "#lib/rpc/error-detail";
 import { DrainGate, iterate, pump } from "#lib/rpc/iterate";
 import type { Metadata } from "#lib/rpc/metadata";
@@ -46,7 +47,7 @@ export class ConnectTransport implements Transport {
   ): DuplexChannel<MessageShape<I>, MessageShape<O>> {
     const abort = new AbortController();
     const gate = new DrainGate();
-    const pipe = new Pipe<Message, Message>({
+    const pipe = new Pipe<Message, Message>(systemClock, {
       onOver: (error) => {
         gate.close();
         if (error) abort.abort(error);

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { type Credentials, loopbackCredentials } from "#lib/rpc/credentials";
@@ -15,13 +16,13 @@ import type { Rig } from "./suite.ts";
 
 /** Instruments and a log for one rig. */
 export function observed() {
-  return { log: silentLog, metrics: createMetrics([RPC_INSTRUMENTS], { processMetrics: false }) };
+  return { clock: systemClock, log: silentLog, metrics: createMetrics([RPC_INSTRUMENTS], { processMetrics: false }) };
 }
 
 /** gRPC on a port of its own. */
 export async function openGrpcRig(lab: Lab, credentials: Credentials = loopbackCredentials): Promise<Rig> {
   const server = await openServer({ host: "127.0.0.1", port: 0, credentials, services: [lab.service], ...observed() });
-  const transport = new Channel(server.address, credentials);
+  const transport = new Channel(server.address, credentials, systemClock);
   return {
     transport,
     drain: (timeoutMs) => server.drain(timeoutMs),

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { type Credentials, loadTls } from "#lib/rpc/credentials";
@@ -13,17 +14,23 @@ const authority = createAuthority("test authority");
 const worker = createIdentity("worker-1", authority);
 const pem = (text: string) => ({ pem: text });
 
-const tls = loadTls({
-  certificate: pem(worker.certificate),
-  key: pem(worker.key),
-  authority: pem(authority.certificate),
-});
-const mutual = loadTls({
-  certificate: pem(worker.certificate),
-  key: pem(worker.key),
-  authority: pem(authority.certificate),
-  mutual: true,
-});
+const tls = loadTls(
+  {
+    certificate: pem(worker.certificate),
+    key: pem(worker.key),
+    authority: pem(authority.certificate),
+  },
+  systemClock,
+);
+const mutual = loadTls(
+  {
+    certificate: pem(worker.certificate),
+    key: pem(worker.key),
+    authority: pem(authority.certificate),
+    mutual: true,
+  },
+  systemClock,
+);
 
 describeBinding("grpc over TLS", (lab) => openGrpcRig(lab, tls));
 describeBinding("grpc over mutual TLS", (lab) => openGrpcRig(lab, mutual));
@@ -37,7 +44,7 @@ async function callMutual(dial: Credentials): Promise<{ answer: string; subject:
     services: [lab.service],
     ...observed(),
   });
-  const channel = new Channel(server.address, dial);
+  const channel = new Channel(server.address, dial, systemClock);
   try {
     const answer = await createClient(EchoService, channel).say({ value: "hi" }, { timeoutMs: 5_000 });
     return { answer: answer.value, subject: lab.peers[0]?.subject };
@@ -52,7 +59,7 @@ test("mutual TLS tells the handler who calls", async () => {
 });
 
 test("mutual TLS refuses a caller without a certificate", async () => {
-  await expect(callMutual(loadTls({ authority: pem(authority.certificate) }))).rejects.toMatchObject({
+  await expect(callMutual(loadTls({ authority: pem(authority.certificate) }, systemClock))).rejects.toMatchObject({
     reason: "UNAVAILABLE",
   });
 });
@@ -60,17 +67,20 @@ test("mutual TLS refuses a caller without a certificate", async () => {
 test("mutual TLS refuses a caller that another authority signed", async () => {
   const other = createAuthority("somebody else");
   const stranger = createIdentity("stranger", other);
-  const dial = loadTls({
-    certificate: pem(stranger.certificate),
-    key: pem(stranger.key),
-    authority: pem(authority.certificate),
-  });
+  const dial = loadTls(
+    {
+      certificate: pem(stranger.certificate),
+      key: pem(stranger.key),
+      authority: pem(authority.certificate),
+    },
+    systemClock,
+  );
   await expect(callMutual(dial)).rejects.toMatchObject({ reason: "UNAVAILABLE" });
 });
 
 test("a caller refuses a server that its authority did not sign", async () => {
   const other = createAuthority("somebody else");
-  await expect(callMutual(loadTls({ authority: pem(other.certificate) }))).rejects.toMatchObject({
+  await expect(callMutual(loadTls({ authority: pem(other.certificate) }, systemClock))).rejects.toMatchObject({
     reason: "UNAVAILABLE",
   });
 });
