@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
 import { EngineClient } from "../../test/conformance/engine-rig.ts";
+import { StillClock } from "../../test/support/still-clock.ts";
 import type { EngineCard } from "./engine.ts";
 import type { Executor, ExecutorListener } from "./executor.ts";
 import { mockLayout } from "./mock/memory.ts";
@@ -129,7 +129,7 @@ function openRig() {
     },
     text: { vocabularySize: 100, tokenize: () => Uint32Array.of(1), piece: () => new Uint8Array() },
     embedTokens: 16,
-    clock: new FakeClock(),
+    clock: new StillClock(),
     log: silentLog,
   });
   return { executor, engine, client: new EngineClient(engine) };

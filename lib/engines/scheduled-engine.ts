@@ -49,6 +49,7 @@ export class ScheduledEngine implements Engine {
   readonly #embeds: EmbedQueue;
   readonly #transfer: BlockTransfer;
   readonly #maxWaiting: number;
+  readonly #clock: Clock;
   readonly #scope: Scope;
   #listener: EngineListener | undefined;
   #failure: StatorError | undefined;
@@ -65,6 +66,7 @@ export class ScheduledEngine implements Engine {
     this.#text = options.text;
     this.#embedTokens = options.embedTokens;
     this.#maxWaiting = options.scheduler.maxWaiting;
+    this.#clock = options.clock;
     this.#scheduler = new Scheduler(options.scheduler);
     this.#scope = new Scope("engine", options.log);
     this.#scope.own("executor", executor);
@@ -203,7 +205,8 @@ export class ScheduledEngine implements Engine {
     try {
       return await move();
     } finally {
-      this.#wake();
+      // What came and went is told before the mover hears of its end.
+      this.#pump();
     }
   }
 
@@ -220,11 +223,11 @@ export class ScheduledEngine implements Engine {
     for (const { resolve } of this.#unused.splice(0)) resolve();
   }
 
-  /** Plans and tells in a turn of its own, so that requests of one turn share a step and no call comes from inside one. */
+  /** Plans and tells at the end of the turn, so that requests of one turn share a step and no call comes from inside one. */
   #wake(): void {
     if (this.#willPump) return;
     this.#willPump = true;
-    queueMicrotask(() => {
+    this.#clock.soon(() => {
       this.#willPump = false;
       this.#pump();
     });

@@ -26,8 +26,6 @@ async function openRig(options: Partial<MockOptions> = {}) {
     },
   });
   const advance = async (byMs: number) => {
-    // What was submitted before this is planned in a microtask.
-    await Promise.resolve();
     clock.advance(byMs);
     await Promise.resolve();
   };
