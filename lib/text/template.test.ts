@@ -1,14 +1,17 @@
 import { readFileSync } from "node:fs";
 import { Template } from "@huggingface/jinja";
 import { describe, expect, test } from "vitest";
+import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { parseGgufHeader } from "./gguf.ts";
 import { compileTemplate } from "./template.ts";
 import { chatTemplateOf } from "./vocabulary.ts";
 
 const DEMO = readFileSync(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url));
-const demo = compileTemplate(chatTemplateOf(parseGgufHeader(DEMO, "demo")) ?? "");
-const chatml = compileTemplate(
+const clock = new FakeClock(Date.parse("2026-05-07T08:09:10"));
+const compile = (source: string) => compileTemplate(source, clock);
+const demo = compile(chatTemplateOf(parseGgufHeader(DEMO, "demo")) ?? "");
+const chatml = compile(
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
 );
 
@@ -77,7 +80,7 @@ describe("chat template", () => {
 
   test("a developer is a system to a template that does not know the role", () => {
     expect(demo.render([{ role: "developer", content: "x" }])).toContain("<|im_start|>system\nx");
-    expect(compileTemplate("{# developer #}{{ messages[0].role }}").render([{ role: "developer" }])).toBe("developer");
+    expect(compile("{# developer #}{{ messages[0].role }}").render([{ role: "developer" }])).toBe("developer");
   });
 
   test("goes on with the final message, even where the template trims", () => {
@@ -91,34 +94,42 @@ describe("chat template", () => {
     for (const run of [
       () => demo.render(messages.slice(0, 1), { continueFinalMessage: true }),
       () => demo.render(messages, { continueFinalMessage: true, addGenerationPrompt: true }),
-      () => compileTemplate("fixed").render(messages, { continueFinalMessage: true }),
+      () => compile("fixed").render(messages, { continueFinalMessage: true }),
     ]) {
       expect(refusal(run).reason).toBe("INVALID_TEMPLATE");
     }
   });
 
   test("what a template says reaches the caller as one sentence", () => {
-    const strict = compileTemplate("{{ raise_exception('Roles must alternate.\\nsecond line') }}");
+    const strict = compile("{{ raise_exception('Roles must alternate.\\nsecond line') }}");
     const error = refusal(() => strict.render([]));
     expect(error.reason).toBe("INVALID_TEMPLATE");
     expect(error.facts.detail).toBe("Roles must alternate.");
-    expect(refusal(() => compileTemplate("{% if %}")).facts.detail).toContain("does not parse");
+    expect(refusal(() => compile("{{ range(1, 2, 0) }}").render([])).facts.detail).toContain("zero");
+    expect(refusal(() => compile("{% if %}")).facts.detail).toContain("does not parse");
   });
 
   test("variables reach the template, and names it has already are refused", () => {
-    const template = compileTemplate("{{ bos_token }}{% if enable_thinking %}think{% endif %}");
+    const template = compile("{{ bos_token }}{% if enable_thinking %}think{% endif %}");
     expect(template.render([], { bosToken: "<s>", variables: { enable_thinking: true } })).toBe("<s>think");
     expect(refusal(() => template.render([], { variables: { strftime_now: 1 } })).reason).toBe("INVALID_TEMPLATE");
-    expect(compileTemplate("{{ strftime_now('%Y') }}").render([])).toMatch(/^\d{4}$/);
+  });
+
+  test("the date is the clock's, whatever the machine's language", () => {
+    const dated = compile("{{ strftime_now('%d %b %Y, %B %m, %H:%M 100%% %Q') }}");
+    expect(dated.render([])).toBe("07 May 2026, May 05, 08:09 100% %Q");
+    clock.advance(24 * 3_600_000);
+    expect(dated.render([])).toMatch(/^08 May/);
   });
 
   test("a template has what the library gives it", () => {
     const source =
-      "{{ true }} {{ True }} {{ false }} {{ False }} {{ none is none }} {{ None is none }} {{ namespace(a=1).a }}";
-    const own = compileTemplate(source);
+      "{{ true }} {{ True }} {{ false }} {{ False }} {{ none is none }} {{ None is none }} {{ namespace(a=1).a }}" +
+      "{% for at in range(3) %}{{ at }}{% endfor %}{{ range(1, 7, 2) }}{{ range(3, 0, -1) }}{{ range(2, 2) }}";
+    const own = compile(source);
     expect(own.render([])).toBe(new Template(source).render({}));
     // What one rendering sets is not there in the next.
-    const setting = compileTemplate("{{ left is defined }}{% set left = true %}{% set true = 1 %}{{ left }}");
+    const setting = compile("{{ left is defined }}{% set left = true %}{% set true = 1 %}{{ left }}");
     expect([setting.render([]), setting.render([])]).toEqual(["falsetrue", "falsetrue"]);
   });
 });

@@ -1,5 +1,7 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { templateGlobals } from "./template-globals.ts";
 
 /** A message of a conversation as the API has it. Other fields reach the template as they are. */
 export interface ChatMessage {
@@ -103,22 +105,16 @@ const MOSTLY_ABSENT = [
   ...["system_message", "system_prompt", "model_identity", "continue_final_message", "date_string", "date", "today"],
 ];
 
-/** What the library has for a template beside GLOBALS; it alone can make them. */
-const MADE_BY_LIBRARY = /\b(?:range|strftime_now)\b/;
-
-/** What the library gives every template. It makes them for every rendering, which is a quarter of a short prompt. */
-const GLOBALS: Readonly<Record<string, unknown>> = {
-  ...{ true: true, True: true, false: false, False: false, none: null, None: null },
-  raise_exception(message: unknown): never {
-    throw refuse(String(message));
-  },
-};
-
-/** Renders a template as its own `render` does, with globals that are made once. */
-function renderer(template: Template, source: string): (variables: Record<string, unknown>) => string {
-  if (MADE_BY_LIBRARY.test(source)) return (variables) => template.render(variables);
+/**
+ * Renders a template as its own `render` does, with globals that are made once: the library makes them for every
+ * rendering, which is a quarter of a short prompt.
+ */
+function renderer(
+  template: Template,
+  given: Readonly<Record<string, unknown>>,
+): (variables: Record<string, unknown>) => string {
   const globals = new Environment();
-  for (const [name, value] of Object.entries(GLOBALS)) globals.set(name, value);
+  for (const [name, value] of Object.entries(given)) globals.set(name, value);
   return (variables) => {
     const own = new Environment(globals);
     for (const [name, value] of Object.entries(variables)) own.set(name, value);
@@ -126,8 +122,8 @@ function renderer(template: Template, source: string): (variables: Record<string
   };
 }
 
-/** Compiles a chat template. Throws INVALID_TEMPLATE when it is no Jinja that we understand. */
-export function compileTemplate(source: string): ChatTemplate {
+/** Compiles a chat template, which may ask the clock. Throws INVALID_TEMPLATE when it is no Jinja that we understand. */
+export function compileTemplate(source: string, clock: Clock): ChatTemplate {
   let template: Template;
   try {
     template = new Template(source);
@@ -135,7 +131,10 @@ export function compileTemplate(source: string): ChatTemplate {
     throw refuse(`it does not parse: ${caught instanceof Error ? caught.message : "unknown"}`, caught);
   }
   const knowsDeveloper = source.includes("developer");
-  const run = renderer(template, source);
+  const globals = templateGlobals(clock, (message) => {
+    throw refuse(message);
+  });
+  const run = renderer(template, globals);
   const askedFor = MOSTLY_ABSENT.filter((name) => source.includes(name));
   return {
     render(given, options = {}) {
@@ -144,8 +143,7 @@ export function compileTemplate(source: string): ChatTemplate {
         throw refuse("add_generation_prompt and continue_final_message exclude each other");
       }
       for (const name of Object.keys(options.variables ?? {})) {
-        if (Object.hasOwn(GLOBALS, name) || MADE_BY_LIBRARY.test(name))
-          throw refuse(`the variable ${name} is there already`);
+        if (Object.hasOwn(globals, name)) throw refuse(`the variable ${name} is there already`);
       }
       const messages = given.map((message, at) => prepareMessage(message, at, knowsDeveloper));
       if (goesOn) markEnd(messages);

@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import { loadNative } from "#lib/native/addon";
 import type { Llama } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
@@ -12,7 +13,7 @@ export function openTexts({ values, log }: CommandContext): TextOpener {
   const llama = wanted === "javascript" ? undefined : openLibrary();
   if (wanted === "native" && !llama) throw new StatorError("NATIVE_UNAVAILABLE", llamaUnavailable());
   log.info("tokenizer", { engine: llama ? "native" : "javascript" });
-  return createTextOpener({ llama, log, cacheBytes: values["tokenizer.cache-bytes"] });
+  return createTextOpener({ llama, clock: systemClock, log, cacheBytes: values["tokenizer.cache-bytes"] });
 }
 
 function openLibrary(): Llama | undefined {

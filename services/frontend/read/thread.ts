@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import { jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
 import type { TemplateText } from "../text/model-text.ts";
@@ -95,7 +96,7 @@ class Reading {
   }
 
   #compiled({ source }: TemplateText): ChatTemplate {
-    if (this.#template?.source !== source) this.#template = { source, compiled: compileTemplate(source) };
+    if (this.#template?.source !== source) this.#template = { source, compiled: compileTemplate(source, systemClock) };
     return this.#template.compiled;
   }
 }

@@ -66,7 +66,7 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
 
   test("a crowd of special tokens is encoded in time that grows with the text", async () => {
     const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
-    const opener = createTextOpener({ llama, log: silentLog });
+    const opener = createTextOpener({ llama, clock: systemClock, log: silentLog });
     const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
     const text = await opener.open({ ...artifacts, template: chatTemplateOf(header) });
     const crowd = "<|im_start|>user\n<|im_end|>\n".repeat(20_000);
@@ -81,7 +81,7 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
 
   test("the text of a model: short at once, long in the library's threads, too much refused", async () => {
     const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
-    const opener = createTextOpener({ llama, log: silentLog, queueLimit: 1 });
+    const opener = createTextOpener({ llama, clock: systemClock, log: silentLog, queueLimit: 1 });
     const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
     const text = await opener.open({ ...artifacts, template: chatTemplateOf(header) });
     expect(text.encodePrompt("Hello")).toBeInstanceOf(Uint32Array);

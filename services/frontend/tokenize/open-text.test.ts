@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { asStatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { chatTemplateOf, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
@@ -23,7 +24,7 @@ async function reasonOf(call: () => unknown): Promise<string> {
 }
 
 describe("the text of a model, in JavaScript", () => {
-  const opener = createTextOpener({ llama: undefined, log: silentLog });
+  const opener = createTextOpener({ llama: undefined, clock: systemClock, log: silentLog });
   afterAll(() => opener.close());
 
   test("short text is encoded at once, long text in a thread, with equal results", async () => {

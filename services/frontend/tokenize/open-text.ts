@@ -1,7 +1,6 @@
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
-import { systemClock } from "#lib/host/system-clock";
 import type { Llama } from "#lib/native/llama";
 import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
@@ -21,8 +20,8 @@ import { WholeEncoders } from "./whole.ts";
 export interface TextOpenerOptions {
   /** The native library; without it text is encoded in JavaScript. */
   readonly llama: Llama | undefined;
+  readonly clock: Clock;
   readonly log: Log;
-  readonly clock?: Clock;
   /** Threads that encode in JavaScript, when it comes to that. Default 1. */
   readonly threads?: number;
   /** Long texts that may be encoded or wait at once. Default 256. */
@@ -75,7 +74,7 @@ function noTemplate(): StatorError {
 }
 
 /** What a model without a usable template answers to a conversation. */
-function templateOf(source: string | undefined): ChatTemplate {
+function templateOf(source: string | undefined, clock: Clock): ChatTemplate {
   const refuse = (error: StatorError): ChatTemplate => ({
     render() {
       throw error;
@@ -83,7 +82,7 @@ function templateOf(source: string | undefined): ChatTemplate {
   });
   if (source === undefined) return refuse(noTemplate());
   try {
-    return compileTemplate(source);
+    return compileTemplate(source, clock);
   } catch (caught) {
     return refuse(asStatorError(caught));
   }
@@ -140,11 +139,11 @@ function longestPiece({ kind }: Vocabulary, { pieces, specials }: Tokenizer): nu
 function modelText(
   vocabulary: Vocabulary,
   encoders: Encoders,
-  options: { template?: string; cacheBytes?: number },
+  options: { template?: string; cacheBytes?: number; clock: Clock },
 ): ModelText {
   const tokenizer = createTokenizer(vocabulary, { encoder: encoders.local, cacheBytes: options.cacheBytes });
   const texts = createPieceTexts(tokenizer.pieces);
-  const template = templateOf(options.template);
+  const template = templateOf(options.template, options.clock);
   const longest = longestPiece(vocabulary, tokenizer);
   const names = { bosToken: nameOf(tokenizer, tokenizer.bos), eosToken: nameOf(tokenizer, tokenizer.eos) };
   return {
@@ -167,7 +166,7 @@ function modelText(
 export function createTextOpener(options: TextOpenerOptions): TextOpener {
   const queueLimit = options.queueLimit ?? 256;
   const gate = new Gate(queueLimit);
-  const clock = options.clock ?? systemClock;
+  const { clock } = options;
   let pool: ThreadPool | undefined;
   let wholes: WholeEncoders | undefined;
   const encodersOf = async (vocabulary: Vocabulary, bytes: Uint8Array): Promise<Encoders> => {
@@ -188,7 +187,7 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
       }
       const vocabulary = checkVocabulary(bytes, "The model's tokenizer");
       const encoders = await encodersOf(vocabulary, bytes);
-      return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes });
+      return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes, clock });
     },
     close: async () => void (await Promise.all([pool?.close(), wholes?.close()])),
   };

@@ -2,6 +2,7 @@
 // in one run and in turn. The client's own time is not counted.
 //   node test/bench/cases/embedded.ts [NAME_PART] [TURNS]
 import { readFileSync } from "node:fs";
+import { systemClock } from "#lib/host/system-clock";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { compileTemplate } from "#lib/text/template";
 import { chatTemplateOf } from "#lib/text/vocabulary";
@@ -37,7 +38,10 @@ function question(stream: number, round: number, run: number): string {
 async function promptIds(run: number): Promise<number[][][]> {
   const native = openNative();
   if (native.reason !== undefined) throw new Error(native.reason);
-  const template = compileTemplate(chatTemplateOf(parseGgufHeader(readFileSync(DEMO_MODEL), "the demo model")) ?? "");
+  const template = compileTemplate(
+    chatTemplateOf(parseGgufHeader(readFileSync(DEMO_MODEL), "the demo model")) ?? "",
+    systemClock,
+  );
   const model = await native.llama.loadModel(DEMO_MODEL);
   const vocab = model.vocab();
   const ids = Array.from({ length: STREAMS }, (_, stream) =>

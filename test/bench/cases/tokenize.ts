@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Tokenizer as ScriptLibrary } from "@huggingface/tokenizers";
+import { systemClock } from "#lib/host/system-clock";
 import { createBytePairEncoder, tokenizerJson } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
@@ -90,7 +91,7 @@ async function nativeSubject(file: string): Promise<Subject | string> {
   rmSync(folder, { recursive: true });
   return {
     vocabulary: checkVocabulary(bytes),
-    template: compileTemplate(chatTemplateOf(header) ?? ""),
+    template: compileTemplate(chatTemplateOf(header) ?? "", systemClock),
     encoder: { encode: (text) => vocab.tokenize(text) },
     library: (prompt) => vocab.tokenize(prompt, { parseSpecial: true }),
   };
@@ -108,7 +109,7 @@ function scriptSubject(file: string): Subject {
   const library = new ScriptLibrary(json, {});
   return {
     vocabulary,
-    template: compileTemplate(chatTemplateOf(header) ?? ""),
+    template: compileTemplate(chatTemplateOf(header) ?? "", systemClock),
     encoder,
     library: (prompt) => Uint32Array.from(library.encode(prompt, { add_special_tokens: false }).ids),
   };

@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import { systemClock } from "#lib/host/system-clock";
 import { compileTemplate } from "#lib/text/template";
 import type { Grammars, ModelText } from "#services/frontend/text/model-text";
 
@@ -11,7 +12,7 @@ const TEMPLATE =
 
 /** A model text for rehearsals: every byte of UTF-8 is a token. */
 export function createByteText(): ModelText {
-  const template = compileTemplate(TEMPLATE);
+  const template = compileTemplate(TEMPLATE, systemClock);
   return {
     vocabularySize: BYTE_TEXT.vocabularySize,
     template: () => ({ source: TEMPLATE, bosToken: "", eosToken: "" }),
