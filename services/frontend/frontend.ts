@@ -7,6 +7,7 @@ import { BoundedCache } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
 import type { Log } from "#lib/host/log";
+import { createLoopLoad } from "#lib/host/loop-load";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Dispatcher } from "#lib/serving/request";
@@ -135,7 +136,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
   const admission = new Admission(limits);
   const counts = new Counts();
   const tendMs = Math.max(10, Math.floor(limits.pingMs / 4));
-  const pacer = new Pacer({ clock, lagging: createLagProbe(clock), tendMs });
+  const pacer = new Pacer({ clock, lagging: createLagProbe(clock, createLoopLoad()), tendMs });
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
   const reader = new BodyReader({ clock, log });

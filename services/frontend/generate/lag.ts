@@ -1,4 +1,3 @@
-import { performance } from "node:perf_hooks";
 import type { Clock } from "#lib/base/clock";
 
 /** When the event loop counts as lagging, and when no longer. */
@@ -12,19 +11,18 @@ export interface LagOptions {
 
 const USUAL: LagOptions = { sampleMs: 20, busyShare: 0.85, calmShare: 0.7 };
 
-/** Tells whether the event loop lags, from the share of time in which it did not wait. Cheap: looks once in sampleMs. */
-export function createLagProbe(clock: Clock, options: LagOptions = USUAL): () => boolean {
+/**
+ * Tells whether the event loop lags, from `load`: the share of the time since it was last asked in which the loop did not
+ * wait. Cheap: looks once in sampleMs.
+ */
+export function createLagProbe(clock: Clock, load: () => number, options: LagOptions = USUAL): () => boolean {
   let lagging = false;
   let lookedMs = clock.nowMs();
-  let last = performance.eventLoopUtilization();
   return () => {
     const nowMs = clock.nowMs();
     if (nowMs - lookedMs < options.sampleMs) return lagging;
     lookedMs = nowMs;
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    lagging = utilization > (lagging ? options.calmShare : options.busyShare);
+    lagging = load() > (lagging ? options.calmShare : options.busyShare);
     return lagging;
   };
 }
