@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { renderPages, staleFiles } from "../support/generate.ts";
+import { clock } from "./rules/clock.ts";
 import { cycles } from "./rules/cycles.ts";
 import { exports } from "./rules/exports.ts";
 import { floors } from "./rules/floors.ts";
@@ -19,6 +20,7 @@ import { type Rule, readTree } from "./tree.ts";
 const RULES: Readonly<Record<string, Rule>> = {
   floors,
   purity,
+  clock,
   state,
   cycles,
   orphans,

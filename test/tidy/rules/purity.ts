@@ -1,4 +1,5 @@
 import type { Node } from "oxc-parser";
+import { globalOf } from "../globals.ts";
 import { isPure } from "../house.ts";
 import { type Import, lineAt, type Source } from "../source.ts";
 import type { Rule } from "../tree.ts";
@@ -8,21 +9,9 @@ const PACKAGES = ["@bufbuild/protobuf", "@huggingface/jinja", "@huggingface/toke
 const NODE_MODULES = ["node:assert", "node:assert/strict", "node:buffer"];
 const CRYPTO_NAMES = ["createHash", "hash", "timingSafeEqual"];
 
-const IMPURE_NAMES = new Set([
-  "Promise",
-  "setTimeout",
-  "setInterval",
-  "setImmediate",
-  "queueMicrotask",
-  "process",
-  "console",
-  "fetch",
-  "performance",
-  "globalThis",
-]);
-const IMPURE_MEMBERS = new Set(["Date.now", "Math.random", "crypto.randomUUID", "crypto.getRandomValues"]);
+const IMPURE_NAMES = new Set(["Promise", "process", "console", "fetch", "globalThis"]);
 
-/** Pure folders hold state machines: no I/O, no waiting, no clock, no chance. */
+/** Pure folders hold state machines: no I/O and no waiting. The rule of the clock holds them to the rest. */
 export const purity: Rule = ({ sources }) => {
   return sources
     .filter((source) => isPure(source.path))
@@ -52,22 +41,6 @@ function checkCode(source: Source): string[] {
 function impurity(node: Node, parent: Node | undefined): string | undefined {
   if (node.type === "AwaitExpression" || (node.type === "ForOfStatement" && node.await)) return "await";
   if ("async" in node && node.async) return "async";
-  if (node.type === "NewExpression" && isNamed(node.callee, "Date") && node.arguments.length === 0) return "new Date()";
-  if (node.type === "MemberExpression" && !node.computed && node.object.type === "Identifier") {
-    const name = `${node.object.name}.${node.property.type === "Identifier" ? node.property.name : ""}`;
-    if (IMPURE_MEMBERS.has(name)) return name;
-  }
-  if (node.type !== "Identifier" || !IMPURE_NAMES.has(node.name) || isMerelyName(node, parent)) return undefined;
-  return node.name;
-}
-
-function isNamed(node: Node, name: string): boolean {
-  return node.type === "Identifier" && node.name === name;
-}
-
-/** Whether the identifier names a member or a key and not a value in scope. */
-function isMerelyName(node: Node, parent: Node | undefined): boolean {
-  if (parent === undefined) return false;
-  if (parent.type === "MemberExpression") return parent.property === node && !parent.computed;
-  return "key" in parent && parent.key === node && !("shorthand" in parent && parent.shorthand);
+  const taken = globalOf(node, parent);
+  return taken !== undefined && IMPURE_NAMES.has(taken) ? taken : undefined;
 }
