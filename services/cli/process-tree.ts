@@ -1,5 +1,5 @@
+import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import { systemClock } from "#lib/host/system-clock";
 import { readHealth } from "./chat-client.ts";
 import { type Child, type ChildReport, startChild } from "./children.ts";
 import type { CommandContext } from "./command.ts";
@@ -18,6 +18,7 @@ const FRONTEND = "frontend";
 
 /** What a tree is made of. */
 export interface TreeParts {
+  readonly clock: Clock;
   readonly context: CommandContext;
   readonly board: ProcessBoard;
   /** Arguments of each child by its name; one is called frontend, all others are workers. */
@@ -69,10 +70,11 @@ export class ProcessTree {
     this.#stopping = true;
     const all = [...this.#starts.values()].map(({ child }) => child);
     const isFrontend = ({ name }: Child) => name === FRONTEND;
-    await endChildren(all.filter(isFrontend), drainMs);
+    const { clock } = this.#parts;
+    await endChildren(all.filter(isFrontend), { clock, drainMs });
     await endChildren(
       all.filter((child) => !isFrontend(child)),
-      drainMs,
+      { clock, drainMs },
     );
   }
 
@@ -99,7 +101,7 @@ export class ProcessTree {
   }
 
   #ended(name: string, start: Start, end: ProcessEnd): void {
-    const { context, board } = this.#parts;
+    const { clock, context, board } = this.#parts;
     const how = end.signal ? `by ${end.signal}` : `with code ${end.code}`;
     board.set(name, { state: "ended", detail: how });
     if (!start.wasReady && !start.failure && isCrash(end) && this.#isFirst(name)) {
@@ -110,7 +112,7 @@ export class ProcessTree {
     const failures = start.wasReady ? 0 : start.failures + 1;
     const waitMs = restartWaitMs(failures);
     context.log.warn("process ended, starting it again", { process: name, ...end, error: start.failure, waitMs });
-    systemClock.after(waitMs, () => {
+    clock.after(waitMs, () => {
       if (!this.#stopping) this.#launch(name, failures);
     });
   }
@@ -147,30 +149,34 @@ export class ProcessTree {
     this.#announced = true;
     const address = board.get(FRONTEND)?.address ?? "";
     context.scope.spawn("announce", async (signal) => {
-      await untilRoutable(address, this.#parts.awaited(), signal);
+      await this.#untilRoutable(address, signal);
       if (signal.aborted) return;
       this.#hasServed = true;
       board.settle();
       onRoutable(address);
     });
   }
-}
 
-/** Workers are ready before the frontend has fetched their tokenizer and linked to them: what is announced works. */
-async function untilRoutable(address: string, models: readonly string[], signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const health = await readHealth(`http://${address}`).catch(() => undefined);
-    if (health && models.every((name) => health.models.includes(name))) return;
-    await new Promise<void>((resolve) => void systemClock.after(ASK_EVERY_MS, resolve, { keepAlive: true }));
+  /** Workers are ready before the frontend has fetched their tokenizer and linked to them: what is announced works. */
+  async #untilRoutable(address: string, signal: AbortSignal): Promise<void> {
+    const models = this.#parts.awaited();
+    while (!signal.aborted) {
+      const health = await readHealth(`http://${address}`).catch(() => undefined);
+      if (health && models.every((name) => health.models.includes(name))) return;
+      await new Promise<void>((resolve) => void this.#parts.clock.after(ASK_EVERY_MS, resolve, { keepAlive: true }));
+    }
   }
 }
 
-async function endChildren(children: readonly Child[], drainMs: number): Promise<void> {
+async function endChildren(
+  children: readonly Child[],
+  { clock, drainMs }: { readonly clock: Clock; readonly drainMs: number },
+): Promise<void> {
   for (const child of children) child.drain();
   const kill = (): void => {
     for (const child of children) child.kill();
   };
-  const late = systemClock.after(drainMs + LATE_MS, kill, { keepAlive: true });
+  const late = clock.after(drainMs + LATE_MS, kill, { keepAlive: true });
   await Promise.all(children.map(({ ended }) => ended));
   late.cancel();
 }

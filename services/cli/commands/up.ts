@@ -1,5 +1,6 @@
 import { flushCompileCache } from "node:module";
 import { checkModelFile } from "#lib/engines/model-file";
+import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import type { Command, CommandContext } from "../command.ts";
 import { DEMO_MODEL_PATH } from "../compose/engine.ts";
@@ -47,6 +48,7 @@ async function runUp(context: CommandContext): Promise<number> {
   const models = new Map<string, ModelReport>();
   board.set("hub", { pid: process.pid, state: "ready", address: hub.address, detail: "discovery, in this process" });
   const tree = new ProcessTree({
+    clock: systemClock,
     context,
     board,
     children: childArguments(context, { engine, hubAddress: hub.address }),
