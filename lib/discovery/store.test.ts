@@ -84,6 +84,24 @@ class NaiveStore {
     if (changed) this.revision++;
     return undefined;
   }
+
+  print(): string {
+    const bytes = this.records.reduce((sum, one) => sum + one.key.length + 1, 0);
+    const records = this.records.toSorted((left, right) => (left.key < right.key ? -1 : 1));
+    return `@${this.revision}, ${bytes} bytes: ${records.map(printRecord).join(" ")}`;
+  }
+}
+
+function printRecord({ key, value, revision }: { key: string; value: number; revision: bigint }): string {
+  return `${key}=${value}@${revision}`;
+}
+
+/** As the naive store prints itself. */
+function printState(state: StoreState): string {
+  const records = list(state, "").map(({ record: one, revision }) =>
+    printRecord({ key: one.key, value: one.bytes[0]!, revision }),
+  );
+  return `@${state.revision}, ${state.bytes} bytes: ${records.join(" ")}`;
 }
 
 /** A client that does what the contract says with what it is told. */
@@ -135,9 +153,11 @@ function drawEvent(chance: SeededChance, leases: bigint[], watcher: { next: numb
   }
 }
 
+const SEEDS = 1_000 * Number(process.env.TEST_SCALE ?? 1);
+
 describe("the store core", () => {
   it("does what a naive store does, and every watcher ends with the same view", () => {
-    for (let seed = 0; seed < 60; seed++) {
+    for (let seed = 0; seed < SEEDS; seed++) {
       const chance = new SeededChance(BigInt(seed));
       const limits = { ...DEFAULT_LIMITS, records: 5, bytes: 30, leases: 6, history: 8 };
       const state = createStore(7n, 0, limits);
@@ -153,16 +173,10 @@ describe("the store core", () => {
         const asked = event.kind === "watch" ? { ...event, afterRevision: 0n } : event;
         const expected = naive.apply(asked, nowMs);
         const effects = step(state, asked, nowMs);
-        expect(refusal(effects), `seed ${seed} step ${at} ${asked.kind}`).toBe(expected);
-        expect(state.revision).toBe(naive.revision);
-        const plain = (one: { key: string; value: number; revision: bigint }) =>
-          `${one.key}=${one.value}@${one.revision}`;
-        expect(
-          list(state, "").map((held) =>
-            plain({ key: held.record.key, value: held.record.bytes[0]!, revision: held.revision }),
-          ),
-        ).toEqual(naive.records.toSorted((left, right) => (left.key < right.key ? -1 : 1)).map(plain));
-        expect(state.bytes).toBe(naive.records.reduce((sum, one) => sum + one.key.length + 1, 0));
+        const found = `${refusal(effects)} ${printState(state)}`;
+        // An expectation costs as much as the step.
+        if (found !== `${expected} ${naive.print()}`)
+          expect(found, `seed ${seed} step ${at} ${asked.kind}`).toBe(`${expected} ${naive.print()}`);
         if (asked.kind === "watch") followers.set(asked.watcherId, { prefix: asked.prefix, follower: new Follower() });
         for (const effect of effects) {
           if (effect.kind !== "wake" || pick(chance, 3) === 0) continue;

@@ -96,7 +96,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   return rig;
 }
 
-const SEEDS = 60 * Number(process.env.TEST_SCALE ?? 1);
+const SEEDS = 170 * Number(process.env.TEST_SCALE ?? 1);
 
 test("whatever comes, every request ends once with the right answer: paged, one step at a time", () => {
   for (let seed = 0; seed < SEEDS; seed++) live(seed, {});
