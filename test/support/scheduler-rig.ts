@@ -94,6 +94,15 @@ export function holds(condition: boolean, what: string): void {
   if (!condition) throw new Error(what);
 }
 
+/** Throws when two numbers, texts or lists of them differ; as cheap. */
+export function same(
+  found: string | number | readonly number[],
+  wanted: string | number | readonly number[],
+  what: string,
+): void {
+  if (String(found) !== String(wanted)) throw new Error(`${what}: ${found}, not ${wanted}`);
+}
+
 /**
  * An engine that computes contents and does nothing else: it runs plans in order, keeps cells per slot as llama.cpp does
  * (or per block, for a paged space), and finds every plan that reads what is not there.

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import type { TokenChain } from "#lib/tokens/token-chain";
-import { counted, holds, oracle, oracleScores, Rig, requestOf } from "../../../test/support/scheduler-rig.ts";
+import { counted, holds, oracle, oracleScores, Rig, requestOf, same } from "../../../test/support/scheduler-rig.ts";
 import type { GenerateRequest } from "../engine.ts";
 import type { KvOwner } from "./kv-account.ts";
 import type { SchedulerOptions } from "./options.ts";
@@ -82,15 +82,16 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   rig.finish();
   for (const [id, request] of requests) {
     const finish = rig.finishes.get(id);
-    expect(finish, `request ${id} of seed ${seed} ends`).toBeDefined();
+    const name = `request ${id} of seed ${seed}`;
+    holds(finish !== undefined, `${name} ends`);
     const wanted = oracle(request, contextTokens);
     const answer = rig.answers.get(id) ?? [];
-    expect(answer).toEqual(wanted.tokens.slice(0, cancelled.has(id) ? answer.length : undefined));
+    same(answer, wanted.tokens.slice(0, cancelled.has(id) ? answer.length : undefined), `the answer of ${name}`);
     const scores = rig.scores.get(id) ?? [];
     const wholeScores = request.promptLogprobs ? oracleScores(request) : [];
-    expect(scores).toEqual(wholeScores.slice(0, cancelled.has(id) ? scores.length : undefined));
-    if (finish!.reason !== "cancelled") expect(finish!.reason).toBe(wanted.reason);
-    expect(finish!.completionTokens).toBe(answer.length);
+    same(scores, wholeScores.slice(0, cancelled.has(id) ? scores.length : undefined), `the scores of ${name}`);
+    if (finish!.reason !== "cancelled") same(finish!.reason, wanted.reason, `the end of ${name}`);
+    same(finish!.completionTokens, answer.length, `the tokens of ${name}`);
   }
   rig.expectNothingLeft();
   return rig;
