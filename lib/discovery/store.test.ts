@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
+import { eachSeed } from "../../test/support/seeds.ts";
 import type { StoredRecord } from "./codec.ts";
 import {
   createStore,
@@ -153,11 +154,9 @@ function drawEvent(chance: SeededChance, leases: bigint[], watcher: { next: numb
   }
 }
 
-const SEEDS = 1_000 * Number(process.env.TEST_SCALE ?? 1);
-
 describe("the store core", () => {
   it("does what a naive store does, and every watcher ends with the same view", () => {
-    for (let seed = 0; seed < SEEDS; seed++) {
+    eachSeed(1_000, (seed) => {
       const chance = new SeededChance(BigInt(seed));
       const limits = { ...DEFAULT_LIMITS, records: 5, bytes: 30, leases: 6, history: 8 };
       const state = createStore(7n, 0, limits);
@@ -176,7 +175,7 @@ describe("the store core", () => {
         const found = `${refusal(effects)} ${printState(state)}`;
         // An expectation costs as much as the step.
         if (found !== `${expected} ${naive.print()}`)
-          expect(found, `seed ${seed} step ${at} ${asked.kind}`).toBe(`${expected} ${naive.print()}`);
+          expect(found, `step ${at} ${asked.kind}`).toBe(`${expected} ${naive.print()}`);
         if (asked.kind === "watch") followers.set(asked.watcherId, { prefix: asked.prefix, follower: new Follower() });
         for (const effect of effects) {
           if (effect.kind !== "wake" || pick(chance, 3) === 0) continue;
@@ -189,9 +188,9 @@ describe("the store core", () => {
         const delta = pull(state, id);
         if (delta) follower.take(delta);
         const under = list(state, prefix).map(({ record: one }) => [one.key, one.bytes[0]!] as const);
-        expect([...follower.view].sort(), `seed ${seed}`).toEqual(under);
+        expect([...follower.view].sort()).toEqual(under);
       }
-    }
+    });
   });
 
   /** A watcher loses its stream and resumes from the view it has. */

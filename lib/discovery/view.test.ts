@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { InstanceRecordSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import { pick, SeededChance } from "#lib/base/chance";
+import { eachSeed } from "../../test/support/seeds.ts";
 import { encodeRecord, type StoredRecord } from "./codec.ts";
 import type { DiscoveryChange, DiscoveryRecord } from "./discovery.ts";
 import { createView, step, type ViewEffects } from "./view.ts";
@@ -92,7 +93,7 @@ describe("the view core", () => {
   });
 
   it("ends where the store is, and a reader that folds changes has the same view", () => {
-    for (let seed = 0; seed < 100; seed++) {
+    eachSeed(100, (seed) => {
       const chance = new SeededChance(BigInt(seed));
       const view = createView(3000);
       const reader = new Reader();
@@ -133,8 +134,8 @@ describe("the view core", () => {
       );
       reader.take(step(view, { kind: "tick" }, nowMs + 3000).change);
       const expected = [...truth].map(([name, value]) => [name, BigInt(value)]).sort();
-      expect([...reader.view].sort(), `seed ${seed}`).toEqual(expected);
+      expect([...reader.view].sort()).toEqual(expected);
       expect([...view.records.keys()].sort()).toEqual([...truth.keys()].sort());
-    }
+    });
   });
 });

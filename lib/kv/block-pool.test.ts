@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
+import { eachSeed } from "../../test/support/seeds.ts";
 import { BlockPool, NO_BLOCK } from "./block-pool.ts";
 
 /** Registers a chain of these hashes and returns its blocks, each with one reference. */
@@ -145,7 +146,7 @@ class NaivePool {
 }
 
 test("it behaves like the naive pool", () => {
-  for (let seed = 0; seed < 150; seed++) {
+  eachSeed(150, (seed) => {
     const chance = new SeededChance(BigInt(seed));
     const removed: bigint[] = [];
     const blocks = 4 + pick(chance, 20);
@@ -175,7 +176,7 @@ test("it behaves like the naive pool", () => {
         const hash = hashes[own.length]!;
         pool.complete(block);
         const primary = pool.register(block, hash, matched.at(-1) ?? NO_BLOCK);
-        expect(primary, `seed ${seed} block ${at}`).toBe(block);
+        expect(primary, `block ${at}`).toBe(block);
         stored++;
         matched.push(primary);
         naive.loose--;
@@ -191,5 +192,5 @@ test("it behaves like the naive pool", () => {
     pool.clear();
     expect(pool.resetBlocks).toBe(blocks);
     expect(removed.length).toBe(stored);
-  }
+  });
 });

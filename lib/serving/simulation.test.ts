@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
+import { eachSeed, SCALE } from "../../test/support/seeds.ts";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
 import { plainRequest } from "./plain-request.ts";
 import { stepLife, takeTokens } from "./step-life.ts";
@@ -283,36 +284,31 @@ class World {
 }
 
 describe("a request among failing workers", () => {
-  const scale = Number(process.env.TEST_SCALE ?? 1);
   it(
     "delivers the undisturbed answer without gap or repetition, one terminal, no slot kept",
     () => {
       const outcomes = { finished: 0, failed: 0, cancelled: 0, migrated: 0, poisoned: 0, orphaned: 0 };
-      for (let seed = 1; seed <= 3_000 * scale; seed++) {
+      eachSeed(3_000, (seed) => {
         const world = new World(BigInt(seed));
-        try {
-          for (let acts = 0; !world.life.done; acts++) {
-            expect(acts).toBeLessThan(20_000);
-            world.act();
-          }
-          for (let acts = 0; acts < 20; acts++) world.act();
-          world.check();
-        } catch (error) {
-          throw new Error(`seed ${seed}`, { cause: error });
+        for (let acts = 0; !world.life.done; acts++) {
+          expect(acts).toBeLessThan(20_000);
+          world.act();
         }
+        for (let acts = 0; acts < 20; acts++) world.act();
+        world.check();
         if (world.cancelled) outcomes.cancelled++;
         else if (world.errors.length > 0) outcomes.failed++;
         else outcomes.finished++;
         if (world.life.migrations > 0) outcomes.migrated++;
         if (world.errors[0]?.reason === "POISONED") outcomes.poisoned++;
         if (world.orphaned) outcomes.orphaned++;
-      }
+      });
       // The faults are frequent enough to mean something, and rare enough that most requests succeed.
-      expect(outcomes.finished).toBeGreaterThan(1_500 * scale);
-      expect(outcomes.migrated).toBeGreaterThan(500 * scale);
-      expect(outcomes.poisoned).toBeGreaterThan(20 * scale);
-      expect(outcomes.orphaned).toBeGreaterThan(10 * scale);
+      expect(outcomes.finished).toBeGreaterThan(1_500 * SCALE);
+      expect(outcomes.migrated).toBeGreaterThan(500 * SCALE);
+      expect(outcomes.poisoned).toBeGreaterThan(20 * SCALE);
+      expect(outcomes.orphaned).toBeGreaterThan(10 * SCALE);
     },
-    60_000 + 10_000 * scale,
+    60_000 + 10_000 * SCALE,
   );
 });
