@@ -7,6 +7,6 @@ import { ensureNode24 } from "../bin/relaunch.mjs";
 
 const args = process.argv.slice(2);
 if (ensureNode24(fileURLToPath(import.meta.url), args)) {
-  const { runSteps } = await import("./support/steps.ts");
+  const { runSteps } = await import("./steps.ts");
   process.exitCode = await runSteps(args);
 }

@@ -91,7 +91,7 @@ if (options.help) {
   const steps = ["--steps", options.steps ?? size.steps, "--threads", options.threads, ...limit];
   python("Training", "train.py", "--vocabulary", vocabulary, ...steps, ...size.model);
   python("Weights", "dump.py");
-  const node24 = path.join(ROOT, "test/support/node24.mjs");
+  const node24 = path.join(ROOT, "tools/node24.mjs");
   run("File", process.execPath, [node24, path.join(RECIPE, "to-gguf.mjs")]);
   console.log(`\nTry it: npm start -- --model ${path.join(options.folder, "stator-demo-q8_0.gguf")}`);
 }

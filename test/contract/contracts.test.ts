@@ -1,17 +1,17 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { generateStubs, staleFiles } from "../../tools/gen/generate.ts";
 import {
   buildImage,
   checkCompatibility,
   checkContractFormat,
   compareImages,
-  inTemporaryFolder,
   keptImages,
   lintContracts,
-} from "../support/contracts.ts";
-import { generateStubs, staleFiles } from "../support/generate.ts";
-import { root } from "../support/tools.ts";
+} from "../../tools/lock/contracts.ts";
+import { root } from "../../tools/run-tool.ts";
+import { inTemporaryFolder } from "../../tools/temporary-folder.ts";
 
 const SUCCESS = { ok: true, output: "" };
 

@@ -12,7 +12,8 @@ import {
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { Access, access } from "#gen/stator/common/v1/common_pb";
-import { buildImage, inTemporaryFolder } from "../support/contracts.ts";
+import { buildImage } from "../../tools/lock/contracts.ts";
+import { inTemporaryFolder } from "../../tools/temporary-folder.ts";
 
 const registry = readContracts();
 const ours = [...registry.files].filter((file) => file.proto.package.startsWith("stator."));

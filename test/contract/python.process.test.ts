@@ -4,7 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import { Server, ServerCredentials, type ServerWritableStream } from "@grpc/grpc-js";
 import { afterAll, expect, test } from "vitest";
-import { root, runTool } from "../support/tools.ts";
+import { root, runTool } from "../../tools/run-tool.ts";
 import { FINISHED, PREFILL_REQUEST, TOKEN } from "./vectors.ts";
 
 // Debian's Python: the one that its packages python3-grpcio and python3-protobuf belong to.

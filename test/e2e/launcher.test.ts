@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { root } from "../support/tools.ts";
+import { root } from "../../tools/run-tool.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "stator-launcher-"));
 const otherNode = anotherNode();

@@ -4,9 +4,9 @@ import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { root } from "../../tools/run-tool.ts";
 import { writeHfTokenizer } from "../support/hf-tokenizer.ts";
 import { readBoard, startProgram } from "../support/program.ts";
-import { root } from "../support/tools.ts";
 
 const FOLDER = path.join(import.meta.dirname, "lm-eval");
 /** Python's packages stay here between runs; they come from PyPI once. */

@@ -9,14 +9,14 @@ import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { openServer } from "#lib/rpc/server";
-import { root, runNode, runTool } from "../support/tools.ts";
+import { root, runNode, runTool } from "../../tools/run-tool.ts";
 
 const elsewhere = mkdtempSync(path.join(os.tmpdir(), "stator-package-"));
 const installed = path.join(elsewhere, "node_modules/stator");
 
 // Packed as for publishing and unpacked elsewhere, as an install would, with the checkout's dependencies beside it.
 beforeAll(() => {
-  expect(runNode(["test/support/build.ts"], { capture: true })).toMatchObject({ ok: true });
+  expect(runNode(["tools/build/build.ts"], { capture: true })).toMatchObject({ ok: true });
   run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", elsewhere], root);
   mkdirSync(installed, { recursive: true });
   run("tar", ["xzf", `stator-${version()}.tgz`, "--strip-components=1", "-C", installed], elsewhere);

@@ -7,10 +7,10 @@ import type { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { loopbackCredentials } from "#lib/rpc/credentials";
+import { root } from "../../tools/run-tool.ts";
 import { EchoService } from "../conformance/rpc/echo.ts";
 import { Lab } from "../conformance/rpc/lab.ts";
 import { openGrpcRig } from "../conformance/rpc/rigs.ts";
-import { root } from "../support/tools.ts";
 
 const children = new Set<ChildProcess>();
 

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { root } from "./tools.ts";
+import { root } from "../../tools/run-tool.ts";
 
 /** A terminal of a given size with a program in it, as a test holds it. */
 export interface Terminal {

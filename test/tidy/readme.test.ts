@@ -1,7 +1,7 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { root } from "../support/tools.ts";
+import { root } from "../../tools/run-tool.ts";
 
 // The code in a room's README runs as a test: a block that begins with ```ts is a module that throws when it is wrong.
 // A block that is only a sketch begins with ```ts sketch.

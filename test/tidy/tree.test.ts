@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { renderPages, staleFiles } from "../support/generate.ts";
+import { renderPages, staleFiles } from "../../tools/gen/generate.ts";
 import { clock } from "./rules/clock.ts";
 import { cycles } from "./rules/cycles.ts";
 import { exports } from "./rules/exports.ts";

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { root } from "../support/tools.ts";
+import { root } from "../../tools/run-tool.ts";
 import { parseSource, type Source, type TextFile } from "./source.ts";
 
 /** The repository as the rules see it. */

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 import { CALLER_HANDLE, CALLER_LINK, type Row, WORKER_HANDLE, WORKER_LINK } from "#lib/link/tables";
-import { root } from "../../support/tools.ts";
+import { root } from "../../../tools/run-tool.ts";
 
 const PAGE = path.join(root, "docs/link.md");
 const TABLES = { CALLER_LINK, CALLER_HANDLE, WORKER_LINK, WORKER_HANDLE };

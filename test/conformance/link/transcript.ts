@@ -8,7 +8,7 @@ import {
   LinkResponseSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { printHex, viewBytes } from "#lib/base/bytes";
-import { root } from "../../support/tools.ts";
+import { root } from "../../../tools/run-tool.ts";
 
 /** A message as people read it, and its bytes. Arrays of numbers are written as "u32 1 2", "f32 0.5" or "u8 3". */
 export interface WrittenMessage {

@@ -18,7 +18,7 @@ test.each([
   ["lib/kv/block.ts", `const a = await import("#lib/routing/index");`, "floor 3"],
   ["lib/kv/block.ts", `const a = new URL("../routing/thread.ts", import.meta.url);`, "floor 3"],
   ["lib/base/errors.ts", `import { A } from "#gen/a/b_pb";`, "floor 0"],
-  ["lib/kv/block.ts", `import { a } from "../../test/support/tools.ts";`, "no room"],
+  ["lib/kv/block.ts", `import { a } from "../../test/support/program.ts";`, "no room"],
   ["lib/attic/block.ts", "", "no floor"],
   ["services/router/main.ts", `import { a } from "#services/worker/board";`, "floor 6"],
   ["services/cli/main.ts", `import { a } from "#services/worker/board";`, "only services/cli/compose/"],

@@ -4,8 +4,8 @@ import { orphans } from "./orphans.ts";
 
 test("a file that nobody imports is found, whatever else is there", () => {
   const tree = treeOf({
-    "package.json": `{ "scripts": { "gen": "node test/support/gen.ts" } }`,
-    "test/support/gen.ts": "",
+    "package.json": `{ "scripts": { "gen": "node tools/gen/gen.ts" } }`,
+    "tools/gen/gen.ts": "",
     "services/cli/main.ts": `import "#lib/a/one";`,
     "lib/a/one.ts": `new Worker(new URL("./thread.ts", import.meta.url));`,
     "lib/a/thread.ts": "",

@@ -15,7 +15,7 @@ test("what runs may import its dependencies", () => {
   expect(check("test/e2e/one.ts", `import "vitest";`)).toEqual([]);
 });
 
-test.each(["native/build.mjs", "test/support/prepare.mjs"])("%s runs without the development dependencies", (path) => {
+test.each(["native/build.mjs", "tools/build/prepare.mjs"])("%s runs without the development dependencies", (path) => {
   expect(check(path, `import "vitest";`)).toHaveLength(1);
 });
 

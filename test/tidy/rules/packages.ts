@@ -5,9 +5,8 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** npm runs it at the end of an install, with or without the development dependencies. */
-const PREPARE = "test/support/prepare.mjs";
-const INSTALLED = /^(lib|services|bin|native)\/|^test\/support\/prepare\.mjs$/;
+/** npm runs `prepare` at the end of an install, with or without the development dependencies. */
+const INSTALLED = /^(lib|services|bin|native)\/|^tools\/build\/prepare\.mjs$/;
 
 /** What runs imports only packages that are installed with it: no development dependency, nothing undeclared. */
 export const packages: Rule = ({ files, sources }) => {
@@ -15,7 +14,7 @@ export const packages: Rule = ({ files, sources }) => {
   const { dependencies, optionalDependencies } = JSON.parse(file?.text ?? "{}") as Manifest;
   const declared = new Set([...Object.keys(dependencies ?? {}), ...Object.keys(optionalDependencies ?? {})]);
   return sources
-    .filter(({ path, isTest }) => INSTALLED.test(path) && !(isTest && path !== PREPARE))
+    .filter(({ path, isTest }) => INSTALLED.test(path) && !isTest)
     .flatMap(({ path, imports }) =>
       imports
         .filter(({ file: target, request }) => target === undefined && !request.startsWith("node:"))

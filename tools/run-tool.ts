@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 
 /** The checkout's root folder. */
-export const root = path.dirname(path.dirname(import.meta.dirname));
+export const root = path.dirname(import.meta.dirname);
 
 const PACKAGES = {
   biome: "@biomejs/biome",

@@ -2,7 +2,7 @@ import { globSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Instrument, Instruments } from "#lib/host/metrics";
-import { root } from "./tools.ts";
+import { root } from "../run-tool.ts";
 
 const HEADER = `# Metrics
 

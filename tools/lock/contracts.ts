@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import os from "node:os";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { type Outcome, root, runTool } from "./tools.ts";
+import { type Outcome, root, runTool } from "../run-tool.ts";
+import { inTemporaryFolder } from "../temporary-folder.ts";
 
 const folder = path.join(root, "test/contract");
 
@@ -64,14 +64,4 @@ export function checkCompatibility(): Outcome {
     });
     return { ok: breaks.length === 0, output: breaks.join("\n") };
   });
-}
-
-/** Runs `work` with a folder of its own and removes the folder afterwards. */
-export function inTemporaryFolder<Result>(work: (folder: string) => Result): Result {
-  const temporary = mkdtempSync(path.join(os.tmpdir(), "stator-contract-"));
-  try {
-    return work(temporary);
-  } finally {
-    rmSync(temporary, { recursive: true, force: true });
-  }
 }

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { createFileRegistry, type FileRegistry, fromBinary, getOption } from "@bufbuild/protobuf";
 import { type FileDescriptorProto, type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { Access, access } from "#gen/stator/common/v1/common_pb";
-import { inTemporaryFolder } from "./contracts.ts";
+import { runTool } from "../run-tool.ts";
+import { inTemporaryFolder } from "../temporary-folder.ts";
 import { type Comments, renderMessages } from "./message-tables.ts";
-import { runTool } from "./tools.ts";
 
 const HEADER = `# Contracts
 

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { inTemporaryFolder } from "./contracts.ts";
-import { root, runTool } from "./tools.ts";
+import { root, runTool } from "../run-tool.ts";
+import { inTemporaryFolder } from "../temporary-folder.ts";
 
 /** Contents by path, relative to the root. */
 export type Generated = ReadonlyMap<string, string>;

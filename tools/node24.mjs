@@ -1,7 +1,7 @@
-// node test/support/node24.mjs SCRIPT [ARGS]: runs a TypeScript script of this repository, whatever Node is installed.
+// node tools/node24.mjs SCRIPT [ARGS]: runs a TypeScript script of this repository, whatever Node is installed.
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { ensureNode24 } from "../../bin/relaunch.mjs";
+import { ensureNode24 } from "../bin/relaunch.mjs";
 
 if (ensureNode24(fileURLToPath(import.meta.url), process.argv.slice(2))) {
   const [, , script = "", ...args] = process.argv;

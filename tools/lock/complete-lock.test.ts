@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 // Plain JavaScript, because it must run where npm ci did not: its types are stated here.
-const { completeLock, parsePlatform } = (await import("../support/complete-lock.mjs" as string)) as {
+const { completeLock, parsePlatform } = (await import("./complete-lock.mjs" as string)) as {
   completeLock(lock: object): { lock: { packages: Record<string, object> }; added: number };
   parsePlatform(name: string): object;
 };

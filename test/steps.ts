@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { checkCompatibility, checkContractFormat, lintContracts } from "./contracts.ts";
-import { generateAll, staleFiles, writeGenerated } from "./generate.ts";
+import { generateAll, staleFiles, writeGenerated } from "../tools/gen/generate.ts";
+import { checkCompatibility, checkContractFormat, lintContracts } from "../tools/lock/contracts.ts";
+import { type Outcome, root, runNode, runTool } from "../tools/run-tool.ts";
 import { summarize } from "./summary.ts";
-import { type Outcome, root, runNode, runTool } from "./tools.ts";
 
 /** One part of `npm test`. */
 interface Step {

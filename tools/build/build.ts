@@ -2,7 +2,7 @@
 // relative path in it stays true. Types are checked by `npm run check`, not here.
 import { cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { root, runTool } from "./tools.ts";
+import { root, runTool } from "../run-tool.ts";
 
 const dist = path.join(root, "dist");
 
@@ -15,7 +15,7 @@ const NOT_COPIED = /(^|\/)(build|test|fuzz|recipe)(\/|$)/;
 const REFERENCE = /(new URL\(\s*["'][^"']+)\.ts(["'],\s*import\.meta\.url)/g;
 
 rmSync(dist, { recursive: true, force: true });
-const compiled = runTool("tsc", ["-p", "test/support/tsconfig.build.json"]);
+const compiled = runTool("tsc", ["-p", "tools/build/tsconfig.build.json"]);
 if (compiled.ok) {
   for (const file of globSync("**/*.js", { cwd: dist })) renameReferences(path.join(dist, file));
   for (const name of COPIED.filter((each) => existsSync(path.join(root, each)))) copyAsIs(name);
