@@ -1,9 +1,10 @@
+import { Backoff } from "#lib/base/backoff";
 import type { Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { ResumePoint, StoreNews } from "./calls.ts";
 import type { StoreDeps } from "./deps.ts";
 import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "./discovery.ts";
-import { Alarm, Backoff, withLimit } from "./patience.ts";
+import { Alarm, withLimit } from "./patience.ts";
 import { createView, step, type ViewEvent, type ViewState } from "./view.ts";
 
 /** One watch: opens the store's stream again whenever it ends or falls silent, and feeds the view. */
@@ -27,7 +28,7 @@ export class Follower implements DiscoveryWatch {
     this.#prefix = prefix;
     this.#view = createView(deps.settleMs);
     this.#alarm = new Alarm(deps.clock);
-    this.#backoff = new Backoff(deps.chance, 2_000);
+    this.#backoff = new Backoff({ firstMs: 100, longestMs: 2_000 }, deps.chance);
   }
 
   get records(): ReadonlyMap<string, DiscoveryRecord> {
@@ -75,7 +76,7 @@ export class Follower implements DiscoveryWatch {
       if (this.#abort.signal.aborted) return;
       this.#lost(this.#lastError);
       if (this.#first && this.#lastError.row.retry === "never") this.#first.reject(this.#lastError);
-      await this.#alarm.wait(this.#backoff.drawMs());
+      await this.#alarm.wait(this.#backoff.nextMs());
     }
   }
 

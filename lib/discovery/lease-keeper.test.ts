@@ -147,6 +147,19 @@ describe("a registration", () => {
     expect(store.take()).toEqual(["keepAlive", "put c", "remove a b"]);
   });
 
+  it("waits shortly again once the store has answered", async () => {
+    const { store } = await registered();
+    store.fault = () => Promise.reject(unavailable());
+    await store.pass(12_000);
+    store.fault = undefined;
+    await store.pass(2_100);
+    store.take();
+    store.fault = () => Promise.reject(unavailable());
+    await store.pass(3_500);
+    const [first = 0, second = 0] = store.askedAtMs;
+    expect(second - first).toBeLessThanOrEqual(110);
+  });
+
   it("does not wait for a store that hangs", async () => {
     const { store } = await registered();
     store.fault = () => new Promise<never>(() => {});

@@ -1,10 +1,11 @@
+import { Backoff } from "#lib/base/backoff";
 import { equalBytes } from "#lib/base/bytes";
 import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { LeaseGrant } from "./calls.ts";
 import { encodeRecord, type StoredRecord } from "./codec.ts";
 import type { StoreDeps } from "./deps.ts";
 import type { DiscoveryRecord, Registration } from "./discovery.ts";
-import { Alarm, Backoff, withLimit } from "./patience.ts";
+import { Alarm, withLimit } from "./patience.ts";
 
 interface Waiter {
   readonly version: number;
@@ -45,7 +46,7 @@ export class LeaseKeeper implements Registration {
     this.#deps = deps;
     this.#ttlMs = ttlMs;
     this.#alarm = new Alarm(deps.clock);
-    this.#backoff = new Backoff(deps.chance, Math.min(2_000, ttlMs / 3));
+    this.#backoff = new Backoff({ firstMs: 100, longestMs: Math.min(2_000, ttlMs / 3) }, deps.chance);
     this.#awakeMs = deps.clock.nowMs();
     this.#wanted = encode(records);
   }
@@ -122,7 +123,7 @@ export class LeaseKeeper implements Registration {
     metrics.add("stator_discovery_retries_total", 1, { store: calls.store, call: "lease" });
     log.debug("lease call failed", { store: calls.place, error });
     this.#lastError = error;
-    await this.#alarm.wait(this.#backoff.drawMs());
+    await this.#alarm.wait(this.#backoff.nextMs());
   }
 
   #noticeSleep(): void {

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { Backoff } from "#lib/base/backoff";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { withoutLogin } from "#lib/base/url-login";
 import { noMetrics } from "#lib/host/metrics";
@@ -11,7 +12,7 @@ import { createEtcdCalls } from "./etcd.ts";
 import { createFileCalls } from "./file.ts";
 import { createHubCalls } from "./hub.ts";
 import { createMemoryDiscovery } from "./memory.ts";
-import { Backoff, withLimit } from "./patience.ts";
+import { withLimit } from "./patience.ts";
 import { plainReason } from "./plain-reason.ts";
 import { StoreHost } from "./store-host.ts";
 import { superviseStore } from "./supervise.ts";
@@ -90,14 +91,14 @@ function openMemory(deps: OpenDiscoveryDeps): Discovery {
 async function reach(calls: StoreCalls, deps: OpenDiscoveryDeps): Promise<void> {
   const { clock, chance, patience } = deps;
   const untilMs = clock.nowMs() + (patience?.timeLimitMs ?? 5_000);
-  const backoff = new Backoff(chance, 1_000);
+  const backoff = new Backoff({ firstMs: 100, longestMs: 1_000 }, chance);
   const parent = new AbortController().signal;
   for (;;) {
     const limitMs = Math.max(50, untilMs - clock.nowMs());
     try {
       return await withLimit({ clock, limitMs, what: calls.place, parent }, (signal) => calls.reach(signal));
     } catch (error) {
-      const waitMs = backoff.drawMs();
+      const waitMs = backoff.nextMs();
       if (asStatorError(error).row.retry === "never" || clock.nowMs() + waitMs >= untilMs) throw error;
       await new Promise<void>((resolve) => clock.after(waitMs, resolve, { keepAlive: true }));
     }

@@ -1,30 +1,5 @@
-import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
-
-/** Waits between attempts: doubling from 100 ms up to a bound, each shortened by chance to a half at least. */
-export class Backoff {
-  readonly #chance: Chance;
-  readonly #longestMs: number;
-  #nextMs = 100;
-
-  constructor(chance: Chance, longestMs: number) {
-    this.#chance = chance;
-    this.#longestMs = longestMs;
-  }
-
-  /** The next wait. */
-  drawMs(): number {
-    const waitMs = Math.min(this.#nextMs, this.#longestMs);
-    this.#nextMs = waitMs * 2;
-    return waitMs * (0.5 + this.#chance.next() / 2);
-  }
-
-  /** After a success. */
-  reset(): void {
-    this.#nextMs = 100;
-  }
-}
 
 /**
  * Runs one attempt with a time limit of its own. The signal tells the attempt that its time is over or that `parent`

@@ -137,6 +137,20 @@ describe("the life of a request", () => {
     expect(effects).toMatchObject([{ kind: "error", error: { reason: "OVERLOADED" } }, { kind: "done" }]);
   });
 
+  it("begins with the first wait again when a worker took it, and not before", () => {
+    const told = new Told();
+    const noWorkers = new StatorError("NO_WORKERS", { model: "m" });
+    const waits = () => [1, 2].map(() => told.tell({ kind: "unplaced", error: noWorkers })[0]);
+    told.tell({ kind: "start" });
+    expect(waits()).toMatchObject([{ delayMs: 50 }, { delayMs: 100 }]);
+    told.tell({ kind: "placed", worker: 1n, decision: "test" });
+    told.tell({ kind: "refused", choice: 0, attempt: 1, error: new StatorError("STREAM_LOST", { detail: "test" }) });
+    expect(waits()).toMatchObject([{ delayMs: 200 }, { delayMs: 400 }]);
+    told.run(2n);
+    told.tell({ kind: "lost", choice: 0, attempt: 2, error: lost, accepted: true, died: false });
+    expect(waits()).toMatchObject([{ delayMs: 50 }, { delayMs: 100 }]);
+  });
+
   it("waits for a worker with growing patience, but not for ever", () => {
     const told = new Told();
     told.tell({ kind: "start" });

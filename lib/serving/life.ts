@@ -1,4 +1,5 @@
 import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
+import { Backoff, type BackoffTimes } from "#lib/base/backoff";
 import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { ChoiceEnd, Placement, ServingRequest } from "./request.ts";
@@ -15,9 +16,8 @@ export interface LifeLimits {
   readonly waitMs: number;
   /** Longest wait of one that was never placed. */
   readonly firstWaitMs: number;
-  /** First wait, doubled each time up to the most. */
-  readonly firstBackoffMs: number;
-  readonly maxBackoffMs: number;
+  /** Waits between two looks for a worker. */
+  readonly backoff: BackoffTimes;
 }
 
 /** What every request gets unless told otherwise. */
@@ -25,8 +25,7 @@ export const LIFE_LIMITS: LifeLimits = {
   fruitless: 3,
   waitMs: 15_000,
   firstWaitMs: 2_000,
-  firstBackoffMs: 50,
-  maxBackoffMs: 1_000,
+  backoff: { firstMs: 50, longestMs: 1_000 },
 };
 
 /** Where a choice is. `sent`: given to a worker that did not accept it yet. */
@@ -82,7 +81,7 @@ export interface Life {
   /** When the search for a worker began, until one takes a choice. */
   searchingSinceMs: number | undefined;
   /** Waits of this search. */
-  backoffs: number;
+  readonly backoff: Backoff;
   lastError: StatorError | undefined;
   /** Workers that took a choice, in order. */
   readonly workers: bigint[];
@@ -171,9 +170,10 @@ export function createLife(
       };
     }),
   );
+  const limits = options.limits ? { ...LIFE_LIMITS, ...options.limits } : LIFE_LIMITS;
   return {
     request,
-    limits: options.limits ? { ...LIFE_LIMITS, ...options.limits } : LIFE_LIMITS,
+    limits,
     arrivedMs: options.nowMs,
     arrivedUnixMs: options.unixMs,
     choices,
@@ -186,7 +186,7 @@ export function createLife(
     placing: false,
     avoid: new Set(),
     searchingSinceMs: undefined,
-    backoffs: 0,
+    backoff: new Backoff(limits.backoff),
     lastError: undefined,
     workers: [],
     firstTokenMs: undefined,

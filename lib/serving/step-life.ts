@@ -177,7 +177,7 @@ function placed(moment: Moment, event: Extract<LifeEvent, { kind: "placed" }>): 
 /** What a decision says of the wait before it. */
 function waited({ life, nowMs }: Moment): string {
   const { searchingSinceMs: sinceMs } = life;
-  return life.backoffs === 0 || sinceMs === undefined ? "" : `, waited ${Math.round(nowMs - sinceMs)} ms`;
+  return life.backoff.waits === 0 || sinceMs === undefined ? "" : `, waited ${Math.round(nowMs - sinceMs)} ms`;
 }
 
 function unplaced(moment: Moment, error: StatorError): void {
@@ -215,7 +215,7 @@ function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: numbe
   choice.cachedTokens ??= cachedTokens;
   life.avoid.clear();
   life.searchingSinceMs = undefined;
-  life.backoffs = 0;
+  life.backoff.reset();
   if (life.workers.at(-1) !== worker) life.workers.push(worker);
   if (choice.hasRun) life.migrations++;
   choice.hasRun = true;
@@ -304,11 +304,8 @@ function place({ life, effects }: Moment, delayMs: number): void {
 
 function backOff(moment: Moment): void {
   const { life } = moment;
-  const { firstBackoffMs, maxBackoffMs } = life.limits;
-  const patienceMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(life.backoffs, 20));
   // The last look is at the limit. Whole milliseconds: each wait moves time on.
-  place(moment, Math.min(patienceMs, Math.ceil(searchLeftMs(moment))));
-  life.backoffs++;
+  place(moment, Math.min(life.backoff.nextMs(), Math.ceil(searchLeftMs(moment))));
 }
 
 function end(moment: Moment, choice: Choice, reason: ChoiceEnd["reason"], stopToken?: number): void {

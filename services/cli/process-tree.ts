@@ -1,3 +1,4 @@
+import { Backoff } from "#lib/base/backoff";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { readHealth } from "./chat-client.ts";
@@ -5,7 +6,7 @@ import { type Child, type ChildReport, startChild } from "./children.ts";
 import type { CommandContext } from "./command.ts";
 import type { ModelReport } from "./model-report.ts";
 import type { ProcessBoard } from "./process-board.ts";
-import { isCrash, type ProcessEnd, restartWaitMs } from "./restart.ts";
+import { isCrash, type ProcessEnd, RESTART } from "./restart.ts";
 
 /** Time beyond the drain that a child has to close its files and sockets. */
 const LATE_MS = 3000;
@@ -34,8 +35,6 @@ export interface TreeParts {
 /** One start of a child. */
 interface Start {
   readonly child: Child;
-  /** Starts before it that ended before they were ready, in a row. */
-  readonly failures: number;
   wasReady: boolean;
   failure: StatorError | undefined;
 }
@@ -47,6 +46,7 @@ interface Start {
 export class ProcessTree {
   readonly #parts: TreeParts;
   readonly #starts = new Map<string, Start>();
+  readonly #backoffs = new Map<string, Backoff>();
   readonly #failed = Promise.withResolvers<never>();
   /** Some worker was ready once: whatever comes, it can work. */
   #hasWorked = false;
@@ -61,7 +61,10 @@ export class ProcessTree {
 
   /** Starts all; rejects when the tree cannot work, with the reason of the child that found it. */
   start(): Promise<never> {
-    for (const name of this.#parts.children.keys()) this.#launch(name, 0);
+    for (const name of this.#parts.children.keys()) {
+      this.#backoffs.set(name, new Backoff(RESTART));
+      this.#launch(name);
+    }
     return this.#failed.promise;
   }
 
@@ -78,11 +81,11 @@ export class ProcessTree {
     );
   }
 
-  #launch(name: string, failures: number): void {
+  #launch(name: string): void {
     const { context, board } = this.#parts;
     const onReport = (report: ChildReport) => this.#onReport(name, report);
     const child = startChild(name, this.#argumentsOf(name), { onReport, log: context.log, screen: context.screen });
-    const start: Start = { child, failures, wasReady: false, failure: undefined };
+    const start: Start = { child, wasReady: false, failure: undefined };
     this.#starts.set(name, start);
     board.set(name, { pid: child.pid, state: "starting", fraction: 0 });
     context.scope.spawn(`follow ${name}`, async () => {
@@ -109,11 +112,10 @@ export class ProcessTree {
       this.#failed.reject(new StatorError("ENGINE_FAILED", { detail }));
       return;
     }
-    const failures = start.wasReady ? 0 : start.failures + 1;
-    const waitMs = restartWaitMs(failures);
+    const waitMs = start.wasReady ? 0 : this.#backoffs.get(name)!.nextMs();
     context.log.warn("process ended, starting it again", { process: name, ...end, error: start.failure, waitMs });
     clock.after(waitMs, () => {
-      if (!this.#stopping) this.#launch(name, failures);
+      if (!this.#stopping) this.#launch(name);
     });
   }
 
@@ -130,6 +132,7 @@ export class ProcessTree {
       board.set(name, { state: report.phase, fraction: report.fraction });
     } else if (report.type === "ready") {
       start.wasReady = true;
+      this.#backoffs.get(name)!.reset();
       if (name !== FRONTEND) this.#hasWorked = true;
       board.set(name, { state: "ready", address: report.address, detail: report.detail });
       if (report.model) this.#parts.onModel(report.model);

@@ -85,6 +85,18 @@ describe("the dispatcher, when a worker fails", () => {
     expect(cluster.dispatcher.reached(9n)).toBe(true);
   });
 
+  it("connects again after a moment to a worker that it had reached, however long it had tried before", () => {
+    cluster.show(9n, InstanceState.READY);
+    cluster.advance(60_000);
+    cluster.add(9n);
+    cluster.advance(10_000);
+    cluster.kill(9n);
+    cluster.add(9n);
+    expect(cluster.dispatcher.routable()).toEqual([]);
+    cluster.advance(200);
+    expect(cluster.dispatcher.routable()).toEqual(["m"]);
+  });
+
   it("tells a stream that is pinned at once that its worker died", () => {
     cluster.add(1n);
     cluster.add(2n);

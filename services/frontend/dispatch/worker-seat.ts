@@ -1,5 +1,6 @@
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import type { Step } from "#gen/stator/worker/v1/link_pb";
+import { Backoff } from "#lib/base/backoff";
 import type { Chance } from "#lib/base/chance";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, type StatorError } from "#lib/base/errors";
@@ -10,8 +11,8 @@ import type { LinkLimits } from "#lib/link/limits";
 import type { CallerChannel, CallerLink, LinkListener, LinkState } from "#lib/link/link";
 import { sendCanary } from "./canary.ts";
 
-const FIRST_RECONNECT_MS = 100;
-const MAX_RECONNECT_MS = 5_000;
+const RECONNECT = { firstMs: 100, longestMs: 5_000 } as const;
+const RETIRE_LOOK_MS = 100;
 const CANARY_AGAIN_MS = 1_000;
 
 /** A channel to a worker, and how to give back what carries it. */
@@ -57,7 +58,7 @@ export class WorkerSeat {
   readonly #options: SeatOptions;
   readonly #log: Log;
   #connection: Connection | undefined;
-  #failures = 0;
+  readonly #backoff: Backoff;
   #timer: Timer | undefined;
   #retireTimer: Timer | undefined;
   #retired = false;
@@ -67,6 +68,7 @@ export class WorkerSeat {
   constructor(record: InstanceRecord, options: SeatOptions) {
     this.record = record;
     this.#options = options;
+    this.#backoff = new Backoff(RECONNECT, options.chance);
     this.#log = options.log.with({ worker: record.instanceId, incarnation: record.incarnation });
     if (record.state === InstanceState.READY) this.expectedMs = options.clock.nowMs();
     this.update(record);
@@ -105,7 +107,7 @@ export class WorkerSeat {
     if (atOnce || this.link.openRequests === 0) {
       this.link.close();
     } else {
-      this.#retireTimer = this.#options.clock.after(FIRST_RECONNECT_MS, () => this.retire(false));
+      this.#retireTimer = this.#options.clock.after(RETIRE_LOOK_MS, () => this.retire(false));
     }
   }
 
@@ -128,9 +130,9 @@ export class WorkerSeat {
     return {
       onState: (state, reason) => this.#linkState(state, reason),
       onWelcome: () => {
-        if (!this.reached && this.#failures > 0) this.#log.info("worker is reached");
+        if (!this.reached && this.#backoff.waits > 0) this.#log.info("worker is reached");
         this.reached = true;
-        this.#failures = 0;
+        this.#backoff.reset();
       },
       onStep: (step) => {
         this.steps++;
@@ -204,13 +206,12 @@ export class WorkerSeat {
     if (this.#retired) return;
     if (reason) this.#options.metrics.add("stator_dispatch_link_failures_total");
     // Told once, since it is tried for as long as its record is there.
-    if (!this.reached && this.#failures === 0) {
+    if (!this.reached && this.#backoff.waits === 0) {
       this.#log.warn("worker cannot be reached", { address: this.record.address, error: reason });
     }
-    const waitMs = Math.min(MAX_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(this.#failures++, 10));
-    const withJitterMs = waitMs * (0.75 + 0.5 * this.#options.chance.next());
-    this.#log.debug("link to worker ended", { error: reason, againMs: Math.round(withJitterMs) });
-    this.#timer = this.#options.clock.after(withJitterMs, () => {
+    const waitMs = this.#backoff.nextMs();
+    this.#log.debug("link to worker ended", { error: reason, againMs: Math.round(waitMs) });
+    this.#timer = this.#options.clock.after(waitMs, () => {
       this.phase = "idle";
       this.update(this.record);
     });

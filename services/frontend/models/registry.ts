@@ -1,5 +1,6 @@
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import type { AwayModel, ListedModel, ModelList } from "#lib/api/openai/bodies";
+import { Backoff } from "#lib/base/backoff";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { ModelFacts, TextSource } from "#lib/discovery/model-facts";
@@ -36,8 +37,7 @@ export interface RegistryOptions {
   readonly onUnusable?: (error: StatorError) => boolean;
 }
 
-const FIRST_RETRY_MS = 250;
-const LAST_RETRY_MS = 15_000;
+const RETRY = { firstMs: 250, longestMs: 15_000 } as const;
 
 /** The text of one source while it is fetched, open, or waiting for another try. */
 interface OpenText {
@@ -45,7 +45,7 @@ interface OpenText {
   text: ModelText | undefined;
   failure: StatorError | undefined;
   retry: Timer | undefined;
-  retryMs: number;
+  readonly backoff: Backoff;
   closed: boolean;
 }
 
@@ -164,7 +164,7 @@ export class ModelRegistry implements Models {
       text: undefined,
       failure: undefined,
       retry: undefined,
-      retryMs: FIRST_RETRY_MS,
+      backoff: new Backoff(RETRY),
       closed: false,
     };
     this.#texts.set(source.key, open);
@@ -208,13 +208,13 @@ export class ModelRegistry implements Models {
       if (!onUnusable?.(failure)) log.error("model text cannot be opened", { source, error: failure });
       return;
     }
-    const about = { source, error: failure, retryMs: open.retryMs };
+    const retryMs = open.backoff.nextMs();
+    const about = { source, error: failure, retryMs };
     // Of workers that cannot be reached their own lines tell.
     const isReached = this.#options.isReached ?? (() => true);
     const isNews = isNew && open.source.holders.some(({ instanceId }) => isReached(instanceId));
     log[isNews ? "warn" : "debug"]("model text cannot be opened yet", about);
-    open.retry = clock.after(open.retryMs, () => scope.spawn("open text", () => this.#load(open)));
-    open.retryMs = Math.min(LAST_RETRY_MS, open.retryMs * 2);
+    open.retry = clock.after(retryMs, () => scope.spawn("open text", () => this.#load(open)));
   }
 
   async #drop(open: OpenText): Promise<void> {
