@@ -9,6 +9,7 @@ import {
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/conform/practice-worker";
 import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
 import { ModelView } from "#lib/discovery/model-view";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
@@ -16,7 +17,6 @@ import { createLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
-import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/link/practice-worker";
 import type { RouterMode } from "#lib/routing/select";
 import type { Usage } from "#lib/serving/answer";
 import { plainRequest } from "#lib/serving/plain-request";

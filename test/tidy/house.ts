@@ -18,6 +18,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   "lib/planning": 3,
   "lib/serving": 4,
   "lib/engines": 4,
+  "lib/conform": 4,
   "lib/simulation": 5,
   "services/frontend": 6,
   "services/router": 6,

@@ -1,8 +1,8 @@
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
+import { type ConformCheck, conformWorker } from "#lib/conform/conform-worker";
 import { plainReason } from "#lib/discovery/plain-reason";
 import { systemClock } from "#lib/host/system-clock";
-import { type ConformCheck, conformWorker } from "#lib/link/conform/conform-worker";
 import { Channel } from "#lib/rpc/channel";
 import type { Command } from "../command.ts";
 import { credentialsFrom } from "../compose/credentials.ts";

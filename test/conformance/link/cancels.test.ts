@@ -2,10 +2,10 @@ import { create } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { CancelMode, RequestKind, SubmitSchema } from "#gen/stator/worker/v1/link_pb";
 import { writeU32 } from "#lib/base/bytes";
+import { createPracticeWorker, practiceToken } from "#lib/conform/practice-worker";
 import { systemClock } from "#lib/host/system-clock";
 import { openCallerLink } from "#lib/link/caller-link";
 import type { RequestListener } from "#lib/link/link";
-import { createPracticeWorker, practiceToken } from "#lib/link/practice-worker";
 import { grpcRig } from "./rigs.ts";
 
 /** Each in a message of its own. The long form of the tests makes them 100,000. */

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { conformWorker } from "#lib/conform/conform-worker";
+import { createPracticeWorker } from "#lib/conform/practice-worker";
 import { systemClock } from "#lib/host/system-clock";
-import { conformWorker } from "#lib/link/conform/conform-worker";
 import type { WorkerChannel } from "#lib/link/link";
-import { createPracticeWorker } from "#lib/link/practice-worker";
 import { playTranscript } from "./player.ts";
 import type { LinkRig, OpenLinkRig } from "./rigs.ts";
 import { readTranscripts } from "./transcript.ts";

@@ -5,10 +5,10 @@ import { writeU32 } from "#lib/base/bytes";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { assert } from "#lib/base/errors";
+import { openCallerLink } from "#lib/link/caller-link";
+import type { CallerLink } from "#lib/link/link";
+import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 import { eachSeed, SCALE } from "../../test/support/seeds.ts";
-import { openCallerLink } from "./caller-link.ts";
-import type { CallerLink } from "./link.ts";
-import { createMemoryLink, type MemoryLink } from "./memory-channel.ts";
 import { createPracticeWorker, practiceToken } from "./practice-worker.ts";
 
 /** What a naive caller remembers of one request. */

@@ -1,6 +1,6 @@
 import { CancelMode, FinishReason, RequestKind } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
-import { isForwardPass } from "../step.ts";
+import { isForwardPass } from "#lib/link/step";
 import type { Bench, Check } from "./check.ts";
 import { expect } from "./failure.ts";
 import type { Answer, RawCaller } from "./raw-caller.ts";

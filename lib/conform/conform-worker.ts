@@ -1,6 +1,6 @@
 import type { Clock } from "#lib/base/clock";
 import { asStatorError } from "#lib/base/errors";
-import type { CallerChannel } from "../link.ts";
+import type { CallerChannel } from "#lib/link/link";
 import { CANCEL_CHECKS } from "./cancel-checks.ts";
 import type { Bench, Check } from "./check.ts";
 import { Failure } from "./failure.ts";

@@ -15,8 +15,8 @@ import {
 import { readU32, writeU32 } from "#lib/base/bytes";
 import type { Clock } from "#lib/base/clock";
 import type { StatorError } from "#lib/base/errors";
-import type { CallerChannel } from "../link.ts";
-import { readEntries } from "../step.ts";
+import type { CallerChannel } from "#lib/link/link";
+import { readEntries } from "#lib/link/step";
 import { expect } from "./failure.ts";
 
 /** Fields of a request that a check sets. */

@@ -14,9 +14,9 @@ import {
 import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { LinkLimits } from "./limits.ts";
-import type { WorkerChannel, WorkerLink } from "./link.ts";
-import { openWorkerLink } from "./worker-link.ts";
+import type { LinkLimits } from "#lib/link/limits";
+import type { WorkerChannel, WorkerLink } from "#lib/link/link";
+import { openWorkerLink } from "#lib/link/worker-link";
 
 /** What a practice worker is like. */
 export interface PracticeOptions {

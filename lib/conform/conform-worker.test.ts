@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { AcceptedSchema, type LinkResponse, LinkResponseSchema, StepSchema } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
-import type { WorkerChannel } from "../link.ts";
-import { createMemoryLink } from "../memory-channel.ts";
-import { createPracticeWorker } from "../practice-worker.ts";
+import type { WorkerChannel } from "#lib/link/link";
+import { createMemoryLink } from "#lib/link/memory-channel";
 import { conformWorker } from "./conform-worker.ts";
+import { createPracticeWorker } from "./practice-worker.ts";
 
 /** A worker that breaks one promise: what it sends is bent on the way. */
 function bent(channel: WorkerChannel, bend: (message: LinkResponse) => LinkResponse[]): WorkerChannel {
