@@ -12,12 +12,12 @@ import type { ServedService } from "#lib/rpc/service";
 import type { ChoiceText } from "#lib/serving/choice";
 import { createArtifactService } from "./artifacts.ts";
 import { type Board, createBoard } from "./board.ts";
+import { createKvFeed, type KvFeed } from "./events/kv-feed.ts";
 import { createLinks, type Links } from "./links.ts";
 import { scrapeWorker } from "./metrics.ts";
 import type { CheckAdapterPath } from "./openengine/adapter-folder.ts";
 import { createControlService } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
-import { createKvFeed, type KvFeed } from "./openengine/kv-feed.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
 import { textOf } from "./openengine/output.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
@@ -96,7 +96,7 @@ class WorkerShell implements Worker {
     this.#instanceId = chance.id();
     this.#incarnation = chance.id();
     const calls = createOpenCalls();
-    this.#kvFeed = createKvFeed({ blockTokens: () => this.#served?.engine.card.blockTokens ?? 0, clock });
+    this.#kvFeed = createKvFeed({ clock });
     const serving = () => this.#serving();
     this.#links = createLinks({
       serving,

@@ -4,12 +4,13 @@ import { Access } from "#gen/stator/common/v1/common_pb";
 import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import { createService, type ServedService } from "#lib/rpc/service";
+import type { KvFeed } from "../events/kv-feed.ts";
 import type { CheckAdapterPath } from "./adapter-folder.ts";
 import { createAdapterCalls } from "./adapters.ts";
 import { loadInfo, modelInfo, serverInfo } from "./describe.ts";
 import type { EngineView } from "./engine-view.ts";
 import { checkHealth } from "./health.ts";
-import type { KvFeed } from "./kv-feed.ts";
+import { subscribeKvEvents } from "./kv-events.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import { checkControlBytes } from "./wire-bounds.ts";
 
@@ -34,6 +35,7 @@ export function createControlService(deps: ControlDeps): ServedService {
     onAdapters: () => deps.onAdapters(),
     checkAdapterPath: deps.checkAdapterPath,
   });
+  const kvEvents = { feed: deps.kvFeed, blockTokens: () => deps.served()?.engine.card.blockTokens ?? 0 };
   return createService(
     Control,
     {
@@ -47,7 +49,7 @@ export function createControlService(deps: ControlDeps): ServedService {
       listLoras: () => ({ adapters: adapters.list() }),
       // SubscribeKvEvents is the source: nothing is published anywhere else.
       getKvEventSources: () => ({ sources: [] }),
-      subscribeKvEvents: (request, call) => deps.kvFeed.subscribe(request, call),
+      subscribeKvEvents: (request, call) => subscribeKvEvents(kvEvents, request, call.signal),
     },
     { access: Access.PEER, checkBytes: checkControlBytes },
   );
