@@ -1,7 +1,7 @@
 import type { Config } from "#lib/host/config/resolve";
 import type { Log } from "#lib/host/log";
 import type { Scope } from "#lib/host/scope";
-import type { OPTIONS, OptionKey } from "./options.ts";
+import type { OPTIONS, OptionKey } from "./compose/options.ts";
 import type { Screen } from "./screen.ts";
 
 /** The resolved configuration of this program. */

@@ -1,4 +1,4 @@
-import { flagOf, type Option, type Options } from "#lib/host/config/option";
+import { flagOf, type Option, type Options } from "#lib/base/option";
 import type { Config } from "#lib/host/config/resolve";
 
 /** The flags that say the same to another process: only what somebody set, so that a default stays a default. */

@@ -13,8 +13,8 @@ import { systemClock } from "#lib/host/system-clock";
 import { CHILD_VARIABLE, failureReport, type ParentOrder, reportToParent } from "./children.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { OPTIONS, type OptionKey } from "./compose/options.ts";
 import { wrapWords } from "./display-width.ts";
-import { OPTIONS, type OptionKey } from "./options.ts";
 import { createScreen, hasColors, type Screen } from "./screen.ts";
 import { VERSION } from "./version.ts";
 

@@ -1,4 +1,4 @@
-import { type OptionBase, severalOf } from "#lib/host/config/option";
+import { type OptionBase, severalOf } from "#lib/base/option";
 
 /** One model to serve, as `--model` or an entry of the file's list names it. */
 export interface ModelEntry {

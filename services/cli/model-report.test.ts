@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { resolveConfig } from "#lib/host/config/resolve";
+import { OPTIONS } from "./compose/options.ts";
 import { printModelReport } from "./model-report.ts";
-import { OPTIONS } from "./options.ts";
 
 test("a model's line says what was chosen and by what", () => {
   const { config } = resolveConfig(OPTIONS, {

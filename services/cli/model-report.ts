@@ -1,7 +1,7 @@
+import { flagOf, variableOf } from "#lib/base/option";
 import type { EngineCard, EngineFact } from "#lib/engines/engine";
-import { flagOf, variableOf } from "#lib/host/config/option";
 import type { CliConfig } from "./command.ts";
-import type { OptionKey } from "./options.ts";
+import type { OptionKey } from "./compose/options.ts";
 
 /** What a worker tells of its model when it is ready. */
 export interface ModelReport {

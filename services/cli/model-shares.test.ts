@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { resolveConfig } from "#lib/host/config/resolve";
+import { OPTIONS } from "./compose/options.ts";
 import type { ModelEntry } from "./model-entry.ts";
 import { type Shares, shareModels } from "./model-shares.ts";
-import { OPTIONS } from "./options.ts";
 
 const share = (models: ModelEntry[], more: Partial<Shares> = {}): Shares => ({
   ...{ models, engine: "llama", modelName: undefined, workers: 2 },

@@ -36,10 +36,10 @@ export interface FrontendLimits {
 
 /** The limits when nothing else is asked for. */
 export const DEFAULT_LIMITS: FrontendLimits = {
-  bodyBytes: 16 * 1024 * 1024,
+  bodyBytes: 8 * 1024 * 1024,
   allBodiesBytes: 256 * 1024 * 1024,
   concurrentRequests: 4096,
-  connections: 16_384,
+  connections: 10_000,
   headersMs: 10_000,
   requestMs: 60_000,
   keepAliveMs: 75_000,

@@ -1,7 +1,7 @@
 import { printOpenApi } from "#lib/api/openapi";
 import { printFieldsPage } from "#lib/api/page";
 import { printConfigPage, printConfigSchema } from "#lib/host/config/print";
-import { OPTIONS } from "#services/cli/options";
+import { OPTIONS } from "#services/cli/compose/options";
 import { VERSION } from "#services/cli/version";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";

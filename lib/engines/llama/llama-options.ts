@@ -1,4 +1,5 @@
 import type { Clock } from "#lib/base/clock";
+import { choice, integer, integerOr, type Options, type Values } from "#lib/base/option";
 import type { SaidSampling } from "#lib/base/sampling";
 import type { Log } from "#lib/host/log";
 import type { KvType } from "#lib/native/context";
@@ -48,4 +49,82 @@ export interface LlamaEngineOptions {
   readonly backends?: readonly string[];
   /** Aborts the load. */
   readonly signal?: AbortSignal;
+}
+
+/** What is decided for a llama engine. */
+export const LLAMA_OPTIONS = {
+  "llama.context-tokens": integerOr("auto", {
+    least: 256,
+    most: 16_777_216,
+    placeholder: "TOKENS",
+    doc: "Most tokens of one request, prompt and answer; auto takes the model's own length, shorter where less than eight sequences of it fit into a quarter of the worker's share of free memory.",
+  }),
+  "llama.exact": choice({
+    initial: "auto",
+    choices: ["auto", "on", "off"],
+    placeholder: "WHEN",
+    doc: "Exact mode: a request has one answer to the last bit, whatever runs beside it or ran before. auto: on a CPU, where a probe at load shows that it holds; on ends the worker where it does not; off is faster with K-quants.",
+  }),
+  "llama.max-running": integer({
+    initial: 32,
+    least: 1,
+    most: 200,
+    placeholder: "COUNT",
+    doc: "Requests that run side by side.",
+    alike: "--max-num-seqs",
+  }),
+  "llama.max-waiting": integer({
+    initial: 1024,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Requests that may wait.",
+  }),
+  "llama.batch-tokens": integer({
+    initial: 512,
+    least: 32,
+    most: 65_536,
+    unit: "tokens",
+    doc: "Most tokens in one engine step.",
+    alike: "--max-num-batched-tokens",
+  }),
+  "llama.threads": integerOr("auto", {
+    least: 1,
+    most: 256,
+    placeholder: "COUNT",
+    doc: "Threads of the engine; auto shares the cores out among the workers, with one for every 256 MiB of weights at most. They spin: never all cores of a shared machine.",
+  }),
+  "llama.gpu-layers": integer({
+    initial: -1,
+    least: -1,
+    most: 100_000,
+    placeholder: "COUNT",
+    doc: "Layers put on a GPU; -1 puts all there when a back end for one loads.",
+  }),
+  "llama.kv-type": choice({
+    initial: "f16",
+    choices: ["f16", "q8_0", "q4_0"],
+    placeholder: "NAME",
+    doc: "Element type of the KV cache: q8_0 halves its memory, q4_0 takes a quarter; both change answers.",
+  }),
+} as const satisfies Options;
+
+/** A number that somebody said; undefined leaves it to the engine. */
+function said(value: number | "auto"): number | undefined {
+  return value === "auto" ? undefined : value;
+}
+
+/** How the engine is opened as the options say. */
+export function readLlamaOptions(values: Values<typeof LLAMA_OPTIONS>): Partial<LlamaEngineOptions> {
+  const gpuLayers = values["llama.gpu-layers"];
+  return {
+    contextTokens: said(values["llama.context-tokens"]),
+    ...(values["llama.exact"] !== "auto" && { exact: values["llama.exact"] === "on" }),
+    maxRunning: values["llama.max-running"],
+    maxWaiting: values["llama.max-waiting"],
+    maxBatchTokens: values["llama.batch-tokens"],
+    threads: said(values["llama.threads"]),
+    kvType: values["llama.kv-type"],
+    gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
+  };
 }

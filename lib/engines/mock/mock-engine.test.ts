@@ -5,7 +5,8 @@ import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { EngineFinish, EngineStep, GenerateRequest } from "../engine.ts";
-import { MOCK_MODEL, type MockOptions, openMock } from "./mock-engine.ts";
+import { MOCK_MODEL, openMock } from "./mock-engine.ts";
+import type { MockOptions } from "./mock-options.ts";
 
 const modelPath = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
 

@@ -1,6 +1,3 @@
-import type { Clock } from "#lib/base/clock";
-import type { SaidSampling } from "#lib/base/sampling";
-import type { Log } from "#lib/host/log";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
 import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
@@ -14,32 +11,12 @@ import { ScheduledEngine } from "../scheduled-engine.ts";
 import { CANDIDATES } from "./choose.ts";
 import { mockLayout } from "./memory.ts";
 import { MOCK_EMBEDDING_SIZE, MockExecutor } from "./mock-executor.ts";
+import type { MockOptions } from "./mock-options.ts";
 import type { MockTiming } from "./timing.ts";
 import { findWords } from "./words.ts";
 
 /** Name under which a mock is served unless it is given another. */
 export const MOCK_MODEL = "stator-mock";
-
-/** How a mock is opened. Sizes that are left out are those of a large GPU. */
-export interface MockOptions {
-  /** GGUF file whose vocabulary and chat template it borrows; its weights are not read. */
-  readonly modelPath: string;
-  readonly model?: string;
-  /** What an operator says about drawing, before the file. */
-  readonly sampling?: SaidSampling;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Default: the reference's polynomial without speedup. */
-  readonly timing?: MockTiming;
-  readonly contextTokens?: number;
-  readonly blockTokens?: number;
-  readonly blocks?: number;
-  readonly maxRunning?: number;
-  readonly maxWaiting?: number;
-  readonly maxBatchTokens?: number;
-  /** Tokens that each request draws in one step; default 1. */
-  readonly instantTokens?: number;
-}
 
 /** Tokens of prompts that are scored in one step: what they weigh in the message of a step stays small. */
 const MOST_SCORED = 256;

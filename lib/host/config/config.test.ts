@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import { choice, decimal, flag, integer, integerOr, severalOf, text } from "./option.ts";
+import { choice, decimal, flag, integer, integerOr, severalOf, text } from "#lib/base/option";
 import { explainOption, printConfigPage, printConfigSchema, printOptionHelp } from "./print.ts";
 import { resolveConfig } from "./resolve.ts";
 

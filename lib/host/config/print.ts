@@ -1,5 +1,5 @@
+import { flagOf, type Option, type Options, variableOf } from "#lib/base/option";
 import { withoutLogin } from "#lib/base/url-login";
-import { flagOf, type Option, type Options, variableOf } from "./option.ts";
 import type { Config } from "./resolve.ts";
 
 function shown(option: Option, value: unknown): string {

@@ -1,15 +1,10 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
+import { flagOf, isExpectation, type Option, type Options, type Values, variableOf } from "#lib/base/option";
 import { withoutLogin } from "#lib/base/url-login";
-import { flagOf, isExpectation, type Option, type OptionBase, type Options, variableOf } from "./option.ts";
 
 /** Where a value came from. */
 export type Source = "flag" | "environment" | "file" | "default";
-
-/** The values of a table, by key. */
-export type Values<Table extends Options> = {
-  readonly [Key in keyof Table]: Table[Key] extends OptionBase<infer Value> ? Value : never;
-};
 
 /** Configuration, resolved once. */
 export interface Config<Table extends Options> {

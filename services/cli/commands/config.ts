@@ -1,9 +1,9 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
-import { flagOf, variableOf } from "#lib/host/config/option";
+import { flagOf, variableOf } from "#lib/base/option";
 import { explainOption, printConfigPage } from "#lib/host/config/print";
 import type { Command } from "../command.ts";
-import { OPTIONS, type OptionKey } from "../options.ts";
+import { OPTIONS, type OptionKey } from "../compose/options.ts";
 
 /** `stator config`: what an option is, where it comes from, and all of them. */
 export const config: Command = {

@@ -4,8 +4,8 @@ import { type ConformCheck, conformWorker } from "#lib/conform/conform-worker";
 import { plainReason } from "#lib/discovery/plain-reason";
 import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
+import { readCredentials } from "#lib/rpc/options";
 import type { Command } from "../command.ts";
-import { credentialsFrom } from "../compose/credentials.ts";
 
 /** `stator conform worker HOST:PORT`: checks whether a worker keeps to the link protocol. */
 export const conform: Command = {
@@ -20,7 +20,7 @@ export const conform: Command = {
     if (what !== "worker" || target === undefined || !/:\d+$/.test(target)) {
       throw new StatorError("BAD_CONFIG", { detail: "Say `stator conform worker HOST:PORT`." });
     }
-    const credentials = credentialsFrom(values);
+    const credentials = readCredentials(values, systemClock);
     const transports: Channel[] = [];
     const connect = () => {
       const transport = new Channel(target, credentials, systemClock);

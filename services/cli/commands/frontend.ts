@@ -2,7 +2,7 @@ import { StatorError } from "#lib/base/errors";
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openFrontendProcess } from "../compose/frontend.ts";
-import { FRONT_DOOR_OPTIONS, TLS_OPTIONS } from "../options.ts";
+import { FRONT_DOOR_KEYS, TLS_KEYS } from "../compose/options.ts";
 
 /** `stator frontend`: the OpenAI API over the workers that discovery knows. */
 export const frontend: Command = {
@@ -12,7 +12,7 @@ export const frontend: Command = {
   help:
     "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
     "no model file: tokenizers and templates come from the workers, by digest.",
-  options: ["discovery", ...FRONT_DOOR_OPTIONS, "grpc.host", "grpc.port", ...TLS_OPTIONS, "drain-ms", "trace.endpoint"],
+  options: ["discovery", ...FRONT_DOOR_KEYS, "grpc.host", "grpc.port", ...TLS_KEYS, "drain-ms", "trace.endpoint"],
   says: {
     discovery: "Where it finds workers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
     "grpc.host": "Where the operators' port listens.",

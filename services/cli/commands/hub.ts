@@ -1,8 +1,9 @@
+import { systemClock } from "#lib/host/system-clock";
+import { readCredentials } from "#lib/rpc/options";
 import type { Command } from "../command.ts";
-import { credentialsFrom } from "../compose/credentials.ts";
 import { openHub } from "../compose/hub.ts";
 import { openMetricsPort } from "../compose/metrics-port.ts";
-import { TLS_OPTIONS } from "../options.ts";
+import { TLS_KEYS } from "../compose/options.ts";
 
 /** `stator hub`: discovery alone, for workers and frontends on several machines. */
 export const hub: Command = {
@@ -12,7 +13,7 @@ export const hub: Command = {
   help:
     "Serves stator.discovery.v1 from memory. Workers and frontends name it with --discovery hub://HOST:PORT. When it\n" +
     "ends, nobody else does: frontends serve from their last view, and all register again when it is back.",
-  options: ["hub.host", "hub.port", "metrics.port", ...TLS_OPTIONS],
+  options: ["hub.host", "hub.port", "metrics.port", ...TLS_KEYS],
   says: {
     "hub.host": "Where it listens.",
     "hub.port": "Its port; 0 takes a free one.",
@@ -24,7 +25,7 @@ export const hub: Command = {
     const host = values["hub.host"];
     const opened = scope.own(
       "hub",
-      await openHub({ host, port: values["hub.port"], credentials: credentialsFrom(values), log }),
+      await openHub({ host, port: values["hub.port"], credentials: readCredentials(values, systemClock), log }),
     );
     await openMetricsPort(context, { host, metrics: opened.metrics, isReady: () => true });
     print(`The hub is at hub://${opened.address}. Ctrl-C ends it.`);

@@ -5,9 +5,9 @@ import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
+import { readCredentials } from "#lib/rpc/options";
 import { readHealth } from "../chat-client.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { credentialsFrom } from "../compose/credentials.ts";
 import { type Column, printTable } from "../table.ts";
 
 /** `stator ps`: the workers as a running frontend sees them. */
@@ -72,7 +72,7 @@ async function listWorkers({ values, positional }: CommandContext): Promise<Work
     const detail = `${base} does not tell where its operators' port is; name it, as HOST:PORT`;
     throw new StatorError("INVALID_ARGUMENT", { detail });
   }
-  const channel = new Channel(target, credentialsFrom(values), systemClock);
+  const channel = new Channel(target, readCredentials(values, systemClock), systemClock);
   try {
     const { workers } = await createClient(FrontendService, channel).listWorkers({}, { timeoutMs: TIMEOUT_MS });
     return workers;

@@ -6,18 +6,18 @@ import type { Command, CommandContext } from "../command.ts";
 import { DEMO_MODEL_PATH } from "../compose/engine.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
+import { ENGINE_KEYS, FRONT_DOOR_KEYS, OPTIONS, type OptionKey } from "../compose/options.ts";
 import { wrapWords } from "../display-width.ts";
 import { flagsFor } from "../forward.ts";
 import { type ModelReport, printModelReport } from "../model-report.ts";
 import { shareModels } from "../model-shares.ts";
-import { ENGINE_OPTIONS, FRONT_DOOR_OPTIONS, OPTIONS, type OptionKey } from "../options.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { ProcessTree } from "../process-tree.ts";
 
-const SHARED_OPTIONS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
-const WORKER_OPTIONS: readonly OptionKey[] = [...ENGINE_OPTIONS, "lease-ms"];
+const SHARED_KEYS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
+const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
 /** Each worker has a model of its own. */
-const MODEL_OPTIONS: readonly OptionKey[] = ["model", "model-name"];
+const MODEL_KEYS: readonly OptionKey[] = ["model", "model-name"];
 
 /** `stator up`: hub, workers and frontend on this machine, as one tree of processes. */
 export const up: Command = {
@@ -28,7 +28,7 @@ export const up: Command = {
     "Starts a hub (in this process), worker processes and a frontend process, prints what runs where, and serves the\n" +
     "OpenAI API on http://127.0.0.1:8000. Ctrl-C finishes what runs and ends everything; a second Ctrl-C ends at once.\n" +
     "Without a compiler the llama engine is missing: then a mock serves, and its model's name says so.",
-  options: ["engine", "workers", ...WORKER_OPTIONS, ...FRONT_DOOR_OPTIONS, ...SHARED_OPTIONS],
+  options: ["engine", "workers", ...WORKER_KEYS, ...FRONT_DOOR_KEYS, ...SHARED_KEYS],
   serves: true,
   run: runUp,
 };
@@ -84,11 +84,11 @@ function childArguments(
   const quiet = said.length > 0 ? said : ["--log-level", "warn"];
   const format = ["--log-format", prettyLines ? "pretty" : values["log.format"]];
   const place = ["--discovery", `hub://${tree.hubAddress}`];
-  const shared = [...flagsFor(config, OPTIONS, SHARED_OPTIONS), ...quiet, ...format, ...place];
+  const shared = [...flagsFor(config, OPTIONS, SHARED_KEYS), ...quiet, ...format, ...place];
   const alike = flagsFor(
     config,
     OPTIONS,
-    WORKER_OPTIONS.filter((key) => !MODEL_OPTIONS.includes(key)),
+    WORKER_KEYS.filter((key) => !MODEL_KEYS.includes(key)),
   );
   const modelName = values["model-name"];
   const shares = shareModels({ models: values.model, engine: tree.engine, modelName, workers: values.workers });
@@ -99,7 +99,7 @@ function childArguments(
     const model = entry ? [`--model=${JSON.stringify(entry)}`] : [];
     children.set(`worker-${at + 1}`, [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])]);
   }
-  children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_OPTIONS), ...shared]);
+  children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_KEYS), ...shared]);
   return children;
 }
 

@@ -1,8 +1,8 @@
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
+import { ENGINE_KEYS, TLS_KEYS } from "../compose/options.ts";
 import { openWorker } from "../compose/worker.ts";
 import { printModelReport, reportModel } from "../model-report.ts";
-import { ENGINE_OPTIONS, TLS_OPTIONS } from "../options.ts";
 
 /** `stator worker`: one engine behind the worker's contracts. */
 export const worker: Command = {
@@ -14,7 +14,7 @@ export const worker: Command = {
     "health and reflection. Without --discovery it serves its port alone, for clients that know it.",
   options: [
     "engine",
-    ...ENGINE_OPTIONS,
+    ...ENGINE_KEYS,
     "machine.workers",
     "discovery",
     "lease-ms",
@@ -22,7 +22,7 @@ export const worker: Command = {
     "grpc.port",
     "advertise-host",
     "metrics.port",
-    ...TLS_OPTIONS,
+    ...TLS_KEYS,
     "drain-ms",
     "trace.endpoint",
   ],

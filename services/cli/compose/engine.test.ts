@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import type { CommandContext } from "../command.ts";
-import { OPTIONS } from "../options.ts";
 import { engineRecipe } from "./engine.ts";
+import { OPTIONS } from "./options.ts";
 
 test("a mock is opened as the options say", async () => {
   const usual = Object.fromEntries(Object.entries(OPTIONS).map(([key, { initial }]) => [key, initial]));

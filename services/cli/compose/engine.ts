@@ -1,11 +1,13 @@
 import { fileURLToPath } from "node:url";
-import { assert, StatorError } from "#lib/base/errors";
-import { parseSampling, type SaidSampling } from "#lib/base/sampling";
+import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
 import { openLlama } from "#lib/engines/llama/llama-engine";
+import { readLlamaOptions } from "#lib/engines/llama/llama-options";
 import { MOCK_MODEL, openMock } from "#lib/engines/mock/mock-engine";
+import { readMockOptions } from "#lib/engines/mock/mock-options";
 import { checkModelFile } from "#lib/engines/model-file";
+import { readSampling } from "#lib/engines/options";
 import { systemClock } from "#lib/host/system-clock";
 import type { CommandContext } from "../command.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
@@ -24,18 +26,6 @@ export interface EngineRecipe {
 /** The demo model that ships. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
 
-/** A number that somebody said; undefined leaves it to the engine. */
-function said(value: number | "auto"): number | undefined {
-  return value === "auto" ? undefined : value;
-}
-
-/** A list that the options have checked already. */
-function saidSampling(list: string | undefined): SaidSampling | undefined {
-  const said = list === undefined ? undefined : parseSampling(list);
-  assert(said === undefined || !("expected" in said), "options are checked when they are read");
-  return said;
-}
-
 /** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
 export async function engineRecipe({ values, log }: CommandContext): Promise<EngineRecipe> {
   const [entry, ...more] = values.model;
@@ -45,23 +35,10 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
   const modelPath = entry?.file ?? DEMO_MODEL_PATH;
   const aliases = entry?.aliases ?? [];
   const named = values["model-name"] ?? entry?.name;
-  const sampling = saidSampling(values["default-sampling"]);
+  const sampling = readSampling(values);
   if (values.engine === "mock") {
     const model = named ?? MOCK_MODEL;
-    const speed = values["mock.speed"];
-    const open = () =>
-      openMock({
-        modelPath,
-        model,
-        sampling,
-        clock: systemClock,
-        log,
-        timing: { kind: "polynomial", speedup: speed, decodeSpeedup: 1 },
-        blocks: values["mock.total-blocks"],
-        contextTokens: values["mock.context-tokens"],
-        maxRunning: values["mock.max-running"],
-        instantTokens: values["mock.step-tokens"],
-      });
+    const open = () => openMock({ modelPath, model, sampling, clock: systemClock, log, ...readMockOptions(values) });
     return { engine: "mock", model, aliases, open };
   }
   const missing = llamaUnavailable();
@@ -69,7 +46,6 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
   // A file that is no model is told before the worker is published.
   await checkModelFile(modelPath);
   const model = named ?? modelNameOf(modelPath);
-  const gpuLayers = values["llama.gpu-layers"];
   const open = (onProgress: (fraction: number) => void, signal: AbortSignal) =>
     openLlama({
       modelPath,
@@ -80,14 +56,7 @@ export async function engineRecipe({ values, log }: CommandContext): Promise<Eng
       onProgress,
       signal,
       workers: values["machine.workers"],
-      contextTokens: said(values["llama.context-tokens"]),
-      ...(values["llama.exact"] !== "auto" && { exact: values["llama.exact"] === "on" }),
-      maxRunning: values["llama.max-running"],
-      maxWaiting: values["llama.max-waiting"],
-      maxBatchTokens: values["llama.batch-tokens"],
-      threads: said(values["llama.threads"]),
-      kvType: values["llama.kv-type"],
-      gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
+      ...readLlamaOptions(values),
     });
   return { engine: "llama", model, aliases, open };
 }

@@ -16,14 +16,17 @@ import { createServicePool, type ServicePool } from "#lib/discovery/service-pool
 import type { Log } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
+import { readLinkLimits } from "#lib/link/options";
 import { Channel } from "#lib/rpc/channel";
 import type { Client } from "#lib/rpc/client";
 import { createConnectHandler } from "#lib/rpc/connect";
 import type { Credentials } from "#lib/rpc/credentials";
 import { createHealth, type HealthBoard } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
+import { checkHttpListen, readCredentials } from "#lib/rpc/options";
 import type { RpcServer } from "#lib/rpc/server";
 import type { ServedService } from "#lib/rpc/service";
+import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { createDispatcher, type FrontendDispatcher } from "#services/frontend/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#services/frontend/dispatch/instruments";
@@ -31,12 +34,12 @@ import type { Connection } from "#services/frontend/dispatch/worker-seat";
 import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
+import { readHttpOptions } from "#services/frontend/options";
 import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import { failureReport, reportToParent } from "../children.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { checkHttpListen, credentialsFrom } from "./credentials.ts";
 import { openGrpcPort } from "./grpc-port.ts";
 import { settleMemory } from "./settle-memory.ts";
 import { openTexts } from "./texts.ts";
@@ -60,7 +63,7 @@ const FIRST_WORKER_MS = 10_000;
 /** Wires a frontend: discovery, dispatcher, texts, HTTP. The scope owns all of it. */
 export async function openFrontendProcess(context: CommandContext, discoveryUrl: string): Promise<OpenedFrontend> {
   const { values, scope, log } = context;
-  const credentials = credentialsFrom(values);
+  const credentials = readCredentials(values, systemClock);
   checkHttpListen(values, "The OpenAI API", values["http.host"]);
   const tables = [RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, FRONTEND_INSTRUMENTS];
   const metrics = createMetrics(tables, { processMetrics: true });
@@ -77,8 +80,8 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     view,
     connect: (instance) => connectLink(instance, credentials),
     mode: values["router.mode"],
-    life: { fruitless: values["migration.limit"] },
-    link: { pongTimeoutMs: values["watchdog.suspect-ms"], stallFloorMs: values["watchdog.stall-ms"] },
+    life: readLifeLimits(values),
+    link: readLinkLimits(values),
   });
   scope.own("dispatcher", dispatcher);
   const dial = (address: string) => new Channel(address, credentials, systemClock);
@@ -91,7 +94,7 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
     ...deps,
-    ...httpSettings(values),
+    ...readHttpOptions(values),
     view,
     dispatcher: {
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
@@ -125,24 +128,6 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
       // Answers are not kept waiting by a store that cannot be reached.
       const gone = announcement.close().catch((error: unknown) => log.warn("not taken off the list", { error }));
       await Promise.all([gone, frontend.close({ drainMs })]);
-    },
-  };
-}
-
-/** What the HTTP port is opened with. */
-function httpSettings(
-  values: CommandContext["values"],
-): Pick<FrontendOptions, "host" | "port" | "corsOrigins" | "limits"> {
-  return {
-    host: values["http.host"],
-    port: values["http.port"],
-    corsOrigins: (values["http.cors-origins"] ?? "").split(/[\s,]+/).filter((origin) => origin !== ""),
-    limits: {
-      bodyBytes: values["http.max-body-bytes"],
-      concurrentRequests: values["http.max-requests"],
-      connections: values["http.max-connections"],
-      slowClientMs: values["http.slow-client-ms"],
-      loadingMs: values["http.loading-ms"],
     },
   };
 }

@@ -1,8 +1,8 @@
 import { createServer } from "node:http";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
+import { checkHttpListen } from "#lib/rpc/options";
 import type { CommandContext } from "../command.ts";
-import { checkHttpListen } from "./credentials.ts";
 
 /**
  * Serves /metrics, /live and /ready over HTTP for probes and Prometheus, when `metrics.port` asks for it. The scope

@@ -5,12 +5,12 @@ import { createMetrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import { createHealth } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
+import { readCredentials } from "#lib/rpc/options";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import { createAdapterFolder } from "#services/worker/openengine/adapter-folder";
 import { createWorker } from "#services/worker/worker";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { credentialsFrom } from "./credentials.ts";
 import { engineRecipe } from "./engine.ts";
 import { openGrpcPort } from "./grpc-port.ts";
 import { openMetricsPort } from "./metrics-port.ts";
@@ -37,7 +37,7 @@ export async function openWorker(
   onProgress: (fraction: number) => void,
 ): Promise<OpenedWorker | undefined> {
   const { values, scope, log, stopped } = context;
-  const credentials = credentialsFrom(values);
+  const credentials = readCredentials(values, systemClock);
   const metrics = createMetrics([RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS], { processMetrics: true });
   const recipe = await engineRecipe(context);
   const deps = { clock: systemClock, chance: systemChance, log, metrics };

@@ -29,8 +29,24 @@ export interface OptionBase<Value> {
 /** Any option. */
 export type Option = OptionBase<string | number | boolean | readonly unknown[] | undefined>;
 
-/** A table of options by dotted key, such as http.port. */
+/** A table of options by dotted key, such as http.port. A room that reads options has one, beside what it makes of them. */
 export type Options = Readonly<Record<string, OptionBase<never> | Option>>;
+
+/** The values of a table, by key. */
+export type Values<Table extends Options> = {
+  readonly [Key in keyof Table]: Table[Key] extends OptionBase<infer Value> ? Value : never;
+};
+
+/** The keys of a table, in its order. */
+export function keysOf<Table extends Options>(table: Table): readonly (keyof Table & string)[] {
+  return Object.keys(table);
+}
+
+/** What a port may be; 0 takes a free one. */
+export const PORT = { least: 0, most: 65_535, placeholder: "PORT" } as const;
+
+/** What a time may be that is never 0: a millisecond to a day. */
+export const MILLIS = { unit: "ms", least: 1, most: 86_400_000 } as const;
 
 type Described = Omit<OptionBase<unknown>, "initial" | "parse" | "schema" | "bare" | "choices">;
 type Bounded = Described & { readonly least: number; readonly most: number };

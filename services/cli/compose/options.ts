@@ -1,0 +1,62 @@
+import { keysOf, type Options } from "#lib/base/option";
+import { DISCOVERY_OPTIONS, HUB_OPTIONS, SCOPE_OPTIONS } from "#lib/discovery/options";
+import { LLAMA_OPTIONS } from "#lib/engines/llama/llama-options";
+import { MOCK_OPTIONS } from "#lib/engines/mock/mock-options";
+import { ENGINE_OPTIONS } from "#lib/engines/options";
+import { LOG_OPTIONS, MACHINE_OPTIONS, METRICS_OPTIONS, TRACE_OPTIONS } from "#lib/host/options";
+import { LINK_OPTIONS } from "#lib/link/options";
+import { ROUTING_OPTIONS } from "#lib/routing/options";
+import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
+import { SERVING_OPTIONS } from "#lib/serving/options";
+import { HTTP_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
+import { WORKER_OPTIONS } from "#services/worker/options";
+import { PROGRAM_OPTIONS } from "../options.ts";
+
+/** Every option of every command, by its key: the tables of the rooms, joined. No two of them have the same key. */
+export const OPTIONS = {
+  ...PROGRAM_OPTIONS,
+  ...ENGINE_OPTIONS,
+  ...WORKER_OPTIONS,
+  ...HTTP_OPTIONS,
+  ...RPC_OPTIONS,
+  ...METRICS_OPTIONS,
+  ...DISCOVERY_OPTIONS,
+  ...HUB_OPTIONS,
+  ...TLS_OPTIONS,
+  ...ROUTING_OPTIONS,
+  ...SCOPE_OPTIONS,
+  ...SERVING_OPTIONS,
+  ...LINK_OPTIONS,
+  ...TEXT_OPTIONS,
+  ...LLAMA_OPTIONS,
+  ...MACHINE_OPTIONS,
+  ...MOCK_OPTIONS,
+  ...LOG_OPTIONS,
+  ...TRACE_OPTIONS,
+} as const satisfies Options;
+
+/** Keys of the table. */
+export type OptionKey = keyof typeof OPTIONS;
+
+/** What an engine reads, of either kind, and the worker around it. */
+export const ENGINE_KEYS: readonly OptionKey[] = [
+  "model",
+  "model-name",
+  ...keysOf(ENGINE_OPTIONS),
+  ...keysOf(WORKER_OPTIONS),
+  ...keysOf(LLAMA_OPTIONS),
+  ...keysOf(MOCK_OPTIONS),
+];
+
+/** What the front door reads. */
+export const FRONT_DOOR_KEYS: readonly OptionKey[] = [
+  ...keysOf(HTTP_OPTIONS),
+  ...keysOf(ROUTING_OPTIONS),
+  ...keysOf(SCOPE_OPTIONS),
+  ...keysOf(SERVING_OPTIONS),
+  ...keysOf(LINK_OPTIONS),
+  ...keysOf(TEXT_OPTIONS),
+];
+
+/** How gRPC ports prove themselves. */
+export const TLS_KEYS: readonly OptionKey[] = keysOf(TLS_OPTIONS);

@@ -1,0 +1,92 @@
+import { choice, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
+import type { FrontendOptions } from "./frontend.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
+
+/** What is decided of the front door. */
+export const HTTP_OPTIONS = {
+  "http.host": text({
+    initial: "127.0.0.1",
+    placeholder: "HOST",
+    doc: "Where the OpenAI API listens.",
+    alike: "--http-host",
+  }),
+  "http.port": integer({
+    initial: 8000,
+    ...PORT,
+    doc: "Port of the OpenAI API; 0 takes a free one.",
+    alike: "--http-port",
+  }),
+  "http.max-body-bytes": integer({
+    initial: DEFAULT_LIMITS.bodyBytes,
+    least: 1024,
+    most: 268_435_456,
+    unit: "bytes",
+    doc: "Longest request body.",
+  }),
+  "http.max-connections": integer({
+    initial: DEFAULT_LIMITS.connections,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Open connections.",
+  }),
+  "http.max-requests": integer({
+    initial: DEFAULT_LIMITS.concurrentRequests,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Requests in progress; one more is answered with 429.",
+  }),
+  "http.slow-client-ms": integer({
+    initial: DEFAULT_LIMITS.slowClientMs,
+    ...MILLIS,
+    doc: "A client that does not take what waits for it in so long, and a second for each 4 KiB, is cut off.",
+  }),
+  "http.loading-ms": integer({
+    initial: DEFAULT_LIMITS.loadingMs,
+    least: 0,
+    most: 86_400_000,
+    unit: "ms",
+    doc: "How long a request waits for a model that is loading before it gets 503; 0 answers at once.",
+  }),
+  "http.cors-origins": text({
+    initial: undefined,
+    placeholder: "ORIGINS",
+    doc: "Origins whose web pages may call the API, with commas between them; * is every origin.",
+  }),
+} as const satisfies Options;
+
+/** What is decided of tokenizers. */
+export const TEXT_OPTIONS = {
+  "tokenizer.engine": choice({
+    initial: "auto",
+    choices: ["auto", "native", "javascript"],
+    placeholder: "NAME",
+    doc: "What tokenizes: the addon when it is built, else JavaScript.",
+  }),
+  "tokenizer.cache-bytes": integer({
+    initial: 8_388_608,
+    least: 0,
+    most: 4_294_967_296,
+    unit: "bytes",
+    doc: "Memory for tokenized segments of each model; a conversation of 8,192 tokens takes about 130,000.",
+  }),
+} as const satisfies Options;
+
+/** How the HTTP port is opened as the options say. */
+export function readHttpOptions(
+  values: Values<typeof HTTP_OPTIONS>,
+): Pick<FrontendOptions, "host" | "port" | "corsOrigins" | "limits"> {
+  return {
+    host: values["http.host"],
+    port: values["http.port"],
+    corsOrigins: (values["http.cors-origins"] ?? "").split(/[\s,]+/).filter((origin) => origin !== ""),
+    limits: {
+      bodyBytes: values["http.max-body-bytes"],
+      concurrentRequests: values["http.max-requests"],
+      connections: values["http.max-connections"],
+      slowClientMs: values["http.slow-client-ms"],
+      loadingMs: values["http.loading-ms"],
+    },
+  };
+}
