@@ -26,6 +26,9 @@ export interface CommandContext {
   readonly isChild: boolean;
 }
 
+/** What of it a process is opened with: the scope owns what is opened. */
+export type ProcessContext = Pick<CommandContext, "values" | "scope" | "log">;
+
 /** One command of the program. */
 export interface Command {
   readonly name: string;

@@ -1,8 +1,9 @@
 import { StatorError } from "#lib/base/errors";
-import { reportToParent } from "../children.ts";
+import { failureReport, reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openFrontendProcess } from "../compose/frontend.ts";
 import { FRONT_DOOR_KEYS, TLS_KEYS } from "../compose/options.ts";
+import { settleMemory } from "../compose/settle-memory.ts";
 
 /** `stator frontend`: the OpenAI API over the workers that discovery knows. */
 export const frontend: Command = {
@@ -30,7 +31,11 @@ async function runFrontend(context: CommandContext): Promise<number> {
         "A frontend needs --discovery, such as hub://127.0.0.1:8005. `stator up` starts everything on one machine.",
     });
   }
-  const opened = await openFrontendProcess(context, values.discovery);
+  const opened = await openFrontendProcess(context, {
+    discovery: values.discovery,
+    onText: () => void setImmediate(settleMemory),
+    onUnusable: (error) => reportToParent(failureReport("unusable", error)),
+  });
   reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API" });
   if (!isChild) print(`The OpenAI API is at http://${opened.address}/v1. Ctrl-C drains it.`);
   await stopped;

@@ -1,8 +1,5 @@
-import { systemClock } from "#lib/host/system-clock";
-import { readCredentials } from "#lib/rpc/options";
 import type { Command } from "../command.ts";
 import { openHub } from "../compose/hub.ts";
-import { openMetricsPort } from "../compose/metrics-port.ts";
 import { TLS_KEYS } from "../compose/options.ts";
 
 /** `stator hub`: discovery alone, for workers and frontends on several machines. */
@@ -21,13 +18,9 @@ export const hub: Command = {
   },
   serves: true,
   async run(context) {
-    const { values, scope, log, print, stopped } = context;
-    const host = values["hub.host"];
-    const opened = scope.own(
-      "hub",
-      await openHub({ host, port: values["hub.port"], credentials: readCredentials(values, systemClock), log }),
-    );
-    await openMetricsPort(context, { host, metrics: opened.metrics, isReady: () => true });
+    const { values, print, stopped } = context;
+    const place = { host: values["hub.host"], port: values["hub.port"] };
+    const opened = await openHub(context, { ...place, hasMetricsPort: true });
     print(`The hub is at hub://${opened.address}. Ctrl-C ends it.`);
     await stopped;
     return 0;

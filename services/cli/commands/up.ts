@@ -34,7 +34,7 @@ export const up: Command = {
 };
 
 async function runUp(context: CommandContext): Promise<number> {
-  const { values, scope, log, print, screen, config } = context;
+  const { values, print, screen, config } = context;
   if (values.engine === "llama") {
     for (const { file } of values.model.length > 0 ? values.model : [{ file: DEMO_MODEL_PATH }])
       await checkModelFile(file);
@@ -43,7 +43,8 @@ async function runUp(context: CommandContext): Promise<number> {
   const asked = config.sources.engine !== "default" || values.model.length > 0;
   const { engine, notice } = await chooseEngine(values.engine, asked);
   if (notice) print(`${notice}\n`);
-  const hub = scope.own("hub", await openHub({ host: "127.0.0.1", port: 0, credentials: loopbackCredentials, log }));
+  const place = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials };
+  const hub = await openHub(context, { ...place, hasMetricsPort: false });
   const board = createBoardOfProcesses(screen);
   const models = new Map<string, ModelReport>();
   board.set("hub", { pid: process.pid, state: "ready", address: hub.address, detail: "discovery, in this process" });

@@ -1,6 +1,8 @@
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
+import { engineRecipe } from "../compose/engine.ts";
 import { ENGINE_KEYS, TLS_KEYS } from "../compose/options.ts";
+import { settleMemory } from "../compose/settle-memory.ts";
 import { openWorker } from "../compose/worker.ts";
 import { printModelReport, reportModel } from "../model-report.ts";
 
@@ -37,10 +39,10 @@ export const worker: Command = {
 
 async function runWorker(context: CommandContext): Promise<number> {
   const { values, isChild, print, stopped } = context;
-  const opened = await openWorker(context, (fraction) =>
-    reportToParent({ type: "progress", phase: "loading", fraction }),
-  );
+  const onProgress = (fraction: number) => void reportToParent({ type: "progress", phase: "loading", fraction });
+  const opened = await openWorker(context, { recipe: await engineRecipe(context), onProgress, stopped });
   if (!opened) return 0;
+  settleMemory();
   const { card } = opened.engine;
   const detail = card.model;
   const model = reportModel(card);

@@ -9,7 +9,7 @@ import { readMockOptions } from "#lib/engines/mock/mock-options";
 import { checkModelFile } from "#lib/engines/model-file";
 import { readSampling } from "#lib/engines/options";
 import { systemClock } from "#lib/host/system-clock";
-import type { CommandContext } from "../command.ts";
+import type { ProcessContext } from "../command.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
 
 /** How a worker's engine will be opened. */
@@ -27,7 +27,7 @@ export interface EngineRecipe {
 export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
 
 /** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
-export async function engineRecipe({ values, log }: CommandContext): Promise<EngineRecipe> {
+export async function engineRecipe({ values, log }: ProcessContext): Promise<EngineRecipe> {
   const [entry, ...more] = values.model;
   if (more.length > 0) {
     throw new StatorError("BAD_CONFIG", { detail: "A worker serves one model; `stator up` serves several." });

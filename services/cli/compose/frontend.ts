@@ -11,24 +11,16 @@ import { type Announcement, announceServices } from "#lib/discovery/announce";
 import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { ModelView } from "#lib/discovery/model-view";
-import { openDiscovery } from "#lib/discovery/open";
 import { createServicePool, type ServicePool } from "#lib/discovery/service-pool";
-import type { Log } from "#lib/host/log";
-import { createMetrics, type Metrics } from "#lib/host/metrics";
-import { systemChance, systemClock } from "#lib/host/system-clock";
+import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
 import { Channel } from "#lib/rpc/channel";
 import type { Client } from "#lib/rpc/client";
 import { createConnectHandler } from "#lib/rpc/connect";
-import type { Credentials } from "#lib/rpc/credentials";
-import { createHealth, type HealthBoard } from "#lib/rpc/health";
-import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { checkHttpListen, readCredentials } from "#lib/rpc/options";
-import type { RpcServer } from "#lib/rpc/server";
-import type { ServedService } from "#lib/rpc/service";
+import { checkHttpListen } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
-import { createDispatcher, type FrontendDispatcher } from "#services/frontend/dispatch/dispatcher";
+import { createDispatcher } from "#services/frontend/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#services/frontend/dispatch/instruments";
 import type { Connection } from "#services/frontend/dispatch/worker-seat";
 import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
@@ -37,13 +29,10 @@ import type { FetchArtifact } from "#services/frontend/models/artifacts";
 import { readHttpOptions } from "#services/frontend/options";
 import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
-import { failureReport, reportToParent } from "../children.ts";
-import type { CommandContext } from "../command.ts";
+import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { openGrpcPort } from "./grpc-port.ts";
-import { settleMemory } from "./settle-memory.ts";
+import { openProcess, type ServiceProcess } from "./process.ts";
 import { openTexts } from "./texts.ts";
-import { openTracerFor } from "./tracer.ts";
 
 /** A frontend process that serves. */
 export interface OpenedFrontend {
@@ -60,40 +49,49 @@ const FETCH_TIMEOUT_MS = 30_000;
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
 const FIRST_WORKER_MS = 10_000;
 
+/** What a frontend is opened with, beside the options. */
+export interface FrontendParts {
+  /** Where it finds workers. */
+  readonly discovery: string;
+  /** Called when the text of a model was opened; until the next turn its artifacts are held. */
+  readonly onText?: () => void;
+  readonly onUnusable?: FrontendOptions["onUnusable"];
+}
+
 /** Wires a frontend: discovery, dispatcher, texts, HTTP. The scope owns all of it. */
-export async function openFrontendProcess(context: CommandContext, discoveryUrl: string): Promise<OpenedFrontend> {
+export async function openFrontendProcess(context: ProcessContext, parts: FrontendParts): Promise<OpenedFrontend> {
   const { values, scope, log } = context;
-  const credentials = readCredentials(values, systemClock);
   checkHttpListen(values, "The OpenAI API", values["http.host"]);
-  const tables = [RPC_INSTRUMENTS, DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, FRONTEND_INSTRUMENTS];
-  const metrics = createMetrics(tables, { processMetrics: true });
-  // Every request draws: asking the operating system each time would be a twentieth of a short request's cost.
-  const chance = new SeededChance(systemChance.id());
-  const deps = { clock: systemClock, chance, log, metrics };
-  const discovery = scope.own("discovery", await openDiscovery(discoveryUrl, { ...deps, credentials }));
+  const process = openProcess(context, {
+    role: "frontend",
+    instruments: [DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+    listen: { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port" },
+    // Every request draws: asking the operating system each time would be a twentieth of a short request's cost.
+    chance: new SeededChance(systemChance.id()),
+  });
+  const { credentials, clock } = process;
+  const discovery = await process.discover(parts.discovery);
   const watch = scope.own("watch", await discovery.watch(""));
   const reading = { policy: values["router.mismatch"], startMs: FIRST_WORKER_MS };
-  const view = scope.own("models", new ModelView({ watch, clock: systemClock, ...reading }));
+  const view = scope.own("models", new ModelView({ watch, clock, ...reading }));
   const dispatcher = createDispatcher({
-    ...deps,
+    ...process,
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
-    connect: (instance) => connectLink(instance, credentials),
+    connect: (instance) => connectLink(instance, process),
     mode: values["router.mode"],
     life: readLifeLimits(values),
     link: readLinkLimits(values),
   });
   scope.own("dispatcher", dispatcher);
-  const dial = (address: string) => new Channel(address, credentials, systemClock);
-  const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock: systemClock }));
+  const dial = (address: string) => new Channel(address, credentials, clock);
+  const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock }));
   const texts = scope.own("texts", openTexts(context));
-  const health = createHealth();
-  const rpcs = await openAdministration(context, { dispatcher, health, credentials, metrics });
-  const tracer = scope.own("tracer", await openTracerFor(context, "stator-frontend"));
-  const traced = createTracedDispatcher(dispatcher, tracer);
+  const port = await process.listen([createFrontendService(dispatcher)]);
+  const traced = createTracedDispatcher(dispatcher, await process.openTracer());
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
-    ...deps,
+    ...process,
     ...readHttpOptions(values),
     view,
     dispatcher: {
@@ -104,26 +102,24 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
     fetchArtifact: artifactFetcher(artifacts),
     async openText(found) {
       const text = await texts.open(found);
-      // In the next turn nobody holds the artifacts any more.
-      setImmediate(settleMemory);
+      parts.onText?.();
       return text;
     },
-    onUnusable: (error) => reportToParent(failureReport("unusable", error)),
+    onUnusable: parts.onUnusable,
     grammars,
-    fallback: publicRpcs(health.service, { log, metrics }),
-    operators: rpcs.address,
+    fallback: publicRpcs(process),
+    operators: port.server.address,
     version: VERSION,
   });
   scope.defer(
     "health of the port",
-    tellRoutable(health, () => frontend.routable().length > 0),
+    tellRoutable(process, () => frontend.routable().length > 0),
   );
   scope.own("http", { close: () => frontend.close({ drainMs: 0 }) });
-  const announcement = await announce(context, discovery, rpcs);
-  scope.own("announcement", announcement);
+  const announcement = scope.own("announcement", await announce(context, discovery, port.address));
   return {
     address: `${values["http.host"].includes(":") ? `[${values["http.host"]}]` : values["http.host"]}:${frontend.port}`,
-    grpcAddress: rpcs.address,
+    grpcAddress: port.server.address,
     async drain(drainMs) {
       // Answers are not kept waiting by a store that cannot be reached.
       const gone = announcement.close().catch((error: unknown) => log.warn("not taken off the list", { error }));
@@ -133,12 +129,11 @@ export async function openFrontendProcess(context: CommandContext, discoveryUrl:
 }
 
 /** Publishes this frontend, so that whoever watches discovery finds what operators may call. */
-function announce({ values, log }: CommandContext, discovery: Discovery, rpcs: RpcServer): Promise<Announcement> {
-  const host = values["advertise-host"];
+function announce({ values, log }: ProcessContext, discovery: Discovery, address: string): Promise<Announcement> {
   return announceServices(discovery, {
     services: [FrontendService],
     role: InstanceRole.FRONTEND,
-    address: host === undefined ? rpcs.address : `${host}:${rpcs.port}`,
+    address,
     ttlMs: values["lease-ms"],
     version: VERSION,
     chance: systemChance,
@@ -150,36 +145,23 @@ function announce({ values, log }: CommandContext, discovery: Discovery, rpcs: R
 const HEALTH_EVERY_MS = 500;
 
 /** Keeps the health of the whole server equal to whether a request would be routed. Returns what ends it. */
-function tellRoutable(health: HealthBoard, isRoutable: () => boolean): () => void {
+function tellRoutable({ health, clock }: ServiceProcess, isRoutable: () => boolean): () => void {
   let timer: Timer;
   const tell = (): void => {
     health.set("", isRoutable());
-    timer = systemClock.after(HEALTH_EVERY_MS, tell);
+    timer = clock.after(HEALTH_EVERY_MS, tell);
   };
   tell();
   return () => timer.cancel();
 }
 
-/** Serves what operators may call on the gRPC port, with health and reflection. */
-async function openAdministration(
-  { values, scope, log }: CommandContext,
-  parts: { dispatcher: FrontendDispatcher; health: HealthBoard; credentials: Credentials; metrics: Metrics },
-): Promise<RpcServer> {
-  const { dispatcher, health, credentials, metrics } = parts;
-  const listen = { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port", credentials };
-  const services = [createFrontendService(dispatcher)];
-  const server = await openGrpcPort({ ...listen, services, health, clock: systemClock, log, metrics });
-  scope.defer("health", () => health.close());
-  return scope.own("server", server);
-}
-
 /** The public port answers RPCs that anyone may call, over Connect and gRPC-Web, beside the OpenAI routes. */
-function publicRpcs(health: ServedService, observed: { log: Log; metrics: Metrics }): FrontendOptions["fallback"] {
+function publicRpcs(process: ServiceProcess): FrontendOptions["fallback"] {
+  const { health, clock, log, metrics } = process;
   let missed = false;
   const handler = createConnectHandler({
-    ...observed,
-    clock: systemClock,
-    services: [health],
+    ...{ clock, log, metrics },
+    services: [health.service],
     allow: [Access.PUBLIC],
     fallback: () => {
       missed = true;
@@ -192,8 +174,8 @@ function publicRpcs(health: ServedService, observed: { log: Log; metrics: Metric
   };
 }
 
-function connectLink(instance: InstanceRecord, credentials: Credentials): Connection {
-  const transport = new Channel(instance.address, credentials, systemClock);
+function connectLink({ address }: InstanceRecord, { credentials, clock }: ServiceProcess): Connection {
+  const transport = new Channel(address, credentials, clock);
   return { channel: transport.open(WorkerLinkService.method.link), close: () => transport.close() };
 }
 

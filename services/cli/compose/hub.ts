@@ -1,44 +1,37 @@
 import { createDiscoveryService } from "#lib/discovery/hub-service";
 import { HUB_INSTRUMENTS } from "#lib/discovery/metrics";
 import { StoreHost } from "#lib/discovery/store-host";
-import type { Log } from "#lib/host/log";
-import { createMetrics, type Metrics } from "#lib/host/metrics";
-import type { Closable } from "#lib/host/scope";
-import { systemChance, systemClock } from "#lib/host/system-clock";
-import type { Credentials } from "#lib/rpc/credentials";
-import { createHealth } from "#lib/rpc/health";
-import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { openGrpcPort } from "./grpc-port.ts";
+import type { ProcessContext } from "../command.ts";
+import { openProcess, type ProcessOptions } from "./process.ts";
 
 /** A hub that listens. */
-export interface Hub extends Closable {
+export interface OpenedHub {
   /** host:port */
   readonly address: string;
-  readonly metrics: Metrics;
 }
 
-/** Opens the memory store as a service. Throws PORT_IN_USE, UNSAFE_LISTEN. */
-export async function openHub(options: {
-  host: string;
-  port: number;
-  credentials: Credentials;
-  log: Log;
-}): Promise<Hub> {
-  const { host, port, credentials, log } = options;
-  const metrics = createMetrics([RPC_INSTRUMENTS, HUB_INSTRUMENTS], { processMetrics: true });
-  const store = new StoreHost({ clock: systemClock, chance: systemChance, log, metrics });
+/** How a hub is opened. */
+export interface HubOptions extends Pick<ProcessOptions, "credentials"> {
+  readonly host: string;
+  readonly port: number;
+  /** Opens the metrics port, where metrics.port asks for it. */
+  readonly hasMetricsPort: boolean;
+}
+
+/** Opens the memory store as a service. The scope owns it. Throws PORT_IN_USE, UNSAFE_LISTEN. */
+export async function openHub(context: ProcessContext, options: HubOptions): Promise<OpenedHub> {
+  const { host, port, credentials, hasMetricsPort } = options;
+  const process = openProcess(context, {
+    role: "hub",
+    instruments: [HUB_INSTRUMENTS],
+    listen: { host, port, flag: "--hub-port" },
+    credentials,
+  });
+  const store = new StoreHost(process);
   const discovery = createDiscoveryService(store);
-  const health = createHealth();
-  health.set(discovery.service.typeName, true);
-  const listen = { host, port, flag: "--hub-port", credentials };
-  const server = await openGrpcPort({ ...listen, services: [discovery], health, clock: systemClock, log, metrics });
-  return {
-    address: server.address,
-    metrics,
-    async close() {
-      health.close();
-      store.close();
-      await server.close();
-    },
-  };
+  process.health.set(discovery.service.typeName, true);
+  const { server } = await process.listen([discovery], hasMetricsPort ? () => true : undefined);
+  // Closed before the port, so that watches end in order.
+  context.scope.own("store", store);
+  return { address: server.address };
 }

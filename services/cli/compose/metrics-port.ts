@@ -2,14 +2,14 @@ import { createServer } from "node:http";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
 import { checkHttpListen } from "#lib/rpc/options";
-import type { CommandContext } from "../command.ts";
+import type { ProcessContext } from "../command.ts";
 
 /**
  * Serves /metrics, /live and /ready over HTTP for probes and Prometheus, when `metrics.port` asks for it. The scope
  * owns the port. Throws PORT_IN_USE, UNSAFE_HTTP.
  */
 export async function openMetricsPort(
-  { values, scope, log }: CommandContext,
+  { values, scope, log }: ProcessContext,
   options: { host: string; metrics: Metrics; isReady: () => boolean },
 ): Promise<void> {
   const { host, metrics, isReady } = options;

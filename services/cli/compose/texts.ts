@@ -4,11 +4,11 @@ import { loadNative } from "#lib/native/addon";
 import type { Llama } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { createTextOpener, type TextOpener } from "#services/frontend/tokenize/open-text";
-import type { CommandContext } from "../command.ts";
+import type { ProcessContext } from "../command.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
 
 /** What turns text into tokens: the native library where it is built, else JavaScript; the log says which. */
-export function openTexts({ values, log }: CommandContext): TextOpener {
+export function openTexts({ values, log }: ProcessContext): TextOpener {
   const wanted = values["tokenizer.engine"];
   const llama = wanted === "javascript" ? undefined : openLibrary();
   if (wanted === "native" && !llama) throw new StatorError("NATIVE_UNAVAILABLE", llamaUnavailable());
