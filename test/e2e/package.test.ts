@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
@@ -91,12 +92,37 @@ const contract = readFileSync(new URL(import.meta.resolve("stator/proto/ours/sta
 console.log(status === Serving.SERVING, refused, contract.startsWith("syntax"));
 `;
 
+/** What somebody writes who serves in a program of their own. */
+const EMBEDDING = `
+import { createFrontend, createWorker, type Engine, type EngineRecipe, StatorError } from "stator";
+
+const [discovery = ""] = process.argv.slice(2);
+const mine: EngineRecipe = {
+  engine: "mine",
+  model: "m",
+  aliases: [],
+  open: (): Promise<Engine> => Promise.reject(new StatorError("ENGINE_FAILED", { detail: "none here" })),
+};
+const failed = await createWorker({ discovery }, { engine: mine }).catch((error: unknown) => (error instanceof StatorError ? error.reason : error));
+const worker = await createWorker({ discovery, engine: "mock", "mock.speed": 0 });
+const frontend = await createFrontend({ discovery, "http.port": 0 });
+const response = await fetch(\`http://\${frontend.address}/v1/completions\`, {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({ model: worker.card.model, prompt: "Hello", max_tokens: 3 }),
+});
+const { usage } = (await response.json()) as { usage: { completion_tokens: number } };
+console.log(failed, response.status, usage.completion_tokens);
+await frontend.close();
+await worker.close();
+`;
+
 const CONSUMER_CONFIG = {
   compilerOptions: {
     ...{ target: "es2024", module: "nodenext", moduleResolution: "nodenext", outDir: "out", rootDir: "." },
     ...{ strict: true, types: ["node"], skipLibCheck: false },
   },
-  files: ["consumer.ts"],
+  files: ["consumer.ts", "embedding.ts"],
 };
 
 test("the packed stubs and the typed client compile and call in a project that installed them", async () => {
@@ -104,6 +130,7 @@ test("the packed stubs and the typed client compile and call in a project that i
   symlinkSync(path.join(root, "node_modules/@bufbuild"), path.join(elsewhere, "node_modules/@bufbuild"));
   writeFileSync(path.join(elsewhere, "package.json"), '{"type": "module"}');
   writeFileSync(path.join(elsewhere, "consumer.ts"), CONSUMER);
+  writeFileSync(path.join(elsewhere, "embedding.ts"), EMBEDDING);
   writeFileSync(path.join(elsewhere, "tsconfig.json"), JSON.stringify(CONSUMER_CONFIG));
   expect(runTool("tsc", ["-p", elsewhere], { capture: true })).toEqual({ ok: true, output: "" });
   const health = createHealth();
@@ -117,15 +144,16 @@ test("the packed stubs and the typed client compile and call in a project that i
     metrics: noMetrics,
   };
   const server = await openServer({ ...listen, services: [health.service] });
-  const out = await new Promise<string>((resolve) => {
-    const program = spawn("node", ["out/consumer.js", server.address], { cwd: elsewhere });
-    let text = "";
-    for (const stream of [program.stdout, program.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk));
-    program.on("close", () => resolve(text));
-  });
+  const out = await outputOf("out/consumer.js", server.address);
   health.close();
   await server.drain(1_000);
   expect(out).toMatch(/^true \w+ true\n$/);
+});
+
+test("a program that installed the package serves in its own process, and ends when it has closed", async () => {
+  const folder = path.join(elsewhere, "discovery");
+  mkdirSync(folder);
+  expect(await outputOf("out/embedding.js", pathToFileURL(folder).href)).toBe("ENGINE_FAILED 200 3\n");
 });
 
 test("what the package does not export cannot be imported", () => {
@@ -133,6 +161,16 @@ test("what the package does not export cannot be imported", () => {
   const { stdout } = spawnSync("node", ["--input-type=module", "--eval", script], { cwd: elsewhere, encoding: "utf8" });
   expect(stdout).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED\n");
 });
+
+/** Everything that a program of the project wrote until it ended. */
+function outputOf(...args: string[]): Promise<string> {
+  return new Promise((resolve) => {
+    const program = spawn(process.execPath, args, { cwd: elsewhere });
+    let text = "";
+    for (const stream of [program.stdout, program.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk));
+    program.on("close", () => resolve(text));
+  });
+}
 
 function version(): string {
   return (JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { version: string }).version;

@@ -14,7 +14,8 @@ import { llamaUnavailable } from "./engine-choice.ts";
 
 /** How a worker's engine will be opened. */
 export interface EngineRecipe {
-  readonly engine: "llama" | "mock";
+  /** What it is called, such as llama or mock. */
+  readonly engine: string;
   /** Name that it will be served under. */
   readonly model: string;
   /** Other names for it. */
