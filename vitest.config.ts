@@ -15,7 +15,7 @@ export default defineConfig({
           ...shared,
           name: "unit",
           isolate: false,
-          include: ["{lib,services,tools}/**/*.test.ts", "test/{tidy,contract,conformance,bench}/**/*.test.ts"],
+          include: ["{lib,services,tools}/**/*.test.ts", "test/{tidy,contract,conformance,bench,support}/**/*.test.ts"],
           exclude: ["**/*.process.test.ts", "**/*.engine.test.ts"],
         },
       },

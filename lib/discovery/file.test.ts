@@ -7,6 +7,7 @@ import { InstanceRecordSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import { silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
+import { AFTER_STALL } from "../../test/support/stalls.ts";
 import { encodeRecord } from "./codec.ts";
 import type { Discovery, DiscoveryRecord } from "./discovery.ts";
 import { openFileDiscovery } from "./file.ts";
@@ -38,7 +39,7 @@ describe("the form of a file", () => {
   });
 });
 
-describe("discovery over files", () => {
+describe("discovery over files", { retry: AFTER_STALL }, () => {
   let directory: string;
   let metrics: Metrics;
   const open: Discovery[] = [];

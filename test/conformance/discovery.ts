@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DiscoveryChange, DiscoveryWatch } from "#lib/discovery/discovery";
+import { AFTER_STALL } from "../support/stalls.ts";
 import { type DiscoveryRig, instance, type Participant, pass, until } from "./discovery-rig.ts";
 
 /** Where a store may differ, and why. */
@@ -20,7 +21,7 @@ export function discoveryConformance(
   open: () => Promise<DiscoveryRig>,
   differences: DiscoveryDifferences = {},
 ): void {
-  const options = { timeout: 60_000, concurrent: differences.serial === undefined };
+  const options = { timeout: 60_000, concurrent: differences.serial === undefined, retry: AFTER_STALL };
   describe(`discovery over ${name}`, options, () => {
     /** One test with a store of its own. `join` is another process that uses it. */
     const scenario = (title: string, run: (join: () => Promise<Participant>, rig: DiscoveryRig) => Promise<void>) => {

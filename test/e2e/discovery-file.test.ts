@@ -1,16 +1,23 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { Cluster } from "../support/cluster.ts";
 import { Load } from "../support/load.ts";
 import { observe } from "../support/observer.ts";
+import { AFTER_STALL } from "../support/stalls.ts";
 
 const STREAMS = 8;
 
-const folder = mkdtempSync(join(tmpdir(), "stator-discovery-"));
-const cluster = new Cluster();
+let folder: string;
+let cluster: Cluster;
 let load: Load | undefined;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "stator-discovery-"));
+  cluster = new Cluster();
+  load = undefined;
+});
 
 afterEach(async () => {
   await load?.stop();
@@ -18,7 +25,9 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-it("a folder is enough to meet: workers come, leave, die and come again under load", async () => {
+it("a folder is enough to meet: workers come, leave, die and come again under load", {
+  retry: AFTER_STALL,
+}, async () => {
   const discovery = ["--discovery", `file://${folder}`];
   const joinArgs = [...discovery, "--lease-ms", "2000"];
   const [first] = await Promise.all([cluster.worker(...joinArgs), cluster.worker(...joinArgs)]);

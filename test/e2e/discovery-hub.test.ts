@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
-import { Cluster, freePort, readMetric } from "../support/cluster.ts";
+import { Cluster, readMetric } from "../support/cluster.ts";
+import { freePort } from "../support/free-port.ts";
 import { Load } from "../support/load.ts";
 import { type Observer, observe } from "../support/observer.ts";
+import { AFTER_STALL } from "../support/stalls.ts";
 
 const LEASE_MS = 2000;
 const STREAMS = 12;
@@ -41,7 +43,7 @@ function ready(observer: Observer): number {
   return [...observer.workers().values()].filter(({ state }) => state === InstanceState.READY).length;
 }
 
-describe("a hub that fails under load", () => {
+describe("a hub that fails under load", { retry: AFTER_STALL }, () => {
   it("is killed: nobody is lost, and all come back to a new one on its port, new workers too", async () => {
     const { hub, port, joinArgs, load: running, watch, metrics } = await start();
     const before = (await watch()).incarnations();

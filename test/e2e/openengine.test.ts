@@ -13,7 +13,8 @@ import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { loopbackCredentials } from "#lib/rpc/credentials";
-import { Cluster, freePort, readMetric } from "../support/cluster.ts";
+import { Cluster, readMetric } from "../support/cluster.ts";
+import { freePort } from "../support/free-port.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
 const cluster = new Cluster();

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
-import { freePort } from "../support/cluster.ts";
+import { freePort } from "../support/free-port.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url));
 type Output = "pipe" | number;

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { OpenAI } from "openai";
 import { afterEach, describe, expect, it } from "vitest";
 import { SAME_SIGINT_MS } from "#lib/host/stop";
-import { freePort } from "../support/cluster.ts";
+import { freePort } from "../support/free-port.ts";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 
 const programs: Program[] = [];

@@ -12,7 +12,8 @@ import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { OpenEngineCaller } from "../conformance/openengine-rig.ts";
-import { Cluster, freePort, readMetric } from "../support/cluster.ts";
+import { Cluster, readMetric } from "../support/cluster.ts";
+import { freePort } from "../support/free-port.ts";
 import { Load } from "../support/load.ts";
 import { observe } from "../support/observer.ts";
 

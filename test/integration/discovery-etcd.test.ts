@@ -1,14 +1,27 @@
+import { type AddressInfo, createServer } from "node:net";
 import { Etcd3 } from "etcd3";
-import { describe } from "vitest";
+import { describe, expect, it } from "vitest";
 import { openEtcdDiscovery } from "#lib/discovery/etcd";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { discoveryConformance } from "../conformance/discovery.ts";
 import { FreezableClock, rigDeps } from "../conformance/discovery-rig.ts";
+import { freePort } from "../support/free-port.ts";
 import { etcdMissing, openEtcd } from "./discovery-etcd-server.ts";
 
 const missing = etcdMissing();
 
 describe.skipIf(missing !== undefined)(`etcd${missing ? ` (skipped: ${missing})` : ""}`, () => {
+  it("begins on other ports when somebody took one just before it", async () => {
+    const [taken, free] = [createServer((socket) => void socket.destroy()), await freePort()];
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const drawn = [(taken.address() as AddressInfo).port, free];
+    const server = await openEtcd(async () => drawn.shift() ?? (await freePort()));
+    expect(drawn).toEqual([]);
+    expect(server.host).not.toContain(`:${(taken.address() as AddressInfo).port}`);
+    await server.close();
+    await new Promise((resolve) => taken.close(resolve));
+  });
+
   discoveryConformance(
     "etcd",
     async () => {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { pass, until } from "../conformance/discovery-rig.ts";
+import { AFTER_STALL } from "../support/stalls.ts";
 import { openNetwork } from "./discovery-network.ts";
 import { startProgram, type TestProcess } from "./discovery-processes.ts";
 import { openWatcher, type Watcher } from "./discovery-watcher.ts";
@@ -8,7 +9,7 @@ const TTL_MS = 3_000;
 /** More than a member takes to come back: its channel tries again after 2.4 s at most, its lease a second later. */
 const SETTLE_MS = 6_000;
 
-describe("a hub in a process of its own", () => {
+describe("a hub in a process of its own", { retry: AFTER_STALL }, () => {
   const processes: TestProcess[] = [];
   const watchers: Watcher[] = [];
   afterEach(async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { until } from "../conformance/discovery-rig.ts";
+import { AFTER_STALL } from "../support/stalls.ts";
 import { etcdMissing, openEtcd } from "./discovery-etcd-server.ts";
 import { startProgram } from "./discovery-processes.ts";
 import { openWatcher } from "./discovery-watcher.ts";
@@ -38,7 +39,7 @@ const PLACES: { name: string; skip?: string; open(): Promise<Place> }[] = [
   },
 ];
 
-describe.each(PLACES)("processes that meet at $name", ({ open, skip }) => {
+describe.each(PLACES)("processes that meet at $name", { retry: AFTER_STALL }, ({ open, skip }) => {
   it.skipIf(skip)(
     `are dropped when killed, and return as others when they stood still${skip ? ` (${skip})` : ""}`,
     async () => {

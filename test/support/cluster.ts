@@ -56,16 +56,6 @@ export class Cluster {
   }
 }
 
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const { createServer } = await import("node:net");
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** The sum of an instrument over its labels in Prometheus text; 0 when it is not there. */
 export function readMetric(text: string, name: string, labels = ""): number {
   const rows = text
