@@ -2,6 +2,8 @@ import { flushCompileCache } from "node:module";
 import { checkModelFile } from "#lib/engines/model-file";
 import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
+import { readHealth } from "../chat-client.ts";
+import { startChild } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { DEMO_MODEL_PATH } from "../compose/engine.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
@@ -12,7 +14,7 @@ import { flagsFor } from "../forward.ts";
 import { type ModelReport, printModelReport } from "../model-report.ts";
 import { shareModels } from "../model-shares.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
-import { ProcessTree } from "../process-tree.ts";
+import { type ChildPlan, ProcessTree } from "../process-tree.ts";
 
 const SHARED_KEYS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
@@ -34,7 +36,7 @@ export const up: Command = {
 };
 
 async function runUp(context: CommandContext): Promise<number> {
-  const { values, print, screen, config } = context;
+  const { values, scope, log, print, screen, config } = context;
   if (values.engine === "llama") {
     for (const { file } of values.model.length > 0 ? values.model : [{ file: DEMO_MODEL_PATH }])
       await checkModelFile(file);
@@ -50,8 +52,11 @@ async function runUp(context: CommandContext): Promise<number> {
   board.set("hub", { pid: process.pid, state: "ready", address: hub.address, detail: "discovery, in this process" });
   const tree = new ProcessTree({
     clock: systemClock,
-    context,
+    log,
+    scope,
     board,
+    launch: (name, args, onReport) => startChild(name, args, { onReport, log, screen }),
+    routable: async (address) => (await readHealth(`http://${address}`)).models,
     children: childArguments(context, { engine, hubAddress: hub.address }),
     awaited: () => [...models.keys()],
     onModel: (model) => void models.set(model.name, model),
@@ -95,12 +100,14 @@ function childArguments(
   const shares = shareModels({ models: values.model, engine: tree.engine, modelName, workers: values.workers });
   const neighbours = ["--machine-workers", String(shares.length)];
   const worker = ["worker", "--engine", tree.engine, ...neighbours, ...alike, ...shared];
-  const children = new Map<string, readonly string[]>();
+  const children = new Map<string, ChildPlan>();
   for (const [at, entry] of shares.entries()) {
     const model = entry ? [`--model=${JSON.stringify(entry)}`] : [];
-    children.set(`worker-${at + 1}`, [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])]);
+    const args = [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])];
+    children.set(`worker-${at + 1}`, { role: "worker", args });
   }
-  children.set("frontend", ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_KEYS), ...shared]);
+  const frontend = ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_KEYS), ...shared];
+  children.set("frontend", { role: "frontend", args: frontend });
   return children;
 }
 
