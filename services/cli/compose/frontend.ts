@@ -72,6 +72,9 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const { credentials, clock } = process;
   const discovery = await process.discover(parts.discovery);
   const watch = scope.own("watch", await discovery.watch(""));
+  const dial = (address: string) => new Channel(address, credentials, clock);
+  // It hears of workers before the view does: who fetches the text of a model that is new there finds them here.
+  const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock }));
   const reading = { policy: values["router.mismatch"], startMs: FIRST_WORKER_MS };
   const view = scope.own("models", new ModelView({ watch, clock, ...reading }));
   const dispatcher = createDispatcher({
@@ -84,8 +87,6 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     link: readLinkLimits(values),
   });
   scope.own("dispatcher", dispatcher);
-  const dial = (address: string) => new Channel(address, credentials, clock);
-  const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock }));
   const texts = scope.own("texts", openTexts(context));
   const port = await process.listen([createFrontendService(dispatcher)]);
   const traced = createTracedDispatcher(dispatcher, await process.openTracer());
