@@ -59,17 +59,19 @@ interface Start {
 }
 
 /**
- * The children of `stator up`. Each is started again when it ends by itself; what can never work, before anything of its
- * role did, ends all.
+ * The children of `stator up`. Each is started again when it ends by itself. All end where one says that it can never work
+ * before a request would have been answered, and where one crashes before any of its role worked.
  */
 export class ProcessTree {
   readonly #parts: TreeParts;
   readonly #members: readonly Member[];
   readonly #failed = Promise.withResolvers<never>();
-  /** Some process of these roles worked once: whatever comes, they can work. */
+  /** Some process of these roles worked once: a crash of another may be chance. */
   readonly #proven = new Set<ProcessRole>();
   #stopping = false;
   #announced = false;
+  /** A request would have been answered once. */
+  #hasServed = false;
 
   constructor(parts: TreeParts) {
     this.#parts = parts;
@@ -144,11 +146,8 @@ export class ProcessTree {
     if (!this.#announced && board.allReady()) this.#announce();
   }
 
-  #ready(
-    { name, role, backoff }: Member,
-    start: Start,
-    { address, detail, model }: ChildReport & { type: "ready" },
-  ): void {
+  #ready({ name, role, backoff }: Member, start: Start, report: ChildReport & { type: "ready" }): void {
+    const { address, detail, model } = report;
     start.wasReady = true;
     backoff.reset();
     if (role.provenWhen === "ready") this.#proven.add(role);
@@ -156,13 +155,10 @@ export class ProcessTree {
     if (model) this.#parts.onModel(model);
   }
 
-  #hasFailed(
-    { name, role }: Member,
-    start: Start,
-    { type, reason, facts }: ChildReport & { type: "failed" | "unusable" },
-  ): void {
+  #hasFailed({ name }: Member, start: Start, report: ChildReport & { type: "failed" | "unusable" }): void {
+    const { type, reason, facts } = report;
     const error = new StatorError(reason, facts);
-    if (error.row.retry === "never" && !this.#proven.has(role)) this.#failed.reject(error);
+    if (error.row.retry === "never" && !this.#hasServed) this.#failed.reject(error);
     else if (type === "unusable") this.#parts.log.error("a model cannot be served", { error });
     if (type === "unusable") return;
     start.failure = error;
@@ -177,6 +173,7 @@ export class ProcessTree {
     scope.spawn("announce", async (signal) => {
       await this.#untilRoutable(address, signal);
       if (signal.aborted) return;
+      this.#hasServed = true;
       if (door) this.#proven.add(door.role);
       board.settle();
       onRoutable(address);
