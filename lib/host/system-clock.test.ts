@@ -25,3 +25,18 @@ test("a timer that is cancelled does not fire, with and without a delay", async 
   await new Promise((resolve) => setTimeout(resolve, 5));
   expect(fired).toEqual([]);
 });
+
+test("soon is the end of the turn: behind what the turn promised, and in the order in which it was asked for", async () => {
+  const fired: string[] = [];
+  const told = new Promise<void>((resolve) => {
+    systemClock.soon(() => {
+      fired.push("first");
+      systemClock.soon(resolve);
+      queueMicrotask(() => fired.push("of first"));
+    });
+  });
+  systemClock.soon(() => fired.push("second"));
+  queueMicrotask(() => fired.push("promised"));
+  await told;
+  expect(fired).toEqual(["promised", "first", "of first", "second"]);
+});
