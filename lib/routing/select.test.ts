@@ -21,7 +21,7 @@ describe("select", () => {
   it("takes turns", () => {
     expect([...run("round-robin", workers(9, 0, 0), 6).values()]).toEqual([2, 2, 2]);
     const chosen = select(workers(0, 0, 0), { ...options, mode: "round-robin" });
-    expect(chosen).toEqual({ worker: 2n, decision: "round-robin, 2 of 3" });
+    expect(chosen).toEqual({ worker: 2n, decision: { rule: "round-robin", at: 2, of: 3 } });
   });
 
   it("draws evenly", () => {
@@ -43,7 +43,7 @@ describe("select", () => {
   it("obeys a pin in every mode, and says no when the worker is not there", () => {
     for (const mode of ROUTER_MODES) {
       const pinned = { ...options, mode };
-      expect(select(workers(9, 0), { ...pinned, pinned: 1n })).toEqual({ worker: 1n, decision: "direct, pinned" });
+      expect(select(workers(9, 0), { ...pinned, pinned: 1n })).toEqual({ worker: 1n, decision: { rule: "pinned" } });
       expect(select(workers(9, 0), { ...pinned, pinned: 5n })).toBeUndefined();
     }
   });

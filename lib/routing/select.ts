@@ -1,5 +1,6 @@
 import { type Chance, pick } from "#lib/base/chance";
 import { assert } from "#lib/base/errors";
+import type { Decision } from "./decision.ts";
 
 /** Ways to choose a worker without looking at what it holds. */
 export const ROUTER_MODES = ["round-robin", "random", "power-of-two", "least-loaded", "direct"] as const;
@@ -10,14 +11,14 @@ export type RouterMode = (typeof ROUTER_MODES)[number];
 /** A worker that could take the request. */
 export interface Candidate {
   readonly worker: bigint;
-  /** Requests of this caller that are open there. */
+  /** Choices of this router that are open there. */
   readonly openRequests: number;
 }
 
-/** A worker and, in a short phrase, why. */
+/** A worker, and why. */
 export interface Selection {
   readonly worker: bigint;
-  readonly decision: string;
+  readonly decision: Decision;
 }
 
 /** What a choice depends on beside the candidates. */
@@ -39,26 +40,26 @@ export function select(candidates: readonly Candidate[], options: SelectOptions)
   const { mode, pinned } = options;
   if (pinned !== undefined) {
     const found = candidates.find((candidate) => candidate.worker === pinned);
-    return found && { worker: found.worker, decision: "direct, pinned" };
+    return found && { worker: found.worker, decision: { rule: "pinned" } };
   }
   if (candidates.length === 0 || mode === "direct") return undefined;
-  const of = `of ${candidates.length}`;
+  const of = candidates.length;
   switch (mode) {
     case "round-robin": {
       const at = options.turn % candidates.length;
-      return { worker: candidateAt(candidates, at).worker, decision: `round-robin, ${at + 1} ${of}` };
+      return { worker: candidateAt(candidates, at).worker, decision: { rule: mode, at: at + 1, of } };
     }
     case "random": {
       const at = pick(options.chance, candidates.length);
-      return { worker: candidateAt(candidates, at).worker, decision: `random, ${at + 1} ${of}` };
+      return { worker: candidateAt(candidates, at).worker, decision: { rule: mode, at: at + 1, of } };
     }
     case "power-of-two": {
       const { worker, openRequests } = betterOfTwo(candidates, options.chance);
-      return { worker, decision: `power-of-two, ${openRequests} open, ${of}` };
+      return { worker, decision: { rule: mode, open: openRequests, of } };
     }
     case "least-loaded": {
       const { worker, openRequests } = leastLoaded(candidates, options.turn);
-      return { worker, decision: `least-loaded, ${openRequests} open, ${of}` };
+      return { worker, decision: { rule: mode, open: openRequests, of } };
     }
   }
 }

@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
+import type { RouteNote } from "#lib/routing/router";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
 import { plainRequest } from "./plain-request.ts";
 import { usageOf } from "./record.ts";
 import type { ServingRequest } from "./request.ts";
+import { routeAsk } from "./route-ask.ts";
 import { stepLife, takePromptLogprobs, takeTokens } from "./step-life.ts";
 
 const ended: LinkFinish = {
@@ -20,15 +22,24 @@ class Told {
   readonly life: Life;
   nowMs = 0;
   all: LifeEffect[] = [];
+  readonly notes: RouteNote[] = [];
 
   constructor(more: Partial<ServingRequest> = {}) {
     this.life = createLife(plainRequest(more), { nowMs: 0, unixMs: 1_000 });
   }
 
   tell(event: LifeEvent): LifeEffect[] {
-    const effects = stepLife(this.life, event, this.nowMs);
+    const all = stepLife(this.life, event, this.nowMs);
+    for (const effect of all) if (effect.kind === "note") this.notes.push(effect.note);
+    const effects = all.filter(({ kind }) => kind !== "note");
     this.all.push(...effects);
     return effects;
+  }
+
+  /** A router puts what it is asked for on one worker. */
+  place(worker: bigint, choices = routeAsk(this.life).choices): LifeEffect[] {
+    const place = { target: { worker, rank: undefined }, weights: "w", decision: { rule: "pinned" } } as const;
+    return this.tell({ kind: "placed", places: [{ choices, ...place }] });
   }
 
   tokens(choice: number, attempt: number, ...tokens: number[]): number[] | undefined {
@@ -39,7 +50,7 @@ class Told {
 
   /** Placed on a worker and accepted there. */
   run(worker: bigint): void {
-    this.tell({ kind: "placed", worker, decision: "test" });
+    this.place(worker);
     const { attempt } = this.life;
     for (const { index, phase } of this.life.choices) {
       if (phase === "sent") this.tell({ kind: "accepted", choice: index, attempt, cachedTokens: 2 });
@@ -101,8 +112,8 @@ describe("the life of a request", () => {
     told.tell({ kind: "finished", choice: 0, attempt: 1, finish: ended });
     const [place] = told.tell({ kind: "lost", choice: 1, attempt: 1, error: lost, accepted: true, died: false });
     expect(place).toMatchObject({ kind: "place", delayMs: 0 });
-    expect([...(place?.kind === "place" ? place.avoid : [])]).toEqual([1n]);
-    const submits = told.tell({ kind: "placed", worker: 2n, decision: "test" });
+    expect(routeAsk(told.life)).toMatchObject({ choices: [1], weights: "w", avoid: new Set([1n]), isNew: false });
+    const submits = told.place(2n);
     expect(submits).toMatchObject([{ kind: "submit", choice: 1, attempt: 2, generated: Uint32Array.of(5) }]);
     told.tell({ kind: "accepted", choice: 1, attempt: 2, cachedTokens: 0 });
     expect(told.tokens(1, 1, 99)).toBeUndefined();
@@ -111,6 +122,66 @@ describe("the life of a request", () => {
     expect(told.last("done")).toMatchObject({
       record: { workers: [1n, 2n], promptTokens: 3, cachedTokens: 2, completionTokens: 3, migrations: 1 },
     });
+  });
+
+  it("asks for choices by the weights that began them, and sends each where its place says", () => {
+    const told = new Told({ choicesPerPrompt: 3 });
+    told.tell({ kind: "start" });
+    const ask = routeAsk(told.life);
+    expect(ask).toMatchObject({ choices: [0, 1, 2], choicesPerPrompt: 3, weights: undefined, isNew: true });
+    const decision = { rule: "random", at: 1, of: 2 } as const;
+    const places = [
+      { choices: [0, 2], target: { worker: 1n, rank: 3 }, weights: "a", decision },
+      { choices: [1], target: { worker: 2n, rank: undefined }, weights: "b", decision },
+    ];
+    const submits = told.tell({ kind: "placed", places });
+    expect(submits.map((each) => each.kind === "submit" && [each.choice, each.target])).toEqual([
+      [0, { worker: 1n, rank: 3 }],
+      [2, { worker: 1n, rank: 3 }],
+      [1, { worker: 2n, rank: undefined }],
+    ]);
+    for (const choice of [0, 1, 2]) told.tell({ kind: "accepted", choice, attempt: 1, cachedTokens: 0 });
+    // Only two of them have a token; the third may go anywhere.
+    for (const choice of [0, 1]) told.tokens(choice, 1, 4);
+    for (const choice of [0, 1, 2])
+      told.tell({ kind: "lost", choice, attempt: 1, error: lost, accepted: true, died: false });
+    for (const [choices, weights] of [
+      [[0], "a"],
+      [[1], "b"],
+      [[2], undefined],
+    ] as const) {
+      const next = routeAsk(told.life);
+      expect(next).toMatchObject({ choices, weights });
+      const effects = told.place(5n, next.choices);
+      expect(effects.map(({ kind }) => kind)).toEqual(choices[0] === 2 ? ["submit"] : ["submit", "place"]);
+    }
+  });
+
+  it("tells the router what became of each choice, once", () => {
+    const told = new Told({ choicesPerPrompt: 2 });
+    told.tell({ kind: "start" });
+    told.tell({ kind: "finish choice", choice: 1, tokens: 0 });
+    told.place(1n, [0, 1]);
+    told.tell({ kind: "accepted", choice: 0, attempt: 1, cachedTokens: 2 });
+    expect(told.notes.splice(0)).toEqual([
+      { kind: "ended", choice: 1 },
+      { kind: "accepted", choice: 0, cachedTokens: 2 },
+    ]);
+    told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true, died: false });
+    told.place(2n);
+    told.tell({ kind: "cancel" });
+    expect(told.notes).toEqual([
+      { kind: "ended", choice: 0 },
+      { kind: "ended", choice: 0 },
+    ]);
+  });
+
+  it("does not wait where its router says that it is not to", () => {
+    const told = new Told();
+    told.tell({ kind: "start" });
+    const error = new StatorError("NO_WORKERS", { model: "m" });
+    const effects = told.tell({ kind: "unplaced", error, final: true });
+    expect(effects).toMatchObject([{ kind: "error", error }, { kind: "done" }]);
   });
 
   it("ends by itself when only the terminal frame was lost", () => {
@@ -128,22 +199,22 @@ describe("the life of a request", () => {
     const full = new StatorError("OVERLOADED", { what: "m" });
     told.tell({ kind: "start" });
     for (const worker of [1n, 2n]) {
-      told.tell({ kind: "placed", worker, decision: "test" });
+      told.place(worker);
       const attempt = told.life.attempt;
       const [place] = told.tell({ kind: "refused", choice: 0, attempt, error: full });
       expect(place).toMatchObject({ kind: "place", delayMs: 0 });
     }
-    const effects = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
+    const effects = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }), final: false });
     expect(effects).toMatchObject([{ kind: "error", error: { reason: "OVERLOADED" } }, { kind: "done" }]);
   });
 
   it("begins with the first wait again when a worker took it, and not before", () => {
     const told = new Told();
     const noWorkers = new StatorError("NO_WORKERS", { model: "m" });
-    const waits = () => [1, 2].map(() => told.tell({ kind: "unplaced", error: noWorkers })[0]);
+    const waits = () => [1, 2].map(() => told.tell({ kind: "unplaced", error: noWorkers, final: false })[0]);
     told.tell({ kind: "start" });
     expect(waits()).toMatchObject([{ delayMs: 50 }, { delayMs: 100 }]);
-    told.tell({ kind: "placed", worker: 1n, decision: "test" });
+    told.place(1n);
     told.tell({ kind: "refused", choice: 0, attempt: 1, error: new StatorError("STREAM_LOST", { detail: "test" }) });
     expect(waits()).toMatchObject([{ delayMs: 200 }, { delayMs: 400 }]);
     told.run(2n);
@@ -159,7 +230,11 @@ describe("the life of a request", () => {
     told.tell({ kind: "lost", choice: 0, attempt: 1, error: lost, accepted: true, died: false });
     const delays: number[] = [];
     for (;;) {
-      const [effect] = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
+      const [effect] = told.tell({
+        kind: "unplaced",
+        error: new StatorError("NO_WORKERS", { model: "m" }),
+        final: false,
+      });
       if (effect?.kind !== "place") break;
       delays.push(effect.delayMs);
       told.nowMs += effect.delayMs;
@@ -174,14 +249,14 @@ describe("the life of a request", () => {
     for (const comes of [true, false]) {
       const told = new Told();
       told.tell({ kind: "start" });
-      for (let effect = told.tell({ kind: "unplaced", error })[0]; effect?.kind === "place"; ) {
+      for (let effect = told.tell({ kind: "unplaced", error, final: false })[0]; effect?.kind === "place"; ) {
         told.nowMs += effect.delayMs;
         if (comes && told.nowMs >= 500) break;
-        [effect] = told.tell({ kind: "unplaced", error });
+        [effect] = told.tell({ kind: "unplaced", error, final: false });
       }
       if (comes) {
         told.run(7n);
-        expect(told.last("tell placed")).toMatchObject({ placement: { decision: "test, waited 750 ms" } });
+        expect(told.last("tell placed")).toMatchObject({ placement: { decision: { rule: "pinned" }, waitedMs: 750 } });
       } else {
         expect(told.nowMs).toBe(2_000);
         expect(told.last("error")).toMatchObject({ error: { reason: "NO_WORKERS", retryAfterMs: 2_000 } });
@@ -197,7 +272,7 @@ describe("the life of a request", () => {
     options: { tokens?: number; died?: boolean; accepted?: boolean } = {},
   ) {
     const { tokens = 0, died = true, accepted = true } = options;
-    told.tell({ kind: "placed", worker, decision: "test" });
+    told.place(worker);
     const { attempt } = told.life;
     if (accepted) told.tell({ kind: "accepted", choice: 0, attempt, cachedTokens: 0 });
     for (let each = 0; each < tokens; each++) told.tokens(0, attempt, 7);
@@ -212,7 +287,7 @@ describe("the life of a request", () => {
       expect(loseUnder(told, BigInt(attempt), { tokens: fruitless ? 0 : 1 })).toMatchObject([{ kind: "place" }]);
     }
     // What nobody took did not move.
-    told.tell({ kind: "placed", worker: 50n, decision: "test" });
+    told.place(50n);
     told.tell({ kind: "refused", choice: 0, attempt: 41, error: new StatorError("DRAINING", { what: "it" }) });
     told.run(51n);
     told.tell({ kind: "finished", choice: 0, attempt: 42, finish: ended });
@@ -275,7 +350,7 @@ describe("the life of a request", () => {
     left.tell({ kind: "start" });
     // A link that the worker ended for a reason may come back.
     expect(loseUnder(left, 1n, { died: false })).toMatchObject([{ kind: "place" }]);
-    expect(left.tell({ kind: "unplaced", error: lost })).toMatchObject([
+    expect(left.tell({ kind: "unplaced", error: lost, final: false })).toMatchObject([
       { kind: "error", error: lost },
       { kind: "done" },
     ]);

@@ -2,6 +2,7 @@ import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import { Backoff, type BackoffTimes } from "#lib/base/backoff";
 import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
+import type { Place, RouteAnswer, RouteNote, Target } from "#lib/routing/router";
 import type { ChoiceEnd, Placement, ServingRequest } from "./request.ts";
 import { TokenBuffer } from "./token-buffer.ts";
 
@@ -38,7 +39,10 @@ export interface Choice {
   phase: ChoicePhase;
   /** The attempt that it is on; frames of another one are of the past. */
   attempt: number;
-  worker: bigint | undefined;
+  /** Where, and why there; undefined while it is nowhere. */
+  place: Place | undefined;
+  /** Word for the weights of its last place: what they began no others continue. */
+  weights: string | undefined;
   /** Delivered tokens, over all attempts. */
   readonly generated: TokenBuffer;
   /** How many of them are the answer, once whoever asked said that it is complete. */
@@ -68,8 +72,8 @@ export interface Life {
   done: boolean;
   /** Placements so far. */
   attempt: number;
-  /** Why the worker of the last placement. */
-  decision: string;
+  /** How long the last placement was searched for, in milliseconds; undefined when it was found at once. */
+  waitedMs: number | undefined;
   /** The last attempt that the client was told of. */
   toldAttempt: number;
   /** How often a choice that had begun on one worker was taken by another, or by the same again. */
@@ -93,9 +97,8 @@ export interface Life {
 /** What a request is told. `choice` and `attempt` name whom a frame belongs to. */
 export type LifeEvent =
   | { readonly kind: "start" }
-  /** Answer to `place`. */
-  | { readonly kind: "placed"; readonly worker: bigint; readonly decision: string }
-  | { readonly kind: "unplaced"; readonly error: StatorError }
+  /** Answer to `place`, for the choices that it was asked for. */
+  | RouteAnswer
   /** The worker, or the link to it, did not take the choice: certainly not executed. */
   | { readonly kind: "refused"; readonly choice: number; readonly attempt: number; readonly error: StatorError }
   | { readonly kind: "accepted"; readonly choice: number; readonly attempt: number; readonly cachedTokens: number }
@@ -121,14 +124,16 @@ export type LifeEvent =
 
 /** What a request wants done, in order. */
 export type LifeEffect =
-  /** Find a worker after `delayMs`, not one of `avoid`; answer with `placed` or `unplaced`. One is under way at a time. */
-  | { readonly kind: "place"; readonly delayMs: number; readonly avoid: ReadonlySet<bigint> }
+  /** Ask a router after `delayMs`, with `routeAsk` as of then. One is under way at a time. */
+  | { readonly kind: "place"; readonly delayMs: number }
+  /** What became of a choice, for the router that placed it. */
+  | { readonly kind: "note"; readonly note: RouteNote }
   /** A worker took it, or the first choice of several: before any token of the attempt. */
   | { readonly kind: "tell placed"; readonly placement: Placement }
   /** `generated` stays as it is: keep it or copy it. */
   | {
       readonly kind: "submit";
-      readonly worker: bigint;
+      readonly target: Target;
       readonly choice: number;
       readonly attempt: number;
       readonly prompt: Uint32Array;
@@ -157,7 +162,8 @@ export function createLife(
         prompt,
         phase: "unplaced",
         attempt: 0,
-        worker: undefined,
+        place: undefined,
+        weights: undefined,
         generated: new TokenBuffer(request.kind === "embed" ? 0 : request.maxTokens),
         counted: undefined,
         scored: 1,
@@ -180,7 +186,7 @@ export function createLife(
     openChoices: choices.length,
     done: false,
     attempt: 0,
-    decision: "",
+    waitedMs: undefined,
     toldAttempt: 0,
     migrations: 0,
     placing: false,

@@ -1,4 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
+import type { Decision } from "#lib/routing/decision";
 import type { SamplingOptions } from "#lib/tokens/sampling";
 import type { Usage } from "./answer.ts";
 
@@ -55,8 +56,10 @@ export interface Placement {
   readonly worker: bigint;
   readonly attempt: number;
   readonly cachedTokens: number;
-  /** Why this worker, for the header and for explain; one short phrase such as "round-robin, 1 of 2". */
-  readonly decision: string;
+  /** Why this worker; `printDecision` has it in words. */
+  readonly decision: Decision;
+  /** Milliseconds until somebody could take it; undefined when it was placed at once. */
+  readonly waitedMs: number | undefined;
 }
 
 /** Who receives an answer. After one `onDone`, which follows the last choice's `onEnd`, or one `onError`, nothing more comes. */
@@ -88,8 +91,8 @@ export interface ServingHandle {
 }
 
 /**
- * Starts requests. Throws before anything ran: MODEL_NOT_FOUND, MODEL_LOADING, NO_WORKERS, WORKER_NOT_FOUND, OVERLOADED.
- * May wait for a worker first, and tell the sink NO_WORKERS when none came.
+ * Starts requests. The sink hears all that follows, from the end of this turn on: MODEL_NOT_FOUND, MODEL_LOADING,
+ * WORKER_NOT_FOUND, DRAINING or OVERLOADED too, and NO_WORKERS, perhaps after a wait for one. Never throws.
  */
 export interface Dispatcher {
   start(request: ServingRequest, sink: ServingSink): ServingHandle;

@@ -2,9 +2,11 @@ import { describe, expect, it } from "vitest";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
+import type { RouteNote } from "#lib/routing/router";
 import { eachSeed, SCALE } from "../../test/support/seeds.ts";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
 import { plainRequest } from "./plain-request.ts";
+import { routeAsk } from "./route-ask.ts";
 import { stepLife, takeTokens } from "./step-life.ts";
 
 /** The undisturbed answer: a function of choice and position, and a length of its own. */
@@ -54,6 +56,8 @@ class World {
   nowMs = 0;
   placeAtMs: number | undefined;
   cancelled = false;
+  /** Choices that a router placed and that have not ended there. */
+  readonly noted = new Set<number>();
 
   constructor(seed: bigint) {
     this.chance = new SeededChance(seed);
@@ -87,7 +91,8 @@ class World {
         expect(this.searchedMs() + effect.delayMs).toBeLessThanOrEqual(this.life.attempt === 0 ? 2_000 : 15_000);
         return;
       case "submit": {
-        const { worker, choice, attempt, generated } = effect;
+        const { choice, attempt, generated, target } = effect;
+        const { worker } = target;
         expect([...generated]).toEqual(this.delivered[choice]);
         const begun = { position: generated.length, accepted: false, got: 0, over: false, sent: [] };
         this.runs.push({ worker, choice, attempt, ...begun });
@@ -108,11 +113,15 @@ class World {
         this.errors.push(effect.error);
         this.failedMs = this.nowMs;
         return;
+      case "note":
+        this.note(effect.note);
+        return;
       case "tell placed":
       case "embedding":
         return;
       case "done":
         this.records++;
+        expect(this.noted.size).toBe(0);
         expect(effect.record.completionTokens).toBe(this.countedTokens());
         expect(effect.record.migrations).toBe(this.moves);
     }
@@ -148,8 +157,19 @@ class World {
     const free = usable.filter((worker) => !this.life.avoid.has(worker));
     const worker = free[pick(this.chance, Math.max(1, free.length))];
     if (this.nowMs < this.emptyUntilMs || worker === undefined || pick(this.chance, 8) === 0) {
-      this.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }) });
-    } else this.tell({ kind: "placed", worker, decision: "random" });
+      this.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }), final: false });
+      return;
+    }
+    const { choices } = routeAsk(this.life);
+    for (const choice of choices) this.noted.add(choice);
+    const place = { target: { worker, rank: undefined }, weights: "w", decision: { rule: "pinned" } } as const;
+    this.tell({ kind: "placed", places: [{ choices, ...place }] });
+  }
+
+  /** The router hears of every choice that it placed, until that ended there. */
+  note({ kind, choice }: RouteNote): void {
+    expect(this.noted.has(choice)).toBe(true);
+    if (kind === "ended") this.noted.delete(choice);
   }
 
   leave(): void {

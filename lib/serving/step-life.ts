@@ -1,5 +1,6 @@
 import { assert, StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
+import type { Place } from "#lib/routing/router";
 import type { Choice, Life, LifeEffect, LifeEvent } from "./life.ts";
 import { recordOf } from "./record.ts";
 import type { ChoiceEnd } from "./request.ts";
@@ -77,11 +78,11 @@ function react(moment: Moment, event: LifeEvent): void {
       placed(moment, event);
       return;
     case "unplaced":
-      unplaced(moment, event.error);
+      unplaced(moment, event);
       return;
     case "suspect":
       for (const choice of life.choices) {
-        if (choice.worker !== event.worker || !isOut(choice)) continue;
+        if (choice.place?.target.worker !== event.worker || !isOut(choice)) continue;
         effects.push({ kind: "abandon", choice: choice.index, attempt: choice.attempt });
         retry(moment, choice, { error: event.error, counts: true });
         if (life.done) return;
@@ -144,47 +145,52 @@ function isOut(choice: Choice): boolean {
   return choice.phase === "sent" || choice.phase === "accepted";
 }
 
-function placed(moment: Moment, event: Extract<LifeEvent, { kind: "placed" }>): void {
+function placed(moment: Moment, { places }: Extract<LifeEvent, { kind: "placed" }>): void {
   const { life, nowMs, effects } = moment;
-  const { worker, decision } = event;
   life.placing = false;
-  const waiting = life.choices.filter((choice) => choice.phase === "unplaced");
-  if (waiting.length === 0) return;
+  const waiting = places.map((place) => place.choices.map((index) => life.choices[index]).filter(isUnplaced));
+  for (const choice of places.flatMap(({ choices }) => choices)) {
+    // It has ended while the router made up its mind.
+    if (!isUnplaced(life.choices[choice])) effects.push({ kind: "note", note: { kind: "ended", choice } });
+  }
+  if (waiting.every(({ length }) => length === 0)) return;
   life.attempt++;
-  const { attempt } = life;
-  const { deadlineMs } = life.request;
-  const leftMs = deadlineMs === undefined ? undefined : Math.max(1, deadlineMs - (nowMs - life.arrivedMs));
-  for (const choice of waiting) {
-    choice.phase = "sent";
-    choice.attempt = attempt;
-    choice.attemptFrom = choice.generated.count;
-    choice.worker = worker;
-  }
-  life.decision = decision + waited(moment);
-  for (const choice of waiting) {
-    effects.push({
-      kind: "submit",
-      worker,
-      choice: choice.index,
-      attempt,
-      prompt: choice.prompt,
-      generated: choice.generated.all(),
-      deadlineMs: leftMs === undefined ? undefined : Math.ceil(leftMs),
-    });
-  }
+  const { searchingSinceMs } = life;
+  life.waitedMs = life.backoff.waits === 0 || searchingSinceMs === undefined ? undefined : nowMs - searchingSinceMs;
+  for (const [at, place] of places.entries()) for (const choice of waiting[at] ?? []) send(moment, choice, place);
+  // What failed while the router made up its mind was no part of what it was asked.
+  if (life.choices.some(isUnplaced)) place(moment, 0);
 }
 
-/** What a decision says of the wait before it. */
-function waited({ life, nowMs }: Moment): string {
-  const { searchingSinceMs: sinceMs } = life;
-  return life.backoff.waits === 0 || sinceMs === undefined ? "" : `, waited ${Math.round(nowMs - sinceMs)} ms`;
+function isUnplaced(choice: Choice | undefined): choice is Choice {
+  return choice?.phase === "unplaced";
 }
 
-function unplaced(moment: Moment, error: StatorError): void {
+function send({ life, nowMs, effects }: Moment, choice: Choice, place: Place): void {
+  const { attempt, request, arrivedMs } = life;
+  const { deadlineMs } = request;
+  const leftMs = deadlineMs === undefined ? undefined : Math.max(1, deadlineMs - (nowMs - arrivedMs));
+  choice.phase = "sent";
+  choice.attempt = attempt;
+  choice.attemptFrom = choice.generated.count;
+  choice.place = place;
+  choice.weights = place.weights;
+  effects.push({
+    kind: "submit",
+    target: place.target,
+    choice: choice.index,
+    attempt,
+    prompt: choice.prompt,
+    generated: choice.generated.all(),
+    deadlineMs: leftMs === undefined ? undefined : Math.ceil(leftMs),
+  });
+}
+
+function unplaced(moment: Moment, { error, final }: Extract<LifeEvent, { kind: "unplaced" }>): void {
   const { life } = moment;
   life.placing = false;
   const { retry: when } = error.row;
-  if (when === "never" || (when === "elsewhere" && life.request.pinnedWorker !== undefined)) {
+  if (final || when === "never" || (when === "elsewhere" && life.request.pinnedWorker !== undefined)) {
     fail(moment, error);
     return;
   }
@@ -209,10 +215,12 @@ function searchLeftMs({ life, nowMs }: Moment): number {
 }
 
 function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: number): void {
-  const { attempt, worker } = choice;
-  assert(worker !== undefined, "a choice that is out has a worker");
+  const { attempt, place } = choice;
+  assert(place, "a choice that is out has a place");
+  const { worker } = place.target;
   choice.phase = "accepted";
   choice.cachedTokens ??= cachedTokens;
+  effects.push({ kind: "note", note: { kind: "accepted", choice: choice.index, cachedTokens } });
   life.avoid.clear();
   life.searchingSinceMs = undefined;
   life.backoff.reset();
@@ -221,7 +229,11 @@ function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: numbe
   choice.hasRun = true;
   if (life.toldAttempt === attempt) return;
   life.toldAttempt = attempt;
-  effects.push({ kind: "tell placed", placement: { worker, attempt, cachedTokens, decision: life.decision } });
+  const { decision } = place;
+  effects.push({
+    kind: "tell placed",
+    placement: { worker, attempt, cachedTokens, decision, waitedMs: life.waitedMs },
+  });
 }
 
 function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
@@ -240,10 +252,10 @@ function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
 function retry(moment: Moment, choice: Choice, failure: Failure): void {
   const { life } = moment;
   const { error, counts, died = false } = failure;
-  const { worker } = choice;
+  const worker = choice.place?.target.worker;
   const wasAccepted = choice.phase === "accepted";
   choice.phase = "unplaced";
-  choice.worker = undefined;
+  leave(moment, choice);
   if (error.row.retry === "never") {
     fail(moment, error);
     return;
@@ -266,6 +278,13 @@ function retry(moment: Moment, choice: Choice, failure: Failure): void {
   const atOnce = error.row.retry === "elsewhere" && (wasAccepted || !died);
   if (atOnce) place(moment, 0);
   else backOff(moment);
+}
+
+/** A choice has nothing to do with its worker any more. */
+function leave({ effects }: Moment, choice: Choice): void {
+  if (!choice.place) return;
+  choice.place = undefined;
+  effects.push({ kind: "note", note: { kind: "ended", choice: choice.index } });
 }
 
 /** Ends a choice of which everything was delivered, so that only its terminal frame was lost. */
@@ -299,7 +318,7 @@ function exhausted(life: Life, last: StatorError, choice?: Choice): StatorError 
 function place({ life, effects }: Moment, delayMs: number): void {
   if (life.placing) return;
   life.placing = true;
-  effects.push({ kind: "place", delayMs, avoid: life.avoid });
+  effects.push({ kind: "place", delayMs });
 }
 
 function backOff(moment: Moment): void {
@@ -311,6 +330,7 @@ function backOff(moment: Moment): void {
 function end(moment: Moment, choice: Choice, reason: ChoiceEnd["reason"], stopToken?: number): void {
   const { life, effects } = moment;
   choice.phase = "ended";
+  leave(moment, choice);
   life.openChoices--;
   effects.push({ kind: "end", choice: choice.index, end: { reason, stopToken } });
   if (life.openChoices === 0) over(moment, "finished", undefined);
@@ -326,6 +346,7 @@ function over(moment: Moment, outcome: "finished" | "cancelled" | "failed", erro
   for (const choice of life.choices) {
     if (isOut(choice)) effects.push({ kind: "cancel", choice: choice.index, attempt: choice.attempt, mode: "kill" });
     choice.phase = "ended";
+    leave(moment, choice);
   }
   life.done = true;
   if (error) effects.push({ kind: "error", error });

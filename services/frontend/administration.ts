@@ -1,7 +1,7 @@
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
 import { StatorError } from "#lib/base/errors";
+import type { FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { FrontendDispatcher } from "./dispatch/dispatcher.ts";
 
 const USUAL_LIMIT = 100;
 const MOST_RECORDS = 1000;

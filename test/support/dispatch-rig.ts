@@ -13,6 +13,8 @@ import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/c
 import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
 import { ModelView } from "#lib/discovery/model-view";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
+import { createDispatcher, type DispatcherOptions, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
+import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import { createLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
@@ -21,12 +23,6 @@ import type { RouterMode } from "#lib/routing/select";
 import type { Usage } from "#lib/serving/answer";
 import { plainRequest } from "#lib/serving/plain-request";
 import type { ChoiceEnd, Placement, ServingLogprobs, ServingRequest, ServingSink } from "#lib/serving/request";
-import {
-  createDispatcher,
-  type DispatcherOptions,
-  type FrontendDispatcher,
-} from "#services/frontend/dispatch/dispatcher";
-import { DISPATCH_INSTRUMENTS } from "#services/frontend/dispatch/instruments";
 
 /** A view that a test writes. */
 class View implements DiscoveryWatch {
@@ -187,6 +183,14 @@ export class DispatchRig {
   start(more: Partial<ServingRequest> = {}) {
     const client = new Client();
     return { client, handle: this.dispatcher.start(plainRequest(more), client) };
+  }
+
+  /** Why a request is told at once that it is not served, by the end of the turn and not before. */
+  refusal(more: Partial<ServingRequest> = {}): StatorError | undefined {
+    const { client } = this.start(more);
+    expect(client.error).toBeUndefined();
+    this.clock.settle();
+    return client.error;
   }
 
   advance(ms: number): void {

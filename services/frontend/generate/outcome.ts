@@ -1,5 +1,6 @@
 import { CompletionLogprobs, printChatLogprobs } from "#lib/api/openai/logprobs";
 import { printId } from "#lib/base/bytes";
+import { printDecision } from "#lib/routing/decision";
 import type { AnswerToken } from "#lib/serving/answer";
 import type { Placement } from "#lib/serving/request";
 import type { Exchange } from "../http/exchange.ts";
@@ -22,12 +23,13 @@ export function setPlacement(exchange: Exchange, placement: Placement | undefine
   if (!placement) return;
   exchange.set("x-stator-worker", printId(placement.worker));
   exchange.set("x-stator-cached-tokens", String(placement.cachedTokens));
-  exchange.set("x-stator-decision", placement.decision);
+  exchange.set("x-stator-decision", printDecision(placement.decision, placement.waitedMs));
 }
 
 /** The object `stator` of an answer that asked for it. */
 export function explainPlacement(placement: Placement | undefined): string | undefined {
   if (!placement) return undefined;
-  const { worker, attempt, cachedTokens, decision } = placement;
+  const { worker, attempt, cachedTokens } = placement;
+  const decision = printDecision(placement.decision, placement.waitedMs);
   return JSON.stringify({ worker: printId(worker), attempt, cached_tokens: cachedTokens, decision });
 }

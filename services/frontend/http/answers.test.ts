@@ -144,7 +144,7 @@ describe("a streamed chat", () => {
       "x-request-id": "my-name",
       "x-stator-worker": "0000000000005f3a",
       "x-stator-cached-tokens": "3",
-      "x-stator-decision": "rehearsal, 1 of 1",
+      "x-stator-decision": "round-robin, 1 of 1",
       "x-stator-ignored": "user",
       "cache-control": "no-cache",
     });
@@ -199,7 +199,7 @@ describe("a unary chat", () => {
         finish_reason: "stop",
       })),
       usage: { prompt_tokens: 9, completion_tokens: 10, total_tokens: 19 },
-      stator: { attempt: 1, decision: "rehearsal, 1 of 1" },
+      stator: { attempt: 1, decision: "round-robin, 1 of 1" },
     });
   });
 

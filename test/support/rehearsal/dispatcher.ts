@@ -77,7 +77,13 @@ export class RehearsalDispatcher implements Dispatcher {
     }));
     const open: OpenRequest = { request, sink, choices };
     this.#open.add(open);
-    sink.onPlaced({ worker: WORKER, attempt: 1, cachedTokens: 3, decision: "rehearsal, 1 of 1" });
+    sink.onPlaced({
+      worker: WORKER,
+      attempt: 1,
+      cachedTokens: 3,
+      decision: { rule: "round-robin", at: 1, of: 1 },
+      waitedMs: undefined,
+    });
     this.#run();
     return {
       cancel: () => {

@@ -1,17 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
-import { StatorError } from "#lib/base/errors";
 import { instanceKey } from "#lib/discovery/record-keys";
-import { answer, DispatchRig } from "../../../test/support/dispatch-rig.ts";
-
-function throwing(call: () => unknown): StatorError {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof StatorError) return error;
-  }
-  throw new Error("It did not throw a StatorError");
-}
+import { answer, DispatchRig } from "../../test/support/dispatch-rig.ts";
 
 describe("the dispatcher", () => {
   let cluster: DispatchRig;
@@ -24,7 +14,9 @@ describe("the dispatcher", () => {
     const { client } = cluster.start({ choicesPerPrompt: 2, maxTokens: 5 });
     cluster.advance(300);
     expect(client.tokens.slice(0, 2)).toEqual([answer([1, 2, 3], 0, 5), answer([1, 2, 3], 1, 5)]);
-    expect(client.placements).toMatchObject([{ worker: 1n, attempt: 1, decision: "round-robin, 1 of 1" }]);
+    expect(client.placements).toMatchObject([
+      { worker: 1n, attempt: 1, decision: { rule: "round-robin", at: 1, of: 1 } },
+    ]);
     expect(client.ends).toMatchObject([{ reason: "length" }, { reason: "length" }]);
     expect(client.usage).toMatchObject({ promptTokens: 3, completionTokens: 10 });
     expect(cluster.dispatcher.ledger.latest(5)).toMatchObject([
@@ -43,32 +35,44 @@ describe("the dispatcher", () => {
   });
 
   it("says what is missing", () => {
-    expect(throwing(() => cluster.start()).reason).toBe("MODEL_NOT_FOUND");
+    expect(cluster.refusal()?.reason).toBe("MODEL_NOT_FOUND");
     cluster.show(1n, InstanceState.LOADING);
     const loading = cluster.start().client;
     cluster.advance(2_000);
     expect(loading.error).toMatchObject({ reason: "MODEL_LOADING", retryAfterMs: 1_000 });
-    expect(throwing(() => cluster.start({ model: "n" })).message).toContain("Did you mean m?");
+    expect(cluster.refusal({ model: "n" })?.message).toContain("Did you mean m?");
     cluster.add(1n);
     const pinnedWorker = 99n;
-    expect(throwing(() => cluster.start({ pinnedWorker })).reason).toBe("WORKER_NOT_FOUND");
+    expect(cluster.refusal({ pinnedWorker })?.reason).toBe("WORKER_NOT_FOUND");
     cluster.show(1n, InstanceState.DRAINING);
     cluster.advance(10_000);
-    expect(throwing(() => cluster.start()).reason).toBe("NO_WORKERS");
+    expect(cluster.refusal()?.reason).toBe("NO_WORKERS");
     cluster.dispatcher.drain();
-    expect(throwing(() => cluster.start()).reason).toBe("DRAINING");
+    expect(cluster.refusal()?.reason).toBe("DRAINING");
+  });
+
+  it("spreads the prompts of one request, and keeps the choices of each together", () => {
+    for (const id of [1n, 2n, 3n]) cluster.add(id);
+    const prompts = [1, 2, 3, 4].map((token) => Uint32Array.of(token, 9));
+    const { client } = cluster.start({ prompts, choicesPerPrompt: 1, maxTokens: 4 });
+    expect([1n, 2n, 3n].map((id) => cluster.workers.get(id)?.openRequests)).toEqual([0, 0, 0]);
+    cluster.advance(40);
+    expect([1n, 2n, 3n].map((id) => cluster.workers.get(id)?.openRequests)).toEqual([2, 1, 1]);
+    cluster.advance(300);
+    expect(client.tokens).toEqual(prompts.map((prompt, choice) => answer([...prompt], choice, 4)));
+    expect(cluster.dispatcher.ledger.latest(1)).toMatchObject([{ workers: [1n, 2n, 3n], migrations: 0 }]);
   });
 
   it("obeys pins, and refuses unpinned requests in direct mode", () => {
     const direct = new DispatchRig("direct");
     direct.add(1n);
     direct.add(2n);
-    expect(throwing(() => direct.start()).reason).toBe("INVALID_ARGUMENT");
+    expect(direct.refusal()?.reason).toBe("INVALID_ARGUMENT");
     const { client } = direct.start({ pinnedWorker: 2n });
     direct.advance(300);
-    expect(client.placements).toMatchObject([{ worker: 2n, decision: "direct, pinned" }]);
+    expect(client.placements).toMatchObject([{ worker: 2n, decision: { rule: "pinned" } }]);
     for (const worker of [1n, 2n]) direct.show(worker, InstanceState.DRAINING);
-    expect(throwing(() => direct.start()).reason).toBe("NO_WORKERS");
+    expect(direct.refusal()?.reason).toBe("NO_WORKERS");
   });
 
   it("tries another worker when one is full, and says so when all are", () => {
@@ -147,8 +151,7 @@ describe("the dispatcher", () => {
     back(cluster);
     cluster.advance(1_500);
     expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 8));
-    const decision = expect.stringMatching(/^round-robin, 1 of 1, waited \d+ ms$/);
-    expect(client.placements).toMatchObject([{ attempt: 1, decision }]);
+    expect(client.placements).toMatchObject([{ attempt: 1, waitedMs: expect.any(Number) }]);
     expect(await cluster.metrics.print()).toMatch(/stator_dispatch_waiting_requests 0\n/);
   });
 
@@ -163,7 +166,7 @@ describe("the dispatcher", () => {
     expect(cluster.dispatcher.ledger.latest(1)).toMatchObject([{ reason: "NO_WORKERS", workers: [] }]);
     expect(cluster.dispatcher.openRequests).toBe(0);
     cluster.advance(8_000);
-    expect(throwing(() => cluster.start())).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
+    expect(cluster.refusal()).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
   });
 
   it("has it wait through a lapse of the record", () => {
@@ -217,7 +220,7 @@ describe("the dispatcher", () => {
   it("refuses at once whose prompt another tokenizer made than the model has now", () => {
     cluster.showCard(1n, 1);
     cluster.add(1n);
-    const error = throwing(() => cluster.start({ tokenizer: "02" }));
+    const error = cluster.refusal({ tokenizer: "02" });
     expect(error).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
     expect(cluster.start({ tokenizer: "01" }).client.error).toBeUndefined();
   });
@@ -232,7 +235,7 @@ describe("the dispatcher", () => {
     cluster.add(1n, 2n);
     cluster.advance(300);
     expect(client.placements).toMatchObject([{ worker: 1n }]);
-    expect(throwing(() => cluster.start({ pinnedWorker: 99n })).reason).toBe("WORKER_NOT_FOUND");
+    expect(cluster.refusal({ pinnedWorker: 99n })?.reason).toBe("WORKER_NOT_FOUND");
   });
 
   it("lets only so many wait, and none where that is turned off", async () => {
@@ -240,7 +243,7 @@ describe("the dispatcher", () => {
     few.add(1n);
     few.kill(1n);
     const clients = [few.start().client, few.start().client];
-    expect(throwing(() => few.start())).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
+    expect(few.refusal()).toMatchObject({ reason: "NO_WORKERS", retryAfterMs: 2_000 });
     expect(await few.metrics.print()).toMatch(/stator_dispatch_refused_waits_total 1\n/);
     few.add(1n, 2n);
     few.advance(300);
@@ -248,7 +251,7 @@ describe("the dispatcher", () => {
     const off = new DispatchRig("round-robin", { life: { firstWaitMs: 0 } });
     off.add(1n);
     off.kill(1n);
-    expect(throwing(() => off.start()).reason).toBe("NO_WORKERS");
+    expect(off.refusal()?.reason).toBe("NO_WORKERS");
   });
 
   it("forgets a client that leaves while it waits, and tells those that wait when it closes", async () => {
@@ -280,7 +283,7 @@ describe("the dispatcher", () => {
     const { client } = cluster.start({ maxTokens: 50 });
     cluster.advance(300);
     cluster.view.delete(instanceKey(1n));
-    expect(throwing(() => cluster.start()).reason).toBe("NO_WORKERS");
+    expect(cluster.refusal()?.reason).toBe("NO_WORKERS");
     cluster.advance(2_000);
     expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 50));
     expect(client.placements).toHaveLength(1);

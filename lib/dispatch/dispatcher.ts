@@ -7,18 +7,20 @@ import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
-import { type NamedModel, noWorkers } from "#lib/discovery/models";
 import type { RefusedWorker } from "#lib/discovery/worker-sets";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
-import { type RouterMode, select } from "#lib/routing/select";
+import { ModeRouter } from "#lib/routing/mode-router";
+import type { Router } from "#lib/routing/router";
+import type { RouterMode } from "#lib/routing/select";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import { createLocate } from "./locate.ts";
 import { logRequest } from "./request-line.ts";
-import { type Chosen, RequestRun, type RunOptions } from "./request-run.ts";
+import { RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
@@ -65,10 +67,6 @@ export function createDispatcher(options: DispatcherOptions): FrontendDispatcher
   return new Core(options);
 }
 
-/** A worker that took requests, or said that it would, so short a time ago is waited for. */
-const SOON_BACK_MS = 10_000;
-
-const NONE: ReadonlySet<bigint> = new Set();
 const PHASES: readonly SeatPhase[] = ["idle", "connecting", "ready", "suspect", "proving", "draining", "lost"];
 const COUNTED = {
   steps: "stator_dispatch_steps_total",
@@ -90,7 +88,6 @@ class Core implements FrontendDispatcher {
   readonly #unsubscribe: () => void;
   readonly #offScrape: () => void;
   readonly #refused = new Set<string>();
-  #turn = 0;
   #draining = false;
 
   constructor(options: DispatcherOptions) {
@@ -101,16 +98,7 @@ class Core implements FrontendDispatcher {
       clock,
       log,
       limits: options.life,
-      choose: (request, avoid, set) => {
-        const found = this.#choose(request, avoid, set);
-        if (!(found instanceof StatorError)) return found;
-        // What it named was good when it started. A model that has left discovery since may register again.
-        if (found.reason === "MODEL_NOT_FOUND") return noWorkers(request.model);
-        if (found.reason === "WORKER_NOT_FOUND") {
-          return new StatorError("STREAM_LOST", { detail: "the worker that the request names has left" });
-        }
-        return found;
-      },
+      router: this.#createRouter(),
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
       onDone: (run, record) => this.#done(run, record),
@@ -124,15 +112,10 @@ class Core implements FrontendDispatcher {
   }
 
   start(request: ServingRequest, sink: ServingSink): ServingHandle {
-    if (this.#draining) throw new StatorError("DRAINING", { what: "This frontend" });
-    const named = this.#options.view.known(request.model);
-    // The model came under the name anew while the prompt was encoded: its ids would mean something else.
-    if (named.facts && named.tokenizer !== request.tokenizer) throw noWorkers(request.model);
-    const first = this.#choose(request, NONE, undefined);
-    if (first instanceof StatorError && !this.#mayWait(request, named, first)) throw first;
-    const run = new RequestRun(request, named.model, { sink, options: this.#runOptions });
+    const { model = request.model } = this.#options.view.models.names.get(request.model) ?? {};
+    const run = new RequestRun(request, model, { sink, options: this.#runOptions });
     this.#runs.add(run);
-    run.start(first);
+    run.start();
     return run;
   }
 
@@ -172,6 +155,18 @@ class Core implements FrontendDispatcher {
     for (const seat of this.#seats.values()) seat.retire(true);
     this.#seats.clear();
     this.#offScrape();
+  }
+
+  #createRouter(): Router {
+    const { view, clock, mode, chance } = this.#options;
+    const locate = createLocate({
+      view,
+      clock,
+      seat: (worker) => this.#seats.get(worker),
+      mayWait: () => this.#mayWait(),
+      isDraining: () => this.#draining,
+    });
+    return new ModeRouter({ mode, chance, locate });
   }
 
   /** The view changed: seats follow it. Another incarnation is another worker, and the old one's frames are refused. */
@@ -216,48 +211,10 @@ class Core implements FrontendDispatcher {
     this.#seats.set(worker, seat);
   }
 
-  /** `set`: the weights that the request's tokens came from; undefined while it has none. */
-  #choose(request: ServingRequest, avoid: ReadonlySet<bigint>, set: string | undefined): Chosen | StatorError {
-    const { mode, chance, view } = this.#options;
-    const { model, pinnedWorker: pinned } = request;
-    try {
-      const { ready, tokenizer } = view.ready(model);
-      // Another model came under the name: to it these token ids would mean something else.
-      if (request.tokenizer !== tokenizer) return noWorkers(model);
-      if (pinned !== undefined && !ready.has(pinned)) {
-        return new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model }, { param: "stator.worker" });
-      }
-      if (pinned === undefined && mode === "direct") {
-        return new StatorError("INVALID_ARGUMENT", {
-          detail: "The router mode is direct: the request must name a worker",
-        });
-      }
-      const candidates = [];
-      for (const [worker, weights] of ready) {
-        const seat = this.#seats.get(worker);
-        const fits = set === undefined || set === weights;
-        if (seat?.phase === "ready" && fits && !avoid.has(worker)) candidates.push(seat);
-      }
-      const found = select(candidates, { mode, turn: this.#turn++, chance, pinned });
-      return found ? { ...found, set: ready.get(found.worker)! } : noWorkers(model);
-    } catch (error) {
-      if (error instanceof StatorError) return error;
-      throw error;
-    }
-  }
-
-  /** Whether a new request waits: a worker that it could run on loads, or was here a moment ago, and few wait already. */
-  #mayWait(request: ServingRequest, { workers }: NamedModel, error: StatorError): boolean {
-    const { mode, clock, life, metrics, waitingRequests = 1_024 } = this.#options;
-    const { pinnedWorker: pinned } = request;
-    const { reason } = error;
-    if ((reason !== "NO_WORKERS" && reason !== "MODEL_LOADING") || (pinned === undefined && mode === "direct"))
-      return false;
+  /** Whether one more request may wait for a worker. */
+  #mayWait(): boolean {
+    const { life, metrics, waitingRequests = 1_024 } = this.#options;
     if ((life?.firstWaitMs ?? LIFE_LIMITS.firstWaitMs) <= 0) return false;
-    const sinceMs = clock.nowMs() - SOON_BACK_MS;
-    const isSoonBack = (worker: bigint) =>
-      reason === "MODEL_LOADING" || (this.#seats.get(worker)?.expectedMs ?? -Infinity) > sinceMs;
-    if (![...workers.keys()].some((worker) => (pinned ?? worker) === worker && isSoonBack(worker))) return false;
     if (this.#waiting.size < waitingRequests) return true;
     metrics.add("stator_dispatch_refused_waits_total");
     return false;

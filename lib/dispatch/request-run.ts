@@ -7,39 +7,36 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { isDeath } from "#lib/link/death";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
-import type { Selection } from "#lib/routing/select";
+import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router";
 import type { Usage } from "#lib/serving/answer";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import { usageOf } from "#lib/serving/record";
 import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
-
-/** A worker for a request, and the word for its weights. */
-export interface Chosen extends Selection {
-  readonly set: string;
-}
 
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: Partial<LifeLimits> | undefined;
-  /** A worker for it, or why there is none now; with the weights of `set`, unless that is undefined. */
-  readonly choose: (
-    request: ServingRequest,
-    avoid: ReadonlySet<bigint>,
-    set: string | undefined,
-  ) => Chosen | StatorError;
+  readonly router: Router;
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
   /** It waits for a worker, or does so no longer. */
   readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
   readonly onDone: (run: RequestRun, record: RequestRecord) => void;
 }
 
-/** Where a choice runs. */
-interface Place {
+/** One ask of a router. */
+interface Asked {
+  /** undefined while the router is being asked. */
+  ticket: Ticket | undefined;
+}
+
+/** A choice at a worker. */
+interface Running {
   readonly seat: WorkerSeat;
   readonly handle: number;
   readonly attempt: number;
@@ -53,14 +50,16 @@ export class RequestRun implements ServingHandle, Rostered {
   readonly #sink: ServingSink;
   readonly #life: Life;
   readonly #template: SubmitInit;
-  readonly #places: (Place | undefined)[];
+  readonly #running: (Running | undefined)[];
+  /** Who placed each choice, until it ended there. */
+  readonly #asked: (Asked | undefined)[];
+  /** What was asked and is not answered. */
+  #asking: Asked | undefined;
   readonly #events: LifeEvent[] = [];
   /** The sink or an effect is being called: events wait, so that calls never nest. */
   #busy = false;
   #deadline: Timer | undefined;
   #wait: Timer | undefined;
-  /** The weights that made the tokens so far; what is begun with one set is not continued with another. */
-  #set: string | undefined;
 
   /** `model`: the workers' name for it. Nothing runs before `start`. */
   constructor(
@@ -73,22 +72,23 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#sink = about.sink;
     this.#life = createLife(request, { nowMs: clock.nowMs(), unixMs: clock.unixMs(), limits });
     this.#template = submitTemplate(request, model);
-    this.#places = this.#life.choices.map(() => undefined);
+    this.#running = this.#life.choices.map(() => undefined);
+    this.#asked = this.#life.choices.map(() => undefined);
   }
 
   get usage(): Usage {
     return usageOf(this.#life);
   }
 
-  /** Starts on a worker that was chosen already, or waits for one. The sink hears nothing before the next turn. */
-  start(first: Chosen | StatorError): void {
+  /** Asks for a place. The sink hears nothing before the end of this turn. */
+  start(): void {
     const { deadlineMs } = this.#life.request;
     if (deadlineMs !== undefined) {
       this.#deadline = this.#options.clock.after(deadlineMs, () => this.tell({ kind: "deadline" }));
     }
-    // The answer to the first place is known: it is not run.
+    // A first place is asked for at once, where a later one waits for the end of the turn.
     stepLife(this.#life, { kind: "start" }, this.#options.clock.nowMs());
-    this.#found(first);
+    this.#ask();
   }
 
   cancel(): void {
@@ -122,8 +122,10 @@ export class RequestRun implements ServingHandle, Rostered {
     frame: { readonly tokens: Uint32Array; readonly start: number; readonly end: number },
     logprobs: StepLogprobs | undefined,
   ): void {
+    const isFirst = this.#life.firstTokenMs === undefined;
     const view = takeTokens(this.#life, at, { ...frame, nowMs: this.#options.clock.nowMs() });
     if (!view) return;
+    if (isFirst) this.#note({ kind: "first token", choice: at.choice });
     this.#busy = true;
     try {
       this.#sink.onTokens(at.choice, view, logprobs);
@@ -190,6 +192,9 @@ export class RequestRun implements ServingHandle, Rostered {
       case "place":
         this.#place(effect.delayMs);
         return;
+      case "note":
+        this.#note(effect.note);
+        return;
       case "tell placed":
         this.#sink.onPlaced(effect.placement);
         return;
@@ -197,14 +202,14 @@ export class RequestRun implements ServingHandle, Rostered {
         this.#submit(effect);
         return;
       case "cancel": {
-        const place = this.#places[effect.choice];
+        const running = this.#running[effect.choice];
         const mode = effect.mode === "kill" ? CancelMode.KILL : CancelMode.STOP;
-        if (place?.attempt === effect.attempt) place.seat.link?.cancel(place.handle, mode);
+        if (running?.attempt === effect.attempt) running.seat.link?.cancel(running.handle, mode);
         return;
       }
       case "abandon": {
-        const place = this.#places[effect.choice];
-        if (place?.attempt === effect.attempt) place.seat.link?.abandon(place.handle);
+        const running = this.#running[effect.choice];
+        if (running?.attempt === effect.attempt) running.seat.link?.abandon(running.handle);
         return;
       }
       case "embedding":
@@ -229,12 +234,13 @@ export class RequestRun implements ServingHandle, Rostered {
 
   #submit(effect: Extract<LifeEffect, { kind: "submit" }>): void {
     const { choice, attempt, prompt, generated, deadlineMs } = effect;
-    const seat = this.#options.seat(effect.worker);
+    const seat = this.#options.seat(effect.target.worker);
     try {
       if (!seat?.link) throw new StatorError("STREAM_LOST", { detail: "there is no link" });
       const submit: SubmitInit = {
         ...this.#template,
         choice,
+        rank: effect.target.rank,
         promptTokenIds: viewBytes(prompt),
         generatedTokenIds: viewBytes(generated),
         deadlineMs,
@@ -242,7 +248,7 @@ export class RequestRun implements ServingHandle, Rostered {
         outputs: generated.length > 0 ? this.#restOutputs : this.#template.outputs,
       };
       const handle = seat.link.submit(submit, new ChoiceListener(this, choice, attempt));
-      this.#places[choice] = { seat, handle, attempt };
+      this.#running[choice] = { seat, handle, attempt };
     } catch (error) {
       const refused: LifeEvent = { kind: "refused", choice, attempt, error: asStatorError(error) };
       // Later: whoever starts a request does not hear of it before it has the handle.
@@ -264,17 +270,34 @@ export class RequestRun implements ServingHandle, Rostered {
     if (this.#wait) this.#options.onWaiting(this, false);
     this.#wait = undefined;
     if (this.#life.done) return;
-    const begun = this.#life.choices.some((choice) => choice.generated.count > 0);
-    this.#found(this.#options.choose(this.#life.request, this.#life.avoid, begun ? this.#set : undefined));
+    this.#ask();
   }
 
-  #found(found: Chosen | StatorError): void {
-    if (found instanceof StatorError) {
-      this.tell({ kind: "unplaced", error: found });
+  #ask(): void {
+    const ask = routeAsk(this.#life);
+    const asked: Asked = { ticket: undefined };
+    this.#asking = asked;
+    asked.ticket = this.#options.router.place(ask, (answer) => this.#answered(asked, answer));
+  }
+
+  #answered(asked: Asked, answer: RouteAnswer): void {
+    // What was withdrawn is not answered.
+    if (this.#asking !== asked) return;
+    this.#asking = undefined;
+    if (answer.kind === "placed") {
+      for (const { choices } of answer.places) for (const choice of choices) this.#asked[choice] = asked;
+      this.tell(answer);
       return;
     }
-    this.#set = found.set;
-    this.tell({ kind: "placed", worker: found.worker, decision: found.decision });
+    // During the call: whoever starts a request does not hear its end before it has the handle.
+    const isEnd = answer.final || answer.error.row.retry !== "backoff";
+    if (isEnd && !asked.ticket) this.#options.clock.soon(() => this.tell(answer));
+    else this.tell(answer);
+  }
+
+  #note(note: RouteNote): void {
+    this.#asked[note.choice]?.ticket?.note(note);
+    if (note.kind === "ended") this.#asked[note.choice] = undefined;
   }
 
   #done(record: RequestRecord): void {
@@ -282,6 +305,8 @@ export class RequestRun implements ServingHandle, Rostered {
     if (this.#wait) this.#options.onWaiting(this, false);
     this.#wait?.cancel();
     this.#wait = undefined;
+    this.#asking?.ticket?.cancel();
+    this.#asking = undefined;
     this.#options.onDone(this, record);
   }
 }

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
-import { answer, DispatchRig } from "../../../test/support/dispatch-rig.ts";
+import { answer, DispatchRig } from "../../test/support/dispatch-rig.ts";
 
 describe("the dispatcher, when a worker fails", () => {
   let cluster: DispatchRig;

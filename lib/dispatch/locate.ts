@@ -1,0 +1,80 @@
+import { printId } from "#lib/base/bytes";
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { ModelView } from "#lib/discovery/model-view";
+import { type NamedModel, noWorkers } from "#lib/discovery/models";
+import type { Locate, Unplaced } from "#lib/routing/mode-router";
+import type { RouteAsk } from "#lib/routing/router";
+import type { WorkerSeat } from "./worker-seat.ts";
+
+/** What finding workers depends on. */
+export interface LocateOptions {
+  readonly view: ModelView;
+  readonly seat: (worker: bigint) => WorkerSeat | undefined;
+  readonly clock: Clock;
+  /** Whether a new request may wait for a worker at all; asked only when one is expected. */
+  readonly mayWait: () => boolean;
+  /** Nothing new is taken. */
+  readonly isDraining: () => boolean;
+}
+
+/** A worker that took requests, or said that it would, so short a time ago is waited for. */
+const SOON_BACK_MS = 10_000;
+
+/** Finds the linked workers that serve an ask's model with its tokenizer and weights, but those that it avoids. */
+export function createLocate(options: LocateOptions): Locate {
+  return (ask) => {
+    if (ask.isNew && options.isDraining()) {
+      return { kind: "unplaced", error: new StatorError("DRAINING", { what: "This frontend" }), final: true };
+    }
+    try {
+      return locate(ask, options);
+    } catch (error) {
+      if (!(error instanceof StatorError)) throw error;
+      return ask.isNew ? atFirst(ask, error, options) : later(ask, error);
+    }
+  };
+}
+
+/** Throws why there is none. */
+function locate(ask: RouteAsk, { view, seat }: LocateOptions): ReadonlyMap<bigint, string> {
+  const { model, pinned, weights, avoid } = ask;
+  const { ready, tokenizer } = view.ready(model);
+  // Another model came under the name: to it these token ids would mean something else.
+  if (ask.tokenizer !== tokenizer) throw noWorkers(model);
+  if (pinned !== undefined && !ready.has(pinned)) {
+    throw new StatorError("WORKER_NOT_FOUND", { worker: printId(pinned), model }, { param: "stator.worker" });
+  }
+  const able = new Map<bigint, string>();
+  for (const [worker, own] of ready) {
+    const isMeant = (pinned ?? worker) === worker && (weights ?? own) === own;
+    if (isMeant && seat(worker)?.phase === "ready" && !avoid.has(worker)) able.set(worker, own);
+  }
+  if (able.size === 0) throw noWorkers(model);
+  return able;
+}
+
+/** A new request waits where a worker that it could run on loads, or was here a moment ago, and few wait already. */
+function atFirst(ask: RouteAsk, error: StatorError, options: LocateOptions): Unplaced {
+  const named = options.view.models.names.get(ask.model);
+  const waits = named !== undefined && isExpected(ask, named, error, options) && options.mayWait();
+  return { kind: "unplaced", error, final: !waits };
+}
+
+function isExpected(ask: RouteAsk, named: NamedModel, { reason }: StatorError, options: LocateOptions): boolean {
+  if (reason !== "NO_WORKERS" && reason !== "MODEL_LOADING") return false;
+  // The model came under the name anew while the prompt was encoded: the one that was meant is not waited for.
+  if (named.facts && named.tokenizer !== ask.tokenizer) return false;
+  const sinceMs = options.clock.nowMs() - SOON_BACK_MS;
+  const isSoonBack = (worker: bigint) =>
+    reason === "MODEL_LOADING" || (options.seat(worker)?.expectedMs ?? Number.NEGATIVE_INFINITY) > sinceMs;
+  return [...named.workers.keys()].some((worker) => (ask.pinned ?? worker) === worker && isSoonBack(worker));
+}
+
+/** What it named was good when it started. A model that has left discovery since may register again. */
+function later({ model }: RouteAsk, error: StatorError): Unplaced {
+  if (error.reason === "MODEL_NOT_FOUND") return { kind: "unplaced", error: noWorkers(model), final: false };
+  if (error.reason !== "WORKER_NOT_FOUND") return { kind: "unplaced", error, final: false };
+  const detail = "the worker that the request names has left";
+  return { kind: "unplaced", error: new StatorError("STREAM_LOST", { detail }), final: false };
+}

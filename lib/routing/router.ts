@@ -1,0 +1,71 @@
+import type { StatorError } from "#lib/base/errors";
+import type { Decision } from "./decision.ts";
+
+/** Where a choice runs: a worker, and one of its data-parallel ranks; undefined leaves that to the worker. */
+export interface Target {
+  readonly worker: bigint;
+  readonly rank: number | undefined;
+}
+
+/** As much of a request as its place may depend on. Its arrays are borrowed until the answer. */
+export interface RouteAsk {
+  readonly requestId: string;
+  /** Served model or adapter, by its name in the API. */
+  readonly model: string;
+  /** Token ids, one array per prompt. */
+  readonly prompts: readonly Uint32Array[];
+  /** Digest of the tokenizer that made them, in hex; empty when nobody stated one. */
+  readonly tokenizer: string;
+  /** Choices to place, ascending and at least one; choice / `choicesPerPrompt` is the place of its prompt. */
+  readonly choices: readonly number[];
+  readonly choicesPerPrompt: number;
+  /** Separates prefix caches: prompts of another salt share nothing. */
+  readonly salt: string;
+  /** Higher is more urgent. */
+  readonly priority: number;
+  /** Milliseconds from the request's arrival. */
+  readonly deadlineMs: number | undefined;
+  /** Worker that the request names. */
+  readonly pinned: bigint | undefined;
+  /** Word for the weights that its tokens came from: no others will do. undefined while it has no token. */
+  readonly weights: string | undefined;
+  /** Workers that failed it a moment ago: not asked again before all others were. */
+  readonly avoid: ReadonlySet<bigint>;
+  /** Nothing was asked for this request before. */
+  readonly isNew: boolean;
+}
+
+/** A target, and the choices that it is for: at least one, ascending. */
+export interface Place {
+  readonly choices: readonly number[];
+  readonly target: Target;
+  /** Word for the weights that it has. */
+  readonly weights: string;
+  readonly decision: Decision;
+}
+
+/** What a router answers, once. */
+export type RouteAnswer =
+  /** Every choice of the ask is in one place. */
+  | { readonly kind: "placed"; readonly places: readonly Place[] }
+  /** Nobody can take it now. `final`: nor is it to wait for somebody; else the row of the error decides that. */
+  | { readonly kind: "unplaced"; readonly error: StatorError; readonly final: boolean };
+
+/** What became of a choice at its place. */
+export type RouteNote =
+  | { readonly kind: "accepted"; readonly choice: number; readonly cachedTokens: number }
+  | { readonly kind: "first token"; readonly choice: number }
+  /** Nothing more runs there: it finished, failed, moved on, or never went. */
+  | { readonly kind: "ended"; readonly choice: number };
+
+/** One ask, as whoever asked holds it. Ignored after `cancel` and for a choice after its `ended`. */
+export interface Ticket {
+  note(note: RouteNote): void;
+  /** Withdraws the ask: it is not answered any more, and what was placed has ended. */
+  cancel(): void;
+}
+
+/** Decides where requests run. It may answer during the call, or later: from a queue, or another process. */
+export interface Router {
+  place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket;
+}

@@ -1,0 +1,29 @@
+import type { RouteAsk } from "#lib/routing/router";
+import type { Choice, Life } from "./life.ts";
+
+/** What a router is asked for the choices of a request that are nowhere: those that the same weights may have. */
+export function routeAsk(life: Life): RouteAsk {
+  const { request } = life;
+  const nowhere = life.choices.filter(({ phase }) => phase === "unplaced");
+  const weights = nowhere[0] && boundTo(nowhere[0]);
+  return {
+    requestId: request.requestId,
+    model: request.model,
+    prompts: request.prompts,
+    tokenizer: request.tokenizer,
+    choices: nowhere.filter((choice) => boundTo(choice) === weights).map(({ index }) => index),
+    choicesPerPrompt: request.choicesPerPrompt,
+    salt: request.cacheSalt,
+    priority: request.priority,
+    deadlineMs: request.deadlineMs,
+    pinned: request.pinnedWorker,
+    weights,
+    avoid: life.avoid,
+    isNew: life.attempt === 0 && life.searchingSinceMs === undefined,
+  };
+}
+
+/** The weights that made its tokens; undefined for a choice without one. */
+function boundTo({ generated, weights }: Choice): string | undefined {
+  return generated.count > 0 ? weights : undefined;
+}
