@@ -24,7 +24,6 @@ import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
 import { ModelWaits } from "./models/model-waits.ts";
 import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
 import { BodyReader } from "./read/reader.ts";
-import type { Grammars } from "./text/model-text.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
 export interface FrontendOptions {
@@ -45,7 +44,6 @@ export interface FrontendOptions {
   readonly openText: OpenModelText;
   /** Called when a model's text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
   readonly onUnusable?: (error: StatorError) => boolean;
-  readonly grammars: Grammars;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** host:port of the port for operators, where there is one. */
@@ -146,7 +144,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     reader,
     planner: {
       findModel: (name, exchange) => waits.find(name, exchange),
-      grammars: options.grammars,
+      compile: (guidance) => reader.compile(guidance),
       compileStops: createStopCompiler(),
       mostScoredTokens: limits.scoredTokens,
       drawSeed: () => chance.id(),

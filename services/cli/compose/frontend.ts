@@ -27,7 +27,6 @@ import { type FrontendOptions, openFrontend } from "#services/frontend/frontend"
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
 import { readHttpOptions } from "#services/frontend/options";
-import { grammars } from "#services/frontend/tokenize/open-text";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
@@ -107,7 +106,6 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
       return text;
     },
     onUnusable: parts.onUnusable,
-    grammars,
     fallback: publicRpcs(process),
     operators: port.server.address,
     version: VERSION,

@@ -2,12 +2,13 @@ import { parseId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { ModelFeatures } from "#lib/discovery/model-facts";
 import type { ServingRequest } from "#lib/serving/request";
+import type { Guidance } from "#lib/text/grammar/guidance";
 import type { StopStrings } from "#lib/text/stop";
 import type { Exchange } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";
-import type { OpenChat, OpenCompletion } from "../read/reader.ts";
-import type { ChatHead, CompletionHead, Inputs } from "../read/requests.ts";
-import type { Grammars, ModelText } from "../text/model-text.ts";
+import type { OpenChat } from "../read/reader.ts";
+import type { ChatHead, CompletionHead, Inputs, ReadRequest } from "../read/requests.ts";
+import type { ModelText } from "../text/model-text.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { checkTokens, createSampling } from "./sampling.ts";
 
@@ -15,7 +16,8 @@ import { checkTokens, createSampling } from "./sampling.ts";
 export interface PlannerTools {
   /** The model of a name; waits for one that is loading. */
   readonly findModel: (name: string, exchange: Exchange) => ServedModel | Promise<ServedModel>;
-  readonly grammars: Grammars;
+  /** Makes the grammar of what was asked for; a long schema is read elsewhere. */
+  readonly compile: (guidance: Guidance) => string | Promise<string>;
   /** Compiled stop texts; the same come again and again. */
   readonly compileStops: (stops: readonly string[]) => StopStrings;
   /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
@@ -30,7 +32,7 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
   const { head: body } = read;
   exchange.ignore(read.ignored);
   const model = await tools.findModel(body.model, exchange);
-  const grammar = await grammarOf(read, model, tools.grammars);
+  const grammar = await grammarOf(body.guidance, model, tools);
   const topLogprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
   const prompt = await read.render(model.text);
   checkFits([prompt], model, "messages");
@@ -56,14 +58,14 @@ export async function planChat(read: OpenChat, exchange: Exchange, tools: Planne
 
 /** Plans POST /v1/completions. Throws what the client did wrong. */
 export async function planCompletion(
-  read: OpenCompletion,
+  read: ReadRequest<CompletionHead, Inputs>,
   exchange: Exchange,
   tools: PlannerTools,
 ): Promise<GenerationPlan> {
   const { head: body, parts } = read;
   exchange.ignore(read.ignored);
   const model = await tools.findModel(body.model, exchange);
-  const grammar = await grammarOf(read, model, tools.grammars);
+  const grammar = await grammarOf(body.guidance, model, tools);
   const prompts = await encodeInputs(read.parts, model, "prompt");
   const topLogprobs = body.logprobs ?? undefined;
   const promptLogprobs = body.echo === true && topLogprobs !== undefined;
@@ -254,14 +256,14 @@ function checkScored(
 }
 
 async function grammarOf(
-  { head, grammar }: OpenChat | OpenCompletion,
+  guidance: Guidance | undefined,
   model: ServedModel,
-  grammars: Grammars,
+  { compile }: Pick<PlannerTools, "compile">,
 ): Promise<string | undefined> {
-  const { response_format: format } = head;
-  if (!format || format.type === "text") return undefined;
-  requireFeature(model.features, "grammar", `response_format ${format.type}`);
-  return format.type === "json_object" ? grammars.jsonObject() : await grammar(grammars);
+  if (!guidance) return undefined;
+  const format = guidance.kind === "jsonObject" ? "json_object" : "json_schema";
+  requireFeature(model.features, "grammar", `response_format ${format}`);
+  return await compile(guidance);
 }
 
 function answerOf(

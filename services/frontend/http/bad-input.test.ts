@@ -78,7 +78,7 @@ describe("bad input gets a status and OpenAI's form", () => {
       chat({ response_format: { type: "json_schema", json_schema: { name: "s", schema: { typ: 1 } } } }),
       400,
       "unsupported_schema",
-      null,
+      "response_format",
     ],
     [
       "messages that the template refuses",

@@ -48,11 +48,7 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
   });
   const complete = admitted(tools, async (exchange) => {
     const read = await receiveBody(exchange, body, (bytes) => reader.completion(bytes));
-    try {
-      run(await planCompletion(read, exchange, planner), exchange);
-    } finally {
-      read.close();
-    }
+    run(await planCompletion(read, exchange, planner), exchange);
   });
   const embed = admitted(tools, async (exchange) => {
     const read = await receiveBody(exchange, body, (bytes) => reader.embedding(bytes));

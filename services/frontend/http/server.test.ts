@@ -5,7 +5,7 @@ import { ModelView } from "#lib/discovery/model-view";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createLog } from "#lib/host/log";
 import { systemChance, systemClock } from "#lib/host/system-clock";
-import { createByteText, encodeBytes, rehearsalGrammars } from "../../../test/support/rehearsal/byte-text.ts";
+import { createByteText, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
 import {
   openRehearsal,
@@ -399,7 +399,6 @@ describe("closing", () => {
       dispatcher,
       fetchArtifact: async () => new Uint8Array(),
       openText: () => Promise.reject(new Error("unused")),
-      grammars: rehearsalGrammars,
       version: "0",
       clock: systemClock,
       chance: systemChance,

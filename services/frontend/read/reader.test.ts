@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
-import { grammars } from "#services/frontend/tokenize/open-text";
+import { compileGuidance } from "#lib/text/grammar/guidance";
 import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
 import { BodyReader } from "./reader.ts";
 
@@ -34,7 +34,6 @@ test("a large chat request reads as a small one does, and its thread keeps what 
   expect(small.head, "what has no effect stays where it is").toEqual({ ...large.head, store: true });
   expect([small.ignored, large.ignored]).toEqual([["store"], ["store", "user"]]);
   expect(await large.render(text)).toBe(await small.render(text));
-  expect(await large.grammar(grammars)).toBe(await small.grammar(grammars));
   large.close();
   await expect(large.render(text), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
 });
@@ -64,11 +63,25 @@ test("the form of a completion and a seed of 64 bits read the same from small an
   const small = await door.completion(exact({ prompt: "a", seed: 0, response_format: format }));
   expect(door.running).toBe(false);
   const large = await door.completion(exact({ prompt: "a", seed: 0, response_format: format, user: pad }));
-  expect(small.head).toEqual({ model: "m", seed, response_format: { type: "json_schema" } });
+  const guidance = { kind: "jsonSchema", schema: JSON.stringify(schema) } as const;
+  expect(small.head).toEqual({ model: "m", seed, guidance });
   expect(large.head).toEqual(small.head);
-  expect(await large.grammar(grammars)).toBe(await small.grammar(grammars));
-  large.close();
-  await expect(large.grammar(grammars), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
+});
+
+test("a long schema goes on as UTF-8, and its grammar is made in the thread", async () => {
+  const door = reader();
+  const wide = { type: "object", properties: { [pad]: { type: "integer" } } };
+  const response_format = { ...format, json_schema: { name: "s", schema: wide } };
+  const { guidance } = (await door.completion(body({ prompt: "a", response_format }))).head;
+  if (guidance?.kind !== "jsonSchema") throw new Error("it has a schema");
+  expect(Buffer.from(guidance.schema).toString()).toBe(JSON.stringify(wide));
+  expect(typeof guidance.schema).toBe("object");
+  const small = { kind: "jsonSchema", schema: JSON.stringify(schema) } as const;
+  expect(door.compile(small)).toBe(compileGuidance(small));
+  expect(await door.compile(guidance)).toBe(compileGuidance(guidance));
+  await expect(door.compile({ kind: "jsonSchema", schema: `{"typ":"${pad}"}` })).rejects.toMatchObject({
+    reason: "UNSUPPORTED_SCHEMA",
+  });
 });
 
 test("mistakes are the same, wherever they are found", async () => {

@@ -1,6 +1,7 @@
 import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
-import type { Grammars, ModelText } from "../text/model-text.ts";
+import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
+import type { ModelText } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
 import { parseBody } from "./json.ts";
 import {
@@ -15,30 +16,20 @@ import {
 } from "./requests.ts";
 import type { PartsPlace, ReadOrder } from "./thread.ts";
 
-/** A chat request that passed, and what becomes of its messages and schema. */
+/** A chat request that passed, and what becomes of its messages. */
 export interface OpenChat {
   readonly head: ChatHead;
   readonly ignored: readonly string[];
   /** The prompt, a long one as UTF-8. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
   render(text: ModelText): string | Promise<string | Uint8Array>;
-  /** Grammar of the schema of response_format. Throws UNSUPPORTED_SCHEMA, INVALID_ARGUMENT or INVALID_GRAMMAR. */
-  grammar(grammars: Grammars): string | Promise<string>;
-  /** Forgets it; call it in any case. */
-  close(): void;
-}
-
-/** A completion request that passed, and what becomes of its schema. */
-export interface OpenCompletion extends ReadRequest<CompletionHead, Inputs> {
-  /** As of a chat request. */
-  grammar(grammars: Grammars): string | Promise<string>;
   /** Forgets it; call it in any case. */
   close(): void;
 }
 
 /** Bodies of more bytes are read in a thread; a shorter one costs a few milliseconds at worst. */
 const INLINE_BYTES = 65_536;
-/** The same for the bytes of a body with a schema: a kilobyte of schema can take a millisecond. */
-const INLINE_SCHEMA_BYTES = 8192;
+/** The same for the length of a schema: a kilobyte of it can take a millisecond. */
+const INLINE_SCHEMA_UNITS = 8192;
 /** Conversations of more messages are rendered in the thread: a message takes 5 µs or more, as the template is. */
 const INLINE_MESSAGES = 256;
 
@@ -86,24 +77,15 @@ export class BodyReader {
       head,
       ignored,
       render: (text) => this.#render(place, text),
-      ...this.#kept(keep),
+      close: this.#keeper(keep),
     };
   }
 
   /** Reads a completion request; takes the bytes. */
-  async completion(bytes: Buffer): Promise<OpenCompletion> {
-    if (bytes.length <= INLINE_BYTES) {
-      const { head, ignored, parts } = readCompletion(parseBody(bytes));
-      const grammar = (grammars: Grammars) => this.#grammar(parts.schema, bytes, grammars);
-      return { head, ignored, parts: parts.inputs, grammar, close() {} };
-    }
-    const keep = this.#nextKept++;
+  async completion(bytes: Buffer): Promise<ReadRequest<CompletionHead, Inputs>> {
+    if (bytes.length <= INLINE_BYTES) return readCompletion(parseBody(bytes));
     const sent = sendable(bytes);
-    const order = { kind: "completions", bytes: sent, keep } as const;
-    const read = await this.#thread.call<ReadRequest<CompletionHead, Inputs>>(order, [sent.buffer]);
-    // Without a schema nothing is kept.
-    if (read.head.response_format?.type === "json_schema") return { ...read, ...this.#kept(keep) };
-    return { ...read, grammar: (grammars) => grammars.jsonObject(), close() {} };
+    return await this.#thread.call({ kind: "completions", bytes: sent }, [sent.buffer]);
   }
 
   /** Reads an embedding request; takes the bytes. */
@@ -111,6 +93,12 @@ export class BodyReader {
     if (bytes.length <= INLINE_BYTES) return readEmbedding(parseBody(bytes));
     const sent = sendable(bytes);
     return await this.#thread.call({ kind: "embeddings", bytes: sent }, [sent.buffer]);
+  }
+
+  /** Makes the grammar of what was asked for. Throws what `compileGuidance` does. */
+  compile(guidance: Guidance): string | Promise<string> {
+    const isLong = guidance.kind === "jsonSchema" && guidance.schema.length > INLINE_SCHEMA_UNITS;
+    return isLong ? this.#thread.call({ kind: "grammar", guidance }) : compileGuidance(guidance);
   }
 
   /** Ends the thread; who waits for it gets DRAINING. */
@@ -124,28 +112,17 @@ export class BodyReader {
       head,
       ignored,
       render: (text) =>
-        parts.messages.length <= INLINE_MESSAGES
-          ? text.renderChat(parts.messages)
-          : this.#render({ parts: { ...parts, schema: undefined } }, text),
-      grammar: (grammars) => this.#grammar(parts.schema, bytes, grammars),
+        parts.messages.length <= INLINE_MESSAGES ? text.renderChat(parts.messages) : this.#render({ parts }, text),
       close() {},
     };
   }
 
-  #grammar(schema: unknown, { length }: Buffer, grammars: Grammars): string | Promise<string> {
-    if (length <= INLINE_SCHEMA_BYTES) return grammars.jsonSchema(schema);
-    return this.#thread.call({ kind: "grammar", place: { parts: { messages: [], schema } } });
-  }
-
-  /** What is done with parts that the thread keeps. They may be kept as long as a model takes to load. */
-  #kept(keep: number) {
+  /** What forgets messages that the thread keeps. They may be kept as long as a model takes to load. */
+  #keeper(keep: number): () => void {
     const release = this.#thread.hold();
-    return {
-      grammar: () => this.#thread.call<string>({ kind: "grammar", place: { kept: keep } }),
-      close: () => {
-        this.#thread.tell({ kind: "drop", kept: keep });
-        release();
-      },
+    return () => {
+      this.#thread.tell({ kind: "drop", kept: keep });
+      release();
     };
   }
 

@@ -2,33 +2,26 @@ import type { Fields } from "#lib/api/field";
 import { CHAT_FIELDS, type ChatBody, checkChat } from "#lib/api/openai/chat-fields";
 import { COMPLETION_FIELDS, type CompletionBody, checkCompletion } from "#lib/api/openai/completion-fields";
 import { checkEmbedding, EMBEDDING_FIELDS, type EmbeddingBody } from "#lib/api/openai/embedding-fields";
+import type { Guidance } from "#lib/text/grammar/guidance";
 import type { TemplateMessage } from "../text/model-text.ts";
 import { templateMessages } from "./messages.ts";
 
-/** The form of an answer, without its schema. */
+/** What is there in place of the form of an answer. */
 interface FormatHead {
-  readonly response_format?: { readonly type: "text" | "json_object" | "json_schema" } | null;
+  /** undefined: any text. */
+  readonly guidance?: Guidance;
 }
 
 /** A chat request without what may be large. */
 export type ChatHead = Omit<ChatBody, "messages" | "tools" | "response_format"> & FormatHead;
 
-/** What may be large in a chat request: the prompt and the grammar are made of it. */
+/** What may be large in a chat request: the prompt is made of it. */
 export interface ChatParts {
   readonly messages: readonly TemplateMessage[];
-  /** The schema of response_format; undefined without one. */
-  readonly schema: unknown;
 }
 
 /** A completion request without what may be large. */
 export type CompletionHead = Omit<CompletionBody, "prompt" | "response_format"> & FormatHead;
-
-/** What may be large in a completion request. */
-export interface CompletionParts {
-  readonly inputs: Inputs;
-  /** The schema of response_format; undefined without one. */
-  readonly schema: unknown;
-}
 
 /** An embedding request without its input. */
 export type EmbeddingHead = Omit<EmbeddingBody, "input">;
@@ -53,24 +46,20 @@ export type ReadChat = ReadRequest<ChatHead, ChatParts>;
 export function readChat(json: unknown): ReadChat {
   const { body, ignored } = checkChat(json);
   const { messages, tools: _, response_format: format, ...rest } = body;
-  const parts = { messages: templateMessages(messages), schema: schemaOf(format) };
-  return { head: { ...rest, ...formatHead(format) }, ignored, parts };
-}
-
-function schemaOf(format: ChatBody["response_format"]): unknown {
-  return format?.type === "json_schema" ? format.json_schema.schema : undefined;
+  return { head: { ...rest, ...formatHead(format) }, ignored, parts: { messages: templateMessages(messages) } };
 }
 
 function formatHead(format: ChatBody["response_format"]): FormatHead {
-  return format ? { response_format: { type: format.type } } : {};
+  if (!format || format.type === "text") return {};
+  if (format.type === "json_object") return { guidance: { kind: "jsonObject" } };
+  return { guidance: { kind: "jsonSchema", schema: JSON.stringify(format.json_schema.schema) } };
 }
 
 /** Reads a parsed body of POST /v1/completions. Throws every mistake of it. */
-export function readCompletion(json: unknown): ReadRequest<CompletionHead, CompletionParts> {
+export function readCompletion(json: unknown): ReadRequest<CompletionHead, Inputs> {
   const { body, ignored } = checkCompletion(json);
   const { prompt, response_format: format, ...rest } = body;
-  const parts = { inputs: inputsOf(prompt), schema: schemaOf(format) };
-  return { head: { ...rest, ...formatHead(format) }, ignored, parts };
+  return { head: { ...rest, ...formatHead(format) }, ignored, parts: inputsOf(prompt) };
 }
 
 /** Reads a parsed body of POST /v1/embeddings. Throws every mistake of it. */
@@ -87,10 +76,10 @@ function inputsOf(input: CompletionBody["prompt"]): Inputs {
   return { ids: lists.map((list) => new Uint32Array(list)) };
 }
 
-/** The fields of a head that have an effect: what is left is small, whatever was sent. */
+/** What of a head has an effect: what is left is small, whatever was sent, but for a schema. */
 export function effective<Head extends object>(head: Head, fields: Fields): Head {
   const kept = Object.entries(head).filter(
-    ([name]) => fields[name]?.use === "honoured" || fields[name]?.use === "ours",
+    ([name]) => name === "guidance" || fields[name]?.use === "honoured" || fields[name]?.use === "ours",
   );
   return Object.fromEntries(kept) as Head;
 }

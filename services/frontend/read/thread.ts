@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
-import { jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
 import type { TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
@@ -21,14 +21,11 @@ export type PartsPlace = { readonly kept: number } | { readonly parts: ChatParts
 
 /** What a thread that reads is told. */
 export type ReadOrder =
-  | { readonly kind: "chat" | "completions"; readonly bytes: Uint8Array; readonly keep: number }
-  | { readonly kind: "embeddings"; readonly bytes: Uint8Array }
+  | { readonly kind: "chat"; readonly bytes: Uint8Array; readonly keep: number }
+  | { readonly kind: "completions" | "embeddings"; readonly bytes: Uint8Array }
   | { readonly kind: "render"; readonly place: PartsPlace; readonly template: TemplateText }
-  | { readonly kind: "grammar"; readonly place: PartsPlace }
+  | { readonly kind: "grammar"; readonly guidance: Guidance }
   | { readonly kind: "drop"; readonly kept: number };
-
-/** Whether a chat request that the thread keeps has a schema is told in place of its parts. */
-export type KeptChat = ReadRequest<object, undefined>;
 
 /** Bodies are refused beyond these. A prompt of a million token ids has a million values; a message has two members or more. */
 const BOUNDS = { depth: 128, values: 2_097_152, members: 262_144 } as const;
@@ -40,6 +37,14 @@ function answerText(text: string): Answered<string | Uint8Array> {
   if (text.length <= LONG_UNITS) return { answer: text };
   const bytes = new TextEncoder().encode(text);
   return { answer: bytes, transfer: [bytes.buffer] };
+}
+
+/** A head whose schema, if it is long, goes on as UTF-8. */
+function answerHead<Head extends { readonly guidance?: Guidance }>(head: Head): Answered<Head> {
+  const { guidance } = head;
+  if (guidance?.kind !== "jsonSchema" || guidance.schema.length <= LONG_UNITS) return { answer: head };
+  const schema = encoded(guidance.schema);
+  return { answer: { ...head, guidance: { ...guidance, schema } }, transfer: [schema.buffer] };
 }
 
 function answerInputs(
@@ -66,12 +71,14 @@ class Reading {
       case "chat": {
         const { head, ignored, parts } = readChat(parseBody(order.bytes, BOUNDS));
         this.#kept.set(order.keep, parts);
-        return { answer: { head: effective(head, ROUTE_FIELDS.chat), ignored, parts: undefined } satisfies KeptChat };
+        const lean = answerHead(effective(head, ROUTE_FIELDS.chat));
+        return { answer: { head: lean.answer, ignored, parts: undefined }, transfer: lean.transfer };
       }
       case "completions": {
         const { head, ignored, parts } = readCompletion(parseBody(order.bytes, BOUNDS));
-        if (parts.schema !== undefined) this.#kept.set(order.keep, { messages: [], schema: parts.schema });
-        return answerInputs({ head: effective(head, ROUTE_FIELDS.completions), ignored }, parts.inputs);
+        const lean = answerHead(effective(head, ROUTE_FIELDS.completions));
+        const { answer, transfer = [] } = answerInputs({ head: lean.answer, ignored }, parts);
+        return { answer, transfer: [...transfer, ...(lean.transfer ?? [])] };
       }
       case "embeddings": {
         const { head, ignored, parts } = readEmbedding(parseBody(order.bytes, BOUNDS));
@@ -80,7 +87,7 @@ class Reading {
       case "render":
         return answerText(this.#compiled(order.template).render(this.#parts(order.place).messages, order.template));
       case "grammar":
-        return { answer: jsonSchemaGrammar(this.#parts(order.place).schema) };
+        return { answer: compileGuidance(order.guidance) };
       case "drop":
         this.#kept.delete(order.kept);
         return undefined;

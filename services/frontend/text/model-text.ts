@@ -36,11 +36,3 @@ export interface ModelText {
   piece(token: number): Uint8Array;
   close(): Promise<void> | void;
 }
-
-/** Makes the grammars of response_format. */
-export interface Grammars {
-  /** Grammar of any JSON object. */
-  jsonObject(): string;
-  /** Grammar of the documents that a schema allows. Throws UNSUPPORTED_SCHEMA. */
-  jsonSchema(schema: unknown): string;
-}

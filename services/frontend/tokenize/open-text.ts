@@ -4,13 +4,12 @@ import type { Log } from "#lib/host/log";
 import type { Llama } from "#lib/native/llama";
 import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
-import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
 import { TOKEN_BIT } from "#lib/text/special";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
 import { createTokenizer, type FrameOptions, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
 import { createWordEncoder } from "#lib/text/words";
-import type { Grammars, ModelText } from "../text/model-text.ts";
+import type { ModelText } from "../text/model-text.ts";
 import { openNativeVocabulary } from "./native-vocabulary.ts";
 import { Gate, type RemoteEncoder } from "./remote-encoder.ts";
 import { ThreadPool } from "./thread-pool.ts";
@@ -47,13 +46,6 @@ export interface TextOpener {
 
 /** Unknown text of at most so many UTF-16 units is encoded at once: about a millisecond. */
 const INLINE_UNITS = { native: 8192, script: 1536 } as const;
-
-/** The grammars of response_format and of guided choices. */
-export const grammars: Grammars & { choice(choices: readonly string[]): string } = {
-  jsonObject: jsonObjectGrammar,
-  jsonSchema: jsonSchemaGrammar,
-  choice: choiceGrammar,
-};
 
 /** The two ways to encode the text of one model. */
 interface Encoders {

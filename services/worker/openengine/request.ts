@@ -7,7 +7,7 @@ import type {
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
 import type { Engine, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
-import { choiceGrammar, jsonObjectGrammar, jsonSchemaGrammar } from "#lib/text/grammar/grammar";
+import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 import { type ModelNames, within, withinRange } from "../translate.ts";
 
@@ -59,6 +59,7 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
     unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
   const sequences = within("num_sequences", request.sampling?.numSequences ?? 1, ANSWER_RANGES.choices);
   const conditions = readConditions(request.stopping?.conditions ?? []);
+  const guided = guidance(request.guided);
   return {
     requestId: request.requestId,
     sequences,
@@ -70,7 +71,7 @@ export function planGeneration(request: OpenEngineRequest, context: PlanContext)
       generatedTokens: new Uint32Array(0),
       sampling: sampling(request, engine.card.defaultSampling, context.seed),
       stopping: stopping(request, conditions.tokens, engine),
-      grammar: grammar(request.guided),
+      grammar: guided && compileGuidance(guided),
       topLogprobs: request.response?.returnOutputLogprobs ? topCount(request.response.outputCandidates) : undefined,
       promptLogprobs: false,
       adapter: adapter(request, names),
@@ -146,34 +147,28 @@ function topCount(candidates: CandidateTokenSelection | undefined): number {
   return 0;
 }
 
-function grammar(guided: GuidedDecoding | undefined): string | undefined {
+function guidance(guided: GuidedDecoding | undefined): Guidance | undefined {
   if (!guided) return undefined;
   const { guide, backend } = guided;
   if (backend !== "") unsupported("guided.backend", "the engine has one grammar engine and takes no name");
   switch (guide.case) {
     case "jsonSchema":
-      return jsonSchemaGrammar(parseSchema(atMost("guided.json_schema", guide.value, MOST.schema)));
+      return { kind: "jsonSchema", schema: atMost("guided.json_schema", guide.value, MOST.schema) };
     case "jsonObject":
-      return jsonObjectGrammar();
+      return { kind: "jsonObject" };
     case "ebnfGrammar":
-      return atMost("guided.ebnf_grammar", guide.value, MOST.grammar);
+      return { kind: "ebnfGrammar", grammar: atMost("guided.ebnf_grammar", guide.value, MOST.grammar) };
     case "choice":
-      return choiceGrammar(guide.value.choices);
-    case undefined:
-      return invalid("guided: expected a guide");
+      return { kind: "choice", choices: guide.value.choices };
+    case "regex":
+      return { kind: "regex", pattern: guide.value };
+    case "structuralTag":
+      return { kind: "structuralTag", tag: guide.value };
     default:
-      return unsupported(`guided.${guide.case}`, "use json_schema, json_object, ebnf_grammar or choice");
+      return invalid("guided: expected a guide");
   }
 }
 
 function atMost(field: string, text: string, most: number): string {
   return text.length <= most ? text : invalid(`${field}: longer than ${most} characters`);
-}
-
-function parseSchema(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new StatorError("INVALID_ARGUMENT", { detail: "guided.json_schema: not valid JSON" }, { cause: error });
-  }
 }

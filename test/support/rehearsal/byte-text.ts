@@ -1,7 +1,6 @@
-import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { compileTemplate } from "#lib/text/template";
-import type { Grammars, ModelText } from "#services/frontend/text/model-text";
+import type { ModelText } from "#services/frontend/text/model-text";
 
 /** Tokens of the byte text that are no bytes. */
 export const BYTE_TEXT = { begin: 256, end: 257, vocabularySize: 258 } as const;
@@ -53,12 +52,3 @@ export function createByteText(): ModelText {
 export function encodeBytes(text: string | Uint8Array): Uint32Array {
   return new Uint32Array(Buffer.from(text));
 }
-
-/** Grammars that only say what they are for. */
-export const rehearsalGrammars: Grammars = {
-  jsonObject: () => 'root ::= "{}"',
-  jsonSchema(schema) {
-    if (typeof schema === "object" && schema !== null && "type" in schema) return 'root ::= "{}"';
-    throw new StatorError("UNSUPPORTED_SCHEMA", { keyword: "nothing", path: "#" });
-  },
-};

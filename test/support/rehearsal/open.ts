@@ -17,7 +17,7 @@ import { type Frontend, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FrontendLimits } from "#services/frontend/limits";
 import type { ModelText } from "#services/frontend/text/model-text";
-import { createByteText, rehearsalGrammars } from "./byte-text.ts";
+import { createByteText } from "./byte-text.ts";
 
 const TOKENIZER = Buffer.from("the rehearsal tokenizer");
 
@@ -124,7 +124,6 @@ export async function openRehearsal(
     dispatcher,
     fetchArtifact: async () => options.tokenizer ?? TOKENIZER,
     openText: async () => options.text?.() ?? createByteText(),
-    grammars: rehearsalGrammars,
     version: "0.0.0",
     clock: systemClock,
     chance: systemChance,
