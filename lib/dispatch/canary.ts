@@ -3,7 +3,7 @@ import { writeU32 } from "#lib/base/bytes";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { CallerLink, RequestListener } from "#lib/link/link";
-import { plainRequest } from "#lib/serving/plain-request";
+import { plainAsk } from "#lib/serving/plain-ask";
 import { submitTemplate } from "./submit.ts";
 
 /** A worker that does not answer one token in this time has not come back. */
@@ -38,7 +38,7 @@ export function sendCanary(
     onFinish: ({ error }) => finish(error?.reason === "ENGINE_FAILED" ? error : undefined),
     onLost: (error) => finish(error),
   };
-  const request = plainRequest({ requestId: "canary", route: "canary", model: options.model, maxTokens: 1 });
+  const request = plainAsk({ requestId: "canary", route: "canary", model: options.model, maxTokens: 1 });
   try {
     const template = submitTemplate(request, options.model);
     handle = link.submit({ ...template, promptTokenIds: writeU32([1]) }, listener);

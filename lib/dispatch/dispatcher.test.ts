@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { instanceKey } from "#lib/discovery/record-keys";
-import { answer, DispatchRig } from "../../test/support/dispatch-rig.ts";
+import { plainAsk } from "#lib/serving/plain-ask";
+import { answer, Client, DispatchRig } from "../../test/support/dispatch-rig.ts";
 
 describe("the dispatcher", () => {
   let cluster: DispatchRig;
@@ -43,7 +44,7 @@ describe("the dispatcher", () => {
     expect(cluster.refusal({ model: "n" })?.message).toContain("Did you mean m?");
     cluster.add(1n);
     const pinnedWorker = 99n;
-    expect(cluster.refusal({ pinnedWorker })?.reason).toBe("WORKER_NOT_FOUND");
+    expect(cluster.refusal({ worker: pinnedWorker })?.reason).toBe("WORKER_NOT_FOUND");
     cluster.show(1n, InstanceState.DRAINING);
     cluster.advance(10_000);
     expect(cluster.refusal()?.reason).toBe("NO_WORKERS");
@@ -68,7 +69,7 @@ describe("the dispatcher", () => {
     direct.add(1n);
     direct.add(2n);
     expect(direct.refusal()?.reason).toBe("INVALID_ARGUMENT");
-    const { client } = direct.start({ pinnedWorker: 2n });
+    const { client } = direct.start({ worker: 2n });
     direct.advance(300);
     expect(client.placements).toMatchObject([{ worker: 2n, decision: { rule: "pinned" } }]);
     for (const worker of [1n, 2n]) direct.show(worker, InstanceState.DRAINING);
@@ -81,6 +82,13 @@ describe("the dispatcher", () => {
     const clients = [1, 2, 3].map(() => cluster.start().client);
     cluster.advance(400);
     expect(clients.map((client) => client.error?.reason ?? "done")).toEqual(["done", "done", "OVERLOADED"]);
+  });
+
+  it("refuses what is still to be encoded, before anything runs", () => {
+    cluster.add(1n);
+    const text = { ...plainAsk(), input: { kind: "text", texts: ["a"] } } as const;
+    expect(() => cluster.dispatcher.start(text, new Client())).toThrow(/^Text for a worker is not supported/);
+    expect(cluster.dispatcher.openRequests).toBe(0);
   });
 
   it("frees the slot when the client leaves, and when a stop string was found", () => {
@@ -229,13 +237,13 @@ describe("the dispatcher", () => {
     cluster.add(1n);
     cluster.add(2n);
     cluster.kill(1n);
-    const { client } = cluster.start({ pinnedWorker: 1n });
+    const { client } = cluster.start({ worker: 1n });
     cluster.advance(500);
     expect(client.placements).toEqual([]);
     cluster.add(1n, 2n);
     cluster.advance(300);
     expect(client.placements).toMatchObject([{ worker: 1n }]);
-    expect(cluster.refusal({ pinnedWorker: 99n })?.reason).toBe("WORKER_NOT_FOUND");
+    expect(cluster.refusal({ worker: 99n })?.reason).toBe("WORKER_NOT_FOUND");
   });
 
   it("lets only so many wait, and none where that is turned off", async () => {

@@ -15,9 +15,10 @@ import type { CallerCounters, CallerLink } from "#lib/link/link";
 import { ModeRouter } from "#lib/routing/mode-router";
 import type { Router } from "#lib/routing/router";
 import type { RouterMode } from "#lib/routing/select";
+import { type Ask, readyAsk } from "#lib/serving/ask";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
-import type { Dispatcher, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/request";
 import { createLocate } from "./locate.ts";
 import { logRequest } from "./request-line.ts";
 import { RequestRun, type RunOptions } from "./request-run.ts";
@@ -111,7 +112,8 @@ class Core implements FrontendDispatcher {
     return this.#runs.size;
   }
 
-  start(request: ServingRequest, sink: ServingSink): ServingHandle {
+  start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
+    const request = readyAsk(ask);
     const { model = request.model } = this.#options.view.models.names.get(request.model) ?? {};
     const run = new RequestRun(request, model, { sink, options: this.#runOptions });
     this.#runs.add(run);

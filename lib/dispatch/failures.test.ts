@@ -100,7 +100,7 @@ describe("the dispatcher, when a worker fails", () => {
   it("tells a stream that is pinned at once that its worker died", () => {
     cluster.add(1n);
     cluster.add(2n);
-    const { client } = cluster.start({ pinnedWorker: 1n, maxTokens: 1_000 });
+    const { client } = cluster.start({ worker: 1n, maxTokens: 1_000 });
     cluster.advance(300);
     cluster.kill(1n);
     expect(client.error).toMatchObject({ reason: "STREAM_LOST", row: { blame: "server", http: 503 } });

@@ -38,7 +38,8 @@ export function createLocate(options: LocateOptions): Locate {
 
 /** Throws why there is none. */
 function locate(ask: RouteAsk, { view, seat }: LocateOptions): ReadonlyMap<bigint, string> {
-  const { model, pinned, weights, avoid } = ask;
+  const { model, weights, avoid } = ask;
+  const pinned = ask.target?.worker;
   const { ready, tokenizer } = view.ready(model);
   // Another model came under the name: to it these token ids would mean something else.
   if (ask.tokenizer !== tokenizer) throw noWorkers(model);
@@ -68,7 +69,7 @@ function isExpected(ask: RouteAsk, named: NamedModel, { reason }: StatorError, o
   const sinceMs = options.clock.nowMs() - SOON_BACK_MS;
   const isSoonBack = (worker: bigint) =>
     reason === "MODEL_LOADING" || (options.seat(worker)?.expectedMs ?? Number.NEGATIVE_INFINITY) > sinceMs;
-  return [...named.workers.keys()].some((worker) => (ask.pinned ?? worker) === worker && isSoonBack(worker));
+  return [...named.workers.keys()].some((worker) => (ask.target?.worker ?? worker) === worker && isSoonBack(worker));
 }
 
 /** What it named was good when it started. A model that has left discovery since may register again. */

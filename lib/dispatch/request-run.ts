@@ -9,9 +9,10 @@ import { isDeath } from "#lib/link/death";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
 import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router";
 import type { Usage } from "#lib/serving/answer";
+import type { ReadyAsk } from "#lib/serving/ask";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import { usageOf } from "#lib/serving/record";
-import type { ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import type { ServingHandle, ServingSink } from "#lib/serving/request";
 import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import { submitTemplate } from "./submit.ts";
@@ -62,11 +63,7 @@ export class RequestRun implements ServingHandle, Rostered {
   #wait: Timer | undefined;
 
   /** `model`: the workers' name for it. Nothing runs before `start`. */
-  constructor(
-    request: ServingRequest,
-    model: string,
-    about: { readonly sink: ServingSink; readonly options: RunOptions },
-  ) {
+  constructor(request: ReadyAsk, model: string, about: { readonly sink: ServingSink; readonly options: RunOptions }) {
     const { clock, limits } = about.options;
     this.#options = about.options;
     this.#sink = about.sink;

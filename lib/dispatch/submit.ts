@@ -9,7 +9,7 @@ import {
 } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import type { SubmitInit } from "#lib/link/link";
-import type { ServingRequest } from "#lib/serving/request";
+import type { ReadyAsk } from "#lib/serving/ask";
 
 const POOLINGS = { mean: Pooling.MEAN, last: Pooling.LAST, cls: Pooling.CLS } as const;
 const NO_BYTES = new Uint8Array(0);
@@ -18,12 +18,12 @@ const NO_BYTES = new Uint8Array(0);
  * What all submits of a request have in common; the messages inside are shared by its choices and attempts. What every
  * request has is written out: `create` walks a table of the fields.
  */
-export function submitTemplate(request: ServingRequest, model: string): SubmitInit {
+export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
   const embed = request.kind === "embed";
   return {
     requestId: request.requestId,
     kind: embed ? RequestKind.EMBED : RequestKind.GENERATE,
-    model,
+    model: request.adapter ?? model,
     choice: 0,
     rank: undefined,
     promptTokenIds: NO_BYTES,
@@ -34,12 +34,12 @@ export function submitTemplate(request: ServingRequest, model: string): SubmitIn
       ? undefined
       : {
           $typeName: "stator.worker.v1.Stopping",
-          maxTokens: request.maxTokens,
-          minTokens: request.minTokens,
-          ignoreEos: request.ignoreEos,
-          stopTokenIds: viewBytes(request.stopTokens),
+          maxTokens: request.stopping.maxTokens,
+          minTokens: request.stopping.minTokens,
+          ignoreEos: request.stopping.ignoreEos,
+          stopTokenIds: viewBytes(request.stopping.stopTokens),
         },
-    guidance: request.grammar === undefined ? undefined : create(GuidanceSchema, { grammar: request.grammar }),
+    guidance: request.guidance && create(GuidanceSchema, { grammar: request.guidance.grammar }),
     outputs:
       request.topLogprobs === undefined
         ? undefined
@@ -61,7 +61,7 @@ export function submitTemplate(request: ServingRequest, model: string): SubmitIn
   };
 }
 
-function samplingOf({ sampling }: ServingRequest): Sampling {
+function samplingOf({ sampling }: ReadyAsk): Sampling {
   const { biasTokens, biasValues, ...plain } = sampling;
   return {
     $typeName: "stator.worker.v1.Sampling",

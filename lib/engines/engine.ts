@@ -2,7 +2,7 @@ import type { Determinism } from "#lib/base/determinism";
 import type { StatorError } from "#lib/base/errors";
 import type { DefaultSampling } from "#lib/base/sampling";
 import type { KvLayout } from "#lib/kv/layout";
-import type { SamplingOptions } from "#lib/tokens/sampling";
+import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
 
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {
@@ -70,15 +70,6 @@ export interface EngineCard {
   readonly layout: KvLayout | undefined;
   /** For people, in the order in which they are told. */
   readonly facts: readonly EngineFact[];
-}
-
-/** When an answer ends. */
-export interface StoppingOptions {
-  /** Tokens of the whole answer, earlier attempts included. */
-  readonly maxTokens: number;
-  readonly minTokens: number;
-  readonly ignoreEos: boolean;
-  readonly stopTokens: Uint32Array;
 }
 
 /** One sequence to generate. The engine keeps the arrays. */

@@ -9,7 +9,7 @@ import type { RouterMode } from "./select.ts";
 function ask(more: Partial<RouteAsk> = {}): RouteAsk {
   return {
     ...{ requestId: "r", model: "m", prompts: [Uint32Array.of(1)], tokenizer: "", choices: [0], choicesPerPrompt: 1 },
-    ...{ salt: "", priority: 0, deadlineMs: undefined, pinned: undefined, weights: undefined, isNew: true },
+    ...{ salt: "", priority: 0, deadlineMs: undefined, target: undefined, weights: undefined, isNew: true },
     avoid: new Set(),
     ...more,
   };
@@ -84,7 +84,9 @@ describe("a router by mode", () => {
       place().ticket.cancel();
     }
     expect(shown(rig("direct")())).toEqual(["INVALID_ARGUMENT, final"]);
-    expect(shown(rig("direct", new Map([[2n, "w"]]))({ pinned: 2n }))).toEqual(["2 w: 0, direct, pinned"]);
+    expect(shown(rig("direct", new Map([[2n, "w"]]))({ target: { worker: 2n, rank: 1 } }))).toEqual([
+      "2 w: 0, direct, pinned",
+    ]);
   });
 });
 

@@ -40,7 +40,7 @@ export class ModeRouter implements Router {
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket {
     const { mode, locate } = this.#options;
     const able = locate(ask);
-    const isNameless = mode === "direct" && ask.pinned === undefined;
+    const isNameless = mode === "direct" && ask.target === undefined;
     if ("kind" in able) {
       answer(isNameless ? { ...able, final: true } : able);
       return NO_TICKET;
@@ -65,12 +65,17 @@ export class ModeRouter implements Router {
     for (const choice of ask.choices) {
       const own = Math.floor(choice / ask.choicesPerPrompt);
       if (own !== prompt) {
-        const found = select(candidates, { mode, turn: this.#turn++, chance, pinned: ask.pinned });
+        const found = select(candidates, { mode, turn: this.#turn++, chance, pinned: ask.target?.worker });
         assert(found, "somebody can take it");
         const { worker, decision } = found;
         place = places.find(({ target }) => target.worker === worker);
         if (!place) {
-          place = { choices: [], target: { worker, rank: undefined }, weights: able.get(worker) ?? "", decision };
+          place = {
+            choices: [],
+            target: { worker, rank: ask.target?.rank },
+            weights: able.get(worker) ?? "",
+            decision,
+          };
           places.push(place);
         }
         prompt = own;

@@ -25,8 +25,8 @@ export interface RouteAsk {
   readonly priority: number;
   /** Milliseconds from the request's arrival. */
   readonly deadlineMs: number | undefined;
-  /** Worker that the request names. */
-  readonly pinned: bigint | undefined;
+  /** Where it is to run: no other worker will do. */
+  readonly target: Target | undefined;
   /** Word for the weights that its tokens came from: no others will do. undefined while it has no token. */
   readonly weights: string | undefined;
   /** Workers that failed it a moment ago: not asked again before all others were. */

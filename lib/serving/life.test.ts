@@ -3,9 +3,8 @@ import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { RouteNote } from "#lib/routing/router";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
-import { plainRequest } from "./plain-request.ts";
+import { type PlainChanges, plainAsk } from "./plain-ask.ts";
 import { usageOf } from "./record.ts";
-import type { ServingRequest } from "./request.ts";
 import { routeAsk } from "./route-ask.ts";
 import { stepLife, takePromptLogprobs, takeTokens } from "./step-life.ts";
 
@@ -24,8 +23,8 @@ class Told {
   all: LifeEffect[] = [];
   readonly notes: RouteNote[] = [];
 
-  constructor(more: Partial<ServingRequest> = {}) {
-    this.life = createLife(plainRequest(more), { nowMs: 0, unixMs: 1_000 });
+  constructor(more: PlainChanges = {}) {
+    this.life = createLife(plainAsk(more), { nowMs: 0, unixMs: 1_000 });
   }
 
   tell(event: LifeEvent): LifeEffect[] {
@@ -340,13 +339,13 @@ describe("the life of a request", () => {
   });
 
   it("that is pinned hears at once that its worker died, or has left", () => {
-    const died = new Told({ pinnedWorker: 1n });
+    const died = new Told({ worker: 1n });
     died.tell({ kind: "start" });
     expect(loseUnder(died, 1n, { tokens: 1 })).toMatchObject([
       { kind: "error", error: { reason: "STREAM_LOST", row: { blame: "server" } } },
       { kind: "done" },
     ]);
-    const left = new Told({ pinnedWorker: 1n });
+    const left = new Told({ worker: 1n });
     left.tell({ kind: "start" });
     // A link that the worker ended for a reason may come back.
     expect(loseUnder(left, 1n, { died: false })).toMatchObject([{ kind: "place" }]);

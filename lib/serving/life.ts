@@ -3,7 +3,8 @@ import { Backoff, type BackoffTimes } from "#lib/base/backoff";
 import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { Place, RouteAnswer, RouteNote, Target } from "#lib/routing/router";
-import type { ChoiceEnd, Placement, ServingRequest } from "./request.ts";
+import type { ReadyAsk } from "./ask.ts";
+import type { ChoiceEnd, Placement } from "./request.ts";
 import { TokenBuffer } from "./token-buffer.ts";
 
 /** Bounds on how long a request is tried. */
@@ -63,7 +64,7 @@ export interface Choice {
 
 /** One request from arrival to its record. Only `stepLife` and `takeTokens` write it. */
 export interface Life {
-  readonly request: ServingRequest;
+  readonly request: ReadyAsk;
   readonly limits: LifeLimits;
   readonly arrivedMs: number;
   readonly arrivedUnixMs: number;
@@ -152,10 +153,10 @@ export type LifeEffect =
 
 /** A request that has just arrived. */
 export function createLife(
-  request: ServingRequest,
+  request: ReadyAsk,
   options: { readonly nowMs: number; readonly unixMs: number; readonly limits?: Partial<LifeLimits> },
 ): Life {
-  const choices = request.prompts.flatMap((prompt, at) =>
+  const choices = request.input.prompts.flatMap((prompt, at) =>
     Array.from({ length: request.choicesPerPrompt }, (_, choice): Choice => {
       return {
         index: at * request.choicesPerPrompt + choice,
@@ -164,7 +165,7 @@ export function createLife(
         attempt: 0,
         place: undefined,
         weights: undefined,
-        generated: new TokenBuffer(request.kind === "embed" ? 0 : request.maxTokens),
+        generated: new TokenBuffer(request.kind === "embed" ? 0 : request.stopping.maxTokens),
         counted: undefined,
         scored: 1,
         embedded: false,

@@ -1,42 +1,7 @@
 import type { StatorError } from "#lib/base/errors";
 import type { Decision } from "#lib/routing/decision";
-import type { SamplingOptions } from "#lib/tokens/sampling";
 import type { Usage } from "./answer.ts";
-
-/** A request as the serving layer takes it: validated, tokenized, with every default filled in. It keeps the arrays. */
-export interface ServingRequest {
-  readonly requestId: string;
-  /** Route for the ledger, such as chat, completions, embeddings, openengine. */
-  readonly route: string;
-  readonly kind: "generate" | "embed";
-  /** Served model or adapter, by its name in the API. */
-  readonly model: string;
-  /** Digest of the tokenizer that made the prompts, in hex; empty when nobody stated one. */
-  readonly tokenizer: string;
-  /** One sequence each; for embed exactly one entry per input. Entries share the prompt when `prompts` has one. */
-  readonly prompts: readonly Uint32Array[];
-  /** Choices per prompt; choice index = prompt index x choicesPerPrompt + i. */
-  readonly choicesPerPrompt: number;
-  readonly sampling: SamplingOptions;
-  readonly maxTokens: number;
-  readonly minTokens: number;
-  readonly ignoreEos: boolean;
-  readonly stopTokens: Uint32Array;
-  /** GBNF. */
-  readonly grammar: string | undefined;
-  /** undefined: none. */
-  readonly topLogprobs: number | undefined;
-  /** The prompts' log-probabilities too, with as many most likely tokens; only with `topLogprobs`. */
-  readonly promptLogprobs: boolean;
-  readonly cacheSalt: string;
-  readonly priority: number;
-  /** Instance to run on; without it the router mode decides. */
-  readonly pinnedWorker: bigint | undefined;
-  readonly deadlineMs: number | undefined;
-  readonly traceparent: string | undefined;
-  readonly pooling: "mean" | "last" | "cls" | undefined;
-  readonly normalize: boolean;
-}
+import type { Ask } from "./ask.ts";
 
 /** Log-probabilities beside delivered tokens, or of a part of a prompt: `chosen` has one per token, `top*` the same number for each token. Borrowed. */
 export interface ServingLogprobs {
@@ -92,8 +57,9 @@ export interface ServingHandle {
 
 /**
  * Starts requests. The sink hears all that follows, from the end of this turn on: MODEL_NOT_FOUND, MODEL_LOADING,
- * WORKER_NOT_FOUND, DRAINING or OVERLOADED too, and NO_WORKERS, perhaps after a wait for one. Never throws.
+ * WORKER_NOT_FOUND, DRAINING or OVERLOADED too, and NO_WORKERS, perhaps after a wait for one. Throws what
+ * `readyAsk` does, and nothing else.
  */
 export interface Dispatcher {
-  start(request: ServingRequest, sink: ServingSink): ServingHandle;
+  start(ask: Ask<unknown>, sink: ServingSink): ServingHandle;
 }

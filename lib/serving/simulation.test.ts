@@ -5,7 +5,7 @@ import type { LinkFinish } from "#lib/link/link";
 import type { RouteNote } from "#lib/routing/router";
 import { eachSeed, SCALE } from "../../test/support/seeds.ts";
 import { createLife, type Life, type LifeEffect, type LifeEvent } from "./life.ts";
-import { plainRequest } from "./plain-request.ts";
+import { plainAsk } from "./plain-ask.ts";
 import { routeAsk } from "./route-ask.ts";
 import { stepLife, takeTokens } from "./step-life.ts";
 
@@ -66,7 +66,7 @@ class World {
     const choices = 1 + pick(this.chance, 4);
     this.poison = pick(this.chance, 20) === 0;
     this.pinned = pick(this.chance, 4) === 0 ? 2n : undefined;
-    const request = plainRequest({ choicesPerPrompt: choices, maxTokens: this.maxTokens, pinnedWorker: this.pinned });
+    const request = plainAsk({ choicesPerPrompt: choices, maxTokens: this.maxTokens, worker: this.pinned });
     this.life = createLife(request, { nowMs: 0, unixMs: 0 });
     this.delivered = Array.from({ length: choices }, () => []);
     this.ends = Array.from({ length: choices }, () => "");

@@ -190,7 +190,7 @@ function unplaced(moment: Moment, { error, final }: Extract<LifeEvent, { kind: "
   const { life } = moment;
   life.placing = false;
   const { retry: when } = error.row;
-  if (final || when === "never" || (when === "elsewhere" && life.request.pinnedWorker !== undefined)) {
+  if (final || when === "never" || (when === "elsewhere" && life.request.target !== undefined)) {
     fail(moment, error);
     return;
   }
@@ -269,7 +269,7 @@ function retry(moment: Moment, choice: Choice, failure: Failure): void {
     return;
   }
   // Nobody else may have it, and who died does not come back.
-  if (died && life.request.pinnedWorker !== undefined) {
+  if (died && life.request.target !== undefined) {
     fail(moment, error);
     return;
   }
@@ -290,7 +290,7 @@ function leave({ effects }: Moment, choice: Choice): void {
 /** Ends a choice of which everything was delivered, so that only its terminal frame was lost. */
 function endsHere(moment: Moment, choice: Choice): boolean {
   const { request } = moment.life;
-  const isWhole = request.kind === "generate" && choice.generated.count >= request.maxTokens;
+  const isWhole = request.kind === "generate" && choice.generated.count >= request.stopping.maxTokens;
   if (isWhole) end(moment, choice, "length");
   else if (choice.embedded) end(moment, choice, "done");
   return isWhole || choice.embedded;

@@ -17,6 +17,15 @@ export interface SamplingOptions {
   readonly biasValues: Float32Array;
 }
 
+/** When an answer ends, by its tokens. */
+export interface StoppingOptions {
+  /** Tokens of the whole answer, earlier attempts included. */
+  readonly maxTokens: number;
+  readonly minTokens: number;
+  readonly ignoreEos: boolean;
+  readonly stopTokens: Uint32Array;
+}
+
 /** Sampling that draws the most likely token and changes nothing. */
 export const GREEDY: SamplingOptions = {
   temperature: 0,

@@ -2,8 +2,8 @@ import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES, describeRange, fitsRange, type NumberRange, SAMPLING_RANGES } from "#lib/base/sampling";
-import type { EmbedRequest, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
-import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
+import type { EmbedRequest, GenerateRequest } from "#lib/engines/engine";
+import { GREEDY, type SamplingOptions, type StoppingOptions } from "#lib/tokens/sampling";
 
 /** What a worker knows about the model names that it answers. */
 export interface ModelNames {

@@ -7,10 +7,9 @@ import type {
   GenerateRequest,
   KvNotice,
   StepMetrics,
-  StoppingOptions,
 } from "#lib/engines/engine";
 import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
-import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
+import { GREEDY, type SamplingOptions, type StoppingOptions } from "#lib/tokens/sampling";
 
 /** Sizes of an engine under test; what is left out is the engine's own choice. */
 export interface EngineSizes {

@@ -14,11 +14,11 @@ let rehearsal: Rehearsal;
 beforeAll(async () => {
   dispatcher = new RehearsalDispatcher({
     running: true,
-    reply({ cacheSalt, grammar, maxTokens }) {
+    reply({ cacheSalt, guidance, stopping }) {
       if (cacheSalt === "fails")
         return { tokens: encodeBytes("half"), error: new StatorError("ENGINE_FAILED", { detail: "boom" }) };
-      if (cacheSalt === "endless") return { tokens: new Uint32Array(maxTokens).fill(97) };
-      return { tokens: encodeBytes(grammar ? '{"answer":42}' : SAYS) };
+      if (cacheSalt === "endless") return { tokens: new Uint32Array(stopping.maxTokens).fill(97) };
+      return { tokens: encodeBytes(guidance ? '{"answer":42}' : SAYS) };
     },
     admit({ cacheSalt }) {
       if (cacheSalt === "busy") throw new StatorError("OVERLOADED", { what: "rehearsal" }, { retryAfterMs: 20 });
@@ -84,7 +84,7 @@ for (const [major, Constructor] of [
         response_format: { type: "json_schema", json_schema: { name: "reply", strict: true, schema } },
       });
       expect(JSON.parse(answer.choices[0]?.message.content ?? "")).toEqual({ answer: 42 });
-      expect(dispatcher.requests.at(-1)?.grammar).toContain("root ::=");
+      expect(dispatcher.requests.at(-1)?.guidance?.grammar).toContain("root ::=");
     });
 
     it("completes, by text and by tokens, with log-probabilities", async () => {

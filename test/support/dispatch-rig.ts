@@ -21,8 +21,8 @@ import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 import type { RouterMode } from "#lib/routing/select";
 import type { Usage } from "#lib/serving/answer";
-import { plainRequest } from "#lib/serving/plain-request";
-import type { ChoiceEnd, Placement, ServingLogprobs, ServingRequest, ServingSink } from "#lib/serving/request";
+import { type PlainChanges, plainAsk } from "#lib/serving/plain-ask";
+import type { ChoiceEnd, Placement, ServingLogprobs, ServingSink } from "#lib/serving/request";
 
 /** A view that a test writes. */
 class View implements DiscoveryWatch {
@@ -180,13 +180,13 @@ export class DispatchRig {
     this.advance(3_000);
   }
 
-  start(more: Partial<ServingRequest> = {}) {
+  start(more: PlainChanges = {}) {
     const client = new Client();
-    return { client, handle: this.dispatcher.start(plainRequest(more), client) };
+    return { client, handle: this.dispatcher.start(plainAsk(more), client) };
   }
 
   /** Why a request is told at once that it is not served, by the end of the turn and not before. */
-  refusal(more: Partial<ServingRequest> = {}): StatorError | undefined {
+  refusal(more: PlainChanges = {}): StatorError | undefined {
     const { client } = this.start(more);
     expect(client.error).toBeUndefined();
     this.clock.settle();

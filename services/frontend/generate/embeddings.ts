@@ -2,16 +2,25 @@ import { printEmbeddings, printFloats } from "#lib/api/openai/bodies";
 import { viewBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { Usage } from "#lib/serving/answer";
-import type { Dispatcher, Placement, ServingHandle, ServingRequest, ServingSink } from "#lib/serving/request";
+import type { ReadyAsk } from "#lib/serving/ask";
+import type { Dispatcher, Placement, ServingHandle, ServingSink } from "#lib/serving/request";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { Exchange, Work } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";
 import type { EmbeddingHead, Inputs, ReadRequest } from "../read/requests.ts";
 import { setPlacement } from "./outcome.ts";
-import { encodeInputs, type PlannerTools, placementOf, requireFeature } from "./planner.ts";
+import { type PlannerTools, placementOf } from "./planner.ts";
+import { encodeInput, inputOf, requireFeature } from "./prepare.ts";
 import type { AnswerTools } from "./tools.ts";
 
-const NO_TOKENS = new Uint32Array(0);
+const NOTHING_DRAWN = {
+  maxTokens: 1,
+  minTokens: 0,
+  ignoreEos: false,
+  stopTokens: new Uint32Array(0),
+  stopTexts: [],
+  includeStop: false,
+} as const;
 
 /** Answers POST /v1/embeddings. */
 export async function answerEmbeddings(
@@ -23,23 +32,20 @@ export async function answerEmbeddings(
   const model = await tools.findModel(body.model, exchange);
   requireFeature(model.features, "embed", "Embedding");
   checkDimensions(body.dimensions, model);
-  const prompts = await encodeInputs(parts, model, "input");
+  const prompts = await encodeInput(inputOf(parts), model, "input");
   checkInputs(prompts, model);
   if (exchange.closed) return;
-  const request: ServingRequest = {
+  const request: ReadyAsk = {
     requestId: exchange.requestId,
     route: exchange.route,
     kind: "embed",
     model: model.name,
-    tokenizer: model.tokenizer,
-    prompts,
+    adapter: undefined,
+    input: { kind: "tokens", prompts, tokenizer: model.tokenizer },
     choicesPerPrompt: 1,
     sampling: GREEDY,
-    maxTokens: 1,
-    minTokens: 0,
-    ignoreEos: false,
-    stopTokens: NO_TOKENS,
-    grammar: undefined,
+    stopping: NOTHING_DRAWN,
+    guidance: undefined,
     topLogprobs: undefined,
     promptLogprobs: false,
     ...placementOf(body, exchange),
@@ -72,7 +78,7 @@ function checkInputs(prompts: readonly Uint32Array[], { name, contextTokens }: S
 
 /** Collects the embeddings of one request. */
 class EmbeddingAnswer implements ServingSink, Work {
-  readonly #request: ServingRequest;
+  readonly #request: ReadyAsk;
   readonly #exchange: Exchange;
   readonly #base64: boolean;
   readonly #tools: AnswerTools;
@@ -81,12 +87,12 @@ class EmbeddingAnswer implements ServingSink, Work {
   #placement: Placement | undefined;
   #over = false;
 
-  constructor(request: ServingRequest, exchange: Exchange, form: { base64: boolean }, tools: AnswerTools) {
+  constructor(request: ReadyAsk, exchange: Exchange, form: { base64: boolean }, tools: AnswerTools) {
     this.#request = request;
     this.#exchange = exchange;
     this.#base64 = form.base64;
     this.#tools = tools;
-    this.#printed = new Array<string>(request.prompts.length).fill("");
+    this.#printed = new Array<string>(request.input.prompts.length).fill("");
   }
 
   attach(handle: ServingHandle): void {

@@ -1,4 +1,4 @@
-import type { ServingRequest } from "#lib/serving/request";
+import type { ReadyAsk } from "#lib/serving/ask";
 import type { StopStrings } from "#lib/text/stop";
 import type { ModelText } from "../text/model-text.ts";
 
@@ -7,7 +7,7 @@ export type LogprobForm = "chat" | "completion" | undefined;
 
 /** A request that is ready to run: what the workers do, and how their tokens become an answer. It keeps everything. */
 export interface GenerationPlan {
-  readonly request: ServingRequest;
+  readonly request: ReadyAsk;
   readonly text: ModelText;
   readonly form: "chat" | "completion";
   /** Such as chatcmpl-… */
@@ -17,7 +17,6 @@ export interface GenerationPlan {
   readonly choices: number;
   /** Compiled once for all choices; undefined without stop texts. */
   readonly stops: StopStrings | undefined;
-  readonly includeStop: boolean;
   /** Text that begins the choices of each prompt; undefined without echo. */
   readonly echo: readonly string[] | undefined;
   readonly logprobs: LogprobForm;

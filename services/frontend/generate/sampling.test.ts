@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { createSampling } from "./sampling.ts";
 
-const defaults = { vocabularySize: 10, drawSeed: () => 7n };
+const defaults = { drawSeed: () => 7n };
 
 it("takes a request's values, then the model's, then the API's", () => {
   const defaultSampling = { temperature: 0.7, top_k: 64, top_p: 0.95, min_p: 0.1, repetition_penalty: 1.05 };

@@ -22,20 +22,18 @@ const NO_VALUES = new Float32Array(0);
 export interface SamplingDefaults {
   /** The model's own; the API's where it has none. */
   readonly defaultSampling: DefaultSampling;
-  readonly vocabularySize: number;
   /** Asked only when the request has no seed. */
   readonly drawSeed: () => bigint;
 }
 
-/** How tokens are drawn, every default filled in. */
+/** How tokens are drawn, every default filled in. Whether the model has the biased tokens is not looked at. */
 export function createSampling(body: SamplingBody, defaults: SamplingDefaults): SamplingOptions {
-  const { defaultSampling: usual, vocabularySize, drawSeed } = defaults;
+  const { defaultSampling: usual, drawSeed } = defaults;
   const { seed, logit_bias: bias } = body;
   const ids = bias ? Object.keys(bias) : [];
   // Nothing of the sum is asked for: the likeliest token alone has part in it.
   const likeliest = body.top_p === 0;
   const biasTokens = ids.length > 0 ? Uint32Array.from(ids, Number) : NO_TOKENS;
-  checkTokens(biasTokens, vocabularySize, "logit_bias");
   return {
     temperature: body.temperature ?? usual.temperature ?? 1,
     topK: likeliest ? 1 : Math.max(0, body.top_k ?? usual.top_k ?? 0),

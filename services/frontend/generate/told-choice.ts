@@ -20,14 +20,15 @@ export class ToldChoice {
   #lead: string;
   #prompt: PromptScores | undefined;
 
-  constructor(index: number, { request, text, stops, includeStop, echo, logprobs, promptOnly }: GenerationPlan) {
+  constructor(index: number, { request, text, stops, echo, logprobs, promptOnly }: GenerationPlan) {
+    const { includeStop, minTokens } = request.stopping;
     const prompt = Math.floor(index / request.choicesPerPrompt);
     this.index = index;
     this.#promptOnly = promptOnly;
     this.#lead = echo?.[prompt] ?? "";
     const scoredFrom = logprobs && [...this.#lead].length;
-    this.said = new Choice({ text, stops, includeStop, minTokens: request.minTokens, scoredFrom });
-    this.#prompt = request.promptLogprobs ? new PromptScores(request.prompts[prompt]!, text) : undefined;
+    this.said = new Choice({ text, stops, includeStop, minTokens, scoredFrom });
+    this.#prompt = request.promptLogprobs ? new PromptScores(request.input.prompts[prompt]!, text) : undefined;
   }
 
   /** Takes tokens. True when they made it complete, so that its worker is to be stopped. */

@@ -226,7 +226,7 @@ describe("a unary chat", () => {
 describe("completions", () => {
   it("answer several prompts with several choices each, in order", async () => {
     const { complete, dispatcher } = await serve((request, choice) => ({
-      tokens: encodeBytes(`${request.prompts.length}/${choice} `),
+      tokens: encodeBytes(`${request.input.prompts.length}/${choice} `),
     }));
     const body = (await (await complete({ prompt: ["a", "bc"], n: 2, echo: true })).json()) as {
       choices: { text: string }[];
@@ -236,8 +236,8 @@ describe("completions", () => {
     expect(body.usage).toMatchObject({ prompt_tokens: 5, completion_tokens: 16 });
     expect(dispatcher.requests[0]).toMatchObject({
       choicesPerPrompt: 2,
-      maxTokens: 16,
-      prompts: [Uint32Array.of(BYTE_TEXT.begin, 97), Uint32Array.of(BYTE_TEXT.begin, 98, 99)],
+      stopping: { maxTokens: 16 },
+      input: { prompts: [Uint32Array.of(BYTE_TEXT.begin, 97), Uint32Array.of(BYTE_TEXT.begin, 98, 99)] },
     });
   });
 
@@ -308,7 +308,7 @@ describe("echo with log-probabilities", () => {
     );
     expect(body.choices[0]!.logprobs.token_logprobs).toEqual([null, -0.5, -0.5, -0.5]);
     expect(body.usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 0 });
-    expect(dispatcher.requests.at(-1)!.maxTokens).toBe(1);
+    expect(dispatcher.requests.at(-1)!.stopping.maxTokens).toBe(1);
     const stream = { stream: true, stream_options: { include_usage: true } };
     const chunks = await chunksOf(await complete({ ...ask, ...stream }));
     expect(told(chunks).map(([text, finish]) => `${text} ${finish}`)).toEqual(
@@ -389,7 +389,7 @@ it("gives a template the messages that the API has, whatever a client sends back
 it("holds the form of a completion with a grammar", async () => {
   const { complete, dispatcher } = await serve("{}");
   expect((await complete({ response_format: { type: "json_object" } })).status).toBe(200);
-  expect(dispatcher.requests.at(-1)!.grammar).toContain("root");
+  expect(dispatcher.requests.at(-1)!.guidance?.grammar).toContain("root");
 });
 
 it("fills in what a request leaves out, and passes on what it says", async () => {
@@ -397,13 +397,11 @@ it("fills in what a request leaves out, and passes on what it says", async () =>
   await (await chat({})).json();
   const usual = dispatcher.requests.at(-1)!;
   expect(usual).toMatchObject({
-    maxTokens: 4096 - 9,
-    minTokens: 0,
-    ignoreEos: false,
+    stopping: { maxTokens: 4096 - 9, minTokens: 0, ignoreEos: false, stopTexts: [], includeStop: false },
     priority: 0,
     cacheSalt: "",
     topLogprobs: undefined,
-    pinnedWorker: undefined,
+    target: undefined,
   });
   expect(usual.sampling).toMatchObject({ temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 });
   await (await chat({})).json();
@@ -422,6 +420,7 @@ it("fills in what a request leaves out, and passes on what it says", async () =>
     min_tokens: 5,
     ignore_eos: true,
     stop_token_ids: [65],
+    stop: "zz",
     cache_salt: "tenant",
     priority: -3,
     logprobs: true,
@@ -431,14 +430,11 @@ it("fills in what a request leaves out, and passes on what it says", async () =>
   const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
   await (await chat(all, { traceparent })).json();
   expect(dispatcher.requests.at(-1)).toMatchObject({
-    maxTokens: 50,
-    minTokens: 5,
-    ignoreEos: true,
-    stopTokens: Uint32Array.of(65),
+    stopping: { maxTokens: 50, minTokens: 5, ignoreEos: true, stopTokens: Uint32Array.of(65), stopTexts: ["zz"] },
     cacheSalt: "tenant",
     priority: -3,
     topLogprobs: 4,
-    pinnedWorker: 0xabn,
+    target: { worker: 0xabn },
     traceparent,
     sampling: {
       temperature: 0.5,
@@ -452,7 +448,7 @@ it("fills in what a request leaves out, and passes on what it says", async () =>
   });
   await (await chat({ ...all, response_format: { type: "json_object" } }, { "x-stator-worker": "cd" })).json();
   expect(dispatcher.requests.at(-1)).toMatchObject({
-    pinnedWorker: 0xcdn,
-    grammar: expect.stringContaining("root ::="),
+    target: { worker: 0xcdn },
+    guidance: { kind: "ebnfGrammar", grammar: expect.stringContaining("root ::=") },
   });
 });

@@ -146,7 +146,7 @@ it("names the tokenizer that made a prompt, though the model comes anew while it
   rehearsal.watch.put(card!);
   encoded.resolve();
   await (await answer).text();
-  expect(dispatcher.requests.map(({ tokenizer }) => tokenizer)).toEqual([REHEARSAL_TOKENIZER]);
+  expect(dispatcher.requests.map(({ input }) => input.tokenizer)).toEqual([REHEARSAL_TOKENIZER]);
 });
 
 /** Records of the one worker while it loads, with or without the name of what it loads. */

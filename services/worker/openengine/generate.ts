@@ -12,7 +12,7 @@ import type { ModelNames } from "../translate.ts";
 import { Generation, type GenerationChannel } from "./generation.ts";
 import { readHeaders } from "./metadata.ts";
 import type { OpenCalls } from "./open-calls.ts";
-import { planGeneration } from "./request.ts";
+import { engineRequest, readAsk } from "./request.ts";
 import { checkGenerateBytes } from "./wire-bounds.ts";
 
 /** What the inference service runs on. */
@@ -61,16 +61,17 @@ function startGeneration(
 ): Generation {
   const { engine, board, names, text } = deps.serving();
   const { priority, traceparent } = readHeaders(call);
-  const plan = planGeneration(request, { engine, names, priority, seed: deps.drawSeed() });
-  const generation = new Generation(plan, { text, channel, clock: deps.clock, cancel: board.cancel.bind(board) });
-  if (!deps.calls.add(plan.requestId, { abort: () => generation.cancel("stop") })) {
-    throw new StatorError("ALREADY_EXISTS", { what: `The request ${plan.requestId}` });
+  const ask = readAsk(request, { engine, names, priority, traceparent, seed: deps.drawSeed() });
+  const { requestId } = ask;
+  const generation = new Generation(ask, { text, channel, clock: deps.clock, cancel: board.cancel.bind(board) });
+  if (!deps.calls.add(requestId, { abort: () => generation.cancel("stop") })) {
+    throw new StatorError("ALREADY_EXISTS", { what: `The request ${requestId}` });
   }
-  generation.onDone = () => deps.calls.remove(plan.requestId);
+  generation.onDone = () => deps.calls.remove(requestId);
   try {
-    for (let choice = 0; choice < plan.sequences; choice++) {
-      const make = (id: number) => ({ ...plan.base, id, choice });
-      const { id } = board.submit(generation, choice, { requestId: plan.requestId, traceparent, make });
+    for (let choice = 0; choice < ask.choicesPerPrompt; choice++) {
+      const make = (id: number) => engineRequest(ask, id, choice);
+      const { id } = board.submit(generation, choice, { requestId, traceparent, make });
       generation.open.set(choice, id);
     }
   } catch (error) {

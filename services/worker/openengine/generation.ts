@@ -10,12 +10,12 @@ import { StatorError } from "#lib/base/errors";
 import type { EngineFinish, EngineLogprobs } from "#lib/engines/engine";
 import { type DuplexChannel, SEND_BUFFER_BYTES } from "#lib/rpc/stream";
 import { sumUsage } from "#lib/serving/answer";
+import type { ReadyAsk } from "#lib/serving/ask";
 import type { ChoiceText } from "#lib/serving/choice";
 import { compileStops } from "#lib/text/stop";
 import type { BoardSink } from "../board.ts";
 import { engineError, finishOf } from "./ending.ts";
 import { Output } from "./output.ts";
-import type { GenerationPlan } from "./request.ts";
 
 /** A caller whose send buffer holds so much has stopped reading. */
 const STALLED_BYTES = 16 * SEND_BUFFER_BYTES;
@@ -42,7 +42,7 @@ export class Generation implements BoardSink {
   readonly open = new Map<number, number>();
   /** Called once, when nothing more is sent. */
   onDone: () => void = () => {};
-  readonly #plan: GenerationPlan;
+  readonly #ask: ReadyAsk;
   readonly #deps: GenerationDeps;
   readonly #outputs: readonly Output[];
   readonly #logprobs = new Map<number, EngineLogprobs>();
@@ -51,14 +51,13 @@ export class Generation implements BoardSink {
   #done = false;
   #patience: Timer | undefined;
 
-  constructor(plan: GenerationPlan, deps: GenerationDeps) {
-    this.#plan = plan;
+  constructor(ask: ReadyAsk, deps: GenerationDeps) {
+    this.#ask = ask;
     this.#deps = deps;
-    const { stopStrings, includeStop } = plan;
-    const { minTokens } = plan.base.stopping;
-    const stops = stopStrings.length > 0 ? compileStops(stopStrings) : undefined;
+    const { stopTexts, includeStop, minTokens } = ask.stopping;
+    const stops = stopTexts.length > 0 ? compileStops(stopTexts) : undefined;
     this.#outputs = Array.from(
-      { length: plan.sequences },
+      { length: ask.choicesPerPrompt },
       () => new Output({ stops, includeStop, minTokens }, deps.text),
     );
   }
@@ -159,11 +158,11 @@ export class Generation implements BoardSink {
 
   #send(event: Event, last = false): void {
     const usage = last ? this.#usage() : undefined;
-    this.#deps.channel.send(create(GenerateResponseSchema, { requestId: this.#plan.requestId, event, usage }));
+    this.#deps.channel.send(create(GenerateResponseSchema, { requestId: this.#ask.requestId, event, usage }));
   }
 
   #usage(): MessageInitShape<typeof UsageSchema> {
-    const promptTokens = this.#plan.base.promptTokens.length;
+    const promptTokens = this.#ask.input.prompts[0]!.length;
     const choices = this.#outputs.map(({ tokenCount }, index) => {
       return { promptTokens, cachedTokens: this.#cached.get(index) ?? 0, completionTokens: tokenCount };
     });

@@ -6,21 +6,11 @@ import type {
 } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
-import type { Engine, GenerateRequest, StoppingOptions } from "#lib/engines/engine";
+import type { Engine, GenerateRequest } from "#lib/engines/engine";
+import type { ReadyAsk } from "#lib/serving/ask";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
 import { type ModelNames, within, withinRange } from "../translate.ts";
-
-/** What an openengine.v1 request asks for, with every default filled in. */
-export interface GenerationPlan {
-  readonly requestId: string;
-  /** Sequences to generate, at least 1. */
-  readonly sequences: number;
-  readonly stopStrings: readonly string[];
-  readonly includeStop: boolean;
-  /** Everything but the id and the choice. */
-  readonly base: Omit<GenerateRequest, "id" | "choice">;
-}
 
 /** What is read on the event loop is bounded: these are a few milliseconds each. */
 const MOST = {
@@ -29,6 +19,8 @@ const MOST = {
   schema: 32_768,
   grammar: 262_144,
 } as const;
+
+const NO_TOKENS = new Uint32Array(0);
 
 const unsupported = (feature: string, detail: string): never => {
   throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail });
@@ -39,45 +31,67 @@ const invalid = (detail: string): never => {
 };
 
 /** What a request is read against. */
-export interface PlanContext {
+export interface AskContext {
   readonly engine: Engine;
   readonly names: ModelNames;
   /** From the metadata; higher is more urgent. */
   readonly priority: number;
+  readonly traceparent: string | undefined;
   /** Key of the draws when the request names none. */
   readonly seed: bigint;
 }
 
 /** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE, MODEL_NOT_FOUND or UNSUPPORTED_SCHEMA before anything ran. */
-export function planGeneration(request: OpenEngineRequest, context: PlanContext): GenerationPlan {
-  const { engine, names, priority } = context;
-  if (request.requestId === "") invalid("request_id: must not be empty");
+export function readAsk(request: OpenEngineRequest, context: AskContext): ReadyAsk {
+  const { engine, names, priority, traceparent } = context;
+  const { requestId, sampling: drawing, response, kv } = request;
+  if (requestId === "") invalid("request_id: must not be empty");
   if (request.media.length > 0) unsupported("media", "this model takes text only");
-  if (request.kv?.session) unsupported("kv.session", "hand-off of KV sessions is not offered here");
-  if (request.kv?.bypassPrefixCache) unsupported("kv.bypass_prefix_cache", "the prefix cache cannot be bypassed");
-  if (request.response?.returnPromptLogprobs)
+  if (kv?.session) unsupported("kv.session", "hand-off of KV sessions is not offered here");
+  if (kv?.bypassPrefixCache) unsupported("kv.bypass_prefix_cache", "the prefix cache cannot be bypassed");
+  if (response?.returnPromptLogprobs)
     unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
-  const sequences = within("num_sequences", request.sampling?.numSequences ?? 1, ANSWER_RANGES.choices);
+  const choicesPerPrompt = within("num_sequences", drawing?.numSequences ?? 1, ANSWER_RANGES.choices);
   const conditions = readConditions(request.stopping?.conditions ?? []);
-  const guided = guidance(request.guided);
   return {
-    requestId: request.requestId,
-    sequences,
-    stopStrings: conditions.texts,
-    includeStop: request.stopping?.includeStopInOutput ?? false,
-    base: {
-      kind: "generate",
-      promptTokens: promptTokens(request, engine),
-      generatedTokens: new Uint32Array(0),
-      sampling: sampling(request, engine.card.defaultSampling, context.seed),
-      stopping: stopping(request, conditions.tokens, engine),
-      grammar: guided && compileGuidance(guided),
-      topLogprobs: request.response?.returnOutputLogprobs ? topCount(request.response.outputCandidates) : undefined,
-      promptLogprobs: false,
-      adapter: adapter(request, names),
-      cacheSalt: request.kv?.cacheSalt ?? "",
-      priority,
-    },
+    requestId,
+    route: "openengine",
+    kind: "generate",
+    model: names.model,
+    input: { kind: "tokens", prompts: [promptTokens(request, engine)], tokenizer: "" },
+    choicesPerPrompt,
+    sampling: sampling(request, engine.card.defaultSampling, context.seed),
+    stopping: stopping(request, conditions, engine),
+    guidance: guidance(request.guided),
+    topLogprobs: response?.returnOutputLogprobs ? topCount(response.outputCandidates) : undefined,
+    promptLogprobs: false,
+    adapter: adapter(request, names),
+    cacheSalt: kv?.cacheSalt ?? "",
+    priority,
+    target: undefined,
+    deadlineMs: undefined,
+    traceparent,
+    pooling: undefined,
+    normalize: true,
+  };
+}
+
+/** One choice of an ask as an engine takes it. */
+export function engineRequest(ask: ReadyAsk, id: number, choice: number): GenerateRequest {
+  return {
+    kind: "generate",
+    id,
+    promptTokens: ask.input.prompts[0]!,
+    generatedTokens: NO_TOKENS,
+    choice,
+    sampling: ask.sampling,
+    stopping: ask.stopping,
+    grammar: ask.guidance?.grammar,
+    topLogprobs: ask.topLogprobs,
+    promptLogprobs: ask.promptLogprobs,
+    adapter: ask.adapter,
+    cacheSalt: ask.cacheSalt,
+    priority: ask.priority,
   };
 }
 
@@ -98,7 +112,11 @@ function readConditions(conditions: readonly StopCondition[]): { texts: string[]
   return { texts, tokens };
 }
 
-function stopping({ stopping: given }: OpenEngineRequest, tokens: number[], engine: Engine): StoppingOptions {
+function stopping(
+  { stopping: given }: OpenEngineRequest,
+  { texts, tokens }: ReturnType<typeof readConditions>,
+  engine: Engine,
+): ReadyAsk["stopping"] {
   const { max_tokens, min_tokens } = ANSWER_RANGES;
   const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens, max_tokens);
   return {
@@ -106,6 +124,8 @@ function stopping({ stopping: given }: OpenEngineRequest, tokens: number[], engi
     minTokens: within("min_tokens", given?.minTokens ?? 0, { ...min_tokens, most: maxTokens }),
     ignoreEos: given?.ignoreEos ?? false,
     stopTokens: Uint32Array.from(tokens),
+    stopTexts: texts,
+    includeStop: given?.includeStopInOutput ?? false,
   };
 }
 
@@ -147,9 +167,12 @@ function topCount(candidates: CandidateTokenSelection | undefined): number {
   return 0;
 }
 
-function guidance(guided: GuidedDecoding | undefined): Guidance | undefined {
-  if (!guided) return undefined;
-  const { guide, backend } = guided;
+/** The form that is asked for; its grammar is made here, where the engine is. */
+function guidance(guided: GuidedDecoding | undefined): ReadyAsk["guidance"] {
+  return guided && { kind: "ebnfGrammar", grammar: compileGuidance(readGuidance(guided)) };
+}
+
+function readGuidance({ guide, backend }: GuidedDecoding): Guidance {
   if (backend !== "") unsupported("guided.backend", "the engine has one grammar engine and takes no name");
   switch (guide.case) {
     case "jsonSchema":

@@ -5,13 +5,14 @@ import { GenerateRequestSchema } from "#gen/openengine/v1/generation_pb";
 import { parse } from "#lib/rpc/serialize";
 import { FakeEngine } from "../../../test/support/fake-engine.ts";
 import { HELD_MS, heldMs } from "../../../test/support/loop-watch.ts";
-import { planGeneration } from "./request.ts";
+import { readAsk } from "./request.ts";
 import { checkControlBytes, checkGenerateBytes, WIRE_BOUNDS } from "./wire-bounds.ts";
 
 const context = {
   engine: new FakeEngine({}),
   names: { model: "fake-model", hasAdapter: () => false },
   priority: 0,
+  traceparent: undefined,
   seed: 1n,
 };
 
@@ -26,7 +27,7 @@ const fill = (item: string, bytes: number) => `${`${item},`.repeat(Math.floor(by
 /** What is done with a request from its bytes on, up to the engine. */
 function read(bytes: Uint8Array): void {
   checkGenerateBytes(bytes);
-  planGeneration(parse(GenerateRequestSchema, bytes), context);
+  readAsk(parse(GenerateRequestSchema, bytes), context);
 }
 
 const worst: Readonly<Record<string, Uint8Array>> = {

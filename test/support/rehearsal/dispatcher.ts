@@ -1,13 +1,7 @@
 import type { StatorError } from "#lib/base/errors";
 import { sumUsage, type Usage } from "#lib/serving/answer";
-import type {
-  ChoiceEnd,
-  Dispatcher,
-  ServingHandle,
-  ServingLogprobs,
-  ServingRequest,
-  ServingSink,
-} from "#lib/serving/request";
+import { type Ask, type ReadyAsk, readyAsk } from "#lib/serving/ask";
+import type { ChoiceEnd, Dispatcher, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
 
 /** What a rehearsed worker says to one choice. */
 export interface Reply {
@@ -20,10 +14,10 @@ export interface Reply {
 
 /** How a rehearsed worker behaves. */
 export interface RehearsalOptions {
-  readonly reply: (request: ServingRequest, choice: number) => Reply;
+  readonly reply: (request: ReadyAsk, choice: number) => Reply;
   readonly embedding?: (tokens: Uint32Array) => Float32Array;
   /** Throws to refuse a request at the door. */
-  readonly admit?: (request: ServingRequest) => void;
+  readonly admit?: (request: ReadyAsk) => void;
   readonly tokensPerStep?: number;
   /** Steps run by themselves in the next turns of the event loop; otherwise only `step` moves. */
   readonly running?: boolean;
@@ -39,7 +33,7 @@ interface OpenChoice {
 }
 
 interface OpenRequest {
-  readonly request: ServingRequest;
+  readonly request: ReadyAsk;
   readonly sink: ServingSink;
   readonly choices: readonly OpenChoice[];
 }
@@ -48,7 +42,7 @@ const WORKER = 0x5f3an;
 
 /** A dispatcher without workers: it answers what a test says, a step at a time. */
 export class RehearsalDispatcher implements Dispatcher {
-  readonly requests: ServingRequest[] = [];
+  readonly requests: ReadyAsk[] = [];
   cancelled = 0;
   readonly #options: RehearsalOptions;
   readonly #open = new Set<OpenRequest>();
@@ -63,11 +57,12 @@ export class RehearsalDispatcher implements Dispatcher {
     return this.#open.size;
   }
 
-  start(request: ServingRequest, sink: ServingSink): ServingHandle {
+  start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
+    const request = readyAsk(ask);
     this.#options.admit?.(request);
     this.requests.push(request);
     if (this.requests.length > 1000) this.requests.shift();
-    const count = request.prompts.length * request.choicesPerPrompt;
+    const count = request.input.prompts.length * request.choicesPerPrompt;
     const choices = Array.from({ length: count }, (_, index) => ({
       index,
       reply: request.kind === "embed" ? { tokens: new Uint32Array(0) } : this.#options.reply(request, index),
@@ -120,7 +115,7 @@ export class RehearsalDispatcher implements Dispatcher {
 
   #embed(open: OpenRequest): void {
     const { request, sink } = open;
-    for (const [index, prompt] of request.prompts.entries()) {
+    for (const [index, prompt] of request.input.prompts.entries()) {
       sink.onEmbedding(index, this.#options.embedding?.(prompt) ?? Float32Array.of(0.5, -1.25, 3));
       sink.onEnd(index, { reason: "done", stopToken: undefined });
     }
@@ -132,7 +127,7 @@ export class RehearsalDispatcher implements Dispatcher {
     if (choice.over) return;
     const { request, sink } = open;
     const { reply } = choice;
-    const most = Math.min(reply.tokens.length, request.maxTokens);
+    const most = Math.min(reply.tokens.length, request.stopping.maxTokens);
     const to = Math.min(most, choice.told + (this.#options.tokensPerStep ?? 1));
     const tokens = reply.tokens.subarray(choice.told, to);
     if (choice.told === 0) this.#score(open, choice);
@@ -148,7 +143,7 @@ export class RehearsalDispatcher implements Dispatcher {
   /** Two tokens of the prompt at a time. */
   #score({ request, sink }: OpenRequest, choice: OpenChoice): void {
     if (!request.promptLogprobs) return;
-    const prompt = request.prompts[Math.floor(choice.index / request.choicesPerPrompt)]!;
+    const prompt = request.input.prompts[Math.floor(choice.index / request.choicesPerPrompt)]!;
     for (let position = 1; position < prompt.length; position += 2) {
       const part = prompt.subarray(position, position + 2);
       sink.onPromptLogprobs?.(choice.index, position, logprobsOf(part, request.topLogprobs)!);
@@ -167,7 +162,7 @@ export class RehearsalDispatcher implements Dispatcher {
 
 function usageOf({ request, choices }: OpenRequest): Usage {
   const each = choices.map(({ index, told, counted }) => ({
-    promptTokens: request.prompts[Math.floor(index / request.choicesPerPrompt)]!.length,
+    promptTokens: request.input.prompts[Math.floor(index / request.choicesPerPrompt)]!.length,
     cachedTokens: 3,
     completionTokens: counted ?? told,
   }));

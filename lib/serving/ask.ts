@@ -1,0 +1,99 @@
+import { StatorError } from "#lib/base/errors";
+import type { Target } from "#lib/routing/router";
+import type { Guidance } from "#lib/text/grammar/guidance";
+import type { ChatMessage } from "#lib/text/template";
+import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
+
+/** Token ids. */
+export interface TokenInput {
+  readonly kind: "tokens";
+  /** One sequence each; for embed exactly one entry per input. Entries share the prompt when there is one. */
+  readonly prompts: readonly Uint32Array[];
+  /** Digest of the tokenizer that made them, in hex; empty when nobody stated one. */
+  readonly tokenizer: string;
+}
+
+/** Texts, long ones as UTF-8. */
+export interface TextInput {
+  readonly kind: "text";
+  readonly texts: readonly (string | Uint8Array)[];
+}
+
+/** A conversation, of which the model's template makes a prompt. */
+export interface MessagesInput<Conversation> {
+  readonly kind: "messages";
+  readonly messages: Conversation;
+}
+
+/** What is to be answered, in the form in which it was given. */
+export type AskInput<Conversation = readonly ChatMessage[]> = TokenInput | TextInput | MessagesInput<Conversation>;
+
+/** When an answer ends: by its tokens, which an engine looks at, and by its text. */
+export interface AskStopping extends Omit<StoppingOptions, "maxTokens"> {
+  /** Tokens of each answer; undefined: what the context leaves. */
+  readonly maxTokens: number | undefined;
+  /** Texts that end an answer when they are complete in it, behind `minTokens` tokens. */
+  readonly stopTexts: readonly string[];
+  /** The stop text, or the text of the stop token, stays at the end. */
+  readonly includeStop: boolean;
+}
+
+/**
+ * What is asked for, in the words of no door: every field checked and every default filled in. It keeps the arrays.
+ * `Conversation` is the messages, or who keeps them for a while.
+ */
+export interface Ask<Conversation = readonly ChatMessage[]> {
+  readonly requestId: string;
+  /** Route for the ledger, such as chat, completions, embeddings, openengine. */
+  readonly route: string;
+  readonly kind: "generate" | "embed";
+  /** Served model or adapter, by its name in the API. */
+  readonly model: string;
+  /** Adapter of the model, for a door that names it apart. */
+  readonly adapter: string | undefined;
+  readonly input: AskInput<Conversation>;
+  /** Choices per prompt; choice index = prompt index x choicesPerPrompt + i. */
+  readonly choicesPerPrompt: number;
+  readonly sampling: SamplingOptions;
+  readonly stopping: AskStopping;
+  /** The form of the answer, as it was asked for; undefined: any. */
+  readonly guidance: Guidance | undefined;
+  /** Log-probabilities of the answer's tokens, with so many most likely ones at each; undefined: none. */
+  readonly topLogprobs: number | undefined;
+  /** The prompts' log-probabilities too, with as many most likely tokens; only with `topLogprobs`. */
+  readonly promptLogprobs: boolean;
+  /** Cached prefixes are shared within one salt. */
+  readonly cacheSalt: string;
+  /** Higher runs first on a worker. */
+  readonly priority: number;
+  /** Where it is to run; undefined: where the router says. */
+  readonly target: Target | undefined;
+  /** Milliseconds from its arrival in which it has to end; undefined: as long as it takes. */
+  readonly deadlineMs: number | undefined;
+  /** Trace context of W3C; undefined begins a trace. */
+  readonly traceparent: string | undefined;
+  /** How an embedding is made of the tokens'; undefined: as the model does it. */
+  readonly pooling: "mean" | "last" | "cls" | undefined;
+  /** Embeddings have the length 1. */
+  readonly normalize: boolean;
+}
+
+/** An ask as a link carries it today: token ids, the number of tokens known, and the form as a grammar. */
+export interface ReadyAsk extends Ask<never> {
+  readonly input: TokenInput;
+  readonly stopping: AskStopping & StoppingOptions;
+  readonly guidance: Extract<Guidance, { kind: "ebnfGrammar" }> | undefined;
+}
+
+/** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered, encoded or compiled. */
+export function readyAsk(ask: Ask<unknown>): ReadyAsk {
+  const { input, stopping, guidance } = ask;
+  if (input.kind !== "tokens") throw notCarried(input.kind === "text" ? "Text for a worker" : "Messages for a worker");
+  if (guidance && guidance.kind !== "ebnfGrammar") throw notCarried("Guidance that is not compiled");
+  if (stopping.maxTokens === undefined) throw notCarried("An answer as long as the context");
+  return ask as ReadyAsk;
+}
+
+function notCarried(feature: string): StatorError {
+  return new StatorError("UNSUPPORTED_FEATURE", { feature, detail: "links carry token ids, limits and grammars" });
+}
