@@ -87,7 +87,7 @@ describe("the dispatcher", () => {
   it("refuses what is still to be encoded, before anything runs", () => {
     cluster.add(1n);
     const text = { ...plainAsk(), input: { kind: "text", texts: ["a"] } } as const;
-    expect(() => cluster.dispatcher.start(text, new Client())).toThrow(/^Text for a worker is not supported/);
+    expect(() => cluster.dispatcher.start(text, new Client())).toThrow(/^Text for a worker is not available/);
     expect(cluster.dispatcher.openRequests).toBe(0);
   });
 

@@ -10,9 +10,9 @@ import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib
 import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router";
 import type { Usage } from "#lib/serving/answer";
 import type { ReadyAsk } from "#lib/serving/ask";
+import type { ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import { usageOf } from "#lib/serving/record";
-import type { ServingHandle, ServingSink } from "#lib/serving/request";
 import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import { submitTemplate } from "./submit.ts";

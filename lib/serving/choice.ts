@@ -1,7 +1,7 @@
 import type { TokenDecoder } from "#lib/text/detokenizer";
 import { StopMatcher, type StopStrings } from "#lib/text/stop";
-import type { ScoredText } from "./answer.ts";
-import { ScoredTokens, type TokenPieces, type TokenScores } from "./scored-tokens.ts";
+import type { ScoredText, ServingLogprobs } from "./answer.ts";
+import { ScoredTokens, type TokenPieces } from "./scored-tokens.ts";
 
 /** How the tokens of a choice become text. */
 export interface ChoiceText extends TokenPieces {
@@ -79,7 +79,7 @@ export class Choice {
   }
 
   /** Takes the next tokens; copies them, and their log-probabilities when they are told. `closed` says whether they ended it. */
-  push(tokens: Uint32Array, scores?: TokenScores): void {
+  push(tokens: Uint32Array, scores?: ServingLogprobs): void {
     if (this.closed) return;
     if (!this.#scored && !this.#stop) {
       this.#keep(tokens);

@@ -3,8 +3,9 @@ import { Backoff, type BackoffTimes } from "#lib/base/backoff";
 import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { Place, RouteAnswer, RouteNote, Target } from "#lib/routing/router";
+import type { Placement } from "./answer.ts";
 import type { ReadyAsk } from "./ask.ts";
-import type { ChoiceEnd, Placement } from "./request.ts";
+import type { ChoiceEnd } from "./dispatcher.ts";
 import { TokenBuffer } from "./token-buffer.ts";
 
 /** Bounds on how long a request is tried. */

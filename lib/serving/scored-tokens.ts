@@ -1,8 +1,4 @@
-import type { AnswerToken, ScoredText, ScoredToken } from "./answer.ts";
-import type { ServingLogprobs } from "./request.ts";
-
-/** Log-probabilities beside tokens as they were delivered, and how many tokens they are for. */
-export type TokenScores = Pick<ServingLogprobs, "chosen" | "topTokens" | "topValues">;
+import type { AnswerToken, ScoredText, ScoredToken, ServingLogprobs } from "./answer.ts";
 
 /** What reads tokens one by one. */
 export interface TokenPieces {
@@ -17,7 +13,7 @@ export function readToken(pieces: TokenPieces, id: number, logprob: number | und
 }
 
 /** The most likely tokens at the place of token `at` of a delivery. */
-export function readTop(pieces: TokenPieces, scores: TokenScores, at: number): ScoredToken[] {
+export function readTop(pieces: TokenPieces, scores: ServingLogprobs, at: number): ScoredToken[] {
   const width = scores.topTokens.length / scores.chosen.length;
   const top: ScoredToken[] = [];
   for (let rank = at * width; rank < (at + 1) * width; rank++) {
@@ -42,7 +38,7 @@ interface Waiting {
 export class ScoredTokens {
   readonly #pieces: TokenPieces;
   readonly #base: number;
-  readonly #deliveries: TokenScores[] = [];
+  readonly #deliveries: ServingLogprobs[] = [];
   /** Tokens of the first delivery that were taken. */
   #used = 0;
   #waiting: Waiting[] = [];
@@ -61,7 +57,7 @@ export class ScoredTokens {
   }
 
   /** Keeps a copy of what came beside tokens. */
-  keep({ chosen, topTokens, topValues }: TokenScores): void {
+  keep({ chosen, topTokens, topValues }: ServingLogprobs): void {
     this.#deliveries.push({ chosen: chosen.slice(), topTokens: topTokens.slice(), topValues: topValues.slice() });
   }
 

@@ -1,9 +1,9 @@
 import { assert, StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { Place } from "#lib/routing/router";
+import type { ChoiceEnd } from "./dispatcher.ts";
 import type { Choice, Life, LifeEffect, LifeEvent } from "./life.ts";
 import { recordOf } from "./record.ts";
-import type { ChoiceEnd } from "./request.ts";
 
 /** What surrounds one event. */
 interface Moment {

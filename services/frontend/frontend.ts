@@ -10,7 +10,7 @@ import type { Log } from "#lib/host/log";
 import { createLoopLoad } from "#lib/host/loop-load";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
-import type { Dispatcher } from "#lib/serving/request";
+import type { Dispatcher } from "#lib/serving/dispatcher";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts } from "./counts.ts";
 import { createLagProbe } from "./generate/lag.ts";

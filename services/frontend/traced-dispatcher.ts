@@ -1,5 +1,5 @@
 import type { Span, Tracer } from "#lib/host/telemetry";
-import type { Dispatcher, ServingSink } from "#lib/serving/request";
+import type { Dispatcher, ServingSink } from "#lib/serving/dispatcher";
 
 /** A dispatcher that makes one span for each request, under the client's trace context, and hands it to the workers. */
 export function createTracedDispatcher(inner: Dispatcher, tracer: Tracer): Dispatcher {

@@ -20,9 +20,9 @@ import { createMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 import type { RouterMode } from "#lib/routing/select";
-import type { Usage } from "#lib/serving/answer";
+import type { Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
+import type { ChoiceEnd, ServingSink } from "#lib/serving/dispatcher";
 import { type PlainChanges, plainAsk } from "#lib/serving/plain-ask";
-import type { ChoiceEnd, Placement, ServingLogprobs, ServingSink } from "#lib/serving/request";
 
 /** A view that a test writes. */
 class View implements DiscoveryWatch {

@@ -1,9 +1,9 @@
 import { printEmbeddings, printFloats } from "#lib/api/openai/bodies";
 import { viewBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
-import type { Usage } from "#lib/serving/answer";
+import type { Placement, Usage } from "#lib/serving/answer";
 import type { ReadyAsk } from "#lib/serving/ask";
-import type { Dispatcher, Placement, ServingHandle, ServingSink } from "#lib/serving/request";
+import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { Exchange, Work } from "../http/exchange.ts";
 import type { ServedModel } from "../models/served.ts";

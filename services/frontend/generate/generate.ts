@@ -1,4 +1,4 @@
-import type { Dispatcher } from "#lib/serving/request";
+import type { Dispatcher } from "#lib/serving/dispatcher";
 import type { Exchange } from "../http/exchange.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { StreamAnswer } from "./stream-answer.ts";

@@ -1,22 +1,7 @@
-import { CompletionLogprobs, printChatLogprobs } from "#lib/api/openai/logprobs";
 import { printId } from "#lib/base/bytes";
 import { printDecision } from "#lib/routing/decision";
-import type { AnswerToken } from "#lib/serving/answer";
-import type { Placement } from "#lib/serving/request";
+import type { Placement } from "#lib/serving/answer";
 import type { Exchange } from "../http/exchange.ts";
-import type { LogprobForm } from "./plan.ts";
-
-/** `logprobs` of tokens of a choice in its route's form; in that of completions those of its prompt may stand before them. */
-export function printLogprobs(
-  form: NonNullable<LogprobForm>,
-  tokens: readonly AnswerToken[],
-  prompt: CompletionLogprobs | undefined,
-): string {
-  if (form === "chat") return printChatLogprobs(tokens);
-  const printed = prompt ?? new CompletionLogprobs();
-  printed.add(tokens);
-  return printed.print();
-}
 
 /** Names worker, cached tokens and decision in the answer's headers. */
 export function setPlacement(exchange: Exchange, placement: Placement | undefined): void {

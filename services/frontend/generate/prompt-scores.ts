@@ -1,7 +1,6 @@
 import { CompletionLogprobs } from "#lib/api/openai/logprobs";
 import { StatorError } from "#lib/base/errors";
-import type { AnswerToken, ScoredToken } from "#lib/serving/answer";
-import type { ServingLogprobs } from "#lib/serving/request";
+import type { AnswerToken, ScoredToken, ServingLogprobs } from "#lib/serving/answer";
 import { readToken, readTop } from "#lib/serving/scored-tokens";
 import type { TokenDecoder } from "#lib/text/detokenizer";
 import type { ModelText } from "../text/model-text.ts";

@@ -1,12 +1,10 @@
-import { type ChunkExtras, type ChunkPrinter, createChatChunks, createCompletionChunks } from "#lib/api/openai/chunks";
-import { printErrorBody } from "#lib/api/openai/error-body";
-import { printUsage } from "#lib/api/openai/usage";
-import { DONE_EVENT, PING_COMMENT, printEvent } from "#lib/api/sse";
+import { PING_COMMENT } from "#lib/api/sse";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { AnswerToken, Usage } from "#lib/serving/answer";
-import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
+import type { AnswerFinish, Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
+import type { ChoiceEnd, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import type { Exchange, Work } from "../http/exchange.ts";
-import { explainPlacement, printLogprobs, setPlacement } from "./outcome.ts";
+import { OpenAiAnswer } from "./openai-answer.ts";
+import { setPlacement } from "./outcome.ts";
 import type { Paced } from "./pacer.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { ToldChoice } from "./told-choice.ts";
@@ -27,7 +25,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   readonly #plan: GenerationPlan;
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
-  readonly #chunks: ChunkPrinter;
+  readonly #printer: OpenAiAnswer;
   readonly #choices: ToldChoice[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
@@ -46,13 +44,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#exchange = exchange;
     this.#tools = tools;
     this.#wroteMs = exchange.arrivedMs;
-    const head = {
-      id: plan.id,
-      createdUnixSeconds: plan.createdUnixSeconds,
-      model: plan.request.model,
-      includeUsage: plan.includeUsage,
-    };
-    this.#chunks = plan.form === "chat" ? createChatChunks(head) : createCompletionChunks(head);
+    this.#printer = new OpenAiAnswer(plan);
     this.#choices = Array.from({ length: plan.choices }, (_, index) => new ToldChoice(index, plan));
   }
 
@@ -77,6 +69,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
 
   onPlaced(placement: Placement): void {
     this.#placement = placement;
+    this.#printer.begin(placement);
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
@@ -88,7 +81,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   }
 
   onPromptLogprobs(index: number, position: number, logprobs: ServingLogprobs): void {
-    this.#choices[index]!.hearPrompt(position, logprobs);
+    this.#printer.prompt(index, position, logprobs);
   }
 
   onEmbedding(): void {}
@@ -132,7 +125,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
     if (!this.#exchange.answered) this.#exchange.fail(internal);
     else {
-      this.#exchange.write(printEvent(printErrorBody(internal)) + DONE_EVENT);
+      this.#exchange.write(this.#printer.failed(internal));
       this.#exchange.endEvents(internal);
     }
   }
@@ -149,7 +142,13 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     const { said, finish } = choice;
     const isEnding = finish !== undefined || this.#error !== undefined;
     if (choice.over || (said.drained && !isEnding)) return NEVER;
-    if (congested && choice.begun && !isEnding && !this.#plan.logprobs && said.waiting < joinTokens) {
+    if (
+      congested &&
+      this.#printer.hasBegun(choice.index) &&
+      !isEnding &&
+      !this.#plan.logprobs &&
+      said.waiting < joinTokens
+    ) {
       choice.waitingSinceMs ??= nowMs;
       const dueMs = choice.waitingSinceMs + joinMs;
       if (nowMs < dueMs) return dueMs;
@@ -157,63 +156,47 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     choice.waitingSinceMs = undefined;
     if (this.#plan.logprobs) this.#tellScored(choice);
     else this.#tellText(choice);
-    if (finish && said.drained) this.#tellFinish(choice, finish);
+    if (finish && said.drained) this.#tellEnd(choice, finish);
     return NEVER;
   }
 
   #tellText(choice: ToldChoice): void {
-    const { said } = choice;
+    const { said, index } = choice;
     while (!said.drained && this.#out.length < MOST_EVENTS) {
       const text = choice.takeLead() + said.take(this.#tools.limits.joinTokens);
-      if (text !== "") this.#print(choice, text);
+      if (text !== "") this.#out.push(this.#printer.text(index, text, this.#soFar()));
     }
   }
 
   /** A token with its log-probabilities is an event of its own, and so is the prompt with its. */
   #tellScored(choice: ToldChoice): void {
+    const { said, index } = choice;
     while (this.#out.length < MOST_EVENTS) {
-      const part = choice.said.takeScored();
+      const part = said.takeScored();
       if (!part) return;
-      if (!choice.begun && this.#plan.echo) this.#tellLead(choice);
-      this.#print(choice, part.text, part.token ? [part.token] : []);
+      if (this.#plan.echo) this.#tellLead(choice);
+      this.#out.push(this.#printer.token(index, part, this.#soFar()));
     }
   }
 
+  /** A choice begins with an event, whatever it says. */
   #tellLead(choice: ToldChoice): void {
-    this.#print(choice, choice.takeLead());
+    const { index } = choice;
+    if (!this.#printer.hasBegun(index)) this.#out.push(this.#printer.text(index, choice.takeLead(), this.#soFar()));
   }
 
-  #tellFinish(choice: ToldChoice, finish: string): void {
-    if (!choice.begun) this.#tellLead(choice);
+  #tellEnd(choice: ToldChoice, finish: AnswerFinish): void {
+    this.#tellLead(choice);
     choice.over = true;
-    const { logprobs: form } = this.#plan;
-    const logprobs = form && printLogprobs(form, [], undefined);
-    this.#out.push(this.#chunks.event(choice.index, "", { finish, logprobs, usage: this.#usageSoFar() }));
+    this.#out.push(this.#printer.end(choice.index, finish, this.#soFar()));
   }
 
-  #print(choice: ToldChoice, text: string, tokens?: readonly AnswerToken[]): void {
-    const plan = this.#plan;
-    if (choice.begun && !plan.logprobs && !plan.continuousUsage) {
-      this.#out.push(this.#chunks.delta(choice.index, text));
-      return;
-    }
-    const first = !choice.begun;
-    choice.begun = true;
-    const extras: ChunkExtras = {
-      first,
-      logprobs: plan.logprobs && printLogprobs(plan.logprobs, tokens ?? [], choice.takePrompt()),
-      usage: this.#usageSoFar(),
-      explain: first && plan.explain ? explainPlacement(this.#placement) : undefined,
-    };
-    this.#out.push(this.#chunks.event(choice.index, text, extras));
-  }
-
-  /** For every chunk, when that was asked: the tokens that were told. At the end they are those of the record. */
-  #usageSoFar(): string | undefined {
+  /** When that was asked: the tokens that were told. At the end they are those of the record. */
+  #soFar(): Usage | undefined {
     if (!this.#plan.continuousUsage || !this.#handle) return undefined;
     let completionTokens = 0;
     for (const { said } of this.#choices) completionTokens += said.counted - said.waiting;
-    return printUsage({ ...this.#handle.usage, completionTokens });
+    return { ...this.#handle.usage, completionTokens };
   }
 
   /** Puts the printed events on the wire: one per write, and all in one write while something lags. */
@@ -255,18 +238,18 @@ export class StreamAnswer implements ServingSink, Paced, Work {
       this.#exchange.fail(error);
       return NEVER;
     }
-    return this.#close(printEvent(printErrorBody(error)), error);
+    return this.#close(this.#printer.failed(error), error);
   }
 
   #end(usage: Usage): number {
-    this.#close(this.#plan.includeUsage ? this.#chunks.usage(printUsage(usage)) : "", undefined);
+    this.#close(this.#printer.done(usage), undefined);
     this.#tools.onUsage(this.#exchange.route, usage);
     return NEVER;
   }
 
   /** The last events are one write. */
   #close(last: string, error: StatorError | undefined): number {
-    this.#out.push(last + DONE_EVENT);
+    this.#out.push(last);
     this.#finish();
     this.#send(this.#tools.clock.nowMs(), true);
     this.#exchange.endEvents(error);

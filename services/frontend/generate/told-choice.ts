@@ -1,24 +1,20 @@
-import type { CompletionLogprobs } from "#lib/api/openai/logprobs";
+import type { AnswerFinish, ServingLogprobs } from "#lib/serving/answer";
 import { Choice } from "#lib/serving/choice";
-import type { ChoiceEnd, ServingLogprobs } from "#lib/serving/request";
+import type { ChoiceEnd } from "#lib/serving/dispatcher";
 import type { GenerationPlan } from "./plan.ts";
-import { PromptScores } from "./prompt-scores.ts";
 
 /** One choice as it is told: what goes before it, what it says, and why it ended. */
 export class ToldChoice {
   readonly index: number;
   readonly said: Choice;
-  /** Set when the stream told something of it. */
-  begun = false;
   /** Set when the stream told why it ended. */
   over = false;
   /** When tokens that wait were first seen by a flush, in the clock's milliseconds; undefined when none wait. */
   waitingSinceMs: number | undefined;
-  /** `finish_reason`, once it is known: no more tokens come then. */
-  finish: "stop" | "length" | undefined;
+  /** Why it ended, once that is known: no more tokens come then. */
+  finish: AnswerFinish | undefined;
   readonly #promptOnly: boolean;
   #lead: string;
-  #prompt: PromptScores | undefined;
 
   constructor(index: number, { request, text, stops, echo, logprobs, promptOnly }: GenerationPlan) {
     const { includeStop, minTokens } = request.stopping;
@@ -28,7 +24,6 @@ export class ToldChoice {
     this.#lead = echo?.[prompt] ?? "";
     const scoredFrom = logprobs && [...this.#lead].length;
     this.said = new Choice({ text, stops, includeStop, minTokens, scoredFrom });
-    this.#prompt = request.promptLogprobs ? new PromptScores(request.input.prompts[prompt]!, text) : undefined;
   }
 
   /** Takes tokens. True when they made it complete, so that its worker is to be stopped. */
@@ -51,22 +46,10 @@ export class ToldChoice {
     return true;
   }
 
-  /** Takes log-probabilities of the prompt from `position` on; borrows them. */
-  hearPrompt(position: number, logprobs: ServingLogprobs): void {
-    this.#prompt?.keep(position, logprobs);
-  }
-
   /** The text before its first token, once. */
   takeLead(): string {
     const lead = this.#lead;
     this.#lead = "";
     return lead;
-  }
-
-  /** The printed log-probabilities of the prompt, once; undefined when nobody asked, and later. */
-  takePrompt(): CompletionLogprobs | undefined {
-    const taken = this.#prompt?.take();
-    this.#prompt = undefined;
-    return taken;
   }
 }

@@ -1,10 +1,10 @@
-import { type AnswerBody, type FinishedChoice, printChatBody, printCompletionBody } from "#lib/api/openai/bodies";
-import { printUsage } from "#lib/api/openai/usage";
+import type { FinishedChoice } from "#lib/api/openai/bodies";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { AnswerToken, Usage } from "#lib/serving/answer";
-import type { ChoiceEnd, Placement, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
+import type { AnswerToken, Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
+import type { ChoiceEnd, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import type { Exchange, Work } from "../http/exchange.ts";
-import { explainPlacement, printLogprobs, setPlacement } from "./outcome.ts";
+import { OpenAiAnswer } from "./openai-answer.ts";
+import { setPlacement } from "./outcome.ts";
 import type { GenerationPlan } from "./plan.ts";
 import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
@@ -14,6 +14,7 @@ export class UnaryAnswer implements ServingSink, Work {
   readonly #plan: GenerationPlan;
   readonly #exchange: Exchange;
   readonly #tools: AnswerTools;
+  readonly #printer: OpenAiAnswer;
   readonly #choices: ToldChoice[];
   /** What each choice said, once it ended. */
   readonly #bodies: FinishedChoice[];
@@ -25,6 +26,7 @@ export class UnaryAnswer implements ServingSink, Work {
     this.#plan = plan;
     this.#exchange = exchange;
     this.#tools = tools;
+    this.#printer = new OpenAiAnswer(plan);
     this.#choices = Array.from({ length: plan.choices }, (_, index) => new ToldChoice(index, plan));
     this.#bodies = new Array<FinishedChoice>(plan.choices);
   }
@@ -49,6 +51,7 @@ export class UnaryAnswer implements ServingSink, Work {
 
   onPlaced(placement: Placement): void {
     this.#placement = placement;
+    this.#printer.begin(placement);
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
@@ -63,7 +66,7 @@ export class UnaryAnswer implements ServingSink, Work {
   }
 
   onPromptLogprobs(index: number, position: number, logprobs: ServingLogprobs): void {
-    this.#choices[index]!.hearPrompt(position, logprobs);
+    this.#printer.prompt(index, position, logprobs);
   }
 
   onEmbedding(): void {}
@@ -107,31 +110,21 @@ export class UnaryAnswer implements ServingSink, Work {
 
   /** Everything that a choice said. */
   #fold(choice: ToldChoice): FinishedChoice {
-    const { said, finish = "stop" } = choice;
-    const { logprobs: form } = this.#plan;
+    const { index, said, finish = "stop" } = choice;
     let text = choice.takeLead();
-    if (!form) return { text: text + said.take(Number.POSITIVE_INFINITY), finish, logprobs: undefined };
     const tokens: AnswerToken[] = [];
+    if (!this.#plan.logprobs) text += said.take(Number.POSITIVE_INFINITY);
     for (let part = said.takeScored(); part; part = said.takeScored()) {
       text += part.text;
       if (part.token) tokens.push(part.token);
     }
-    return { text, finish, logprobs: printLogprobs(form, tokens, choice.takePrompt()) };
+    return this.#printer.finished(index, finish, { text, tokens });
   }
 
   #answer(usage: Usage): void {
     this.#over = true;
-    const plan = this.#plan;
-    const body: AnswerBody = {
-      id: plan.id,
-      createdUnixSeconds: plan.createdUnixSeconds,
-      model: plan.request.model,
-      choices: this.#bodies,
-      usage: printUsage(usage),
-      explain: plan.explain ? explainPlacement(this.#placement) : undefined,
-    };
     setPlacement(this.#exchange, this.#placement);
-    this.#exchange.json(200, plan.form === "chat" ? printChatBody(body) : printCompletionBody(body));
+    this.#exchange.json(200, this.#printer.body(this.#bodies, usage));
     this.#tools.onUsage(this.#exchange.route, usage);
   }
 }

@@ -2,7 +2,7 @@ import { printModel, printModels } from "#lib/api/openai/bodies";
 import { noWorkers } from "#lib/discovery/models";
 import type { Metrics } from "#lib/host/metrics";
 import { isLoopback } from "#lib/rpc/credentials";
-import type { Dispatcher } from "#lib/serving/request";
+import type { Dispatcher } from "#lib/serving/dispatcher";
 import { answerEmbeddings } from "../generate/embeddings.ts";
 import { runPlan } from "../generate/generate.ts";
 import type { GenerationPlan } from "../generate/plan.ts";

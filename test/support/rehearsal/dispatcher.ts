@@ -1,7 +1,7 @@
 import type { StatorError } from "#lib/base/errors";
-import { sumUsage, type Usage } from "#lib/serving/answer";
+import { type ServingLogprobs, sumUsage, type Usage } from "#lib/serving/answer";
 import { type Ask, type ReadyAsk, readyAsk } from "#lib/serving/ask";
-import type { ChoiceEnd, Dispatcher, ServingHandle, ServingLogprobs, ServingSink } from "#lib/serving/request";
+import type { ChoiceEnd, Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 
 /** What a rehearsed worker says to one choice. */
 export interface Reply {

@@ -12,7 +12,7 @@ import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { type Log, silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
-import type { Dispatcher } from "#lib/serving/request";
+import type { Dispatcher } from "#lib/serving/dispatcher";
 import { type Frontend, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FrontendLimits } from "#services/frontend/limits";

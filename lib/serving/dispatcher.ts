@@ -1,30 +1,11 @@
 import type { StatorError } from "#lib/base/errors";
-import type { Decision } from "#lib/routing/decision";
-import type { Usage } from "./answer.ts";
+import type { Placement, ServingLogprobs, Usage } from "./answer.ts";
 import type { Ask } from "./ask.ts";
-
-/** Log-probabilities beside delivered tokens, or of a part of a prompt: `chosen` has one per token, `top*` the same number for each token. Borrowed. */
-export interface ServingLogprobs {
-  readonly chosen: Float32Array;
-  readonly topTokens: Uint32Array;
-  readonly topValues: Float32Array;
-}
 
 /** How one choice ended. */
 export interface ChoiceEnd {
   readonly reason: "end" | "stop_token" | "length" | "cancelled" | "done";
   readonly stopToken: number | undefined;
-}
-
-/** Where a request was placed, told once before its first token and again after a migration. */
-export interface Placement {
-  readonly worker: bigint;
-  readonly attempt: number;
-  readonly cachedTokens: number;
-  /** Why this worker; `printDecision` has it in words. */
-  readonly decision: Decision;
-  /** Milliseconds until somebody could take it; undefined when it was placed at once. */
-  readonly waitedMs: number | undefined;
 }
 
 /** Who receives an answer. After one `onDone`, which follows the last choice's `onEnd`, or one `onError`, nothing more comes. */
