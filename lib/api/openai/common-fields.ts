@@ -175,7 +175,7 @@ export const EXTENSION_FIELDS = {
   min_tokens: {
     use: "ours",
     shape: ANSWER_RANGES.min_tokens,
-    about: "The model's end token is not drawn before so many tokens.",
+    about: "Before so many tokens the model's end token is not drawn, and no stop text ends the answer.",
   },
   ignore_eos: { use: "ours", shape: { is: "boolean" }, about: "The model's end token is an ordinary token." },
   stop_token_ids: {

@@ -21,17 +21,16 @@ import { PromptScores } from "./prompt-scores.ts";
 /** Prints an answer as chat and completions tell it: the events of a stream, or one body. */
 export class OpenAiAnswer implements AnswerPrinter<string> {
   readonly #plan: GenerationPlan;
-  readonly #chunks: ChunkPrinter;
   readonly #prompts: readonly PromptScores[];
   /** Choices of which something was printed. */
   readonly #begun: boolean[];
   #placement: Placement | undefined;
+  /** Made for the first event: a body needs none. */
+  #printer: ChunkPrinter | undefined;
 
   constructor(plan: GenerationPlan) {
-    const { id, createdUnixSeconds, includeUsage, request, choices, text } = plan;
-    const head = { id, createdUnixSeconds, model: request.model, includeUsage };
+    const { request, choices, text } = plan;
     this.#plan = plan;
-    this.#chunks = plan.form === "chat" ? createChatChunks(head) : createCompletionChunks(head);
     this.#begun = new Array<boolean>(choices).fill(false);
     const { prompts } = request.input;
     const promptOf = (choice: number) => prompts[Math.floor(choice / request.choicesPerPrompt)]!;
@@ -89,6 +88,14 @@ export class OpenAiAnswer implements AnswerPrinter<string> {
     const placed = explain ? explainPlacement(this.#placement) : undefined;
     const body = { id, createdUnixSeconds, model: request.model, choices, usage: printUsage(usage), explain: placed };
     return form === "chat" ? printChatBody(body) : printCompletionBody(body);
+  }
+
+  get #chunks(): ChunkPrinter {
+    if (this.#printer) return this.#printer;
+    const { id, createdUnixSeconds, includeUsage, request, form } = this.#plan;
+    const head = { id, createdUnixSeconds, model: request.model, includeUsage };
+    this.#printer = form === "chat" ? createChatChunks(head) : createCompletionChunks(head);
+    return this.#printer;
   }
 
   #event(choice: number, text: string, more: { tokens: readonly AnswerToken[]; soFar: Usage | undefined }): string {
