@@ -169,6 +169,16 @@ describe("the events of a stream", () => {
     expect(seen.size).toBe(1);
   });
 
+  it("never join tokens with log-probabilities, and tell the same at any pace: openengine.v1", async () => {
+    const seen = new Set<string>();
+    for (const pace of PACES) {
+      const deltas = await doors.deltas({ stop: ["STOP"], logprobs: true }, { ...script, ...pace });
+      expect(deltas.map(({ length }) => length)).toEqual(deltas.map(() => 2));
+      seen.add(JSON.stringify(deltas));
+    }
+    expect(seen.size).toBe(1);
+  });
+
   it.each(streams)("count the tokens that they told so far, at last those of the record: %s", async (door) => {
     for (const stop of [[], ["STOP"]]) {
       for (const pace of PACES) {

@@ -15,7 +15,7 @@ import type { FrontendLimits } from "#services/frontend/limits";
 import { createByteText } from "./rehearsal/byte-text.ts";
 import { openRehearsal, type Rehearsal, RehearsalWatch } from "./rehearsal/open.ts";
 import { type Script, ScriptedEngine } from "./scripted-engine.ts";
-import { settle, WorkerRig } from "./worker-rig.ts";
+import { type Listened, settle, WorkerRig } from "./worker-rig.ts";
 
 /** What a test asks for, in the words of every door. */
 export interface DoorAsk {
@@ -96,6 +96,16 @@ export class Doors {
     return events.map((event) => JSON.parse(event.slice("data: ".length)) as DoorChunk);
   }
 
+  /** Text and token ids of each delta of openengine.v1. */
+  async deltas(ask: DoorAsk, script: Script): Promise<(readonly [string, ...(number | undefined)[]])[]> {
+    this.engine.script = script;
+    const { messages } = await this.#generate(ask);
+    return messages.flatMap(({ event }) => {
+      if (event.case !== "token") return [];
+      return [[event.value.text, ...event.value.tokens.map(({ tokenId }) => tokenId)] as const];
+    });
+  }
+
   async close(): Promise<void> {
     await this.#rehearsal?.frontend.close({ drainMs: 0 });
     await this.#dispatcher?.close();
@@ -152,7 +162,7 @@ export class Doors {
     return fetch(`${this.#rehearsal!.url}/v1/${path}`, { method: "POST", body: JSON.stringify(body) });
   }
 
-  async #openEngine(ask: DoorAsk): Promise<DoorAnswer> {
+  async #generate(ask: DoorAsk): Promise<Listened> {
     const { stop = [], includeStop, minTokens, maxTokens = 100, logprobs, choices } = ask;
     const conditions = stop.map((value) => ({ condition: { case: "stopText", value } as const }));
     const call = await this.#rig.generate({
@@ -163,6 +173,11 @@ export class Doors {
       response: { returnOutputLogprobs: logprobs },
     });
     while (call.status === undefined) await settle();
+    return call;
+  }
+
+  async #openEngine(ask: DoorAsk): Promise<DoorAnswer> {
+    const call = await this.#generate(ask);
     const texts: string[] = [];
     const finishes: (string | undefined)[] = [];
     let tokens: number | undefined;

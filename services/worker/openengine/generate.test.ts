@@ -95,6 +95,20 @@ describe("a generation", () => {
     expect(second).toMatchObject({ choice: 1, sampling: first!.sampling });
   });
 
+  it("gives tokens with log-probabilities one by one, however many a step has", async () => {
+    const rig = await started();
+    const call = await rig.generate({ ...ASK, response: { returnOutputLogprobs: true } });
+    const [id] = rig.engine.ids as [number];
+    const none = { topTokens: new Uint32Array(0), topValues: new Float32Array(0) };
+    rig.engine.step({ tokens: { [id]: [10, 11] }, logprobs: [{ id, chosen: Float32Array.of(-1, -2), ...none }] });
+    rig.engine.step({ tokens: { [id]: [12] }, logprobs: [{ id, chosen: Float32Array.of(-3), ...none }] });
+    await settle();
+    const said = call.messages.map(({ event }) => {
+      return event.case === "token" ? event.value.tokens.map(({ tokenId, logprob }) => [tokenId, logprob]) : [];
+    });
+    expect(said).toEqual([[[10, -1]], [[11, -2]], [[12, -3]]]);
+  });
+
   it("fills in what was left open, with draws of its own", async () => {
     const rig = await started();
     await rig.generate({ requestId: "a", input: { case: "prompt", value: "hi" } });

@@ -126,10 +126,15 @@ export class Generation implements BoardSink {
     if (this.#deps.channel.bufferedBytes > STALLED_BYTES) this.#giveUp();
   }
 
+  /** A token with its log-probabilities is a message of its own. */
   #flush(index: number): void {
-    const delta = this.#outputs[index]!.take(this.#logprobs.get(index));
+    const output = this.#outputs[index]!;
+    const logprobs = this.#logprobs.get(index);
+    const most = this.#ask.topLogprobs === undefined ? Number.POSITIVE_INFINITY : 1;
+    for (let delta = output.take(most, logprobs); delta; delta = output.take(most, logprobs)) {
+      this.#send({ case: "token", value: { outputIndex: index, ...delta } });
+    }
     this.#logprobs.delete(index);
-    if (delta) this.#send({ case: "token", value: { outputIndex: index, ...delta } });
   }
 
   /** The caller does not read: its slots are freed now, and what waits for it is dropped when it still does not. */

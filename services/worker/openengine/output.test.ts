@@ -27,7 +27,7 @@ function run(output: Output, lists: readonly (readonly number[])[], stopToken?: 
   const tokens: number[] = [];
   let text = "";
   const take = () => {
-    const delta = output.take(undefined);
+    const delta = output.take(Number.POSITIVE_INFINITY, undefined);
     if (!delta) return;
     tokens.push(...delta.tokens.map(({ tokenId }) => tokenId!));
     text += delta.text;
@@ -45,10 +45,13 @@ describe("an output", () => {
   it("gives every token once and the text as far as it is whole", () => {
     const output = outputOf();
     output.push(Uint32Array.of(0, 6));
-    expect(output.take(undefined)).toEqual({ tokens: [expect.anything(), expect.anything()], text: "a" });
-    expect(output.take(undefined)).toBeUndefined();
+    expect(output.take(Number.POSITIVE_INFINITY, undefined)).toEqual({
+      tokens: [expect.anything(), expect.anything()],
+      text: "a",
+    });
+    expect(output.take(Number.POSITIVE_INFINITY, undefined)).toBeUndefined();
     output.push(Uint32Array.of(7));
-    expect(output.take(undefined)?.text).toBe("€");
+    expect(output.take(Number.POSITIVE_INFINITY, undefined)?.text).toBe("€");
   });
 
   it("ends a character that never came whole", () => {
@@ -101,13 +104,31 @@ describe("an output", () => {
       topTokens: Uint32Array.of(0, 1, 0, 1),
       topValues: Float32Array.of(-0.25, -0.5, -0.25, -0.5),
     };
-    const [first, second] = output.take(logprobs)!.tokens;
+    const [first, second] = output.take(Number.POSITIVE_INFINITY, logprobs)!.tokens;
     expect(first).toMatchObject({ tokenId: 1, token: "b", logprob: -0.5, rank: 2 });
     expect(first!.candidates).toMatchObject([
       { tokenId: 0, token: "a", logprob: -0.25, rank: 1 },
       { tokenId: 1, token: "b", logprob: -0.5, rank: 2 },
     ]);
     expect(second).toMatchObject({ tokenId: 2, logprob: -3, rank: undefined });
+  });
+
+  it("gives tokens one by one when asked, each with its log-probability and the text that it set free", () => {
+    const output = outputOf({ stopStrings: [" stop"] });
+    output.push(Uint32Array.of(0, 4, 1));
+    const logprobs = {
+      id: 1,
+      chosen: Float32Array.of(-1, -2, -3),
+      topTokens: new Uint32Array(0),
+      topValues: new Float32Array(0),
+    };
+    const deltas = [1, 2, 3, 4].map(() => output.take(1, logprobs));
+    expect(deltas.map((delta) => delta && [delta.text, delta.tokens.map(({ logprob }) => logprob)])).toEqual([
+      ["a", [-1]],
+      ["", [-2]],
+      [" stb", [-3]],
+      undefined,
+    ]);
   });
 
   it("keeps log-probabilities with their tokens when a stop string cuts a step short", () => {
@@ -119,13 +140,13 @@ describe("an output", () => {
       topTokens: new Uint32Array(0),
       topValues: new Float32Array(0),
     };
-    expect(output.take(logprobs)!.tokens.map(({ logprob }) => logprob)).toEqual([-1, -2]);
+    expect(output.take(Number.POSITIVE_INFINITY, logprobs)!.tokens.map(({ logprob }) => logprob)).toEqual([-1, -2]);
   });
 
   it("gives ids alone without a vocabulary", () => {
     const output = new Output({ stops: compileStops(["b"]), includeStop: false, minTokens: 0 }, NO_TEXT);
     output.push(Uint32Array.of(1));
-    expect(output.take(undefined)).toEqual({ tokens: [{ tokenId: 1, token: "" }], text: "" });
+    expect(output.take(Number.POSITIVE_INFINITY, undefined)).toEqual({ tokens: [{ tokenId: 1, token: "" }], text: "" });
   });
 
   it("is the same text whatever the steps", () => {

@@ -41,6 +41,8 @@ export class Output {
   readonly #includeStop: boolean;
   readonly #choice: Choice;
   #waiting: number[] = [];
+  /** How many of them were taken. */
+  #taken = 0;
   /** A stop token that stays in the output is one of its tokens here. */
   #kept = 0;
 
@@ -76,12 +78,21 @@ export class Output {
     this.#kept = 1;
   }
 
-  /** What waits, as a delta; undefined when nothing does. `logprobs` belong to the first of the tokens that were pushed since the last call. */
-  take(logprobs: EngineLogprobs | undefined): { tokens: TokenInfo[]; text: string } | undefined {
-    const text = this.#choice.take(Number.POSITIVE_INFINITY);
-    if (text === "" && this.#waiting.length === 0) return undefined;
-    const tokens = this.#waiting.map((token, at) => this.#describe(token, at, logprobs));
-    this.#waiting = [];
+  /**
+   * The next `most` tokens that wait, as a delta; undefined when there are none, and no text. `logprobs` belong to the
+   * tokens that were pushed since all were taken.
+   */
+  take(most: number, logprobs: EngineLogprobs | undefined): { tokens: TokenInfo[]; text: string } | undefined {
+    const text = this.#choice.take(most);
+    const from = this.#taken;
+    const next = this.#waiting.slice(from, from + most);
+    if (text === "" && next.length === 0) return undefined;
+    const tokens = next.map((token, at) => this.#describe(token, from + at, logprobs));
+    this.#taken += next.length;
+    if (this.#taken === this.#waiting.length) {
+      this.#waiting = [];
+      this.#taken = 0;
+    }
     return { tokens, text };
   }
 
