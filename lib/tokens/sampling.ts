@@ -1,3 +1,6 @@
+import { StatorError } from "#lib/base/errors";
+import { ANSWER_RANGES, describeRange, fitsRange, type NumberRange, SAMPLING_RANGES } from "#lib/base/sampling";
+
 /** How tokens are drawn. Fields as in stator.worker.v1.Sampling; absent values are already filled in. */
 export interface SamplingOptions {
   readonly temperature: number;
@@ -39,3 +42,33 @@ export const GREEDY: SamplingOptions = {
   biasTokens: new Uint32Array(0),
   biasValues: new Float32Array(0),
 };
+
+/** The option that holds each setting. */
+const OPTIONS = {
+  temperature: "temperature",
+  top_k: "topK",
+  top_p: "topP",
+  min_p: "minP",
+  repetition_penalty: "repetitionPenalty",
+  frequency_penalty: "frequencyPenalty",
+  presence_penalty: "presencePenalty",
+} as const satisfies Readonly<Record<keyof typeof SAMPLING_RANGES, keyof SamplingOptions>>;
+
+/** Refuses a number out of its range with INVALID_ARGUMENT, by the name of its field. */
+export function within(field: string, value: number, range: NumberRange): number {
+  if (fitsRange(range, value)) return value;
+  throw new StatorError("INVALID_ARGUMENT", { detail: `${field}: expected ${describeRange(range)}, got ${value}` });
+}
+
+/** The same options, when a draw by them has a meaning. Throws INVALID_ARGUMENT by the name of the first field that has none. */
+export function checkSampling(sampling: SamplingOptions): SamplingOptions {
+  const { biasTokens, biasValues } = sampling;
+  if (biasTokens.length !== biasValues.length) {
+    throw new StatorError("INVALID_ARGUMENT", { detail: "bias_values: expected one value for each of bias_token_ids" });
+  }
+  for (const value of biasValues) within("bias_values", value, ANSWER_RANGES.bias);
+  for (const [name, range] of Object.entries(SAMPLING_RANGES)) {
+    within(name, sampling[OPTIONS[name as keyof typeof OPTIONS]], range);
+  }
+  return sampling;
+}

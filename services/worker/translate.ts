@@ -1,9 +1,9 @@
 import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
-import { ANSWER_RANGES, describeRange, fitsRange, type NumberRange, SAMPLING_RANGES } from "#lib/base/sampling";
+import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { EmbedRequest, GenerateRequest } from "#lib/engines/engine";
-import { GREEDY, type SamplingOptions, type StoppingOptions } from "#lib/tokens/sampling";
+import { checkSampling, GREEDY, type SamplingOptions, type StoppingOptions, within } from "#lib/tokens/sampling";
 
 /** What a worker knows about the model names that it answers. */
 export interface ModelNames {
@@ -66,38 +66,21 @@ export function embedRequest(id: number, submit: Submit, promptTokens: Uint32Arr
   };
 }
 
-/** Refuses numbers out of range by the name of their field. */
-export function within(field: string, value: number, range: NumberRange): number {
-  if (fitsRange(range, value)) return value;
-  throw new StatorError("INVALID_ARGUMENT", { detail: `${field}: expected ${describeRange(range)}, got ${value}` });
-}
-
-/** The same for a setting of sampling. */
-export function withinRange(name: keyof typeof SAMPLING_RANGES, value: number): number {
-  return within(name, value, SAMPLING_RANGES[name]);
-}
-
 /** Sampling with every default filled in, from the wire form. */
 export function samplingOptions(sampling: Sampling | undefined): SamplingOptions {
   if (!sampling) return GREEDY;
-  const biasTokens = readU32(sampling.biasTokenIds, "bias_token_ids").slice();
-  const biasValues = readF32(sampling.biasValues, "bias_values").slice();
-  if (biasTokens.length !== biasValues.length) {
-    throw new StatorError("INVALID_ARGUMENT", { detail: "bias_values: expected one value for each of bias_token_ids" });
-  }
-  for (const value of biasValues) within("bias_values", value, ANSWER_RANGES.bias);
-  return {
-    temperature: withinRange("temperature", sampling.temperature),
-    topK: withinRange("top_k", sampling.topK),
-    topP: withinRange("top_p", sampling.topP ?? 1),
-    minP: withinRange("min_p", sampling.minP),
-    repetitionPenalty: withinRange("repetition_penalty", sampling.repetitionPenalty ?? 1),
-    frequencyPenalty: withinRange("frequency_penalty", sampling.frequencyPenalty),
-    presencePenalty: withinRange("presence_penalty", sampling.presencePenalty),
+  return checkSampling({
+    temperature: sampling.temperature,
+    topK: sampling.topK,
+    topP: sampling.topP ?? 1,
+    minP: sampling.minP,
+    repetitionPenalty: sampling.repetitionPenalty ?? 1,
+    frequencyPenalty: sampling.frequencyPenalty,
+    presencePenalty: sampling.presencePenalty,
     seed: sampling.seed,
-    biasTokens,
-    biasValues,
-  };
+    biasTokens: readU32(sampling.biasTokenIds, "bias_token_ids").slice(),
+    biasValues: readF32(sampling.biasValues, "bias_values").slice(),
+  });
 }
 
 function stoppingOptions(stopping: Stopping | undefined): StoppingOptions {

@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
-import { ANSWER_RANGES, describeRange, fitsRange, SAMPLING_RANGES, type SamplingSetting } from "#lib/base/sampling";
-import type { SamplingOptions } from "#lib/tokens/sampling";
+import { ANSWER_RANGES } from "#lib/base/sampling";
+import { checkSampling } from "#lib/tokens/sampling";
 import type { EngineRequest } from "../engine.ts";
 
 /** What a request is measured against. */
@@ -25,26 +25,6 @@ function checkTokens(tokens: Uint32Array, limits: RequestLimits, what: string): 
   }
 }
 
-/** An engine may trust these bounds: beyond them a draw has no meaning. */
-function checkSampling(sampling: SamplingOptions): void {
-  const values: Readonly<Record<SamplingSetting, number>> = {
-    temperature: sampling.temperature,
-    top_k: sampling.topK,
-    top_p: sampling.topP,
-    min_p: sampling.minP,
-    repetition_penalty: sampling.repetitionPenalty,
-    frequency_penalty: sampling.frequencyPenalty,
-    presence_penalty: sampling.presencePenalty,
-  };
-  for (const [name, value] of Object.entries(values) as [SamplingSetting, number][]) {
-    const range = SAMPLING_RANGES[name];
-    if (!fitsRange(range, value)) throw refuse(`The value of ${name} is ${describeRange(range)}`);
-  }
-  if (sampling.biasTokens.length !== sampling.biasValues.length)
-    throw refuse("Every logit bias has a token and a value");
-  if (sampling.biasValues.some(Number.isNaN)) throw refuse("A logit bias is a number");
-}
-
 /**
  * Throws what is wrong with a request whatever the engine: INVALID_ARGUMENT for token ids that do not exist, an empty prompt
  * and settings without meaning, CONTEXT_LENGTH when there is no room for one token of an answer (for an embedding: for the input itself).
@@ -62,6 +42,7 @@ export function checkRequest(request: EngineRequest, limits: RequestLimits): voi
   checkTokens(request.generatedTokens, limits, "The tokens generated so far");
   checkTokens(request.stopping.stopTokens, limits, "The list of stop tokens");
   checkTokens(request.sampling.biasTokens, limits, "The logit bias");
+  // An engine may trust its bounds: beyond them a draw has no meaning.
   checkSampling(request.sampling);
   if (request.stopping.maxTokens < ANSWER_RANGES.max_tokens.least) throw refuse("An answer has at least one token");
 }

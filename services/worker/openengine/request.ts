@@ -9,8 +9,8 @@ import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sa
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import { GREEDY, type SamplingOptions } from "#lib/tokens/sampling";
-import { type ModelNames, within, withinRange } from "../translate.ts";
+import { checkSampling, GREEDY, type SamplingOptions, within } from "#lib/tokens/sampling";
+import type { ModelNames } from "../translate.ts";
 
 /** What is read on the event loop is bounded: these are a few milliseconds each. */
 const MOST = {
@@ -145,19 +145,19 @@ function adapter(request: OpenEngineRequest, names: ModelNames): string | undefi
   return request.loraName;
 }
 
-function sampling(request: OpenEngineRequest, usual: DefaultSampling, seed: bigint): SamplingOptions {
-  const given = request.sampling;
-  return {
+function sampling({ sampling: given }: OpenEngineRequest, usual: DefaultSampling, seed: bigint): SamplingOptions {
+  const checked = checkSampling({
     ...GREEDY,
-    temperature: withinRange("temperature", given?.temperature ?? usual.temperature ?? 1),
-    topK: Math.max(0, withinRange("top_k", given?.topK ?? usual.top_k ?? 0)),
-    topP: withinRange("top_p", given?.topP ?? usual.top_p ?? 1),
-    minP: withinRange("min_p", given?.minP ?? usual.min_p ?? 0),
-    frequencyPenalty: withinRange("frequency_penalty", given?.frequencyPenalty ?? usual.frequency_penalty ?? 0),
-    presencePenalty: withinRange("presence_penalty", given?.presencePenalty ?? usual.presence_penalty ?? 0),
-    repetitionPenalty: withinRange("repetition_penalty", given?.repetitionPenalty ?? usual.repetition_penalty ?? 1),
+    temperature: given?.temperature ?? usual.temperature ?? 1,
+    topK: given?.topK ?? usual.top_k ?? 0,
+    topP: given?.topP ?? usual.top_p ?? 1,
+    minP: given?.minP ?? usual.min_p ?? 0,
+    frequencyPenalty: given?.frequencyPenalty ?? usual.frequency_penalty ?? 0,
+    presencePenalty: given?.presencePenalty ?? usual.presence_penalty ?? 0,
+    repetitionPenalty: given?.repetitionPenalty ?? usual.repetition_penalty ?? 1,
     seed: given?.seed ?? seed,
-  };
+  });
+  return { ...checked, topK: Math.max(0, checked.topK) };
 }
 
 function topCount(candidates: CandidateTokenSelection | undefined): number {
