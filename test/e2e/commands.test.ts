@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ROUTER_MODES } from "#lib/routing/select";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 
 let cluster: Program;
@@ -63,7 +64,7 @@ describe("what the program says of itself", () => {
 
   it("names the choices of an option, and what a flag decides for the command at hand", async () => {
     const up = await stator("help", "up");
-    expect(up.out).toContain("One of round-robin, random, power-of-two, least-loaded, direct. (power-of-two)");
+    expect(up.out).toContain(`One of ${ROUTER_MODES.join(", ")}. (power-of-two)`);
     expect(up.out).toMatch(/--model-name NAME +Name of the one model in the API/);
     expect((await stator("chat", "--help")).out).toMatch(/--model-name NAME +Model to talk to/);
   });
