@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import { DOORS, type DoorAnswer, type DoorAsk, Doors } from "../support/doors.ts";
 import { pieceOf, type Script, tokensOf } from "../support/scripted-engine.ts";
@@ -31,12 +32,13 @@ const CUTS = [
 function meant(ask: DoorAsk, tokens: readonly number[]): DoorAnswer {
   const { stop = [], includeStop = false, minTokens = 0, maxTokens = 100, choices = 1 } = ask;
   const said = tokens.slice(0, maxTokens);
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let text = "";
   let count = 0;
   let end: string | undefined;
   for (const token of said) {
     const before = text.length;
-    text += pieceOf(token).toString();
+    text += decoder.decode(pieceOf(token), { stream: true });
     count++;
     if (count <= minTokens) continue;
     for (let at = before + 1; at <= text.length && end === undefined; at++) {
@@ -45,6 +47,7 @@ function meant(ask: DoorAsk, tokens: readonly number[]): DoorAnswer {
     }
     if (end !== undefined) break;
   }
+  if (end === undefined) text += decoder.decode();
   const finish = end === undefined && tokens.length > maxTokens ? "length" : "stop";
   const all = <T>(value: T): T[] => Array.from({ length: choices }, () => value);
   return { texts: all(text), finishes: all(finish), tokens: count * choices, error: undefined };
@@ -77,6 +80,28 @@ describe.each(ASKS)("with %s", (_, ask) => {
       }
     }
   });
+});
+
+const scale = Number(process.env.TEST_SCALE ?? 1);
+
+it("requests at random are answered the same at every door and pace", async () => {
+  const chance = new SeededChance(11n);
+  const words = ["a", "é", "😀", "STOP", "ST", "OP", "xS", "TOP", "Py", "xSTOPy", "S", "T"];
+  const stops = ["STOP", "é", "😀", "OPx", "aST", "Pya", "yS"];
+  const some = <T>(from: readonly T[], most: number) =>
+    Array.from({ length: pick(chance, most + 1) }, () => from[pick(chance, from.length)]!);
+  for (let round = 0; round < 60 * scale; round++) {
+    const tokens = tokensOf(some(words, 12)).slice(0, 20 - pick(chance, 4));
+    const ask: DoorAsk = {
+      ...{ stop: some(stops, 3), includeStop: pick(chance, 3) === 0, minTokens: pick(chance, 3) * pick(chance, 4) },
+      ...{ maxTokens: 9 + pick(chance, 12), logprobs: pick(chance, 2) === 0, choices: 1 + pick(chance, 2) },
+    };
+    const pace = { tokensPerStep: 1 + pick(chance, 4), stepsPerTurn: 1 + pick(chance, 4) };
+    for (const door of DOORS) {
+      const about = `round ${round} at ${door}: ${JSON.stringify({ ask, tokens, pace })}`;
+      expect(await doors.ask(door, ask, { tokens, ...pace }), about).toEqual(meant(ask, tokens));
+    }
+  }
 });
 
 describe("a choice that a stop string ended", () => {
