@@ -1,6 +1,6 @@
 import type { EndReason } from "#lib/engines/engine";
 import type { Instruments, Metrics } from "#lib/host/metrics";
-import type { Board } from "./board.ts";
+import type { Board } from "#lib/worker/board";
 import type { WorkerState } from "./record.ts";
 
 /** What a worker counts. The `vllm:` gauges let pickers that know vLLM schedule this worker unmodified. */

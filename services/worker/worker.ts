@@ -10,10 +10,11 @@ import type { Tracer } from "#lib/host/telemetry";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
 import type { ChoiceText } from "#lib/serving/choice";
+import { type Board, createBoard } from "#lib/worker/board";
+import { createLinks, type Links } from "#lib/worker/links";
+import type { ModelNames } from "#lib/worker/translate";
 import { createArtifactService } from "./artifacts.ts";
-import { type Board, createBoard } from "./board.ts";
 import { createKvFeed, type KvFeed } from "./events/kv-feed.ts";
-import { createLinks, type Links } from "./links.ts";
 import { scrapeWorker } from "./metrics.ts";
 import type { CheckAdapterPath } from "./openengine/adapter-folder.ts";
 import { createControlService } from "./openengine/control.ts";
@@ -21,7 +22,6 @@ import { createInferenceService } from "./openengine/generate.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
 import { textOf } from "./openengine/output.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
-import type { ModelNames } from "./translate.ts";
 
 /** What a worker is made of. It owns nothing of this but what it opens itself. */
 export interface WorkerDeps {

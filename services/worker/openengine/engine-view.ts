@@ -1,6 +1,6 @@
 import type { Clock } from "#lib/base/clock";
 import type { Engine } from "#lib/engines/engine";
-import type { Board } from "../board.ts";
+import type { Board } from "#lib/worker/board";
 import type { WorkerState } from "../record.ts";
 
 /** What questions about the engine are answered from. */

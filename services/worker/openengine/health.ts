@@ -10,7 +10,7 @@ import { EngineRole } from "#gen/openengine/v1/server_pb";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { GREEDY } from "#lib/tokens/sampling";
-import type { Board, BoardSink } from "../board.ts";
+import type { Board, BoardSink } from "#lib/worker/board";
 import type { EngineView } from "./engine-view.ts";
 
 /** An engine that does not make one token in this time does not serve. */

@@ -10,7 +10,7 @@ import type { Engine, GenerateRequest } from "#lib/engines/engine";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { checkSampling, GREEDY, type SamplingOptions, within } from "#lib/tokens/sampling";
-import type { ModelNames } from "../translate.ts";
+import type { ModelNames } from "#lib/worker/translate";
 
 /** What is read on the event loop is bounded: these are a few milliseconds each. */
 const MOST = {
