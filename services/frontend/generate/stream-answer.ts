@@ -15,8 +15,9 @@ const NEVER = Number.POSITIVE_INFINITY;
 const MOST_EVENTS = 64;
 
 /**
- * A streamed answer. Tokens are kept as ids until the pacer's turn; a reader that is slow leaves them so. The first
- * token of a choice goes out at once; while the socket or the loop lags, later ones join into one event.
+ * A streamed answer. Tokens wait until the pacer's turn, and longer for a reader that is slow; a stop text among them is
+ * found when it comes. The first token of a choice goes out at once; while the socket or the loop lags, later ones join
+ * into one event.
  */
 export class StreamAnswer implements ServingSink, Paced, Work {
   rosterAt = -1;
@@ -125,7 +126,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
     if (!this.#exchange.answered) this.#exchange.fail(internal);
     else {
-      this.#exchange.write(this.#printer.failed(internal));
+      this.#exchange.write(this.#out.join("") + this.#printer.failed(internal));
       this.#exchange.endEvents(internal);
     }
   }
@@ -142,13 +143,8 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     const { said, finish } = choice;
     const isEnding = finish !== undefined || this.#error !== undefined;
     if (choice.over || (said.drained && !isEnding)) return NEVER;
-    if (
-      congested &&
-      this.#printer.hasBegun(choice.index) &&
-      !isEnding &&
-      !this.#plan.logprobs &&
-      said.waiting < joinTokens
-    ) {
+    const joins = congested && !isEnding && !this.#plan.logprobs && this.#printer.hasBegun(choice.index);
+    if (joins && said.waiting < joinTokens) {
       choice.waitingSinceMs ??= nowMs;
       const dueMs = choice.waitingSinceMs + joinMs;
       if (nowMs < dueMs) return dueMs;
