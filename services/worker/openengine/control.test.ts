@@ -34,7 +34,7 @@ describe("what the engine says of itself", () => {
       supportedModels: ["fake-model"],
       schemaRevision: 1,
       minimumClientRevision: 1,
-      schemaRelease: "v1",
+      schemaRelease: "4def7c50",
       capacity: { kvBlockSize: 16, totalKvBlocks: 64n, maxRunningRequests: 8n },
       kvConnector: { enabled: false },
     });

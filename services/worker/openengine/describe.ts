@@ -9,6 +9,9 @@ import type { EngineView } from "./engine-view.ts";
 /** Revision of openengine.v1 that this worker serves. */
 const SCHEMA_REVISION = 1;
 
+/** Commit of the contract's own repository whose fields these are: a release is named by what never moves. */
+const SCHEMA_RELEASE = "4def7c50";
+
 /** What engine this is. */
 export function serverInfo({ instanceId, version }: Pick<EngineView, "instanceId" | "version">, { card }: Engine) {
   return {
@@ -21,7 +24,7 @@ export function serverInfo({ instanceId, version }: Pick<EngineView, "instanceId
     kvConnector: { enabled: false },
     schemaRevision: SCHEMA_REVISION,
     minimumClientRevision: SCHEMA_REVISION,
-    schemaRelease: "v1",
+    schemaRelease: SCHEMA_RELEASE,
     capacity: {
       kvBlockSize: card.blockTokens,
       totalKvBlocks: BigInt(card.totalBlocks),
