@@ -149,6 +149,6 @@ export function exactnessGate(name: string, rig: ExactnessRig): void {
       } finally {
         await others.stop();
       }
-    }, 600_000);
+    }, 3_600_000);
   });
 }
