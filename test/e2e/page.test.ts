@@ -47,7 +47,7 @@ describe.skipIf(browserMissing)(`the page in Chromium${browserMissing ? ` (${bro
     await browser.open(base);
     await browser.until(`document.getElementById("model").value === "stator-mock"`);
     await browser.until(`document.getElementById("state").textContent === "1 of 1 ready"`);
-    await browser.evaluate(`document.getElementById("tokens").value = "40"; ${typed("<b>Hello</b> there")} ${send}`);
+    await browser.evaluate(`document.getElementById("tokens").value = "200"; ${typed("<b>Hello</b> there")} ${send}`);
     // It grows: what is shown first is shorter than the whole.
     await browser.until(`document.querySelector("article.assistant p").textContent.length > 3`);
     const first = await browser.evaluate<number>(`document.querySelector("article.assistant p").textContent.length`);
