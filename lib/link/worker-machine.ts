@@ -8,6 +8,7 @@ import {
   type Hello,
   type InputPart,
   type LinkRequest,
+  type Notice,
   type Step,
   type Submit,
   SubmitSchema,
@@ -148,7 +149,7 @@ const ACTIONS: Readonly<Record<WorkerLinkAction, (turn: Turn, part: WorkerEvent)
   announce: (turn, part) => {
     assert(part.kind === "notice", "only a notice is announced");
     turn.state.link = part.notice.draining ? "draining" : "open";
-    turn.state.outbox.notice = part.notice;
+    turn.state.outbox.notice = joinNotices(turn.state.outbox.notice, part.notice);
     callTurn(turn);
   },
   end: (turn, part) => {
@@ -166,6 +167,12 @@ const ACTIONS: Readonly<Record<WorkerLinkAction, (turn: Turn, part: WorkerEvent)
     violate(turn, "no Hello came");
   },
 };
+
+/** One Notice leaves in a turn: what an earlier one said of the models is still true where the later one is silent. */
+function joinNotices(before: Notice | undefined, notice: Notice): Notice {
+  if (!before?.modelsChanged || notice.modelsChanged) return notice;
+  return { ...notice, modelsChanged: true, models: before.models };
+}
 
 function greet(turn: Turn, hello: Hello): void {
   const { state } = turn;
