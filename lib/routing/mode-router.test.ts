@@ -97,3 +97,30 @@ it("prints each decision in one phrase", () => {
     "power-of-two, 3 open, of 4, waited 750 ms",
   );
 });
+
+it("waits for nobody when it is to be told the worker and is not, whoever is there", () => {
+  const error = new StatorError("NO_WORKERS", { model: "m" });
+  const place = rig("direct", { kind: "unplaced", error, final: false });
+  expect(shown(place())).toEqual(["NO_WORKERS, final"]);
+  expect(shown(place({ target: { worker: 1n, rank: undefined } }))).toEqual(["NO_WORKERS"]);
+});
+
+it("counts each choice of a worker until it ends, and none twice", () => {
+  const place = rig("least-loaded", new Map([[1n, "w"]]));
+  const first = place({ choices: [0, 1, 2] });
+  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 3 open, of 1"]);
+  for (let times = 0; times < 2; times++) first.ticket.note({ kind: "ended", choice: 1 });
+  first.ticket.note({ kind: "first token", choice: 0 });
+  first.ticket.note({ kind: "ended", choice: 2 });
+  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 2 open, of 1"]);
+  first.ticket.cancel();
+  first.ticket.cancel();
+  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 2 open, of 1"]);
+});
+
+it("still counts the last choice of a worker", () => {
+  const place = rig("least-loaded", new Map([[1n, "w"]]));
+  const first = place({ choices: [0, 1] });
+  first.ticket.note({ kind: "ended", choice: 0 });
+  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 1 open, of 1"]);
+});

@@ -13,3 +13,15 @@ it("keeps the last records, newest first, and sums over all", () => {
   expect(ledger.latest(1)).toHaveLength(1);
   expect(ledger.totals).toMatchObject({ requests: 5, finished: 4, failed: 1, completionTokens: 15 });
 });
+
+it("gives no more records than it has, nor than are asked for", () => {
+  const ledger = new Ledger(2);
+  expect(ledger.latest(5)).toEqual([]);
+  const names = (limit: number) => ledger.latest(limit).map((record) => record.requestId);
+  ledger.add(create(RequestRecordSchema, { requestId: "a", outcome: "cancelled", promptTokens: 5, cachedTokens: 2 }));
+  expect([names(0), names(1), names(2)]).toEqual([[], ["a"], ["a"]]);
+  ledger.add(create(RequestRecordSchema, { requestId: "b", outcome: "finished", promptTokens: 1, migrations: 3 }));
+  expect([names(1), names(2), names(3)]).toEqual([["b"], ["b", "a"], ["b", "a"]]);
+  const sums = { requests: 2, finished: 1, cancelled: 1, failed: 0, promptTokens: 6, cachedTokens: 2, migrations: 3 };
+  expect(ledger.totals).toMatchObject(sums);
+});
