@@ -278,4 +278,89 @@ describe("the store core", () => {
     ).toBe("OVERLOADED");
     expect(list(state, "")).toHaveLength(1);
   });
+
+  it("holds as much as its limits say, to the record, the byte, the lease and the watcher", () => {
+    const state = createStore(7n, 0, { ...DEFAULT_LIMITS, records: 2, bytes: 5, leases: 2, watchers: 1 });
+    const lease = (leaseId: bigint): StoreEvent => ({ kind: "grant", leaseId, ttlMs: 1000 });
+    const watch = (watcherId: number): StoreEvent => ({
+      kind: "watch",
+      watcherId,
+      prefix: "",
+      afterRevision: 0n,
+      incarnation: 0n,
+    });
+    const answers = (...events: StoreEvent[]) => events.map((event) => refusal(step(state, event, 0)));
+    expect(answers(lease(1n), lease(2n), lease(3n))).toEqual([undefined, undefined, "OVERLOADED"]);
+    expect(answers(watch(1), watch(2))).toEqual([undefined, "OVERLOADED"]);
+    // Each weighs its key and one byte.
+    expect(answers(put("a", 1), put("bc", 1), put("d", 1))).toEqual([undefined, undefined, "OVERLOADED"]);
+    expect(state.bytes).toBe(5);
+    // What is there already takes no new place; a longer key in place of another would.
+    expect(answers(put("a", 2), put("bc", 2, 2n))).toEqual([undefined, undefined]);
+    expect(answers({ kind: "remove", leaseId: 1n, keys: ["a"] }, put("def", 1), put("de", 1))).toEqual([
+      undefined,
+      "OVERLOADED",
+      "OVERLOADED",
+    ]);
+    expect(answers(put("d", 1))).toEqual([undefined]);
+    expect(answers({ kind: "unwatch", watcherId: 1 }, watch(2))).toEqual([undefined, undefined]);
+    expect(answers({ kind: "revoke", leaseId: 2n }, lease(3n))).toEqual([undefined, undefined]);
+  });
+
+  it("grants leases between the shortest and the longest time, both included", () => {
+    const ttl = (ttlMs: number) => refusal(step(createStore(7n, 0), { kind: "grant", leaseId: 1n, ttlMs }, 0));
+    expect([999, 1_000, 600_000, 600_001, Number.NaN].map(ttl)).toEqual([
+      "INVALID_ARGUMENT",
+      undefined,
+      undefined,
+      "INVALID_ARGUMENT",
+      "INVALID_ARGUMENT",
+    ]);
+  });
+
+  it("takes a gap for its own pause when it is longer than the bound, and only while somebody could have been late", () => {
+    const gap = (byMs: number) => {
+      const state = createStore(7n, 0, { ...DEFAULT_LIMITS, stallMs: 100 });
+      const idle = step(state, { kind: "tick" }, 5_000);
+      step(state, { kind: "grant", leaseId: 1n, ttlMs: 1_000 }, 5_000);
+      const effects = step(state, { kind: "tick" }, 5_000 + byMs);
+      return [idle, effects, state.leases.get(1n)?.dueMs];
+    };
+    expect(gap(100)).toEqual([[], [], 6_000]);
+    expect(gap(101)).toEqual([[], [{ kind: "stalled", byMs: 101 }], 6_101]);
+  });
+
+  it("resumes a watcher from its view as long as the history reaches back to it", () => {
+    const resumed = (changes: number) => {
+      const state = createStore(7n, 0, { ...DEFAULT_LIMITS, history: 4 });
+      step(state, grant, 0);
+      const view = state.revision;
+      for (let at = 0; at < changes; at++) step(state, put("a", at), 0);
+      step(state, { kind: "watch", watcherId: 1, prefix: "", afterRevision: view, incarnation: 7n }, 0);
+      return pull(state, 1)?.snapshot;
+    };
+    // A quarter more than the history is kept before it is trimmed.
+    expect([1, 4, 5, 6].map(resumed)).toEqual([false, false, false, true]);
+  });
+
+  it("gives everything to a watcher with a view of another store, of none, or of the future", () => {
+    const state = open();
+    step(state, put("a", 1), 0);
+    const first = (afterRevision: bigint, incarnation: bigint) => {
+      step(state, { kind: "watch", watcherId: 1, prefix: "", afterRevision, incarnation }, 0);
+      return pull(state, 1)?.snapshot;
+    };
+    expect(first(state.revision, 8n)).toBe(true);
+    expect(first(0n, 7n)).toBe(true);
+    expect(first(state.revision + 1n, 7n)).toBe(true);
+    expect(first(state.revision, 7n)).toBeUndefined();
+    expect(first(state.revision - 1n, 7n)).toBe(false);
+  });
+
+  it("lets a lease live until the moment at which it is due", () => {
+    const state = createStore(7n, 0);
+    step(state, { kind: "grant", leaseId: 1n, ttlMs: 1_000 }, 0);
+    expect(step(state, { kind: "tick" }, 999)).toEqual([]);
+    expect(step(state, { kind: "tick" }, 1_000)).toEqual([{ kind: "expired", leaseId: 1n, records: 0 }]);
+  });
 });

@@ -4,6 +4,7 @@ import { pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import {
   GGUF_LIMITS,
+  type GgufLimits,
   ggufBool,
   ggufI32s,
   ggufString,
@@ -99,6 +100,26 @@ describe("gguf header", () => {
     expect(detailOf(() => parseGgufHeader(twice, "m"))).toContain("a twice");
     const header = parseGgufHeader(file, "m");
     expect(detailOf(() => ggufU32(header, "general.architecture"))).toContain("not of type u32");
+  });
+
+  const small = (limits: Partial<GgufLimits>, file = sample()) =>
+    detailOf(() => parseGgufHeader(file, "m", { ...GGUF_LIMITS, ...limits }));
+
+  test.each<[string, Partial<GgufLimits>, Partial<GgufLimits>]>([
+    ["5 keys", { keys: 5 }, { keys: 6 }],
+    ["27 bytes for a key", { keyBytes: 27 }, { keyBytes: 28 }],
+    ["4 bytes for a string", { stringBytes: 4 }, { stringBytes: 5 }],
+    ["2 values for tokenizer.ggml.tokens", { arrayCount: 2 }, { arrayCount: 3 }],
+    ["0 tensors", { tensors: 0 }, { tensors: 1 }],
+  ])("may hold as much as the limits say and no more: it declares more than %s", (said, below, exact) => {
+    expect(small(below)).toBe(`BAD_MODEL_FILE: it declares more than ${said}`);
+    expect(small(exact)).toBe("nothing thrown");
+  });
+
+  test("may be as long as the limit and not a byte longer", () => {
+    const { headerBytes } = parseGgufHeader(sample(), "m");
+    expect(small({ headerBytes })).toBe("nothing thrown");
+    expect(small({ headerBytes: headerBytes - 1 })).toContain(`longer than ${headerBytes - 1} bytes`);
   });
 
   test("finds every tensor within the file, or says which is not", () => {

@@ -5,6 +5,7 @@ import { cycles } from "./rules/cycles.ts";
 import { exports } from "./rules/exports.ts";
 import { floors } from "./rules/floors.ts";
 import { leftovers } from "./rules/leftovers.ts";
+import { limits } from "./rules/limits.ts";
 import { lock } from "./rules/lock.ts";
 import { names } from "./rules/names.ts";
 import { orphans } from "./rules/orphans.ts";
@@ -32,6 +33,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   leftovers,
   places,
   lock,
+  limits,
   scripts,
 };
 

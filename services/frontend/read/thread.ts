@@ -1,3 +1,4 @@
+import type { JsonBounds } from "#lib/api/json-bounds";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
@@ -28,7 +29,7 @@ export type ReadOrder =
   | { readonly kind: "drop"; readonly kept: number };
 
 /** Bodies are refused beyond these. A prompt of a million token ids has a million values; a message has two members or more. */
-const BOUNDS = { depth: 128, values: 2_097_152, members: 262_144 } as const;
+const BOUNDS: JsonBounds = { depth: 128, values: 2_097_152, members: 262_144 };
 
 /** Texts of more UTF-16 units go on as UTF-8: those bytes move between threads and to the encoder without a copy. */
 const LONG_UNITS = 65_536;

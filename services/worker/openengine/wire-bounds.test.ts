@@ -6,7 +6,7 @@ import { parse } from "#lib/rpc/serialize";
 import { FakeEngine } from "../../../test/support/fake-engine.ts";
 import { HELD_MS, heldMs } from "../../../test/support/loop-watch.ts";
 import { readAsk } from "./request.ts";
-import { checkControlBytes, checkGenerateBytes, WIRE_BOUNDS } from "./wire-bounds.ts";
+import { checkControlBytes, checkGenerateBytes, WIRE_BOUNDS, type WireBounds } from "./wire-bounds.ts";
 
 const context = {
   engine: new FakeEngine({}),
@@ -82,4 +82,47 @@ test("what is too long is refused by what it is, and a long prompt of ids is tak
   expect(() => read(worst["one stop text"]!)).toThrow("at most 32 texts of 1024 characters");
   expect(() => read(worst["a schema beyond its bound"]!)).toThrow("guided.json_schema: longer than 32768 characters");
   expect(() => checkControlBytes(new Uint8Array(50_000))).toThrow("longer than 49152 bytes");
+});
+
+describe("a request of openengine.v1 may be", () => {
+  const refusal = (bytes: Uint8Array, bounds: Partial<WireBounds>, check = checkGenerateBytes): string => {
+    try {
+      check(bytes, { ...WIRE_BOUNDS, ...bounds });
+      return "fine";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const prompt = bytesOf({ requestId: "r", input: ids(40) });
+  const head = bytesOf({ requestId: "r" }).length;
+
+  it("as long as the bound, and not a byte longer", () => {
+    expect(refusal(prompt, { message: prompt.length })).toBe("fine");
+    expect(refusal(prompt, { message: prompt.length - 1 })).toContain(`longer than ${prompt.length - 1} bytes`);
+  });
+
+  it("beside its prompt as long as the bound, and not a byte longer", () => {
+    expect(refusal(prompt, { options: head })).toBe("fine");
+    expect(refusal(prompt, { options: head - 1 })).toContain(`without its prompt: longer than ${head - 1} bytes`);
+    const text = bytesOf({ requestId: "r", input: { case: "prompt", value: "x".repeat(40) } });
+    expect(refusal(text, { options: head })).toBe("fine");
+  });
+
+  it("of as many token ids as the bound, and not one more", () => {
+    // The tags of the message and of its list count as numbers, and their lengths.
+    const numbers = 40 + 4;
+    expect(refusal(prompt, { options: head, ids: numbers })).toBe("fine");
+    expect(refusal(prompt, { options: head, ids: numbers - 1 })).toContain(`more than ${numbers - 1} numbers`);
+  });
+
+  it("as long as the smaller bound when it only controls something", () => {
+    expect(refusal(prompt, { options: prompt.length }, checkControlBytes)).toBe("fine");
+    expect(refusal(prompt, { options: prompt.length - 1 }, checkControlBytes)).toContain("longer than");
+  });
+
+  it("of 64 fields, and not one more", () => {
+    const fields = (count: number) => new Uint8Array(count * 2).map((_, at) => (at % 2 === 0 ? 0x28 : 0));
+    expect(refusal(fields(64), { options: 127 })).toContain("without its prompt");
+    expect(refusal(fields(65), { options: 127 })).toContain("too many fields");
+  });
 });

@@ -3,14 +3,17 @@ import { GenerateRequestSchema } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
 
 /** Bounds on a request, in bytes as it came. */
-export const WIRE_BOUNDS = {
-  /** All of it: a prompt of 131,072 token ids of three bytes each fits. */
-  message: 393_216,
+export interface WireBounds {
+  /** All of it. */
+  readonly message: number;
   /** All of it but the prompt: what is there becomes objects, a byte or two each. */
-  options: 49_152,
+  readonly options: number;
   /** Numbers in a prompt of token ids: a number of one byte costs as much as one of three. */
-  ids: 196_608,
-} as const;
+  readonly ids: number;
+}
+
+/** The bounds of every port: a prompt of 131,072 token ids of three bytes each fits. */
+export const WIRE_BOUNDS: WireBounds = { message: 393_216, options: 49_152, ids: 196_608 };
 
 /** Top-level fields; a sane request has a dozen. */
 const MOST_FIELDS = 64;
@@ -30,9 +33,9 @@ function countNumbers(bytes: Uint8Array): number {
 }
 
 /** Refuses a GenerateRequest that would hold the event loop while it is parsed, by a look at its top-level fields alone. */
-export function checkGenerateBytes(bytes: Uint8Array): void {
-  if (bytes.length > WIRE_BOUNDS.message) throw tooLong("The request", WIRE_BOUNDS.message);
-  if (bytes.length <= WIRE_BOUNDS.options) return;
+export function checkGenerateBytes(bytes: Uint8Array, bounds = WIRE_BOUNDS): void {
+  if (bytes.length > bounds.message) throw tooLong("The request", bounds.message);
+  if (bytes.length <= bounds.options) return;
   const reader = new BinaryReader(bytes);
   let options = 0;
   let numbers = 0;
@@ -45,12 +48,12 @@ export function checkGenerateBytes(bytes: Uint8Array): void {
     if (!PROMPT_FIELDS.has(field)) options += reader.pos - start;
     if (field === TOKEN_IDS) numbers += countNumbers(bytes.subarray(start, reader.pos));
   }
-  if (numbers > WIRE_BOUNDS.ids)
-    throw new StatorError("INVALID_ARGUMENT", { detail: `token_ids: more than ${WIRE_BOUNDS.ids} numbers` });
-  if (options > WIRE_BOUNDS.options) throw tooLong("The request without its prompt", WIRE_BOUNDS.options);
+  if (numbers > bounds.ids)
+    throw new StatorError("INVALID_ARGUMENT", { detail: `token_ids: more than ${bounds.ids} numbers` });
+  if (options > bounds.options) throw tooLong("The request without its prompt", bounds.options);
 }
 
 /** The same for every other request, which is small. */
-export function checkControlBytes(bytes: Uint8Array): void {
-  if (bytes.length > WIRE_BOUNDS.options) throw tooLong("The request", WIRE_BOUNDS.options);
+export function checkControlBytes(bytes: Uint8Array, bounds = WIRE_BOUNDS): void {
+  if (bytes.length > bounds.options) throw tooLong("The request", bounds.options);
 }

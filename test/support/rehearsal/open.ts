@@ -107,6 +107,8 @@ export async function openRehearsal(
     corsOrigins?: string[];
     empty?: boolean;
     watch?: RehearsalWatch;
+    /** Called when an artifact is fetched. */
+    onFetch?: () => void;
     startMs?: number;
     tokenizer?: Uint8Array;
   } = {},
@@ -122,7 +124,10 @@ export async function openRehearsal(
     // What a rehearsal serves is there from the start; a test of starting says how long it is expected.
     view: new ModelView({ watch, clock: systemClock, startMs: options.startMs }),
     dispatcher,
-    fetchArtifact: async () => options.tokenizer ?? TOKENIZER,
+    fetchArtifact: async () => {
+      options.onFetch?.();
+      return options.tokenizer ?? TOKENIZER;
+    },
     openText: async () => options.text?.() ?? createByteText(),
     version: "0.0.0",
     clock: systemClock,
