@@ -1,8 +1,12 @@
 /** What values a number may have; the bounds belong to the range, `above` does not. */
 export interface NumberRange {
+  /** Whether fractions are allowed. */
   readonly is: "number" | "integer";
+  /** The smallest value; without it and `above` there is none. */
   readonly least?: number;
+  /** Every value is larger than this one. */
   readonly above?: number;
+  /** The largest value. */
   readonly most: number;
 }
 
@@ -67,6 +71,7 @@ export function describeRange({ least, above, most }: NumberRange): string {
 export interface SaidSampling {
   /** The word `none` is in it: what the model's file says does not count. */
   readonly alone: boolean;
+  /** What it names, each within its range. */
   readonly values: DefaultSampling;
 }
 

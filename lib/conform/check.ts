@@ -3,7 +3,9 @@ import type { RawCaller } from "./raw-caller.ts";
 
 /** One promise of the contract. Throws, or returns why it was skipped. */
 export interface Check {
+  /** The promise, in a sentence about the worker. */
   readonly name: string;
+  /** Asks the worker for it, over links of its own. */
   run(bench: Bench): Promise<string | undefined>;
 }
 
@@ -13,7 +15,10 @@ export interface Bench {
   open(): RawCaller;
   /** A link after Hello and Welcome. */
   greet(): Promise<RawCaller>;
+  /** Borrowed; waits go by it. */
   readonly clock: Clock;
+  /** Token ids that the model takes. */
   readonly prompt: Uint32Array;
+  /** Equal greedy requests give equal tokens, so that answers are compared. */
   readonly exact: boolean;
 }

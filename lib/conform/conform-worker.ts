@@ -13,6 +13,7 @@ import { VIOLATION_CHECKS } from "./violation-checks.ts";
 export interface ConformOptions {
   /** Opens a link of its own at each call. */
   readonly connect: () => CallerChannel;
+  /** Borrowed; waits and `tookMs` go by it. */
   readonly clock: Clock;
   /** Served model; the first of Welcome unless given. */
   readonly model?: string;
@@ -32,9 +33,11 @@ export interface ConformOptions {
 export interface ConformCheck {
   /** A sentence that the worker keeps. */
   readonly name: string;
+  /** `skipped`: the worker does not have what is asked about. */
   readonly outcome: "passed" | "failed" | "skipped";
   /** Why, unless it passed. */
   readonly reason: string | undefined;
+  /** From its first word to its last. */
   readonly tookMs: number;
 }
 

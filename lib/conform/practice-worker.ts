@@ -20,14 +20,19 @@ import { openWorkerLink } from "#lib/link/worker-link";
 
 /** What a practice worker is like. */
 export interface PracticeOptions {
+  /** As Welcome says it. */
   readonly instanceId: bigint;
+  /** As Welcome says it. */
   readonly incarnation: bigint;
+  /** The only name that it serves. */
   readonly model: string;
+  /** Borrowed; steps go by it. */
   readonly clock: Clock;
   /** Pause between steps; one token for each open request in every step. */
   readonly stepMs: number;
   /** Requests beyond are refused with OVERLOADED. */
   readonly maxRequests: number;
+  /** Of its end of each link, where they differ from LINK_LIMITS. */
   readonly limits?: Partial<LinkLimits>;
 }
 
@@ -35,6 +40,7 @@ export interface PracticeOptions {
 export interface PracticeWorker {
   /** Serves one caller. */
   serve(channel: WorkerChannel): WorkerLink;
+  /** Over all links, those that have not ended. */
   readonly openRequests: number;
   /** Requests that it took since it was made. */
   readonly taken: number;

@@ -24,10 +24,13 @@ export type SubmitFields = Exclude<MessageInitShape<typeof SubmitSchema>, Submit
 
 /** What came for one handle, in order. */
 export interface Answer {
+  /** Of all steps, in order. */
   readonly tokens: number[];
+  /** How often Accepted named it. */
   accepted: number;
   /** Tokens that came before the request was accepted, or after it had ended. */
   stray: number;
+  /** Every terminal frame: a worker in order sends one. */
   readonly finishes: Finish[];
 }
 

@@ -17,6 +17,7 @@ export const NO_BLOCK = -1;
 
 /** How a pool is made. */
 export interface BlockPoolOptions {
+  /** Blocks of the pool, numbered from 0. */
   readonly blocks: number;
   /** Most blocks of priority 0 that stay as cache when nobody uses them; default: all. */
   readonly maxCached?: number;

@@ -14,6 +14,7 @@ const HAS_PARENT = 1;
 export interface BlockIdentity {
   /** SHA-256 that names the weights, 32 bytes. Rows of other weights would be read without complaint. */
   readonly modelDigest: Uint8Array;
+  /** How its bytes lie; another layout is another block. */
   readonly layout: KvLayout;
   /** Index of the block in its sequence, from 0; its first token has the position `index * blockTokens`. */
   readonly index: number;

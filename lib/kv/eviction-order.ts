@@ -2,7 +2,9 @@ import { Heap } from "#lib/base/heap";
 
 /** One candidate: evict the lowest priority first, then the lowest tick. */
 export interface Candidate {
+  /** Its number in the pool. */
   readonly block: number;
+  /** The lowest goes first. */
   readonly priority: number;
   /** When it was returned, on the pool's own count of returns; also tells whether the entry is still true. */
   readonly tick: number;

@@ -3,9 +3,13 @@
  * field is equal.
  */
 export interface KvLayout {
+  /** Layers of the model that keep KV. */
   readonly layers: number;
+  /** Tokens of a block. */
   readonly blockTokens: number;
+  /** Keys of one token in one layer, all heads. */
   readonly keyRowBytes: number;
+  /** Values of one token in one layer, all heads. */
   readonly valueRowBytes: number;
   /** Such as f16. */
   readonly elementType: string;

@@ -17,12 +17,17 @@ import type { CallerChannel, CallerLink, LinkListener, RequestListener, SubmitIn
 export interface CallerLinkOptions {
   /** Who calls, for the worker's log, such as frontend/5f3a. */
   readonly caller: string;
+  /** Borrowed; the watch and the bound of Hello go by it. */
   readonly clock: Clock;
+  /** Hears of the whole link, until "closed"; calls back into the link are allowed. */
   readonly listener: LinkListener;
-  /** Another instance or incarnation than these is refused. */
+  /** The instance that is meant: another one is refused. Any, unless given. */
   readonly instanceId?: bigint;
+  /** The incarnation that is meant, the same way. */
   readonly incarnation?: bigint;
+  /** Optional features that the caller can use; Welcome names those that the worker has as well. None unless given. */
   readonly features?: readonly string[];
+  /** Bounds that differ from LINK_LIMITS. */
   readonly limits?: Partial<LinkLimits>;
 }
 

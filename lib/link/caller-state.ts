@@ -17,55 +17,81 @@ import type { CallerHandleState, CallerLinkState } from "./tables.ts";
 
 /** One request on a caller's link. The machine never calls the listener: effects name the request, the shell calls. */
 export interface CallerRequest {
+  /** Chosen by the machine when it opens the request; 0 before. */
   handle: number;
+  /** Where it is in the table of one handle; `unknown` before it is opened and after its end. */
   phase: CallerHandleState;
   /** Tokens and other output that came. */
   outputs: number;
   /** When it was last seen to move. */
   progressMs: number;
+  /** The owner's. The machine keeps it and the shell calls it. */
   readonly listener: RequestListener;
 }
 
 /** What waits for the end of the turn. */
 export interface CallerOutbox {
+  /** Goes first, and once. */
   hello: boolean;
+  /** New requests, in order; the first frame of each. */
   submits: Submit[];
+  /** Further frames of long prompts, in order, behind all submits. */
   parts: InputPart[];
+  /** Handles to cancel at the end of a step. */
   stop: number[];
+  /** Handles to cancel at once; those of abandoned requests among them. */
   kill: number[];
+  /** Nonces; each in a message of its own but the first. */
   pings: bigint[];
+  /** Goes last, and once. */
   goodbye: boolean;
 }
 
 /** Everything a caller's link remembers. Only the machine writes it. */
 export interface CallerState {
+  /** Of this side, in milliseconds and bytes; constant. */
   readonly limits: LinkLimits;
+  /** Who calls, as Hello says it. */
   readonly caller: string;
+  /** Optional features, as Hello says them. */
   readonly features: readonly string[];
   /** The worker that is meant; another one is refused. */
   readonly expect: { readonly instanceId?: bigint; readonly incarnation?: bigint };
+  /** Where the link is in its table. */
   link: CallerLinkState;
+  /** The worker's answer to Hello; undefined before it came. */
   welcome: Welcome | undefined;
   /** The worker said that it drains; a suspect link remembers it here. */
   draining: boolean;
+  /** Longest message that is sent: the smaller of both sides' bounds. */
   maxMessageBytes: number;
+  /** By handle: sent, accepted and abandoned ones, until their Finish. */
   readonly requests: NumberMap<CallerRequest>;
   /** Of `requests`, those that are not abandoned. */
   openRequests: number;
+  /** Tried first for the next request; from 1 to 4,294,967,295 and around. */
   nextHandle: number;
+  /** Of the next Ping; never used twice on a link. */
   nextNonce: bigint;
+  /** Pings on the way, the oldest first, and when each was asked for. */
   readonly unanswered: { nonce: bigint; sentMs: number }[];
+  /** Emptied at the end of the turn. */
   outbox: CallerOutbox;
   /** A turn was asked for and has not come. */
   turnComing: boolean;
+  /** When the link was opened: from there Welcome has its time. */
   readonly openedMs: number;
+  /** When the shell looked last; a long gap is a pause of this process. */
   tickMs: number;
   /** When a step last reported work, and how many requests it said were waiting. */
   workedMs: number;
+  /** Requests that waited in the worker by its last step. */
   waitingRequests: number;
   /** Ring of the last step durations. */
   readonly durationsUs: Float64Array;
+  /** Durations that were ever noted; the newest is at (this - 1) modulo the ring's length. */
   durationCount: number;
+  /** Since the link was opened. */
   readonly counters: { steps: number; tokens: number; mergedSteps: number; droppedFrames: number };
 }
 
@@ -91,8 +117,11 @@ export type CallerEvent =
 /** Outputs of one step: request i gets tokens[bounds[2i]] to tokens[bounds[2i + 1] - 1]. */
 export interface Deliveries {
   readonly kind: "deliver";
+  /** All of the step, a view over its message. */
   readonly tokens: Uint32Array;
+  /** Who gets tokens, in the order of the entries; one may come twice. */
   readonly requests: CallerRequest[];
+  /** Two for each request: start and end of its tokens. */
   readonly bounds: number[];
   /** By index of request; undefined when no entry asked for them. */
   readonly logprobs: (StepLogprobs | undefined)[] | undefined;

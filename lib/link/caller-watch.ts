@@ -2,7 +2,9 @@ import type { CallerRequest, CallerState } from "./caller-state.ts";
 
 /** Why a link is under suspicion, and for how long nothing was seen. */
 export interface Suspicion {
+  /** Since the oldest thing that was expected and did not come. */
   readonly stalledMs: number;
+  /** What did not come. */
   readonly why: "no pong" | "no progress" | "not accepted";
 }
 

@@ -21,6 +21,7 @@ export interface LinkLimits {
   readonly pongTimeoutMs: number;
   /** Suspect after an accepted request made no progress for the larger of this and `stallSteps` median steps. */
   readonly stallFloorMs: number;
+  /** See `stallFloorMs`: median steps of the last 64. */
   readonly stallSteps: number;
   /** Pings that may be unanswered at a time; more is a violation. */
   readonly maxUnansweredPings: number;

@@ -35,14 +35,20 @@ export type LinkState = "connecting" | "ready" | "suspect" | "draining" | "close
 
 /** What happens to one request on a link. Exactly one `onFinish` or `onLost` ends it, unless it was abandoned. */
 export interface RequestListener {
+  /**
+   * The worker took it: it may have run from now on. `cachedTokens` of its prompt were found, `queuedAhead` requests
+   * wait before it.
+   */
   onAccepted(cachedTokens: number, queuedAhead: number): void;
   /** `tokens[start]` to `tokens[end - 1]`, in order. The array belongs to the message of the step: copy what outlives the call. */
   onTokens(tokens: Uint32Array, start: number, end: number, logprobs: StepLogprobs | undefined): void;
   /** Log-probabilities of consecutive tokens of the prompt from `position` on, before any token; for those who ask for them. */
   onPromptLogprobs?(position: number, logprobs: StepLogprobs): void;
+  /** The next piece of the answer, from a worker that gives text in place of tokens. */
   onText(text: string): void;
   /** Borrowed from the message. */
   onEmbedding(values: Float32Array): void;
+  /** The terminal frame: nothing of this request follows. */
   onFinish(finish: LinkFinish): void;
   /** The link ended before the terminal frame. `accepted` false = certainly not executed. */
   onLost(error: StatorError, accepted: boolean): void;
@@ -50,17 +56,25 @@ export interface RequestListener {
 
 /** Log-probabilities for the tokens of one delivery or of a part of a prompt; borrowed as the tokens are. `chosen` has one per token, `top*` the same number for each token. */
 export interface StepLogprobs {
+  /** Natural logarithm of the probability of each token. */
   readonly chosen: Float32Array;
+  /** Ids of the most likely tokens, most likely first: [tokens, n], n the same for all and maybe 0. */
   readonly topTokens: Uint32Array;
+  /** Their log-probabilities, in the same order. */
   readonly topValues: Float32Array;
 }
 
 /** The terminal frame of a request. */
 export interface LinkFinish {
+  /** Why it ended. `done`: an embedding is complete; `failed`: `error` says why. */
   readonly reason: "end" | "stop_token" | "length" | "cancelled" | "done" | "failed";
+  /** The token that ended the answer, when one did; it was not delivered. */
   readonly stopToken: number | undefined;
+  /** Of the whole prompt, in tokens. */
   readonly promptTokens: number;
+  /** Of these, found in the worker's prefix cache. */
   readonly cachedTokens: number;
+  /** Of the answer, over this attempt and those before. */
   readonly completionTokens: number;
   /** Set exactly when the reason is failed. */
   readonly error: StatorError | undefined;
@@ -70,9 +84,11 @@ export interface LinkFinish {
 export interface LinkListener {
   /** After each change. Open requests hear `onLost` right after "closed" was told. */
   onState(state: LinkState, reason: StatorError | undefined): void;
+  /** The worker said who it is; comes before "ready" or "draining". Borrowed. */
   onWelcome(welcome: Welcome): void;
   /** For each message that reports a forward pass, after its tokens were delivered. */
   onStep(step: Step): void;
+  /** Something about the worker changed. Borrowed. */
   onNotice(notice: Notice): void;
 }
 
@@ -80,6 +96,7 @@ export interface LinkListener {
 export interface CallerCounters {
   /** Step messages that came. */
   readonly steps: number;
+  /** Tokens that came, those of dropped frames among them. */
   readonly tokens: number;
   /** Steps that the worker merged into later ones because this caller was slow to read. */
   readonly mergedSteps: number;
@@ -92,10 +109,13 @@ export type SubmitInit = Omit<Submit, "$typeName" | "$unknown" | "handle" | "mor
 
 /** A caller's link to one worker. */
 export interface CallerLink {
+  /** Where the link is now. */
   readonly state: LinkState;
+  /** What the worker said of itself; undefined before it answered Hello. */
   readonly welcome: Welcome | undefined;
   /** Requests that were neither ended nor abandoned. */
   readonly openRequests: number;
+  /** A live view: it goes on counting. */
   readonly counters: CallerCounters;
   /** Opens a request and returns its handle. Throws, certainly not executed: STREAM_LOST while connecting or closed, DRAINING, OVERLOADED at the limit of handles, INVALID_ARGUMENT when everything but the prompt is longer than a message. */
   submit(submit: SubmitInit, listener: RequestListener): number;
@@ -140,6 +160,7 @@ export interface WorkerLink {
   readonly caller: string;
   /** Requests that have no terminal frame yet. */
   readonly openRequests: number;
+  /** A live view: it goes on counting. */
   readonly counters: WorkerCounters;
   /** Sends a step; merged with later ones while the send buffer is above its limit. Takes the message. Its finishes end their handles. */
   step(step: Step): void;

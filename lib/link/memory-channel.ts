@@ -15,10 +15,13 @@ const FULL_BYTES = 256 * 1024;
 
 /** Two ends of a link in one process. Messages pass through their bytes, as they would over a network. */
 export interface MemoryLink {
+  /** For `openCallerLink`. */
   readonly caller: CallerChannel;
+  /** For `openWorkerLink`. */
   readonly worker: WorkerChannel;
   /** Stops reading at one end, as a frozen process does: what is sent to it piles up at the sender. */
   freeze(end: "caller" | "worker"): void;
+  /** Reads on, what has piled up first. */
   thaw(end: "caller" | "worker"): void;
   /** Cuts the wire: what is under way is lost and both ends hear the error. */
   cut(): void;

@@ -6,8 +6,11 @@ import type { StepLogprobs } from "./link.ts";
 
 /** The arrays of a step as views over its message. `counts` undefined means one token each. */
 export interface StepEntries {
+  /** One per entry; a merged step may name one twice. */
   readonly handles: Uint32Array;
+  /** Tokens of each entry, at most 255. */
   readonly counts: Uint8Array | undefined;
+  /** Of all entries, one behind the other. */
   readonly tokens: Uint32Array;
 }
 

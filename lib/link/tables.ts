@@ -1,6 +1,8 @@
 /** One cell: what is done and where it may lead. The machines look their work up here and assert the successor. */
 export interface Row<State extends string, Action extends string> {
+  /** What the machine does for it. */
   readonly action: Action;
+  /** States that it may lead to, beside staying. */
   readonly next: readonly State[];
 }
 

@@ -18,10 +18,13 @@ const LOOK_AGAIN_MS = 20;
 
 /** What a worker's link needs. */
 export interface WorkerLinkOptions {
+  /** The engine's side; called from the link alone, one call at a time. */
   readonly sink: WorkerSink;
   /** Called when Hello came. */
   readonly introduce: () => Introduction;
+  /** Borrowed; the bound of Hello goes by it. */
   readonly clock: Clock;
+  /** Bounds that differ from LINK_LIMITS; Welcome tells the caller the longest message. */
   readonly limits?: Partial<LinkLimits>;
 }
 

@@ -18,23 +18,33 @@ import type { WorkerHandleState, WorkerLinkState } from "./tables.ts";
 
 /** One request on a worker's link. */
 export interface WorkerRequest {
+  /** Where it is in the table of one handle. */
   phase: WorkerHandleState;
   /** While gathering: the first frame and what followed it. */
   submit: Submit | undefined;
+  /** Prompt tokens that came, in order, u32 little endian each. */
   tokenParts: Uint8Array[];
+  /** Prompt text that came. */
   text: string;
+  /** Of both so far; text counts its UTF-16 units. */
   inputBytes: number;
 }
 
 /** What waits for the end of the turn, or for room in the send buffer. */
 export interface WorkerOutbox {
+  /** Goes first, and once. */
   welcome: Welcome | undefined;
+  /** Requests that the engine took in this turn: three lists of equal length. */
   accepted: { handles: number[]; cachedTokens: number[]; queuedAhead: number[] };
   /** Terminal frames of requests that the engine never had. */
   finishes: Finish[];
+  /** In order; those that had to wait for room leave merged. */
   steps: Step[];
+  /** What the steps weigh together: the bound of what may be left unread counts it. */
   stepBytes: number;
+  /** Of the turn: the last one, with the models of the last that named them. */
   notice: Notice | undefined;
+  /** Nonces to give back, in the order of their Pings. */
   pongs: bigint[];
 }
 
@@ -54,15 +64,23 @@ export type Introduction = Pick<
 
 /** Everything a worker's link remembers. Only the machine writes it. */
 export interface WorkerState {
+  /** Of this side, in milliseconds and bytes; constant. */
   readonly limits: LinkLimits;
+  /** Where the link is in its table. */
   link: WorkerLinkState;
+  /** Who called, from Hello; empty before. */
   caller: string;
+  /** By handle, until their terminal frame. */
   readonly requests: NumberMap<WorkerRequest>;
+  /** Emptied at the end of the turn, or when the send buffer has room. */
   outbox: WorkerOutbox;
+  /** A turn was asked for and has not come. */
   turnComing: boolean;
   /** The send buffer was too full at the last turn: steps that wait will leave as one. */
   congested: boolean;
+  /** When the link was opened: from there Hello has its time. */
   readonly openedMs: number;
+  /** Since the link was opened. */
   readonly counters: { steps: number; mergedSteps: number; refused: number; ignored: number };
 }
 

@@ -11,7 +11,9 @@ export type Locate = (ask: RouteAsk) => ReadonlyMap<bigint, string> | Unplaced;
 
 /** What a router by mode needs. */
 export interface ModeRouterOptions {
+  /** How a worker is chosen for asks that name none. */
   readonly mode: RouterMode;
+  /** Borrowed; drawn from by random and power-of-two alone. */
   readonly chance: Chance;
   /** Who could take it; of a pinned ask no other worker. */
   readonly locate: Locate;

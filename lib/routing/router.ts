@@ -3,12 +3,15 @@ import type { Decision } from "./decision.ts";
 
 /** Where a choice runs: a worker, and one of its data-parallel ranks; undefined leaves that to the worker. */
 export interface Target {
+  /** Its instance. */
   readonly worker: bigint;
+  /** From 0, below the worker's ranks. */
   readonly rank: number | undefined;
 }
 
 /** As much of a request as its place may depend on. Its arrays are borrowed until the answer. */
 export interface RouteAsk {
+  /** For logs; the same for every ask of a request. */
   readonly requestId: string;
   /** Served model or adapter, by its name in the API. */
   readonly model: string;
@@ -18,6 +21,7 @@ export interface RouteAsk {
   readonly tokenizer: string;
   /** Choices to place, ascending and at least one; choice / `choicesPerPrompt` is the place of its prompt. */
   readonly choices: readonly number[];
+  /** At least 1. */
   readonly choicesPerPrompt: number;
   /** Separates prefix caches: prompts of another salt share nothing. */
   readonly salt: string;
@@ -37,10 +41,13 @@ export interface RouteAsk {
 
 /** A target, and the choices that it is for: at least one, ascending. */
 export interface Place {
+  /** Of those that were asked for. */
   readonly choices: readonly number[];
+  /** Where they go. */
   readonly target: Target;
   /** Word for the weights that it has. */
   readonly weights: string;
+  /** Why there. */
   readonly decision: Decision;
 }
 
@@ -60,6 +67,7 @@ export type RouteNote =
 
 /** One ask, as whoever asked holds it. Ignored after `cancel` and for a choice after its `ended`. */
 export interface Ticket {
+  /** What became of a choice; a router counts by it. */
   note(note: RouteNote): void;
   /** Withdraws the ask: it is not answered any more, and what was placed has ended. */
   cancel(): void;
@@ -67,5 +75,6 @@ export interface Ticket {
 
 /** Decides where requests run. It may answer during the call, or later: from a queue, or another process. */
 export interface Router {
+  /** Asks where the choices go. `answer` is called once, unless the ticket is cancelled before. */
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket;
 }

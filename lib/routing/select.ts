@@ -10,6 +10,7 @@ export type RouterMode = (typeof ROUTER_MODES)[number];
 
 /** A worker that could take the request. */
 export interface Candidate {
+  /** Its instance. */
   readonly worker: bigint;
   /** Choices of this router that are open there. */
   readonly openRequests: number;
@@ -17,15 +18,19 @@ export interface Candidate {
 
 /** A worker, and why. */
 export interface Selection {
+  /** One of the candidates. */
   readonly worker: bigint;
+  /** Why: the mode and what it went by. */
   readonly decision: Decision;
 }
 
 /** What a choice depends on beside the candidates. */
 export interface SelectOptions {
+  /** How it is chosen when no worker is named. */
   readonly mode: RouterMode;
   /** Choices made so far: round-robin and ties go on from here. */
   readonly turn: number;
+  /** Drawn from once for random, at most twice for power-of-two, else not at all. */
   readonly chance: Chance;
   /** The worker that the request names, in any mode. */
   readonly pinned: bigint | undefined;

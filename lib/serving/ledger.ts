@@ -3,13 +3,21 @@ import { assert } from "#lib/base/errors";
 
 /** Sums over every request since the ledger was made. */
 export interface LedgerTotals {
+  /** All that were recorded; the next three add up to it. */
   readonly requests: number;
+  /** Ended by their workers, or by a stop string. */
   readonly finished: number;
+  /** Ended by their clients. */
   readonly cancelled: number;
+  /** Ended with an error. */
   readonly failed: number;
+  /** A prompt that several choices share counts once. */
   readonly promptTokens: number;
+  /** Prompt tokens that the first worker of each prompt found in its cache. */
   readonly cachedTokens: number;
+  /** Tokens of all answers, those of ended attempts among them. */
   readonly completionTokens: number;
+  /** Choices that moved to another worker after they had begun, or began again on the same. */
   readonly migrations: number;
 }
 

@@ -36,8 +36,11 @@ export type ChoicePhase = "unplaced" | "sent" | "accepted" | "ended";
 
 /** One choice of a request. */
 export interface Choice {
+  /** Prompt index times choices per prompt, and the choice among them. */
   readonly index: number;
+  /** Token ids, shared by the choices of a prompt. Borrowed from the request. */
   readonly prompt: Uint32Array;
+  /** Only `sent` and `accepted` have a worker. */
   phase: ChoicePhase;
   /** The attempt that it is on; frames of another one are of the past. */
   attempt: number;
@@ -51,6 +54,7 @@ export interface Choice {
   counted: number | undefined;
   /** Place in the prompt of the next token whose log-probability is delivered. */
   scored: number;
+  /** Its embedding was delivered. */
   embedded: boolean;
   /** Some attempt was accepted. */
   hasRun: boolean;
@@ -65,12 +69,19 @@ export interface Choice {
 
 /** One request from arrival to its record. Only `stepLife` and `takeTokens` write it. */
 export interface Life {
+  /** As it was asked; never changed. */
   readonly request: ReadyAsk;
+  /** How long it is tried. */
   readonly limits: LifeLimits;
+  /** On the clock of whoever runs it. */
   readonly arrivedMs: number;
+  /** The same moment as people read it, for the record. */
   readonly arrivedUnixMs: number;
+  /** By index: all choices of the first prompt, then those of the next. */
   readonly choices: readonly Choice[];
+  /** Of `choices`, those that have not ended. */
   openChoices: number;
+  /** Its record was written: nothing happens any more. */
   done: boolean;
   /** Placements so far. */
   attempt: number;
@@ -88,9 +99,11 @@ export interface Life {
   searchingSinceMs: number | undefined;
   /** Waits of this search. */
   readonly backoff: Backoff;
+  /** Why the last attempt failed; told when no further one is made. */
   lastError: StatorError | undefined;
   /** Workers that took a choice, in order. */
   readonly workers: bigint[];
+  /** When the first token of any choice came; undefined before. */
   firstTokenMs: number | undefined;
   /** Frames of attempts that were over. */
   droppedFrames: number;

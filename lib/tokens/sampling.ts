@@ -3,6 +3,7 @@ import { ANSWER_RANGES, describeRange, fitsRange, type NumberRange, SAMPLING_RAN
 
 /** How tokens are drawn. Fields as in stator.worker.v1.Sampling; absent values are already filled in. */
 export interface SamplingOptions {
+  /** 0 takes the most likely token. At most 2. */
   readonly temperature: number;
   /** 0 keeps all. */
   readonly topK: number;
@@ -12,11 +13,15 @@ export interface SamplingOptions {
   readonly minP: number;
   /** 1 changes nothing. */
   readonly repetitionPenalty: number;
+  /** Subtracted for each time that a token is in the answer. -2 to 2. */
   readonly frequencyPenalty: number;
+  /** Subtracted once for a token that is in the answer. -2 to 2. */
   readonly presencePenalty: number;
   /** The draw at a position depends on seed, choice and position alone. */
   readonly seed: bigint;
+  /** Token ids whose logits are changed. */
   readonly biasTokens: Uint32Array;
+  /** What is added to each, as many as there are ids. -100 to 100. */
   readonly biasValues: Float32Array;
 }
 
@@ -24,8 +29,11 @@ export interface SamplingOptions {
 export interface StoppingOptions {
   /** Tokens of the whole answer, earlier attempts included. */
   readonly maxTokens: number;
+  /** End tokens are not drawn before so many tokens. */
   readonly minTokens: number;
+  /** End tokens are ordinary tokens. */
   readonly ignoreEos: boolean;
+  /** Further tokens that end the answer. */
   readonly stopTokens: Uint32Array;
 }
 

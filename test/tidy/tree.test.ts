@@ -3,6 +3,7 @@ import { renderPages, staleFiles } from "../../tools/gen/generate.ts";
 import { clock } from "./rules/clock.ts";
 import { cycles } from "./rules/cycles.ts";
 import { exports } from "./rules/exports.ts";
+import { fields } from "./rules/fields.ts";
 import { floors } from "./rules/floors.ts";
 import { leftovers } from "./rules/leftovers.ts";
 import { limits } from "./rules/limits.ts";
@@ -26,6 +27,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   cycles,
   orphans,
   exports,
+  fields,
   size,
   names,
   packages,
