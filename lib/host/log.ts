@@ -12,10 +12,15 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Writes constant phrases with fields. No prompt text and no secret, ever. */
 export interface Log {
+  /** Per token. */
   trace(phrase: string, fields?: LogFields): void;
+  /** More about a request. */
   debug(phrase: string, fields?: LogFields): void;
+  /** Life cycle, and one line for each request. */
   info(phrase: string, fields?: LogFields): void;
+  /** Something went wrong and was healed. */
   warn(phrase: string, fields?: LogFields): void;
+  /** Data or a request was lost by our fault. */
   error(phrase: string, fields?: LogFields): void;
   /** A log whose lines carry these fields too. */
   with(fields: LogFields): Log;
@@ -29,12 +34,15 @@ export interface Speaker {
   readonly role: string;
   /** Such as worker-1 under `stator up`; else that of the machine. */
   readonly name: string;
+  /** Of this process; tells two of one name apart. */
   readonly pid: number;
 }
 
 /** Where lines go and which. `pretty` writes for a terminal, otherwise one JSON object a line. */
 export interface LogOptions {
+  /** The lowest level that is written. */
   readonly level: LogLevel;
+  /** For people at a terminal; otherwise for machines. */
   readonly pretty: boolean;
   /** Whether the word for the level is coloured in a pretty line. */
   readonly colors?: boolean;

@@ -12,7 +12,9 @@ export interface Machine {
 
 /** Where the kernel tells; another place in tests. */
 export interface MachinePlaces {
+  /** Folder of /proc. */
   readonly proc: string;
+  /** Folder of /sys, with the limits of the container. */
   readonly sys: string;
   /** Processors that this process may run on. */
   readonly parallelism: number;

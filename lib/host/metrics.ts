@@ -3,8 +3,11 @@ import { assert } from "#lib/base/errors";
 
 /** One instrument of a room's table. Labels are closed sets; no instrument is touched per token. */
 export interface Instrument {
+  /** A counter only grows, a gauge is set, a histogram takes measurements. */
   readonly kind: "counter" | "gauge" | "histogram";
+  /** One sentence for /metrics and the reference page. */
   readonly help: string;
+  /** Names of the labels; each has a closed set of values. None unless given. */
   readonly labels?: readonly string[];
   /** Upper bounds, for a histogram. */
   readonly buckets?: readonly number[];

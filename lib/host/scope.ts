@@ -2,6 +2,7 @@ import type { Log } from "./log.ts";
 
 /** Something that is acquired and given back. Close is idempotent and settles only when everything is back. */
 export interface Closable {
+  /** Gives it back; a second call is answered by the first. */
   close(): Promise<void> | void;
 }
 

@@ -2,7 +2,9 @@ import type { Clock } from "#lib/base/clock";
 
 /** What asks a process to end. */
 export interface StopSource {
+  /** Calls at each such signal, or when the parent is lost. */
   on(event: "SIGINT" | "SIGTERM" | "SIGHUP" | "disconnect", call: () => void): unknown;
+  /** The call is not made any more. */
   off(event: "SIGINT" | "SIGTERM" | "SIGHUP" | "disconnect", call: () => void): unknown;
 }
 
@@ -11,7 +13,9 @@ export const SAME_SIGINT_MS = 500;
 
 /** How a process ends: `drain` once, in order; `force` when asked again. */
 export interface StopHandlers {
+  /** Called once. `why` is for the log, such as SIGTERM. */
   drain(why: string): void;
+  /** Called when asked again while it drains. */
   force(why: string): void;
 }
 

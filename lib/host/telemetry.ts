@@ -4,6 +4,7 @@ import type { Context, Span as OtelSpan, SpanContext } from "@opentelemetry/api"
 export interface Span {
   /** W3C trace context to hand to the next process; undefined when nothing is traced. */
   readonly traceparent: string | undefined;
+  /** Adds an attribute, by its OpenTelemetry name. */
   set(name: string, value: string | number | boolean): void;
   /** Ends the span; with a reason it is marked as failed. */
   end(failure?: string): void;

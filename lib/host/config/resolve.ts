@@ -8,6 +8,7 @@ export type Source = "flag" | "environment" | "file" | "default";
 
 /** Configuration, resolved once. */
 export interface Config<Table extends Options> {
+  /** Each of its option's type, within its range. */
   readonly values: Values<Table>;
   /** Where each value came from. */
   readonly sources: Readonly<Record<keyof Table & string, Source>>;
