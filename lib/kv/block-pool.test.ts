@@ -102,6 +102,55 @@ test("blocks of higher priority stay beyond that number until they are given up 
   expect(pool.clear()).toBe(1);
 });
 
+test("a block that stays keeps those before it, beyond that number too, and all are given up for room, leaves first", () => {
+  const evicted: bigint[] = [];
+  const pool = new BlockPool({ blocks: 3, maxCached: 0, onEvict: (_, hash) => evicted.push(hash) });
+  const chain = store(pool, [1n, 2n]);
+  pool.setPriority(chain[1]!, 1);
+  give(pool, chain);
+  expect([pool.cachedBlocks, evicted]).toEqual([2, []]);
+  give(pool, store(pool, [3n]));
+  expect(evicted).toEqual([3n]);
+  expect(pool.allocate(3)).toHaveLength(3);
+  expect(evicted).toEqual([3n, 2n, 1n]);
+});
+
+test("every block begins with the usual priority, whatever it had before", () => {
+  const pool = new BlockPool({ blocks: 2 });
+  const [first] = store(pool, [1n]);
+  pool.setPriority(first!, 5);
+  pool.release(first!);
+  pool.evict(first!);
+  const [usual] = store(pool, [2n]);
+  pool.setPriority(usual!, 0);
+  pool.release(usual!);
+  const [again] = store(pool, [3n]);
+  pool.release(again!);
+  // Of equal ones the first that was returned goes.
+  give(pool, pool.allocate(1)!);
+  expect([pool.find(2n), pool.find(3n)]).toEqual([undefined, again]);
+});
+
+test("a block that was evicted by name is not evicted again for room", () => {
+  const evicted: bigint[] = [];
+  const pool = new BlockPool({ blocks: 2, onEvict: (_, hash) => evicted.push(hash) });
+  const [first, second] = [store(pool, [1n]), store(pool, [2n])];
+  give(pool, first);
+  give(pool, second);
+  pool.evict(first[0]!);
+  expect(pool.allocate(2)).toHaveLength(2);
+  expect([evicted, pool.cachedBlocks, pool.usedBlocks]).toEqual([[1n, 2n], 0, 2]);
+});
+
+test("matches are counted from the first on without a gap", () => {
+  const pool = new BlockPool({ blocks: 3 });
+  store(pool, [1n, 2n, 3n]);
+  const counts = [[], [9n], [9n, 1n], [1n], [1n, 9n, 3n], [1n, 2n, 3n]].map((hashes) =>
+    pool.countMatch(BigUint64Array.from(hashes)),
+  );
+  expect(counts).toEqual([0, 0, 0, 1, 1, 3]);
+});
+
 test("the order holds no more than it needs however often blocks come and go", () => {
   const pool = new BlockPool({ blocks: 2 });
   give(pool, store(pool, [1n, 2n]));
