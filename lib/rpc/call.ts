@@ -18,11 +18,13 @@ export type Binding = "grpc" | "connect" | "direct";
 
 /** What a handler knows about its call, independent of the transport. */
 export interface CallContext {
+  /** Which one is called. */
   readonly method: DescMethod;
   /** Who may call this method; the port has checked it. */
   readonly access: Access;
   /** Look while the call is open: it is read from the connection. */
   readonly peer: Peer;
+  /** What the caller sent beside its messages. */
   readonly metadata: Metadata;
   /** When the caller gives up, in Unix milliseconds; undefined waits for ever. */
   readonly deadlineUnixMs: number | undefined;
@@ -67,6 +69,7 @@ export class Abort {
 
 /** A call as the bindings hold it: what the handler sees, and the abort behind its signal. */
 export interface ServerCall extends CallContext {
+  /** Whoever finds that the call is over forces it here. */
   readonly abort: Abort;
 }
 

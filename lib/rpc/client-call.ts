@@ -14,8 +14,11 @@ type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
 
 /** How a call is made, over whose channel, by which clock. */
 export interface ClientCallOptions extends CallOptions {
+  /** Whom the channel reaches, for errors. */
   readonly target: string;
+  /** Borrowed; the deadline goes by it. */
   readonly clock: Clock;
+  /** Called once, when nothing more comes. */
   onOver(): void;
 }
 

@@ -35,6 +35,7 @@ export type HttpHandler = (
 
 /** What the Connect binding serves. */
 export interface ConnectOptions extends Observed {
+  /** All methods that there are; `allow` says which are answered. */
   readonly services: readonly ServedService[];
   /** Which methods this port answers, by who may call them. The public port allows PUBLIC alone. */
   readonly allow: readonly Access[];

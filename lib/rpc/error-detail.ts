@@ -83,6 +83,7 @@ export function statusOf(error: StatorError): { code: number; details: string; t
 export interface ForeignStatus {
   /** gRPC status code, 1 to 16. */
   readonly code: number;
+  /** What the peer wrote; empty when it wrote nothing. */
   readonly details: string;
   /** Bytes of the status trailer, when there was one. */
   readonly trailer: Uint8Array | undefined;

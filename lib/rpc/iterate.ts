@@ -165,7 +165,9 @@ export function pump<Item, Out, In>(
 
 /** How items become messages, and where to wait. */
 export interface PumpOptions<Item, Out> {
+  /** Where the sender waits while the channel is full; borrowed. */
   readonly gate: DrainGate;
+  /** Called once for each item, in order. */
   toMessage(item: Item): Out;
 }
 

@@ -7,8 +7,11 @@ import type { ServedMethod } from "./service.ts";
 
 /** By which clock a server serves, and where it writes what happens to its calls. */
 export interface Observed {
+  /** Borrowed; deadlines and durations go by it. */
   readonly clock: Clock;
+  /** Borrowed; a line for each call that failed, an error where it was a bug of ours. */
   readonly log: Log;
+  /** Borrowed; has the instruments of this room. */
   readonly metrics: Metrics;
 }
 

@@ -8,7 +8,9 @@ const PEERS = 4_096;
 
 /** How many resets a peer may send: so many at once, and so many more a second. */
 export interface ResetLimit {
+  /** Resets at once, of a peer that sent none for a while. */
   readonly burst: number;
+  /** How fast the burst fills again. */
   readonly perSecond: number;
 }
 
@@ -39,6 +41,7 @@ export class ResetCounter {
 
 /** What a watched session reports. */
 export interface ResetListener {
+  /** The client ended a stream by a reset; within the limit or not. */
   onReset(): void;
   /** The session was told to go; its other streams finish. */
   onClosed(peer: string): void;

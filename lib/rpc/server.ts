@@ -19,7 +19,9 @@ export interface ServerOptions extends Observed {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** How callers are proven and bytes hidden; also whether it may listen beyond this machine. */
   readonly credentials: Credentials;
+  /** All methods that there are; `allow` says which are answered. */
   readonly services: readonly ServedService[];
   /** Which methods this port answers, by who may call them; all by default. */
   readonly allow?: readonly Access[];
@@ -31,7 +33,9 @@ export interface ServerOptions extends Observed {
 
 /** A listening gRPC server. */
 export interface RpcServer {
+  /** The address that it listens on: a name was resolved. */
   readonly host: string;
+  /** The one that it has, where any was asked for. */
   readonly port: number;
   /** host:port, as a client dials it on this machine. */
   readonly address: string;

@@ -42,6 +42,7 @@ export type BidiStreamingHandler<I extends DescMessage, O extends DescMessage> =
 
 /** The callback form of any streaming method, for hot paths: set receivers and send; end the channel to end the call. */
 export interface ChannelHandler<I extends DescMessage, O extends DescMessage> {
+  /** Called once for each call; the channel is the handler's from then on. */
   open(channel: DuplexChannel<MessageShape<O>, MessageShape<I>>, call: CallContext): void;
 }
 
@@ -76,10 +77,13 @@ export type ErasedHandler =
 
 /** One method as the bindings see it. */
 export interface ServedMethod {
+  /** As the contract declares it. */
   readonly method: DescMethod;
   /** `/package.Service/Method`. */
   readonly path: string;
+  /** Who may call it, by the contract. */
   readonly access: Access;
+  /** Runs it, whatever its kind. */
   readonly handler: ErasedHandler;
   /** Looks at the bytes of each request before it is parsed. Throws what is wrong with them. */
   readonly checkBytes?: (bytes: Uint8Array) => void;
@@ -87,7 +91,9 @@ export interface ServedMethod {
 
 /** A service implementation, ready for any binding. */
 export interface ServedService {
+  /** As the contract declares it. */
   readonly service: DescService;
+  /** All of it; one without an implementation refuses. */
   readonly methods: readonly ServedMethod[];
 }
 

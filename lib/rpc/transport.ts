@@ -22,6 +22,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Gives up after this long, with DEADLINE. */
   readonly timeoutMs?: number;
+  /** Sent before the first message. */
   readonly metadata?: MetadataInit;
   /** Response headers, before the first message. */
   onHeaders?(headers: Metadata): void;

@@ -3,7 +3,7 @@ import { lineAt, type Source } from "../source.ts";
 import type { Rule } from "../tree.ts";
 
 /** Rooms of which every field is told; a room joins when it has come so far. */
-const TOLD: readonly string[] = ["lib/base", "lib/host", "lib/kv", "lib/link", "lib/routing", "lib/tokens"];
+const TOLD: readonly string[] = ["lib/base", "lib/host", "lib/kv", "lib/link", "lib/routing", "lib/rpc", "lib/tokens"];
 
 /** Fields of exported interfaces have a doc comment, as exports do: units, range, owner. */
 export const fields: Rule = ({ sources }) => {
