@@ -7,7 +7,7 @@ import {
 import { printHex } from "#lib/base/bytes";
 import { type Determinism, weakest } from "#lib/base/determinism";
 import { type DefaultSampling, fitsRange, isSamplingSetting, SAMPLING_RANGES } from "#lib/base/sampling";
-import type { Member } from "./worker-sets.ts";
+import { artifactOf, type Member } from "./worker-sets.ts";
 
 /** What the engines behind a model can do: a feature counts when every worker has it. */
 export interface ModelFeatures {
@@ -92,11 +92,6 @@ function readSampling({ defaultSampling }: ModelCard): DefaultSampling {
     ([name, value]) => isSamplingSetting(name) && fitsRange(SAMPLING_RANGES[name], value),
   );
   return Object.fromEntries(known);
-}
-
-/** A file that a card offers. */
-export function artifactOf(card: ModelCard, kind: "tokenizer" | "template"): ArtifactRef | undefined {
-  return card.artifacts.find((one) => one.kind === kind);
 }
 
 function sourceKey(card: ModelCard): string | undefined {

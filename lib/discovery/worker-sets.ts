@@ -1,6 +1,6 @@
 import type { RoutingScope, WeightsScope } from "#gen/stator/common/v1/common_pb";
 import { Certainty } from "#gen/stator/common/v1/common_pb";
-import type { InstanceRecord, ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
+import type { ArtifactRef, InstanceRecord, ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
 import { equalBytes, printHex } from "#lib/base/bytes";
 
 /** `strict` refuses a worker whose routing scope differs from its set's; `degrade` keeps it without KV routing. */
@@ -98,10 +98,15 @@ export function weightsId(weights: WeightsScope | undefined): string {
   return `${printHex(weights.modelDigest.subarray(0, 8)) || "unknown"}-${weights.quantization || "unknown"}`;
 }
 
+/** A file that a card offers. */
+export function artifactOf(card: ModelCard, kind: "tokenizer" | "template"): ArtifactRef | undefined {
+  return card.artifacts.find((one) => one.kind === kind);
+}
+
 /** Digest of a card's tokenizer in hex: of the file that it offers, else the one that it states; empty for neither. */
-function tokenizerOf({ artifacts, routing }: ModelCard): string {
-  const offered = artifacts.find(({ kind }) => kind === "tokenizer")?.digest;
-  return printHex(offered ?? routing?.tokenizerDigest ?? new Uint8Array());
+function tokenizerOf(card: ModelCard): string {
+  const offered = artifactOf(card, "tokenizer")?.digest;
+  return printHex(offered ?? card.routing?.tokenizerDigest ?? new Uint8Array());
 }
 
 function otherTokenizer(card: ModelCard): string {

@@ -181,7 +181,7 @@ describe("the dispatcher", () => {
     cluster.add(1n);
     cluster.kill(1n);
     const { client } = cluster.start();
-    cluster.view.delete(instanceKey(1n));
+    cluster.view.remove(instanceKey(1n));
     cluster.advance(500);
     cluster.add(1n, 2n);
     cluster.advance(300);
@@ -196,7 +196,7 @@ describe("the dispatcher", () => {
     cluster.add(1n);
     cluster.kill(1n);
     const { client } = cluster.start({ tokenizer: "01" });
-    cluster.view.delete(instanceKey(1n));
+    cluster.view.remove(instanceKey(1n));
     cluster.showCard(2n, tokenizer);
     cluster.add(2n);
     cluster.advance(3_000);
@@ -217,7 +217,7 @@ describe("the dispatcher", () => {
     cluster.showCard(2n, 1, weights);
     cluster.add(2n);
     cluster.kill(1n);
-    cluster.view.delete(instanceKey(1n));
+    cluster.view.remove(instanceKey(1n));
     cluster.advance(60_000);
     expect(client.tokens[0]).toHaveLength(all || begun);
     expect(client.error?.reason).toBe(all === 0 ? "ATTEMPTS_EXHAUSTED" : undefined);
@@ -290,7 +290,7 @@ describe("the dispatcher", () => {
     const worker = cluster.add(1n);
     const { client } = cluster.start({ maxTokens: 50 });
     cluster.advance(300);
-    cluster.view.delete(instanceKey(1n));
+    cluster.view.remove(instanceKey(1n));
     expect(cluster.refusal()?.reason).toBe("NO_WORKERS");
     cluster.advance(2_000);
     expect(client.tokens[0]).toEqual(answer([1, 2, 3], 0, 50));

@@ -10,7 +10,6 @@ import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/conform/practice-worker";
-import type { DiscoveryChange, DiscoveryRecord, DiscoveryWatch } from "#lib/discovery/discovery";
 import { ModelView } from "#lib/discovery/model-view";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createDispatcher, type DispatcherOptions, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
@@ -23,27 +22,7 @@ import type { RouterMode } from "#lib/routing/select";
 import type { Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, ServingSink } from "#lib/serving/dispatcher";
 import { type PlainChanges, plainAsk } from "#lib/serving/plain-ask";
-
-/** A view that a test writes. */
-class View implements DiscoveryWatch {
-  readonly records = new Map<string, DiscoveryRecord>();
-  readonly synced = true;
-  readonly #calls = new Set<(change: DiscoveryChange) => void>();
-  subscribe(call: (change: DiscoveryChange) => void): () => void {
-    this.#calls.add(call);
-    call({ upserts: [...this.records.values()], removed: [], synced: true });
-    return () => this.#calls.delete(call);
-  }
-  set(record: DiscoveryRecord): void {
-    this.records.set(record.key, record);
-    for (const call of this.#calls) call({ upserts: [record], removed: [], synced: true });
-  }
-  delete(key: string): void {
-    this.records.delete(key);
-    for (const call of this.#calls) call({ upserts: [], removed: [key], synced: true });
-  }
-  async close(): Promise<void> {}
-}
+import { RehearsalWatch } from "./rehearsal/open.ts";
 
 /** Hears an answer and keeps it. */
 export class Client implements ServingSink {
@@ -96,7 +75,7 @@ function deafened(channel: WorkerChannel): WorkerChannel {
 /** Workers, wires and a dispatcher on one clock that only moves when told. */
 export class DispatchRig {
   readonly clock = new FakeClock();
-  readonly view = new View();
+  readonly view = new RehearsalWatch();
   readonly metrics = createMetrics([DISPATCH_INSTRUMENTS], { processMetrics: false });
   readonly workers = new Map<bigint, PracticeWorker>();
   readonly wires = new Map<bigint, MemoryLink[]>();
@@ -147,7 +126,7 @@ export class DispatchRig {
       models: ["m"],
       address: "memory:1",
     };
-    this.view.set({ key: instanceKey(id), value: { case: "instance", value: create(InstanceRecordSchema, record) } });
+    this.view.put({ key: instanceKey(id), value: { case: "instance", value: create(InstanceRecordSchema, record) } });
   }
 
   /** The card of a worker's model, with a tokenizer and weights of these digests. */
@@ -155,7 +134,7 @@ export class DispatchRig {
     const routing = { blockTokens: 16, hashScheme: "xxh3-1337-v1", tokenizerDigest: Uint8Array.of(tokenizer) };
     const weights = { modelDigest: Uint8Array.of(digest), quantization: "q8_0" };
     const card = create(ModelCardSchema, { name: "m", instanceId: id, routing, weights });
-    this.view.set({ key: modelKey("m", id), value: { case: "model", value: card } });
+    this.view.put({ key: modelKey("m", id), value: { case: "model", value: card } });
   }
 
   /** It says nothing more, as a process that got SIGKILL. */

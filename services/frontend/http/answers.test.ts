@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
+import type { DoorChunk } from "../../../test/support/doors.ts";
 import { BYTE_TEXT, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher, type RehearsalOptions } from "../../../test/support/rehearsal/dispatcher.ts";
 import { openRehearsal, type Rehearsal, rehearsalRecords } from "../../../test/support/rehearsal/open.ts";
@@ -31,18 +32,7 @@ async function serve(reply: RehearsalOptions["reply"] | string, options: Partial
   };
 }
 
-interface Chunk {
-  readonly choices: readonly {
-    readonly index: number;
-    readonly delta?: { readonly role?: string; readonly content?: string };
-    readonly text?: string;
-    readonly logprobs?: { readonly content?: readonly object[]; readonly tokens?: readonly string[] } | null;
-    readonly finish_reason: string | null;
-  }[];
-  readonly usage?: { readonly completion_tokens: number } | null;
-  readonly stator?: object;
-  readonly error?: { readonly code: string };
-}
+type Chunk = DoorChunk & { readonly stator?: object };
 
 /** The chunks of a stream, after its frame was looked at. */
 async function chunksOf(response: Response): Promise<Chunk[]> {
