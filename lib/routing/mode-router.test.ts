@@ -74,6 +74,9 @@ describe("a router by mode", () => {
     first.ticket.cancel();
     second.ticket.note({ kind: "ended", choice: 7 });
     expect(shown(place())).toEqual(["1 w: 0, least-loaded, 3 open, of 1"]);
+    const alone = rig("least-loaded", new Map([[1n, "w"]]));
+    alone().ticket.cancel();
+    expect(shown(alone())).toEqual(["1 w: 0, least-loaded, 0 open, of 1"]);
   });
 
   it("passes on why nobody can take it, and asks for a worker's name where only that decides", () => {

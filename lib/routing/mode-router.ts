@@ -19,20 +19,14 @@ export interface ModeRouterOptions {
   readonly locate: Locate;
 }
 
-/** Choices of this router that are open at a worker. */
-interface Load {
-  readonly worker: bigint;
-  openRequests: number;
-}
-
 /**
  * Places without a look at what workers hold. Choices of one prompt stay together, for the sake of its prefix; prompts of
  * one request are placed one by one. Answers during the call.
  */
 export class ModeRouter implements Router {
   readonly #options: ModeRouterOptions;
-  /** Of workers with open choices. */
-  readonly #loads = new Map<bigint, Load>();
+  /** Choices of this router that are open, by worker; none is 0. */
+  readonly #open = new Map<bigint, number>();
   #turn = 0;
 
   constructor(options: ModeRouterOptions) {
@@ -60,43 +54,30 @@ export class ModeRouter implements Router {
 
   #choose(ask: RouteAsk, able: ReadonlyMap<bigint, string>): Place[] {
     const { mode, chance } = this.#options;
-    const candidates = Array.from(able.keys(), (worker) => this.#loads.get(worker) ?? { worker, openRequests: 0 });
-    const places: (Place & { choices: number[] })[] = [];
-    let prompt = -1;
-    let place: (typeof places)[number] | undefined;
-    for (const choice of ask.choices) {
-      const own = Math.floor(choice / ask.choicesPerPrompt);
-      if (own !== prompt) {
-        const found = select(candidates, { mode, turn: this.#turn++, chance, pinned: ask.target?.worker });
-        assert(found, "somebody can take it");
-        const { worker, decision } = found;
-        place = places.find(({ target }) => target.worker === worker);
-        if (!place) {
-          place = {
-            choices: [],
-            target: { worker, rank: ask.target?.rank },
-            weights: able.get(worker) ?? "",
-            decision,
-          };
-          places.push(place);
-        }
-        prompt = own;
-      }
-      if (!place) continue;
-      place.choices.push(choice);
-      const load = candidates.find(({ worker }) => worker === place?.target.worker);
-      if (!load) continue;
-      load.openRequests++;
-      this.#loads.set(load.worker, load);
+    const places = new Map<bigint, Place & { readonly choices: number[] }>();
+    const byPrompt = Map.groupBy(ask.choices, (choice) => Math.floor(choice / ask.choicesPerPrompt));
+    for (const choices of byPrompt.values()) {
+      const candidates = Array.from(able.keys(), (worker) => ({ worker, openRequests: this.#openAt(worker) }));
+      const found = select(candidates, { mode, turn: this.#turn++, chance, pinned: ask.target?.worker });
+      assert(found, "somebody can take it");
+      const { worker, decision } = found;
+      const target = { worker, rank: ask.target?.rank };
+      const place = places.get(worker) ?? { choices: [], target, weights: able.get(worker) ?? "", decision };
+      place.choices.push(...choices);
+      places.set(worker, place);
+      this.#open.set(worker, this.#openAt(worker) + choices.length);
     }
-    return places;
+    return [...places.values()];
+  }
+
+  #openAt(worker: bigint): number {
+    return this.#open.get(worker) ?? 0;
   }
 
   #ended(worker: bigint): void {
-    const load = this.#loads.get(worker);
-    if (!load) return;
-    load.openRequests--;
-    if (load.openRequests === 0) this.#loads.delete(worker);
+    const left = this.#openAt(worker) - 1;
+    if (left > 0) this.#open.set(worker, left);
+    else this.#open.delete(worker);
   }
 }
 
