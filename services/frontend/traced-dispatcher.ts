@@ -1,5 +1,6 @@
 import type { Span, Tracer } from "#lib/host/telemetry";
-import type { Dispatcher, ServingSink } from "#lib/serving/dispatcher";
+import type { Usage } from "#lib/serving/answer";
+import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 
 /** A dispatcher that makes one span for each request, under the client's trace context, and hands it to the workers. */
 export function createTracedDispatcher(inner: Dispatcher, tracer: Tracer): Dispatcher {
@@ -9,23 +10,40 @@ export function createTracedDispatcher(inner: Dispatcher, tracer: Tracer): Dispa
       span.set("stator.request_id", request.requestId);
       span.set("stator.model", request.model);
       try {
-        const handle = inner.start({ ...request, traceparent: span.traceparent }, watched(sink, span));
-        return {
-          get usage() {
-            return handle.usage;
-          },
-          cancel() {
-            span.end("CANCELLED");
-            handle.cancel();
-          },
-          finishChoice: (choice, tokens) => handle.finishChoice(choice, tokens),
-        };
+        return new TracedHandle(inner.start({ ...request, traceparent: span.traceparent }, watched(sink, span)), span);
       } catch (error) {
         span.end(error instanceof Error ? error.name : "failed");
         throw error;
       }
     },
   };
+}
+
+/**
+ * A request whose span ends with it. A class and not an object with a getter: V8 makes each such object's getter part of
+ * a map of its own, in old memory, by which the whole request lives until the next large collection.
+ */
+class TracedHandle implements ServingHandle {
+  readonly #inner: ServingHandle;
+  readonly #span: Span;
+
+  constructor(inner: ServingHandle, span: Span) {
+    this.#inner = inner;
+    this.#span = span;
+  }
+
+  get usage(): Usage {
+    return this.#inner.usage;
+  }
+
+  cancel(): void {
+    this.#span.end("CANCELLED");
+    this.#inner.cancel();
+  }
+
+  finishChoice(choice: number, tokens: number): void {
+    this.#inner.finishChoice(choice, tokens);
+  }
 }
 
 function watched(sink: ServingSink, span: Span): ServingSink {
