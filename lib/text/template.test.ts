@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
-import { Template } from "@huggingface/jinja";
 import { describe, expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { parseGgufHeader } from "./gguf.ts";
-import { compileTemplate } from "./template.ts";
+import { compileTemplate, TEMPLATE_LIMITS } from "./template.ts";
 import { chatTemplateOf } from "./vocabulary.ts";
 
 const DEMO = readFileSync(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url));
@@ -122,14 +121,38 @@ describe("chat template", () => {
     expect(dated.render([])).toMatch(/^08 May/);
   });
 
-  test("a template has what the library gives it", () => {
-    const source =
-      "{{ true }} {{ True }} {{ false }} {{ False }} {{ none is none }} {{ None is none }} {{ namespace(a=1).a }}" +
-      "{% for at in range(3) %}{{ at }}{% endfor %}{{ range(1, 7, 2) }}{{ range(3, 0, -1) }}{{ range(2, 2) }}";
-    const own = compile(source);
-    expect(own.render([])).toBe(new Template(source).render({}));
-    // What one rendering sets is not there in the next.
-    const setting = compile("{{ left is defined }}{% set left = true %}{% set true = 1 %}{{ left }}");
-    expect([setting.render([]), setting.render([])]).toEqual(["falsetrue", "falsetrue"]);
+  test("what one rendering sets is not there in the next, and truth cannot be set", () => {
+    const setting = compile("{{ left is defined }}{% set left = true %}{{ left }}");
+    expect([setting.render([]), setting.render([])]).toEqual(["FalseTrue", "FalseTrue"]);
+    expect(refusal(() => compile("{% set true = 1 %}")).reason).toBe("INVALID_TEMPLATE");
+  });
+
+  test("what is not given is what Python gives: none of tools and documents, nothing of a token", () => {
+    const given = compile("{{ tools is none }}{{ documents is none }}{{ bos_token is defined }}{{ eos_token }}");
+    expect(given.render([])).toBe("TrueTrueFalse");
+    expect(given.render([], { tools: [{}], bosToken: "", eosToken: "</s>" })).toBe("FalseTrueTrue</s>");
+  });
+
+  test("numbers of arguments keep their kind, and keys their order", () => {
+    const call = { function: { name: "f", arguments: '{"b": 1.0, "10": 1e3, "9": 12345678901234567890, "a": 1}' } };
+    const typed = compile("{{ messages[0].tool_calls[0].function.arguments | tojson }}");
+    const message = { role: "assistant", content: null, tool_calls: [call] };
+    expect(typed.render([message])).toBe('{"b": 1.0, "10": 1000.0, "9": 12345678901234567890, "a": 1}');
+  });
+
+  test("a template that goes through parts gets parts, every other one text", () => {
+    const parts = [{ role: "user", content: ["one", "two"].map((text) => ({ type: "text", text })) }];
+    const through =
+      "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}{% endfor %}";
+    expect(compile(through).render(parts)).toBe("[one][two]");
+    expect(compile("{{ messages[0].content }}").render(parts)).toBe("one\ntwo");
+    expect(compile("{{ messages[0].content | upper }}").render(parts)).toBe("ONE\nTWO");
+  });
+
+  test("a rendering without end is ended, and other templates go on", () => {
+    const limits = { ...TEMPLATE_LIMITS, mostSteps: 10_000 };
+    const endless = compileTemplate("{% for i in range(100000) %}{% endfor %}", clock, limits);
+    expect(refusal(() => endless.render([])).facts.detail).toBe("line 1: it takes more than 10000 steps");
+    expect(demo.render([{ role: "user", content: "Hi" }])).toContain("Hi");
   });
 });

@@ -1,24 +1,37 @@
-import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import { templateGlobals } from "./template-globals.ts";
+import { fromJson, parseJson } from "./jinja/json.ts";
+import { concat, content, cut, plain, type Text } from "./jinja/marked.ts";
+import type { TemplateLimits } from "./jinja/run.ts";
+import { compileJinja, type JinjaTemplate } from "./jinja/template.ts";
+import { Dict, type Value } from "./jinja/values.ts";
+
+/** A part of a message's content. */
+export interface ContentPart {
+  readonly type: string;
+  /** Of a part that is text. */
+  readonly text?: string;
+}
 
 /** A message of a conversation as the API has it. Other fields reach the template as they are. */
 export interface ChatMessage {
   readonly role: string;
-  readonly content?: string | readonly { readonly type: string; readonly text?: string }[] | null;
+  readonly content?: string | readonly ContentPart[] | null;
   /** `{ function: { name, arguments } }` each; arguments are JSON text or an object. */
   readonly tool_calls?: readonly unknown[] | null;
 }
 
 /** What a prompt is rendered with beside its messages. */
 export interface RenderOptions {
+  /** None is Python's None. */
   readonly tools?: readonly unknown[];
   /** Ends the prompt where the assistant begins. Default true, unless the final message is continued. */
   readonly addGenerationPrompt?: boolean;
   /** Ends the prompt inside the last message, which the model goes on with. Default false. */
   readonly continueFinalMessage?: boolean;
+  /** What `bos_token` is; undefined where the model has none. */
   readonly bosToken?: string;
+  /** What `eos_token` is; undefined where the model has none. */
   readonly eosToken?: string;
   /** More variables for the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
@@ -27,115 +40,165 @@ export interface RenderOptions {
 /** A compiled chat template. */
 export interface ChatTemplate {
   /**
-   * Renders a prompt: about 1 ms for 41 messages. Text parts are joined with line breaks, arguments of tool calls become
-   * objects, and a `developer` message is a `system` message to a template that does not know the role. Throws
-   * INVALID_TEMPLATE with what the template said, UNSUPPORTED_FIELD for a part that is not text.
+   * Renders a prompt as transformers does with jinja2. Text parts are joined with line breaks unless the template goes
+   * through parts, arguments of tool calls become objects whose numbers keep their kind, and a `developer` message is a
+   * `system` message to a template that does not know the role. Throws INVALID_TEMPLATE with what the template said,
+   * UNSUPPORTED_FIELD for a part that is not text.
    */
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
 
+/** What one rendering may take unless told otherwise: a hundred times what the longest of real templates takes. */
+export const TEMPLATE_LIMITS: TemplateLimits = {
+  mostSteps: 2_000_000,
+  mostLength: 33_554_432,
+  mostDepth: 64,
+  mostMs: 2000,
+};
+
 /** Marks the end of the message to go on with. Private use characters: no text means anything by them. */
 const CONTINUE_MARK = "\uE000\uE001\uE002continue here\uE002\uE001\uE000";
 
-const MAX_DETAIL = 300;
-
-function refuse(detail: string, cause?: unknown): StatorError {
-  const line = detail.split("\n", 1)[0] ?? "";
-  return new StatorError("INVALID_TEMPLATE", { detail: line.slice(0, MAX_DETAIL) }, { cause, param: "messages" });
+function refuse(detail: string): StatorError {
+  return new StatorError("INVALID_TEMPLATE", { detail }, { param: "messages" });
 }
 
-function joinContent(content: ChatMessage["content"], at: number): string | null | undefined {
-  if (typeof content === "string" || content === null || content === undefined) return content;
-  const texts = content.map((part, index) => {
+/** Templates print arguments as JSON of their own style, so they get what the JSON text says. */
+function argumentsOf(given: unknown): Value {
+  if (typeof given !== "string") return fromJson(given ?? {});
+  if (given.trim() === "") return new Dict();
+  try {
+    const parsed = parseJson(given);
+    return parsed instanceof Dict || Array.isArray(parsed) ? parsed : content(given);
+  } catch {
+    return content(given);
+  }
+}
+
+function callOf(call: unknown): Value {
+  if (typeof call !== "object" || call === null || !("function" in call)) return fromJson(call);
+  const named = call.function;
+  if (typeof named !== "object" || named === null) return fromJson(call);
+  return withField(
+    call,
+    "function",
+    withField(named, "arguments", argumentsOf("arguments" in named ? named.arguments : "")),
+  );
+}
+
+/** An object with one field of its own making, at its place or at the end. */
+function withField(given: object, field: string, value: Value): Dict {
+  const dict = new Dict(true);
+  for (const [key, each] of Object.entries(given)) {
+    if (each !== undefined) dict.set(key, key, key === field ? value : fromJson(each));
+  }
+  if (!dict.has(field)) dict.set(field, field, value);
+  return dict;
+}
+
+/** What a template makes of conversations, found out by asking it. */
+interface Habits {
+  readonly knowsDeveloper: boolean;
+  /** It goes through the parts of a content; all others take it for one string. */
+  readonly takesParts: boolean;
+}
+
+function contentOf(given: ChatMessage["content"], at: number, { takesParts }: Habits): Value {
+  if (typeof given === "string") return content(given);
+  if (given === null || given === undefined) return null;
+  const texts = given.map((part, index) => {
     if (part.type === "text" && typeof part.text === "string") return part.text;
     const field = `messages[${at}].content[${index}]`;
     throw new StatorError("UNSUPPORTED_FIELD", { field, detail: "this model reads text only" }, { param: field });
   });
-  return texts.join("\n");
+  return takesParts ? fromJson(given) : content(texts.join("\n"));
 }
 
-/** Templates print arguments as JSON of their own style, so they get what the JSON text says. */
-function parseArguments(given: unknown): unknown {
-  if (typeof given !== "string") return given ?? {};
-  if (given.trim() === "") return {};
-  try {
-    const parsed: unknown = JSON.parse(given);
-    return typeof parsed === "object" && parsed !== null ? parsed : given;
-  } catch {
-    return given;
+function messageOf(message: ChatMessage, at: number, habits: Habits): Dict {
+  const dict = new Dict(true);
+  for (const [field, value] of Object.entries(message)) {
+    if (value !== undefined) dict.set(field, field, fieldOf(field, message, { at, habits }));
   }
+  return dict;
 }
 
-function prepareCall(call: unknown): unknown {
-  if (typeof call !== "object" || call === null || !("function" in call)) return call;
-  const named = call.function;
-  if (typeof named !== "object" || named === null) return call;
-  return { ...call, function: { ...named, arguments: parseArguments("arguments" in named ? named.arguments : "") } };
+function fieldOf(
+  field: string,
+  message: ChatMessage,
+  { at, habits }: { readonly at: number; readonly habits: Habits },
+): Value {
+  if (field === "content") return contentOf(message.content, at, habits);
+  if (field === "role" && message.role === "developer" && !habits.knowsDeveloper) return content("system");
+  if (field === "tool_calls" && message.tool_calls) return message.tool_calls.map(callOf);
+  return fromJson(message[field as keyof ChatMessage]);
 }
 
-function prepareMessage(message: ChatMessage, at: number, knowsDeveloper: boolean): Record<string, unknown> {
-  const prepared: Record<string, unknown> = { ...message, content: joinContent(message.content, at) };
-  if (message.role === "developer" && !knowsDeveloper) prepared.role = "system";
-  if (message.tool_calls) prepared.tool_calls = message.tool_calls.map(prepareCall);
-  for (const [field, value] of Object.entries(prepared)) if (value === undefined) delete prepared[field];
-  return prepared;
-}
-
-function markEnd(messages: Record<string, unknown>[]): void {
+function markEnd(messages: readonly Dict[]): void {
   const last = messages.at(-1);
-  if (last?.role !== "assistant" || typeof last.content !== "string") {
+  const text = last?.get("content");
+  if (
+    !last ||
+    text === undefined ||
+    text === null ||
+    plainOf(last.get("role")) !== "assistant" ||
+    plainOf(text) === undefined
+  ) {
     throw refuse("only a final assistant message with text can be continued");
   }
-  last.content += CONTINUE_MARK;
+  last.set("content", "content", concat([text as Text, CONTINUE_MARK]));
 }
 
-function cutAtMark(rendered: string): string {
-  const at = rendered.lastIndexOf(CONTINUE_MARK);
+function plainOf(value: Value | undefined): string | undefined {
+  return typeof value === "string" || (typeof value === "object" && value !== null && "isMarked" in value)
+    ? plain(value)
+    : undefined;
+}
+
+function cutAtMark(rendered: Text): string {
+  const all = plain(rendered);
+  const at = all.lastIndexOf(CONTINUE_MARK);
   if (at < 0) throw refuse("the template leaves out the message that is to be continued");
-  return rendered.slice(0, at).replaceAll(CONTINUE_MARK, "");
+  return plain(cut(rendered, 0, at)).replaceAll(CONTINUE_MARK, "");
 }
 
-/**
- * Variables that templates ask for and that are mostly absent. The library finds out that one is by throwing, which
- * costs as much as rendering a short prompt; given as undefined, it is simply there and undefined.
- */
-const MOSTLY_ABSENT = [
-  ...["tools", "documents", "tool_choice", "builtin_tools", "custom_tools", "tools_in_user_message", "controls"],
-  ...["enable_thinking", "thinking", "keep_past_thinking", "reasoning_effort", "add_thoughts", "strip_thinking"],
-  ...["system_message", "system_prompt", "model_identity", "continue_final_message", "date_string", "date", "today"],
-];
+const PROBE = "what is written here";
 
-/**
- * Renders a template as its own `render` does, with globals that are made once: the library makes them for every
- * rendering, which is a quarter of a short prompt.
- */
-function renderer(
-  template: Template,
-  given: Readonly<Record<string, unknown>>,
-): (variables: Record<string, unknown>) => string {
-  const globals = new Environment();
-  for (const [name, value] of Object.entries(given)) globals.set(name, value);
-  return (variables) => {
-    const own = new Environment(globals);
-    for (const [name, value] of Object.entries(variables)) own.set(name, value);
-    return String(new Interpreter(own).run(template.parsed).value);
-  };
-}
-
-/** Compiles a chat template, which may ask the clock. Throws INVALID_TEMPLATE when it is no Jinja that we understand. */
-export function compileTemplate(source: string, clock: Clock): ChatTemplate {
-  let template: Template;
-  try {
-    template = new Template(source);
-  } catch (caught) {
-    throw refuse(`it does not parse: ${caught instanceof Error ? caught.message : "unknown"}`, caught);
-  }
+function habitsOf(template: JinjaTemplate, source: string): Habits {
   const knowsDeveloper = source.includes("developer");
-  const globals = templateGlobals(clock, (message) => {
-    throw refuse(message);
-  });
-  const run = renderer(template, globals);
-  const askedFor = MOSTLY_ABSENT.filter((name) => source.includes(name));
+  const message = { role: "user", content: [{ type: "text", text: PROBE }] };
+  const given = messageOf(message, 0, { knowsDeveloper, takesParts: true });
+  try {
+    const written = plain(template.render(variablesOf([given], {})));
+    return {
+      knowsDeveloper,
+      takesParts: written.includes(PROBE) && !written.includes(`'${PROBE}'`) && !written.includes(`"${PROBE}"`),
+    };
+  } catch {
+    // It takes a content for a string, or has more to say about conversations than one message shows.
+    return { knowsDeveloper, takesParts: false };
+  }
+}
+
+function variablesOf(messages: readonly Dict[], options: RenderOptions): Map<string, Value> {
+  const { tools, bosToken, eosToken, addGenerationPrompt, continueFinalMessage } = options;
+  const variables = new Map<string, Value>();
+  for (const [name, value] of Object.entries(options.variables ?? {})) variables.set(name, fromJson(value));
+  variables.set("messages", messages);
+  variables.set("tools", tools && tools.length > 0 ? fromJson(tools) : null);
+  if (!variables.has("documents")) variables.set("documents", null);
+  variables.set("add_generation_prompt", addGenerationPrompt ?? !continueFinalMessage);
+  if (bosToken !== undefined) variables.set("bos_token", bosToken);
+  if (eosToken !== undefined) variables.set("eos_token", eosToken);
+  return variables;
+}
+
+/**
+ * Compiles a chat template, which may ask the clock. Throws INVALID_TEMPLATE with the line when it is no Jinja that we
+ * understand.
+ */
+export function compileTemplate(source: string, clock: Clock, limits: TemplateLimits = TEMPLATE_LIMITS): ChatTemplate {
+  const template = compileJinja(source, { clock, limits });
+  const habits = habitsOf(template, source);
   return {
     render(given, options = {}) {
       const goesOn = options.continueFinalMessage ?? false;
@@ -143,27 +206,12 @@ export function compileTemplate(source: string, clock: Clock): ChatTemplate {
         throw refuse("add_generation_prompt and continue_final_message exclude each other");
       }
       for (const name of Object.keys(options.variables ?? {})) {
-        if (Object.hasOwn(globals, name)) throw refuse(`the variable ${name} is there already`);
+        if (template.reserved.has(name)) throw refuse(`the variable ${name} is there already`);
       }
-      const messages = given.map((message, at) => prepareMessage(message, at, knowsDeveloper));
+      const messages = given.map((message, at) => messageOf(message, at, habits));
       if (goesOn) markEnd(messages);
-      const variables: Record<string, unknown> = {
-        ...options.variables,
-        messages,
-        add_generation_prompt: options.addGenerationPrompt ?? !goesOn,
-        bos_token: options.bosToken ?? "",
-        eos_token: options.eosToken ?? "",
-      };
-      if (options.tools && options.tools.length > 0) variables.tools = options.tools;
-      for (const name of askedFor) if (!(name in variables)) variables[name] = undefined;
-      let rendered: string;
-      try {
-        rendered = run(variables);
-      } catch (caught) {
-        if (caught instanceof StatorError) throw caught;
-        throw refuse(caught instanceof Error ? caught.message : "unknown", caught);
-      }
-      return goesOn ? cutAtMark(rendered) : rendered;
+      const rendered = template.render(variablesOf(messages, options));
+      return goesOn ? cutAtMark(rendered) : plain(rendered);
     },
   };
 }

@@ -133,6 +133,18 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "tokenize/script/demo": tokenize("without the addon, against the JavaScript library"),
   "tokenize/script/32k": tokenize("without the addon, a vocabulary of 32k"),
   "tokenize/script/128k": tokenize("without the addon, a vocabulary of 128k"),
+  "template/simple": {
+    file: "template.ts",
+    about: "rendering 41 messages with a simple template, by us / by @huggingface/jinja with globals made once",
+    bounds: { prepared: { atMost: 1 } },
+    beside: ["library", "oursUs"],
+  },
+  "template/tools": {
+    file: "template.ts",
+    about: "rendering 41 messages and five tools with an elaborate template, by us / by @huggingface/jinja",
+    bounds: { library: { atMost: 3 } },
+    beside: ["prepared", "oursUs"],
+  },
   "exact/random-q8_0": exact("random weights, 126 million of them, as Q8_0"),
   "exact/random-q4_k": exact("the same as Q4_K, which the library repacks"),
   "exact/given-model": exact("the file that BENCH_MODEL names"),

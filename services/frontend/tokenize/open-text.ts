@@ -65,8 +65,8 @@ function noTemplate(): StatorError {
   return new StatorError("UNSUPPORTED_FEATURE", { feature: "Chat", detail });
 }
 
-/** What a model without a usable template answers to a conversation. */
-function templateOf(source: string | undefined, clock: Clock): ChatTemplate {
+/** A model's template; one that cannot be used is told now, and answers every conversation with why. */
+function templateOf(source: string | undefined, { clock, log }: { clock: Clock; log: Log }): ChatTemplate {
   const refuse = (error: StatorError): ChatTemplate => ({
     render() {
       throw error;
@@ -76,7 +76,9 @@ function templateOf(source: string | undefined, clock: Clock): ChatTemplate {
   try {
     return compileTemplate(source, clock);
   } catch (caught) {
-    return refuse(asStatorError(caught));
+    const error = asStatorError(caught);
+    log.warn("a model's chat template cannot be used", { detail: error.message });
+    return refuse(error);
   }
 }
 
@@ -131,11 +133,11 @@ function longestPiece({ kind }: Vocabulary, { pieces, specials }: Tokenizer): nu
 function modelText(
   vocabulary: Vocabulary,
   encoders: Encoders,
-  options: { template?: string; cacheBytes?: number; clock: Clock },
+  options: { template?: string; cacheBytes?: number; clock: Clock; log: Log },
 ): ModelText {
   const tokenizer = createTokenizer(vocabulary, { encoder: encoders.local, cacheBytes: options.cacheBytes });
   const texts = createPieceTexts(tokenizer.pieces);
-  const template = templateOf(options.template, options.clock);
+  const template = templateOf(options.template, options);
   const longest = longestPiece(vocabulary, tokenizer);
   const names = { bosToken: nameOf(tokenizer, tokenizer.bos), eosToken: nameOf(tokenizer, tokenizer.eos) };
   return {
@@ -179,7 +181,7 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
       }
       const vocabulary = checkVocabulary(bytes, "The model's tokenizer");
       const encoders = await encodersOf(vocabulary, bytes);
-      return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes, clock });
+      return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes, clock, log: options.log });
     },
     close: async () => void (await Promise.all([pool?.close(), wholes?.close()])),
   };

@@ -5,7 +5,7 @@ import { type Import, lineAt, type Source } from "../source.ts";
 import type { Rule } from "../tree.ts";
 import { walk } from "../walk.ts";
 
-const PACKAGES = ["@bufbuild/protobuf", "@huggingface/jinja", "@huggingface/tokenizers"];
+const PACKAGES = ["@bufbuild/protobuf", "@huggingface/tokenizers"];
 const NODE_MODULES = ["node:assert", "node:assert/strict", "node:buffer"];
 const CRYPTO_NAMES = ["createHash", "hash", "timingSafeEqual"];
 
