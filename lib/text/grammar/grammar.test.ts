@@ -26,6 +26,20 @@ function refusal(schema: unknown): string {
   return "accepted";
 }
 
+test("a string is well formed: no half of a character and nothing above the last one", () => {
+  const matcher = parseGbnf(
+    jsonSchemaGrammar({ type: "object", properties: { é: {} }, required: ["é"], additionalProperties: true }),
+  );
+  for (const inner of ["\ud7ff", "\ue000", "\u{10ffff}", "\u0080", " !#[]~"]) {
+    expect(matcher.matches(`{"é":"${inner}"}`), inner).toBe(true);
+    expect(matcher.matches(`{"é":1,"${inner}":2}`), `a name, ${inner}`).toBe(true);
+  }
+  for (const inner of ["\ud800", "\udfff", "\x7f", "\x1f", '"']) {
+    expect(matcher.matches(`{"é":"${inner}"}`), JSON.stringify(inner)).toBe(false);
+    expect(matcher.matches(`{"é":1,"${inner}":2}`), `a name, ${JSON.stringify(inner)}`).toBe(false);
+  }
+});
+
 describe("a schema of", () => {
   test("an object", () => {
     const schema = {

@@ -6,6 +6,18 @@ const MAX_LENGTH = 256 * 1024;
 /** The library's own bound on one repetition; beyond it would silently drop the upper bound. */
 const MAX_REPEAT = 2000;
 
+/**
+ * Code points that a JSON string holds unescaped: all but controls, quotation mark and backslash. They are told one by one
+ * and not by what they are not: bytes that are no UTF-8 decode to surrogates, or to numbers above all characters.
+ */
+const PLAIN: readonly (readonly [first: number, last: number])[] = [
+  [0x20, 0x21],
+  [0x23, 0x5b],
+  [0x5d, 0x7e],
+  [0x80, 0xd7ff],
+  [0xe000, 0x10ffff],
+];
+
 /** Rules that many schemas share; each names what it uses. */
 const SHARED = {
   // At most one space, or one line break with its indentation, so a model cannot fill its answer with white space.
@@ -13,7 +25,7 @@ const SHARED = {
   hex: "[0-9a-fA-F]",
   // Four hexadecimal digits of an escape, without those of surrogates, whose pairs would count as two characters.
   unicode: "[0-9a-cA-CefEF] hex hex hex | [dD] [0-7] hex hex",
-  char: '[^"\\\\\\x00-\\x1F\\x7F] | "\\\\" ( ["\\\\/bfnrt] | "u" unicode )',
+  char: `${plainWithout([])} | "\\\\" ( ["\\\\/bfnrt] | "u" unicode )`,
   string: '"\\"" char* "\\""',
   integer: '"-"? ( "0" | [1-9] [0-9]{0,15} )',
   number: 'integer ( "." [0-9]{1,16} )? ( [eE] [+\\x2D]? [0-9]{1,3} )?',
@@ -39,16 +51,34 @@ export function literal(text: string): string {
 
 /** A class of the characters that a JSON string holds unescaped, without some. */
 export function plainWithout(characters: Iterable<string>): string {
-  let out = '[^"\\\\\\x00-\\x1F\\x7F';
-  for (const character of characters) {
-    if (isPlain(character)) out += /^[\w\u0080-\u{10FFFF}]$/u.test(character) ? character : hexEscape(character);
+  const left = [...characters].map((character) => character.codePointAt(0)!).sort((one, other) => one - other);
+  const ranges: string[] = [];
+  for (const [first, last] of PLAIN) {
+    let from = first;
+    for (const without of left) {
+      if (without < from || without > last) continue;
+      if (from < without) ranges.push(rangeOf(from, without - 1));
+      from = without + 1;
+    }
+    if (from <= last) ranges.push(rangeOf(from, last));
   }
-  return `${out}]`;
+  return `[${ranges.join("")}]`;
+}
+
+function rangeOf(first: number, last: number): string {
+  return first === last ? classEscape(first) : `${classEscape(first)}-${classEscape(last)}`;
+}
+
+function classEscape(point: number): string {
+  const hex = point.toString(16).toUpperCase();
+  if (point <= 0xff) return `\\x${hex.padStart(2, "0")}`;
+  return point <= 0xffff ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
 /** Whether a JSON string may hold a character unescaped, by our rule. */
 export function isPlain(character: string): boolean {
-  return character >= " " && character !== '"' && character !== "\\" && character !== "\x7f";
+  const point = character.codePointAt(0) ?? 0;
+  return PLAIN.some(([first, last]) => point >= first && point <= last);
 }
 
 function hexEscape(character: string): string {
