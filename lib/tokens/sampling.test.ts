@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { checkSampling, GREEDY } from "./sampling.ts";
+import { type AskedSampling, checkSampling, fillSampling, GREEDY, type SamplingOptions } from "./sampling.ts";
 
 it("takes what lies in its range", () => {
   const edges = { ...GREEDY, temperature: 2, topK: -1, topP: 1, minP: 1, repetitionPenalty: 2, presencePenalty: -2 };
@@ -24,4 +24,19 @@ it.each([
 ])("refuses %s by its name: %j", (name, more) => {
   const refusal = { reason: "INVALID_ARGUMENT", facts: { detail: expect.stringContaining(`${name}: expected `) } };
   expect(() => checkSampling({ ...GREEDY, ...more })).toThrow(expect.objectContaining(refusal));
+});
+
+it("takes a request's values, then the model's, then the API's", () => {
+  const nothing = Object.fromEntries(Object.keys(GREEDY).map((name) => [name, undefined])) as AskedSampling;
+  const fill = (asked: Partial<SamplingOptions>, usual: Parameters<typeof fillSampling>[1] = {}) =>
+    fillSampling({ ...nothing, ...asked }, usual, () => 7n);
+  expect(fill({})).toEqual({ ...GREEDY, temperature: 1, seed: 7n });
+  const usual = { temperature: 0.7, top_k: 64, top_p: 0.95, min_p: 0.1, repetition_penalty: 1.05 };
+  const more = { frequency_penalty: 1, presence_penalty: 2 };
+  const filled = { temperature: 0.7, topK: 64, topP: 0.95, minP: 0.1, repetitionPenalty: 1.05 };
+  expect(fill({}, { ...usual, ...more })).toMatchObject({ ...filled, frequencyPenalty: 1, presencePenalty: 2 });
+  const biased = { biasTokens: Uint32Array.of(1), biasValues: Float32Array.of(2) };
+  const own: SamplingOptions = { ...GREEDY, ...biased, temperature: 0, topP: 0.5, repetitionPenalty: 1.5, seed: 0n };
+  expect(fill(own, { ...usual, ...more })).toEqual(own);
+  expect([fill({ topK: -1 }, usual).topK, fill({}, { top_k: -1 }).topK]).toEqual([0, 0]);
 });

@@ -1,5 +1,12 @@
 import { StatorError } from "#lib/base/errors";
-import { ANSWER_RANGES, describeRange, fitsRange, type NumberRange, SAMPLING_RANGES } from "#lib/base/sampling";
+import {
+  ANSWER_RANGES,
+  type DefaultSampling,
+  describeRange,
+  fitsRange,
+  type NumberRange,
+  SAMPLING_RANGES,
+} from "#lib/base/sampling";
 
 /** How tokens are drawn. Fields as in stator.worker.v1.Sampling; absent values are already filled in. */
 export interface SamplingOptions {
@@ -50,6 +57,26 @@ export const GREEDY: SamplingOptions = {
   biasTokens: new Uint32Array(0),
   biasValues: new Float32Array(0),
 };
+
+/** How tokens are to be drawn, as far as a request says it. */
+export type AskedSampling = { readonly [Option in keyof SamplingOptions]: SamplingOptions[Option] | undefined };
+
+/** What a request says, then what is usual with its model, then the API's defaults. `drawSeed` is called when it names no seed. */
+export function fillSampling(asked: AskedSampling, usual: DefaultSampling, drawSeed: () => bigint): SamplingOptions {
+  const topK = asked.topK ?? usual.top_k ?? 0;
+  return {
+    temperature: asked.temperature ?? usual.temperature ?? 1,
+    topK: topK === -1 ? 0 : topK,
+    topP: asked.topP ?? usual.top_p ?? 1,
+    minP: asked.minP ?? usual.min_p ?? 0,
+    repetitionPenalty: asked.repetitionPenalty ?? usual.repetition_penalty ?? 1,
+    frequencyPenalty: asked.frequencyPenalty ?? usual.frequency_penalty ?? 0,
+    presencePenalty: asked.presencePenalty ?? usual.presence_penalty ?? 0,
+    seed: asked.seed ?? drawSeed(),
+    biasTokens: asked.biasTokens ?? GREEDY.biasTokens,
+    biasValues: asked.biasValues ?? GREEDY.biasValues,
+  };
+}
 
 /** The option that holds each setting. */
 const OPTIONS = {

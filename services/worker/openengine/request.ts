@@ -9,7 +9,7 @@ import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sa
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import { checkSampling, GREEDY, type SamplingOptions, within } from "#lib/tokens/sampling";
+import { checkSampling, fillSampling, type SamplingOptions, within } from "#lib/tokens/sampling";
 import type { ModelNames } from "#lib/worker/translate";
 
 /** What is read on the event loop is bounded: these are a few milliseconds each. */
@@ -146,18 +146,19 @@ function adapter(request: OpenEngineRequest, names: ModelNames): string | undefi
 }
 
 function sampling({ sampling: given }: OpenEngineRequest, usual: DefaultSampling, seed: bigint): SamplingOptions {
-  const checked = checkSampling({
-    ...GREEDY,
-    temperature: given?.temperature ?? usual.temperature ?? 1,
-    topK: given?.topK ?? usual.top_k ?? 0,
-    topP: given?.topP ?? usual.top_p ?? 1,
-    minP: given?.minP ?? usual.min_p ?? 0,
-    frequencyPenalty: given?.frequencyPenalty ?? usual.frequency_penalty ?? 0,
-    presencePenalty: given?.presencePenalty ?? usual.presence_penalty ?? 0,
-    repetitionPenalty: given?.repetitionPenalty ?? usual.repetition_penalty ?? 1,
-    seed: given?.seed ?? seed,
-  });
-  return { ...checked, topK: Math.max(0, checked.topK) };
+  const asked = {
+    temperature: given?.temperature,
+    topK: given?.topK,
+    topP: given?.topP,
+    minP: given?.minP,
+    frequencyPenalty: given?.frequencyPenalty,
+    presencePenalty: given?.presencePenalty,
+    repetitionPenalty: given?.repetitionPenalty,
+    seed: given?.seed,
+    biasTokens: undefined,
+    biasValues: undefined,
+  };
+  return checkSampling(fillSampling(asked, usual, () => seed));
 }
 
 function topCount(candidates: CandidateTokenSelection | undefined): number {
