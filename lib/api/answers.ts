@@ -62,7 +62,7 @@ function samplingFields(): Fields {
 }
 
 /** Shapes of the answers by the name of their schema. They are written by `openai/bodies` and `openai/chunks`. */
-export const ANSWERS: Readonly<Record<string, Fields>> = {
+export const ANSWERS = {
   ChatCompletion: answer("chat.completion", {
     message: always(
       {
@@ -165,4 +165,4 @@ export const ANSWERS: Readonly<Record<string, Fields>> = {
       "What is wrong.",
     ),
   },
-};
+} as const satisfies Readonly<Record<string, Fields>>;

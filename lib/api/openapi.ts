@@ -1,17 +1,17 @@
-import { ANSWERS } from "./answers.ts";
 import type { Field, Fields, Shape } from "./field.ts";
-import { API_ROUTES, type ApiRoute } from "./routes.ts";
+import type { ApiRoute } from "./routes.ts";
 
 /** JSON as the document is made of. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 
-/** The OpenAPI 3.1 document of the public port, as JSON text. */
-export function printOpenApi(version: string): string {
+/** The OpenAPI 3.1 document of a port with these routes, as JSON text. */
+export function printOpenApi(version: string, routes: readonly ApiRoute[]): string {
   const paths: Record<string, Record<string, Json>> = {};
-  for (const route of API_ROUTES) paths[route.path] = { [route.method]: operation(route) };
+  for (const route of routes) paths[route.path] = { [route.method]: operation(route) };
   const schemas: Record<string, Json> = {};
-  for (const [name, fields] of Object.entries(ANSWERS)) schemas[name] = objectSchema(fields);
-  for (const { operation: name, fields } of API_ROUTES) if (fields) schemas[requestName(name)] = objectSchema(fields);
+  for (const { answer } of routes) if (answer) schemas[answer.name] = objectSchema(answer.fields);
+  for (const { error } of routes) schemas[error.name] = objectSchema(error.fields);
+  for (const { operation: name, fields } of routes) if (fields) schemas[requestName(name)] = objectSchema(fields);
   const info = { title: "Stator", version, description: "OpenAI's API, served by Stator. Unknown fields are refused." };
   return JSON.stringify({ openapi: "3.1.0", info, paths, components: { schemas } });
 }
@@ -25,9 +25,9 @@ function reference(name: string): Json {
 }
 
 function operation(route: ApiRoute): Json {
-  const { operation: name, answer } = route;
+  const { operation: name, answer, error } = route;
   const content: Record<string, Json> = answer
-    ? { "application/json": { schema: reference(answer) } }
+    ? { "application/json": { schema: reference(answer.name) } }
     : { "text/plain": { schema: { type: "string" } } };
   if (route.streams) content["text/event-stream"] = { schema: { type: "string" } };
   const parameters = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
@@ -47,7 +47,7 @@ function operation(route: ApiRoute): Json {
     },
     responses: {
       "200": { description: "The answer.", content },
-      default: { description: "An error.", content: { "application/json": { schema: reference("Error") } } },
+      default: { description: "An error.", content: { "application/json": { schema: reference(error.name) } } },
     },
   };
 }

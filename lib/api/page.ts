@@ -1,5 +1,5 @@
 import { describeShape, type Field, type Fields, type Shape } from "./field.ts";
-import { API_ROUTES } from "./routes.ts";
+import type { ApiRoute } from "./routes.ts";
 
 const USES: Readonly<Record<Field["use"], string>> = {
   honoured: "honoured",
@@ -8,8 +8,8 @@ const USES: Readonly<Record<Field["use"], string>> = {
   refused: "refused",
 };
 
-/** The reference page of every request field, in Markdown. */
-export function printFieldsPage(): string {
+/** The reference page of every request field of these routes, in Markdown. */
+export function printFieldsPage(routes: readonly ApiRoute[]): string {
   const parts = [
     "# Request fields",
     "",
@@ -17,7 +17,7 @@ export function printFieldsPage(): string {
     "the nearest known name; inside messages it has no effect. `null` counts as absent. Fields without effect are named",
     "in the header `x-stator-ignored`. All mistakes of a request are told at once.",
   ];
-  for (const route of API_ROUTES) {
+  for (const route of routes) {
     if (!route.fields) continue;
     parts.push("", `## ${route.method.toUpperCase()} ${route.path}`, "", route.about, "");
     parts.push("| field | value | use | what it does |", "|---|---|---|---|", ...rows(route.fields, ""));

@@ -87,3 +87,23 @@ export interface AnswerPrinter<Printed> {
   done(usage: Usage): Printed;
   failed(error: StatorError): Printed;
 }
+
+/** All that one choice said. */
+export interface SaidChoice {
+  readonly finish: AnswerFinish;
+  readonly text: string;
+  /** Where log-probabilities were asked for. */
+  readonly tokens: readonly AnswerToken[];
+}
+
+/** Prints an answer that is told as a whole: `begin` and `prompt` as in a stream, each choice when it ended, then the body. */
+export interface BodyPrinter<Printed> extends Pick<AnswerPrinter<Printed>, "begin" | "prompt"> {
+  choice(choice: number, said: SaidChoice): void;
+  body(usage: Usage): Printed;
+}
+
+/** Prints embeddings: each as it comes, in any order, then the body. The values are borrowed. */
+export interface EmbeddingPrinter<Printed> {
+  embedding(choice: number, values: Float32Array): void;
+  body(usage: Usage): Printed;
+}

@@ -13,8 +13,9 @@ import { Scope } from "#lib/host/scope";
 import type { Dispatcher } from "#lib/serving/dispatcher";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts } from "./counts.ts";
-import { createLagProbe } from "./generate/lag.ts";
-import { Pacer } from "./generate/pacer.ts";
+import type { HttpDoor } from "./doors/door.ts";
+import { DOORS, documentedRoutes } from "./doors/doors.ts";
+import { printOpenAiError } from "./doors/openai/error.ts";
 import { Admission } from "./http/admission.ts";
 import { Router } from "./http/router.ts";
 import { createRoutes } from "./http/routes.ts";
@@ -24,6 +25,8 @@ import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
 import { ModelWaits } from "./models/model-waits.ts";
 import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
 import { BodyReader } from "./read/reader.ts";
+import { createLagProbe } from "./serve/lag.ts";
+import { Pacer } from "./serve/pacer.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
 export interface FrontendOptions {
@@ -33,6 +36,8 @@ export interface FrontendOptions {
   /** Origins whose pages may read answers; none by default. */
   readonly corsOrigins?: readonly string[];
   readonly limits?: Partial<FrontendLimits>;
+  /** Doors of the port; unless given, all that there are. */
+  readonly doors?: readonly HttpDoor<unknown>[];
   /** Who serves which names; the dispatcher's too, so that both see the same. */
   readonly view: ModelView;
   readonly dispatcher: Dispatcher;
@@ -112,7 +117,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
 
 /** Makes the parts of a frontend and joins them; nothing listens yet. */
 function createParts(options: FrontendOptions, scope: Scope) {
-  const { clock, log, metrics, dispatcher } = options;
+  const { clock, log, metrics, dispatcher, doors = DOORS } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const registry = new ModelRegistry({
     view: options.view,
@@ -137,25 +142,26 @@ function createParts(options: FrontendOptions, scope: Scope) {
   const pacer = new Pacer({ clock, lagging: createLagProbe(clock, createLoopLoad()), tendMs });
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
-  const reader = new BodyReader({ clock, log });
+  const reader = new BodyReader({ readers: doors.map(({ reader }) => reader), clock, log });
   scope.own("reader", reader);
   const routes = createRoutes({
     models: registry,
     reader,
-    planner: {
-      findModel: (name, exchange) => waits.find(name, exchange),
+    doors,
+    serving: {
+      findModel: (name, reply) => waits.find(name, reply),
       compile: (guidance) => reader.compile(guidance),
       compileStops: createStopCompiler(),
       mostScoredTokens: limits.scoredTokens,
       drawSeed: () => chance.id(),
       unixMs: () => clock.unixMs(),
+      dispatcher,
+      answers: { clock, limits, log, pacer, onUsage: (route, usage) => counts.usage(route, usage) },
     },
-    answers: { clock, limits, log, pacer, onUsage: (route, usage) => counts.usage(route, usage) },
-    dispatcher,
     admission,
     body: { mostBytes: limits.bodyBytes, admission, clock },
     metrics,
-    openApi: printOpenApi(options.version),
+    openApi: printOpenApi(options.version, documentedRoutes(doors)),
     operators: options.operators,
     draining: () => server.draining,
   });
@@ -163,6 +169,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     host: options.host,
     port: options.port,
     router: new Router(routes),
+    printError: printOpenAiError,
     fallback: options.fallback,
     corsOrigins: options.corsOrigins ?? [],
     limits,

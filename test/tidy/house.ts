@@ -49,6 +49,7 @@ export const PURE: readonly string[] = [
   "lib/planning/",
   "lib/serving/",
   "lib/engines/schedule/",
+  "services/frontend/doors/",
 ];
 
 /** The room of a file: its first two folders, `gen` for stubs, undefined outside of lib, services and gen. */

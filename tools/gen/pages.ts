@@ -3,6 +3,7 @@ import { printFieldsPage } from "#lib/api/page";
 import { printConfigPage, printConfigSchema } from "#lib/host/config/print";
 import { OPTIONS } from "#services/cli/compose/options";
 import { VERSION } from "#services/cli/version";
+import { DOORS, documentedRoutes } from "#services/frontend/doors/doors";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
 import { renderMetricsPage } from "./metrics-page.ts";
@@ -15,13 +16,19 @@ export interface Page {
   readonly render: () => string | Promise<string>;
 }
 
+const ROUTES = documentedRoutes(DOORS);
+
 /** Everything in gen/ that is rendered from tables in the code. A new table gets its page by a new row here. */
 export const PAGES: readonly Page[] = [
   { path: "gen/docs/config.md", render: () => printConfigPage(OPTIONS) },
   { path: "gen/docs/contracts.md", render: renderContractPage },
   { path: "gen/docs/errors.md", render: renderErrorPage },
-  { path: "gen/docs/fields.md", render: printFieldsPage },
+  { path: "gen/docs/fields.md", render: () => printFieldsPage(ROUTES) },
   { path: "gen/docs/metrics.md", render: renderMetricsPage },
   { path: "gen/schema/config.json", render: () => printConfigSchema(OPTIONS) },
-  { path: "gen/schema/openapi.json", render: () => `${JSON.stringify(JSON.parse(printOpenApi(VERSION)), null, 2)}\n` },
+  { path: "gen/schema/openapi.json", render: renderOpenApi },
 ];
+
+function renderOpenApi(): string {
+  return `${JSON.stringify(JSON.parse(printOpenApi(VERSION, ROUTES)), null, 2)}\n`;
+}

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
+import { printOpenAiError } from "../doors/openai/error.ts";
 import { Exchange } from "./exchange.ts";
 
 /** An exchange over a socket that takes what a test says. */
@@ -18,9 +19,11 @@ function exchangeWith(backlogBytes: number) {
       response.emit("close");
     },
   });
-  const exchange = new Exchange({} as IncomingMessage, response as unknown as ServerResponse, "id", {
-    clock,
-    slowMs: 1000,
+  const request = {} as IncomingMessage;
+  const patience = { clock, slowMs: 1000 };
+  const exchange = new Exchange({ request, response: response as unknown as ServerResponse }, "id", {
+    patience,
+    printError: printOpenAiError,
   });
   return { clock, response, exchange };
 }

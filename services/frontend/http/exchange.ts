@@ -1,22 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { printErrorBody, retryHeaders } from "#lib/api/openai/error-body";
-import { EVENT_STREAM } from "#lib/api/sse";
+import { EVENT_STREAM, PING_COMMENT } from "#lib/api/sse";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import type { PrintError, Reply, Work } from "../doors/reply.ts";
 
 /** How an exchange ended, for the counters. */
 export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow_client";
-
-/**
- * What computes an answer. An object and not a closure: a closure kept in a property of every exchange makes V8 carry
- * the exchanges over its quick collections, which costs an eighth of a short request and a hundred megabytes.
- */
-export interface Work {
-  /** Ends the work and tells the client why. */
-  abort(error: StatorError): void;
-  /** The exchange is over: the answer was written in full, or the client left. */
-  closed(): void;
-}
 
 /** How long readers may take. */
 export interface ReaderPatience {
@@ -30,61 +19,57 @@ const LEAST_RATE = 4096;
 /** An end that leaves less than this is not waited for: the system's own buffers take it. */
 const SMALL_REST = 16_384;
 
-/** A request with its answer. One answer per exchange: JSON, an error, or a stream of events. */
-export class Exchange {
+/** A request with its answer. One answer per exchange: a body, an error, or a stream of events. */
+export class Exchange implements Reply<string> {
   readonly request: IncomingMessage;
   readonly requestId: string;
-  /** Clock milliseconds of the arrival. */
   readonly arrivedMs: number;
   /** Place among the open ones. */
   rosterAt = -1;
   /** For counters; a closed set. */
   route = "other";
-  /** Set when the first token was written. */
   firstTokenMs: number | undefined;
   /** The error that was answered. */
   error: StatorError | undefined;
-  /** Set by whoever computes the answer. */
   work: Work | undefined;
   /** Where a place was taken for it, to be given back when it is over. */
   place: { leave(): void } | undefined;
   readonly #response: ServerResponse;
   readonly #headers: Record<string, string>;
   readonly #patience: ReaderPatience;
+  readonly #printError: PrintError;
   #answered = false;
   #outcome: Outcome | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, patience: ReaderPatience) {
+  constructor(
+    { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    requestId: string,
+    { patience, printError }: { readonly patience: ReaderPatience; readonly printError: PrintError },
+  ) {
     this.request = request;
     this.#response = response;
     this.requestId = requestId;
     this.#patience = patience;
+    this.#printError = printError;
     this.arrivedMs = patience.clock.nowMs();
     this.#headers = { "x-request-id": requestId };
   }
 
-  /** A request header; of a repeated one the first. */
+  /** Of a repeated header the first. */
   header(name: string): string | undefined {
     const value = this.request.headers[name];
     return Array.isArray(value) ? value[0] : value;
   }
 
-  /** Adds a header to the answer, whatever it will be. Characters that do not belong into a header are dropped. */
+  /** Adds a header. Characters that do not belong into one are dropped. */
   set(name: string, value: string): void {
     this.#headers[name] = /[^\x20-\x7e]/.test(value) ? value.replaceAll(/[^\x20-\x7e]/g, "") : value;
   }
 
-  /** Names the fields of the request that have no effect. */
-  ignore(fields: readonly string[]): void {
-    if (fields.length > 0) this.set("x-stator-ignored", fields.join(", "));
-  }
-
-  /** Whether the client left, or everything was written. */
   get closed(): boolean {
     return this.#response.destroyed || this.#response.closed;
   }
 
-  /** Whether the status line is out or about to be. */
   get answered(): boolean {
     return this.#answered;
   }
@@ -114,6 +99,10 @@ export class Exchange {
     this.send(status, "application/json", body);
   }
 
+  whole(body: string): void {
+    this.json(200, body);
+  }
+
   /** Answers without a body. */
   empty(status: number): void {
     if (!this.#begin(status)) return;
@@ -121,12 +110,12 @@ export class Exchange {
     this.#response.end();
   }
 
-  /** Answers with an error in OpenAI's form; does nothing when an answer has begun. */
   fail(error: StatorError): void {
     if (this.#answered) return;
     this.error = error;
-    Object.assign(this.#headers, retryHeaders(error));
-    this.json(error.row.http, printErrorBody(error));
+    const { status, headers, body } = this.#printError(error);
+    Object.assign(this.#headers, headers);
+    this.json(status, body);
   }
 
   /** Closes the connection after the answer: the rest of the request is not wanted. */
@@ -134,7 +123,6 @@ export class Exchange {
     this.#headers.connection = "close";
   }
 
-  /** Begins a stream of events. */
   openEvents(): void {
     if (this.#answered) return;
     this.#answered = true;
@@ -144,12 +132,18 @@ export class Exchange {
     this.#response.writeHead(200, this.#headers);
   }
 
-  /** Writes whole events. False when the socket has more than it takes: wait for drain. */
-  write(events: string): boolean {
-    return this.#response.write(events);
+  write(event: string): boolean {
+    return this.#response.write(event);
   }
 
-  /** Ends a stream; `error` is what was told in it. */
+  writeAll(events: readonly string[]): boolean {
+    return this.#response.write(events.join(""));
+  }
+
+  ping(): boolean {
+    return this.#response.write(PING_COMMENT);
+  }
+
   endEvents(error?: StatorError): void {
     this.error = error;
     // A client may close as soon as it reads the last event: the answer was told in full all the same.
@@ -159,12 +153,10 @@ export class Exchange {
     this.#watchEnd();
   }
 
-  /** Bytes that the socket did not take yet. */
   get backlogBytes(): number {
     return this.#response.writableLength;
   }
 
-  /** Waits until the socket took everything. A reader that takes too little, however often, is cut off: `cut` is called. */
   whenDrained(drained: () => void, cut: () => void): void {
     const response = this.#response;
     const settle = (call: () => void) => () => {

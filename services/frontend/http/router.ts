@@ -1,4 +1,5 @@
 import { StatorError } from "#lib/base/errors";
+import type { PrintError } from "../doors/reply.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Answers one exchange; what it throws is answered as an error. `rest` is what follows a prefix, decoded. */
@@ -11,9 +12,18 @@ export interface HttpRoute {
   /** For counters. */
   readonly name: string;
   readonly handler: Handler;
+  /** The form of its errors, where that is not the port's. */
+  readonly printError?: PrintError;
 }
 
-/** Finds the route of a request. Throws ROUTE_NOT_FOUND and METHOD_NOT_ALLOWED. */
+/** A route that a request came to. */
+export interface FoundRoute {
+  readonly route: HttpRoute;
+  /** What follows a prefix, decoded. */
+  readonly rest: string;
+}
+
+/** Finds the routes of requests. */
 export class Router {
   readonly #exact = new Map<string, HttpRoute>();
   readonly #prefixes: HttpRoute[] = [];
@@ -25,18 +35,9 @@ export class Router {
     }
   }
 
-  /** The route for a method and a request target; HEAD is GET, and undefined asks for OPTIONS. */
-  find(method: string, target: string): { route: HttpRoute; rest: string; allow: string } {
-    // A client that takes this port for a proxy names the whole address, and gets the same answer (RFC 9112, 3.2.2).
-    const local = target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?]*/i, "");
-    const query = local.indexOf("?");
-    const path = query < 0 ? local : local.slice(0, query);
-    const found = this.#match(path);
-    if (!found) throw new StatorError("ROUTE_NOT_FOUND", { method, path: printable(path) });
-    return { ...found, allow: found.route.method === "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS" };
-  }
-
-  #match(path: string): { route: HttpRoute; rest: string } | undefined {
+  /** The route of a request target, whatever the method. */
+  find(target: string): FoundRoute | undefined {
+    const path = pathOf(target);
     const bare = path.endsWith("/") ? path.slice(0, -1) : path;
     const exact = this.#exact.get(path) ?? this.#exact.get(bare);
     if (exact) return { route: exact, rest: "" };
@@ -49,7 +50,24 @@ export class Router {
   }
 }
 
-/** Whether the route takes the method. */
+/** Why a request has no route. */
+export function noRoute(method: string, target: string): StatorError {
+  return new StatorError("ROUTE_NOT_FOUND", { method, path: printable(pathOf(target)) });
+}
+
+/** The methods of a route, as the header allow has them. */
+export function allowOf({ method }: HttpRoute): string {
+  return method === "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+}
+
+function pathOf(target: string): string {
+  // A client that takes this port for a proxy names the whole address, and gets the same answer (RFC 9112, 3.2.2).
+  const local = target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?]*/i, "");
+  const query = local.indexOf("?");
+  return query < 0 ? local : local.slice(0, query);
+}
+
+/** Whether the route takes the method. HEAD is GET. */
 export function takes({ method }: HttpRoute, asked: string): boolean {
   return asked === method || (asked === "HEAD" && method === "GET");
 }

@@ -2,15 +2,11 @@ import { printModel, printModels } from "#lib/api/openai/bodies";
 import { noWorkers } from "#lib/discovery/models";
 import type { Metrics } from "#lib/host/metrics";
 import { isLoopback } from "#lib/rpc/credentials";
-import type { Dispatcher } from "#lib/serving/dispatcher";
-import { answerEmbeddings } from "../generate/embeddings.ts";
-import { runPlan } from "../generate/generate.ts";
-import type { GenerationPlan } from "../generate/plan.ts";
-import { type PlannerTools, planChat, planCompletion } from "../generate/planner.ts";
-import type { AnswerTools } from "../generate/tools.ts";
+import type { HttpDoor } from "../doors/door.ts";
 import type { Models } from "../models/served.ts";
 import { openPage } from "../page/page.ts";
 import type { BodyReader } from "../read/reader.ts";
+import { type ServeTools, serve } from "../serve/serve.ts";
 import type { Admission } from "./admission.ts";
 import { type BodyOptions, receiveBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
@@ -19,9 +15,8 @@ import type { Handler, HttpRoute } from "./router.ts";
 /** What the routes answer with. */
 export interface RouteTools {
   readonly models: Models;
-  readonly planner: PlannerTools;
-  readonly answers: AnswerTools;
-  readonly dispatcher: Dispatcher;
+  readonly doors: readonly HttpDoor<unknown>[];
+  readonly serving: ServeTools;
   readonly admission: Admission;
   readonly body: BodyOptions;
   readonly reader: BodyReader;
@@ -36,31 +31,11 @@ export interface RouteTools {
 
 /** Every path of the public port. */
 export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
-  const { body, reader, planner, dispatcher, answers } = tools;
-  const run = (plan: GenerationPlan, exchange: Exchange) => runPlan(plan, exchange, dispatcher, answers);
-  const chat = admitted(tools, async (exchange) => {
-    const read = await receiveBody(exchange, body, (bytes) => reader.chat(bytes));
-    try {
-      run(await planChat(read, exchange, planner), exchange);
-    } finally {
-      read.close();
-    }
-  });
-  const complete = admitted(tools, async (exchange) => {
-    const read = await receiveBody(exchange, body, (bytes) => reader.completion(bytes));
-    run(await planCompletion(read, exchange, planner), exchange);
-  });
-  const embed = admitted(tools, async (exchange) => {
-    const read = await receiveBody(exchange, body, (bytes) => reader.embedding(bytes));
-    await answerEmbeddings(read, exchange, { ...planner, dispatcher, answers });
-  });
   const page = openPage();
   return [
     { path: "/", method: "GET", name: "page", handler: (exchange) => page.show(exchange) },
     { path: "/docs/", method: "GET", name: "docs", handler: (exchange, name) => page.showDocument(exchange, name) },
-    { path: "/v1/chat/completions", method: "POST", name: "chat", handler: chat },
-    { path: "/v1/completions", method: "POST", name: "completions", handler: complete },
-    { path: "/v1/embeddings", method: "POST", name: "embeddings", handler: embed },
+    ...tools.doors.map((door) => doorRoute(door, tools)),
     {
       path: "/v1/models",
       method: "GET",
@@ -78,6 +53,20 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
     { path: "/metrics", method: "GET", name: "metrics", handler: (exchange) => showMetrics(exchange, tools.metrics) },
     { path: "/openapi.json", method: "GET", name: "openapi", handler: (exchange) => exchange.json(200, tools.openApi) },
   ];
+}
+
+/** A door of the port: what it reads goes the one way behind all of them. */
+function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
+  const { name, api, reader, printError } = door;
+  const handler = admitted(tools, async (exchange) => {
+    const read = await receiveBody(exchange, tools.body, (bytes) => tools.reader.read(reader, bytes));
+    try {
+      await serve(read, { door, reply: exchange }, tools.serving);
+    } finally {
+      read.close();
+    }
+  });
+  return { path: api.path, method: "POST", name, handler, printError };
 }
 
 /** Runs a handler with a place among the concurrent requests. */

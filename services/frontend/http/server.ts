@@ -1,16 +1,16 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { printErrorBody } from "#lib/api/openai/error-body";
 import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { Counts } from "../counts.ts";
+import type { PrintError } from "../doors/reply.ts";
 import type { FrontendLimits } from "../limits.ts";
 import { allowOrigin } from "./cors.ts";
 import { Exchange, type ReaderPatience } from "./exchange.ts";
-import { type Router, takes } from "./router.ts";
+import { allowOf, type FoundRoute, noRoute, type Router, takes } from "./router.ts";
 
 /** What an HTTP port is made of. */
 export interface HttpServerOptions {
@@ -18,6 +18,8 @@ export interface HttpServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly router: Router;
+  /** The form of errors, where a route has no other. */
+  readonly printError: PrintError;
   /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
   readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
   readonly corsOrigins: readonly string[];
@@ -58,7 +60,7 @@ export class HttpServer {
     );
     this.#server.maxConnections = limits.connections;
     this.#server.on("connection", (socket) => this.#count(socket));
-    this.#server.on("clientError", (error, socket) => refuseConnection(error, socket));
+    this.#server.on("clientError", (error, socket) => refuseConnection(error, socket, options.printError));
     // A client that asks first is not told to send a body that is too long.
     this.#server.on("checkContinue", (request, response) => {
       if (Number(request.headers["content-length"] ?? 0) <= limits.bodyBytes) response.writeContinue();
@@ -133,10 +135,12 @@ export class HttpServer {
 
   /** @param refusal what is wrong with the request, found before anything was read */
   #answer(request: IncomingMessage, response: ServerResponse, refusal = refusalOf(request)): void {
-    const { drawRequestId, corsOrigins } = this.#options;
+    const { router, printError, drawRequestId, corsOrigins } = this.#options;
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
-    const exchange = new Exchange(request, response, requestId, this.#patience);
+    const found = router.find(request.url ?? "/");
+    const form = { patience: this.#patience, printError: found?.route.printError ?? printError };
+    const exchange = new Exchange({ request, response }, requestId, form);
     this.#open.add(exchange);
     exchange.onClose(() => this.#close(exchange));
     allowOrigin(exchange, corsOrigins);
@@ -145,14 +149,14 @@ export class HttpServer {
         exchange.closeAfter();
         throw refusal;
       }
-      const handled = this.#route(exchange, response);
+      const handled = this.#handle(exchange, response, found);
       if (handled) handled.catch((error: unknown) => this.#fail(exchange, error));
     } catch (error) {
       this.#fail(exchange, error);
     }
   }
 
-  #route(exchange: Exchange, response: ServerResponse): Promise<void> | undefined {
+  #handle(exchange: Exchange, response: ServerResponse, found: FoundRoute | undefined): Promise<void> | undefined {
     const { request } = exchange;
     const method = request.method ?? "GET";
     const target = request.url ?? "/";
@@ -162,13 +166,15 @@ export class HttpServer {
     }
     if (method === "OPTIONS" && target === "*") return void exchange.empty(204);
     if (this.#options.fallback?.(request, response)) return undefined;
-    const { route, rest, allow } = this.#options.router.find(method, target);
+    if (!found) throw noRoute(method, target);
+    const { route, rest } = found;
     exchange.route = route.name;
     if (method === "OPTIONS") {
-      exchange.set("allow", allow);
+      exchange.set("allow", allowOf(route));
       return void exchange.empty(204);
     }
     if (!takes(route, method)) {
+      const allow = allowOf(route);
       exchange.set("allow", allow);
       throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
     }
@@ -228,17 +234,18 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
   return new StatorError("PORT_IN_USE", { host, port, flag: "--http-port" }, { cause: error });
 }
 
-/** Bytes that are not HTTP, or come too slowly, are answered in OpenAI's form too, and the connection closed. */
+/** Bytes that are not HTTP, or come too slowly, are answered in the form of the port, and the connection closed. */
 function refuseConnection(
   error: NodeJS.ErrnoException,
   socket: { writable: boolean; end(text: string): void; destroy(): void },
+  printError: PrintError,
 ): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
   const [status, detail] = clientErrors[error.code ?? ""] ?? ["400 Bad Request", "The bytes sent are not HTTP"];
-  const body = printErrorBody(new StatorError("INVALID_ARGUMENT", { detail }));
+  const { body } = printError(new StatorError("INVALID_ARGUMENT", { detail }));
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );

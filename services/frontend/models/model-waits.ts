@@ -1,6 +1,6 @@
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { Exchange, Work } from "../http/exchange.ts";
+import type { Reply, Work } from "../doors/reply.ts";
 import type { Models, ServedModel } from "./served.ts";
 
 /** How long, and how many. */
@@ -34,7 +34,7 @@ export class ModelWaits {
    * The model of a name, now or when it is loaded. Throws what `Models.find` throws: MODEL_LOADING after the longest
    * wait, anything else as soon as it is so; CANCELLED when the client leaves.
    */
-  find(name: string, exchange: Exchange): ServedModel | Promise<ServedModel> {
+  find(name: string, reply: Pick<Reply<unknown>, "work">): ServedModel | Promise<ServedModel> {
     const { models, waitMs, most, clock } = this.#options;
     try {
       return models.find(name);
@@ -44,11 +44,11 @@ export class ModelWaits {
     const wait = new ModelWait(() => models.find(name));
     const timer = clock.after(waitMs, () => wait.settle());
     this.#waiting.add(wait);
-    exchange.work = wait;
+    reply.work = wait;
     return wait.found.finally(() => {
       timer.cancel();
       this.#waiting.delete(wait);
-      exchange.work = undefined;
+      reply.work = undefined;
     });
   }
 }

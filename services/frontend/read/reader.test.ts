@@ -3,12 +3,15 @@ import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
 import { compileGuidance } from "#lib/text/grammar/guidance";
 import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
+import { reader as chat } from "../doors/chat/read.ts";
+import { reader as completions } from "../doors/completions/read.ts";
+import { reader as embeddings } from "../doors/embeddings/read.ts";
 import { BodyReader } from "./reader.ts";
 
 const clock = new FakeClock();
 const readers: BodyReader[] = [];
 function reader(): BodyReader {
-  const made = new BodyReader({ clock, log: silentLog });
+  const made = new BodyReader({ readers: [chat, completions, embeddings], clock, log: silentLog });
   readers.push(made);
   return made;
 }
@@ -27,52 +30,60 @@ test("a large chat request reads as a small one does, and its thread keeps what 
   const door = reader();
   const messages = [{ role: "user", content: "häj" }];
   const fields = { messages, temperature: 0.5, response_format: format, store: true };
-  const small = await door.chat(body(fields));
+  const small = await door.read(chat, body(fields));
   expect(door.running).toBe(false);
-  const large = await door.chat(body({ ...fields, user: pad }));
+  const large = await door.read(chat, body({ ...fields, user: pad }));
   expect(door.running).toBe(true);
-  expect(small.head, "what has no effect stays where it is").toEqual({ ...large.head, store: true });
-  expect([small.ignored, large.ignored]).toEqual([["store"], ["store", "user"]]);
-  expect(await large.render(text)).toBe(await small.render(text));
+  const { ask } = small.asked;
+  expect(large.asked).toEqual({
+    ...small.asked,
+    ask: { ...ask, input: { kind: "messages", messages: [] } },
+    ignored: ["store", "user"],
+  });
+  expect([ask.sampling.temperature, ask.guidance?.kind, small.asked.ignored]).toEqual([0.5, "jsonSchema", ["store"]]);
+  expect(await large.conversation!.render(text)).toBe(await small.conversation!.render(text));
   large.close();
-  await expect(large.render(text), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
+  await expect(large.conversation!.render(text), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
 });
 
 test("many messages of a short body are rendered in the thread, to the same prompt", async () => {
   const door = reader();
   const messages = Array.from({ length: 300 }, (_, at) => ({ role: "user", content: `m${at}` }));
-  const read = await door.chat(body({ messages }));
-  expect(asText(await read.render(text))).toBe(text.renderChat(messages));
+  const read = await door.read(chat, body({ messages }));
+  expect(asText(await read.conversation!.render(text))).toBe(text.renderChat(messages));
   expect(door.running).toBe(true);
 });
 
 test("prompts come as texts, long ones as UTF-8, or as token ids", async () => {
   const door = reader();
-  const { head, parts } = await door.completion(body({ prompt: ["ä", pad], n: 2 }));
-  expect(head).toEqual({ model: "m", n: 2 });
-  expect(parts.texts?.map(asText)).toEqual(["ä", pad]);
-  const ids = await door.completion(body({ prompt: [[1, 2], [3]], user: pad }));
-  expect(ids.parts.ids).toEqual([Uint32Array.of(1, 2), Uint32Array.of(3)]);
-  expect((await door.embedding(body({ input: [7, 8], user: pad }))).parts.ids).toEqual([Uint32Array.of(7, 8)]);
+  const { ask } = (await door.read(completions, body({ prompt: ["ä", pad], n: 2 }))).asked;
+  expect([ask.model, ask.choicesPerPrompt]).toEqual(["m", 2]);
+  if (ask.input.kind !== "text") throw new Error("it has texts");
+  expect(ask.input.texts.map(asText)).toEqual(["ä", pad]);
+  const inputOf = async (reader: typeof completions | typeof embeddings, fields: object) =>
+    (await door.read<unknown>(reader, body({ ...fields, user: pad }))).asked.ask.input;
+  const ids = (...prompts: Uint32Array[]) => ({ kind: "tokens", prompts, tokenizer: "" });
+  expect(await inputOf(completions, { prompt: [[1, 2], [3]] })).toEqual(ids(Uint32Array.of(1, 2), Uint32Array.of(3)));
+  expect(await inputOf(embeddings, { input: [7, 8] })).toEqual(ids(Uint32Array.of(7, 8)));
 });
 
 test("the form of a completion and a seed of 64 bits read the same from small and large bodies", async () => {
   const door = reader();
   const seed = 2n ** 63n - 1n;
   const exact = (fields: object) => Buffer.from(body(fields).toString().replace('"seed":0', `"seed":${seed}`));
-  const small = await door.completion(exact({ prompt: "a", seed: 0, response_format: format }));
+  const small = await door.read(completions, exact({ prompt: "a", seed: 0, response_format: format }));
   expect(door.running).toBe(false);
-  const large = await door.completion(exact({ prompt: "a", seed: 0, response_format: format, user: pad }));
+  const large = await door.read(completions, exact({ prompt: "a", seed: 0, response_format: format, user: pad }));
   const guidance = { kind: "jsonSchema", schema: JSON.stringify(schema) } as const;
-  expect(small.head).toEqual({ model: "m", seed, guidance });
-  expect(large.head).toEqual(small.head);
+  expect(small.asked.ask).toMatchObject({ guidance, sampling: { seed } });
+  expect(large.asked).toEqual({ ...small.asked, ignored: ["user"] });
 });
 
 test("a long schema goes on as UTF-8, and its grammar is made in the thread", async () => {
   const door = reader();
   const wide = { type: "object", properties: { [pad]: { type: "integer" } } };
   const response_format = { ...format, json_schema: { name: "s", schema: wide } };
-  const { guidance } = (await door.completion(body({ prompt: "a", response_format }))).head;
+  const { guidance } = (await door.read(completions, body({ prompt: "a", response_format }))).asked.ask;
   if (guidance?.kind !== "jsonSchema") throw new Error("it has a schema");
   expect(Buffer.from(guidance.schema).toString()).toBe(JSON.stringify(wide));
   expect(typeof guidance.schema).toBe("object");
@@ -87,36 +98,40 @@ test("a long schema goes on as UTF-8, and its grammar is made in the thread", as
 test("mistakes are the same, wherever they are found", async () => {
   const door = reader();
   for (const prompt of [pad, "x"]) {
-    const wrong = door.completion(body({ prompt, n: 0, temprature: 1 }));
+    const wrong = door.read(completions, body({ prompt, n: 0, temprature: 1 }));
     await expect(wrong).rejects.toMatchObject({
       reason: "INVALID_REQUEST",
       param: "n",
       message: expect.stringContaining("did you mean temperature?"),
     });
   }
-  await expect(door.chat(Buffer.from(`{"a":"${pad}",`))).rejects.toMatchObject({ reason: "INVALID_JSON" });
-  await expect(door.chat(Buffer.alloc(70_000, 0xff))).rejects.toMatchObject({ reason: "INVALID_UTF8" });
+  await expect(door.read(chat, Buffer.from(`{"a":"${pad}",`))).rejects.toMatchObject({ reason: "INVALID_JSON" });
+  await expect(door.read(chat, Buffer.alloc(70_000, 0xff))).rejects.toMatchObject({ reason: "INVALID_UTF8" });
 });
 
 test("a body of two hundred thousand unknown fields is told eight of them and their number", async () => {
   const many = Object.fromEntries(Array.from({ length: 200_000 }, (_, at) => [`z${at}`, 1]));
-  await expect(reader().chat(body({ messages: [{ role: "user", content: "" }], ...many }))).rejects.toThrow(
+  await expect(reader().read(chat, body({ messages: [{ role: "user", content: "" }], ...many }))).rejects.toThrow(
     /z0, z1, z2, z3, z4, z5, z6, z7, and 199,992 more\.$/,
   );
 });
 
 test("nesting and members are bounded before anything is parsed", async () => {
   const door = reader();
-  await expect(door.chat(Buffer.from("[".repeat(70_000)))).rejects.toThrow("nested deeper than 128 levels");
-  await expect(door.chat(Buffer.from(`{${'"a":1,'.repeat(300_000)}`))).rejects.toThrow("more than 262,144 members");
-  await expect(door.chat(Buffer.from(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow("more than 2,097,152 values");
+  await expect(door.read(chat, Buffer.from("[".repeat(70_000)))).rejects.toThrow("nested deeper than 128 levels");
+  await expect(door.read(chat, Buffer.from(`{${'"a":1,'.repeat(300_000)}`))).rejects.toThrow(
+    "more than 262,144 members",
+  );
+  await expect(door.read(chat, Buffer.from(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow(
+    "more than 2,097,152 values",
+  );
 });
 
 test("what is kept for a request outlives the idle time, since its model may take longer to load", async () => {
   const door = reader();
-  const read = await door.chat(body({ messages: [{ role: "user", content: pad }] }));
+  const read = await door.read(chat, body({ messages: [{ role: "user", content: pad }] }));
   clock.advance(60_000);
-  expect(asText(await read.render(text))).toContain(pad);
+  expect(asText(await read.conversation!.render(text))).toContain(pad);
   read.close();
   clock.advance(15_000);
   expect(door.running).toBe(false);
@@ -124,12 +139,12 @@ test("what is kept for a request outlives the idle time, since its model may tak
 
 test("the thread ends when nobody needs it, and when one request takes too long; the next starts another", async () => {
   const door = reader();
-  await door.completion(body({ prompt: pad }));
+  await door.read(completions, body({ prompt: pad }));
   clock.advance(15_000);
   expect(door.running).toBe(false);
-  const slow = door.completion(body({ prompt: pad }));
+  const slow = door.read(completions, body({ prompt: pad }));
   clock.advance(20_000);
   await expect(slow).rejects.toMatchObject({ reason: "OVERLOADED" });
   expect(door.running).toBe(false);
-  expect((await door.completion(body({ prompt: pad }))).head).toEqual({ model: "m" });
+  expect((await door.read(completions, body({ prompt: pad }))).asked.ask.model).toBe("m");
 });

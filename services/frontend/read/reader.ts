@@ -1,27 +1,23 @@
 import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import type { ModelText } from "../text/model-text.ts";
+import type { Asked, DoorReader } from "../doors/door.ts";
+import type { ModelText, TemplateMessage } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
-import { parseBody } from "./json.ts";
-import {
-  type ChatHead,
-  type CompletionHead,
-  type EmbeddingHead,
-  type Inputs,
-  type ReadRequest,
-  readChat,
-  readCompletion,
-  readEmbedding,
-} from "./requests.ts";
-import type { PartsPlace, ReadOrder } from "./thread.ts";
+import type { MessagesPlace, ReadOrder } from "./thread.ts";
 
-/** A chat request that passed, and what becomes of its messages. */
-export interface OpenChat {
-  readonly head: ChatHead;
-  readonly ignored: readonly string[];
+/** A conversation, and who renders it. */
+export interface Conversation {
   /** The prompt, a long one as UTF-8. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
   render(text: ModelText): string | Promise<string | Uint8Array>;
+}
+
+/** A request that was read, and what becomes of its messages. */
+export interface OpenAsk<Form> {
+  /** Its messages are for `conversation` to render: they may be elsewhere. */
+  readonly asked: Asked<Form>;
+  /** Set for a request of messages. */
+  readonly conversation: Conversation | undefined;
   /** Forgets it; call it in any case. */
   close(): void;
 }
@@ -48,9 +44,11 @@ export class BodyReader {
   readonly #thread: CallThread<ReadOrder>;
   #nextKept = 1;
 
-  constructor({ clock, log }: { clock: Clock; log: Log }) {
+  /** `readers`: those of every door. */
+  constructor({ readers, clock, log }: { readers: readonly DoorReader<unknown>[]; clock: Clock; log: Log }) {
     this.#thread = new CallThread({
       file: threadFile("thread", import.meta.url),
+      data: readers.map(({ module }) => module),
       work: "large requests",
       heapMb: HEAP_MB,
       patience: { idleMs: IDLE_MS, workMs: WORK_MS, clock },
@@ -63,36 +61,16 @@ export class BodyReader {
     return this.#thread.running;
   }
 
-  /** Reads a chat request; takes the bytes. */
-  async chat(bytes: Buffer): Promise<OpenChat> {
-    if (bytes.length <= INLINE_BYTES) return this.#inline(bytes);
+  /** Reads a request; takes the bytes. Throws what the door's reader does. */
+  async read<Form>(reader: DoorReader<Form>, bytes: Buffer): Promise<OpenAsk<Form>> {
+    if (bytes.length <= INLINE_BYTES) return this.#open(reader.read(bytes, undefined));
     const keep = this.#nextKept++;
     const sent = sendable(bytes);
-    const { head, ignored } = await this.#thread.call<ReadRequest<ChatHead, undefined>>(
-      { kind: "chat", bytes: sent, keep },
-      [sent.buffer],
-    );
+    const { module } = reader;
+    const asked = await this.#thread.call<Asked<Form>>({ kind: "read", module, bytes: sent, keep }, [sent.buffer]);
+    if (asked.ask.input.kind !== "messages") return this.#open(asked);
     const place = { kept: keep };
-    return {
-      head,
-      ignored,
-      render: (text) => this.#render(place, text),
-      close: this.#keeper(keep),
-    };
-  }
-
-  /** Reads a completion request; takes the bytes. */
-  async completion(bytes: Buffer): Promise<ReadRequest<CompletionHead, Inputs>> {
-    if (bytes.length <= INLINE_BYTES) return readCompletion(parseBody(bytes));
-    const sent = sendable(bytes);
-    return await this.#thread.call({ kind: "completions", bytes: sent }, [sent.buffer]);
-  }
-
-  /** Reads an embedding request; takes the bytes. */
-  async embedding(bytes: Buffer): Promise<ReadRequest<EmbeddingHead, Inputs>> {
-    if (bytes.length <= INLINE_BYTES) return readEmbedding(parseBody(bytes));
-    const sent = sendable(bytes);
-    return await this.#thread.call({ kind: "embeddings", bytes: sent }, [sent.buffer]);
+    return { asked, conversation: { render: (text) => this.#render(place, text) }, close: this.#keeper(keep) };
   }
 
   /** Makes the grammar of what was asked for. Throws what `compileGuidance` does. */
@@ -106,15 +84,16 @@ export class BodyReader {
     return this.#thread.close();
   }
 
-  #inline(bytes: Buffer): OpenChat {
-    const { head, ignored, parts } = readChat(parseBody(bytes));
-    return {
-      head,
-      ignored,
-      render: (text) =>
-        parts.messages.length <= INLINE_MESSAGES ? text.renderChat(parts.messages) : this.#render({ parts }, text),
-      close() {},
-    };
+  /** A request of which nothing is elsewhere. */
+  #open<Form>(asked: Asked<Form>): OpenAsk<Form> {
+    const { input } = asked.ask;
+    const conversation = input.kind === "messages" ? this.#converse(input.messages) : undefined;
+    return { asked, conversation, close() {} };
+  }
+
+  #converse(messages: readonly TemplateMessage[]): Conversation {
+    const isLong = messages.length > INLINE_MESSAGES;
+    return { render: (text) => (isLong ? this.#render({ messages }, text) : text.renderChat(messages)) };
   }
 
   /** What forgets messages that the thread keeps. They may be kept as long as a model takes to load. */
@@ -126,7 +105,7 @@ export class BodyReader {
     };
   }
 
-  #render(place: PartsPlace, text: ModelText): Promise<string | Uint8Array> {
+  #render(place: MessagesPlace, text: ModelText): Promise<string | Uint8Array> {
     return this.#thread.call({ kind: "render", place, template: text.template() });
   }
 }

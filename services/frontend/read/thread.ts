@@ -1,30 +1,21 @@
+import { workerData } from "node:worker_threads";
 import type { JsonBounds } from "#lib/api/json-bounds";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { type ChatTemplate, compileTemplate } from "#lib/text/template";
-import type { TemplateText } from "../text/model-text.ts";
+import type { Asked, DoorAsk, DoorReader } from "../doors/door.ts";
+import type { TemplateMessage, TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
-import { parseBody } from "./json.ts";
-import {
-  type ChatParts,
-  effective,
-  type Inputs,
-  type ReadRequest,
-  ROUTE_FIELDS,
-  readChat,
-  readCompletion,
-  readEmbedding,
-} from "./requests.ts";
 
-/** Where the parts of a chat request are: kept in this thread under a number, or sent along. */
-export type PartsPlace = { readonly kept: number } | { readonly parts: ChatParts };
+/** Where the messages of a request are: kept in this thread under a number, or sent along. */
+export type MessagesPlace = { readonly kept: number } | { readonly messages: readonly TemplateMessage[] };
 
 /** What a thread that reads is told. */
 export type ReadOrder =
-  | { readonly kind: "chat"; readonly bytes: Uint8Array; readonly keep: number }
-  | { readonly kind: "completions" | "embeddings"; readonly bytes: Uint8Array }
-  | { readonly kind: "render"; readonly place: PartsPlace; readonly template: TemplateText }
+  /** `module`: that of the door's reader. Messages are kept under the number. */
+  | { readonly kind: "read"; readonly module: string; readonly bytes: Uint8Array; readonly keep: number }
+  | { readonly kind: "render"; readonly place: MessagesPlace; readonly template: TemplateText }
   | { readonly kind: "grammar"; readonly guidance: Guidance }
   | { readonly kind: "drop"; readonly kept: number };
 
@@ -34,59 +25,62 @@ const BOUNDS: JsonBounds = { depth: 128, values: 2_097_152, members: 262_144 };
 /** Texts of more UTF-16 units go on as UTF-8: those bytes move between threads and to the encoder without a copy. */
 const LONG_UNITS = 65_536;
 
+/** A text, a long one as UTF-8, whose memory is added to what moves. */
+function moved(text: string | Uint8Array, transfer: Set<ArrayBuffer>): string | Uint8Array {
+  if (typeof text === "string" && text.length <= LONG_UNITS) return text;
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : new Uint8Array(text);
+  transfer.add(bytes.buffer);
+  return bytes;
+}
+
+function moveInput(input: DoorAsk["input"], transfer: Set<ArrayBuffer>): DoorAsk["input"] {
+  switch (input.kind) {
+    case "messages":
+      return { kind: "messages", messages: [] };
+    case "text":
+      return { kind: "text", texts: input.texts.map((text) => moved(text, transfer)) };
+    case "tokens":
+      for (const { buffer } of input.prompts) transfer.add(buffer as ArrayBuffer);
+      return input;
+  }
+}
+
+function moveGuidance(guidance: Guidance | undefined, transfer: Set<ArrayBuffer>): Guidance | undefined {
+  return guidance?.kind === "jsonSchema" ? { ...guidance, schema: moved(guidance.schema, transfer) } : guidance;
+}
+
+/** What was read, without its messages. */
+function answerAsked(asked: Asked<unknown>): Answered<Asked<unknown>> {
+  const transfer = new Set<ArrayBuffer>();
+  const input = moveInput(asked.ask.input, transfer);
+  const guidance = moveGuidance(asked.ask.guidance, transfer);
+  return { answer: { ...asked, ask: { ...asked.ask, input, guidance } }, transfer: [...transfer] };
+}
+
 function answerText(text: string): Answered<string | Uint8Array> {
-  if (text.length <= LONG_UNITS) return { answer: text };
-  const bytes = new TextEncoder().encode(text);
-  return { answer: bytes, transfer: [bytes.buffer] };
+  const transfer = new Set<ArrayBuffer>();
+  return { answer: moved(text, transfer), transfer: [...transfer] };
 }
 
-/** A head whose schema, if it is long, goes on as UTF-8. */
-function answerHead<Head extends { readonly guidance?: Guidance }>(head: Head): Answered<Head> {
-  const { guidance } = head;
-  if (guidance?.kind !== "jsonSchema" || guidance.schema.length <= LONG_UNITS) return { answer: head };
-  const schema = encoded(guidance.schema);
-  return { answer: { ...head, guidance: { ...guidance, schema } }, transfer: [schema.buffer] };
-}
-
-function answerInputs(
-  read: { readonly head: object; readonly ignored: readonly string[] },
-  { texts, ids }: Inputs,
-): Answered<ReadRequest<object, Inputs>> {
-  if (ids) return { answer: { ...read, parts: { ids } }, transfer: ids.map(({ buffer }) => buffer) };
-  const long = texts.map((text) => (typeof text === "string" && text.length <= LONG_UNITS ? text : encoded(text)));
-  const transfer = long.flatMap((text) => (typeof text === "string" ? [] : [text.buffer]));
-  return { answer: { ...read, parts: { texts: long } }, transfer };
-}
-
-function encoded(text: string | Uint8Array): Uint8Array<ArrayBuffer> {
-  return typeof text === "string" ? new TextEncoder().encode(text) : new Uint8Array(text);
-}
-
-/** What this thread keeps between orders: parts of chat requests by their number, and the template of the last one. */
+/** What this thread keeps between orders: messages of requests by their number, and the template of the last one. */
 class Reading {
-  readonly #kept = new Map<number, ChatParts>();
+  readonly #readers: ReadonlyMap<string, DoorReader<unknown>>;
+  readonly #kept = new Map<number, readonly TemplateMessage[]>();
   #template: { readonly source: string; readonly compiled: ChatTemplate } | undefined;
+
+  constructor(readers: ReadonlyMap<string, DoorReader<unknown>>) {
+    this.#readers = readers;
+  }
 
   handle(order: ReadOrder): Answered<unknown> | undefined {
     switch (order.kind) {
-      case "chat": {
-        const { head, ignored, parts } = readChat(parseBody(order.bytes, BOUNDS));
-        this.#kept.set(order.keep, parts);
-        const lean = answerHead(effective(head, ROUTE_FIELDS.chat));
-        return { answer: { head: lean.answer, ignored, parts: undefined }, transfer: lean.transfer };
-      }
-      case "completions": {
-        const { head, ignored, parts } = readCompletion(parseBody(order.bytes, BOUNDS));
-        const lean = answerHead(effective(head, ROUTE_FIELDS.completions));
-        const { answer, transfer = [] } = answerInputs({ head: lean.answer, ignored }, parts);
-        return { answer, transfer: [...transfer, ...(lean.transfer ?? [])] };
-      }
-      case "embeddings": {
-        const { head, ignored, parts } = readEmbedding(parseBody(order.bytes, BOUNDS));
-        return answerInputs({ head: effective(head, ROUTE_FIELDS.embeddings), ignored }, parts);
+      case "read": {
+        const asked = this.#readers.get(order.module)!.read(order.bytes, BOUNDS);
+        if (asked.ask.input.kind === "messages") this.#kept.set(order.keep, asked.ask.input.messages);
+        return answerAsked(asked);
       }
       case "render":
-        return answerText(this.#compiled(order.template).render(this.#parts(order.place).messages, order.template));
+        return answerText(this.#compiled(order.template).render(this.#messages(order.place), order.template));
       case "grammar":
         return { answer: compileGuidance(order.guidance) };
       case "drop":
@@ -95,12 +89,12 @@ class Reading {
     }
   }
 
-  #parts(place: PartsPlace): ChatParts {
-    if ("parts" in place) return place.parts;
-    const parts = this.#kept.get(place.kept);
+  #messages(place: MessagesPlace): readonly TemplateMessage[] {
+    if ("messages" in place) return place.messages;
+    const messages = this.#kept.get(place.kept);
     // The thread in which they were read has died since, of another request.
-    if (!parts) throw new StatorError("OVERLOADED", { what: "large requests" });
-    return parts;
+    if (!messages) throw new StatorError("OVERLOADED", { what: "large requests" });
+    return messages;
   }
 
   #compiled({ source }: TemplateText): ChatTemplate {
@@ -109,5 +103,14 @@ class Reading {
   }
 }
 
-const reading = new Reading();
+/** Opens the readers of these modules. */
+async function openReaders(modules: readonly string[]): Promise<ReadonlyMap<string, DoorReader<unknown>>> {
+  const opened = modules.map(async (module) => {
+    const { reader } = (await import(module)) as { readonly reader: DoorReader<unknown> };
+    return [module, reader] as const;
+  });
+  return new Map(await Promise.all(opened));
+}
+
+const reading = new Reading(await openReaders(workerData as readonly string[]));
 serveOrders((order: ReadOrder) => reading.handle(order));

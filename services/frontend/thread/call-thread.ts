@@ -9,6 +9,8 @@ import type { ThreadAnswer, ThreadOrder } from "./protocol.ts";
 export interface CallThreadOptions {
   /** Where it begins; it calls `serveOrders`. */
   readonly file: URL;
+  /** What it begins with, as `workerData`. */
+  readonly data?: unknown;
   /** What it does, such as `tokenizing`; for the log and for those whose call it failed. */
   readonly work: string;
   /** Most memory that its JavaScript takes; beyond, it ends. */
@@ -102,8 +104,9 @@ export class CallThread<Order> {
 
   #start(): Worker {
     if (this.#worker) return this.#worker;
-    const { file, work, heapMb, log } = this.#options;
-    const worker = new Worker(file, { name: work, resourceLimits: { maxOldGenerationSizeMb: heapMb } });
+    const { file, data, work, heapMb, log } = this.#options;
+    const resourceLimits = { maxOldGenerationSizeMb: heapMb };
+    const worker = new Worker(file, { name: work, workerData: data, resourceLimits });
     worker.unref();
     worker.on("message", (answer: ThreadAnswer<never>) => this.#settle(answer));
     worker.on("error", (error: NodeJS.ErrnoException) => {

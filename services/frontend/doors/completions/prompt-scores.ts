@@ -3,7 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import type { AnswerToken, ScoredToken, ServingLogprobs } from "#lib/serving/answer";
 import { readToken, readTop } from "#lib/serving/scored-tokens";
 import type { TokenDecoder } from "#lib/text/detokenizer";
-import type { ModelText } from "../text/model-text.ts";
+import type { ModelText } from "../../text/model-text.ts";
 
 /** The log-probabilities of one choice's prompt. They are printed as they come, so that a long prompt costs no turn much. */
 export class PromptScores {

@@ -1,5 +1,5 @@
 import type { ChatBody } from "#lib/api/openai/chat-fields";
-import type { TemplateMessage } from "../text/model-text.ts";
+import type { TemplateMessage } from "../../text/model-text.ts";
 
 type Message = ChatBody["messages"][number];
 type Content = string | readonly { readonly type: string; readonly text?: string; readonly refusal?: string }[];

@@ -1,12 +1,14 @@
 import type { AnswerFinish, ServingLogprobs } from "#lib/serving/answer";
 import { Choice } from "#lib/serving/choice";
 import type { ChoiceEnd } from "#lib/serving/dispatcher";
-import type { GenerationPlan } from "./plan.ts";
+import type { AnswerPlan } from "../doors/door.ts";
 
 /** One choice as it is told: what goes before it, what it says, and why it ended. */
 export class ToldChoice {
   readonly index: number;
   readonly said: Choice;
+  /** Set when something of it was told. */
+  begun = false;
   /** Set when the stream told why it ended. */
   over = false;
   /** When tokens that wait were first seen by a flush, in the clock's milliseconds; undefined when none wait. */
@@ -16,13 +18,13 @@ export class ToldChoice {
   readonly #promptOnly: boolean;
   #lead: string;
 
-  constructor(index: number, { request, text, stops, echo, logprobs, promptOnly }: GenerationPlan) {
-    const { includeStop, minTokens } = request.stopping;
-    const prompt = Math.floor(index / request.choicesPerPrompt);
+  constructor(index: number, { ask, text, stops, leads, scored, promptOnly }: AnswerPlan) {
+    const { includeStop, minTokens } = ask.stopping;
+    const prompt = Math.floor(index / ask.choicesPerPrompt);
     this.index = index;
     this.#promptOnly = promptOnly;
-    this.#lead = echo?.[prompt] ?? "";
-    const scoredFrom = logprobs && [...this.#lead].length;
+    this.#lead = leads?.[prompt] ?? "";
+    const scoredFrom = scored ? [...this.#lead].length : undefined;
     this.said = new Choice({ text, stops, includeStop, minTokens, scoredFrom });
   }
 

@@ -1,41 +1,40 @@
-import type { FinishedChoice } from "#lib/api/openai/bodies";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { AnswerToken, Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
+import type { AnswerToken, BodyPrinter, Placement, SaidChoice, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
-import type { Exchange, Work } from "../http/exchange.ts";
-import { OpenAiAnswer } from "./openai-answer.ts";
-import { setPlacement } from "./outcome.ts";
-import type { GenerationPlan } from "./plan.ts";
+import type { AnswerPlan } from "../doors/door.ts";
+import type { Reply, Work } from "../doors/reply.ts";
+import { setPlacement } from "./placement.ts";
 import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
 /** An answer that is told when it is complete. Without stop texts and log-probabilities its tokens are decoded once, at the end. */
-export class UnaryAnswer implements ServingSink, Work {
-  readonly #plan: GenerationPlan;
-  readonly #exchange: Exchange;
+export class UnaryAnswer<Printed> implements ServingSink, Work {
+  readonly #plan: AnswerPlan;
+  readonly #reply: Reply<Printed>;
   readonly #tools: AnswerTools;
-  readonly #printer: OpenAiAnswer;
+  readonly #printer: BodyPrinter<Printed>;
   readonly #choices: ToldChoice[];
-  /** What each choice said, once it ended. */
-  readonly #bodies: FinishedChoice[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
   #over = false;
 
-  constructor(plan: GenerationPlan, exchange: Exchange, tools: AnswerTools) {
+  constructor(
+    plan: AnswerPlan,
+    { printer, reply }: { readonly printer: BodyPrinter<Printed>; readonly reply: Reply<Printed> },
+    tools: AnswerTools,
+  ) {
     this.#plan = plan;
-    this.#exchange = exchange;
+    this.#reply = reply;
     this.#tools = tools;
-    this.#printer = new OpenAiAnswer(plan);
+    this.#printer = printer;
     this.#choices = Array.from({ length: plan.choices }, (_, index) => new ToldChoice(index, plan));
-    this.#bodies = new Array<FinishedChoice>(plan.choices);
   }
 
   /** Takes the running request; the client's leaving cancels it. Call right after it was started. */
   attach(handle: ServingHandle): void {
     this.#handle = handle;
     if (this.#over) return;
-    this.#exchange.work = this;
+    this.#reply.work = this;
   }
 
   abort(error: StatorError): void {
@@ -57,7 +56,7 @@ export class UnaryAnswer implements ServingSink, Work {
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
     if (this.#over) return;
     const choice = this.#choices[index]!;
-    if (!this.#plan.promptOnly) this.#exchange.firstTokenMs ??= this.#tools.clock.nowMs();
+    if (!this.#plan.promptOnly) this.#reply.firstTokenMs ??= this.#tools.clock.nowMs();
     try {
       if (choice.hear(tokens, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
     } catch (error) {
@@ -79,7 +78,7 @@ export class UnaryAnswer implements ServingSink, Work {
       return;
     }
     try {
-      this.#bodies[index] = this.#fold(choice);
+      this.#printer.choice(index, this.#fold(choice));
     } catch (error) {
       this.#broken(error);
     }
@@ -97,34 +96,34 @@ export class UnaryAnswer implements ServingSink, Work {
   onError(error: StatorError): void {
     if (this.#over) return;
     this.#over = true;
-    this.#exchange.fail(error);
+    this.#reply.fail(error);
   }
 
   /** A bug in the text of one answer must not reach whoever delivers tokens. */
   #broken(error: unknown): void {
     const internal = asStatorError(error);
-    this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
+    this.#tools.log.error("answer failed", { requestId: this.#reply.requestId, error: internal });
     this.#handle?.cancel();
     this.onError(internal);
   }
 
   /** Everything that a choice said. */
-  #fold(choice: ToldChoice): FinishedChoice {
-    const { index, said, finish = "stop" } = choice;
+  #fold(choice: ToldChoice): SaidChoice {
+    const { said, finish = "stop" } = choice;
     let text = choice.takeLead();
     const tokens: AnswerToken[] = [];
-    if (!this.#plan.logprobs) text += said.take(Number.POSITIVE_INFINITY);
+    if (!this.#plan.scored) text += said.take(Number.POSITIVE_INFINITY);
     for (let part = said.takeScored(); part; part = said.takeScored()) {
       text += part.text;
       if (part.token) tokens.push(part.token);
     }
-    return this.#printer.finished(index, finish, { text, tokens });
+    return { finish, text, tokens };
   }
 
   #answer(usage: Usage): void {
     this.#over = true;
-    setPlacement(this.#exchange, this.#placement);
-    this.#exchange.json(200, this.#printer.body(this.#bodies, usage));
-    this.#tools.onUsage(this.#exchange.route, usage);
+    setPlacement(this.#reply, this.#placement);
+    this.#reply.whole(this.#printer.body(usage));
+    this.#tools.onUsage(this.#reply.route, usage);
   }
 }

@@ -3,45 +3,34 @@ import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
 import { plainAsk } from "#lib/serving/plain-ask";
 import { createByteText, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
-import type { Exchange } from "../http/exchange.ts";
+import { printers } from "../doors/chat/print.ts";
+import type { Reply } from "../doors/reply.ts";
 import { DEFAULT_LIMITS, type FrontendLimits } from "../limits.ts";
 import { Pacer } from "./pacer.ts";
 import { StreamAnswer } from "./stream-answer.ts";
 
-/** An answer to one choice, with an exchange that keeps what is written, and no pacer but the test. */
+/** An answer to one choice, with a reply that keeps what is written, and no pacer but the test. */
 function open(limits: Partial<FrontendLimits>) {
   const clock = new FakeClock();
   const written: string[] = [];
-  const exchange = {
+  const reply = {
     ...{ arrivedMs: 0, answered: false, backlogBytes: 0, firstTokenMs: undefined, requestId: "r", route: "chat" },
-    setHeader() {},
     openEvents() {
-      exchange.answered = true;
+      reply.answered = true;
     },
-    write(text: string) {
-      written.push(text);
-      return true;
-    },
+    write: (text: string) => written.push(text) > 0,
+    writeAll: (texts: string[]) => written.push(...texts) > 0,
   };
-  const request = plainAsk({ maxTokens: 100 });
-  const switches = {
-    includeStop: false,
-    promptOnly: false,
-    includeUsage: false,
-    continuousUsage: false,
-    explain: false,
+  const plan = {
+    ...{ ask: plainAsk({ maxTokens: 100 }), text: createByteText(), createdUnixSeconds: 1, choices: 1 },
+    ...{ stops: undefined, leads: undefined, scored: false, promptOnly: false, soFar: false },
   };
-  const plan = { request, text: createByteText(), form: "chat", id: "c", createdUnixSeconds: 1, choices: 1 } as const;
-  const none = { stops: undefined, echo: undefined, logprobs: undefined };
   const tools = {
     ...{ clock, limits: { ...DEFAULT_LIMITS, ...limits }, log: silentLog, onUsage() {} },
     pacer: new Pacer({ clock, lagging: () => false, tendMs: 1_000 }),
   };
-  const answer = new StreamAnswer(
-    { ...plan, ...none, ...switches, stream: true },
-    exchange as unknown as Exchange,
-    tools,
-  );
+  const printer = printers.events!(plan, { includeUsage: false, explain: false });
+  const answer = new StreamAnswer(plan, { printer, reply: reply as unknown as Reply<string> }, tools);
   answer.attach({ usage: { promptTokens: 3, cachedTokens: 0, completionTokens: 0 }, cancel() {}, finishChoice() {} });
   const texts = () =>
     written

@@ -1,12 +1,10 @@
-import { PING_COMMENT } from "#lib/api/sse";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { AnswerFinish, Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
+import type { AnswerFinish, AnswerPrinter, Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
-import type { Exchange, Work } from "../http/exchange.ts";
-import { OpenAiAnswer } from "./openai-answer.ts";
-import { setPlacement } from "./outcome.ts";
+import type { AnswerPlan } from "../doors/door.ts";
+import type { Reply, Work } from "../doors/reply.ts";
 import type { Paced } from "./pacer.ts";
-import type { GenerationPlan } from "./plan.ts";
+import { setPlacement } from "./placement.ts";
 import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
@@ -19,14 +17,14 @@ const MOST_EVENTS = 64;
  * found when it comes. The first token of a choice goes out at once; while the socket or the loop lags, later ones join
  * into one event.
  */
-export class StreamAnswer implements ServingSink, Paced, Work {
+export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
   rosterAt = -1;
   marked = false;
   dueMs = NEVER;
-  readonly #plan: GenerationPlan;
-  readonly #exchange: Exchange;
+  readonly #plan: AnswerPlan;
+  readonly #reply: Reply<Printed>;
   readonly #tools: AnswerTools;
-  readonly #printer: OpenAiAnswer;
+  readonly #printer: AnswerPrinter<Printed>;
   readonly #choices: ToldChoice[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
@@ -38,14 +36,18 @@ export class StreamAnswer implements ServingSink, Paced, Work {
   #blocked = false;
   #over = false;
   #wroteMs: number;
-  #out: string[] = [];
+  #out: Printed[] = [];
 
-  constructor(plan: GenerationPlan, exchange: Exchange, tools: AnswerTools) {
+  constructor(
+    plan: AnswerPlan,
+    { printer, reply }: { readonly printer: AnswerPrinter<Printed>; readonly reply: Reply<Printed> },
+    tools: AnswerTools,
+  ) {
     this.#plan = plan;
-    this.#exchange = exchange;
+    this.#reply = reply;
     this.#tools = tools;
-    this.#wroteMs = exchange.arrivedMs;
-    this.#printer = new OpenAiAnswer(plan);
+    this.#wroteMs = reply.arrivedMs;
+    this.#printer = printer;
     this.#choices = Array.from({ length: plan.choices }, (_, index) => new ToldChoice(index, plan));
   }
 
@@ -54,7 +56,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#handle = handle;
     if (this.#over) return;
     this.#tools.pacer.add(this);
-    this.#exchange.work = this;
+    this.#reply.work = this;
   }
 
   abort(error: StatorError): void {
@@ -107,7 +109,7 @@ export class StreamAnswer implements ServingSink, Paced, Work {
 
   flush(nowMs: number, lagging: boolean): number {
     if (this.#over || this.#blocked) return NEVER;
-    const congested = lagging || this.#tools.limits.alwaysJoin || this.#exchange.backlogBytes > 0;
+    const congested = lagging || this.#tools.limits.alwaysJoin || this.#reply.backlogBytes > 0;
     let dueMs = NEVER;
     for (const choice of this.#choices) dueMs = Math.min(dueMs, this.#flushChoice(choice, nowMs, congested));
     // A backlog goes out in portions, so that one slow reader costs the others no time.
@@ -123,18 +125,19 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     this.#finish();
     this.#handle?.cancel();
     const internal = asStatorError(error);
-    this.#tools.log.error("answer failed", { requestId: this.#exchange.requestId, error: internal });
-    if (!this.#exchange.answered) this.#exchange.fail(internal);
+    this.#tools.log.error("answer failed", { requestId: this.#reply.requestId, error: internal });
+    if (!this.#reply.answered) this.#reply.fail(internal);
     else {
-      this.#exchange.write(this.#out.join("") + this.#printer.failed(internal));
-      this.#exchange.endEvents(internal);
+      this.#reply.writeAll([...this.#out, this.#printer.failed(internal)]);
+      this.#reply.endEvents(internal);
     }
   }
 
   tend(nowMs: number): void {
     if (this.#over || this.#blocked || nowMs - this.#wroteMs < this.#tools.limits.pingMs) return;
-    this.#out.push(PING_COMMENT);
-    this.#send(nowMs, false);
+    this.#wroteMs = nowMs;
+    this.#begin();
+    if (!this.#reply.ping()) this.#block();
   }
 
   /** Prints what a choice has to say. Returns the moment until which it holds tokens back for others to join. */
@@ -143,53 +146,53 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     const { said, finish } = choice;
     const isEnding = finish !== undefined || this.#error !== undefined;
     if (choice.over || (said.drained && !isEnding)) return NEVER;
-    const joins = congested && !isEnding && !this.#plan.logprobs && this.#printer.hasBegun(choice.index);
+    const joins = congested && !isEnding && !this.#plan.scored && choice.begun;
     if (joins && said.waiting < joinTokens) {
       choice.waitingSinceMs ??= nowMs;
       const dueMs = choice.waitingSinceMs + joinMs;
       if (nowMs < dueMs) return dueMs;
     }
     choice.waitingSinceMs = undefined;
-    if (this.#plan.logprobs) this.#tellScored(choice);
+    if (this.#plan.scored) this.#tellScored(choice);
     else this.#tellText(choice);
     if (finish && said.drained) this.#tellEnd(choice, finish);
     return NEVER;
   }
 
   #tellText(choice: ToldChoice): void {
-    const { said, index } = choice;
+    const { said } = choice;
     while (!said.drained && this.#out.length < MOST_EVENTS) {
       const text = choice.takeLead() + said.take(this.#tools.limits.joinTokens);
-      if (text !== "") this.#out.push(this.#printer.text(index, text, this.#soFar()));
+      if (text !== "") this.#tell(choice, text);
     }
   }
 
   /** A token with its log-probabilities is an event of its own, and so is the prompt with its. */
   #tellScored(choice: ToldChoice): void {
-    const { said, index } = choice;
     while (this.#out.length < MOST_EVENTS) {
-      const part = said.takeScored();
+      const part = choice.said.takeScored();
       if (!part) return;
-      if (this.#plan.echo) this.#tellLead(choice);
-      this.#out.push(this.#printer.token(index, part, this.#soFar()));
+      if (this.#plan.leads && !choice.begun) this.#tell(choice, choice.takeLead());
+      choice.begun = true;
+      this.#out.push(this.#printer.token(choice.index, part, this.#soFar()));
     }
   }
 
-  /** A choice begins with an event, whatever it says. */
-  #tellLead(choice: ToldChoice): void {
-    const { index } = choice;
-    if (!this.#printer.hasBegun(index)) this.#out.push(this.#printer.text(index, choice.takeLead(), this.#soFar()));
+  #tell(choice: ToldChoice, text: string): void {
+    choice.begun = true;
+    this.#out.push(this.#printer.text(choice.index, text, this.#soFar()));
   }
 
+  /** A choice begins with an event, whatever it says. */
   #tellEnd(choice: ToldChoice, finish: AnswerFinish): void {
-    this.#tellLead(choice);
+    if (!choice.begun) this.#tell(choice, choice.takeLead());
     choice.over = true;
     this.#out.push(this.#printer.end(choice.index, finish, this.#soFar()));
   }
 
   /** When that was asked: the tokens that were told. At the end they are those of the record. */
   #soFar(): Usage | undefined {
-    if (!this.#plan.continuousUsage || !this.#handle) return undefined;
+    if (!this.#plan.soFar || !this.#handle) return undefined;
     let completionTokens = 0;
     for (const { said } of this.#choices) completionTokens += said.counted - said.waiting;
     return { ...this.#handle.usage, completionTokens };
@@ -201,20 +204,23 @@ export class StreamAnswer implements ServingSink, Paced, Work {
     if (events.length === 0) return;
     this.#out = [];
     this.#wroteMs = nowMs;
-    if (!this.#exchange.answered) {
-      setPlacement(this.#exchange, this.#placement);
-      this.#exchange.openEvents();
-    }
-    if (this.#exchange.firstTokenMs === undefined && this.#heard) this.#exchange.firstTokenMs = nowMs;
+    this.#begin();
+    if (this.#reply.firstTokenMs === undefined && this.#heard) this.#reply.firstTokenMs = nowMs;
     let taken = true;
-    if (congested && events.length > 1) taken = this.#exchange.write(events.join(""));
-    else for (const event of events) taken = this.#exchange.write(event);
+    if (congested && events.length > 1) taken = this.#reply.writeAll(events);
+    else for (const event of events) taken = this.#reply.write(event);
     if (!taken) this.#block();
+  }
+
+  #begin(): void {
+    if (this.#reply.answered) return;
+    setPlacement(this.#reply, this.#placement);
+    this.#reply.openEvents();
   }
 
   #block(): void {
     this.#blocked = true;
-    this.#exchange.whenDrained(
+    this.#reply.whenDrained(
       () => {
         this.#blocked = false;
         if (!this.#over) this.#tools.pacer.mark(this);
@@ -229,9 +235,9 @@ export class StreamAnswer implements ServingSink, Paced, Work {
 
   /** Before anything was told an error is a status. */
   #fail(error: StatorError): number {
-    if (this.#out.length === 0 && !this.#exchange.answered) {
+    if (this.#out.length === 0 && !this.#reply.answered) {
       this.#finish();
-      this.#exchange.fail(error);
+      this.#reply.fail(error);
       return NEVER;
     }
     return this.#close(this.#printer.failed(error), error);
@@ -239,16 +245,16 @@ export class StreamAnswer implements ServingSink, Paced, Work {
 
   #end(usage: Usage): number {
     this.#close(this.#printer.done(usage), undefined);
-    this.#tools.onUsage(this.#exchange.route, usage);
+    this.#tools.onUsage(this.#reply.route, usage);
     return NEVER;
   }
 
   /** The last events are one write. */
-  #close(last: string, error: StatorError | undefined): number {
+  #close(last: Printed, error: StatorError | undefined): number {
     this.#out.push(last);
     this.#finish();
     this.#send(this.#tools.clock.nowMs(), true);
-    this.#exchange.endEvents(error);
+    this.#reply.endEvents(error);
     return NEVER;
   }
 

@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
-import { restoreSeed } from "#lib/api/exact-seed";
-import { findExcess, type JsonBounds } from "#lib/api/json-bounds";
-import { findJsonError } from "#lib/api/json-error";
 import { StatorError } from "#lib/base/errors";
+import { restoreSeed } from "./exact-seed.ts";
+import { findExcess, type JsonBounds } from "./json-bounds.ts";
+import { findJsonError } from "./json-error.ts";
 
 /** Parses a body. The error names the place and quotes nothing. Throws INVALID_UTF8, INVALID_JSON, INVALID_FIELD beyond the bounds. */
 export function parseBody(bytes: Uint8Array, bounds?: JsonBounds): unknown {

@@ -2,14 +2,13 @@ import { expect, it } from "vitest";
 import { plainAsk } from "#lib/serving/plain-ask";
 import { compileStops } from "#lib/text/stop";
 import { createByteText, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
-import type { GenerationPlan } from "./plan.ts";
+import type { AnswerPlan } from "../doors/door.ts";
 import { ToldChoice } from "./told-choice.ts";
 
-function choiceOf(more: Partial<GenerationPlan> = {}, minTokens = 0): ToldChoice {
+function choiceOf(more: Partial<AnswerPlan> = {}, minTokens = 0): ToldChoice {
   return new ToldChoice(0, {
-    ...{ request: plainAsk({ minTokens }), text: createByteText(), form: "chat", id: "c", createdUnixSeconds: 1 },
-    ...{ choices: 1, stops: compileStops(["--"]), echo: undefined, logprobs: undefined, promptOnly: false },
-    ...{ stream: true, includeUsage: false, continuousUsage: false, explain: false },
+    ...{ ask: plainAsk({ minTokens }), text: createByteText(), createdUnixSeconds: 1, choices: 1 },
+    ...{ stops: compileStops(["--"]), leads: undefined, scored: false, promptOnly: false, soFar: false },
     ...more,
   });
 }
@@ -46,7 +45,7 @@ it("says why it ended, and whether that was somebody else's doing", () => {
 });
 
 it("of a prompt alone is complete with the first token, of which none counts", () => {
-  const choice = choiceOf({ promptOnly: true, echo: ["hi"] });
+  const choice = choiceOf({ promptOnly: true, leads: ["hi"] });
   expect([choice.hear(encodeBytes("a"), undefined), choice.said.counted, choice.finish]).toEqual([true, 0, "length"]);
   expect([choice.takeLead() + choice.said.take(9), choice.takeLead()]).toEqual(["hi", ""]);
   const quiet = choiceOf({ promptOnly: true });

@@ -1,0 +1,21 @@
+import { parseBody } from "#lib/api/json-body";
+import { checkChat } from "#lib/api/openai/chat-fields";
+import { type DoorReader, PLAIN_ASKED } from "../door.ts";
+import { OPENAI_WORDS, type OpenAiForm, readGeneration, readTelling } from "../openai/ask.ts";
+import { templateMessages } from "./messages.ts";
+
+/** Reads POST /v1/chat/completions. */
+export const reader: DoorReader<OpenAiForm> = {
+  module: import.meta.url,
+  words: { ...OPENAI_WORDS, input: "messages" },
+  read(bytes, bounds) {
+    const { body, ignored } = checkChat(parseBody(bytes, bounds));
+    const ask = readGeneration(body, {
+      input: { kind: "messages", messages: templateMessages(body.messages) },
+      topLogprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
+      promptLogprobs: false,
+      maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
+    });
+    return { ...PLAIN_ASKED, ...readTelling(body), ask, ignored };
+  },
+};

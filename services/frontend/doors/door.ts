@@ -1,0 +1,110 @@
+import type { JsonBounds } from "#lib/api/json-bounds";
+import type { ApiRoute } from "#lib/api/routes";
+import type { AnswerPrinter, BodyPrinter, EmbeddingPrinter } from "#lib/serving/answer";
+import type { Ask, ReadyAsk } from "#lib/serving/ask";
+import type { Guidance } from "#lib/text/grammar/guidance";
+import type { StopStrings } from "#lib/text/stop";
+import type { AskedSampling } from "#lib/tokens/sampling";
+import type { ModelText, TemplateMessage } from "../text/model-text.ts";
+import type { PrintError } from "./reply.ts";
+
+/** An ask as far as the bytes of a request say it: names, the trace and what is usual with the model come behind. */
+export interface DoorAsk
+  extends Omit<
+    Ask<readonly TemplateMessage[]>,
+    "requestId" | "route" | "adapter" | "sampling" | "deadlineMs" | "traceparent"
+  > {
+  readonly sampling: AskedSampling;
+}
+
+/** What a door reads. Everything in it is data: it may come from another thread. */
+export interface Asked<Form> {
+  readonly ask: DoorAsk;
+  /** The answer comes as events. */
+  readonly stream: boolean;
+  /** Each event tells the usage so far. */
+  readonly soFar: boolean;
+  /** Each choice begins with its prompt. */
+  readonly echo: boolean;
+  /** The answer is the prompt alone: what a worker draws all the same is dropped. */
+  readonly promptOnly: boolean;
+  /** Numbers that an embedding has to have; undefined: as many as the model makes. */
+  readonly dimensions: number | undefined;
+  /** Fields that were taken and have no effect. */
+  readonly ignored: readonly string[];
+  /** What else its printers go by; small, whatever was sent. */
+  readonly form: Form;
+}
+
+/** Everything that most asks leave alone. */
+export const PLAIN_ASKED = {
+  stream: false,
+  soFar: false,
+  echo: false,
+  promptOnly: false,
+  dimensions: undefined,
+} as const;
+
+/** What a door calls the things of an ask, for a caller whose ask does not fit the model. */
+export interface DoorWords {
+  /** The messages, prompts or inputs. */
+  readonly input: string;
+  readonly stopTokens: string;
+  readonly biasTokens: string;
+  readonly echo: string;
+  readonly dimensions: string;
+  readonly logprobs: string;
+  /** The kinds of guidance that it can ask for. */
+  readonly guidance: Readonly<Partial<Record<Guidance["kind"], string>>>;
+}
+
+/** From bytes to an ask. */
+export interface DoorReader<Form> {
+  /** `import.meta.url` of its module, which exports it as `reader`: the thread that reads long bodies finds it there. */
+  readonly module: string;
+  readonly words: DoorWords;
+  /** Reads a body; `bounds` are set for a long one. Throws what is wrong with it. */
+  read(bytes: Uint8Array, bounds: JsonBounds | undefined): Asked<Form>;
+}
+
+/** An ask that is ready to run, and what its tokens are to become. It keeps everything. */
+export interface AnswerPlan {
+  readonly ask: ReadyAsk;
+  readonly text: ModelText;
+  readonly createdUnixSeconds: number;
+  /** Choices in all: prompts times choices per prompt. */
+  readonly choices: number;
+  /** Compiled once for all choices; undefined without stop texts. */
+  readonly stops: StopStrings | undefined;
+  /** Text that begins the choices of each prompt; undefined without echo. */
+  readonly leads: readonly string[] | undefined;
+  /** Each token is told by itself, with its log-probabilities. */
+  readonly scored: boolean;
+  readonly promptOnly: boolean;
+  readonly soFar: boolean;
+}
+
+/** From answer events to bytes: one printer for each way of answering that its reader lets callers ask for. */
+export interface DoorPrinters<Form, Printed> {
+  /** Prints one streamed answer. */
+  events?(plan: AnswerPlan, form: Form): AnswerPrinter<Printed>;
+  /** Prints one answer that is told as a whole. */
+  body?(plan: AnswerPlan, form: Form): BodyPrinter<Printed>;
+  /** Prints the embeddings of one request. */
+  embeddings?(plan: AnswerPlan, form: Form): EmbeddingPrinter<Printed>;
+}
+
+/** How requests of one kind come in and their answers go out. What happens between is the same for all doors. */
+export interface Door<Form, Printed> {
+  /** For counters and records; no other door has it. */
+  readonly name: string;
+  readonly reader: DoorReader<Form>;
+  readonly printers: DoorPrinters<Form, Printed>;
+}
+
+/** A door of the HTTP port. */
+export interface HttpDoor<Form> extends Door<Form, string> {
+  /** Where it is, and what the document says of it. */
+  readonly api: ApiRoute;
+  readonly printError: PrintError;
+}

@@ -1,0 +1,112 @@
+import { StatorError } from "#lib/base/errors";
+import type { Ask, ReadyAsk } from "#lib/serving/ask";
+import type { Guidance } from "#lib/text/grammar/guidance";
+import type { DoorWords } from "../doors/door.ts";
+import type { ServedModel } from "../models/served.ts";
+import type { Conversation } from "../read/reader.ts";
+import { encode } from "./encode.ts";
+import { checkNotEmpty, checkTokens, requireFeature, tooLong } from "./fit.ts";
+
+/** What an ask is made ready with. */
+export interface PrepareTools {
+  /** Makes the grammar of what was asked for; a long schema is read elsewhere. */
+  readonly compile: (guidance: Guidance) => string | Promise<string>;
+  /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
+  readonly mostScoredTokens: number;
+}
+
+/** What an ask has to fit, and by which words its caller is told where it does not. */
+export interface Fitting {
+  readonly model: ServedModel;
+  readonly words: DoorWords;
+  /** Numbers that an embedding has to have; undefined: as many as the model makes. */
+  readonly dimensions: number | undefined;
+}
+
+/**
+ * Makes an ask ready for the links: compiles its form, renders and encodes its input, and measures it against the model.
+ * Throws what the caller did wrong.
+ */
+export function prepare(ask: Ask<Conversation>, fitting: Fitting, tools: PrepareTools): Promise<ReadyAsk> {
+  return ask.kind === "embed" ? prepareEmbedding(ask, fitting) : prepareGeneration(ask, fitting, tools);
+}
+
+async function prepareEmbedding(ask: Ask<Conversation>, { model, words, dimensions }: Fitting): Promise<ReadyAsk> {
+  requireFeature(model.features, "embed", "Embedding");
+  if (dimensions !== undefined) checkDimensions(dimensions, model, words.dimensions);
+  const prompts = await encode(ask.input, model, words.input);
+  for (const prompt of prompts) {
+    checkNotEmpty(prompt, words.input);
+    if (prompt.length > model.contextTokens) throw tooLong(prompt.length, model, words.input);
+  }
+  const input = { kind: "tokens", prompts, tokenizer: model.tokenizer } as const;
+  return { ...ask, input, stopping: { ...ask.stopping, maxTokens: 1 }, guidance: undefined };
+}
+
+function checkDimensions(dimensions: number, { name, features }: ServedModel, field: string): void {
+  if (dimensions === features.embeddingSize) return;
+  const detail = `${name} makes embeddings of ${features.embeddingSize} numbers and no others`;
+  throw new StatorError("INVALID_FIELD", { field, detail }, { param: field });
+}
+
+async function prepareGeneration(ask: Ask<Conversation>, fitting: Fitting, tools: PrepareTools): Promise<ReadyAsk> {
+  const { model, words } = fitting;
+  const { input, stopping, guidance } = ask;
+  const compiled = guidance && (await compile(guidance, fitting, tools));
+  const prompts = await encode(input, model, words.input);
+  if (ask.promptLogprobs) checkScored(prompts, ask.choicesPerPrompt, { ...fitting, most: tools.mostScoredTokens });
+  requireFeature(model.features, "generate", "Text generation");
+  if (ask.topLogprobs !== undefined) checkLogprobs(ask.topLogprobs, fitting);
+  const room = roomOf(prompts, input.kind, fitting);
+  checkTokens(stopping.stopTokens, model.text.vocabularySize, words.stopTokens);
+  checkTokens(ask.sampling.biasTokens, model.text.vocabularySize, words.biasTokens);
+  const maxTokens = Math.min(stopping.maxTokens ?? room, room);
+  return {
+    ...ask,
+    input: { kind: "tokens", prompts, tokenizer: model.tokenizer },
+    stopping: { ...stopping, maxTokens, minTokens: Math.min(stopping.minTokens, room) },
+    guidance: compiled,
+  };
+}
+
+async function compile(
+  guidance: Guidance,
+  { model, words }: Fitting,
+  tools: PrepareTools,
+): Promise<ReadyAsk["guidance"]> {
+  requireFeature(model.features, "grammar", words.guidance[guidance.kind] ?? guidance.kind);
+  return { kind: "ebnfGrammar", grammar: await tools.compile(guidance) };
+}
+
+/** Tokens that every answer may have. Throws CONTEXT_LENGTH when a prompt leaves no place for one. */
+function roomOf(prompts: readonly Uint32Array[], kind: Ask["input"]["kind"], { model, words }: Fitting): number {
+  const { contextTokens } = model;
+  let longest = 0;
+  for (const prompt of prompts) {
+    // What a template makes of messages is a prompt, whatever they are called.
+    checkNotEmpty(prompt, kind === "messages" ? "prompt" : words.input);
+    longest = Math.max(longest, prompt.length);
+  }
+  if (longest < contextTokens) return contextTokens - longest;
+  throw tooLong(longest, model, words.input);
+}
+
+function checkLogprobs(topLogprobs: number, { model: { features }, words }: Fitting): void {
+  requireFeature(features, "logprobs", words.logprobs);
+  if (topLogprobs <= features.maxTopLogprobs) return;
+  const detail = `at most ${features.maxTopLogprobs} are available from this model`;
+  throw new StatorError("UNSUPPORTED_FEATURE", { feature: "So many top log-probabilities", detail });
+}
+
+/** Every token of a prompt that is scored comes back as text, for each choice anew: that must not get out of hand. */
+function checkScored(
+  prompts: readonly Uint32Array[],
+  choices: number,
+  { model, words, most }: Fitting & { readonly most: number },
+): void {
+  requireFeature(model.features, "promptLogprobs", `${words.echo} with ${words.logprobs}`);
+  const tokens = choices * prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+  if (tokens <= most) return;
+  const detail = `with ${words.logprobs} returns ${tokens} tokens of prompts, and at most ${most} are returned`;
+  throw new StatorError("INVALID_FIELD", { field: words.echo, detail }, { param: words.echo });
+}

@@ -1,0 +1,93 @@
+import { parseId } from "#lib/base/bytes";
+import { assert, StatorError } from "#lib/base/errors";
+import type { Ask } from "#lib/serving/ask";
+import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
+import { fillSampling } from "#lib/tokens/sampling";
+import type { AnswerPlan, Asked, Door } from "../doors/door.ts";
+import type { Reply } from "../doors/reply.ts";
+import type { ServedModel } from "../models/served.ts";
+import type { Conversation, OpenAsk } from "../read/reader.ts";
+import { EmbeddingAnswer } from "./embedding-answer.ts";
+import { createPlan, type PlanTools } from "./plan.ts";
+import { type PrepareTools, prepare } from "./prepare.ts";
+import { StreamAnswer } from "./stream-answer.ts";
+import type { AnswerTools } from "./tools.ts";
+import { UnaryAnswer } from "./unary-answer.ts";
+
+/** What requests are served with; one for the whole frontend. */
+export interface ServeTools extends PrepareTools, PlanTools {
+  /** The model of a name; waits for one that is loading, as work of the reply. */
+  readonly findModel: (name: string, reply: Pick<Reply<unknown>, "work">) => ServedModel | Promise<ServedModel>;
+  /** Draws a seed for a request that has none. */
+  readonly drawSeed: () => bigint;
+  readonly dispatcher: Dispatcher;
+  readonly answers: AnswerTools;
+}
+
+/**
+ * The one way behind every door: renders, tokenizes, runs what was read and answers with what comes. Throws what the caller
+ * did wrong; nothing ran then.
+ */
+export async function serve<Form, Printed>(
+  { asked, conversation }: OpenAsk<Form>,
+  { door, reply }: { readonly door: Door<Form, Printed>; readonly reply: Reply<Printed> },
+  tools: ServeTools,
+): Promise<void> {
+  const { words } = door.reader;
+  if (asked.ignored.length > 0) reply.set("x-stator-ignored", asked.ignored.join(", "));
+  const model = await tools.findModel(asked.ask.model, reply);
+  const sampling = fillSampling(asked.ask.sampling, model.defaultSampling, tools.drawSeed);
+  const ask: Ask<Conversation> = {
+    ...asked.ask,
+    ...beside(asked, reply),
+    requestId: reply.requestId,
+    route: reply.route,
+    adapter: undefined,
+    input: conversation ? { kind: "messages", messages: conversation } : (asked.ask.input as Ask<never>["input"]),
+    sampling,
+  };
+  const ready = await prepare(ask, { model, words, dimensions: asked.dimensions }, tools);
+  // The client may have left while its prompt was tokenized.
+  if (reply.closed) return;
+  const plan = createPlan(asked, ready, { text: model.text, tools });
+  const answer = createAnswer(plan, { asked, door, reply }, tools.answers);
+  answer.attach(tools.dispatcher.start(ready, answer));
+}
+
+const NO_PRINTER = "a door prints whatever it lets callers ask for";
+
+function createAnswer<Form, Printed>(
+  plan: AnswerPlan,
+  { asked, door, reply }: { asked: Asked<Form>; door: Door<Form, Printed>; reply: Reply<Printed> },
+  tools: AnswerTools,
+): ServingSink & { attach(handle: ServingHandle): void } {
+  const { printers } = door;
+  if (plan.ask.kind === "embed") {
+    assert(printers.embeddings, NO_PRINTER);
+    return new EmbeddingAnswer(plan, { printer: printers.embeddings(plan, asked.form), reply }, tools);
+  }
+  if (asked.stream) {
+    assert(printers.events, NO_PRINTER);
+    return new StreamAnswer(plan, { printer: printers.events(plan, asked.form), reply }, tools);
+  }
+  assert(printers.body, NO_PRINTER);
+  return new UnaryAnswer(plan, { printer: printers.body(plan, asked.form), reply }, tools);
+}
+
+/** What headers or metadata say about every request. */
+function beside({ ask }: Asked<unknown>, reply: Reply<never>): Pick<Ask, "target" | "deadlineMs" | "traceparent"> {
+  const traceparent = reply.header("traceparent");
+  const pinned = reply.header("x-stator-worker");
+  return {
+    target: pinned === undefined ? ask.target : { worker: readWorker(pinned), rank: undefined },
+    deadlineMs: undefined,
+    traceparent:
+      traceparent && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) ? traceparent : undefined,
+  };
+}
+
+function readWorker(header: string): bigint {
+  const worker = parseId(header);
+  if (worker !== undefined) return worker;
+  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-worker", detail: "is not an instance id" });
+}
