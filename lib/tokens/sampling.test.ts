@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type AskedSampling, checkSampling, fillSampling, GREEDY, type SamplingOptions } from "./sampling.ts";
+import { checkSampling, fillSampling, GREEDY, type SamplingOptions, UNSAID } from "./sampling.ts";
 
 it("takes what lies in its range", () => {
   const edges = { ...GREEDY, temperature: 2, topK: -1, topP: 1, minP: 1, repetitionPenalty: 2, presencePenalty: -2 };
@@ -27,9 +27,8 @@ it.each([
 });
 
 it("takes a request's values, then the model's, then the API's", () => {
-  const nothing = Object.fromEntries(Object.keys(GREEDY).map((name) => [name, undefined])) as AskedSampling;
   const fill = (asked: Partial<SamplingOptions>, usual: Parameters<typeof fillSampling>[1] = {}) =>
-    fillSampling({ ...nothing, ...asked }, usual, () => 7n);
+    fillSampling({ ...UNSAID, ...asked }, usual, () => 7n);
   expect(fill({})).toEqual({ ...GREEDY, temperature: 1, seed: 7n });
   const usual = { temperature: 0.7, top_k: 64, top_p: 0.95, min_p: 0.1, repetition_penalty: 1.05 };
   const more = { frequency_penalty: 1, presence_penalty: 2 };

@@ -61,6 +61,20 @@ export const GREEDY: SamplingOptions = {
 /** How tokens are to be drawn, as far as a request says it. */
 export type AskedSampling = { readonly [Option in keyof SamplingOptions]: SamplingOptions[Option] | undefined };
 
+/** A request that says nothing of it. */
+export const UNSAID: AskedSampling = {
+  temperature: undefined,
+  topK: undefined,
+  topP: undefined,
+  minP: undefined,
+  repetitionPenalty: undefined,
+  frequencyPenalty: undefined,
+  presencePenalty: undefined,
+  seed: undefined,
+  biasTokens: undefined,
+  biasValues: undefined,
+};
+
 /** What a request says, then what is usual with its model, then the API's defaults. `drawSeed` is called when it names no seed. */
 export function fillSampling(asked: AskedSampling, usual: DefaultSampling, drawSeed: () => bigint): SamplingOptions {
   const topK = asked.topK ?? usual.top_k ?? 0;

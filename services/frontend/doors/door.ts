@@ -36,15 +36,6 @@ export interface Asked<Form> {
   readonly form: Form;
 }
 
-/** Everything that most asks leave alone. */
-export const PLAIN_ASKED = {
-  stream: false,
-  soFar: false,
-  echo: false,
-  promptOnly: false,
-  dimensions: undefined,
-} as const;
-
 /** What a door calls the things of an ask, for a caller whose ask does not fit the model. */
 export interface DoorWords {
   /** The messages, prompts or inputs. */

@@ -8,7 +8,7 @@ import { printers as embeddingPrinters } from "./embeddings/print.ts";
 import { reader as embeddingReader } from "./embeddings/read.ts";
 import { printOpenAiError as printError } from "./openai/error.ts";
 
-/** Every door of the HTTP port: a folder each, and a row here. */
+/** Every door of the HTTP port: a folder each, and a row here. `docs/a-new-door.md` makes one. */
 export const DOORS: readonly HttpDoor<unknown>[] = [
   { name: "chat", api: CHAT_ROUTE, reader: chatReader, printers: chatPrinters, printError },
   { name: "completions", api: COMPLETION_ROUTE, reader: completionReader, printers: completionPrinters, printError },

@@ -9,7 +9,7 @@ import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sa
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import { checkSampling, fillSampling, type SamplingOptions, within } from "#lib/tokens/sampling";
+import { checkSampling, fillSampling, type SamplingOptions, UNSAID, within } from "#lib/tokens/sampling";
 import type { ModelNames } from "#lib/worker/translate";
 
 /** What is read on the event loop is bounded: these are a few milliseconds each. */
@@ -147,6 +147,7 @@ function adapter(request: OpenEngineRequest, names: ModelNames): string | undefi
 
 function sampling({ sampling: given }: OpenEngineRequest, usual: DefaultSampling, seed: bigint): SamplingOptions {
   const asked = {
+    ...UNSAID,
     temperature: given?.temperature,
     topK: given?.topK,
     topP: given?.topP,
@@ -155,8 +156,6 @@ function sampling({ sampling: given }: OpenEngineRequest, usual: DefaultSampling
     presencePenalty: given?.presencePenalty,
     repetitionPenalty: given?.repetitionPenalty,
     seed: given?.seed,
-    biasTokens: undefined,
-    biasValues: undefined,
   };
   return checkSampling(fillSampling(asked, usual, () => seed));
 }

@@ -13,6 +13,7 @@ import { type Log, silentLog } from "#lib/host/log";
 import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import type { Dispatcher } from "#lib/serving/dispatcher";
+import type { HttpDoor } from "#services/frontend/doors/door";
 import { type Frontend, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FrontendLimits } from "#services/frontend/limits";
@@ -102,6 +103,7 @@ export async function openRehearsal(
   dispatcher: Dispatcher,
   options: {
     limits?: Partial<FrontendLimits>;
+    doors?: readonly HttpDoor<unknown>[];
     log?: Log;
     text?: () => ModelText;
     corsOrigins?: string[];
@@ -120,6 +122,7 @@ export async function openRehearsal(
     host: "127.0.0.1",
     port: 0,
     limits: options.limits,
+    doors: options.doors,
     corsOrigins: options.corsOrigins,
     // What a rehearsal serves is there from the start; a test of starting says how long it is expected.
     view: new ModelView({ watch, clock: systemClock, startMs: options.startMs }),

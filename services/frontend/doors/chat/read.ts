@@ -1,7 +1,8 @@
 import { parseBody } from "#lib/api/json-body";
 import { checkChat } from "#lib/api/openai/chat-fields";
-import { type DoorReader, PLAIN_ASKED } from "../door.ts";
+import type { DoorReader } from "../door.ts";
 import { OPENAI_WORDS, type OpenAiForm, readGeneration, readTelling } from "../openai/ask.ts";
+import { PLAIN_ASKED } from "../plain.ts";
 import { templateMessages } from "./messages.ts";
 
 /** Reads POST /v1/chat/completions. */

@@ -1,7 +1,8 @@
 import { parseBody } from "#lib/api/json-body";
 import { checkCompletion } from "#lib/api/openai/completion-fields";
-import { type DoorReader, PLAIN_ASKED } from "../door.ts";
+import type { DoorReader } from "../door.ts";
 import { OPENAI_WORDS, type OpenAiForm, readGeneration, readInput, readTelling } from "../openai/ask.ts";
+import { PLAIN_ASKED } from "../plain.ts";
 
 /** Reads POST /v1/completions. */
 export const reader: DoorReader<OpenAiForm> = {

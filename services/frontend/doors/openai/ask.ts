@@ -6,6 +6,7 @@ import type { TextInput, TokenInput } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { AskedSampling } from "#lib/tokens/sampling";
 import type { Asked, DoorAsk, DoorWords } from "../door.ts";
+import { PLAIN_ASK } from "../plain.ts";
 
 type GenerationBody = ChatBody | CompletionBody;
 
@@ -33,12 +34,10 @@ export interface AskParts extends Pick<DoorAsk, "input" | "topLogprobs" | "promp
   readonly maxTokens: number | undefined;
 }
 
-const NO_TOKENS = new Uint32Array(0);
-
 /** The ask of a chat or completions body. */
 export function readGeneration(body: GenerationBody, { maxTokens, ...parts }: AskParts): DoorAsk {
   return {
-    kind: "generate",
+    ...PLAIN_ASK,
     model: body.model,
     choicesPerPrompt: body.n ?? 1,
     sampling: readSampling(body),
@@ -46,15 +45,13 @@ export function readGeneration(body: GenerationBody, { maxTokens, ...parts }: As
       maxTokens,
       minTokens: body.min_tokens ?? 0,
       ignoreEos: body.ignore_eos ?? false,
-      stopTokens: body.stop_token_ids ? Uint32Array.from(body.stop_token_ids) : NO_TOKENS,
+      stopTokens: body.stop_token_ids ? Uint32Array.from(body.stop_token_ids) : PLAIN_ASK.stopping.stopTokens,
       stopTexts: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),
       includeStop: body.include_stop_str_in_output ?? false,
     },
     guidance: readFormat(body.response_format),
     ...parts,
     ...readPlacement(body),
-    pooling: undefined,
-    normalize: true,
   };
 }
 
