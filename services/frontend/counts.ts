@@ -1,5 +1,5 @@
-import type { Usage } from "#lib/api/openai/usage";
 import type { Metrics } from "#lib/host/metrics";
+import type { Usage } from "#lib/serving/answer";
 import type { Outcome } from "./http/exchange.ts";
 
 /** What was counted for one route since the last scrape. */

@@ -104,6 +104,28 @@ it("requests at random are answered the same at every door and pace", async () =
   }
 });
 
+/** What the prompt is differs, and whether an engine sees what ends a text. */
+const LEFT_OUT = ["id", "promptTokens", "stopTexts", "includeStop"];
+
+function printAsked(name: string, value: unknown): unknown {
+  if (LEFT_OUT.includes(name)) return undefined;
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+it("an ask is the same for an engine, whatever door it came in at", async () => {
+  const draw = { temperature: 0.5, topP: 0.75, topK: 40, minP: 0.25, penalty: 1.5, seed: 77n };
+  const more = { salt: "s", stopToken: 260, ignoreEos: true, minTokens: 3, maxTokens: 9, choices: 2 };
+  const asks: readonly DoorAsk[] = [
+    { draw, ...more, stop: ["STOP"], logprobs: true, json: true },
+    { draw: { ...draw, temperature: 0, topK: -1, topP: 1, minP: 0, seed: 2n ** 53n - 1n } },
+  ];
+  for (const ask of asks) {
+    const seen = new Set<string>();
+    for (const door of DOORS) seen.add(JSON.stringify(await doors.asked(door, ask), printAsked));
+    expect([...seen]).toEqual([expect.stringContaining(`"seed":"${ask.draw?.seed}"`)]);
+  }
+});
+
 describe("a choice that a stop string ended", () => {
   it.each(DOORS)("stops its worker at once: %s", async (door) => {
     const tokens = tokensOf(["a", "STOP", ..."b".repeat(200)]);

@@ -4,6 +4,7 @@ import { SeededChance } from "#lib/base/chance";
 import { ModelView } from "#lib/discovery/model-view";
 import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
+import type { EngineRequest } from "#lib/engines/engine";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import { systemClock } from "#lib/host/system-clock";
@@ -25,6 +26,20 @@ export interface DoorAsk {
   readonly maxTokens?: number;
   readonly logprobs?: boolean;
   readonly choices?: number;
+  /** How it is drawn; unless given, as is usual with the model. */
+  readonly draw?: {
+    readonly temperature: number;
+    readonly topP: number;
+    readonly topK: number;
+    readonly minP: number;
+    readonly penalty: number;
+    readonly seed: bigint;
+  };
+  readonly salt?: string;
+  readonly stopToken?: number;
+  readonly ignoreEos?: boolean;
+  /** The answer is an object. */
+  readonly json?: boolean;
 }
 
 /** What came of it, in the words of none. */
@@ -83,6 +98,15 @@ export class Doors {
     const answer = await this.#answer(door, ask, script);
     while (this.engine.open.size > 0) await settle();
     return answer;
+  }
+
+  /** What the engine was asked at a door, one request for each choice. */
+  async asked(door: Door, ask: DoorAsk): Promise<readonly EngineRequest[]> {
+    const requests: EngineRequest[] = [];
+    this.engine.onSubmit = (request) => void requests.push(request);
+    await this.ask(door, ask, { tokens: [], tokensPerStep: 1, stepsPerTurn: 1 });
+    this.engine.onSubmit = () => {};
+    return requests;
   }
 
   /** The chunks of a streamed answer. */
@@ -157,19 +181,30 @@ export class Doors {
       min_tokens: ask.minTokens,
       max_tokens: ask.maxTokens ?? 100,
       n: ask.choices,
+      ...drawFields(ask),
+      cache_salt: ask.salt,
+      stop_token_ids: ask.stopToken === undefined ? undefined : [ask.stopToken],
+      ignore_eos: ask.ignoreEos,
+      response_format: ask.json ? { type: "json_object" } : undefined,
     };
     const path = isChat ? "chat/completions" : "completions";
     return fetch(`${this.#rehearsal!.url}/v1/${path}`, { method: "POST", body: JSON.stringify(body) });
   }
 
   async #generate(ask: DoorAsk): Promise<Listened> {
-    const { stop = [], includeStop, minTokens, maxTokens = 100, logprobs, choices } = ask;
-    const conditions = stop.map((value) => ({ condition: { case: "stopText", value } as const }));
+    const { stop = [], includeStop, minTokens, maxTokens = 100, logprobs, choices, draw, salt, ignoreEos } = ask;
+    const texts = stop.map((value) => ({ condition: { case: "stopText", value } as const }));
+    const { stopToken: value } = ask;
+    const tokens = value === undefined ? [] : [{ condition: { case: "stopTokenId", value } as const }];
+    const conditions = [...texts, ...tokens];
+    const penalties = draw && { frequencyPenalty: draw.penalty, presencePenalty: draw.penalty };
     const call = await this.#rig.generate({
       requestId: `r${++this.#asked}`,
       input: { case: "tokenIds", value: { ids: [104, 105] } },
-      sampling: { numSequences: choices },
-      stopping: { maxTokens, minTokens, includeStopInOutput: includeStop, conditions },
+      sampling: { numSequences: choices, ...draw, ...penalties },
+      stopping: { maxTokens, minTokens, includeStopInOutput: includeStop, ignoreEos, conditions },
+      kv: { cacheSalt: salt },
+      guided: ask.json ? { guide: { case: "jsonObject", value: {} } } : undefined,
       response: { returnOutputLogprobs: logprobs },
     });
     while (call.status === undefined) await settle();
@@ -195,6 +230,13 @@ export class Doors {
     }
     return { texts, finishes, tokens, error };
   }
+}
+
+function drawFields({ draw }: DoorAsk): object {
+  if (!draw) return {};
+  const { temperature, topP, topK, minP, penalty, seed } = draw;
+  const names = { top_p: topP, top_k: topK, min_p: minP, frequency_penalty: penalty, presence_penalty: penalty };
+  return { temperature, ...names, seed: Number(seed) };
 }
 
 function fold(chunks: readonly DoorChunk[]): DoorAnswer {

@@ -88,7 +88,7 @@ export class BodyReader {
   #open<Form>(asked: Asked<Form>): OpenAsk<Form> {
     const { input } = asked.ask;
     const conversation = input.kind === "messages" ? this.#converse(input.messages) : undefined;
-    return { asked, conversation, close() {} };
+    return { asked, conversation, close: forgetNothing };
   }
 
   #converse(messages: readonly TemplateMessage[]): Conversation {
@@ -109,6 +109,8 @@ export class BodyReader {
     return this.#thread.call({ kind: "render", place, template: text.template() });
   }
 }
+
+function forgetNothing(): void {}
 
 /** Bytes with memory of their own, which may move to another thread. */
 function sendable(bytes: Buffer): Uint8Array<ArrayBuffer> {

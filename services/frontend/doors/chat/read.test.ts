@@ -1,0 +1,58 @@
+import { expect, it } from "vitest";
+import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
+import { reader } from "./read.ts";
+
+const messages = [{ role: "user", content: "hi" }];
+const read = (fields: object) =>
+  reader.read(Buffer.from(JSON.stringify({ model: "m", messages, ...fields })), undefined);
+
+it("what a body leaves out is said by nobody", () => {
+  const ask = { ...PLAIN_ASK, model: "m", input: { kind: "messages", messages } };
+  const form = { includeUsage: false, explain: false };
+  expect(read({})).toEqual({ ...PLAIN_ASKED, ask, form, ignored: [] });
+  const nulls = {
+    temperature: null,
+    top_p: null,
+    seed: null,
+    stop: null,
+    logit_bias: null,
+    stream: null,
+    stator: null,
+  };
+  expect(read(nulls)).toEqual(read({}));
+});
+
+it("every field is in its place", () => {
+  const sampling = { temperature: 0.5, top_p: 0.25, top_k: -1, min_p: 0.1, repetition_penalty: 1.5, seed: -1 };
+  const { ask, ...answer } = read({
+    ...sampling,
+    ...{ frequency_penalty: 1, presence_penalty: -1, logit_bias: { 3: 1.5, 7: -2 }, n: 2, max_completion_tokens: 9 },
+    ...{ stop: "END", stop_token_ids: [4], min_tokens: 3, ignore_eos: true, include_stop_str_in_output: true },
+    ...{ logprobs: true, top_logprobs: 2, cache_salt: "s", priority: 4, stator: { worker: "ab", explain: true } },
+    ...{ stream: true, stream_options: { include_usage: true, continuous_usage_stats: true }, user: "u" },
+    response_format: { type: "json_schema", json_schema: { name: "s", schema: { type: "object" } } },
+  });
+  expect(ask.sampling).toEqual({
+    ...{ temperature: 0.5, topP: 0.25, topK: -1, minP: 0.1, repetitionPenalty: 1.5, seed: 2n ** 64n - 1n },
+    ...{ frequencyPenalty: 1, presencePenalty: -1 },
+    ...{ biasTokens: Uint32Array.of(3, 7), biasValues: Float32Array.of(1.5, -2) },
+  });
+  expect(ask.stopping).toEqual({
+    ...{ maxTokens: 9, minTokens: 3, ignoreEos: true, stopTokens: Uint32Array.of(4), stopTexts: ["END"] },
+    includeStop: true,
+  });
+  expect(ask).toMatchObject({
+    ...{ choicesPerPrompt: 2, topLogprobs: 2, cacheSalt: "s", priority: 4, target: { worker: 0xabn } },
+    guidance: { kind: "jsonSchema", schema: '{"type":"object"}' },
+  });
+  const form = { includeUsage: true, explain: true };
+  expect(answer).toEqual({ ...PLAIN_ASKED, stream: true, soFar: true, form, ignored: ["user"] });
+});
+
+it("a sum of nothing is the likeliest token alone, and log-probabilities may be those of the answer alone", () => {
+  expect(read({ top_p: 0, top_k: 40 }).ask.sampling).toMatchObject({ topP: 1, topK: 1 });
+  expect(read({ logprobs: true }).ask.topLogprobs).toBe(0);
+  expect(read({ max_tokens: 5 }).ask.stopping.maxTokens).toBe(5);
+  expect(read({ response_format: { type: "json_object" } }).ask.guidance).toEqual({ kind: "jsonObject" });
+  expect(read({ response_format: { type: "text" } }).ask.guidance).toBeUndefined();
+});
