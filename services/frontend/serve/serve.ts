@@ -36,15 +36,16 @@ export async function serve<Form, Printed>(
   const { words } = door.reader;
   if (asked.ignored.length > 0) reply.set("x-stator-ignored", asked.ignored.join(", "));
   const model = await tools.findModel(asked.ask.model, reply);
-  const sampling = fillSampling(asked.ask.sampling, model.defaultSampling, tools.drawSeed);
   const ask: Ask<Conversation> = {
     ...asked.ask,
-    ...beside(asked, reply),
     requestId: reply.requestId,
     route: reply.route,
     adapter: undefined,
     input: conversation ? { kind: "messages", messages: conversation } : (asked.ask.input as Ask<never>["input"]),
-    sampling,
+    sampling: fillSampling(asked.ask.sampling, model.defaultSampling, tools.drawSeed),
+    target: readTarget(reply.header("x-stator-worker")) ?? asked.ask.target,
+    deadlineMs: undefined,
+    traceparent: readTrace(reply.header("traceparent")),
   };
   const ready = await prepare(ask, { model, words, dimensions: asked.dimensions }, tools);
   // The client may have left while its prompt was tokenized.
@@ -74,20 +75,15 @@ function createAnswer<Form, Printed>(
   return new UnaryAnswer(plan, { printer: printers.body(plan, asked.form), reply }, tools);
 }
 
-/** What headers or metadata say about every request. */
-function beside({ ask }: Asked<unknown>, reply: Reply<never>): Pick<Ask, "target" | "deadlineMs" | "traceparent"> {
-  const traceparent = reply.header("traceparent");
-  const pinned = reply.header("x-stator-worker");
-  return {
-    target: pinned === undefined ? ask.target : { worker: readWorker(pinned), rank: undefined },
-    deadlineMs: undefined,
-    traceparent:
-      traceparent && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) ? traceparent : undefined,
-  };
+/** The worker that a header or metadata pins. */
+function readTarget(id: string | undefined): Ask["target"] {
+  if (id === undefined) return undefined;
+  const worker = parseId(id);
+  if (worker !== undefined) return { worker, rank: undefined };
+  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-worker", detail: "is not an instance id" });
 }
 
-function readWorker(header: string): bigint {
-  const worker = parseId(header);
-  if (worker !== undefined) return worker;
-  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-worker", detail: "is not an instance id" });
+/** What is no trace context begins a trace. */
+function readTrace(text: string | undefined): string | undefined {
+  return text && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(text) ? text : undefined;
 }

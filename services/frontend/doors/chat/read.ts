@@ -1,8 +1,7 @@
 import { parseBody } from "#lib/api/json-body";
 import { checkChat } from "#lib/api/openai/chat-fields";
 import type { DoorReader } from "../door.ts";
-import { OPENAI_WORDS, type OpenAiForm, readGeneration, readTelling } from "../openai/ask.ts";
-import { PLAIN_ASKED } from "../plain.ts";
+import { answerAs, OPENAI_WORDS, type OpenAiForm, readGeneration } from "../openai/ask.ts";
 import { templateMessages } from "./messages.ts";
 
 /** Reads POST /v1/chat/completions. */
@@ -17,6 +16,6 @@ export const reader: DoorReader<OpenAiForm> = {
       promptLogprobs: false,
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
     });
-    return { ...PLAIN_ASKED, ...readTelling(body), ask, ignored };
+    return answerAs(body, ask, ignored);
   },
 };

@@ -1,8 +1,7 @@
 import { parseBody } from "#lib/api/json-body";
 import { checkCompletion } from "#lib/api/openai/completion-fields";
 import type { DoorReader } from "../door.ts";
-import { OPENAI_WORDS, type OpenAiForm, readGeneration, readInput, readTelling } from "../openai/ask.ts";
-import { PLAIN_ASKED } from "../plain.ts";
+import { answerAs, OPENAI_WORDS, type OpenAiForm, readGeneration, readInput } from "../openai/ask.ts";
 
 /** Reads POST /v1/completions. */
 export const reader: DoorReader<OpenAiForm> = {
@@ -19,6 +18,6 @@ export const reader: DoorReader<OpenAiForm> = {
       // A worker draws at least one token.
       maxTokens: Math.max(1, body.max_tokens ?? 16),
     });
-    return { ...PLAIN_ASKED, ...readTelling(body), ask, ignored, echo, promptOnly: body.max_tokens === 0 };
+    return { ...answerAs(body, ask, ignored), echo, promptOnly: body.max_tokens === 0 };
   },
 };

@@ -2,7 +2,7 @@ import { parseBody } from "#lib/api/json-body";
 import { checkEmbedding } from "#lib/api/openai/embedding-fields";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { DoorAsk, DoorReader } from "../door.ts";
-import { OPENAI_WORDS, readInput, readPlacement } from "../openai/ask.ts";
+import { OPENAI_WORDS, readInput, readTarget } from "../openai/ask.ts";
 import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 
 /** How an embedding is written: as base64 of f32 little endian, or as numbers. */
@@ -22,7 +22,9 @@ export const reader: DoorReader<EmbeddingForm> = {
       model: body.model,
       input: readInput(body.input),
       sampling: GREEDY,
-      ...readPlacement(body),
+      cacheSalt: body.cache_salt ?? "",
+      priority: body.priority ?? 0,
+      target: readTarget(body),
     };
     const form = { base64: body.encoding_format === "base64" };
     return { ...PLAIN_ASKED, ask, ignored, form, dimensions: body.dimensions ?? undefined };

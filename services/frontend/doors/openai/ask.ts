@@ -6,7 +6,7 @@ import type { TextInput, TokenInput } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { AskedSampling } from "#lib/tokens/sampling";
 import type { Asked, DoorAsk, DoorWords } from "../door.ts";
-import { PLAIN_ASK } from "../plain.ts";
+import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 
 type GenerationBody = ChatBody | CompletionBody;
 
@@ -35,14 +35,14 @@ export interface AskParts extends Pick<DoorAsk, "input" | "topLogprobs" | "promp
 }
 
 /** The ask of a chat or completions body. */
-export function readGeneration(body: GenerationBody, { maxTokens, ...parts }: AskParts): DoorAsk {
+export function readGeneration(body: GenerationBody, parts: AskParts): DoorAsk {
   return {
     ...PLAIN_ASK,
     model: body.model,
     choicesPerPrompt: body.n ?? 1,
     sampling: readSampling(body),
     stopping: {
-      maxTokens,
+      maxTokens: parts.maxTokens,
       minTokens: body.min_tokens ?? 0,
       ignoreEos: body.ignore_eos ?? false,
       stopTokens: body.stop_token_ids ? Uint32Array.from(body.stop_token_ids) : PLAIN_ASK.stopping.stopTokens,
@@ -50,31 +50,32 @@ export function readGeneration(body: GenerationBody, { maxTokens, ...parts }: As
       includeStop: body.include_stop_str_in_output ?? false,
     },
     guidance: readFormat(body.response_format),
-    ...parts,
-    ...readPlacement(body),
+    input: parts.input,
+    topLogprobs: parts.topLogprobs,
+    promptLogprobs: parts.promptLogprobs,
+    cacheSalt: body.cache_salt ?? "",
+    priority: body.priority ?? 0,
+    target: readTarget(body),
   };
 }
 
-/** How a chat or completions body wants its answer. */
-export function readTelling(body: GenerationBody): Pick<Asked<OpenAiForm>, "stream" | "soFar" | "form"> {
+/** A chat or completions body with its ask. */
+export function answerAs(body: GenerationBody, ask: DoorAsk, ignored: readonly string[]): Asked<OpenAiForm> {
   const { stream, stream_options: options, stator } = body;
   return {
+    ...PLAIN_ASKED,
+    ask,
+    ignored,
     stream: stream ?? false,
     soFar: options?.continuous_usage_stats ?? false,
     form: { includeUsage: options?.include_usage ?? false, explain: stator?.explain ?? false },
   };
 }
 
-/** Where and when it runs, as every route says it. */
-export function readPlacement(
-  body: Pick<EmbeddingBody, "cache_salt" | "priority" | "stator">,
-): Pick<DoorAsk, "cacheSalt" | "priority" | "target"> {
-  const worker = body.stator?.worker ? parseId(body.stator.worker) : undefined;
-  return {
-    cacheSalt: body.cache_salt ?? "",
-    priority: body.priority ?? 0,
-    target: worker === undefined ? undefined : { worker, rank: undefined },
-  };
+/** Where it is to run, as every route says it. */
+export function readTarget({ stator }: Pick<EmbeddingBody, "stator">): DoorAsk["target"] {
+  const worker = stator?.worker ? parseId(stator.worker) : undefined;
+  return worker === undefined ? undefined : { worker, rank: undefined };
 }
 
 /** Prompts or inputs as a field gives them: one or several, as text or as token ids. */
