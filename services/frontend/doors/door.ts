@@ -49,11 +49,10 @@ export interface DoorWords {
   readonly guidance: Readonly<Partial<Record<Guidance["kind"], string>>>;
 }
 
-/** From bytes to an ask. */
+/** From bytes to an ask, for a door whose requests are bytes. */
 export interface DoorReader<Form> {
   /** `import.meta.url` of its module, which exports it as `reader`: the thread that reads long bodies finds it there. */
   readonly module: string;
-  readonly words: DoorWords;
   /** Reads a body; `bounds` are set for a long one. Throws what is wrong with it. */
   read(bytes: Uint8Array, bounds: JsonBounds | undefined): Asked<Form>;
 }
@@ -85,11 +84,11 @@ export interface DoorPrinters<Form, Printed> {
   embeddings?(plan: AnswerPlan, form: Form): EmbeddingPrinter<Printed>;
 }
 
-/** How requests of one kind come in and their answers go out. What happens between is the same for all doors. */
+/** What callers ask in and are answered in. What happens between is the same for all doors. */
 export interface Door<Form, Printed> {
   /** For counters and records; no other door has it. */
   readonly name: string;
-  readonly reader: DoorReader<Form>;
+  readonly words: DoorWords;
   readonly printers: DoorPrinters<Form, Printed>;
 }
 
@@ -97,5 +96,6 @@ export interface Door<Form, Printed> {
 export interface HttpDoor<Form> extends Door<Form, string> {
   /** Where it is, and what the document says of it. */
   readonly api: ApiRoute;
+  readonly reader: DoorReader<Form>;
   readonly printError: PrintError;
 }

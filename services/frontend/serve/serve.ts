@@ -33,7 +33,6 @@ export async function serve<Form, Printed>(
   { door, reply }: { readonly door: Door<Form, Printed>; readonly reply: Reply<Printed> },
   tools: ServeTools,
 ): Promise<void> {
-  const { words } = door.reader;
   if (asked.ignored.length > 0) reply.set("x-stator-ignored", asked.ignored.join(", "));
   const model = await tools.findModel(asked.ask.model, reply);
   const ask: Ask<Conversation> = {
@@ -47,7 +46,7 @@ export async function serve<Form, Printed>(
     deadlineMs: undefined,
     traceparent: readTrace(reply.header("traceparent")),
   };
-  const ready = await prepare(ask, { model, words, dimensions: asked.dimensions }, tools);
+  const ready = await prepare(ask, { model, words: door.words, dimensions: asked.dimensions }, tools);
   // The client may have left while its prompt was tokenized.
   if (reply.closed) return;
   const plan = createPlan(asked, ready, { text: model.text, tools });

@@ -1,13 +1,12 @@
 import { parseBody } from "#lib/api/json-body";
 import { checkChat } from "#lib/api/openai/chat-fields";
 import type { DoorReader } from "../door.ts";
-import { answerAs, OPENAI_WORDS, type OpenAiForm, readGeneration } from "../openai/ask.ts";
+import { answerAs, type OpenAiForm, readGeneration } from "../openai/ask.ts";
 import { templateMessages } from "./messages.ts";
 
 /** Reads POST /v1/chat/completions. */
 export const reader: DoorReader<OpenAiForm> = {
   module: import.meta.url,
-  words: { ...OPENAI_WORDS, input: "messages" },
   read(bytes, bounds) {
     const { body, ignored } = checkChat(parseBody(bytes, bounds));
     const ask = readGeneration(body, {

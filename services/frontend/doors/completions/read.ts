@@ -1,12 +1,11 @@
 import { parseBody } from "#lib/api/json-body";
 import { checkCompletion } from "#lib/api/openai/completion-fields";
 import type { DoorReader } from "../door.ts";
-import { answerAs, OPENAI_WORDS, type OpenAiForm, readGeneration, readInput } from "../openai/ask.ts";
+import { answerAs, type OpenAiForm, readGeneration, readInput } from "../openai/ask.ts";
 
 /** Reads POST /v1/completions. */
 export const reader: DoorReader<OpenAiForm> = {
   module: import.meta.url,
-  words: { ...OPENAI_WORDS, input: "prompt" },
   read(bytes, bounds) {
     const { body, ignored } = checkCompletion(parseBody(bytes, bounds));
     const topLogprobs = body.logprobs ?? undefined;

@@ -2,7 +2,7 @@ import { parseBody } from "#lib/api/json-body";
 import { checkEmbedding } from "#lib/api/openai/embedding-fields";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { DoorAsk, DoorReader } from "../door.ts";
-import { OPENAI_WORDS, readInput, readTarget } from "../openai/ask.ts";
+import { readInput, readTarget } from "../openai/ask.ts";
 import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 
 /** How an embedding is written: as base64 of f32 little endian, or as numbers. */
@@ -13,7 +13,6 @@ export interface EmbeddingForm {
 /** Reads POST /v1/embeddings. */
 export const reader: DoorReader<EmbeddingForm> = {
   module: import.meta.url,
-  words: { ...OPENAI_WORDS, input: "input" },
   read(bytes, bounds) {
     const { body, ignored } = checkEmbedding(parseBody(bytes, bounds));
     const ask: DoorAsk = {
