@@ -1,0 +1,119 @@
+import { describe, expect, it } from "vitest";
+import type { ModelFeatures } from "#lib/discovery/model-facts";
+import { plainAsk } from "#lib/serving/plain-ask";
+import { GREEDY } from "#lib/tokens/sampling";
+import { BYTE_TEXT, createByteText, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
+import { type Fitting, type PrepareTools, prepare } from "./prepare.ts";
+
+const ALL: ModelFeatures = {
+  ...{ generate: true, embed: true, grammar: true, logprobs: true, promptLogprobs: true },
+  ...{ maxTopLogprobs: 2, embeddingSize: 3, missing: {} },
+};
+
+const words = {
+  ...{ input: "the input", stopTokens: "the stops", biasTokens: "the biases", echo: "the echo" },
+  ...{ dimensions: "the size", logprobs: "the scores", guidance: { jsonObject: "an object" } },
+};
+
+/** Makes an ask ready for a model of ten tokens. */
+function ready(
+  more: Parameters<typeof plainAsk>[0] & { readonly input?: object; readonly maxTokens?: number | undefined },
+  { dimensions, features, tools }: Partial<Fitting & { features: Partial<ModelFeatures>; tools: PrepareTools }> = {},
+) {
+  const { input, maxTokens, ...rest } = more;
+  const ask = plainAsk(rest);
+  const model = {
+    ...{ name: "m", tokenizer: "t", contextTokens: 10, defaultSampling: {}, text: createByteText() },
+    features: { ...ALL, ...features },
+  };
+  const whole = { ...ask, ...(input && { input }), stopping: { ...ask.stopping, maxTokens } };
+  const usual = { compile: () => "root ::=", mostScoredTokens: 6 };
+  return prepare(whole as never, { model, words, dimensions }, tools ?? usual);
+}
+
+const of = (length: number) => encodeBytes("x".repeat(length));
+const refusal = (field: string, param: string) => ({ facts: expect.objectContaining({ field }), param });
+
+describe("an answer", () => {
+  it("has what the context leaves, or less where that is asked for", async () => {
+    const stopping = async (more: Parameters<typeof ready>[0]) => {
+      const { maxTokens, minTokens } = (await ready(more)).stopping;
+      return [maxTokens, minTokens];
+    };
+    expect(await stopping({ prompts: [of(7), of(2)] })).toEqual([3, 0]);
+    expect(await stopping({ prompts: [of(7)], maxTokens: 2, minTokens: 2 })).toEqual([2, 2]);
+    expect(await stopping({ prompts: [of(9)], maxTokens: 8, minTokens: 8 })).toEqual([1, 1]);
+  });
+
+  it("has a prompt that leaves a place for one token, and has tokens", async () => {
+    const tooLong = { reason: "CONTEXT_LENGTH", param: "the input" };
+    await expect(ready({ prompts: [of(10)] })).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: 10 } });
+    await expect(ready({ prompts: [of(11)] })).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: 11 } });
+    await expect(ready({ prompts: [of(1), of(0)] })).rejects.toMatchObject(refusal("the input", "the input"));
+    const texts = (...given: (string | Uint8Array)[]) => ready({ input: { kind: "text", texts: given } });
+    expect((await texts("abcdefgh", "ab")).input.prompts.map(({ length }) => length)).toEqual([9, 3]);
+    // The length alone says it: nothing was encoded.
+    await expect(texts("x".repeat(11))).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: "at least 11" } });
+    await expect(texts(Buffer.from("x".repeat(10)))).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: 11 } });
+  });
+
+  it("has a prompt that is rendered of messages, by no name of a field", async () => {
+    const messages = (prompt: string) => ready({ input: { kind: "messages", messages: { render: () => prompt } } });
+    expect((await messages("abc")).input).toEqual({ kind: "tokens", prompts: [encodeBytes("abc")], tokenizer: "t" });
+    await expect(messages("")).rejects.toMatchObject(refusal("prompt", "prompt"));
+    await expect(messages("x".repeat(11))).rejects.toMatchObject({ reason: "CONTEXT_LENGTH", param: "the input" });
+  });
+
+  it("is of tokens that the model has", async () => {
+    const last = Uint32Array.of(BYTE_TEXT.vocabularySize - 1);
+    const beyond = Uint32Array.of(BYTE_TEXT.vocabularySize);
+    const biased = (biasTokens: Uint32Array) => ({ ...GREEDY, biasTokens, biasValues: Float32Array.of(1) });
+    await ready({ prompts: [last], stopTokens: last, sampling: biased(last) });
+    await expect(ready({ prompts: [beyond] })).rejects.toMatchObject(refusal("the input", "the input"));
+    await expect(ready({ stopTokens: beyond })).rejects.toMatchObject(refusal("the stops", "the stops"));
+    await expect(ready({ sampling: biased(beyond) })).rejects.toMatchObject(refusal("the biases", "the biases"));
+  });
+
+  it("has no more log-probabilities than the model and the bound allow", async () => {
+    const scored = { promptLogprobs: true, choicesPerPrompt: 2, topLogprobs: 0 };
+    await ready({ prompts: [of(1)], topLogprobs: 2 });
+    await expect(ready({ topLogprobs: 3 })).rejects.toThrow("at most 2 are available");
+    await ready({ ...scored, prompts: [of(1), of(2)] });
+    await expect(ready({ ...scored, prompts: [of(2), of(2)] })).rejects.toMatchObject({
+      ...refusal("the echo", "the echo"),
+      message: expect.stringContaining("returns 8 tokens of prompts, and at most 6"),
+    });
+  });
+});
+
+it("a form is compiled, and its grammar goes on", async () => {
+  const tools = { mostScoredTokens: 0, compile: ({ kind }: { kind: string }) => `root ::= "${kind}"` };
+  const { guidance } = await ready({ guidance: { kind: "jsonObject" } as never }, { tools });
+  expect(guidance).toEqual({ kind: "ebnfGrammar", grammar: 'root ::= "jsonObject"' });
+});
+
+it("an embedding has a prompt as long as the context, and as many numbers as the model makes", async () => {
+  const embed = { kind: "embed" } as const;
+  expect((await ready({ ...embed, prompts: [of(10)] }, { dimensions: 3 })).stopping.maxTokens).toBe(1);
+  await expect(ready(embed, { dimensions: 4 })).rejects.toMatchObject(refusal("the size", "the size"));
+  await expect(ready({ ...embed, prompts: [of(11)] })).rejects.toMatchObject({ param: "the input" });
+  await expect(ready({ ...embed, prompts: [of(0)] })).rejects.toMatchObject(refusal("the input", "the input"));
+});
+
+describe("a model that cannot do it says why", () => {
+  it.each([
+    ["generate", "Text generation", {}],
+    ["embed", "Embedding", { kind: "embed" }],
+    ["grammar", "an object", { guidance: { kind: "jsonObject" } }],
+    ["grammar", "regex", { guidance: { kind: "regex", pattern: "a" } }],
+    ["logprobs", "the scores", { topLogprobs: 0 }],
+    ["promptLogprobs", "the echo with the scores", { topLogprobs: 0, promptLogprobs: true }],
+  ] as const)("%s: %s", async (feature, name, more) => {
+    const without = (missing: ModelFeatures["missing"]) =>
+      ready(more as never, { features: { [feature]: false, missing } });
+    await expect(without({ [feature]: "it is small" })).rejects.toMatchObject({
+      ...{ reason: "UNSUPPORTED_FEATURE", facts: { feature: name, detail: "it is small" } },
+    });
+    await expect(without({})).rejects.toThrow("the engine of this model cannot do it");
+  });
+});
