@@ -1,5 +1,5 @@
 import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, Hello, InputPart, LinkRequest, LinkResponse, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
+import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, GuidanceForm, Hello, InputPart, LinkRequest, LinkResponse, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
 import { LinkRequestSchema, LinkResponseSchema } from "./stator/worker/v1/link_pb.ts";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -203,12 +203,20 @@ function writeGuidance(writer: BinaryWriter, message: Guidance): void {
   if (message.grammar !== "") {
     writer.uint32(10).string(message.grammar);
   }
+  if (message.form !== 0) {
+    writer.uint32(16).int32(message.form);
+  }
+  if (message.text.byteLength > 0) {
+    writer.uint32(26).bytes(message.text);
+  }
 }
 
 function readGuidance(reader: BinaryReader, length: number, into?: Guidance): Guidance {
   const message: Guidance = into ?? {
     $typeName: "stator.worker.v1.Guidance",
     grammar: "",
+    form: 0,
+    text: EMPTY,
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -216,6 +224,12 @@ function readGuidance(reader: BinaryReader, length: number, into?: Guidance): Gu
     switch (tag) {
       case 10:
         message.grammar = reader.string(true);
+        break;
+      case 16:
+        message.form = reader.int32() as GuidanceForm;
+        break;
+      case 26:
+        message.text = reader.bytes();
         break;
       default:
         skip(reader, tag);
@@ -462,6 +476,12 @@ function writeInputPart(writer: BinaryWriter, message: InputPart): void {
   if (message.last) {
     writer.uint32(32).bool(message.last);
   }
+  if (message.generatedTokenIds.byteLength > 0) {
+    writer.uint32(42).bytes(message.generatedTokenIds);
+  }
+  if (message.guidanceText.byteLength > 0) {
+    writer.uint32(50).bytes(message.guidanceText);
+  }
 }
 
 function readInputPart(reader: BinaryReader, length: number, into?: InputPart): InputPart {
@@ -471,6 +491,8 @@ function readInputPart(reader: BinaryReader, length: number, into?: InputPart): 
     promptTokenIds: EMPTY,
     promptText: "",
     last: false,
+    generatedTokenIds: EMPTY,
+    guidanceText: EMPTY,
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -487,6 +509,12 @@ function readInputPart(reader: BinaryReader, length: number, into?: InputPart): 
         break;
       case 32:
         message.last = reader.bool();
+        break;
+      case 42:
+        message.generatedTokenIds = reader.bytes();
+        break;
+      case 50:
+        message.guidanceText = reader.bytes();
         break;
       default:
         skip(reader, tag);

@@ -126,6 +126,11 @@ export const REASONS = {
   DRAINING: { ...gone, code: "draining", text: "{what} is shutting down and takes nothing new." },
   STREAM_LOST: { ...gone, code: "stream_lost", text: "The connection to the worker was lost: {detail}." },
   WORKER_STALLED: { ...gone, code: "worker_stalled", text: "The worker stopped making progress for {stalledMs} ms." },
+  WORKER_OUTDATED: {
+    ...gone,
+    code: "worker_outdated",
+    text: "The worker is of an older build, which cannot take {what}.",
+  },
   ENGINE_FAILED: { ...gone, grpc: 13, http: 500, code: "engine_failed", text: "The engine failed: {detail}." },
   ATTEMPTS_EXHAUSTED: {
     ...gone,

@@ -14,7 +14,7 @@ import {
 import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { LinkLimits } from "#lib/link/limits";
+import { LINK_FEATURES, type LinkLimits } from "#lib/link/limits";
 import type { WorkerChannel, WorkerLink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 
@@ -28,10 +28,14 @@ export interface PracticeOptions {
   readonly model: string;
   /** Borrowed; steps go by it. */
   readonly clock: Clock;
-  /** Pause between steps; one token for each open request in every step. */
+  /** Pause between steps. */
   readonly stepMs: number;
   /** Requests beyond are refused with OVERLOADED. */
   readonly maxRequests: number;
+  /** Tokens for each open request in every step, at most 255; 1 unless given. */
+  readonly tokensPerStep?: number;
+  /** Optional features of a link that it has; all unless given. */
+  readonly features?: readonly string[];
   /** Of its end of each link, where they differ from LINK_LIMITS. */
   readonly limits?: Partial<LinkLimits>;
 }
@@ -114,12 +118,13 @@ class Practice implements PracticeWorker {
 
   serve(channel: WorkerChannel): WorkerLink {
     const { instanceId, incarnation, model, maxRequests, clock, limits } = this.#options;
+    const features = [...(this.#options.features ?? Object.values(LINK_FEATURES))];
     const running = new Map<number, Running>();
     const link = openWorkerLink(channel, {
       ...{ clock, limits },
       introduce: () => ({
         ...{ instanceId, incarnation, models: [model], maxRunningRequests: maxRequests, maxWaitingRequests: 0 },
-        ...{ totalKvBlocks: 1_024n, ranks: 1, features: [], draining: false },
+        ...{ totalKvBlocks: 1_024n, ranks: 1, features, draining: false },
       }),
       sink: {
         onSubmit: (submit) => this.#take(link, running, submit),
@@ -173,6 +178,7 @@ class Practice implements PracticeWorker {
 
   #stepLink(link: WorkerLink, running: Map<number, Running>): void {
     const handles: number[] = [];
+    const counts: number[] = [];
     const tokens: number[] = [];
     const finishes: Finish[] = [];
     const embeddings: EmbeddingResult[] = [];
@@ -188,8 +194,10 @@ class Practice implements PracticeWorker {
         const values = Float32Array.from({ length: EMBEDDING_SIZE }, (_, at) => tokenBehind(one.promptHash, 0, at));
         embeddings.push(create(EmbeddingResultSchema, { handle, values: viewBytes(values) }));
       } else if (!one.cancelled && one.position < maxTokens) {
+        const end = Math.min(maxTokens, one.position + (this.#options.tokensPerStep ?? 1));
         handles.push(handle);
-        tokens.push(tokenBehind(one.promptHash, one.submit.choice, one.position++));
+        counts.push(end - one.position);
+        while (one.position < end) tokens.push(tokenBehind(one.promptHash, one.submit.choice, one.position++));
       }
       if (!one.cancelled && !embed && one.position < maxTokens) continue;
       running.delete(handle);
@@ -210,6 +218,7 @@ class Practice implements PracticeWorker {
       totalBlocks: 1_024,
       runningRequests: running.size,
       handles: writeU32(handles),
+      counts: tokens.length === handles.length ? new Uint8Array(0) : Uint8Array.from(counts),
       tokens: writeU32(tokens),
       finishes,
       embeddings,

@@ -71,9 +71,9 @@ export class RawCaller {
     this.#channel.send(create(LinkRequestSchema, message) as LinkRequest);
   }
 
-  /** Hello, and its answer. */
-  async greet(): Promise<Welcome> {
-    this.say({ hello: { minimumRevision: 1, maximumRevision: 1, caller: "conform", features: [] } });
+  /** Hello with optional features, none unless given, and its answer. */
+  async greet(features: string[] = []): Promise<Welcome> {
+    this.say({ hello: { minimumRevision: 1, maximumRevision: 1, caller: "conform", features } });
     await this.until(() => this.welcome !== undefined, "Welcome");
     expect(this.welcome, "Welcome did not come");
     return this.welcome;

@@ -1,5 +1,6 @@
 import { CancelMode, FinishReason, RequestKind } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
+import { LINK_FEATURES } from "#lib/link/limits";
 import { isForwardPass } from "#lib/link/step";
 import type { Bench, Check } from "./check.ts";
 import { expect } from "./failure.ts";
@@ -94,6 +95,28 @@ export const REQUEST_CHECKS: readonly Check[] = [
         `completion_tokens is ${completion}, not ${3 + rest.tokens.length}`,
       );
       expect(rest.finishes[0]?.promptTokens === bench.prompt.length, "prompt_tokens counts generated tokens");
+      if (bench.exact) expectSame(rest.tokens, whole.tokens.slice(3), "the rest");
+      return undefined;
+    },
+  },
+  {
+    name: "puts an answer so far in parts together, when it says that it does",
+    async run(bench) {
+      const caller = bench.open();
+      const { features } = await caller.greet([LINK_FEATURES.parts]);
+      if (!features.includes(LINK_FEATURES.parts)) return "it does not have the feature parts";
+      const prompt = { promptTokenIds: viewBytes(bench.prompt) };
+      const whole = await caller.ask(1, prompt);
+      expect(whole.tokens.length > 3, `an answer of ${whole.tokens.length} tokens is too short to continue`);
+      const first = { ...prompt, generatedTokenIds: writeU32(whole.tokens.slice(0, 1)), moreInput: true };
+      caller.say({
+        submits: [caller.request(2, first)],
+        parts: [{ handle: 2, generatedTokenIds: writeU32(whole.tokens.slice(1, 3)), last: true }],
+      });
+      await caller.finished(2);
+      const rest = caller.answer(2);
+      const completion = rest.finishes[0]?.completionTokens;
+      expect(completion === 3 + rest.tokens.length, `completion_tokens is ${completion}`);
       if (bench.exact) expectSame(rest.tokens, whole.tokens.slice(3), "the rest");
       return undefined;
     },

@@ -7,7 +7,7 @@ import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { openCallerLink } from "#lib/link/caller-link";
-import type { LinkLimits } from "#lib/link/limits";
+import { LINK_FEATURES, type LinkLimits } from "#lib/link/limits";
 import type { CallerChannel, CallerLink, LinkListener, LinkState } from "#lib/link/link";
 import { sendCanary } from "./canary.ts";
 
@@ -122,7 +122,8 @@ export class WorkerSeat {
       return;
     }
     const { instanceId, incarnation } = this.record;
-    const shared = { caller, clock, limits, instanceId, incarnation };
+    const features = Object.values(LINK_FEATURES);
+    const shared = { caller, features, clock, limits, instanceId, incarnation };
     this.link = openCallerLink(this.#connection.channel, { ...shared, listener: this.#listener() });
   }
 

@@ -148,14 +148,27 @@ describe("a caller's requests", () => {
     expect(messages.flatMap(({ parts }) => parts.map(({ handle, last }) => [handle, last]))).toEqual([[1, true]]);
   });
 
+  it("go on in parts with what was answered, to a worker that has the feature", () => {
+    const rig = new CallerRig({ maxMessageBytes: 1_000 });
+    rig.welcome({ features: ["parts"] });
+    rig.submit(submitOf([1], { generatedTokenIds: new Uint8Array(1_000) }));
+    const sent = rig.turn();
+    const answered = sent.flatMap(({ submits, parts }) => [...submits, ...parts]).map((part) => part.generatedTokenIds);
+    expect(sent.length).toBe(2);
+    expect(Buffer.concat(answered)).toEqual(Buffer.alloc(1_000));
+  });
+
   it("are refused by the error of the split, and leave nothing behind", () => {
     const rig = ready({ maxMessageBytes: 1_000 });
     const { listener } = ready().submit();
     const request = { handle: 0, phase: "unknown", outputs: 0, progressMs: 0, listener } as const;
-    const submit = submitOf([1], { generatedTokenIds: new Uint8Array(1_000) });
-    expect(rig.step({ kind: "submit", submit, request })).toMatchObject([
-      { kind: "refuse", error: { reason: "INVALID_ARGUMENT" } },
-    ]);
+    for (const [more, reason] of [
+      [{ generatedTokenIds: new Uint8Array(1_000) }, "WORKER_OUTDATED"],
+      [{ cacheSalt: "x".repeat(1_000) }, "INVALID_ARGUMENT"],
+    ] as const) {
+      const submit = submitOf([1], more);
+      expect(rig.step({ kind: "submit", submit, request })).toMatchObject([{ kind: "refuse", error: { reason } }]);
+    }
     expect(rig.state).toMatchObject({ openRequests: 0, outbox: { submits: [], parts: [] } });
     expect(rig.state.requests.size).toBe(0);
   });

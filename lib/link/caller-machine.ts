@@ -154,7 +154,8 @@ function open(
   }
   const handle = nextHandle(state);
   try {
-    const { first, parts } = splitSubmit(part.submit, handle, state.maxMessageBytes);
+    const peer = { maxBytes: state.maxMessageBytes, features: state.welcome?.features ?? [] };
+    const { first, parts } = splitSubmit(part.submit, handle, peer);
     state.outbox.submits.push(first);
     if (parts.length > 0) state.outbox.parts.push(...parts);
   } catch (error) {

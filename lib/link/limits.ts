@@ -1,6 +1,12 @@
 /** Revisions of the link protocol that this code speaks. */
 export const LINK_REVISIONS = { minimum: 1, maximum: 1 } as const;
 
+/** Optional features of a link: Hello names those that the caller can use, Welcome those of them that the worker has. */
+export const LINK_FEATURES = {
+  /** Everything of a request that can be long goes on in parts, and not its prompt alone. */
+  parts: "parts",
+} as const;
+
 /** Bounds and periods of a link. Both sides have them; each uses what concerns it. */
 export interface LinkLimits {
   /** Longest message that is sent or taken, in bytes of its encoding. */
@@ -9,8 +15,10 @@ export interface LinkLimits {
   readonly mergeAboveBytes: number;
   /** The worker ends a link whose caller lets more than this pile up unread. */
   readonly maxPendingBytes: number;
-  /** Longest prompt that a worker gathers from parts, in bytes. */
+  /** Longest request that a worker gathers from parts, in bytes; text counts its UTF-16 units. */
   readonly maxInputBytes: number;
+  /** What a worker holds of all requests that it gathers on one link, in bytes, with what keeping them costs. */
+  readonly maxGatheredBytes: number;
   /** Requests that may be open on one link at a time. */
   readonly maxOpenHandles: number;
   /** Time for Hello, and for Welcome. */
@@ -33,6 +41,7 @@ export const LINK_LIMITS: LinkLimits = {
   mergeAboveBytes: 256 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   maxInputBytes: 16 * 1024 * 1024,
+  maxGatheredBytes: 64 * 1024 * 1024,
   maxOpenHandles: 16_384,
   helloTimeoutMs: 5_000,
   tickEveryMs: 250,

@@ -4,6 +4,8 @@ import {
   CancelMode,
   FinishReason,
   FinishSchema,
+  GuidanceForm,
+  GuidanceSchema,
   type LinkRequest,
   RequestKind,
   StepSchema,
@@ -63,7 +65,11 @@ class Pair {
   ended: (StatorError | undefined)[] = [];
   take: (submit: Submit) => { cachedTokens: number; queuedAhead: number } = () => ({ cachedTokens: 0, queuedAhead: 0 });
 
-  constructor(limits: Partial<LinkLimits> = {}, expected: { incarnation?: bigint } = {}) {
+  constructor(
+    limits: Partial<LinkLimits> = {},
+    expected: { incarnation?: bigint } = {},
+    features: readonly string[] = [],
+  ) {
     this.wire = createMemoryLink(this.clock);
     const shared = { clock: this.clock, limits };
     this.worker = openWorkerLink(this.wire.worker, {
@@ -84,7 +90,7 @@ class Pair {
         maxWaitingRequests: 4,
         totalKvBlocks: 64n,
         ranks: 1,
-        features: [],
+        features: [...features],
         draining: false,
       }),
     });
@@ -92,6 +98,7 @@ class Pair {
       ...shared,
       ...expected,
       caller: "test/1",
+      features,
       listener: {
         onState: (state, reason) => void this.states.push(reason ? `${state} ${reason.reason}` : state),
         onWelcome: () => {},
@@ -181,9 +188,25 @@ describe("a link", () => {
     expect(pair.submits[1]?.promptText).toBe("né😀".repeat(60_000));
   });
 
-  it("refuses a request whose fixed part is longer than a message", () => {
+  it("splits an answer of hundreds of thousands of tokens and a long form, and puts them together again", () => {
+    const long = new Pair({}, {}, ["parts"]);
+    const generatedTokenIds = writeU32(Array.from({ length: 300_000 }, (_, at) => at));
+    const text = Buffer.from("né😀".repeat(60_000));
+    const guidance = create(GuidanceSchema, { form: GuidanceForm.GRAMMAR, text });
+    long.caller.submit(submitOf([1, 2], { generatedTokenIds, guidance, promptText: "a" }), new Told());
+    long.clock.settle();
+    const [submit] = long.submits;
+    expect([...readU32(submit?.promptTokenIds ?? new Uint8Array())]).toEqual([1, 2]);
+    expect(submit).toMatchObject({ promptText: "a", moreInput: false, guidance: { form: GuidanceForm.GRAMMAR } });
+    expect(Buffer.compare(submit?.generatedTokenIds ?? new Uint8Array(), generatedTokenIds)).toBe(0);
+    expect(Buffer.compare(submit?.guidance?.text ?? new Uint8Array(), text)).toBe(0);
+  });
+
+  it("refuses a request whose fixed part is longer than a message, and what a worker of an older build cannot take", () => {
+    const cacheSalt = "x".repeat(300 * 1024);
+    expect(() => pair.caller.submit(submitOf([1], { cacheSalt }), new Told())).toThrow(/takes more than 262144 bytes/);
     const generatedTokenIds = new Uint8Array(300 * 1024);
-    expect(() => pair.caller.submit(submitOf([1], { generatedTokenIds }), new Told())).toThrow(/longer than/);
+    expect(() => pair.caller.submit(submitOf([1], { generatedTokenIds }), new Told())).toThrow(/older build/);
     expect(pair.caller.openRequests).toBe(0);
   });
 

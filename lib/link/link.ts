@@ -117,7 +117,7 @@ export interface CallerLink {
   readonly openRequests: number;
   /** A live view: it goes on counting. */
   readonly counters: CallerCounters;
-  /** Opens a request and returns its handle. Throws, certainly not executed: STREAM_LOST while connecting or closed, DRAINING, OVERLOADED at the limit of handles, INVALID_ARGUMENT when everything but the prompt is longer than a message. */
+  /** Opens a request and returns its handle. Throws, certainly not executed: STREAM_LOST while connecting or closed, DRAINING, OVERLOADED at the limit of handles, WORKER_OUTDATED and INVALID_ARGUMENT as `splitSubmit` does. */
   submit(submit: SubmitInit, listener: RequestListener): number;
   /**
    * Asks for the end of a request; it still finishes. The first of a turn of the event loop leaves at once, further ones

@@ -4,6 +4,7 @@ import {
   CancelMode,
   CancelSchema,
   FinishReason,
+  GuidanceForm,
   InputPartSchema,
   LinkRequestSchema,
   NoticeSchema,
@@ -175,7 +176,7 @@ describe("requests of one caller", () => {
   });
 });
 
-describe("a prompt in parts", () => {
+describe("a request in parts", () => {
   it("is offered whole at its last part, tokens and text in order", () => {
     const rig = new WorkerRig().open();
     expect(rig.submit(1, { promptTokenIds: writeU32([1, 2]), promptText: "a", moreInput: true })).toEqual([]);
@@ -188,6 +189,65 @@ describe("a prompt in parts", () => {
     });
     const ids = offer?.kind === "offer" ? [...readU32(offer.submit.promptTokenIds)] : [];
     expect(ids).toEqual([1, 2, 3, 4]);
+  });
+
+  it("is offered with the answer so far and the form of all frames", () => {
+    const rig = new WorkerRig().open();
+    const guidance = { form: GuidanceForm.GRAMMAR, text: Buffer.from("root ") };
+    rig.submit(1, { generatedTokenIds: writeU32([5]), guidance, moreInput: true });
+    rig.step(partOf({ handle: 1, generatedTokenIds: writeU32([6, 7]), guidanceText: Buffer.from("::= ") }));
+    const [offer] = rig.step(partOf({ handle: 1, guidanceText: Buffer.from('"a"'), last: true }));
+    if (offer?.kind !== "offer") throw new Error("it is offered");
+    const { generatedTokenIds, guidance: form } = offer.submit;
+    expect([...readU32(generatedTokenIds)]).toEqual([5, 6, 7]);
+    expect([form?.form, Buffer.from(form?.text ?? []).toString()]).toEqual([GuidanceForm.GRAMMAR, 'root ::= "a"']);
+  });
+
+  it.each([
+    ["prompt tokens", { promptTokenIds: new Uint8Array(4) }],
+    ["prompt text", { promptText: "abcd" }],
+    ["an answer", { generatedTokenIds: new Uint8Array(4) }],
+    ["a form", { guidanceText: new Uint8Array(4) }],
+  ])("counts %s", (_what, part) => {
+    for (const maxInputBytes of [8, 7]) {
+      const rig = new WorkerRig({ maxInputBytes }).open();
+      rig.submit(1, { promptTokenIds: new Uint8Array(0), guidance: { text: new Uint8Array(4) }, moreInput: true });
+      rig.step(partOf({ handle: 1, ...part }));
+      expect(rig.refusals()).toEqual(maxInputBytes < 8 ? ["1 INVALID_ARGUMENT"] : []);
+    }
+  });
+
+  it("may be refused at its first frame", () => {
+    const rig = new WorkerRig({ maxInputBytes: 7 }).open();
+    rig.submit(1, { promptTokenIds: new Uint8Array(8), moreInput: true });
+    expect(rig.refusals()).toEqual(["1 INVALID_ARGUMENT"]);
+    expect(rig.state.gatheredBytes).toBe(0);
+  });
+
+  it("is refused when all that are gathered are more than the bound of a link, and the others go on", () => {
+    // Two frames of 64 bytes each, and 64 beside the tokens of each.
+    const rig = new WorkerRig({ maxGatheredBytes: 2 * (64 + 64 + 8) }).open();
+    for (const handle of [1, 2]) rig.submit(handle, { promptTokenIds: new Uint8Array(8), moreInput: true });
+    expect(rig.refusals()).toEqual([]);
+    rig.submit(3, { promptTokenIds: new Uint8Array(0), moreInput: true });
+    rig.step(partOf({ handle: 3, promptTokenIds: new Uint8Array(8) }));
+    expect(rig.refusals()).toEqual(["3 OVERLOADED"]);
+    rig.step(partOf({ handle: 1 }));
+    expect(rig.refusals()).toEqual(["3 OVERLOADED", "1 OVERLOADED"]);
+    expect(rig.step(partOf({ handle: 2, last: true }))).toMatchObject([{ kind: "offer", handle: 2 }]);
+    expect(rig.state.gatheredBytes).toBe(0);
+  });
+
+  it("weighs nothing any more when it was offered or cancelled, or the link ended", () => {
+    const rig = new WorkerRig().open();
+    for (const handle of [1, 2, 3]) rig.submit(handle, { moreInput: true });
+    expect(rig.state.gatheredBytes).toBe(3 * (64 + 64 + 4));
+    rig.step(partOf({ handle: 1, last: true }));
+    expect(rig.state.gatheredBytes).toBe(2 * (64 + 64 + 4));
+    rig.step(cancelOf([2]));
+    expect(rig.state.gatheredBytes).toBe(64 + 64 + 4);
+    rig.step({ kind: "close", error: undefined });
+    expect(rig.state.gatheredBytes).toBe(0);
   });
 
   it("may be as long as the bound; a byte more is refused, and what follows is ignored", () => {
@@ -220,7 +280,7 @@ describe("a prompt in parts", () => {
     rig.run(1);
     expect(rig.step(partOf({ handle: 9 }))).toEqual([]);
     expect(rig.state.counters.ignored).toBe(1);
-    expect(rig.ends(partOf({ handle: 1 }))).toContain("handle 1 has its whole prompt already");
+    expect(rig.ends(partOf({ handle: 1 }))).toContain("handle 1 is complete already");
   });
 });
 

@@ -11,14 +11,14 @@ import {
   type Notice,
   type Step,
   type Submit,
-  SubmitSchema,
   WelcomeSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { readU32 } from "#lib/base/bytes";
 import { assert, StatorError } from "#lib/base/errors";
 import { errorDetail } from "#lib/rpc/error-detail";
+import { addPart, beginGathering, type Gathered, joinParts } from "./gather.ts";
 import { LINK_REVISIONS } from "./limits.ts";
-import { concat, stepBytes } from "./step.ts";
+import { stepBytes } from "./step.ts";
 import {
   WORKER_HANDLE,
   WORKER_LINK,
@@ -67,9 +67,12 @@ function messageBytes(message: LinkRequest): number {
   let bytes = 0;
   for (const submit of message.submits) {
     bytes += submit.promptTokenIds.length + submit.promptText.length + submit.generatedTokenIds.length;
-    bytes += submit.guidance?.grammar.length ?? 0;
+    if (submit.guidance) bytes += submit.guidance.grammar.length + submit.guidance.text.length;
   }
-  for (const part of message.parts) bytes += part.promptTokenIds.length + part.promptText.length;
+  for (const part of message.parts) {
+    bytes += part.promptTokenIds.length + part.promptText.length;
+    bytes += part.generatedTokenIds.length + part.guidanceText.length;
+  }
   for (const cancel of message.cancels) bytes += cancel.handles.length;
   return bytes;
 }
@@ -212,15 +215,15 @@ function take(turn: Turn, submit: Submit): void {
     finishHere(turn, handle, new StatorError("OVERLOADED", { what: "requests of one caller" }));
     return;
   }
-  const request: WorkerRequest = { phase: "gathering", submit, tokenParts: [], text: "", inputBytes: 0 };
+  const request: WorkerRequest = { phase: "gathering", gathered: undefined };
   state.requests.set(handle, request);
   if (!submit.moreInput) {
     offer(turn, request, submit);
     return;
   }
-  request.tokenParts.push(submit.promptTokenIds);
-  request.text = submit.promptText;
-  request.inputBytes = submit.promptTokenIds.length + submit.promptText.length;
+  request.gathered = beginGathering(submit);
+  state.gatheredBytes += request.gathered.weightBytes;
+  checkGathered(turn, handle, request.gathered);
 }
 
 function gather(turn: Turn, part: InputPart): void {
@@ -228,28 +231,40 @@ function gather(turn: Turn, part: InputPart): void {
   const request = state.requests.get(part.handle);
   const { action } = WORKER_HANDLE[request?.phase ?? "unknown"][part.last ? "last part" : "part"];
   if (action === "violation") {
-    violate(turn, `handle ${part.handle} has its whole prompt already`);
+    violate(turn, `handle ${part.handle} is complete already`);
     return;
   }
-  if (action === "ignore" || !request?.submit) return void state.counters.ignored++;
-  request.tokenParts.push(part.promptTokenIds);
-  request.text += part.promptText;
-  request.inputBytes += part.promptTokenIds.length + part.promptText.length;
-  if (request.inputBytes > state.limits.maxInputBytes) {
-    const detail = `The prompt is longer than ${state.limits.maxInputBytes} bytes`;
-    finishHere(turn, part.handle, new StatorError("INVALID_ARGUMENT", { detail }));
-    return;
-  }
-  if (action !== "offer") return;
-  const whole = { promptTokenIds: concat(request.tokenParts), promptText: request.text, moreInput: false };
-  offer(turn, request, create(SubmitSchema, { ...request.submit, ...whole }));
+  const gathered = request?.gathered;
+  if (action === "ignore" || !gathered) return void state.counters.ignored++;
+  const before = gathered.weightBytes;
+  addPart(gathered, part);
+  state.gatheredBytes += gathered.weightBytes - before;
+  if (!checkGathered(turn, part.handle, gathered) || action !== "offer") return;
+  letGo(turn, request);
+  offer(turn, request, joinParts(gathered));
+}
+
+/** False, and the request refused, when it is longer than one may be, or all that are gathered are. */
+function checkGathered(turn: Turn, handle: number, { inputBytes }: Gathered): boolean {
+  const { maxInputBytes, maxGatheredBytes } = turn.state.limits;
+  if (inputBytes > maxInputBytes) {
+    const detail = `The parts of a request are longer than ${maxInputBytes} bytes`;
+    finishHere(turn, handle, new StatorError("INVALID_ARGUMENT", { detail }));
+  } else if (turn.state.gatheredBytes > maxGatheredBytes) {
+    finishHere(turn, handle, new StatorError("OVERLOADED", { what: "long requests of one caller" }));
+  } else return true;
+  return false;
+}
+
+/** Nothing is gathered of it any more. */
+function letGo({ state }: Turn, request: WorkerRequest | undefined): void {
+  if (!request?.gathered) return;
+  state.gatheredBytes -= request.gathered.weightBytes;
+  request.gathered = undefined;
 }
 
 function offer(turn: Turn, request: WorkerRequest, submit: Submit): void {
   request.phase = "offered";
-  request.submit = undefined;
-  request.tokenParts = [];
-  request.text = "";
   turn.effects.push({ kind: "offer", handle: submit.handle, submit });
 }
 
@@ -277,6 +292,7 @@ function cancel(turn: Turn, { handles, mode }: Cancel): void {
 /** The terminal frame of a request that the engine never had; without an error it was cancelled. */
 function finishHere(turn: Turn, handle: number, error: StatorError | undefined): void {
   const { state } = turn;
+  letGo(turn, state.requests.get(handle));
   state.requests.delete(handle);
   state.counters.refused++;
   const ended: Finish = error
@@ -342,6 +358,7 @@ function violate(turn: Turn, detail: string): void {
 function close(turn: Turn, wire: StatorError | undefined, reason: StatorError | undefined): void {
   turn.state.link = "closed";
   turn.state.requests.clear();
+  turn.state.gatheredBytes = 0;
   turn.effects.push({ kind: "end", error: wire }, { kind: "gone", error: reason });
 }
 

@@ -13,6 +13,7 @@ import type {
 } from "#gen/stator/worker/v1/link_pb";
 import type { StatorError } from "#lib/base/errors";
 import { NumberMap } from "#lib/base/number-map";
+import type { Gathered } from "./gather.ts";
 import type { LinkLimits } from "./limits.ts";
 import type { WorkerHandleState, WorkerLinkState } from "./tables.ts";
 
@@ -20,14 +21,8 @@ import type { WorkerHandleState, WorkerLinkState } from "./tables.ts";
 export interface WorkerRequest {
   /** Where it is in the table of one handle. */
   phase: WorkerHandleState;
-  /** While gathering: the first frame and what followed it. */
-  submit: Submit | undefined;
-  /** Prompt tokens that came, in order, u32 little endian each. */
-  tokenParts: Uint8Array[];
-  /** Prompt text that came. */
-  text: string;
-  /** Of both so far; text counts its UTF-16 units. */
-  inputBytes: number;
+  /** What came of it, while parts are missing. */
+  gathered: Gathered | undefined;
 }
 
 /** What waits for the end of the turn, or for room in the send buffer. */
@@ -72,6 +67,8 @@ export interface WorkerState {
   caller: string;
   /** By handle, until their terminal frame. */
   readonly requests: NumberMap<WorkerRequest>;
+  /** What the requests whose parts are missing weigh together: the bound of what is gathered counts it. */
+  gatheredBytes: number;
   /** Emptied at the end of the turn, or when the send buffer has room. */
   outbox: WorkerOutbox;
   /** A turn was asked for and has not come. */
@@ -125,6 +122,7 @@ export function createWorkerState(limits: LinkLimits, nowMs: number): WorkerStat
     link: "waiting",
     caller: "",
     requests: new NumberMap(),
+    gatheredBytes: 0,
     outbox: emptyWorkerOutbox(),
     turnComing: false,
     congested: false,

@@ -7,6 +7,7 @@ import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Tracer } from "#lib/host/telemetry";
+import { LINK_FEATURES } from "#lib/link/limits";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
 import type { ChoiceText } from "#lib/serving/choice";
@@ -310,7 +311,7 @@ class WorkerShell implements Worker {
       maxWaitingRequests: card?.maxWaitingRequests ?? 0,
       totalKvBlocks: BigInt(card?.totalBlocks ?? 0),
       ranks: 1,
-      features: [],
+      features: Object.values(LINK_FEATURES),
       draining: this.#state.state === "draining",
     };
   }

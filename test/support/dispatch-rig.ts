@@ -9,7 +9,12 @@ import {
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import { createPracticeWorker, type PracticeWorker, practiceToken } from "#lib/conform/practice-worker";
+import {
+  createPracticeWorker,
+  type PracticeOptions,
+  type PracticeWorker,
+  practiceToken,
+} from "#lib/conform/practice-worker";
 import { ModelView } from "#lib/discovery/model-view";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createDispatcher, type DispatcherOptions, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
@@ -106,9 +111,9 @@ export class DispatchRig {
     });
   }
 
-  add(id: bigint, incarnation = 1n, maxRequests = 1_000): PracticeWorker {
+  add(id: bigint, incarnation = 1n, maxRequests = 1_000, more: Partial<PracticeOptions> = {}): PracticeWorker {
     const worker = createPracticeWorker({
-      ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests },
+      ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests, ...more },
     });
     this.workers.set(id, worker);
     this.wires.set(id, []);

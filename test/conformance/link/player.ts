@@ -10,6 +10,7 @@ import {
   NoticeSchema,
   RequestKind,
   StepSchema,
+  type Submit,
   SubmitSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { parseHex, readF32, readU32, writeU32 } from "#lib/base/bytes";
@@ -247,6 +248,12 @@ function listenerOf(hear: (what: string) => void): RequestListener {
   };
 }
 
+function describeSubmit({ handle, promptTokenIds, promptText, generatedTokenIds, guidance }: Submit): string {
+  const generated = generatedTokenIds.length > 0 ? ` behind ${[...readU32(generatedTokenIds)].join(" ")}` : "";
+  const form = guidance ? ` in form ${guidance.form} ${Buffer.from(guidance.text).toString()}` : "";
+  return `submit ${handle} ${[...readU32(promptTokenIds)].join(" ")}${promptText}${generated}${form}`;
+}
+
 class WorkerSide {
   readonly #link: WorkerLink;
   #refusal: Reason | undefined;
@@ -260,7 +267,7 @@ class WorkerSide {
       }),
       sink: {
         onSubmit: (submit) => {
-          heard.push(`submit ${submit.handle} ${[...readU32(submit.promptTokenIds)].join(" ")}${submit.promptText}`);
+          heard.push(describeSubmit(submit));
           const refusal = this.#refusal;
           this.#refusal = undefined;
           if (refusal) throw new StatorError(refusal, { what: "test" });

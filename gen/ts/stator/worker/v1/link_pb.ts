@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/worker/v1/link.proto.
  */
 export const file_stator_worker_v1_link: GenFile = /*@__PURE__*/
-  fileDesc("ChtzdGF0b3Ivd29ya2VyL3YxL2xpbmsucHJvdG8SEHN0YXRvci53b3JrZXIudjEiiQIKC0xpbmtSZXF1ZXN0EiYKBWhlbGxvGAEgASgLMhcuc3RhdG9yLndvcmtlci52MS5IZWxsbxIpCgdzdWJtaXRzGAIgAygLMhguc3RhdG9yLndvcmtlci52MS5TdWJtaXQSKgoFcGFydHMYAyADKAsyGy5zdGF0b3Iud29ya2VyLnYxLklucHV0UGFydBIpCgdjYW5jZWxzGAQgAygLMhguc3RhdG9yLndvcmtlci52MS5DYW5jZWwSJAoEcGluZxgFIAEoCzIWLnN0YXRvci53b3JrZXIudjEuUGluZxIqCgdnb29kYnllGAYgASgLMhkuc3RhdG9yLndvcmtlci52MS5Hb29kYnllIt4BCgxMaW5rUmVzcG9uc2USKgoHd2VsY29tZRgBIAEoCzIZLnN0YXRvci53b3JrZXIudjEuV2VsY29tZRIsCghhY2NlcHRlZBgCIAEoCzIaLnN0YXRvci53b3JrZXIudjEuQWNjZXB0ZWQSJAoEc3RlcBgDIAEoCzIWLnN0YXRvci53b3JrZXIudjEuU3RlcBIoCgZub3RpY2UYBCABKAsyGC5zdGF0b3Iud29ya2VyLnYxLk5vdGljZRIkCgRwb25nGAUgASgLMhYuc3RhdG9yLndvcmtlci52MS5Qb25nIl0KBUhlbGxvEhgKEG1pbmltdW1fcmV2aXNpb24YASABKA0SGAoQbWF4aW11bV9yZXZpc2lvbhgCIAEoDRIOCgZjYWxsZXIYAyABKAkSEAoIZmVhdHVyZXMYBCADKAki+AEKB1dlbGNvbWUSEAoIcmV2aXNpb24YASABKA0SEwoLaW5zdGFuY2VfaWQYAiABKAQSEwoLaW5jYXJuYXRpb24YAyABKAQSDgoGbW9kZWxzGAQgAygJEhwKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAUgASgNEhwKFG1heF93YWl0aW5nX3JlcXVlc3RzGAYgASgNEhcKD3RvdGFsX2t2X2Jsb2NrcxgHIAEoBBINCgVyYW5rcxgIIAEoDRIZChFtYXhfbWVzc2FnZV9ieXRlcxgJIAEoDRIQCghmZWF0dXJlcxgKIAMoCRIQCghkcmFpbmluZxgLIAEoCCK/BAoGU3VibWl0Eg4KBmhhbmRsZRgBIAEoDRISCgpyZXF1ZXN0X2lkGAIgASgJEisKBGtpbmQYAyABKA4yHS5zdGF0b3Iud29ya2VyLnYxLlJlcXVlc3RLaW5kEg0KBW1vZGVsGAQgASgJEg4KBmNob2ljZRgFIAEoDRIRCgRyYW5rGAYgASgNSACIAQESGAoQcHJvbXB0X3Rva2VuX2lkcxgHIAEoDBITCgtwcm9tcHRfdGV4dBgIIAEoCRISCgptb3JlX2lucHV0GAkgASgIEhsKE2dlbmVyYXRlZF90b2tlbl9pZHMYCiABKAwSLAoIc2FtcGxpbmcYCyABKAsyGi5zdGF0b3Iud29ya2VyLnYxLlNhbXBsaW5nEiwKCHN0b3BwaW5nGAwgASgLMhouc3RhdG9yLndvcmtlci52MS5TdG9wcGluZxIsCghndWlkYW5jZRgNIAEoCzIaLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2USKgoHb3V0cHV0cxgOIAEoCzIZLnN0YXRvci53b3JrZXIudjEuT3V0cHV0cxISCgpjYWNoZV9zYWx0GA8gASgJEhAKCHByaW9yaXR5GBAgASgREhgKC2RlYWRsaW5lX21zGBEgASgNSAGIAQESEwoLdHJhY2VwYXJlbnQYEiABKAkSLgoJZW1iZWRkaW5nGBMgASgLMhsuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdCBwoFX3JhbmtCDgoMX2RlYWRsaW5lX21zIlgKCUlucHV0UGFydBIOCgZoYW5kbGUYASABKA0SGAoQcHJvbXB0X3Rva2VuX2lkcxgCIAEoDBITCgtwcm9tcHRfdGV4dBgDIAEoCRIMCgRsYXN0GAQgASgIIoMCCghTYW1wbGluZxITCgt0ZW1wZXJhdHVyZRgBIAEoAhINCgV0b3BfaxgCIAEoDRISCgV0b3BfcBgDIAEoAkgAiAEBEg0KBW1pbl9wGAQgASgCEh8KEnJlcGV0aXRpb25fcGVuYWx0eRgFIAEoAkgBiAEBEhkKEWZyZXF1ZW5jeV9wZW5hbHR5GAYgASgCEhgKEHByZXNlbmNlX3BlbmFsdHkYByABKAISDAoEc2VlZBgIIAEoBhIWCg5iaWFzX3Rva2VuX2lkcxgJIAEoDBITCgtiaWFzX3ZhbHVlcxgKIAEoDEIICgZfdG9wX3BCFQoTX3JlcGV0aXRpb25fcGVuYWx0eSJeCghTdG9wcGluZxISCgptYXhfdG9rZW5zGAEgASgNEhIKCm1pbl90b2tlbnMYAiABKA0SEgoKaWdub3JlX2VvcxgDIAEoCBIWCg5zdG9wX3Rva2VuX2lkcxgEIAEoDCIbCghHdWlkYW5jZRIPCgdncmFtbWFyGAEgASgJIkoKB091dHB1dHMSEAoIbG9ncHJvYnMYASABKAgSFAoMdG9wX2xvZ3Byb2JzGAIgASgNEhcKD3Byb21wdF9sb2dwcm9icxgDIAEoCCJNCglFbWJlZGRpbmcSKgoHcG9vbGluZxgBIAEoDjIZLnN0YXRvci53b3JrZXIudjEuUG9vbGluZxIUCgx1bm5vcm1hbGl6ZWQYAiABKAgiRQoGQ2FuY2VsEg8KB2hhbmRsZXMYASABKAwSKgoEbW9kZRgCIAEoDjIcLnN0YXRvci53b3JrZXIudjEuQ2FuY2VsTW9kZSIVCgRQaW5nEg0KBW5vbmNlGAEgASgGIhUKBFBvbmcSDQoFbm9uY2UYASABKAYiCQoHR29vZGJ5ZSJICghBY2NlcHRlZBIPCgdoYW5kbGVzGAEgASgMEhUKDWNhY2hlZF90b2tlbnMYAiABKAwSFAoMcXVldWVkX2FoZWFkGAMgASgMIkIKBk5vdGljZRIQCghkcmFpbmluZxgBIAEoCBIWCg5tb2RlbHNfY2hhbmdlZBgCIAEoCBIOCgZtb2RlbHMYAyADKAkiiQUKBFN0ZXASDAoEcmFuaxgBIAEoDRIMCgRzdGVwGAIgASgEEhMKC2R1cmF0aW9uX3VzGAMgASgNEhYKDnByZWZpbGxfdG9rZW5zGAQgASgNEh4KFnByZWZpbGxfY29udGV4dF90b2tlbnMYBSABKA0SGAoQZGVjb2RlX3NlcXVlbmNlcxgGIAEoDRIdChVkZWNvZGVfY29udGV4dF90b2tlbnMYByABKA0SEwoLdXNlZF9ibG9ja3MYCCABKA0SFAoMdG90YWxfYmxvY2tzGAkgASgNEhgKEHdhaXRpbmdfcmVxdWVzdHMYCiABKA0SFgoOd2FpdGluZ190b2tlbnMYCyABKA0SEQoJZXhwb3J0X3VzGAwgASgNEhEKCWltcG9ydF91cxgNIAEoDRIYChBydW5uaW5nX3JlcXVlc3RzGA4gASgNEg8KB2hhbmRsZXMYFCABKAwSDgoGY291bnRzGBUgASgMEg4KBnRva2VucxgWIAEoDBIqCghmaW5pc2hlcxgeIAMoCzIYLnN0YXRvci53b3JrZXIudjEuRmluaXNoEjEKCGxvZ3Byb2JzGB8gAygLMh8uc3RhdG9yLndvcmtlci52MS5FbnRyeUxvZ3Byb2JzEioKBXRleHRzGCAgAygLMhsuc3RhdG9yLndvcmtlci52MS5FbnRyeVRleHQSNQoKZW1iZWRkaW5ncxghIAMoCzIhLnN0YXRvci53b3JrZXIudjEuRW1iZWRkaW5nUmVzdWx0EhQKDG1lcmdlZF9zdGVwcxgiIAEoDRI5Cg9wcm9tcHRfbG9ncHJvYnMYIyADKAsyIC5zdGF0b3Iud29ya2VyLnYxLlByb21wdExvZ3Byb2JzIu0BCgZGaW5pc2gSDgoGaGFuZGxlGAEgASgNEi4KBnJlYXNvbhgCIAEoDjIeLnN0YXRvci53b3JrZXIudjEuRmluaXNoUmVhc29uEhoKDXN0b3BfdG9rZW5faWQYAyABKA1IAIgBARIVCg1wcm9tcHRfdG9rZW5zGAQgASgNEhUKDWNhY2hlZF90b2tlbnMYBSABKA0SGQoRY29tcGxldGlvbl90b2tlbnMYBiABKA0SLAoFZXJyb3IYByABKAsyHS5zdGF0b3IuY29tbW9uLnYxLkVycm9yRGV0YWlsQhAKDl9zdG9wX3Rva2VuX2lkIloKDUVudHJ5TG9ncHJvYnMSDgoGaGFuZGxlGAEgASgNEg4KBmNob3NlbhgCIAEoDBIVCg10b3BfdG9rZW5faWRzGAMgASgMEhIKCnRvcF92YWx1ZXMYBCABKAwibQoOUHJvbXB0TG9ncHJvYnMSDgoGaGFuZGxlGAEgASgNEhAKCHBvc2l0aW9uGAIgASgNEg4KBmNob3NlbhgDIAEoDBIVCg10b3BfdG9rZW5faWRzGAQgASgMEhIKCnRvcF92YWx1ZXMYBSABKAwiKQoJRW50cnlUZXh0Eg4KBmhhbmRsZRgBIAEoDRIMCgR0ZXh0GAIgASgJIjEKD0VtYmVkZGluZ1Jlc3VsdBIOCgZoYW5kbGUYASABKA0SDgoGdmFsdWVzGAIgASgMKl4KC1JlcXVlc3RLaW5kEhwKGFJFUVVFU1RfS0lORF9VTlNQRUNJRklFRBAAEhkKFVJFUVVFU1RfS0lORF9HRU5FUkFURRABEhYKElJFUVVFU1RfS0lORF9FTUJFRBACKlcKB1Bvb2xpbmcSFwoTUE9PTElOR19VTlNQRUNJRklFRBAAEhAKDFBPT0xJTkdfTUVBThABEhAKDFBPT0xJTkdfTEFTVBACEg8KC1BPT0xJTkdfQ0xTEAMqVQoKQ2FuY2VsTW9kZRIbChdDQU5DRUxfTU9ERV9VTlNQRUNJRklFRBAAEhQKEENBTkNFTF9NT0RFX1NUT1AQARIUChBDQU5DRUxfTU9ERV9LSUxMEAIqsQEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFQoRRklOSVNIX1JFQVNPTl9FTkQQARIcChhGSU5JU0hfUkVBU09OX1NUT1BfVE9LRU4QAhIYChRGSU5JU0hfUkVBU09OX0xFTkdUSBADEhsKF0ZJTklTSF9SRUFTT05fQ0FOQ0VMTEVEEAQSFgoSRklOSVNIX1JFQVNPTl9ET05FEAUyZAoRV29ya2VyTGlua1NlcnZpY2USTwoETGluaxIdLnN0YXRvci53b3JrZXIudjEuTGlua1JlcXVlc3QaHi5zdGF0b3Iud29ya2VyLnYxLkxpbmtSZXNwb25zZSIEqLsYAygBMAFiBnByb3RvMw", [file_stator_common_v1_common]);
+  fileDesc("ChtzdGF0b3Ivd29ya2VyL3YxL2xpbmsucHJvdG8SEHN0YXRvci53b3JrZXIudjEiiQIKC0xpbmtSZXF1ZXN0EiYKBWhlbGxvGAEgASgLMhcuc3RhdG9yLndvcmtlci52MS5IZWxsbxIpCgdzdWJtaXRzGAIgAygLMhguc3RhdG9yLndvcmtlci52MS5TdWJtaXQSKgoFcGFydHMYAyADKAsyGy5zdGF0b3Iud29ya2VyLnYxLklucHV0UGFydBIpCgdjYW5jZWxzGAQgAygLMhguc3RhdG9yLndvcmtlci52MS5DYW5jZWwSJAoEcGluZxgFIAEoCzIWLnN0YXRvci53b3JrZXIudjEuUGluZxIqCgdnb29kYnllGAYgASgLMhkuc3RhdG9yLndvcmtlci52MS5Hb29kYnllIt4BCgxMaW5rUmVzcG9uc2USKgoHd2VsY29tZRgBIAEoCzIZLnN0YXRvci53b3JrZXIudjEuV2VsY29tZRIsCghhY2NlcHRlZBgCIAEoCzIaLnN0YXRvci53b3JrZXIudjEuQWNjZXB0ZWQSJAoEc3RlcBgDIAEoCzIWLnN0YXRvci53b3JrZXIudjEuU3RlcBIoCgZub3RpY2UYBCABKAsyGC5zdGF0b3Iud29ya2VyLnYxLk5vdGljZRIkCgRwb25nGAUgASgLMhYuc3RhdG9yLndvcmtlci52MS5Qb25nIl0KBUhlbGxvEhgKEG1pbmltdW1fcmV2aXNpb24YASABKA0SGAoQbWF4aW11bV9yZXZpc2lvbhgCIAEoDRIOCgZjYWxsZXIYAyABKAkSEAoIZmVhdHVyZXMYBCADKAki+AEKB1dlbGNvbWUSEAoIcmV2aXNpb24YASABKA0SEwoLaW5zdGFuY2VfaWQYAiABKAQSEwoLaW5jYXJuYXRpb24YAyABKAQSDgoGbW9kZWxzGAQgAygJEhwKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAUgASgNEhwKFG1heF93YWl0aW5nX3JlcXVlc3RzGAYgASgNEhcKD3RvdGFsX2t2X2Jsb2NrcxgHIAEoBBINCgVyYW5rcxgIIAEoDRIZChFtYXhfbWVzc2FnZV9ieXRlcxgJIAEoDRIQCghmZWF0dXJlcxgKIAMoCRIQCghkcmFpbmluZxgLIAEoCCK/BAoGU3VibWl0Eg4KBmhhbmRsZRgBIAEoDRISCgpyZXF1ZXN0X2lkGAIgASgJEisKBGtpbmQYAyABKA4yHS5zdGF0b3Iud29ya2VyLnYxLlJlcXVlc3RLaW5kEg0KBW1vZGVsGAQgASgJEg4KBmNob2ljZRgFIAEoDRIRCgRyYW5rGAYgASgNSACIAQESGAoQcHJvbXB0X3Rva2VuX2lkcxgHIAEoDBITCgtwcm9tcHRfdGV4dBgIIAEoCRISCgptb3JlX2lucHV0GAkgASgIEhsKE2dlbmVyYXRlZF90b2tlbl9pZHMYCiABKAwSLAoIc2FtcGxpbmcYCyABKAsyGi5zdGF0b3Iud29ya2VyLnYxLlNhbXBsaW5nEiwKCHN0b3BwaW5nGAwgASgLMhouc3RhdG9yLndvcmtlci52MS5TdG9wcGluZxIsCghndWlkYW5jZRgNIAEoCzIaLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2USKgoHb3V0cHV0cxgOIAEoCzIZLnN0YXRvci53b3JrZXIudjEuT3V0cHV0cxISCgpjYWNoZV9zYWx0GA8gASgJEhAKCHByaW9yaXR5GBAgASgREhgKC2RlYWRsaW5lX21zGBEgASgNSAGIAQESEwoLdHJhY2VwYXJlbnQYEiABKAkSLgoJZW1iZWRkaW5nGBMgASgLMhsuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdCBwoFX3JhbmtCDgoMX2RlYWRsaW5lX21zIowBCglJbnB1dFBhcnQSDgoGaGFuZGxlGAEgASgNEhgKEHByb21wdF90b2tlbl9pZHMYAiABKAwSEwoLcHJvbXB0X3RleHQYAyABKAkSDAoEbGFzdBgEIAEoCBIbChNnZW5lcmF0ZWRfdG9rZW5faWRzGAUgASgMEhUKDWd1aWRhbmNlX3RleHQYBiABKAwigwIKCFNhbXBsaW5nEhMKC3RlbXBlcmF0dXJlGAEgASgCEg0KBXRvcF9rGAIgASgNEhIKBXRvcF9wGAMgASgCSACIAQESDQoFbWluX3AYBCABKAISHwoScmVwZXRpdGlvbl9wZW5hbHR5GAUgASgCSAGIAQESGQoRZnJlcXVlbmN5X3BlbmFsdHkYBiABKAISGAoQcHJlc2VuY2VfcGVuYWx0eRgHIAEoAhIMCgRzZWVkGAggASgGEhYKDmJpYXNfdG9rZW5faWRzGAkgASgMEhMKC2JpYXNfdmFsdWVzGAogASgMQggKBl90b3BfcEIVChNfcmVwZXRpdGlvbl9wZW5hbHR5Il4KCFN0b3BwaW5nEhIKCm1heF90b2tlbnMYASABKA0SEgoKbWluX3Rva2VucxgCIAEoDRISCgppZ25vcmVfZW9zGAMgASgIEhYKDnN0b3BfdG9rZW5faWRzGAQgASgMIlcKCEd1aWRhbmNlEg8KB2dyYW1tYXIYASABKAkSLAoEZm9ybRgCIAEoDjIeLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2VGb3JtEgwKBHRleHQYAyABKAwiSgoHT3V0cHV0cxIQCghsb2dwcm9icxgBIAEoCBIUCgx0b3BfbG9ncHJvYnMYAiABKA0SFwoPcHJvbXB0X2xvZ3Byb2JzGAMgASgIIk0KCUVtYmVkZGluZxIqCgdwb29saW5nGAEgASgOMhkuc3RhdG9yLndvcmtlci52MS5Qb29saW5nEhQKDHVubm9ybWFsaXplZBgCIAEoCCJFCgZDYW5jZWwSDwoHaGFuZGxlcxgBIAEoDBIqCgRtb2RlGAIgASgOMhwuc3RhdG9yLndvcmtlci52MS5DYW5jZWxNb2RlIhUKBFBpbmcSDQoFbm9uY2UYASABKAYiFQoEUG9uZxINCgVub25jZRgBIAEoBiIJCgdHb29kYnllIkgKCEFjY2VwdGVkEg8KB2hhbmRsZXMYASABKAwSFQoNY2FjaGVkX3Rva2VucxgCIAEoDBIUCgxxdWV1ZWRfYWhlYWQYAyABKAwiQgoGTm90aWNlEhAKCGRyYWluaW5nGAEgASgIEhYKDm1vZGVsc19jaGFuZ2VkGAIgASgIEg4KBm1vZGVscxgDIAMoCSKJBQoEU3RlcBIMCgRyYW5rGAEgASgNEgwKBHN0ZXAYAiABKAQSEwoLZHVyYXRpb25fdXMYAyABKA0SFgoOcHJlZmlsbF90b2tlbnMYBCABKA0SHgoWcHJlZmlsbF9jb250ZXh0X3Rva2VucxgFIAEoDRIYChBkZWNvZGVfc2VxdWVuY2VzGAYgASgNEh0KFWRlY29kZV9jb250ZXh0X3Rva2VucxgHIAEoDRITCgt1c2VkX2Jsb2NrcxgIIAEoDRIUCgx0b3RhbF9ibG9ja3MYCSABKA0SGAoQd2FpdGluZ19yZXF1ZXN0cxgKIAEoDRIWCg53YWl0aW5nX3Rva2VucxgLIAEoDRIRCglleHBvcnRfdXMYDCABKA0SEQoJaW1wb3J0X3VzGA0gASgNEhgKEHJ1bm5pbmdfcmVxdWVzdHMYDiABKA0SDwoHaGFuZGxlcxgUIAEoDBIOCgZjb3VudHMYFSABKAwSDgoGdG9rZW5zGBYgASgMEioKCGZpbmlzaGVzGB4gAygLMhguc3RhdG9yLndvcmtlci52MS5GaW5pc2gSMQoIbG9ncHJvYnMYHyADKAsyHy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5TG9ncHJvYnMSKgoFdGV4dHMYICADKAsyGy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5VGV4dBI1CgplbWJlZGRpbmdzGCEgAygLMiEuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdSZXN1bHQSFAoMbWVyZ2VkX3N0ZXBzGCIgASgNEjkKD3Byb21wdF9sb2dwcm9icxgjIAMoCzIgLnN0YXRvci53b3JrZXIudjEuUHJvbXB0TG9ncHJvYnMi7QEKBkZpbmlzaBIOCgZoYW5kbGUYASABKA0SLgoGcmVhc29uGAIgASgOMh4uc3RhdG9yLndvcmtlci52MS5GaW5pc2hSZWFzb24SGgoNc3RvcF90b2tlbl9pZBgDIAEoDUgAiAEBEhUKDXByb21wdF90b2tlbnMYBCABKA0SFQoNY2FjaGVkX3Rva2VucxgFIAEoDRIZChFjb21wbGV0aW9uX3Rva2VucxgGIAEoDRIsCgVlcnJvchgHIAEoCzIdLnN0YXRvci5jb21tb24udjEuRXJyb3JEZXRhaWxCEAoOX3N0b3BfdG9rZW5faWQiWgoNRW50cnlMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SDgoGY2hvc2VuGAIgASgMEhUKDXRvcF90b2tlbl9pZHMYAyABKAwSEgoKdG9wX3ZhbHVlcxgEIAEoDCJtCg5Qcm9tcHRMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SEAoIcG9zaXRpb24YAiABKA0SDgoGY2hvc2VuGAMgASgMEhUKDXRvcF90b2tlbl9pZHMYBCABKAwSEgoKdG9wX3ZhbHVlcxgFIAEoDCIpCglFbnRyeVRleHQSDgoGaGFuZGxlGAEgASgNEgwKBHRleHQYAiABKAkiMQoPRW1iZWRkaW5nUmVzdWx0Eg4KBmhhbmRsZRgBIAEoDRIOCgZ2YWx1ZXMYAiABKAwqXgoLUmVxdWVzdEtpbmQSHAoYUkVRVUVTVF9LSU5EX1VOU1BFQ0lGSUVEEAASGQoVUkVRVUVTVF9LSU5EX0dFTkVSQVRFEAESFgoSUkVRVUVTVF9LSU5EX0VNQkVEEAIq2wEKDEd1aWRhbmNlRm9ybRIdChlHVUlEQU5DRV9GT1JNX1VOU1BFQ0lGSUVEEAASGQoVR1VJREFOQ0VfRk9STV9HUkFNTUFSEAESHQoZR1VJREFOQ0VfRk9STV9KU09OX09CSkVDVBACEh0KGUdVSURBTkNFX0ZPUk1fSlNPTl9TQ0hFTUEQAxIYChRHVUlEQU5DRV9GT1JNX0NIT0lDRRAEEhcKE0dVSURBTkNFX0ZPUk1fUkVHRVgQBRIgChxHVUlEQU5DRV9GT1JNX1NUUlVDVFVSQUxfVEFHEAYqVwoHUG9vbGluZxIXChNQT09MSU5HX1VOU1BFQ0lGSUVEEAASEAoMUE9PTElOR19NRUFOEAESEAoMUE9PTElOR19MQVNUEAISDwoLUE9PTElOR19DTFMQAypVCgpDYW5jZWxNb2RlEhsKF0NBTkNFTF9NT0RFX1VOU1BFQ0lGSUVEEAASFAoQQ0FOQ0VMX01PREVfU1RPUBABEhQKEENBTkNFTF9NT0RFX0tJTEwQAiqxAQoMRmluaXNoUmVhc29uEh0KGUZJTklTSF9SRUFTT05fVU5TUEVDSUZJRUQQABIVChFGSU5JU0hfUkVBU09OX0VORBABEhwKGEZJTklTSF9SRUFTT05fU1RPUF9UT0tFThACEhgKFEZJTklTSF9SRUFTT05fTEVOR1RIEAMSGwoXRklOSVNIX1JFQVNPTl9DQU5DRUxMRUQQBBIWChJGSU5JU0hfUkVBU09OX0RPTkUQBTJkChFXb3JrZXJMaW5rU2VydmljZRJPCgRMaW5rEh0uc3RhdG9yLndvcmtlci52MS5MaW5rUmVxdWVzdBoeLnN0YXRvci53b3JrZXIudjEuTGlua1Jlc3BvbnNlIgSouxgDKAEwAWIGcHJvdG8z", [file_stator_common_v1_common]);
 
 /**
  * What one caller says together: at most two messages leave in one turn of its event loop. Parts apply in the order of
@@ -318,7 +318,7 @@ export type Submit = Message<"stator.worker.v1.Submit"> & {
   promptText: string;
 
   /**
-   * True: more of the prompt follows as InputPart frames.
+   * True: more of what can be long follows as InputPart frames.
    *
    * @generated from field: bool more_input = 9;
    */
@@ -326,7 +326,7 @@ export type Submit = Message<"stator.worker.v1.Submit"> & {
 
   /**
    * Tokens that an earlier attempt generated, u32 little endian; kept apart from the prompt so that penalties,
-   * grammar, draws and usage stay right.
+   * guidance, draws and usage stay right.
    *
    * @generated from field: bytes generated_token_ids = 10;
    */
@@ -404,7 +404,8 @@ export const SubmitSchema: GenMessage<Submit> = /*@__PURE__*/
   messageDesc(file_stator_worker_v1_link, 4);
 
 /**
- * More of a prompt that did not fit into its Submit.
+ * More of a request that did not fit into its Submit. What comes in several frames is joined in their order, field by
+ * field. Only to a worker that has the feature parts may more than the prompt go on.
  *
  * @generated from message stator.worker.v1.InputPart
  */
@@ -417,25 +418,39 @@ export type InputPart = Message<"stator.worker.v1.InputPart"> & {
   handle: number;
 
   /**
-   * Next token ids, u32 little endian.
+   * Next token ids of the prompt, u32 little endian.
    *
    * @generated from field: bytes prompt_token_ids = 2;
    */
   promptTokenIds: Uint8Array;
 
   /**
-   * Next text, cut at a character.
+   * Next text of the prompt, cut at a character.
    *
    * @generated from field: string prompt_text = 3;
    */
   promptText: string;
 
   /**
-   * True: the prompt is complete.
+   * True: the request is complete.
    *
    * @generated from field: bool last = 4;
    */
   last: boolean;
+
+  /**
+   * Next tokens that an earlier attempt generated, u32 little endian.
+   *
+   * @generated from field: bytes generated_token_ids = 5;
+   */
+  generatedTokenIds: Uint8Array;
+
+  /**
+   * Next bytes of the text of Guidance, cut anywhere.
+   *
+   * @generated from field: bytes guidance_text = 6;
+   */
+  guidanceText: Uint8Array;
 };
 
 /**
@@ -572,17 +587,31 @@ export const StoppingSchema: GenMessage<Stopping> = /*@__PURE__*/
   messageDesc(file_stator_worker_v1_link, 7);
 
 /**
- * What an answer must look like.
+ * What an answer must look like: grammar, or form with its text.
  *
  * @generated from message stator.worker.v1.Guidance
  */
 export type Guidance = Message<"stator.worker.v1.Guidance"> & {
   /**
-   * Grammar in GBNF with the rule root.
+   * Grammar in GBNF with the rule root, for a worker without the feature parts: it does not go on in InputPart frames.
    *
    * @generated from field: string grammar = 1;
    */
   grammar: string;
+
+  /**
+   * What text is. Needs the feature parts; every form but the grammar needs the feature guidance.
+   *
+   * @generated from field: stator.worker.v1.GuidanceForm form = 2;
+   */
+  form: GuidanceForm;
+
+  /**
+   * In UTF-8.
+   *
+   * @generated from field: bytes text = 3;
+   */
+  text: Uint8Array;
 };
 
 /**
@@ -1238,6 +1267,75 @@ export const RequestKindSchema: GenEnum<RequestKind> = /*@__PURE__*/
   enumDesc(file_stator_worker_v1_link, 0);
 
 /**
+ * How an answer is held to a form.
+ *
+ * @generated from enum stator.worker.v1.GuidanceForm
+ */
+export const GuidanceForm = {
+  /**
+   * Not stated: grammar says it.
+   *
+   * @generated from enum value: GUIDANCE_FORM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A grammar in GBNF with the rule root.
+   *
+   * @generated from enum value: GUIDANCE_FORM_GRAMMAR = 1;
+   */
+  GRAMMAR: 1,
+
+  /**
+   * Any JSON object. There is no text.
+   *
+   * @generated from enum value: GUIDANCE_FORM_JSON_OBJECT = 2;
+   */
+  JSON_OBJECT: 2,
+
+  /**
+   * A JSON schema.
+   *
+   * @generated from enum value: GUIDANCE_FORM_JSON_SCHEMA = 3;
+   */
+  JSON_SCHEMA: 3,
+
+  /**
+   * A JSON array of the texts of which the answer is one.
+   *
+   * @generated from enum value: GUIDANCE_FORM_CHOICE = 4;
+   */
+  CHOICE: 4,
+
+  /**
+   * A regular expression that the whole answer matches.
+   *
+   * @generated from enum value: GUIDANCE_FORM_REGEX = 5;
+   */
+  REGEX: 5,
+
+  /**
+   * Tags whose contents are held to a form, as JSON.
+   *
+   * @generated from enum value: GUIDANCE_FORM_STRUCTURAL_TAG = 6;
+   */
+  STRUCTURAL_TAG: 6,
+} as const;
+
+/**
+ * How an answer is held to a form.
+ *
+ * @generated from enum stator.worker.v1.GuidanceForm
+ */
+export type GuidanceForm = (typeof GuidanceForm)[keyof typeof GuidanceForm] | UnknownEnum;
+
+/**
+ * Describes the enum stator.worker.v1.GuidanceForm.
+ */
+export const GuidanceFormSchema: GenEnum<GuidanceForm> = /*@__PURE__*/
+  enumDesc(file_stator_worker_v1_link, 1);
+
+/**
  * How an embedding is pooled.
  *
  * @generated from enum stator.worker.v1.Pooling
@@ -1283,7 +1381,7 @@ export type Pooling = (typeof Pooling)[keyof typeof Pooling] | UnknownEnum;
  * Describes the enum stator.worker.v1.Pooling.
  */
 export const PoolingSchema: GenEnum<Pooling> = /*@__PURE__*/
-  enumDesc(file_stator_worker_v1_link, 1);
+  enumDesc(file_stator_worker_v1_link, 2);
 
 /**
  * How a cancelled request ends.
@@ -1324,7 +1422,7 @@ export type CancelMode = (typeof CancelMode)[keyof typeof CancelMode] | UnknownE
  * Describes the enum stator.worker.v1.CancelMode.
  */
 export const CancelModeSchema: GenEnum<CancelMode> = /*@__PURE__*/
-  enumDesc(file_stator_worker_v1_link, 2);
+  enumDesc(file_stator_worker_v1_link, 3);
 
 /**
  * Why a request ended.
@@ -1386,7 +1484,7 @@ export type FinishReason = (typeof FinishReason)[keyof typeof FinishReason] | Un
  * Describes the enum stator.worker.v1.FinishReason.
  */
 export const FinishReasonSchema: GenEnum<FinishReason> = /*@__PURE__*/
-  enumDesc(file_stator_worker_v1_link, 3);
+  enumDesc(file_stator_worker_v1_link, 4);
 
 /**
  * All requests of one caller to one worker.
