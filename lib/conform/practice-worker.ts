@@ -14,9 +14,11 @@ import {
 import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { readGuidance } from "#lib/link/guidance";
 import { LINK_FEATURES, type LinkLimits } from "#lib/link/limits";
 import type { WorkerChannel, WorkerLink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
+import { compileGuidance } from "#lib/text/grammar/guidance";
 
 /** What a practice worker is like. */
 export interface PracticeOptions {
@@ -36,6 +38,8 @@ export interface PracticeOptions {
   readonly tokensPerStep?: number;
   /** Optional features of a link that it has; all unless given. */
   readonly features?: readonly string[];
+  /** Hears of each request that it takes. */
+  readonly onTaken?: (submit: Submit) => void;
   /** Of its end of each link, where they differ from LINK_LIMITS. */
   readonly limits?: Partial<LinkLimits>;
 }
@@ -158,11 +162,14 @@ class Practice implements PracticeWorker {
     const prompt = submit.promptText === "" ? readU32(submit.promptTokenIds).slice() : encode(submit.promptText);
     if (prompt.length === 0) throw new StatorError("INVALID_ARGUMENT", { detail: "No prompt" });
     if (this.openRequests >= maxRequests) throw new StatorError("OVERLOADED", { what: model });
+    // It holds to no form, and says which is none.
+    if (submit.guidance) compileGuidance(readGuidance(submit.guidance));
     const position = submit.generatedTokenIds.length / 4;
     const about = { promptTokens: prompt.length, promptHash: hashOf(prompt) };
     const scored = submit.outputs?.promptLogprobs ? 1 : prompt.length;
     running.set(submit.handle, { link, submit, ...about, scored, position, cancelled: false });
     this.taken++;
+    this.#options.onTaken?.(submit);
     this.#timer ??= this.#options.clock.after(this.#options.stepMs, () => this.#step());
     return { cachedTokens: 0, queuedAhead: 0 };
   }

@@ -1,4 +1,4 @@
-import { CancelMode, FinishReason, RequestKind } from "#gen/stator/worker/v1/link_pb";
+import { CancelMode, FinishReason, GuidanceForm, RequestKind } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
 import { LINK_FEATURES } from "#lib/link/limits";
 import { isForwardPass } from "#lib/link/step";
@@ -118,6 +118,25 @@ export const REQUEST_CHECKS: readonly Check[] = [
       const completion = rest.finishes[0]?.completionTokens;
       expect(completion === 3 + rest.tokens.length, `completion_tokens is ${completion}`);
       if (bench.exact) expectSame(rest.tokens, whole.tokens.slice(3), "the rest");
+      return undefined;
+    },
+  },
+  {
+    name: "takes guidance as it was asked or refuses it by name, when it says that it takes it",
+    async run(bench) {
+      const caller = bench.open();
+      const { features } = await caller.greet([LINK_FEATURES.parts, LINK_FEATURES.guidance]);
+      if (!features.includes(LINK_FEATURES.guidance)) return "it does not have the feature guidance";
+      const prompt = { promptTokenIds: viewBytes(bench.prompt) };
+      const text = new TextEncoder().encode('{"type":"integer"}');
+      const schema = await caller.ask(1, { ...prompt, guidance: { form: GuidanceForm.JSON_SCHEMA, text } });
+      const refused = schema.finishes[0]?.error?.reason;
+      expect(refused === undefined || schema.accepted === 0, "a form was refused after it was accepted");
+      expect(refused === undefined || refused === "UNSUPPORTED_FEATURE", `a schema was refused with ${refused}`);
+      for (const [at, guidance] of [{}, { form: 1_000 as GuidanceForm, text }].entries()) {
+        const { accepted, finishes } = await caller.ask(at + 2, { ...prompt, guidance });
+        expect(accepted === 0 && finishes[0]?.error?.reason, "a form that is none was accepted");
+      }
       return undefined;
     },
   },

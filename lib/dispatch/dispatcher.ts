@@ -19,6 +19,8 @@ import { type Ask, readyAsk } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
+import { compileGuidance } from "#lib/text/grammar/guidance";
+import type { Compile } from "./asked-form.ts";
 import { createLocate } from "./locate.ts";
 import { logRequest } from "./request-line.ts";
 import { RequestRun, type RunOptions } from "./request-run.ts";
@@ -44,6 +46,8 @@ export interface DispatcherOptions {
   /** Waiting requests beyond which a new one is told NO_WORKERS at once; 1,024 unless given. */
   readonly waitingRequests?: number;
   readonly link?: Partial<LinkLimits>;
+  /** Makes grammars for workers that do not take guidance as it was asked; in the same turn unless given. */
+  readonly compile?: Compile;
 }
 
 /** The dispatcher of a frontend, with what its operators look at. */
@@ -100,6 +104,7 @@ class Core implements FrontendDispatcher {
       log,
       limits: options.life,
       router: this.#createRouter(),
+      compile: options.compile ?? compileGuidance,
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
       onDone: (run, record) => this.#done(run, record),

@@ -15,6 +15,7 @@ import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits
 import { usageOf } from "#lib/serving/record";
 import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
+import { AskedForm, type Compile } from "./asked-form.ts";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 
@@ -24,6 +25,8 @@ export interface RunOptions {
   readonly log: Log;
   readonly limits: Partial<LifeLimits> | undefined;
   readonly router: Router;
+  /** For workers that take grammars alone. */
+  readonly compile: Compile;
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
   /** It waits for a worker, or does so no longer. */
   readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
@@ -51,6 +54,7 @@ export class RequestRun implements ServingHandle, Rostered {
   readonly #sink: ServingSink;
   readonly #life: Life;
   readonly #template: SubmitInit;
+  readonly #form: AskedForm | undefined;
   readonly #running: (Running | undefined)[];
   /** Who placed each choice, until it ended there. */
   readonly #asked: (Asked | undefined)[];
@@ -69,6 +73,7 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#sink = about.sink;
     this.#life = createLife(request, { nowMs: clock.nowMs(), unixMs: clock.unixMs(), limits });
     this.#template = submitTemplate(request, model);
+    this.#form = request.guidance && new AskedForm(request.guidance, about.options.compile);
     this.#running = this.#life.choices.map(() => undefined);
     this.#asked = this.#life.choices.map(() => undefined);
   }
@@ -234,6 +239,11 @@ export class RequestRun implements ServingHandle, Rostered {
     const seat = this.#options.seat(effect.target.worker);
     try {
       if (!seat?.link) throw new StatorError("STREAM_LOST", { detail: "there is no link" });
+      const guidance = this.#form?.for(seat.link.welcome?.features ?? []);
+      if (guidance instanceof Promise) {
+        this.#submitLater(effect, guidance);
+        return;
+      }
       const submit: SubmitInit = {
         ...this.#template,
         choice,
@@ -241,6 +251,7 @@ export class RequestRun implements ServingHandle, Rostered {
         promptTokenIds: viewBytes(prompt),
         generatedTokenIds: viewBytes(generated),
         deadlineMs,
+        guidance,
         // Tokens come after the prompt's log-probabilities: who has one has them all.
         outputs: generated.length > 0 ? this.#restOutputs : this.#template.outputs,
       };
@@ -251,6 +262,18 @@ export class RequestRun implements ServingHandle, Rostered {
       // Later: whoever starts a request does not hear of it before it has the handle.
       this.#options.clock.soon(() => this.tell(refused));
     }
+  }
+
+  /** When its form has been made, unless the choice is elsewhere by then. */
+  #submitLater(effect: Extract<LifeEffect, { kind: "submit" }>, made: Promise<void>): void {
+    const { choice, attempt } = effect;
+    made.then(
+      () => {
+        const { phase, attempt: current } = this.#life.choices[choice] ?? {};
+        if (phase === "sent" && current === attempt) this.#submit(effect);
+      },
+      (error: unknown) => this.tell({ kind: "refused", choice, attempt, error: asStatorError(error) }),
+    );
   }
 
   #place(delayMs: number): void {

@@ -1,12 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  EmbeddingSchema,
-  GuidanceSchema,
-  OutputsSchema,
-  Pooling,
-  RequestKind,
-  type Sampling,
-} from "#gen/stator/worker/v1/link_pb";
+import { EmbeddingSchema, OutputsSchema, Pooling, RequestKind, type Sampling } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import type { SubmitInit } from "#lib/link/link";
 import type { ReadyAsk } from "#lib/serving/ask";
@@ -15,8 +8,8 @@ const POOLINGS = { mean: Pooling.MEAN, last: Pooling.LAST, cls: Pooling.CLS } as
 const NO_BYTES = new Uint8Array(0);
 
 /**
- * What all submits of a request have in common; the messages inside are shared by its choices and attempts. What every
- * request has is written out: `create` walks a table of the fields.
+ * What all submits of a request have in common; the messages inside are shared by its choices and attempts. Its guidance
+ * depends on the worker. What every request has is written out: `create` walks a table of the fields.
  */
 export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
   const embed = request.kind === "embed";
@@ -39,7 +32,7 @@ export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
           ignoreEos: request.stopping.ignoreEos,
           stopTokenIds: viewBytes(request.stopping.stopTokens),
         },
-    guidance: request.guidance && create(GuidanceSchema, { grammar: request.guidance.grammar }),
+    guidance: undefined,
     outputs:
       request.topLogprobs === undefined
         ? undefined

@@ -2,6 +2,7 @@ import type { Determinism } from "#lib/base/determinism";
 import type { StatorError } from "#lib/base/errors";
 import type { DefaultSampling } from "#lib/base/sampling";
 import type { KvLayout } from "#lib/kv/layout";
+import type { Guidance } from "#lib/text/grammar/guidance";
 import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
 
 /** What an engine can do with its model, with the reason for what it cannot. */
@@ -84,8 +85,8 @@ export interface GenerateRequest {
   readonly choice: number;
   readonly sampling: SamplingOptions;
   readonly stopping: StoppingOptions;
-  /** GBNF with the rule root. */
-  readonly grammar: string | undefined;
+  /** The form of the answer, as it was asked for; the engine makes of it what it needs. */
+  readonly guidance: Guidance | undefined;
   /** Log-probability of each token, and of so many most likely ones; undefined returns none. */
   readonly topLogprobs: number | undefined;
   /** Those of the prompt's tokens too; only with `topLogprobs`. The prompt is then computed whole, whatever is cached. */
@@ -219,7 +220,7 @@ export interface Engine {
   readonly card: EngineCard;
   /** Sets who listens; once, before the first request. */
   listen(listener: EngineListener): void;
-  /** Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed. */
+  /** Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_SCHEMA, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed. */
   submit(request: EngineRequest): Admission;
   /** Ends requests; each still gets its finish. Unknown ids are ignored. `kill` also aborts a step in which every request is killed. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;

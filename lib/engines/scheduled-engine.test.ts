@@ -184,7 +184,10 @@ test("an entry that fails ends its request alone", async () => {
 test("what the card does not have is refused with the card's reason", async () => {
   const { engine, client } = openRig();
   expect(() => client.start({ prompt, topLogprobs: 0 })).toThrow("Log-probabilities is not available: it is a fake.");
-  expect(() => client.start({ prompt, grammar: "root" })).toThrow("The grammar cannot be used: root.");
+  const grammar = { kind: "ebnfGrammar", grammar: "root" } as const;
+  expect(() => client.start({ prompt, guidance: grammar })).toThrow("The grammar cannot be used: root.");
+  const schema = { kind: "jsonSchema", schema: '{"not":{}}' } as const;
+  expect(() => client.start({ prompt, guidance: schema })).toThrow("The JSON schema uses not at #");
   await expect(engine.loadAdapter("a", "/a")).rejects.toThrow("it is a fake");
 });
 

@@ -17,6 +17,7 @@ import type {
   LoadedAdapter,
 } from "./engine.ts";
 import type { Executor, ModelText } from "./executor.ts";
+import { GrammarCache } from "./grammar-cache.ts";
 import { checkRequest } from "./schedule/check-request.ts";
 import type { SchedulerOptions } from "./schedule/options.ts";
 import type { StepOutcome } from "./schedule/plan.ts";
@@ -46,6 +47,7 @@ export class ScheduledEngine implements Engine {
   readonly #text: ModelText;
   readonly #embedTokens: number;
   readonly #adapters: AdapterTable;
+  readonly #grammars = new GrammarCache();
   readonly #embeds: EmbedQueue;
   readonly #transfer: BlockTransfer;
   readonly #maxWaiting: number;
@@ -117,14 +119,14 @@ export class ScheduledEngine implements Engine {
       return { cachedTokens: 0, queuedAhead };
     }
     this.#checkFeatures(request);
-    const admission = this.#scheduler.submit(request);
+    const admission = this.#scheduler.submit(request, this.#grammarOf(request));
     this.#wake();
     return admission;
   }
 
   #checkFeatures(request: GenerateRequest): void {
     const { capabilities } = this.card;
-    const { adapter, grammar, topLogprobs, promptLogprobs } = request;
+    const { adapter, topLogprobs, promptLogprobs } = request;
     if (adapter !== undefined && !this.#adapters.has(adapter)) {
       throw new StatorError("MODEL_NOT_FOUND", { model: adapter });
     }
@@ -136,9 +138,14 @@ export class ScheduledEngine implements Engine {
     if (promptLogprobs && !capabilities.promptLogprobs) {
       this.#refuse("promptLogprobs", "Log-probabilities of the prompt");
     }
-    if (grammar === undefined) return;
-    if (!capabilities.grammar) this.#refuse("grammar", "A grammar");
+  }
+
+  #grammarOf({ guidance }: GenerateRequest): string | undefined {
+    if (guidance === undefined) return undefined;
+    if (!this.card.capabilities.grammar) this.#refuse("grammar", "A grammar");
+    const grammar = this.#grammars.compile(guidance);
     this.#executor.checkGrammar(grammar);
+    return grammar;
   }
 
   #refuse(name: string, feature: string): never {

@@ -5,6 +5,8 @@ export const LINK_REVISIONS = { minimum: 1, maximum: 1 } as const;
 export const LINK_FEATURES = {
   /** Everything of a request that can be long goes on in parts, and not its prompt alone. */
   parts: "parts",
+  /** Guidance travels as it was asked: the worker takes every form, and its engine says by name which it cannot hold. With `parts`. */
+  guidance: "guidance",
 } as const;
 
 /** Bounds and periods of a link. Both sides have them; each uses what concerns it. */

@@ -78,22 +78,20 @@ export interface Ask<Conversation = readonly ChatMessage[]> {
   readonly normalize: boolean;
 }
 
-/** An ask as a link carries it today: token ids, the number of tokens known, and the form as a grammar. */
+/** An ask as a link carries it today: token ids, and the number of tokens known. */
 export interface ReadyAsk extends Ask<never> {
   readonly input: TokenInput;
   readonly stopping: AskStopping & StoppingOptions;
-  readonly guidance: Extract<Guidance, { kind: "ebnfGrammar" }> | undefined;
 }
 
-/** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered, encoded or compiled. */
+/** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered or encoded. */
 export function readyAsk(ask: Ask<unknown>): ReadyAsk {
-  const { input, stopping, guidance } = ask;
+  const { input, stopping } = ask;
   if (input.kind !== "tokens") throw notCarried(input.kind === "text" ? "Text for a worker" : "Messages for a worker");
-  if (guidance && guidance.kind !== "ebnfGrammar") throw notCarried("Guidance that is not compiled");
   if (stopping.maxTokens === undefined) throw notCarried("An answer as long as the context");
   return ask as ReadyAsk;
 }
 
 function notCarried(feature: string): StatorError {
-  return new StatorError("UNSUPPORTED_FEATURE", { feature, detail: "links carry token ids, limits and grammars" });
+  return new StatorError("UNSUPPORTED_FEATURE", { feature, detail: "links carry token ids and limits" });
 }

@@ -16,7 +16,7 @@ function make(id: number): EngineRequest {
     choice: 0,
     sampling: GREEDY,
     stopping: { maxTokens: 8, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(0) },
-    grammar: undefined,
+    guidance: undefined,
     topLogprobs: undefined,
     promptLogprobs: false,
     adapter: undefined,

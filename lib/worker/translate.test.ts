@@ -1,11 +1,10 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { GuidanceForm, GuidanceSchema, Pooling, SamplingSchema, SubmitSchema } from "#gen/stator/worker/v1/link_pb";
+import { Pooling, SamplingSchema, SubmitSchema } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Reason, StatorError } from "#lib/base/errors";
-import type { Guidance } from "#lib/text/grammar/guidance";
 import { GREEDY } from "#lib/tokens/sampling";
-import { adapterOf, embedRequest, generateRequest, guidanceOf, samplingOptions } from "./translate.ts";
+import { adapterOf, embedRequest, generateRequest, samplingOptions } from "./translate.ts";
 
 const NAMES = { model: "base", hasAdapter: (name: string) => name === "pirate" };
 const PROMPT = Uint32Array.of(1, 2);
@@ -34,7 +33,7 @@ describe("a generate frame", () => {
       choice: 0,
       sampling: GREEDY,
       stopping: { maxTokens: 5, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(0) },
-      grammar: undefined,
+      guidance: undefined,
       topLogprobs: undefined,
       promptLogprobs: false,
       adapter: undefined,
@@ -59,7 +58,7 @@ describe("a generate frame", () => {
       adapter: "pirate",
       generatedTokens: Uint32Array.of(4, 5),
       stopping: { maxTokens: 8, minTokens: 2, ignoreEos: true, stopTokens: Uint32Array.of(6) },
-      grammar: 'root ::= "a"',
+      guidance: { kind: "ebnfGrammar", grammar: 'root ::= "a"' },
       topLogprobs: 3,
       cacheSalt: "salt",
       priority: -4,
@@ -94,48 +93,6 @@ describe("a generate frame", () => {
     ["no model", { model: "" }, "MODEL_NOT_FOUND"],
   ])("is refused with %s", (_, more, reason) => {
     expect(reasonOf(() => generate(more))).toBe(reason);
-  });
-});
-
-describe("guidance", () => {
-  const read = (init: MessageInitShape<typeof GuidanceSchema>) => guidanceOf(create(GuidanceSchema, init));
-  const text = (of: string) => Buffer.from(of);
-
-  it.each<[MessageInitShape<typeof GuidanceSchema>, Guidance]>([
-    [{ grammar: 'root ::= "a"' }, { kind: "ebnfGrammar", grammar: 'root ::= "a"' }],
-    [
-      { form: GuidanceForm.GRAMMAR, text: text('root ::= "ü"') },
-      { kind: "ebnfGrammar", grammar: 'root ::= "ü"' },
-    ],
-    [{ form: GuidanceForm.JSON_OBJECT }, { kind: "jsonObject" }],
-    [
-      { form: GuidanceForm.JSON_SCHEMA, text: text("{}") },
-      { kind: "jsonSchema", schema: "{}" },
-    ],
-    [
-      { form: GuidanceForm.CHOICE, text: text('["a","b"]') },
-      { kind: "choice", choices: ["a", "b"] },
-    ],
-    [
-      { form: GuidanceForm.REGEX, text: text("a+") },
-      { kind: "regex", pattern: "a+" },
-    ],
-    [
-      { form: GuidanceForm.STRUCTURAL_TAG, text: text("{}") },
-      { kind: "structuralTag", tag: "{}" },
-    ],
-  ])("is %o as it was asked", (init, guidance) => {
-    expect(read(init)).toEqual(guidance);
-  });
-
-  it.each<[MessageInitShape<typeof GuidanceSchema>, string]>([
-    [{}, "guidance: expected a form"],
-    [{ form: 99 as GuidanceForm }, "guidance.form: 99 is not known to this worker"],
-    [{ form: GuidanceForm.GRAMMAR, text: Uint8Array.of(0xff) }, "guidance.text: not valid UTF-8"],
-    [{ form: GuidanceForm.CHOICE, text: text("[1]") }, "guidance.text: expected a JSON array of texts"],
-    [{ form: GuidanceForm.CHOICE, text: text("[") }, "guidance.text: expected a JSON array of texts"],
-  ])("is refused: %o", (init, words) => {
-    expect(() => read(init)).toThrow(expect.objectContaining({ reason: "INVALID_ARGUMENT", message: `${words}.` }));
   });
 });
 

@@ -1,16 +1,9 @@
-import {
-  GuidanceForm,
-  type Guidance as GuidanceMessage,
-  Pooling,
-  type Sampling,
-  type Stopping,
-  type Submit,
-} from "#gen/stator/worker/v1/link_pb";
+import { Pooling, type Sampling, type Stopping, type Submit } from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { EmbedRequest, GenerateRequest } from "#lib/engines/engine";
-import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
+import { readGuidance } from "#lib/link/guidance";
 import { checkSampling, GREEDY, type SamplingOptions, type StoppingOptions, within } from "#lib/tokens/sampling";
 
 /** What a worker knows about the model names that it answers. */
@@ -43,7 +36,7 @@ export function generateRequest(
     choice: submit.choice,
     sampling: samplingOptions(submit.sampling),
     stopping: stoppingOptions(submit.stopping),
-    grammar: submit.guidance && compileGuidance(guidanceOf(submit.guidance)),
+    guidance: submit.guidance && readGuidance(submit.guidance),
     topLogprobs: submit.outputs?.logprobs
       ? within("top_logprobs", submit.outputs.topLogprobs, ANSWER_RANGES.top_logprobs)
       : undefined,
@@ -89,49 +82,6 @@ export function samplingOptions(sampling: Sampling | undefined): SamplingOptions
     biasTokens: readU32(sampling.biasTokenIds, "bias_token_ids").slice(),
     biasValues: readF32(sampling.biasValues, "bias_values").slice(),
   });
-}
-
-const UTF8 = new TextDecoder("utf-8", { fatal: true });
-
-/** The form that an answer is held to, from the wire. Throws INVALID_ARGUMENT. */
-export function guidanceOf({ grammar, form, text }: GuidanceMessage): Guidance {
-  switch (form) {
-    case GuidanceForm.UNSPECIFIED:
-      if (grammar === "") throw new StatorError("INVALID_ARGUMENT", { detail: "guidance: expected a form" });
-      return { kind: "ebnfGrammar", grammar };
-    case GuidanceForm.GRAMMAR:
-      return { kind: "ebnfGrammar", grammar: textOf(text) };
-    case GuidanceForm.JSON_OBJECT:
-      return { kind: "jsonObject" };
-    case GuidanceForm.JSON_SCHEMA:
-      return { kind: "jsonSchema", schema: textOf(text) };
-    case GuidanceForm.CHOICE:
-      return { kind: "choice", choices: choicesOf(text) };
-    case GuidanceForm.REGEX:
-      return { kind: "regex", pattern: textOf(text) };
-    case GuidanceForm.STRUCTURAL_TAG:
-      return { kind: "structuralTag", tag: textOf(text) };
-    default:
-      throw new StatorError("INVALID_ARGUMENT", { detail: `guidance.form: ${form} is not known to this worker` });
-  }
-}
-
-function choicesOf(text: Uint8Array): string[] {
-  try {
-    const choices = JSON.parse(textOf(text)) as unknown;
-    if (Array.isArray(choices) && choices.every((choice) => typeof choice === "string")) return choices;
-  } catch {
-    // Said below, in the words of the field.
-  }
-  throw new StatorError("INVALID_ARGUMENT", { detail: "guidance.text: expected a JSON array of texts" });
-}
-
-function textOf(text: Uint8Array): string {
-  try {
-    return UTF8.decode(text);
-  } catch (error) {
-    throw new StatorError("INVALID_ARGUMENT", { detail: "guidance.text: not valid UTF-8" }, { cause: error });
-  }
 }
 
 function stoppingOptions(stopping: Stopping | undefined): StoppingOptions {

@@ -14,7 +14,7 @@ import type { Dispatcher } from "#lib/serving/dispatcher";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts } from "./counts.ts";
 import type { HttpDoor } from "./doors/door.ts";
-import { DOORS, documentedRoutes } from "./doors/doors.ts";
+import { DOORS, documentedRoutes, readersOf } from "./doors/doors.ts";
 import { printOpenAiError } from "./doors/openai/error.ts";
 import { Admission } from "./http/admission.ts";
 import { Router } from "./http/router.ts";
@@ -45,6 +45,8 @@ export interface FrontendOptions {
   readonly placeable?: () => readonly string[];
   /** Whether the dispatcher ever reached a worker; unless given, it did. */
   readonly isReached?: (worker: bigint) => boolean;
+  /** Reads bodies; unless given, the frontend has one of its own. */
+  readonly reader?: BodyReader;
   readonly fetchArtifact: FetchArtifact;
   readonly openText: OpenModelText;
   /** Called when a model's text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
@@ -142,15 +144,13 @@ function createParts(options: FrontendOptions, scope: Scope) {
   const pacer = new Pacer({ clock, lagging: createLagProbe(clock, createLoopLoad()), tendMs });
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
-  const reader = new BodyReader({ readers: doors.map(({ reader }) => reader), clock, log });
-  scope.own("reader", reader);
+  const reader = options.reader ?? scope.own("reader", new BodyReader({ readers: readersOf(doors), clock, log }));
   const routes = createRoutes({
     models: registry,
     reader,
     doors,
     serving: {
       findModel: (name, reply) => waits.find(name, reply),
-      compile: (guidance) => reader.compile(guidance),
       compileStops: createStopCompiler(),
       mostScoredTokens: limits.scoredTokens,
       drawSeed: () => chance.id(),

@@ -80,7 +80,7 @@ export class EngineClient {
       promptTokens: this.tokens(prompt),
       generatedTokens: new Uint32Array(),
       choice: 0,
-      grammar: undefined,
+      guidance: undefined,
       topLogprobs: undefined,
       promptLogprobs: false,
       adapter: undefined,

@@ -238,7 +238,10 @@ export function engineConformance(name: string, rig: EngineRig): void {
       }
       expect(reason({ prompt, adapter: "nobody" })).toBe("MODEL_NOT_FOUND");
       expect(reason({ prompt, topLogprobs: 1000 })).toBe("INVALID_ARGUMENT");
-      if (!card.capabilities.grammar) expect(reason({ prompt, grammar: 'root ::= "a"' })).toBe("UNSUPPORTED_FEATURE");
+      if (!card.capabilities.grammar) {
+        const guidance = { kind: "ebnfGrammar", grammar: 'root ::= "a"' } as const;
+        expect(reason({ prompt, guidance })).toBe("UNSUPPORTED_FEATURE");
+      }
       const running = [small.start({ prompt }), small.start({ prompt })];
       expect(reason({ prompt })).toBe("OVERLOADED");
       await Promise.all(running.map(({ done }) => done));

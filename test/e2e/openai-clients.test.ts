@@ -84,7 +84,7 @@ for (const [major, Constructor] of [
         response_format: { type: "json_schema", json_schema: { name: "reply", strict: true, schema } },
       });
       expect(JSON.parse(answer.choices[0]?.message.content ?? "")).toEqual({ answer: 42 });
-      expect(dispatcher.requests.at(-1)?.guidance?.grammar).toContain("root ::=");
+      expect(dispatcher.requests.at(-1)?.guidance).toEqual({ kind: "jsonSchema", schema: JSON.stringify(schema) });
     });
 
     it("completes, by text and by tokens, with log-probabilities", async () => {

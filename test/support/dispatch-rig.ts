@@ -90,7 +90,10 @@ export class DispatchRig {
   readonly warnings: string[] = [];
   readonly dispatcher: FrontendDispatcher;
 
-  constructor(mode: RouterMode = "round-robin", more: Pick<DispatcherOptions, "life" | "waitingRequests"> = {}) {
+  constructor(
+    mode: RouterMode = "round-robin",
+    more: Pick<DispatcherOptions, "life" | "waitingRequests" | "compile"> = {},
+  ) {
     this.dispatcher = createDispatcher({
       caller: "frontend/test",
       view: new ModelView({ watch: this.view, clock: this.clock }),

@@ -12,6 +12,7 @@ import type {
   LoadedAdapter,
   StepMetrics,
 } from "#lib/engines/engine";
+import { compileGuidance } from "#lib/text/grammar/guidance";
 
 /** What one step of a fake engine makes. */
 export interface FakeStep {
@@ -104,6 +105,7 @@ export class FakeEngine implements Engine {
 
   submit(request: EngineRequest): Admission {
     if (this.refuse) throw this.refuse;
+    if (request.kind === "generate" && request.guidance) compileGuidance(request.guidance);
     assert(!this.open.has(request.id), "ids of open requests differ");
     this.open.set(request.id, request);
     return { cachedTokens: 0, queuedAhead: this.open.size - 1 };

@@ -26,7 +26,7 @@ export function requestOf(id: number, prompt: number[], more: Partial<GenerateRe
     choice: 0,
     sampling: GREEDY,
     stopping,
-    grammar: undefined,
+    guidance: undefined,
     topLogprobs: undefined,
     promptLogprobs: false,
     adapter: undefined,

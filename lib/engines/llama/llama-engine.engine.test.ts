@@ -164,16 +164,18 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
   });
 
   it("keeps to a grammar, and refuses one that is none", async () => {
-    const grammar = 'root ::= "{\\"city\\": \\"" [A-Z] [a-z]+ "\\"}"';
-    const { tokens, finish } = await client.ask({ prompt: chat(FACTS[0][0]), grammar });
+    const form = (grammar: string) => ({ kind: "ebnfGrammar", grammar }) as const;
+    const guidance = form('root ::= "{\\"city\\": \\"" [A-Z] [a-z]+ "\\"}"');
+    const { tokens, finish } = await client.ask({ prompt: chat(FACTS[0][0]), guidance });
     expect(JSON.parse(client.text(tokens))).toHaveProperty("city");
     expect(finish.reason).toBe("end");
     const cut = Uint32Array.from(tokens.slice(0, 4));
-    const rest = await client.ask({ prompt: chat(FACTS[0][0]), grammar, generatedTokens: cut });
+    const rest = await client.ask({ prompt: chat(FACTS[0][0]), guidance, generatedTokens: cut });
     expect([...cut, ...rest.tokens]).toEqual(tokens);
-    const bad = await client.ask({ prompt: chat(FACTS[0][0]), grammar: "root ::= (((" });
+    const bad = await client.ask({ prompt: chat(FACTS[0][0]), guidance: form("root ::= (((") });
     expect(bad.finish).toMatchObject({ reason: "failed", error: { reason: "INVALID_GRAMMAR" } });
-    const huge = await client.ask({ prompt: chat(FACTS[0][0]), grammar: `root ::= "${"a".repeat(300_000)}"` });
+    const long = form(`root ::= "${"a".repeat(300_000)}"`);
+    const huge = await client.ask({ prompt: chat(FACTS[0][0]), guidance: long });
     expect(huge.finish).toMatchObject({ reason: "failed", error: { reason: "INVALID_GRAMMAR" } });
     expect(await answer(client, FACTS[0][0])).toBe(FACTS[0][1]);
     expect(client.failures).toEqual([]);

@@ -117,7 +117,7 @@ export class LlamaExecutor implements Executor {
       const { reason, message } = fromNativeError(caught, this.#modelPath);
       if (reason !== "INVALID_ARGUMENT") throw caught;
       const detail = message.replace(/\.$/, "");
-      const isGrammar = sequence.request.grammar !== undefined;
+      const isGrammar = sequence.grammar !== undefined;
       this.#refusals.set(sequence, new StatorError(isGrammar ? "INVALID_GRAMMAR" : reason, { detail }));
     }
   }
@@ -184,7 +184,7 @@ function targetsOf({ sequence, start, count, scoreStart, scores }: PlanEntry): n
 }
 
 /** What the addon has to know to draw a sequence's tokens, from where it is now. */
-function samplingOf({ request, chain, generated }: Sequence): Sampling {
+function samplingOf({ request, chain, generated, grammar }: Sequence): Sampling {
   const { sampling, stopping } = request;
   const { biasTokens, biasValues } = sampling;
   return {
@@ -204,7 +204,7 @@ function samplingOf({ request, chain, generated }: Sequence): Sampling {
     maxTokens: stopping.maxTokens,
     logprobs: request.topLogprobs ?? -1,
     ...(biasTokens.length > 0 && { logitBias: { ids: biasTokens, values: biasValues } }),
-    ...(request.grammar !== undefined && { grammar: request.grammar }),
+    ...(grammar !== undefined && { grammar }),
     ...(sampling.repetitionPenalty !== 1 && { promptTokens: request.promptTokens }),
     ...(generated > 0 && { generatedTokens: chain.tokens(request.promptTokens.length) }),
   };

@@ -96,7 +96,7 @@ function readErrors(plan: StepPlan, result: StepResult, refusals: Refusals): Ste
     }
     const detail = messages.get(result.slots[entry]!) ?? "it gave no reason";
     // A request with a grammar fails by it: nothing else of a checked request can be refused so late.
-    const reason = sequence.request.grammar === undefined ? "ENGINE_FAILED" : "INVALID_GRAMMAR";
+    const reason = sequence.grammar === undefined ? "ENGINE_FAILED" : "INVALID_GRAMMAR";
     errors.push({ entry, error: new StatorError(reason, { detail }) });
   }
   return errors;

@@ -54,7 +54,7 @@ function requestOf(id: number, more: Partial<GenerateRequest> = {}): GenerateReq
     choice: 0,
     sampling: GREEDY,
     stopping: { maxTokens: 16, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array() },
-    grammar: undefined,
+    guidance: undefined,
     topLogprobs: undefined,
     promptLogprobs: false,
     adapter: undefined,
@@ -68,7 +68,7 @@ test("it says that it is a mock, and why it follows no grammar", async () => {
   const { engine } = await openRig();
   expect(engine.card.model).toBe(MOCK_MODEL);
   expect(engine.card.capabilities).toMatchObject({ mock: true, grammar: false });
-  expect(() => engine.submit(requestOf(1, { grammar: "root ::= [a-z]+" }))).toThrow(
+  expect(() => engine.submit(requestOf(1, { guidance: { kind: "regex", pattern: "[a-z]+" } }))).toThrow(
     "A grammar is not available: the mock makes its text up and follows no grammar.",
   );
 });

@@ -92,8 +92,8 @@ export class Scheduler {
     return new TokenChain(this.#hasher, tokens, { blockTokens: this.#options.blockTokens, seed, room });
   }
 
-  /** Takes a checked request. Throws OVERLOADED when the queue is full, INVALID_ARGUMENT when the id is in use. */
-  submit(request: GenerateRequest): Admission {
+  /** Takes a checked request, and the grammar that was made of its guidance. Throws OVERLOADED when the queue is full, INVALID_ARGUMENT when the id is in use. */
+  submit(request: GenerateRequest, grammar?: string): Admission {
     const { maxRunning, maxWaiting, contextTokens } = this.#options;
     if (this.#byId.has(request.id)) throw new StatorError("INVALID_ARGUMENT", { detail: "The id is in use" });
     const isFull = this.#waiting.size >= maxWaiting + Math.max(0, maxRunning - this.#running.length);
@@ -103,7 +103,7 @@ export class Scheduler {
     const chain = this.createChain(request.promptTokens, request, room);
     const given = Math.max(0, Math.min(generatedTokens.length, contextTokens - chain.length));
     chain.append(generatedTokens.subarray(0, given));
-    const sequence = new Sequence(request, chain, { order: this.#arrivals++, contextTokens });
+    const sequence = new Sequence(request, chain, { order: this.#arrivals++, contextTokens, grammar });
     this.#byId.set(request.id, sequence);
     const queuedAhead = this.#waiting.add(sequence);
     const cachedTokens = Math.min(this.kv.countCached(sequence), request.promptTokens.length);

@@ -9,6 +9,8 @@ export class Sequence {
   readonly request: GenerateRequest;
   /** Prompt, tokens of earlier attempts, tokens drawn and applied. */
   readonly chain: TokenChain;
+  /** GBNF with the rule root, made of its guidance; undefined when it has none. */
+  readonly grammar: string | undefined;
   /** Arrival; lower came earlier. */
   readonly order: number;
   state: SequenceState = "waiting";
@@ -42,9 +44,14 @@ export class Sequence {
   admittedBefore = false;
   readonly #contextTokens: number;
 
-  constructor(request: GenerateRequest, chain: TokenChain, options: { order: number; contextTokens: number }) {
+  constructor(
+    request: GenerateRequest,
+    chain: TokenChain,
+    options: { order: number; contextTokens: number; grammar?: string | undefined },
+  ) {
     this.request = request;
     this.chain = chain;
+    this.grammar = options.grammar;
     this.order = options.order;
     this.#contextTokens = options.contextTokens;
   }

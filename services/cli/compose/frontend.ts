@@ -23,10 +23,12 @@ import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
+import { DOORS, readersOf } from "#services/frontend/doors/doors";
 import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FetchArtifact } from "#services/frontend/models/artifacts";
 import { readHttpOptions } from "#services/frontend/options";
+import { BodyReader } from "#services/frontend/read/reader";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
@@ -76,14 +78,15 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const artifacts = scope.own("artifacts", createServicePool(ArtifactService, { watch, dial, clock }));
   const reading = { policy: values["router.mismatch"], startMs: FIRST_WORKER_MS };
   const view = scope.own("models", new ModelView({ watch, clock, ...reading }));
+  const reader = scope.own("reader", new BodyReader({ ...process, readers: readersOf(DOORS) }));
   const dispatcher = createDispatcher({
     ...process,
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
     mode: values["router.mode"],
-    life: readLifeLimits(values),
-    link: readLinkLimits(values),
+    ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
+    compile: (guidance) => reader.compile(guidance),
   });
   scope.own("dispatcher", dispatcher);
   const texts = scope.own("texts", openTexts(context));
@@ -94,6 +97,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     ...process,
     ...readHttpOptions(values),
     view,
+    reader,
     dispatcher: {
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },

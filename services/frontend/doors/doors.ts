@@ -1,7 +1,7 @@
 import { type ApiRoute, READ_ROUTES } from "#lib/api/routes";
 import { CHAT } from "./chat/door.ts";
 import { COMPLETIONS } from "./completions/door.ts";
-import type { HttpDoor } from "./door.ts";
+import type { DoorReader, HttpDoor } from "./door.ts";
 import { EMBEDDINGS } from "./embeddings/door.ts";
 
 /** Every door of the HTTP port, by the folder of each. `docs/a-new-door.md` makes one. */
@@ -10,4 +10,9 @@ export const DOORS: readonly HttpDoor<unknown>[] = [CHAT, COMPLETIONS, EMBEDDING
 /** Every route of a port with these doors, for its document. */
 export function documentedRoutes(doors: readonly HttpDoor<unknown>[]): readonly ApiRoute[] {
   return [...doors.map(({ api }) => api), ...READ_ROUTES];
+}
+
+/** What reads the bodies of these doors. */
+export function readersOf(doors: readonly HttpDoor<unknown>[]): readonly DoorReader<unknown>[] {
+  return doors.map(({ reader }) => reader);
 }

@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { silentLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
 import { type FarClient, HELD_MS, heldMs, openFarClient, sharedBytes } from "../../../test/support/loop-watch.ts";
 import { encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
 import { openRehearsal, type Rehearsal } from "../../../test/support/rehearsal/open.ts";
+import { DOORS, readersOf } from "../doors/doors.ts";
+import { BodyReader } from "../read/reader.ts";
 
 const BODY_BYTES = Number(process.env.TEST_SCALE ?? 1) > 1 ? 8 << 20 : 3 << 20;
 /** Just what is read at once, and the longest body. */
@@ -10,15 +14,23 @@ const SIZES = [65_000, BODY_BYTES - 1000];
 
 let rehearsal: Rehearsal;
 let client: FarClient;
+let reader: BodyReader;
 
 beforeAll(async () => {
-  const dispatcher = new RehearsalDispatcher({ running: true, reply: () => ({ tokens: encodeBytes("x") }) });
-  rehearsal = await openRehearsal(dispatcher, { limits: { bodyBytes: BODY_BYTES } });
+  // As a frontend has it that makes the grammars of long schemas itself.
+  reader = new BodyReader({ readers: readersOf(DOORS), clock: systemClock, log: silentLog });
+  const dispatcher = new RehearsalDispatcher({
+    running: true,
+    reply: () => ({ tokens: encodeBytes("x") }),
+    compile: (guidance) => reader.compile(guidance),
+  });
+  rehearsal = await openRehearsal(dispatcher, { reader, limits: { bodyBytes: BODY_BYTES } });
   client = openFarClient();
 });
 afterAll(async () => {
   await client.close();
   await rehearsal.frontend.close({ drainMs: 0 });
+  await reader.close();
 });
 
 /** As many copies of a text as fit, with commas between them. */

@@ -9,8 +9,6 @@ import { checkNotEmpty, checkTokens, requireFeature, tooLong } from "./fit.ts";
 
 /** What an ask is made ready with. */
 export interface PrepareTools {
-  /** Makes the grammar of what was asked for; a long schema is read elsewhere. */
-  readonly compile: (guidance: Guidance) => string | Promise<string>;
   /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
   readonly mostScoredTokens: number;
 }
@@ -24,7 +22,7 @@ export interface Fitting {
 }
 
 /**
- * Makes an ask ready for the links: compiles its form, renders and encodes its input, and measures it against the model.
+ * Makes an ask ready for the links: renders and encodes its input, and measures it against the model.
  * Throws what the caller did wrong.
  */
 export function prepare(ask: Ask<Conversation>, fitting: Fitting, tools: PrepareTools): Promise<ReadyAsk> {
@@ -52,7 +50,7 @@ function checkDimensions(dimensions: number, { name, features }: ServedModel, fi
 async function prepareGeneration(ask: Ask<Conversation>, fitting: Fitting, tools: PrepareTools): Promise<ReadyAsk> {
   const { model, words } = fitting;
   const { input, stopping, guidance } = ask;
-  const compiled = guidance && (await compile(guidance, fitting, tools));
+  if (guidance) requireForm(guidance, fitting);
   const prompts = await encode(input, model, words.input);
   if (ask.promptLogprobs) checkScored(prompts, ask.choicesPerPrompt, { ...fitting, most: tools.mostScoredTokens });
   requireFeature(model.features, "generate", "Text generation");
@@ -65,17 +63,11 @@ async function prepareGeneration(ask: Ask<Conversation>, fitting: Fitting, tools
     ...ask,
     input: { kind: "tokens", prompts, tokenizer: model.tokenizer },
     stopping: { ...stopping, maxTokens, minTokens: Math.min(stopping.minTokens, room) },
-    guidance: compiled,
   };
 }
 
-async function compile(
-  guidance: Guidance,
-  { model, words }: Fitting,
-  tools: PrepareTools,
-): Promise<ReadyAsk["guidance"]> {
-  requireFeature(model.features, "grammar", words.guidance[guidance.kind] ?? guidance.kind);
-  return { kind: "ebnfGrammar", grammar: await tools.compile(guidance) };
+function requireForm({ kind }: Guidance, { model, words }: Fitting): void {
+  requireFeature(model.features, "grammar", words.guidance[kind] ?? kind);
 }
 
 /** Tokens that every answer may have. Throws CONTEXT_LENGTH when a prompt leaves no place for one. */

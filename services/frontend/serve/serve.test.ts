@@ -115,7 +115,6 @@ async function ask(more: Partial<Asked<undefined>>, options: Partial<RehearsalOp
       ...{ name, tokenizer: "", contextTokens: 20, defaultSampling: { temperature: 0.5 }, text: createByteText() },
       features: { ...features, maxTopLogprobs: 1, embeddingSize: 0 },
     }),
-    compile: () => "",
     compileStops,
     mostScoredTokens: 10,
     drawSeed: () => 7n,

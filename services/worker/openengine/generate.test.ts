@@ -89,7 +89,7 @@ describe("a generation", () => {
       stopping: { maxTokens: 9, minTokens: 1, ignoreEos: true, stopTokens: Uint32Array.of(7) },
       topLogprobs: 3,
       cacheSalt: "salt",
-      grammar: 'root ::= "a"',
+      guidance: { kind: "ebnfGrammar", grammar: 'root ::= "a"' },
       priority: -3,
     });
     expect(second).toMatchObject({ choice: 1, sampling: first!.sampling });

@@ -99,7 +99,7 @@ function probeRequest(id: number) {
     choice: 0,
     sampling: GREEDY,
     stopping: { maxTokens: 1, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array(0) },
-    grammar: undefined,
+    guidance: undefined,
     topLogprobs: undefined,
     promptLogprobs: false,
     adapter: undefined,

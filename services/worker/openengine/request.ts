@@ -8,7 +8,7 @@ import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
 import type { ReadyAsk } from "#lib/serving/ask";
-import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
+import type { Guidance } from "#lib/text/grammar/guidance";
 import { checkSampling, fillSampling, type SamplingOptions, UNSAID, within } from "#lib/tokens/sampling";
 import type { ModelNames } from "#lib/worker/translate";
 
@@ -41,7 +41,7 @@ export interface AskContext {
   readonly seed: bigint;
 }
 
-/** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE, MODEL_NOT_FOUND or UNSUPPORTED_SCHEMA before anything ran. */
+/** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE or MODEL_NOT_FOUND before anything ran. */
 export function readAsk(request: OpenEngineRequest, context: AskContext): ReadyAsk {
   const { engine, names, priority, traceparent } = context;
   const { requestId, sampling: drawing, response, kv } = request;
@@ -62,7 +62,7 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): ReadyA
     choicesPerPrompt,
     sampling: sampling(request, engine.card.defaultSampling, context.seed),
     stopping: stopping(request, conditions, engine),
-    guidance: guidance(request.guided),
+    guidance: request.guided && readGuidance(request.guided),
     topLogprobs: response?.returnOutputLogprobs ? topCount(response.outputCandidates) : undefined,
     promptLogprobs: false,
     adapter: adapter(request, names),
@@ -86,7 +86,7 @@ export function engineRequest(ask: ReadyAsk, id: number, choice: number): Genera
     choice,
     sampling: ask.sampling,
     stopping: ask.stopping,
-    grammar: ask.guidance?.grammar,
+    guidance: ask.guidance,
     topLogprobs: ask.topLogprobs,
     promptLogprobs: ask.promptLogprobs,
     adapter: ask.adapter,
@@ -165,11 +165,6 @@ function topCount(candidates: CandidateTokenSelection | undefined): number {
   if (selection?.case === "topN") return within("output_candidates.top_n", selection.value, ANSWER_RANGES.top_logprobs);
   if (selection?.case !== undefined) unsupported(`output_candidates.${selection.case}`, "only top_n is offered");
   return 0;
-}
-
-/** The form that is asked for; its grammar is made here, where the engine is. */
-function guidance(guided: GuidedDecoding | undefined): ReadyAsk["guidance"] {
-  return guided && { kind: "ebnfGrammar", grammar: compileGuidance(readGuidance(guided)) };
 }
 
 function readGuidance({ guide, backend }: GuidedDecoding): Guidance {

@@ -62,7 +62,7 @@ function requestOf({ promptTokens, outputTokens }: ExactQuestion): GenerateReque
     choice: 0,
     sampling: GREEDY,
     stopping: { maxTokens: outputTokens, minTokens: 0, ignoreEos: true, stopTokens: new Uint32Array() },
-    grammar: undefined,
+    guidance: undefined,
     topLogprobs: undefined,
     promptLogprobs: false,
     adapter: undefined,

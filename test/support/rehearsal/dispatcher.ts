@@ -1,7 +1,8 @@
-import type { StatorError } from "#lib/base/errors";
+import { asStatorError, type StatorError } from "#lib/base/errors";
 import { type ServingLogprobs, sumUsage, type Usage } from "#lib/serving/answer";
 import { type Ask, type ReadyAsk, readyAsk } from "#lib/serving/ask";
 import type { ChoiceEnd, Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
+import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 
 /** What a rehearsed worker says to one choice. */
 export interface Reply {
@@ -16,6 +17,8 @@ export interface Reply {
 export interface RehearsalOptions {
   readonly reply: (request: ReadyAsk, choice: number) => Reply;
   readonly embedding?: (tokens: Uint32Array) => Float32Array;
+  /** What it compiles forms with. */
+  readonly compile?: (guidance: Guidance) => string | Promise<string>;
   /** Throws to refuse a request at the door. */
   readonly admit?: (request: ReadyAsk) => void;
   readonly tokensPerStep?: number;
@@ -46,6 +49,8 @@ export class RehearsalDispatcher implements Dispatcher {
   cancelled = 0;
   readonly #options: RehearsalOptions;
   readonly #open = new Set<OpenRequest>();
+  /** Whose form is being compiled. */
+  readonly #held = new Set<OpenRequest>();
   #stepping = false;
 
   constructor(options: RehearsalOptions) {
@@ -71,15 +76,14 @@ export class RehearsalDispatcher implements Dispatcher {
       over: false,
     }));
     const open: OpenRequest = { request, sink, choices };
+    const { guidance } = request;
     this.#open.add(open);
-    sink.onPlaced({
-      worker: WORKER,
-      attempt: 1,
-      cachedTokens: 3,
-      decision: { rule: "round-robin", at: 1, of: 1 },
-      waitedMs: undefined,
-    });
-    this.#run();
+    if (guidance) {
+      this.#hold(open, guidance).then(
+        () => this.#open.has(open) && this.#begin(open),
+        (error: unknown) => this.#open.delete(open) && sink.onError(asStatorError(error)),
+      );
+    } else this.#begin(open);
     return {
       cancel: () => {
         if (this.#open.delete(open)) this.cancelled++;
@@ -95,9 +99,32 @@ export class RehearsalDispatcher implements Dispatcher {
     };
   }
 
+  /** As a worker does that compiles: what it refuses ends before it has begun. */
+  async #hold(open: OpenRequest, guidance: Guidance): Promise<void> {
+    const { compile = compileGuidance } = this.#options;
+    this.#held.add(open);
+    try {
+      await compile(guidance);
+    } finally {
+      this.#held.delete(open);
+    }
+  }
+
+  #begin({ sink }: OpenRequest): void {
+    sink.onPlaced({
+      worker: WORKER,
+      attempt: 1,
+      cachedTokens: 3,
+      decision: { rule: "round-robin", at: 1, of: 1 },
+      waitedMs: undefined,
+    });
+    this.#run();
+  }
+
   /** One step: every open choice says its next tokens. */
   step(): void {
     for (const open of this.#open) {
+      if (this.#held.has(open)) continue;
       if (open.request.kind === "embed") this.#embed(open);
       else for (const choice of open.choices) this.#tell(open, choice);
     }

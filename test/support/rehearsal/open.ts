@@ -17,6 +17,7 @@ import type { HttpDoor } from "#services/frontend/doors/door";
 import { type Frontend, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FrontendLimits } from "#services/frontend/limits";
+import type { BodyReader } from "#services/frontend/read/reader";
 import type { ModelText } from "#services/frontend/text/model-text";
 import { createByteText } from "./byte-text.ts";
 
@@ -109,6 +110,7 @@ export async function openRehearsal(
     corsOrigins?: string[];
     empty?: boolean;
     watch?: RehearsalWatch;
+    reader?: BodyReader;
     /** Called when an artifact is fetched. */
     onFetch?: () => void;
     startMs?: number;
@@ -127,6 +129,7 @@ export async function openRehearsal(
     // What a rehearsal serves is there from the start; a test of starting says how long it is expected.
     view: new ModelView({ watch, clock: systemClock, startMs: options.startMs }),
     dispatcher,
+    reader: options.reader,
     fetchArtifact: async () => {
       options.onFetch?.();
       return options.tokenizer ?? TOKENIZER;
