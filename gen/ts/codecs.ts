@@ -1,5 +1,5 @@
 import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, GuidanceForm, Hello, InputPart, LinkRequest, LinkResponse, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
+import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, GuidanceForm, Hello, InputPart, KvEndpoint, KvSession, LinkRequest, LinkResponse, Media, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Room, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
 import { LinkRequestSchema, LinkResponseSchema } from "./stator/worker/v1/link_pb.ts";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -309,6 +309,184 @@ function readEmbedding(reader: BinaryReader, length: number, into?: Embedding): 
   return message;
 }
 
+function writeKvEndpoint(writer: BinaryWriter, message: KvEndpoint): void {
+  if (message.host !== "") {
+    writer.uint32(10).string(message.host);
+  }
+  if (message.port !== 0) {
+    writer.uint32(16).uint32(message.port);
+  }
+  if (message.protocol !== "") {
+    writer.uint32(26).string(message.protocol);
+  }
+}
+
+function readKvEndpoint(reader: BinaryReader, length: number, into?: KvEndpoint): KvEndpoint {
+  const message: KvEndpoint = into ?? {
+    $typeName: "stator.worker.v1.KvEndpoint",
+    host: "",
+    port: 0,
+    protocol: "",
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 10:
+        message.host = reader.string(true);
+        break;
+      case 16:
+        message.port = reader.uint32();
+        break;
+      case 26:
+        message.protocol = reader.string(true);
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
+function writeKvSession(writer: BinaryWriter, message: KvSession): void {
+  if (message.sessionId !== "") {
+    writer.uint32(10).string(message.sessionId);
+  }
+  if (message.transfer !== "") {
+    writer.uint32(18).string(message.transfer);
+  }
+  for (const one of message.endpoints) {
+    writer.uint32(26).fork();
+    writeKvEndpoint(writer, one);
+    writer.join();
+  }
+  if (message.rank !== undefined) {
+    writer.uint32(32).uint32(message.rank);
+  }
+  if (message.attributes.byteLength > 0) {
+    writer.uint32(42).bytes(message.attributes);
+  }
+}
+
+function readKvSession(reader: BinaryReader, length: number, into?: KvSession): KvSession {
+  const message: KvSession = into ?? {
+    $typeName: "stator.worker.v1.KvSession",
+    sessionId: "",
+    transfer: "",
+    endpoints: [],
+    attributes: EMPTY,
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 10:
+        message.sessionId = reader.string(true);
+        break;
+      case 18:
+        message.transfer = reader.string(true);
+        break;
+      case 26:
+        message.endpoints.push(readKvEndpoint(reader, reader.uint32()));
+        break;
+      case 32:
+        message.rank = reader.uint32();
+        break;
+      case 42:
+        message.attributes = reader.bytes();
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
+function writeRoom(writer: BinaryWriter, message: Room): void {
+  if (message.number !== 0n) {
+    writer.uint32(9).fixed64(message.number);
+  }
+  if (message.host !== "") {
+    writer.uint32(18).string(message.host);
+  }
+  if (message.port !== 0) {
+    writer.uint32(24).uint32(message.port);
+  }
+}
+
+function readRoom(reader: BinaryReader, length: number, into?: Room): Room {
+  const message: Room = into ?? {
+    $typeName: "stator.worker.v1.Room",
+    number: 0n,
+    host: "",
+    port: 0,
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 9:
+        message.number = reader.fixed64() as bigint;
+        break;
+      case 18:
+        message.host = reader.string(true);
+        break;
+      case 24:
+        message.port = reader.uint32();
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
+function writeMedia(writer: BinaryWriter, message: Media): void {
+  if (message.mediaType !== "") {
+    writer.uint32(10).string(message.mediaType);
+  }
+  if (message.digest.byteLength > 0) {
+    writer.uint32(18).bytes(message.digest);
+  }
+  if (message.placeholderRanges.byteLength > 0) {
+    writer.uint32(26).bytes(message.placeholderRanges);
+  }
+  if (message.payload !== "") {
+    writer.uint32(34).string(message.payload);
+  }
+}
+
+function readMedia(reader: BinaryReader, length: number, into?: Media): Media {
+  const message: Media = into ?? {
+    $typeName: "stator.worker.v1.Media",
+    mediaType: "",
+    digest: EMPTY,
+    placeholderRanges: EMPTY,
+    payload: "",
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 10:
+        message.mediaType = reader.string(true);
+        break;
+      case 18:
+        message.digest = reader.bytes();
+        break;
+      case 26:
+        message.placeholderRanges = reader.bytes();
+        break;
+      case 34:
+        message.payload = reader.string(true);
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
 function writeSubmit(writer: BinaryWriter, message: Submit): void {
   if (message.handle !== 0) {
     writer.uint32(8).uint32(message.handle);
@@ -377,6 +555,24 @@ function writeSubmit(writer: BinaryWriter, message: Submit): void {
     writeEmbedding(writer, message.embedding);
     writer.join();
   }
+  if (message.session !== undefined) {
+    writer.uint32(162).fork();
+    writeKvSession(writer, message.session);
+    writer.join();
+  }
+  if (message.room !== undefined) {
+    writer.uint32(170).fork();
+    writeRoom(writer, message.room);
+    writer.join();
+  }
+  for (const one of message.media) {
+    writer.uint32(178).fork();
+    writeMedia(writer, one);
+    writer.join();
+  }
+  if (message.engineExtras.byteLength > 0) {
+    writer.uint32(186).bytes(message.engineExtras);
+  }
 }
 
 function readSubmit(reader: BinaryReader, length: number, into?: Submit): Submit {
@@ -394,6 +590,8 @@ function readSubmit(reader: BinaryReader, length: number, into?: Submit): Submit
     cacheSalt: "",
     priority: 0,
     traceparent: "",
+    media: [],
+    engineExtras: EMPTY,
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -455,6 +653,18 @@ function readSubmit(reader: BinaryReader, length: number, into?: Submit): Submit
         break;
       case 154:
         message.embedding = readEmbedding(reader, reader.uint32(), message.embedding);
+        break;
+      case 162:
+        message.session = readKvSession(reader, reader.uint32(), message.session);
+        break;
+      case 170:
+        message.room = readRoom(reader, reader.uint32(), message.room);
+        break;
+      case 178:
+        message.media.push(readMedia(reader, reader.uint32()));
+        break;
+      case 186:
+        message.engineExtras = reader.bytes();
         break;
       default:
         skip(reader, tag);

@@ -14,8 +14,9 @@ import {
 import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { checkFeatures, LINK_FEATURES } from "#lib/link/features";
 import { readGuidance } from "#lib/link/guidance";
-import { LINK_FEATURES, type LinkLimits } from "#lib/link/limits";
+import type { LinkLimits } from "#lib/link/limits";
 import type { WorkerChannel, WorkerLink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 import { compileGuidance } from "#lib/text/grammar/guidance";
@@ -72,6 +73,9 @@ interface Running {
 /** Tokens of a prompt that are scored in one step. */
 const SCORES_PER_STEP = 2;
 
+/** It has no engine, and no feature of one. */
+const PRACTICE_FEATURES: readonly string[] = Object.values(LINK_FEATURES);
+
 /** Length of a practice embedding. */
 const EMBEDDING_SIZE = 8;
 
@@ -122,7 +126,7 @@ class Practice implements PracticeWorker {
 
   serve(channel: WorkerChannel): WorkerLink {
     const { instanceId, incarnation, model, maxRequests, clock, limits } = this.#options;
-    const features = [...(this.#options.features ?? Object.values(LINK_FEATURES))];
+    const features = [...(this.#options.features ?? PRACTICE_FEATURES)];
     const running = new Map<number, Running>();
     const link = openWorkerLink(channel, {
       ...{ clock, limits },
@@ -156,9 +160,12 @@ class Practice implements PracticeWorker {
     running: Map<number, Running>,
     submit: Submit,
   ): { cachedTokens: number; queuedAhead: number } {
-    const { model, maxRequests } = this.#options;
+    const { model, maxRequests, features = PRACTICE_FEATURES } = this.#options;
+    checkFeatures(submit, features);
     if (submit.model !== model) throw new StatorError("MODEL_NOT_FOUND", { model: submit.model });
-    if (submit.kind === RequestKind.UNSPECIFIED) throw new StatorError("INVALID_ARGUMENT", { detail: "No kind" });
+    if (submit.kind !== RequestKind.GENERATE && submit.kind !== RequestKind.EMBED) {
+      throw new StatorError("INVALID_ARGUMENT", { detail: `No kind of this worker: ${submit.kind}` });
+    }
     const prompt = submit.promptText === "" ? readU32(submit.promptTokenIds).slice() : encode(submit.promptText);
     if (prompt.length === 0) throw new StatorError("INVALID_ARGUMENT", { detail: "No prompt" });
     if (this.openRequests >= maxRequests) throw new StatorError("OVERLOADED", { what: model });

@@ -1,16 +1,27 @@
 import { CancelMode, FinishReason, GuidanceForm, RequestKind } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
-import { LINK_FEATURES } from "#lib/link/limits";
+import { LINK_FEATURES } from "#lib/link/features";
 import { isForwardPass } from "#lib/link/step";
 import type { Bench, Check } from "./check.ts";
 import { expect } from "./failure.ts";
-import type { Answer, RawCaller } from "./raw-caller.ts";
+import type { Answer, RawCaller, SubmitFields } from "./raw-caller.ts";
 
 const ENDS: readonly FinishReason[] = [FinishReason.END, FinishReason.STOP_TOKEN, FinishReason.LENGTH];
 /** Above this many places the check that fills them all would take too long. */
 const MOST_PLACES = 10_000;
 /** Requests in one message, so that it stays below the limit. */
 const PER_MESSAGE = 256;
+
+/** What only some engines have, by the name of its feature. */
+const OPTIONAL: Readonly<Record<string, SubmitFields>> = {
+  prefill: { kind: RequestKind.PREFILL },
+  encode: { kind: RequestKind.ENCODE },
+  score: { kind: RequestKind.SCORE },
+  session: { session: { sessionId: "conform" } },
+  room: { room: { number: 1n } },
+  media: { media: [{ mediaType: "image/png" }] },
+  engine_extras: { engineExtras: new TextEncoder().encode("{}") },
+};
 
 /** The life of requests. */
 export const REQUEST_CHECKS: readonly Check[] = [
@@ -137,6 +148,23 @@ export const REQUEST_CHECKS: readonly Check[] = [
         const { accepted, finishes } = await caller.ask(at + 2, { ...prompt, guidance });
         expect(accepted === 0 && finishes[0]?.error?.reason, "a form that is none was accepted");
       }
+      return undefined;
+    },
+  },
+  {
+    name: "refuses kinds and fields that it does not have, by their names",
+    async run(bench) {
+      const caller = bench.open();
+      const { features } = await caller.greet(Object.keys(OPTIONAL));
+      const asked = Object.entries(OPTIONAL).filter(([feature]) => !features.includes(feature));
+      for (const [at, [feature, more]] of asked.entries()) {
+        const { accepted, finishes } = await caller.ask(at + 1, { promptTokenIds: viewBytes(bench.prompt), ...more });
+        expect(accepted === 0, `${feature} was accepted and not among the features`);
+        expect(finishes[0]?.error?.reason === "UNSUPPORTED_FEATURE", `${feature} was refused by no name`);
+      }
+      const unknown = { promptTokenIds: viewBytes(bench.prompt), kind: 1_000 as RequestKind };
+      const { accepted, finishes } = await caller.ask(asked.length + 1, unknown);
+      expect(accepted === 0 && finishes[0]?.error?.reason, "an unknown kind was accepted");
       return undefined;
     },
   },

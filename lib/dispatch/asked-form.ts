@@ -1,6 +1,6 @@
 import type { Guidance as GuidanceMessage } from "#gen/stator/worker/v1/link_pb";
+import { LINK_FEATURES } from "#lib/link/features";
 import { printGuidance, printOldGrammar } from "#lib/link/guidance";
-import { LINK_FEATURES } from "#lib/link/limits";
 import type { Guidance } from "#lib/text/grammar/guidance";
 
 /** Makes a grammar of guidance, at once or elsewhere. Throws or rejects with what `compileGuidance` throws. */

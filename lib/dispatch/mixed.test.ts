@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { GuidanceForm, type Submit } from "#gen/stator/worker/v1/link_pb";
+import { GuidanceForm, RequestKind, type Submit } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
 import { printOldGrammar, readGuidance } from "#lib/link/guidance";
+import { plainAsk } from "#lib/serving/plain-ask";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { answer, DispatchRig } from "../../test/support/dispatch-rig.ts";
+import { submitTemplate } from "./submit.ts";
 
 /** As a worker of a build that has no features. */
 const OLDER = { features: [] };
@@ -163,5 +165,22 @@ describe("guidance in a cluster of two builds", () => {
     expect(fails.client.error).toBe(refusal);
     expect(moves.client.tokens[0]).toEqual(answer([1, 2, 3], 0, 8));
     expect(taken).toEqual([[2n, printOldGrammar(grammar)]]);
+  });
+});
+
+describe("a kind of request that a worker does not have", () => {
+  it.each([
+    ["prefill", RequestKind.PREFILL],
+    ["encode", RequestKind.ENCODE],
+    ["score", RequestKind.SCORE],
+  ] as const)("%s is placed and sent like any other, and refused by name", (kind, number) => {
+    const cluster = new DispatchRig();
+    cluster.add(1n);
+    const { client } = cluster.start({ kind });
+    cluster.advance(100);
+    expect(client.error).toMatchObject({ reason: "UNSUPPORTED_FEATURE", facts: { feature: kind } });
+    expect(client.placements).toEqual([]);
+    const { kind: sent, stopping, embedding } = submitTemplate(plainAsk({ kind }), "m");
+    expect([sent, stopping !== undefined, embedding]).toEqual([number, kind === "prefill", undefined]);
   });
 });

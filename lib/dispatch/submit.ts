@@ -5,6 +5,13 @@ import type { SubmitInit } from "#lib/link/link";
 import type { ReadyAsk } from "#lib/serving/ask";
 
 const POOLINGS = { mean: Pooling.MEAN, last: Pooling.LAST, cls: Pooling.CLS } as const;
+const KINDS = {
+  generate: RequestKind.GENERATE,
+  prefill: RequestKind.PREFILL,
+  embed: RequestKind.EMBED,
+  encode: RequestKind.ENCODE,
+  score: RequestKind.SCORE,
+} as const satisfies Record<ReadyAsk["kind"], RequestKind>;
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -12,26 +19,26 @@ const NO_BYTES = new Uint8Array(0);
  * depends on the worker. What every request has is written out: `create` walks a table of the fields.
  */
 export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
-  const embed = request.kind === "embed";
+  const draws = request.kind === "generate" || request.kind === "prefill";
   return {
     requestId: request.requestId,
-    kind: embed ? RequestKind.EMBED : RequestKind.GENERATE,
+    kind: KINDS[request.kind],
     model: request.adapter ?? model,
     choice: 0,
     rank: undefined,
     promptTokenIds: NO_BYTES,
     promptText: "",
     generatedTokenIds: NO_BYTES,
-    sampling: embed ? undefined : samplingOf(request),
-    stopping: embed
-      ? undefined
-      : {
+    sampling: draws ? samplingOf(request) : undefined,
+    stopping: draws
+      ? {
           $typeName: "stator.worker.v1.Stopping",
           maxTokens: request.stopping.maxTokens,
           minTokens: request.stopping.minTokens,
           ignoreEos: request.stopping.ignoreEos,
           stopTokenIds: viewBytes(request.stopping.stopTokens),
-        },
+        }
+      : undefined,
     guidance: undefined,
     outputs:
       request.topLogprobs === undefined
@@ -45,12 +52,17 @@ export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
     priority: request.priority,
     deadlineMs: undefined,
     traceparent: request.traceparent ?? "",
-    embedding: embed
-      ? create(EmbeddingSchema, {
-          pooling: request.pooling === undefined ? Pooling.UNSPECIFIED : POOLINGS[request.pooling],
-          unnormalized: !request.normalize,
-        })
-      : undefined,
+    embedding:
+      request.kind === "embed"
+        ? create(EmbeddingSchema, {
+            pooling: request.pooling === undefined ? Pooling.UNSPECIFIED : POOLINGS[request.pooling],
+            unnormalized: !request.normalize,
+          })
+        : undefined,
+    session: undefined,
+    room: undefined,
+    media: [],
+    engineExtras: NO_BYTES,
   };
 }
 

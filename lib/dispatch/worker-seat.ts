@@ -7,7 +7,8 @@ import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { openCallerLink } from "#lib/link/caller-link";
-import { LINK_FEATURES, type LinkLimits } from "#lib/link/limits";
+import { LINK_FEATURES } from "#lib/link/features";
+import type { LinkLimits } from "#lib/link/limits";
 import type { CallerChannel, CallerLink, LinkListener, LinkState } from "#lib/link/link";
 import { sendCanary } from "./canary.ts";
 

@@ -1,14 +1,6 @@
 /** Revisions of the link protocol that this code speaks. */
 export const LINK_REVISIONS = { minimum: 1, maximum: 1 } as const;
 
-/** Optional features of a link: Hello names those that the caller can use, Welcome those of them that the worker has. */
-export const LINK_FEATURES = {
-  /** Everything of a request that can be long goes on in parts, and not its prompt alone. */
-  parts: "parts",
-  /** Guidance travels as it was asked: the worker takes every form, and its engine says by name which it cannot hold. With `parts`. */
-  guidance: "guidance",
-} as const;
-
 /** Bounds and periods of a link. Both sides have them; each uses what concerns it. */
 export interface LinkLimits {
   /** Longest message that is sent or taken, in bytes of its encoding. */

@@ -65,6 +65,10 @@ describe("the weight of a request", () => {
     ["a trace", { traceparent: "abc" }, FIXED + 9],
     ["a grammar", { guidance: create(GuidanceSchema, { grammar: "abcd" }) }, FIXED + 12],
     ["the text of a form", { guidance: create(GuidanceSchema, { text: new Uint8Array(5) }) }, FIXED + 5],
+    ["settings of an engine", { engineExtras: new Uint8Array(9) }, FIXED + 9],
+    ["a session", { session: { sessionId: "abc" } }, FIXED + 5],
+    ["a room", { room: { number: 1n, host: "ab" } }, FIXED + 13],
+    ["media, each with its frame", { media: [{ digest: new Uint8Array(32) }, { payload: "ab" }] }, FIXED + 16 + 34 + 4],
     ["generated tokens", { generatedTokenIds: new Uint8Array(8) }, FIXED + 8],
     ["stop tokens", { stopping: create(StoppingSchema, { stopTokenIds: new Uint8Array(12) }) }, FIXED + 12],
     [

@@ -1,13 +1,22 @@
-import { create } from "@bufbuild/protobuf";
-import { type InputPart, InputPartSchema, type Submit } from "#gen/stator/worker/v1/link_pb";
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type InputPart,
+  InputPartSchema,
+  KvSessionSchema,
+  MediaSchema,
+  RoomSchema,
+  type Submit,
+} from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
-import { LINK_FEATURES } from "./limits.ts";
+import { LINK_FEATURES } from "./features.ts";
 import type { SubmitInit } from "./link.ts";
 
 /** Room for tags, lengths and numbers of a Submit, generously. */
 const SUBMIT_FRAME_BYTES = 512;
 /** The same for an InputPart and the message around it. */
 const PART_FRAME_BYTES = 64;
+/** Tag and length of one of several media. */
+const MEDIA_FRAME_BYTES = 8;
 /** Most bytes that one UTF-16 code unit takes in UTF-8. */
 const UNIT_BYTES = 3;
 /** A part has room for this much at the least: two units are a character, whatever it is. */
@@ -32,13 +41,18 @@ export function submitBytes(submit: SubmitInit): number {
 }
 
 /** Of these, what no worker takes in parts. */
-function fixedBytes({ requestId, model, cacheSalt, traceparent, sampling, stopping }: SubmitInit): number {
-  return (
+function fixedBytes(submit: SubmitInit): number {
+  const { requestId, model, cacheSalt, traceparent, sampling, stopping, session, room, media } = submit;
+  let bytes =
     SUBMIT_FRAME_BYTES +
     (requestId.length + model.length + cacheSalt.length + traceparent.length) * UNIT_BYTES +
     (sampling ? sampling.biasTokenIds.length + sampling.biasValues.length : 0) +
-    (stopping?.stopTokenIds.length ?? 0)
-  );
+    (stopping?.stopTokenIds.length ?? 0) +
+    submit.engineExtras.length;
+  if (session) bytes += toBinary(KvSessionSchema, session).length;
+  if (room) bytes += toBinary(RoomSchema, room).length;
+  for (const one of media) bytes += MEDIA_FRAME_BYTES + toBinary(MediaSchema, one).length;
+  return bytes;
 }
 
 /** Bytes that an InputPart takes at most. */

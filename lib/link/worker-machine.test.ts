@@ -43,6 +43,9 @@ describe("a message to a worker", () => {
   test.each([
     ["prompts", { submits: [{ promptTokenIds: ten }, { promptText: "0123456789" }] }, 20],
     ["generated tokens", { submits: [{ generatedTokenIds: ten }] }, 10],
+    ["the text of a form", { submits: [{ guidance: { text: ten } }] }, 10],
+    ["settings of an engine", { submits: [{ engineExtras: ten }] }, 10],
+    ["parts of an answer and a form", { parts: [{ generatedTokenIds: ten }, { guidanceText: ten }] }, 20],
     ["a grammar", { submits: [{ guidance: { grammar: "0123456789" } }] }, 10],
     ["parts", { parts: [{ promptTokenIds: ten }, { promptText: "0123456789" }] }, 20],
     ["cancels", { cancels: [{ handles: ten }, { handles: ten }] }, 20],

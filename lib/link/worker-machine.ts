@@ -67,6 +67,7 @@ function messageBytes(message: LinkRequest): number {
   let bytes = 0;
   for (const submit of message.submits) {
     bytes += submit.promptTokenIds.length + submit.promptText.length + submit.generatedTokenIds.length;
+    bytes += submit.engineExtras.length;
     if (submit.guidance) bytes += submit.guidance.grammar.length + submit.guidance.text.length;
   }
   for (const part of message.parts) {

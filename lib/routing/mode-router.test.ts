@@ -9,6 +9,7 @@ import type { RouterMode } from "./select.ts";
 function ask(more: Partial<RouteAsk> = {}): RouteAsk {
   return {
     ...{ requestId: "r", model: "m", prompts: [Uint32Array.of(1)], tokenizer: "", choices: [0], choicesPerPrompt: 1 },
+    kind: "generate",
     ...{ salt: "", priority: 0, deadlineMs: undefined, target: undefined, weights: undefined, isNew: true },
     avoid: new Set(),
     ...more,
@@ -51,6 +52,13 @@ describe("a router by mode", () => {
     ]);
     // It goes on where it stood.
     expect(shown(place({ choices: [5], choicesPerPrompt: 2 }))).toEqual(["2 w: 5, round-robin, 2 of 3"]);
+  });
+
+  it("places whatever is asked for, tensors too, which it never sees", () => {
+    const place = rig("round-robin");
+    for (const kind of ["prefill", "embed", "encode", "score"] as const) expect(shown(place({ kind }))).toHaveLength(1);
+    const tensor = place({ kind: "tensor", prompts: [new Uint32Array(0)] });
+    expect(shown(tensor)).toEqual(["2 w: 0, round-robin, 2 of 3"]);
   });
 
   it("spreads many prompts by load, counting what it has just placed", () => {

@@ -9,13 +9,21 @@ export interface Target {
   readonly rank: number | undefined;
 }
 
+/**
+ * What is asked for: an answer; a prompt alone, for an answer elsewhere; an embedding; what media become; how likely a text
+ * is; or what a model of tensors makes of them. A tensor ask is placed like any other, but nothing of it enters a link.
+ */
+export type AskKind = "generate" | "prefill" | "embed" | "encode" | "score" | "tensor";
+
 /** As much of a request as its place may depend on. Its arrays are borrowed until the answer. */
 export interface RouteAsk {
   /** For logs; the same for every ask of a request. */
   readonly requestId: string;
+  /** What its worker is to do. */
+  readonly kind: AskKind;
   /** Served model or adapter, by its name in the API. */
   readonly model: string;
-  /** Token ids, one array per prompt. */
+  /** Token ids, one array per prompt; empty ones for an ask that has no tokens. */
   readonly prompts: readonly Uint32Array[];
   /** Digest of the tokenizer that made them, in hex; empty when nobody stated one. */
   readonly tokenizer: string;

@@ -10,6 +10,7 @@ it("is ready with token ids and a number of tokens, whatever its form", () => {
 it.each<[string, Partial<Ask<string>>]>([
   ["Text for a worker", { input: { kind: "text", texts: ["a"] } }],
   ["Messages for a worker", { input: { kind: "messages", messages: "kept elsewhere" } }],
+  ["A tensor for a worker", { kind: "tensor" }],
   ["An answer as long as the context", { stopping: { ...plainAsk().stopping, maxTokens: undefined } }],
 ])("refuses %s, which links do not carry", (feature, more) => {
   const refusal = { reason: "UNSUPPORTED_FEATURE", facts: expect.objectContaining({ feature }) };

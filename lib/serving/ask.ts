@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { Target } from "#lib/routing/router";
+import type { AskKind, Target } from "#lib/routing/router";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { ChatMessage } from "#lib/text/template";
 import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
@@ -46,7 +46,8 @@ export interface Ask<Conversation = readonly ChatMessage[]> {
   readonly requestId: string;
   /** Route for the ledger, such as chat, completions, embeddings, openengine. */
   readonly route: string;
-  readonly kind: "generate" | "embed";
+  /** The input of `tensor` is one empty prompt: whoever asks keeps the tensors, and sends them by another way than a link. */
+  readonly kind: AskKind;
   /** Served model or adapter, by its name in the API. */
   readonly model: string;
   /** Adapter of the model, for a door that names it apart. */
@@ -80,13 +81,15 @@ export interface Ask<Conversation = readonly ChatMessage[]> {
 
 /** An ask as a link carries it today: token ids, and the number of tokens known. */
 export interface ReadyAsk extends Ask<never> {
+  readonly kind: Exclude<AskKind, "tensor">;
   readonly input: TokenInput;
   readonly stopping: AskStopping & StoppingOptions;
 }
 
-/** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered or encoded. */
+/** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered or encoded, and for tensors. */
 export function readyAsk(ask: Ask<unknown>): ReadyAsk {
   const { input, stopping } = ask;
+  if (ask.kind === "tensor") throw notCarried("A tensor for a worker");
   if (input.kind !== "tokens") throw notCarried(input.kind === "text" ? "Text for a worker" : "Messages for a worker");
   if (stopping.maxTokens === undefined) throw notCarried("An answer as long as the context");
   return ask as ReadyAsk;

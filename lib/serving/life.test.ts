@@ -127,6 +127,7 @@ describe("the life of a request", () => {
     const told = new Told({ choicesPerPrompt: 3 });
     told.tell({ kind: "start" });
     const ask = routeAsk(told.life);
+    expect(ask.kind).toBe("generate");
     expect(ask).toMatchObject({ choices: [0, 1, 2], choicesPerPrompt: 3, weights: undefined, isNew: true });
     const decision = { rule: "random", at: 1, of: 2 } as const;
     const places = [

@@ -8,6 +8,7 @@ export function routeAsk(life: Life): RouteAsk {
   const weights = nowhere[0] && boundTo(nowhere[0]);
   return {
     requestId: request.requestId,
+    kind: request.kind,
     model: request.model,
     prompts: request.input.prompts,
     tokenizer: request.input.tokenizer,

@@ -4,12 +4,13 @@ import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Engine, EngineFinish, EnginePromptLogprobs, EngineRequest, StepMetrics } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
+import { checkFeatures } from "#lib/link/features";
 import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 import type { Introduction } from "#lib/link/worker-state";
 import type { Board, BoardSink } from "./board.ts";
 import { StepBuilder } from "./step-builder.ts";
-import { embedRequest, generateRequest, type ModelNames } from "./translate.ts";
+import { embedRequest, generateRequest, type ModelNames, WORKER_FEATURES } from "./translate.ts";
 
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
@@ -75,6 +76,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
 
   onSubmit(submit: Submit): { cachedTokens: number; queuedAhead: number } {
     const { engine, board, names } = this.#deps.serving();
+    checkFeatures(submit, WORKER_FEATURES);
     const make = makerOf(submit, engine, names);
     const { handle, requestId, deadlineMs } = submit;
     const { id, admission } = board.submit(this, handle, {
@@ -173,7 +175,7 @@ function makerOf(submit: Submit, engine: Engine, names: ModelNames): (id: number
       return (id) => embedRequest(id, submit, prompt, names);
     }
     default:
-      throw new StatorError("INVALID_ARGUMENT", { detail: "kind: expected generate or embed" });
+      throw new StatorError("INVALID_ARGUMENT", { detail: `kind: ${submit.kind} is not known to this worker` });
   }
 }
 

@@ -3,8 +3,12 @@ import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { EmbedRequest, GenerateRequest } from "#lib/engines/engine";
+import { LINK_FEATURES } from "#lib/link/features";
 import { readGuidance } from "#lib/link/guidance";
 import { checkSampling, GREEDY, type SamplingOptions, type StoppingOptions, within } from "#lib/tokens/sampling";
+
+/** Optional features of a link that a worker has: those of the link, and none that an engine would have to have. */
+export const WORKER_FEATURES: readonly string[] = Object.values(LINK_FEATURES);
 
 /** What a worker knows about the model names that it answers. */
 export interface ModelNames {

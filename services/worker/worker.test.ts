@@ -136,11 +136,13 @@ describe("requests on a link", () => {
       { model: "other" },
       { promptText: "a", promptTokenIds: new Uint8Array(4) },
       { stopping: {} },
+      { kind: RequestKind.SCORE },
+      { session: { sessionId: "1" } },
     ];
     for (const more of wrong) {
       const { heard } = await rig.submit(link, more);
       expect(heard.said, JSON.stringify(more)).toEqual([
-        expect.stringMatching(/^finish (INVALID_ARGUMENT|MODEL_NOT_FOUND)$/),
+        expect.stringMatching(/^finish (INVALID_ARGUMENT|MODEL_NOT_FOUND|UNSUPPORTED_FEATURE)$/),
       ]);
     }
     rig.engine.refuse = new StatorError("OVERLOADED", { what: "the engine" });

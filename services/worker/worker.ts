@@ -7,13 +7,13 @@ import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Tracer } from "#lib/host/telemetry";
-import { LINK_FEATURES } from "#lib/link/limits";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
 import type { ChoiceText } from "#lib/serving/choice";
 import { type Board, createBoard } from "#lib/worker/board";
 import { createLinks, type Links } from "#lib/worker/links";
 import type { ModelNames } from "#lib/worker/translate";
+import { WORKER_FEATURES } from "#lib/worker/translate";
 import { createArtifactService } from "./artifacts.ts";
 import { createKvFeed, type KvFeed } from "./events/kv-feed.ts";
 import { scrapeWorker } from "./metrics.ts";
@@ -311,7 +311,7 @@ class WorkerShell implements Worker {
       maxWaitingRequests: card?.maxWaitingRequests ?? 0,
       totalKvBlocks: BigInt(card?.totalBlocks ?? 0),
       ranks: 1,
-      features: Object.values(LINK_FEATURES),
+      features: [...WORKER_FEATURES],
       draining: this.#state.state === "draining",
     };
   }

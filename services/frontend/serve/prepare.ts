@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { Ask, ReadyAsk } from "#lib/serving/ask";
+import { type Ask, type ReadyAsk, readyAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { DoorWords } from "../doors/door.ts";
 import type { ServedModel } from "../models/served.ts";
@@ -38,7 +38,7 @@ async function prepareEmbedding(ask: Ask<Conversation>, { model, words, dimensio
     if (prompt.length > model.contextTokens) throw tooLong(prompt.length, model, words.input);
   }
   const input = { kind: "tokens", prompts, tokenizer: model.tokenizer } as const;
-  return { ...ask, input, stopping: { ...ask.stopping, maxTokens: 1 }, guidance: undefined };
+  return readyAsk({ ...ask, input, stopping: { ...ask.stopping, maxTokens: 1 }, guidance: undefined });
 }
 
 function checkDimensions(dimensions: number, { name, features }: ServedModel, field: string): void {
@@ -59,11 +59,11 @@ async function prepareGeneration(ask: Ask<Conversation>, fitting: Fitting, tools
   checkTokens(stopping.stopTokens, model.text.vocabularySize, words.stopTokens);
   checkTokens(ask.sampling.biasTokens, model.text.vocabularySize, words.biasTokens);
   const maxTokens = Math.min(stopping.maxTokens ?? room, room);
-  return {
+  return readyAsk({
     ...ask,
     input: { kind: "tokens", prompts, tokenizer: model.tokenizer },
     stopping: { ...stopping, maxTokens, minTokens: Math.min(stopping.minTokens, room) },
-  };
+  });
 }
 
 function requireForm({ kind }: Guidance, { model, words }: Fitting): void {

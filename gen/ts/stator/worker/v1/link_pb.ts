@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/worker/v1/link.proto.
  */
 export const file_stator_worker_v1_link: GenFile = /*@__PURE__*/
-  fileDesc("ChtzdGF0b3Ivd29ya2VyL3YxL2xpbmsucHJvdG8SEHN0YXRvci53b3JrZXIudjEiiQIKC0xpbmtSZXF1ZXN0EiYKBWhlbGxvGAEgASgLMhcuc3RhdG9yLndvcmtlci52MS5IZWxsbxIpCgdzdWJtaXRzGAIgAygLMhguc3RhdG9yLndvcmtlci52MS5TdWJtaXQSKgoFcGFydHMYAyADKAsyGy5zdGF0b3Iud29ya2VyLnYxLklucHV0UGFydBIpCgdjYW5jZWxzGAQgAygLMhguc3RhdG9yLndvcmtlci52MS5DYW5jZWwSJAoEcGluZxgFIAEoCzIWLnN0YXRvci53b3JrZXIudjEuUGluZxIqCgdnb29kYnllGAYgASgLMhkuc3RhdG9yLndvcmtlci52MS5Hb29kYnllIt4BCgxMaW5rUmVzcG9uc2USKgoHd2VsY29tZRgBIAEoCzIZLnN0YXRvci53b3JrZXIudjEuV2VsY29tZRIsCghhY2NlcHRlZBgCIAEoCzIaLnN0YXRvci53b3JrZXIudjEuQWNjZXB0ZWQSJAoEc3RlcBgDIAEoCzIWLnN0YXRvci53b3JrZXIudjEuU3RlcBIoCgZub3RpY2UYBCABKAsyGC5zdGF0b3Iud29ya2VyLnYxLk5vdGljZRIkCgRwb25nGAUgASgLMhYuc3RhdG9yLndvcmtlci52MS5Qb25nIl0KBUhlbGxvEhgKEG1pbmltdW1fcmV2aXNpb24YASABKA0SGAoQbWF4aW11bV9yZXZpc2lvbhgCIAEoDRIOCgZjYWxsZXIYAyABKAkSEAoIZmVhdHVyZXMYBCADKAki+AEKB1dlbGNvbWUSEAoIcmV2aXNpb24YASABKA0SEwoLaW5zdGFuY2VfaWQYAiABKAQSEwoLaW5jYXJuYXRpb24YAyABKAQSDgoGbW9kZWxzGAQgAygJEhwKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAUgASgNEhwKFG1heF93YWl0aW5nX3JlcXVlc3RzGAYgASgNEhcKD3RvdGFsX2t2X2Jsb2NrcxgHIAEoBBINCgVyYW5rcxgIIAEoDRIZChFtYXhfbWVzc2FnZV9ieXRlcxgJIAEoDRIQCghmZWF0dXJlcxgKIAMoCRIQCghkcmFpbmluZxgLIAEoCCK/BAoGU3VibWl0Eg4KBmhhbmRsZRgBIAEoDRISCgpyZXF1ZXN0X2lkGAIgASgJEisKBGtpbmQYAyABKA4yHS5zdGF0b3Iud29ya2VyLnYxLlJlcXVlc3RLaW5kEg0KBW1vZGVsGAQgASgJEg4KBmNob2ljZRgFIAEoDRIRCgRyYW5rGAYgASgNSACIAQESGAoQcHJvbXB0X3Rva2VuX2lkcxgHIAEoDBITCgtwcm9tcHRfdGV4dBgIIAEoCRISCgptb3JlX2lucHV0GAkgASgIEhsKE2dlbmVyYXRlZF90b2tlbl9pZHMYCiABKAwSLAoIc2FtcGxpbmcYCyABKAsyGi5zdGF0b3Iud29ya2VyLnYxLlNhbXBsaW5nEiwKCHN0b3BwaW5nGAwgASgLMhouc3RhdG9yLndvcmtlci52MS5TdG9wcGluZxIsCghndWlkYW5jZRgNIAEoCzIaLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2USKgoHb3V0cHV0cxgOIAEoCzIZLnN0YXRvci53b3JrZXIudjEuT3V0cHV0cxISCgpjYWNoZV9zYWx0GA8gASgJEhAKCHByaW9yaXR5GBAgASgREhgKC2RlYWRsaW5lX21zGBEgASgNSAGIAQESEwoLdHJhY2VwYXJlbnQYEiABKAkSLgoJZW1iZWRkaW5nGBMgASgLMhsuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdCBwoFX3JhbmtCDgoMX2RlYWRsaW5lX21zIowBCglJbnB1dFBhcnQSDgoGaGFuZGxlGAEgASgNEhgKEHByb21wdF90b2tlbl9pZHMYAiABKAwSEwoLcHJvbXB0X3RleHQYAyABKAkSDAoEbGFzdBgEIAEoCBIbChNnZW5lcmF0ZWRfdG9rZW5faWRzGAUgASgMEhUKDWd1aWRhbmNlX3RleHQYBiABKAwigwIKCFNhbXBsaW5nEhMKC3RlbXBlcmF0dXJlGAEgASgCEg0KBXRvcF9rGAIgASgNEhIKBXRvcF9wGAMgASgCSACIAQESDQoFbWluX3AYBCABKAISHwoScmVwZXRpdGlvbl9wZW5hbHR5GAUgASgCSAGIAQESGQoRZnJlcXVlbmN5X3BlbmFsdHkYBiABKAISGAoQcHJlc2VuY2VfcGVuYWx0eRgHIAEoAhIMCgRzZWVkGAggASgGEhYKDmJpYXNfdG9rZW5faWRzGAkgASgMEhMKC2JpYXNfdmFsdWVzGAogASgMQggKBl90b3BfcEIVChNfcmVwZXRpdGlvbl9wZW5hbHR5Il4KCFN0b3BwaW5nEhIKCm1heF90b2tlbnMYASABKA0SEgoKbWluX3Rva2VucxgCIAEoDRISCgppZ25vcmVfZW9zGAMgASgIEhYKDnN0b3BfdG9rZW5faWRzGAQgASgMIlcKCEd1aWRhbmNlEg8KB2dyYW1tYXIYASABKAkSLAoEZm9ybRgCIAEoDjIeLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2VGb3JtEgwKBHRleHQYAyABKAwiSgoHT3V0cHV0cxIQCghsb2dwcm9icxgBIAEoCBIUCgx0b3BfbG9ncHJvYnMYAiABKA0SFwoPcHJvbXB0X2xvZ3Byb2JzGAMgASgIIk0KCUVtYmVkZGluZxIqCgdwb29saW5nGAEgASgOMhkuc3RhdG9yLndvcmtlci52MS5Qb29saW5nEhQKDHVubm9ybWFsaXplZBgCIAEoCCJFCgZDYW5jZWwSDwoHaGFuZGxlcxgBIAEoDBIqCgRtb2RlGAIgASgOMhwuc3RhdG9yLndvcmtlci52MS5DYW5jZWxNb2RlIhUKBFBpbmcSDQoFbm9uY2UYASABKAYiFQoEUG9uZxINCgVub25jZRgBIAEoBiIJCgdHb29kYnllIkgKCEFjY2VwdGVkEg8KB2hhbmRsZXMYASABKAwSFQoNY2FjaGVkX3Rva2VucxgCIAEoDBIUCgxxdWV1ZWRfYWhlYWQYAyABKAwiQgoGTm90aWNlEhAKCGRyYWluaW5nGAEgASgIEhYKDm1vZGVsc19jaGFuZ2VkGAIgASgIEg4KBm1vZGVscxgDIAMoCSKJBQoEU3RlcBIMCgRyYW5rGAEgASgNEgwKBHN0ZXAYAiABKAQSEwoLZHVyYXRpb25fdXMYAyABKA0SFgoOcHJlZmlsbF90b2tlbnMYBCABKA0SHgoWcHJlZmlsbF9jb250ZXh0X3Rva2VucxgFIAEoDRIYChBkZWNvZGVfc2VxdWVuY2VzGAYgASgNEh0KFWRlY29kZV9jb250ZXh0X3Rva2VucxgHIAEoDRITCgt1c2VkX2Jsb2NrcxgIIAEoDRIUCgx0b3RhbF9ibG9ja3MYCSABKA0SGAoQd2FpdGluZ19yZXF1ZXN0cxgKIAEoDRIWCg53YWl0aW5nX3Rva2VucxgLIAEoDRIRCglleHBvcnRfdXMYDCABKA0SEQoJaW1wb3J0X3VzGA0gASgNEhgKEHJ1bm5pbmdfcmVxdWVzdHMYDiABKA0SDwoHaGFuZGxlcxgUIAEoDBIOCgZjb3VudHMYFSABKAwSDgoGdG9rZW5zGBYgASgMEioKCGZpbmlzaGVzGB4gAygLMhguc3RhdG9yLndvcmtlci52MS5GaW5pc2gSMQoIbG9ncHJvYnMYHyADKAsyHy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5TG9ncHJvYnMSKgoFdGV4dHMYICADKAsyGy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5VGV4dBI1CgplbWJlZGRpbmdzGCEgAygLMiEuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdSZXN1bHQSFAoMbWVyZ2VkX3N0ZXBzGCIgASgNEjkKD3Byb21wdF9sb2dwcm9icxgjIAMoCzIgLnN0YXRvci53b3JrZXIudjEuUHJvbXB0TG9ncHJvYnMi7QEKBkZpbmlzaBIOCgZoYW5kbGUYASABKA0SLgoGcmVhc29uGAIgASgOMh4uc3RhdG9yLndvcmtlci52MS5GaW5pc2hSZWFzb24SGgoNc3RvcF90b2tlbl9pZBgDIAEoDUgAiAEBEhUKDXByb21wdF90b2tlbnMYBCABKA0SFQoNY2FjaGVkX3Rva2VucxgFIAEoDRIZChFjb21wbGV0aW9uX3Rva2VucxgGIAEoDRIsCgVlcnJvchgHIAEoCzIdLnN0YXRvci5jb21tb24udjEuRXJyb3JEZXRhaWxCEAoOX3N0b3BfdG9rZW5faWQiWgoNRW50cnlMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SDgoGY2hvc2VuGAIgASgMEhUKDXRvcF90b2tlbl9pZHMYAyABKAwSEgoKdG9wX3ZhbHVlcxgEIAEoDCJtCg5Qcm9tcHRMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SEAoIcG9zaXRpb24YAiABKA0SDgoGY2hvc2VuGAMgASgMEhUKDXRvcF90b2tlbl9pZHMYBCABKAwSEgoKdG9wX3ZhbHVlcxgFIAEoDCIpCglFbnRyeVRleHQSDgoGaGFuZGxlGAEgASgNEgwKBHRleHQYAiABKAkiMQoPRW1iZWRkaW5nUmVzdWx0Eg4KBmhhbmRsZRgBIAEoDRIOCgZ2YWx1ZXMYAiABKAwqXgoLUmVxdWVzdEtpbmQSHAoYUkVRVUVTVF9LSU5EX1VOU1BFQ0lGSUVEEAASGQoVUkVRVUVTVF9LSU5EX0dFTkVSQVRFEAESFgoSUkVRVUVTVF9LSU5EX0VNQkVEEAIq2wEKDEd1aWRhbmNlRm9ybRIdChlHVUlEQU5DRV9GT1JNX1VOU1BFQ0lGSUVEEAASGQoVR1VJREFOQ0VfRk9STV9HUkFNTUFSEAESHQoZR1VJREFOQ0VfRk9STV9KU09OX09CSkVDVBACEh0KGUdVSURBTkNFX0ZPUk1fSlNPTl9TQ0hFTUEQAxIYChRHVUlEQU5DRV9GT1JNX0NIT0lDRRAEEhcKE0dVSURBTkNFX0ZPUk1fUkVHRVgQBRIgChxHVUlEQU5DRV9GT1JNX1NUUlVDVFVSQUxfVEFHEAYqVwoHUG9vbGluZxIXChNQT09MSU5HX1VOU1BFQ0lGSUVEEAASEAoMUE9PTElOR19NRUFOEAESEAoMUE9PTElOR19MQVNUEAISDwoLUE9PTElOR19DTFMQAypVCgpDYW5jZWxNb2RlEhsKF0NBTkNFTF9NT0RFX1VOU1BFQ0lGSUVEEAASFAoQQ0FOQ0VMX01PREVfU1RPUBABEhQKEENBTkNFTF9NT0RFX0tJTEwQAiqxAQoMRmluaXNoUmVhc29uEh0KGUZJTklTSF9SRUFTT05fVU5TUEVDSUZJRUQQABIVChFGSU5JU0hfUkVBU09OX0VORBABEhwKGEZJTklTSF9SRUFTT05fU1RPUF9UT0tFThACEhgKFEZJTklTSF9SRUFTT05fTEVOR1RIEAMSGwoXRklOSVNIX1JFQVNPTl9DQU5DRUxMRUQQBBIWChJGSU5JU0hfUkVBU09OX0RPTkUQBTJkChFXb3JrZXJMaW5rU2VydmljZRJPCgRMaW5rEh0uc3RhdG9yLndvcmtlci52MS5MaW5rUmVxdWVzdBoeLnN0YXRvci53b3JrZXIudjEuTGlua1Jlc3BvbnNlIgSouxgDKAEwAWIGcHJvdG8z", [file_stator_common_v1_common]);
+  fileDesc("ChtzdGF0b3Ivd29ya2VyL3YxL2xpbmsucHJvdG8SEHN0YXRvci53b3JrZXIudjEiiQIKC0xpbmtSZXF1ZXN0EiYKBWhlbGxvGAEgASgLMhcuc3RhdG9yLndvcmtlci52MS5IZWxsbxIpCgdzdWJtaXRzGAIgAygLMhguc3RhdG9yLndvcmtlci52MS5TdWJtaXQSKgoFcGFydHMYAyADKAsyGy5zdGF0b3Iud29ya2VyLnYxLklucHV0UGFydBIpCgdjYW5jZWxzGAQgAygLMhguc3RhdG9yLndvcmtlci52MS5DYW5jZWwSJAoEcGluZxgFIAEoCzIWLnN0YXRvci53b3JrZXIudjEuUGluZxIqCgdnb29kYnllGAYgASgLMhkuc3RhdG9yLndvcmtlci52MS5Hb29kYnllIt4BCgxMaW5rUmVzcG9uc2USKgoHd2VsY29tZRgBIAEoCzIZLnN0YXRvci53b3JrZXIudjEuV2VsY29tZRIsCghhY2NlcHRlZBgCIAEoCzIaLnN0YXRvci53b3JrZXIudjEuQWNjZXB0ZWQSJAoEc3RlcBgDIAEoCzIWLnN0YXRvci53b3JrZXIudjEuU3RlcBIoCgZub3RpY2UYBCABKAsyGC5zdGF0b3Iud29ya2VyLnYxLk5vdGljZRIkCgRwb25nGAUgASgLMhYuc3RhdG9yLndvcmtlci52MS5Qb25nIl0KBUhlbGxvEhgKEG1pbmltdW1fcmV2aXNpb24YASABKA0SGAoQbWF4aW11bV9yZXZpc2lvbhgCIAEoDRIOCgZjYWxsZXIYAyABKAkSEAoIZmVhdHVyZXMYBCADKAki+AEKB1dlbGNvbWUSEAoIcmV2aXNpb24YASABKA0SEwoLaW5zdGFuY2VfaWQYAiABKAQSEwoLaW5jYXJuYXRpb24YAyABKAQSDgoGbW9kZWxzGAQgAygJEhwKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAUgASgNEhwKFG1heF93YWl0aW5nX3JlcXVlc3RzGAYgASgNEhcKD3RvdGFsX2t2X2Jsb2NrcxgHIAEoBBINCgVyYW5rcxgIIAEoDRIZChFtYXhfbWVzc2FnZV9ieXRlcxgJIAEoDRIQCghmZWF0dXJlcxgKIAMoCRIQCghkcmFpbmluZxgLIAEoCCLSBQoGU3VibWl0Eg4KBmhhbmRsZRgBIAEoDRISCgpyZXF1ZXN0X2lkGAIgASgJEisKBGtpbmQYAyABKA4yHS5zdGF0b3Iud29ya2VyLnYxLlJlcXVlc3RLaW5kEg0KBW1vZGVsGAQgASgJEg4KBmNob2ljZRgFIAEoDRIRCgRyYW5rGAYgASgNSACIAQESGAoQcHJvbXB0X3Rva2VuX2lkcxgHIAEoDBITCgtwcm9tcHRfdGV4dBgIIAEoCRISCgptb3JlX2lucHV0GAkgASgIEhsKE2dlbmVyYXRlZF90b2tlbl9pZHMYCiABKAwSLAoIc2FtcGxpbmcYCyABKAsyGi5zdGF0b3Iud29ya2VyLnYxLlNhbXBsaW5nEiwKCHN0b3BwaW5nGAwgASgLMhouc3RhdG9yLndvcmtlci52MS5TdG9wcGluZxIsCghndWlkYW5jZRgNIAEoCzIaLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2USKgoHb3V0cHV0cxgOIAEoCzIZLnN0YXRvci53b3JrZXIudjEuT3V0cHV0cxISCgpjYWNoZV9zYWx0GA8gASgJEhAKCHByaW9yaXR5GBAgASgREhgKC2RlYWRsaW5lX21zGBEgASgNSAGIAQESEwoLdHJhY2VwYXJlbnQYEiABKAkSLgoJZW1iZWRkaW5nGBMgASgLMhsuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmcSLAoHc2Vzc2lvbhgUIAEoCzIbLnN0YXRvci53b3JrZXIudjEuS3ZTZXNzaW9uEiQKBHJvb20YFSABKAsyFi5zdGF0b3Iud29ya2VyLnYxLlJvb20SJgoFbWVkaWEYFiADKAsyFy5zdGF0b3Iud29ya2VyLnYxLk1lZGlhEhUKDWVuZ2luZV9leHRyYXMYFyABKAxCBwoFX3JhbmtCDgoMX2RlYWRsaW5lX21zIpIBCglLdlNlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIQCgh0cmFuc2ZlchgCIAEoCRIvCgllbmRwb2ludHMYAyADKAsyHC5zdGF0b3Iud29ya2VyLnYxLkt2RW5kcG9pbnQSEQoEcmFuaxgEIAEoDUgAiAEBEhIKCmF0dHJpYnV0ZXMYBSABKAxCBwoFX3JhbmsiOgoKS3ZFbmRwb2ludBIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0SEAoIcHJvdG9jb2wYAyABKAkiMgoEUm9vbRIOCgZudW1iZXIYASABKAYSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIlgKBU1lZGlhEhIKCm1lZGlhX3R5cGUYASABKAkSDgoGZGlnZXN0GAIgASgMEhoKEnBsYWNlaG9sZGVyX3JhbmdlcxgDIAEoDBIPCgdwYXlsb2FkGAQgASgJIowBCglJbnB1dFBhcnQSDgoGaGFuZGxlGAEgASgNEhgKEHByb21wdF90b2tlbl9pZHMYAiABKAwSEwoLcHJvbXB0X3RleHQYAyABKAkSDAoEbGFzdBgEIAEoCBIbChNnZW5lcmF0ZWRfdG9rZW5faWRzGAUgASgMEhUKDWd1aWRhbmNlX3RleHQYBiABKAwigwIKCFNhbXBsaW5nEhMKC3RlbXBlcmF0dXJlGAEgASgCEg0KBXRvcF9rGAIgASgNEhIKBXRvcF9wGAMgASgCSACIAQESDQoFbWluX3AYBCABKAISHwoScmVwZXRpdGlvbl9wZW5hbHR5GAUgASgCSAGIAQESGQoRZnJlcXVlbmN5X3BlbmFsdHkYBiABKAISGAoQcHJlc2VuY2VfcGVuYWx0eRgHIAEoAhIMCgRzZWVkGAggASgGEhYKDmJpYXNfdG9rZW5faWRzGAkgASgMEhMKC2JpYXNfdmFsdWVzGAogASgMQggKBl90b3BfcEIVChNfcmVwZXRpdGlvbl9wZW5hbHR5Il4KCFN0b3BwaW5nEhIKCm1heF90b2tlbnMYASABKA0SEgoKbWluX3Rva2VucxgCIAEoDRISCgppZ25vcmVfZW9zGAMgASgIEhYKDnN0b3BfdG9rZW5faWRzGAQgASgMIlcKCEd1aWRhbmNlEg8KB2dyYW1tYXIYASABKAkSLAoEZm9ybRgCIAEoDjIeLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2VGb3JtEgwKBHRleHQYAyABKAwiSgoHT3V0cHV0cxIQCghsb2dwcm9icxgBIAEoCBIUCgx0b3BfbG9ncHJvYnMYAiABKA0SFwoPcHJvbXB0X2xvZ3Byb2JzGAMgASgIIk0KCUVtYmVkZGluZxIqCgdwb29saW5nGAEgASgOMhkuc3RhdG9yLndvcmtlci52MS5Qb29saW5nEhQKDHVubm9ybWFsaXplZBgCIAEoCCJFCgZDYW5jZWwSDwoHaGFuZGxlcxgBIAEoDBIqCgRtb2RlGAIgASgOMhwuc3RhdG9yLndvcmtlci52MS5DYW5jZWxNb2RlIhUKBFBpbmcSDQoFbm9uY2UYASABKAYiFQoEUG9uZxINCgVub25jZRgBIAEoBiIJCgdHb29kYnllIkgKCEFjY2VwdGVkEg8KB2hhbmRsZXMYASABKAwSFQoNY2FjaGVkX3Rva2VucxgCIAEoDBIUCgxxdWV1ZWRfYWhlYWQYAyABKAwiQgoGTm90aWNlEhAKCGRyYWluaW5nGAEgASgIEhYKDm1vZGVsc19jaGFuZ2VkGAIgASgIEg4KBm1vZGVscxgDIAMoCSKJBQoEU3RlcBIMCgRyYW5rGAEgASgNEgwKBHN0ZXAYAiABKAQSEwoLZHVyYXRpb25fdXMYAyABKA0SFgoOcHJlZmlsbF90b2tlbnMYBCABKA0SHgoWcHJlZmlsbF9jb250ZXh0X3Rva2VucxgFIAEoDRIYChBkZWNvZGVfc2VxdWVuY2VzGAYgASgNEh0KFWRlY29kZV9jb250ZXh0X3Rva2VucxgHIAEoDRITCgt1c2VkX2Jsb2NrcxgIIAEoDRIUCgx0b3RhbF9ibG9ja3MYCSABKA0SGAoQd2FpdGluZ19yZXF1ZXN0cxgKIAEoDRIWCg53YWl0aW5nX3Rva2VucxgLIAEoDRIRCglleHBvcnRfdXMYDCABKA0SEQoJaW1wb3J0X3VzGA0gASgNEhgKEHJ1bm5pbmdfcmVxdWVzdHMYDiABKA0SDwoHaGFuZGxlcxgUIAEoDBIOCgZjb3VudHMYFSABKAwSDgoGdG9rZW5zGBYgASgMEioKCGZpbmlzaGVzGB4gAygLMhguc3RhdG9yLndvcmtlci52MS5GaW5pc2gSMQoIbG9ncHJvYnMYHyADKAsyHy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5TG9ncHJvYnMSKgoFdGV4dHMYICADKAsyGy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5VGV4dBI1CgplbWJlZGRpbmdzGCEgAygLMiEuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdSZXN1bHQSFAoMbWVyZ2VkX3N0ZXBzGCIgASgNEjkKD3Byb21wdF9sb2dwcm9icxgjIAMoCzIgLnN0YXRvci53b3JrZXIudjEuUHJvbXB0TG9ncHJvYnMi7QEKBkZpbmlzaBIOCgZoYW5kbGUYASABKA0SLgoGcmVhc29uGAIgASgOMh4uc3RhdG9yLndvcmtlci52MS5GaW5pc2hSZWFzb24SGgoNc3RvcF90b2tlbl9pZBgDIAEoDUgAiAEBEhUKDXByb21wdF90b2tlbnMYBCABKA0SFQoNY2FjaGVkX3Rva2VucxgFIAEoDRIZChFjb21wbGV0aW9uX3Rva2VucxgGIAEoDRIsCgVlcnJvchgHIAEoCzIdLnN0YXRvci5jb21tb24udjEuRXJyb3JEZXRhaWxCEAoOX3N0b3BfdG9rZW5faWQiWgoNRW50cnlMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SDgoGY2hvc2VuGAIgASgMEhUKDXRvcF90b2tlbl9pZHMYAyABKAwSEgoKdG9wX3ZhbHVlcxgEIAEoDCJtCg5Qcm9tcHRMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SEAoIcG9zaXRpb24YAiABKA0SDgoGY2hvc2VuGAMgASgMEhUKDXRvcF90b2tlbl9pZHMYBCABKAwSEgoKdG9wX3ZhbHVlcxgFIAEoDCIpCglFbnRyeVRleHQSDgoGaGFuZGxlGAEgASgNEgwKBHRleHQYAiABKAkiMQoPRW1iZWRkaW5nUmVzdWx0Eg4KBmhhbmRsZRgBIAEoDRIOCgZ2YWx1ZXMYAiABKAwqqQEKC1JlcXVlc3RLaW5kEhwKGFJFUVVFU1RfS0lORF9VTlNQRUNJRklFRBAAEhkKFVJFUVVFU1RfS0lORF9HRU5FUkFURRABEhYKElJFUVVFU1RfS0lORF9FTUJFRBACEhgKFFJFUVVFU1RfS0lORF9QUkVGSUxMEAMSFwoTUkVRVUVTVF9LSU5EX0VOQ09ERRAEEhYKElJFUVVFU1RfS0lORF9TQ09SRRAFKtsBCgxHdWlkYW5jZUZvcm0SHQoZR1VJREFOQ0VfRk9STV9VTlNQRUNJRklFRBAAEhkKFUdVSURBTkNFX0ZPUk1fR1JBTU1BUhABEh0KGUdVSURBTkNFX0ZPUk1fSlNPTl9PQkpFQ1QQAhIdChlHVUlEQU5DRV9GT1JNX0pTT05fU0NIRU1BEAMSGAoUR1VJREFOQ0VfRk9STV9DSE9JQ0UQBBIXChNHVUlEQU5DRV9GT1JNX1JFR0VYEAUSIAocR1VJREFOQ0VfRk9STV9TVFJVQ1RVUkFMX1RBRxAGKlcKB1Bvb2xpbmcSFwoTUE9PTElOR19VTlNQRUNJRklFRBAAEhAKDFBPT0xJTkdfTUVBThABEhAKDFBPT0xJTkdfTEFTVBACEg8KC1BPT0xJTkdfQ0xTEAMqVQoKQ2FuY2VsTW9kZRIbChdDQU5DRUxfTU9ERV9VTlNQRUNJRklFRBAAEhQKEENBTkNFTF9NT0RFX1NUT1AQARIUChBDQU5DRUxfTU9ERV9LSUxMEAIqsQEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFQoRRklOSVNIX1JFQVNPTl9FTkQQARIcChhGSU5JU0hfUkVBU09OX1NUT1BfVE9LRU4QAhIYChRGSU5JU0hfUkVBU09OX0xFTkdUSBADEhsKF0ZJTklTSF9SRUFTT05fQ0FOQ0VMTEVEEAQSFgoSRklOSVNIX1JFQVNPTl9ET05FEAUyZAoRV29ya2VyTGlua1NlcnZpY2USTwoETGluaxIdLnN0YXRvci53b3JrZXIudjEuTGlua1JlcXVlc3QaHi5zdGF0b3Iud29ya2VyLnYxLkxpbmtSZXNwb25zZSIEqLsYAygBMAFiBnByb3RvMw", [file_stator_common_v1_common]);
 
 /**
  * What one caller says together: at most two messages leave in one turn of its event loop. Parts apply in the order of
@@ -256,7 +256,9 @@ export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
   messageDesc(file_stator_worker_v1_link, 3);
 
 /**
- * One request for one sequence. A request for n choices is n of these with choice 0 to n - 1.
+ * One request for one sequence. A request for n choices is n of these with choice 0 to n - 1. A kind or a field that needs
+ * a feature which Welcome did not name is refused with UNSUPPORTED_FEATURE by its name, and by a worker that is older than
+ * the feature not seen: a caller sends it to those alone that have it.
  *
  * @generated from message stator.worker.v1.Submit
  */
@@ -394,6 +396,34 @@ export type Submit = Message<"stator.worker.v1.Submit"> & {
    * @generated from field: stator.worker.v1.Embedding embedding = 19;
    */
   embedding?: Embedding | undefined;
+
+  /**
+   * KV blocks that were computed elsewhere, from which it continues. Needs the feature session.
+   *
+   * @generated from field: stator.worker.v1.KvSession session = 20;
+   */
+  session?: KvSession | undefined;
+
+  /**
+   * Where prefill and decode that run at the same time meet. Needs the feature room.
+   *
+   * @generated from field: stator.worker.v1.Room room = 21;
+   */
+  room?: Room | undefined;
+
+  /**
+   * Pictures, films and sounds of the prompt, in the order of their places. Needs the feature media.
+   *
+   * @generated from field: repeated stator.worker.v1.Media media = 22;
+   */
+  media: Media[];
+
+  /**
+   * Settings of one engine or another, as one JSON object in UTF-8. Needs the feature engine_extras.
+   *
+   * @generated from field: bytes engine_extras = 23;
+   */
+  engineExtras: Uint8Array;
 };
 
 /**
@@ -402,6 +432,167 @@ export type Submit = Message<"stator.worker.v1.Submit"> & {
  */
 export const SubmitSchema: GenMessage<Submit> = /*@__PURE__*/
   messageDesc(file_stator_worker_v1_link, 4);
+
+/**
+ * KV blocks that one worker keeps for another: what openengine.v1 calls a KvSessionRef.
+ *
+ * @generated from message stator.worker.v1.KvSession
+ */
+export type KvSession = Message<"stator.worker.v1.KvSession"> & {
+  /**
+   * Its name at the worker that keeps it.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * How blocks move, in the word of the engines, such as nixl.
+   *
+   * @generated from field: string transfer = 2;
+   */
+  transfer: string;
+
+  /**
+   * Where they are fetched.
+   *
+   * @generated from field: repeated stator.worker.v1.KvEndpoint endpoints = 3;
+   */
+  endpoints: KvEndpoint[];
+
+  /**
+   * Data-parallel rank that keeps them; absent when the worker has one.
+   *
+   * @generated from field: optional uint32 rank = 4;
+   */
+  rank?: number | undefined;
+
+  /**
+   * What else the engines tell each other, as one JSON object in UTF-8; numbers above 2^53 as texts.
+   *
+   * @generated from field: bytes attributes = 5;
+   */
+  attributes: Uint8Array;
+};
+
+/**
+ * Describes the message stator.worker.v1.KvSession.
+ * Use `create(KvSessionSchema)` to create a new message.
+ */
+export const KvSessionSchema: GenMessage<KvSession> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_link, 5);
+
+/**
+ * One address of KV blocks.
+ *
+ * @generated from message stator.worker.v1.KvEndpoint
+ */
+export type KvEndpoint = Message<"stator.worker.v1.KvEndpoint"> & {
+  /**
+   * Name or address of the machine.
+   *
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * Port.
+   *
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+
+  /**
+   * What is spoken there, such as nixl or tcp.
+   *
+   * @generated from field: string protocol = 3;
+   */
+  protocol: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.KvEndpoint.
+ * Use `create(KvEndpointSchema)` to create a new message.
+ */
+export const KvEndpointSchema: GenMessage<KvEndpoint> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_link, 6);
+
+/**
+ * Where two workers meet for one request.
+ *
+ * @generated from message stator.worker.v1.Room
+ */
+export type Room = Message<"stator.worker.v1.Room"> & {
+  /**
+   * Drawn by the caller for both.
+   *
+   * @generated from field: fixed64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * Machine of the one that waits.
+   *
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * Its port.
+   *
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message stator.worker.v1.Room.
+ * Use `create(RoomSchema)` to create a new message.
+ */
+export const RoomSchema: GenMessage<Room> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_link, 7);
+
+/**
+ * One picture, film or sound of a prompt. Its payload travels once, and not on this link.
+ *
+ * @generated from message stator.worker.v1.Media
+ */
+export type Media = Message<"stator.worker.v1.Media"> & {
+  /**
+   * Media type, such as image/png.
+   *
+   * @generated from field: string media_type = 1;
+   */
+  mediaType: string;
+
+  /**
+   * SHA-256 of the payload, 32 bytes: equal media share what was computed of them.
+   *
+   * @generated from field: bytes digest = 2;
+   */
+  digest: Uint8Array;
+
+  /**
+   * Where its placeholders are in the prompt: start and length of each range in tokens, u32 little endian.
+   *
+   * @generated from field: bytes placeholder_ranges = 3;
+   */
+  placeholderRanges: Uint8Array;
+
+  /**
+   * Where the payload is fetched: a URL that the worker may follow.
+   *
+   * @generated from field: string payload = 4;
+   */
+  payload: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.Media.
+ * Use `create(MediaSchema)` to create a new message.
+ */
+export const MediaSchema: GenMessage<Media> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_link, 8);
 
 /**
  * More of a request that did not fit into its Submit. What comes in several frames is joined in their order, field by
@@ -458,7 +649,7 @@ export type InputPart = Message<"stator.worker.v1.InputPart"> & {
  * Use `create(InputPartSchema)` to create a new message.
  */
 export const InputPartSchema: GenMessage<InputPart> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 5);
+  messageDesc(file_stator_worker_v1_link, 9);
 
 /**
  * How the next token is drawn.
@@ -542,7 +733,7 @@ export type Sampling = Message<"stator.worker.v1.Sampling"> & {
  * Use `create(SamplingSchema)` to create a new message.
  */
 export const SamplingSchema: GenMessage<Sampling> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 6);
+  messageDesc(file_stator_worker_v1_link, 10);
 
 /**
  * When an answer ends.
@@ -584,7 +775,7 @@ export type Stopping = Message<"stator.worker.v1.Stopping"> & {
  * Use `create(StoppingSchema)` to create a new message.
  */
 export const StoppingSchema: GenMessage<Stopping> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 7);
+  messageDesc(file_stator_worker_v1_link, 11);
 
 /**
  * What an answer must look like: grammar, or form with its text.
@@ -619,7 +810,7 @@ export type Guidance = Message<"stator.worker.v1.Guidance"> & {
  * Use `create(GuidanceSchema)` to create a new message.
  */
 export const GuidanceSchema: GenMessage<Guidance> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 8);
+  messageDesc(file_stator_worker_v1_link, 12);
 
 /**
  * What comes back beside the tokens.
@@ -655,7 +846,7 @@ export type Outputs = Message<"stator.worker.v1.Outputs"> & {
  * Use `create(OutputsSchema)` to create a new message.
  */
 export const OutputsSchema: GenMessage<Outputs> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 9);
+  messageDesc(file_stator_worker_v1_link, 13);
 
 /**
  * How an embedding is made.
@@ -683,7 +874,7 @@ export type Embedding = Message<"stator.worker.v1.Embedding"> & {
  * Use `create(EmbeddingSchema)` to create a new message.
  */
 export const EmbeddingSchema: GenMessage<Embedding> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 10);
+  messageDesc(file_stator_worker_v1_link, 14);
 
 /**
  * Ends requests. Each still answers with its Finish; a handle that the worker does not know is ignored.
@@ -711,7 +902,7 @@ export type Cancel = Message<"stator.worker.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 11);
+  messageDesc(file_stator_worker_v1_link, 15);
 
 /**
  * Asks for an answer by the event loop.
@@ -732,7 +923,7 @@ export type Ping = Message<"stator.worker.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 12);
+  messageDesc(file_stator_worker_v1_link, 16);
 
 /**
  * Answers Ping.
@@ -753,7 +944,7 @@ export type Pong = Message<"stator.worker.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 13);
+  messageDesc(file_stator_worker_v1_link, 17);
 
 /**
  * The caller opens nothing new.
@@ -768,7 +959,7 @@ export type Goodbye = Message<"stator.worker.v1.Goodbye"> & {
  * Use `create(GoodbyeSchema)` to create a new message.
  */
 export const GoodbyeSchema: GenMessage<Goodbye> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 14);
+  messageDesc(file_stator_worker_v1_link, 18);
 
 /**
  * Requests that the engine took: they may have executed from now on. A request that is not accepted certainly was not.
@@ -803,7 +994,7 @@ export type Accepted = Message<"stator.worker.v1.Accepted"> & {
  * Use `create(AcceptedSchema)` to create a new message.
  */
 export const AcceptedSchema: GenMessage<Accepted> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 15);
+  messageDesc(file_stator_worker_v1_link, 19);
 
 /**
  * Something about the worker changed.
@@ -838,7 +1029,7 @@ export type Notice = Message<"stator.worker.v1.Notice"> & {
  * Use `create(NoticeSchema)` to create a new message.
  */
 export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 16);
+  messageDesc(file_stator_worker_v1_link, 20);
 
 /**
  * What one engine step made. Tokens are a structure of arrays over entries; what is rare is in side lists.
@@ -1013,7 +1204,7 @@ export type Step = Message<"stator.worker.v1.Step"> & {
  * Use `create(StepSchema)` to create a new message.
  */
 export const StepSchema: GenMessage<Step> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 17);
+  messageDesc(file_stator_worker_v1_link, 21);
 
 /**
  * The terminal frame of a request; nothing of its handle follows.
@@ -1076,7 +1267,7 @@ export type Finish = Message<"stator.worker.v1.Finish"> & {
  * Use `create(FinishSchema)` to create a new message.
  */
 export const FinishSchema: GenMessage<Finish> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 18);
+  messageDesc(file_stator_worker_v1_link, 22);
 
 /**
  * Log-probabilities of one entry's tokens.
@@ -1118,7 +1309,7 @@ export type EntryLogprobs = Message<"stator.worker.v1.EntryLogprobs"> & {
  * Use `create(EntryLogprobsSchema)` to create a new message.
  */
 export const EntryLogprobsSchema: GenMessage<EntryLogprobs> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 19);
+  messageDesc(file_stator_worker_v1_link, 23);
 
 /**
  * Log-probabilities of consecutive tokens of one prompt. Those of a request come in order, once on each attempt.
@@ -1167,7 +1358,7 @@ export type PromptLogprobs = Message<"stator.worker.v1.PromptLogprobs"> & {
  * Use `create(PromptLogprobsSchema)` to create a new message.
  */
 export const PromptLogprobsSchema: GenMessage<PromptLogprobs> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 20);
+  messageDesc(file_stator_worker_v1_link, 24);
 
 /**
  * Text of one entry.
@@ -1195,7 +1386,7 @@ export type EntryText = Message<"stator.worker.v1.EntryText"> & {
  * Use `create(EntryTextSchema)` to create a new message.
  */
 export const EntryTextSchema: GenMessage<EntryText> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 21);
+  messageDesc(file_stator_worker_v1_link, 25);
 
 /**
  * One embedding.
@@ -1223,7 +1414,7 @@ export type EmbeddingResult = Message<"stator.worker.v1.EmbeddingResult"> & {
  * Use `create(EmbeddingResultSchema)` to create a new message.
  */
 export const EmbeddingResultSchema: GenMessage<EmbeddingResult> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 22);
+  messageDesc(file_stator_worker_v1_link, 26);
 
 /**
  * What a request computes.
@@ -1251,6 +1442,27 @@ export const RequestKind = {
    * @generated from enum value: REQUEST_KIND_EMBED = 2;
    */
   EMBED: 2,
+
+  /**
+   * The prompt alone, whose KV blocks a request continues from on another worker. Needs the feature prefill.
+   *
+   * @generated from enum value: REQUEST_KIND_PREFILL = 3;
+   */
+  PREFILL: 3,
+
+  /**
+   * What media become for a prompt that another worker computes. Needs the feature encode.
+   *
+   * @generated from enum value: REQUEST_KIND_ENCODE = 4;
+   */
+  ENCODE: 4,
+
+  /**
+   * How likely the input is; nothing is drawn. Needs the feature score.
+   *
+   * @generated from enum value: REQUEST_KIND_SCORE = 5;
+   */
+  SCORE: 5,
 } as const;
 
 /**
