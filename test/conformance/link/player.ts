@@ -203,17 +203,19 @@ class CallerSide {
     if ("close" in wish) this.#link.close();
   }
 
-  submitOf(prompt: { readonly tokens: number[]; readonly maxTokens: number }) {
+  submitOf(prompt: Asked) {
     return create(SubmitSchema, {
       requestId: "r",
       kind: RequestKind.GENERATE,
       model: "m",
       promptTokenIds: writeU32(prompt.tokens),
+      generatedTokenIds: writeU32(Array.from({ length: prompt.generated ?? 0 }, (_, at) => at)),
+      guidance: prompt.grammar === undefined ? undefined : { grammar: prompt.grammar },
       stopping: { maxTokens: prompt.maxTokens },
     });
   }
 
-  #submit(prompt: { readonly tokens: number[]; readonly maxTokens: number }): void {
+  #submit(prompt: Asked): void {
     let handle = 0;
     try {
       handle = this.#link.submit(
@@ -229,6 +231,15 @@ class CallerSide {
     this.#link.close();
   }
 }
+
+/** A request as a transcript writes it. */
+type Asked = {
+  readonly tokens: number[];
+  readonly maxTokens: number;
+  /** Tokens of an earlier attempt: 0, 1 and so on. */
+  readonly generated?: number;
+  readonly grammar?: string;
+};
 
 function listenerOf(hear: (what: string) => void): RequestListener {
   return {
@@ -250,7 +261,7 @@ function listenerOf(hear: (what: string) => void): RequestListener {
 
 function describeSubmit({ handle, promptTokenIds, promptText, generatedTokenIds, guidance }: Submit): string {
   const generated = generatedTokenIds.length > 0 ? ` behind ${[...readU32(generatedTokenIds)].join(" ")}` : "";
-  const form = guidance ? ` in form ${guidance.form} ${Buffer.from(guidance.text).toString()}` : "";
+  const form = guidance ? ` in form ${guidance.form} ${guidance.grammar}${Buffer.from(guidance.text).toString()}` : "";
   return `submit ${handle} ${[...readU32(promptTokenIds)].join(" ")}${promptText}${generated}${form}`;
 }
 
