@@ -86,18 +86,17 @@ export function splitSubmit(
   const rest = new Rest(long);
   const head = rest.take(room);
   const parts: InputPart[] = [];
-  while (!rest.isEmpty) {
-    parts.push(create(InputPartSchema, { handle, ...rest.take(maxBytes - PART_FRAME_BYTES) }));
-  }
-  const last = parts[parts.length - 1];
-  if (last) last.last = true;
+  do {
+    const piece = rest.take(maxBytes - PART_FRAME_BYTES);
+    parts.push(create(InputPartSchema, { handle, ...piece, last: rest.isEmpty }));
+  } while (!rest.isEmpty);
   const { guidanceText, promptTokenIds, promptText, generatedTokenIds } = head;
   const more = hasParts && {
     generatedTokenIds,
     guidance: submit.guidance && { ...submit.guidance, text: guidanceText },
   };
   return {
-    first: firstOf(submit, handle, { promptTokenIds, promptText, ...more, moreInput: parts.length > 0 }),
+    first: firstOf(submit, handle, { promptTokenIds, promptText, ...more, moreInput: true }),
     parts,
   };
 }
@@ -157,7 +156,7 @@ class Rest {
 /** Where a text of at most `units` ends: a cut between the halves of a surrogate pair would not be a character. */
 function endOf(text: string, units: number): number {
   const end = Math.min(text.length, units);
-  return end > 0 && end < text.length && isHighSurrogate(text.charCodeAt(end - 1)) ? end - 1 : end;
+  return end < text.length && isHighSurrogate(text.charCodeAt(end - 1)) ? end - 1 : end;
 }
 
 function isHighSurrogate(unit: number): boolean {
