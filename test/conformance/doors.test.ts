@@ -268,3 +268,23 @@ describe("a frontend that always joins", () => {
     }
   });
 });
+
+describe("the form of an answer", () => {
+  const script: Script = { tokens: tokensOf(["1"]), tokensPerStep: 1, stepsPerTurn: 1 };
+  it.each(DOORS)("comes to the engine as it was asked at %s, for every choice", async (door) => {
+    const schema = '{"type":"integer"}';
+    const seen: unknown[] = [];
+    doors.engine.onSubmit = (request) => void (request.kind === "generate" && seen.push(request.guidance));
+    const answer = await doors.ask(door, { schema, choices: 2 }, script);
+    doors.engine.onSubmit = undefined;
+    expect(answer).toMatchObject({ texts: ["1", "1"], error: undefined });
+    expect(seen).toEqual([0, 1].map(() => ({ kind: "jsonSchema", schema })));
+  });
+
+  it.each(DOORS)("is refused by keyword and path at %s, before anything is said", async (door) => {
+    const [status, words] = await doors.refusal(door, { schema: '{"properties":{"a":{"not":{}}}}' });
+    expect(status).toBe(door === "openengine.v1" ? "UNSUPPORTED_SCHEMA" : 400);
+    expect(words).toBe("The JSON schema uses not at #/properties/a, which is not supported.");
+    expect(doors.engine.open.size).toBe(0);
+  });
+});

@@ -40,6 +40,8 @@ export interface DoorAsk {
   readonly ignoreEos?: boolean;
   /** The answer is an object. */
   readonly json?: boolean;
+  /** JSON schema of the answer. */
+  readonly schema?: string;
 }
 
 /** What came of it, in the words of none. */
@@ -105,8 +107,19 @@ export class Doors {
     const requests: EngineRequest[] = [];
     this.engine.onSubmit = (request) => void requests.push(request);
     await this.ask(door, ask, { tokens: [], tokensPerStep: 1, stepsPerTurn: 1 });
-    this.engine.onSubmit = () => {};
+    this.engine.onSubmit = undefined;
     return requests;
+  }
+
+  /** How a door refuses a request of which nothing ran: its status and its words. */
+  async refusal(door: Door, ask: DoorAsk): Promise<readonly [string | number | undefined, string | undefined]> {
+    if (door === "openengine.v1") {
+      const { status, words } = await this.#generate(ask);
+      return [status, words];
+    }
+    const response = await this.#post(door, ask);
+    const { error } = (await response.json()) as { error?: { message: string } };
+    return [response.status, error?.message];
   }
 
   /** The chunks of a streamed answer. */
@@ -185,7 +198,7 @@ export class Doors {
       cache_salt: ask.salt,
       stop_token_ids: ask.stopToken === undefined ? undefined : [ask.stopToken],
       ignore_eos: ask.ignoreEos,
-      response_format: ask.json ? { type: "json_object" } : undefined,
+      response_format: formatOf(ask),
     };
     const path = isChat ? "chat/completions" : "completions";
     return fetch(`${this.#rehearsal!.url}/v1/${path}`, { method: "POST", body: JSON.stringify(body) });
@@ -204,7 +217,7 @@ export class Doors {
       sampling: { numSequences: choices, ...draw, ...penalties },
       stopping: { maxTokens, minTokens, includeStopInOutput: includeStop, ignoreEos, conditions },
       kv: { cacheSalt: salt },
-      guided: ask.json ? { guide: { case: "jsonObject", value: {} } } : undefined,
+      guided: guideOf(ask),
       response: { returnOutputLogprobs: logprobs },
     });
     while (call.status === undefined) await settle();
@@ -230,6 +243,16 @@ export class Doors {
     }
     return { texts, finishes, tokens, error };
   }
+}
+
+function formatOf({ json, schema }: DoorAsk): object | undefined {
+  if (schema === undefined) return json ? { type: "json_object" } : undefined;
+  return { type: "json_schema", json_schema: { name: "s", schema: JSON.parse(schema) as object } };
+}
+
+function guideOf({ json, schema }: DoorAsk) {
+  if (schema !== undefined) return { guide: { case: "jsonSchema" as const, value: schema } };
+  return json ? { guide: { case: "jsonObject" as const, value: {} } } : undefined;
 }
 
 function drawFields({ draw }: DoorAsk): object {

@@ -85,6 +85,8 @@ export class FakeEngine implements Engine {
   /** Set to hold unloads back until it resolves. */
   unused: Promise<void> | undefined;
   closed = false;
+  /** Hears of each request that it takes. */
+  onSubmit: ((request: EngineRequest) => void) | undefined;
   readonly #adapters = new Map<string, LoadedAdapter>();
   #listener: EngineListener | undefined;
   #steps = 0;
@@ -108,6 +110,7 @@ export class FakeEngine implements Engine {
     if (request.kind === "generate" && request.guidance) compileGuidance(request.guidance);
     assert(!this.open.has(request.id), "ids of open requests differ");
     this.open.set(request.id, request);
+    this.onSubmit?.(request);
     return { cachedTokens: 0, queuedAhead: this.open.size - 1 };
   }
 

@@ -60,8 +60,6 @@ export class ScriptedEngine extends FakeEngine {
   script: Script = { tokens: [], tokensPerStep: 1, stepsPerTurn: 1 };
   /** Tokens that were said to each request. */
   readonly said: number[] = [];
-  /** Called with each request. */
-  onSubmit: (request: EngineRequest) => void = () => {};
   readonly #running = new Map<number, Running>();
   readonly #stopped = new Set<number>();
 
@@ -72,7 +70,6 @@ export class ScriptedEngine extends FakeEngine {
   }
 
   override submit(request: EngineRequest): Admission {
-    this.onSubmit(request);
     const admission = super.submit(request);
     this.#running.set(request.id, { request, told: 0 });
     if (this.#running.size === 1) this.#later();

@@ -109,6 +109,8 @@ export interface Listened {
   readonly messages: GenerateResponse[];
   /** How the call ended: OK, or the reason of its status; undefined while it is open. */
   status: string | undefined;
+  /** The sentence of its error. */
+  words: string | undefined;
   /** Cancels the call. */
   cancel(): void;
   /** Stops reading, and reads on. */
@@ -204,6 +206,7 @@ export class WorkerRig {
     const listened: Listened = {
       messages: [],
       status: undefined,
+      words: undefined,
       cancel: () => abort.abort(),
       pause: () => channel.pause(),
       resume: () => channel.resume(),
@@ -212,6 +215,7 @@ export class WorkerRig {
       onMessage: (message) => void listened.messages.push(message),
       onEnd: (error) => {
         listened.status = error ? asStatorError(error).reason : "OK";
+        listened.words = error?.message;
       },
     });
     channel.send(create(Inference.method.generate.input, request));

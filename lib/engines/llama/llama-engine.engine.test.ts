@@ -181,6 +181,18 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     expect(client.failures).toEqual([]);
   });
 
+  it("makes the grammar of a schema itself, and refuses by keyword and path what it cannot hold", async () => {
+    const schema = '{"type":"object","properties":{"city":{"type":"string","maxLength":12}},"required":["city"]}';
+    const guidance = { kind: "jsonSchema", schema } as const;
+    const both = await Promise.all([0, 1].map((choice) => client.ask({ prompt: chat(FACTS[0][0]), guidance, choice })));
+    for (const { tokens, finish } of both) {
+      expect(JSON.parse(client.text(tokens))).toEqual({ city: expect.any(String) });
+      expect(finish.reason).toBe("end");
+    }
+    const wrong = { kind: "jsonSchema", schema: '{"properties":{"a":{"not":{}}}}' } as const;
+    expect(() => client.start({ prompt: chat(FACTS[0][0]), guidance: wrong })).toThrow("uses not at #/properties/a");
+  });
+
   it("moves blocks between processes: tokens equal, log-probabilities equal to the last bit", async () => {
     const fresh = await open();
     const tokens = fresh.tokens(chat("Tell me about the duck that walked to the river. ".repeat(8)));
