@@ -100,6 +100,21 @@ describe("guidance in a cluster of two builds", () => {
     }
   });
 
+  it("is refused at once where all workers are too old for it, or the one that was named is", () => {
+    const cluster = new DispatchRig("round-robin", { compile: () => "x".repeat(100_000) });
+    cluster.add(1n, 1n, 8, OLDER);
+    const asked = () => cluster.start({ guidance: schema }).client;
+    const pinned = () => cluster.start({ guidance: schema, worker: 1n }).client;
+    const clients = [asked(), pinned()];
+    cluster.advance(100);
+    cluster.add(2n, 1n, 8);
+    clients.push(pinned(), asked());
+    cluster.advance(500);
+    const outdated = "WORKER_OUTDATED";
+    expect(clients.map(({ error }) => error?.reason)).toEqual([outdated, outdated, outdated, undefined]);
+    expect(clients[3]?.tokens[0]).toEqual(answer([1, 2, 3], 0, 8));
+  });
+
   it("is refused by whoever compiles it, by keyword and path", () => {
     for (const features of [[], ["parts"], ["parts", "guidance"]]) {
       const cluster = new DispatchRig("round-robin", { compile });

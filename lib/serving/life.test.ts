@@ -194,9 +194,9 @@ describe("the life of a request", () => {
     expect(told.last("done")).toMatchObject({ record: { completionTokens: 2 } });
   });
 
-  it("tries elsewhere at once when it was not accepted, and says when every worker is full", () => {
+  it.each(["OVERLOADED", "WORKER_OUTDATED"] as const)("tries elsewhere at once, and says when all say %s", (reason) => {
     const told = new Told();
-    const full = new StatorError("OVERLOADED", { what: "m" });
+    const full = new StatorError(reason, { what: "m" });
     told.tell({ kind: "start" });
     for (const worker of [1n, 2n]) {
       told.place(worker);
@@ -205,7 +205,7 @@ describe("the life of a request", () => {
       expect(place).toMatchObject({ kind: "place", delayMs: 0 });
     }
     const effects = told.tell({ kind: "unplaced", error: new StatorError("NO_WORKERS", { model: "m" }), final: false });
-    expect(effects).toMatchObject([{ kind: "error", error: { reason: "OVERLOADED" } }, { kind: "done" }]);
+    expect(effects).toMatchObject([{ kind: "error", error: { reason } }, { kind: "done" }]);
   });
 
   it("begins with the first wait again when a worker took it, and not before", () => {

@@ -194,9 +194,10 @@ function unplaced(moment: Moment, { error, final }: Extract<LifeEvent, { kind: "
     fail(moment, error);
     return;
   }
-  // Nothing ran and every worker is full: the caller shall hear it now, and come back.
-  if (life.workers.length === 0 && life.lastError?.reason === "OVERLOADED") {
-    fail(moment, life.lastError);
+  // Nothing ran, and every worker is full or too old for it: the caller shall hear it now, and come back.
+  const { lastError } = life;
+  if (life.workers.length === 0 && (lastError?.reason === "OVERLOADED" || lastError?.reason === "WORKER_OUTDATED")) {
+    fail(moment, lastError);
     return;
   }
   if (searchLeftMs(moment) <= 0) {
