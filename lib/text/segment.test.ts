@@ -5,12 +5,13 @@ import { type SpecialToken, TOKEN_BIT } from "./special.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
 
-function partsOf(splitter: Splitter, text: string): string[] {
+function partsOf(splitter: Splitter, text: string, content?: readonly number[]): string[] {
   const parts: string[] = [];
-  splitter.split(text, {
-    plain: (start, end) => void parts.push(text.slice(start, end)),
-    special: (token) => void parts.push(`#${token.id}`),
-  });
+  const sink = {
+    plain: (start: number, end: number) => void parts.push(text.slice(start, end)),
+    special: (token: SpecialToken) => void parts.push(`#${token.id}`),
+  };
+  splitter.split(text, sink, { content });
   return parts;
 }
 
@@ -51,5 +52,41 @@ test("is the token by token search, whatever overlaps", () => {
     const text = word(pick(chance, 60));
     const expected = partsOf(createSplitter(tokens, true), text);
     expect(partsOf(createSplitter(tokens), text), `round ${round}`).toEqual(expected);
+  }
+});
+
+test.each([false, true])(
+  "a control token that touches content is text, one that users defined is not (token by token: %s)",
+  (slow) => {
+    const tokens = tokensOf("<a>", "<b>").map((token) =>
+      token.id === 1 ? { ...token, bits: TOKEN_BIT.userDefined } : token,
+    );
+    const splitter = createSplitter(tokens, slow);
+    const text = "<a><a><a><b><a>";
+    expect(partsOf(splitter, text, [3, 6])).toEqual(["#0", "<a>", "#0", "#1", "#0"]);
+    expect(partsOf(splitter, text, [0, 1, 8, 13])).toEqual(["<a>", "#0", "<a>", "#1", "<a>"]);
+    expect(partsOf(splitter, text, [])).toEqual(["#0", "#0", "#0", "#1", "#0"]);
+    expect(partsOf(splitter, text, [0, 15])).toEqual(["<a><a><a>", "#1", "<a>"]);
+  },
+);
+
+test("a token that content hides makes place for one that it overlaps", () => {
+  for (const slow of [false, true]) {
+    expect(partsOf(createSplitter(tokensOf("xab", "abcd"), slow), "xabcd", [4, 5])).toEqual(["#0", "cd"]);
+  }
+});
+
+test("content hides what the token by token search hides", () => {
+  const chance = new SeededChance(8n);
+  const word = (length: number) => Array.from({ length }, () => "ab<é"[pick(chance, 4)]).join("");
+  for (let round = 0; round < 3000 * scale; round++) {
+    const texts = new Set(Array.from({ length: 1 + pick(chance, 8) }, () => word(1 + pick(chance, 5))));
+    const tokens = tokensOf(...texts).map((token) => ({ ...token, bits: [1, 8, 32][pick(chance, 3)]! }));
+    const text = word(pick(chance, 60));
+    const cuts = Array.from({ length: 2 * pick(chance, 5) }, () => pick(chance, text.length + 1));
+    const content = [...new Set(cuts)].sort((left, right) => left - right);
+    if (content.length % 2 === 1) content.pop();
+    const expected = partsOf(createSplitter(tokens, true), text, content);
+    expect(partsOf(createSplitter(tokens), text, content), `round ${round}`).toEqual(expected);
   }
 });

@@ -12,12 +12,25 @@ export interface SegmentSink {
 
 /** Cuts text at special tokens exactly as the library does. */
 export interface Splitter {
-  /**
-   * @param most special tokens, Infinity by default. False, with nothing told, where there are more of them, or where
-   * finding them takes more than a few passes over the text.
-   */
-  split(text: string, sink: SegmentSink, most?: number): boolean;
+  /** False, with nothing told, where the text has more special tokens than it may, or finding them takes many passes. */
+  split(text: string, sink: SegmentSink, options?: SplitOptions): boolean;
 }
+
+/** How a text is cut. */
+export interface SplitOptions {
+  /** Special tokens at most. Default Infinity. */
+  readonly most?: number;
+  /**
+   * Where the text is somebody else's: start and end in UTF-16 units, in turn, rising. A control token that touches it is
+   * none, however it is spelled. Default: nowhere.
+   */
+  readonly content?: readonly number[];
+}
+
+const NOWHERE: readonly number[] = [];
+
+/** Tokens that content does not name. */
+const OF_THE_TEMPLATE = TOKEN_BIT.control | TOKEN_BIT.unknown;
 
 /** A special token found at `start`; `order` is its place in the search order. */
 interface Match {
@@ -159,15 +172,27 @@ function settleAll(found: readonly Match[]): Match[] {
   return kept;
 }
 
+/** Matches that hold beside content: `found` and `content` are both in order of their starts. */
+function outsideOf(content: readonly number[], found: readonly Match[], tokens: readonly SpecialToken[]): Match[] {
+  let at = 0;
+  return found.filter(({ start, end, order }) => {
+    while (at < content.length && content[at + 1]! <= start) at += 2;
+    const touches = at < content.length && content[at]! < end;
+    return !touches || ((tokens[order]?.bits ?? 0) & OF_THE_TEMPLATE) === 0;
+  });
+}
+
 function fastSplitter(tokens: readonly SpecialToken[]): Splitter {
   const root = trieOf(tokens);
   const units = firstUnits(tokens);
   const find = units.length <= MAX_SEARCHES ? searchFinder(root, units) : tableFinder(root, units);
   const fallback = plainSplitter(tokens);
   return {
-    split(text, sink, most = Number.POSITIVE_INFINITY) {
-      const found = find(text);
-      if (!found) return fallback.split(text, sink, most);
+    split(text, sink, options = {}) {
+      const { most = Number.POSITIVE_INFINITY, content = NOWHERE } = options;
+      const all = find(text);
+      if (!all) return fallback.split(text, sink, options);
+      const found = content.length === 0 ? all : outsideOf(content, all, tokens);
       if (found.length > most) return false;
       let from = 0;
       for (const match of settleAll(found)) {
@@ -196,15 +221,33 @@ interface Part {
   readonly token: SpecialToken | undefined;
 }
 
+/** Finds a token's next place from `from` on; -1 where there is none. Content is passed over by tokens it does not name. */
+function placeFinder(text: string, token: SpecialToken, content: readonly number[]): (from: number) => number {
+  if (content.length === 0 || (token.bits & OF_THE_TEMPLATE) === 0) return (from) => text.indexOf(token.text, from);
+  // Places are asked for from left to right.
+  let range = 0;
+  return (from) => {
+    for (let at = text.indexOf(token.text, from); at >= 0; at = text.indexOf(token.text, at + 1)) {
+      while (range < content.length && content[range + 1]! <= at) range += 2;
+      if (range >= content.length || content[range]! >= at + token.text.length) return at;
+    }
+    return -1;
+  };
+}
+
 /** Cuts every plain part at every occurrence of one token. */
-function cut(text: string, parts: readonly Part[], token: SpecialToken): Part[] {
+function cut(
+  text: string,
+  parts: readonly Part[],
+  { token, find }: { token: SpecialToken; find: (from: number) => number },
+): Part[] {
   const into: Part[] = [];
-  let at = text.indexOf(token.text);
+  let at = find(0);
   for (const part of parts) {
     let { start } = part;
     while (!part.token) {
       // The next occurrence is searched once, not once for each part before it.
-      if (at >= 0 && at < start) at = text.indexOf(token.text, start);
+      if (at >= 0 && at < start) at = find(start);
       if (at < 0 || at + token.text.length > part.end) break;
       let leftEnd = at;
       if (token.bits & TOKEN_BIT.stripLeft) while (leftEnd > start && isSpace(text, leftEnd - 1)) leftEnd--;
@@ -225,11 +268,11 @@ const MOST_SEARCHED = 16 << 20;
 /** Token by token over the whole text, as the library does it. Slow with many tokens, and right for all. */
 function plainSplitter(tokens: readonly SpecialToken[]): Splitter {
   return {
-    split(text, sink, most = Number.POSITIVE_INFINITY) {
+    split(text, sink, { most = Number.POSITIVE_INFINITY, content = NOWHERE } = {}) {
       if (most !== Number.POSITIVE_INFINITY && tokens.length * text.length > MOST_SEARCHED) return false;
       let parts: Part[] = text === "" ? [] : [{ start: 0, end: text.length, token: undefined }];
       for (const token of tokens) {
-        if (text.includes(token.text)) parts = cut(text, parts, token);
+        if (text.includes(token.text)) parts = cut(text, parts, { token, find: placeFinder(text, token, content) });
         if (parts.length > most * 2 + 1) return false;
       }
       for (const { start, end, token } of parts) {

@@ -8,7 +8,11 @@ import { chatTemplateOf } from "./vocabulary.ts";
 
 const DEMO = readFileSync(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url));
 const clock = new FakeClock(Date.parse("2026-05-07T08:09:10"));
-const compile = (source: string) => compileTemplate(source, clock);
+/** A template whose prompts are looked at as texts. */
+const compile = (source: string) => {
+  const template = compileTemplate(source, clock);
+  return { render: (...given: Parameters<typeof template.render>): string => template.render(...given).text };
+};
 const demo = compile(chatTemplateOf(parseGgufHeader(DEMO, "demo")) ?? "");
 const chatml = compile(
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
@@ -154,5 +158,22 @@ describe("chat template", () => {
     const endless = compileTemplate("{% for i in range(100000) %}{% endfor %}", clock, limits);
     expect(refusal(() => endless.render([])).facts.detail).toBe("line 1: it takes more than 10000 steps");
     expect(demo.render([{ role: "user", content: "Hi" }])).toContain("Hi");
+  });
+
+  test("a prompt says where it came from the conversation", () => {
+    const template = compileTemplate(chatTemplateOf(parseGgufHeader(DEMO, "demo")) ?? "", clock);
+    const said = (messages: Parameters<typeof template.render>[0], options?: Parameters<typeof template.render>[1]) => {
+      const { text, content } = template.render(messages, options);
+      return content.flatMap((start, at) => (at % 2 === 0 ? [text.slice(start, content[at + 1])] : []));
+    };
+    expect(said([{ role: "user", content: "<|im_end|>" }])).toEqual(["user", "<|im_end|>"]);
+    const goesOn = [
+      { role: "user", content: "a" },
+      { role: "assistant", content: "<|im_start|>" },
+    ];
+    expect(said(goesOn, { continueFinalMessage: true }).at(-1)).toBe("<|im_start|>");
+    const call = { function: { name: "<|im_end|>", arguments: '{"<|im_end|>": "<|im_end|>"}' } };
+    const calling = said([{ role: "assistant", content: null, tool_calls: [call] }]);
+    expect(calling.join("").match(/<\|im_end\|>/g)).toHaveLength(3);
   });
 });

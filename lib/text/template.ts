@@ -37,6 +37,16 @@ export interface RenderOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
+/** A prompt as a template wrote it. */
+export interface Prompt {
+  readonly text: string;
+  /**
+   * Where that came from the conversation and not from the template: start and end in UTF-16 units, in turn, rising. No
+   * control token is named there, whatever somebody wrote.
+   */
+  readonly content: readonly number[];
+}
+
 /** A compiled chat template. */
 export interface ChatTemplate {
   /**
@@ -45,7 +55,7 @@ export interface ChatTemplate {
    * `system` message to a template that does not know the role. Throws INVALID_TEMPLATE with what the template said,
    * UNSUPPORTED_FIELD for a part that is not text.
    */
-  render(messages: readonly ChatMessage[], options?: RenderOptions): string;
+  render(messages: readonly ChatMessage[], options?: RenderOptions): Prompt;
 }
 
 /** What one rendering may take unless told otherwise: a hundred times what the longest of real templates takes. */
@@ -154,11 +164,15 @@ function plainOf(value: Value | undefined): string | undefined {
     : undefined;
 }
 
-function cutAtMark(rendered: Text): string {
+function promptOf(text: Text): Prompt {
+  return typeof text === "string" ? { text, content: [] } : { text: text.text, content: text.content };
+}
+
+function cutAtMark(rendered: Text): Text {
   const all = plain(rendered);
   const at = all.lastIndexOf(CONTINUE_MARK);
   if (at < 0) throw refuse("the template leaves out the message that is to be continued");
-  return plain(cut(rendered, 0, at)).replaceAll(CONTINUE_MARK, "");
+  return cut(rendered, 0, at);
 }
 
 const PROBE = "what is written here";
@@ -211,7 +225,7 @@ export function compileTemplate(source: string, clock: Clock, limits: TemplateLi
       const messages = given.map((message, at) => messageOf(message, at, habits));
       if (goesOn) markEnd(messages);
       const rendered = template.render(variablesOf(messages, options));
-      return goesOn ? cutAtMark(rendered) : plain(rendered);
+      return promptOf(goesOn ? cutAtMark(rendered) : rendered);
     },
   };
 }

@@ -1,7 +1,7 @@
 import { BoundedCache } from "#lib/base/collections";
 import { assert } from "#lib/base/errors";
 import { type PieceTable, pieceTable } from "./pieces.ts";
-import { createSplitter, type Splitter } from "./segment.ts";
+import { createSplitter, type SplitOptions, type Splitter } from "./segment.ts";
 import { type SpecialToken, specialTokens, TOKEN_BIT, tokenBits } from "./special.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -13,6 +13,8 @@ export interface SegmentEncoder {
 
 /** How a text is encoded. */
 export interface EncodeOptions {
+  /** Where somebody else's text lies, in which no control token is named. Default: nowhere. */
+  readonly content?: readonly number[];
   /** Text such as `<|im_end|>` becomes the control token it names. Default false: only user-defined tokens do. */
   readonly parseSpecial?: boolean;
   /** Adds the tokens that the model wants around a text. Default false. */
@@ -22,6 +24,8 @@ export interface EncodeOptions {
 /** How a text is framed: a rendered chat prompt keeps a begin token that its template wrote, and gets no end token. */
 export interface FrameOptions {
   readonly chat: boolean;
+  /** Of a rendered prompt, where somebody else's text lies, in which no control token is named (`SplitOptions`). */
+  readonly content?: readonly number[];
 }
 
 /**
@@ -50,7 +54,7 @@ export interface Tokenizer {
   /** Looks everything up that is known; the rest is for the caller to encode. */
   prepare(text: string, options?: EncodeOptions): Encoding;
   /** The same for a rendered chat prompt: specials are parsed, and a begin token that the template wrote is not doubled. */
-  prepareChat(rendered: string): Encoding;
+  prepareChat(rendered: string, content?: readonly number[]): Encoding;
   /**
    * One of these two, special tokens parsed and framed, in a time that the length of the text bounds. Undefined where
    * the text has more than `mostSpecials` of them or takes many passes: encode it as a whole, where nobody waits.
@@ -61,7 +65,7 @@ export interface Tokenizer {
   /** Encodes on the calling thread. */
   encode(text: string, options?: EncodeOptions): Uint32Array;
   /** Encodes a rendered chat prompt on the calling thread. */
-  encodeChat(rendered: string): Uint32Array;
+  encodeChat(rendered: string, content?: readonly number[]): Uint32Array;
   /** Bytes of a token, special ones as their names; a view that is borrowed. Empty for an id outside the vocabulary. */
   pieceBytes(token: number): Uint8Array;
   /** Whether the model ends its answer with it. */
@@ -214,7 +218,7 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
   const cache = new BoundedCache<string, Uint32Array>(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
   const frame = frameOf(vocabulary);
 
-  const cut = (given: string, splitter: Splitter, most?: number): CachedEncoding | undefined => {
+  const cut = (given: string, splitter: Splitter, how?: SplitOptions): CachedEncoding | undefined => {
     // Native code reads UTF-8, in which a lone surrogate is U+FFFD: what is cut must be what is encoded.
     const text = given.isWellFormed() ? given : given.toWellFormed();
     const encoding = new CachedEncoding(cache, text.length);
@@ -222,21 +226,21 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
       plain: (start: number, end: number) => encoding.plain(text.slice(start, end)),
       special: (token: SpecialToken) => encoding.special(token.id),
     };
-    return splitter.split(text, sink, most) ? encoding : undefined;
+    return splitter.split(text, sink, how) ? encoding : undefined;
   };
-  const prepare = (text: string, { parseSpecial, addSpecial }: EncodeOptions = {}): Encoding => {
-    const encoding = cut(text, parseSpecial ? splitAll : splitUserDefined);
+  const prepare = (text: string, { parseSpecial, addSpecial, content }: EncodeOptions = {}): Encoding => {
+    const encoding = cut(text, parseSpecial ? splitAll : splitUserDefined, { content });
     assert(encoding, "without a bound every text is cut");
     if (addSpecial) encoding.frame(frame, false);
     return encoding;
   };
-  const prepareWithin = (most: number, text: string, { chat }: FrameOptions): Encoding | undefined => {
-    const encoding = cut(text, splitAll, most);
+  const prepareWithin = (most: number, text: string, { chat, content }: FrameOptions): Encoding | undefined => {
+    const encoding = cut(text, splitAll, { most, content });
     encoding?.frame({ first: frame.first, last: chat ? undefined : frame.last }, chat);
     return encoding;
   };
-  const prepareChat = (rendered: string): Encoding => {
-    const encoding = prepareWithin(Number.POSITIVE_INFINITY, rendered, { chat: true });
+  const prepareChat = (rendered: string, content?: readonly number[]): Encoding => {
+    const encoding = prepareWithin(Number.POSITIVE_INFINITY, rendered, { chat: true, content });
     assert(encoding, "without a bound every text is cut");
     return encoding;
   };
@@ -260,7 +264,7 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
       return framed;
     },
     encode: (text, encodeOptions) => encodeMissing(prepare(text, encodeOptions), options.encoder),
-    encodeChat: (rendered) => encodeMissing(prepareChat(rendered), options.encoder),
+    encodeChat: (rendered, content) => encodeMissing(prepareChat(rendered, content), options.encoder),
     pieceBytes: (token) => pieces.bytes.subarray(pieces.offsets[token] ?? 0, pieces.offsets[token + 1] ?? 0),
     isEndToken: (token) => ((bits[token] ?? 0) & TOKEN_BIT.endOfGeneration) !== 0,
     isControl: (token) => ((bits[token] ?? 0) & TOKEN_BIT.control) !== 0,

@@ -1,4 +1,4 @@
-import { choice, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
+import { choice, flag, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
 import type { FrontendOptions } from "./frontend.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 
@@ -63,6 +63,10 @@ export const TEXT_OPTIONS = {
     choices: ["auto", "native", "javascript"],
     placeholder: "NAME",
     doc: "What tokenizes: the addon when it is built, else JavaScript.",
+  }),
+  "tokenizer.markers-in-content": flag({
+    initial: false,
+    doc: "What is spelled like a control token in a message is that token, for models whose users write them; otherwise it is text.",
   }),
   "tokenizer.cache-bytes": integer({
     initial: 8_388_608,

@@ -13,7 +13,11 @@ export function openTexts({ values, log }: ProcessContext): TextOpener {
   const llama = wanted === "javascript" ? undefined : openLibrary();
   if (wanted === "native" && !llama) throw new StatorError("NATIVE_UNAVAILABLE", llamaUnavailable());
   log.info("tokenizer", { engine: llama ? "native" : "javascript" });
-  return createTextOpener({ llama, clock: systemClock, log, cacheBytes: values["tokenizer.cache-bytes"] });
+  const namesInContent = values["tokenizer.markers-in-content"];
+  return createTextOpener({
+    ...{ llama, clock: systemClock, log, namesInContent },
+    cacheBytes: values["tokenizer.cache-bytes"],
+  });
 }
 
 function openLibrary(): Llama | undefined {

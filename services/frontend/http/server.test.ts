@@ -15,6 +15,7 @@ import {
   rehearsalRecords,
 } from "../../../test/support/rehearsal/open.ts";
 import { openFrontend } from "../frontend.ts";
+import type { RenderedPrompt } from "../text/model-text.ts";
 
 const opened: Rehearsal[] = [];
 afterEach(async () => {
@@ -132,10 +133,10 @@ it("names the tokenizer that made a prompt, though the model comes anew while it
   const encoded = Promise.withResolvers<void>();
   const text = () => ({
     ...createByteText(),
-    async encodePrompt(prompt: string | Uint8Array) {
+    async encodePrompt(prompt: RenderedPrompt) {
       encoding.resolve();
       await encoded.promise;
-      return encodeBytes(prompt);
+      return encodeBytes(prompt.text);
     },
   });
   const { dispatcher, rehearsal } = await open("x", { text });

@@ -2,14 +2,14 @@ import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import type { Asked, DoorReader } from "../doors/door.ts";
-import type { ModelText, TemplateMessage } from "../text/model-text.ts";
+import type { ModelText, RenderedPrompt, TemplateMessage } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
 import type { MessagesPlace, ReadOrder } from "./thread.ts";
 
 /** A conversation, and who renders it. */
 export interface Conversation {
-  /** The prompt, a long one as UTF-8. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
-  render(text: ModelText): string | Promise<string | Uint8Array>;
+  /** The prompt. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
+  render(text: ModelText): RenderedPrompt | Promise<RenderedPrompt>;
 }
 
 /** A request that was read, and what becomes of its messages. */
@@ -105,7 +105,7 @@ export class BodyReader {
     };
   }
 
-  #render(place: MessagesPlace, text: ModelText): Promise<string | Uint8Array> {
+  #render(place: MessagesPlace, text: ModelText): Promise<RenderedPrompt> {
     return this.#thread.call({ kind: "render", place, template: text.template() });
   }
 }

@@ -3,9 +3,9 @@ import type { JsonBounds } from "#lib/api/json-bounds";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import { type ChatTemplate, compileTemplate } from "#lib/text/template";
+import { type ChatTemplate, compileTemplate, type Prompt } from "#lib/text/template";
 import type { Asked, DoorAsk, DoorReader } from "../doors/door.ts";
-import type { TemplateMessage, TemplateText } from "../text/model-text.ts";
+import type { RenderedPrompt, TemplateMessage, TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
 
 /** Where the messages of a request are: kept in this thread under a number, or sent along. */
@@ -57,9 +57,9 @@ function answerAsked(asked: Asked<unknown>): Answered<Asked<unknown>> {
   return { answer: { ...asked, ask: { ...asked.ask, input, guidance } }, transfer: [...transfer] };
 }
 
-function answerText(text: string): Answered<string | Uint8Array> {
+function answerPrompt({ text, content }: Prompt): Answered<RenderedPrompt> {
   const transfer = new Set<ArrayBuffer>();
-  return { answer: moved(text, transfer), transfer: [...transfer] };
+  return { answer: { text: moved(text, transfer), content }, transfer: [...transfer] };
 }
 
 /** What this thread keeps between orders: messages of requests by their number, and the template of the last one. */
@@ -80,7 +80,7 @@ class Reading {
         return answerAsked(asked);
       }
       case "render":
-        return answerText(this.#compiled(order.template).render(this.#messages(order.place), order.template));
+        return answerPrompt(this.#compiled(order.template).render(this.#messages(order.place), order.template));
       case "grammar":
         return { answer: compileGuidance(order.guidance) };
       case "drop":

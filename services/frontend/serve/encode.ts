@@ -19,7 +19,7 @@ export async function encode(
   switch (input.kind) {
     case "messages": {
       const prompt = await input.messages.render(text);
-      checkFits([prompt], model, field);
+      checkFits([prompt.text], model, field);
       return [await text.encodePrompt(prompt)];
     }
     case "tokens": {

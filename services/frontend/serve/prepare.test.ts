@@ -58,7 +58,8 @@ describe("an answer", () => {
   });
 
   it("has a prompt that is rendered of messages, by no name of a field", async () => {
-    const messages = (prompt: string) => ready({ input: { kind: "messages", messages: { render: () => prompt } } });
+    const messages = (prompt: string) =>
+      ready({ input: { kind: "messages", messages: { render: () => ({ text: prompt, content: [] }) } } });
     expect((await messages("abc")).input).toEqual({ kind: "tokens", prompts: [encodeBytes("abc")], tokenizer: "t" });
     await expect(messages("")).rejects.toMatchObject(refusal("prompt", "prompt"));
     await expect(messages("x".repeat(11))).rejects.toMatchObject({ reason: "CONTEXT_LENGTH", param: "the input" });

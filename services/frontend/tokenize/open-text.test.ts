@@ -29,15 +29,15 @@ describe("the text of a model, in JavaScript", () => {
 
   test("short text is encoded at once, long text in a thread, with equal results", async () => {
     const text = await opener.open(artifacts);
-    const short = text.encodePrompt("<|im_start|>user\nHi<|im_end|>\n");
+    const short = text.encodePrompt({ text: "<|im_start|>user\nHi<|im_end|>\n", content: [] });
     expect(short).toBeInstanceOf(Uint32Array);
-    const far = text.encodePrompt(long);
+    const far = text.encodePrompt({ text: long, content: [] });
     expect(far).toBeInstanceOf(Promise);
     const tokens = await far;
     const decoder = text.createDecoder();
     expect(decoder.push(tokens) + decoder.end()).toBe(long);
     // What the thread found is known now.
-    expect(text.encodePrompt(long)).toEqual(tokens);
+    expect(text.encodePrompt({ text: long, content: [] })).toEqual(tokens);
     expect(text.encodeText(`${long}<|im_end|>`)).toEqual(Uint32Array.of(...tokens, 2042));
     expect(text.vocabularySize).toBe(2048);
     expect(new TextDecoder().decode(text.piece(2042))).toBe("<|im_end|>");
@@ -46,7 +46,7 @@ describe("the text of a model, in JavaScript", () => {
 
   test("renders conversations, and says why it cannot", async () => {
     const text = await opener.open(artifacts);
-    expect(text.renderChat([{ role: "user", content: "Hi" }])).toBe(
+    expect(text.renderChat([{ role: "user", content: "Hi" }]).text).toBe(
       "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
     );
     const without = await opener.open({ ...artifacts, template: undefined });

@@ -27,6 +27,8 @@ export interface TextOpenerOptions {
   readonly queueLimit?: number;
   /** Bound of each model's cache of encoded text. Default 16 MiB. */
   readonly cacheBytes?: number;
+  /** What is spelled like a control token in a message is one. Default false: it is text. */
+  readonly namesInContent?: boolean;
 }
 
 /** A model's artifacts, their digests checked. */
@@ -113,9 +115,9 @@ function encode(
       return encoding.finish();
     });
   }
-  return remote
-    .encodeWhole(typeof text === "string" ? Buffer.from(text) : text)
-    .then((tokens) => tokenizer.frame(tokens, options));
+  const utf8 = typeof text === "string" ? Buffer.from(text) : text;
+  const tokens = remote.encodeWhole({ utf8, content: options.content ?? [] });
+  return tokens.then((found) => tokenizer.frame(found, options));
 }
 
 /** Most UTF-16 units, or bytes, of a text that one token stands for; Infinity where one may stand for any number. */
@@ -133,13 +135,14 @@ function longestPiece({ kind }: Vocabulary, { pieces, specials }: Tokenizer): nu
 function modelText(
   vocabulary: Vocabulary,
   encoders: Encoders,
-  options: { template?: string; cacheBytes?: number; clock: Clock; log: Log },
+  options: TextOpenerOptions & { readonly template?: string },
 ): ModelText {
   const tokenizer = createTokenizer(vocabulary, { encoder: encoders.local, cacheBytes: options.cacheBytes });
   const texts = createPieceTexts(tokenizer.pieces);
   const template = templateOf(options.template, options);
   const longest = longestPiece(vocabulary, tokenizer);
   const names = { bosToken: nameOf(tokenizer, tokenizer.bos), eosToken: nameOf(tokenizer, tokenizer.eos) };
+  const way = { tokenizer, encoders };
   return {
     vocabularySize: tokenizer.size,
     template() {
@@ -147,8 +150,9 @@ function modelText(
       return { source: options.template, ...names };
     },
     renderChat: (messages) => template.render(messages, names),
-    encodePrompt: (prompt) => encode(prompt, { chat: true }, { tokenizer, encoders }),
-    encodeText: (text) => encode(text, { chat: false }, { tokenizer, encoders }),
+    encodePrompt: ({ text, content }) =>
+      encode(text, { chat: true, content: options.namesInContent ? [] : content }, way),
+    encodeText: (text) => encode(text, { chat: false }, way),
     createDecoder: () => new Detokenizer(texts),
     leastTokens: (text) => Math.floor(text.length / longest),
     piece: (token) => tokenizer.pieceBytes(token),
@@ -181,7 +185,7 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
       }
       const vocabulary = checkVocabulary(bytes, "The model's tokenizer");
       const encoders = await encodersOf(vocabulary, bytes);
-      return modelText(vocabulary, encoders, { template, cacheBytes: options.cacheBytes, clock, log: options.log });
+      return modelText(vocabulary, encoders, { ...options, template });
     },
     close: async () => void (await Promise.all([pool?.close(), wholes?.close()])),
   };

@@ -2,12 +2,13 @@ import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
 import type { SpecialToken } from "#lib/text/special";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
+import type { WholeText } from "./remote-encoder.ts";
 import type { SplitOrder, SplitText } from "./split-thread.ts";
 
 /** Encodes long texts without holding the event loop, their special tokens found too. */
 export interface WholeEncoder {
-  /** Tokens of a text as UTF-8; takes the bytes. */
-  encode(text: Uint8Array): Promise<Uint32Array>;
+  /** Tokens of a text; takes the bytes. */
+  encode(text: WholeText): Promise<Uint32Array>;
   close(): void;
 }
 

@@ -46,7 +46,7 @@ async function promptIds(run: number): Promise<number[][][]> {
   const vocab = model.vocab();
   const ids = Array.from({ length: STREAMS }, (_, stream) =>
     Array.from({ length: ROUNDS + 1 }, (_, round) => {
-      const prompt = template.render([{ role: "user", content: question(stream, round, run) }]);
+      const prompt = template.render([{ role: "user", content: question(stream, round, run) }]).text;
       return [...vocab.tokenize(prompt, { parseSpecial: true })];
     }),
   );

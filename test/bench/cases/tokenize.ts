@@ -56,8 +56,8 @@ function compare({ vocabulary, template, encoder, library }: Subject) {
   let tokens = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const messages = conversation(warm);
-    const start = template.render(messages.slice(0, -1), { addGenerationPrompt: false });
-    const prompt = template.render(messages);
+    const start = template.render(messages.slice(0, -1), { addGenerationPrompt: false }).text;
+    const prompt = template.render(messages).text;
     const tokenizer = createTokenizer(vocabulary, { encoder });
     const grown = createTokenizer(vocabulary, { encoder });
     grown.encodeChat(start);

@@ -16,7 +16,7 @@ export function createByteText(): ModelText {
     vocabularySize: BYTE_TEXT.vocabularySize,
     template: () => ({ source: TEMPLATE, bosToken: "", eosToken: "" }),
     renderChat: (messages) => template.render(messages),
-    encodePrompt: encodeBytes,
+    encodePrompt: ({ text }) => encodeBytes(text),
     encodeText(text) {
       const bytes = typeof text === "string" ? Buffer.from(text) : text;
       const tokens = new Uint32Array(bytes.length + 1);
