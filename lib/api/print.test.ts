@@ -10,6 +10,7 @@ import { printUsage } from "./openai/usage.ts";
 import { printOpenApi } from "./openapi.ts";
 import { printFieldsPage } from "./page.ts";
 import { CHAT_ROUTE, COMPLETION_ROUTE, EMBEDDING_ROUTE, READ_ROUTES } from "./routes.ts";
+import { printEvent } from "./sse.ts";
 
 describe("findJsonError", () => {
   it.each([
@@ -246,4 +247,16 @@ it("documents every route, and points only to schemas that are there", () => {
   const page = printFieldsPage(routes);
   expect(page).toContain("| `temperature` | a number from 0 to 2 | honoured |");
   expect(page).toContain("| `stator.worker` |");
+});
+
+it("an event is one line to a reader that knows every line end of Unicode", () => {
+  const said = "a\u0085b\u2028c\u2029d\ne";
+  const head = { id: said, createdUnixSeconds: 1, model: said, includeUsage: false };
+  for (const chunks of [createChatChunks(head), createCompletionChunks(head)]) {
+    for (const event of [chunks.delta(0, said), chunks.event(0, said, { first: true }), chunks.usage("1")]) {
+      expect(event.slice(0, -2)).not.toMatch(/[\u0085\u2028\u2029\n]/);
+      expect(JSON.stringify(JSON.parse(event.slice("data: ".length)))).toContain(JSON.stringify(said));
+    }
+  }
+  expect(printEvent('"plain é"')).toBe('data: "plain é"\n\n');
 });

@@ -1,4 +1,4 @@
-import { printEvent } from "../sse.ts";
+import { inOneLine, printEvent } from "../sse.ts";
 
 /** The rare parts of a chunk, already printed as JSON. */
 export interface ChunkExtras {
@@ -45,12 +45,12 @@ const NOTHING: ChunkExtras = {};
 
 /** Chunks of POST /v1/chat/completions. */
 export function createChatChunks(head: ChunkHead): ChunkPrinter {
-  const opening = printHead("chat.completion.chunk", head);
+  const opening = inOneLine(printHead("chat.completion.chunk", head));
   const start = `data: ${opening}{"index":`;
   const middle = ',"delta":{"content":';
   const end = `},"finish_reason":null}${printTail(head, NOTHING)}\n\n`;
   return {
-    delta: (choice, text) => start + choice + middle + JSON.stringify(text) + end,
+    delta: (choice, text) => start + choice + middle + inOneLine(JSON.stringify(text)) + end,
     event(choice, text, extras) {
       // A delta without text is empty: only the first says "", so that the message has a content.
       const content = text !== "" || extras.first ? `"content":${JSON.stringify(text)}` : "";
@@ -66,12 +66,12 @@ export function createChatChunks(head: ChunkHead): ChunkPrinter {
 
 /** Chunks of POST /v1/completions. */
 export function createCompletionChunks(head: ChunkHead): ChunkPrinter {
-  const opening = printHead("text_completion", head);
+  const opening = inOneLine(printHead("text_completion", head));
   const start = `data: ${opening}{"index":`;
   const middle = ',"text":';
   const end = `,"logprobs":null,"finish_reason":null}${printTail(head, NOTHING)}\n\n`;
   return {
-    delta: (choice, text) => start + choice + middle + JSON.stringify(text) + end,
+    delta: (choice, text) => start + choice + middle + inOneLine(JSON.stringify(text)) + end,
     event(choice, text, extras) {
       const finish = extras.finish ? `"${extras.finish}"` : "null";
       const body = `{"index":${choice},"text":${JSON.stringify(text)},"logprobs":${extras.logprobs ?? "null"},"finish_reason":${finish}}`;
