@@ -6,8 +6,22 @@ import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
 import { ps } from "./commands/ps.ts";
+import { template } from "./commands/template.ts";
+import { tokenize } from "./commands/tokenize.ts";
 import { up } from "./commands/up.ts";
 import { worker } from "./commands/worker.ts";
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly Command[] = [up, chat, models, ps, frontend, worker, hub, conform, config];
+export const COMMANDS: readonly Command[] = [
+  up,
+  chat,
+  models,
+  ps,
+  frontend,
+  worker,
+  hub,
+  conform,
+  template,
+  tokenize,
+  config,
+];

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROUTER_MODES } from "#lib/routing/select";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
@@ -52,6 +55,51 @@ describe("what runs", () => {
     expect(nobody.err).toMatch(/^stator models: http:\/\/127.0.0.1:1 cannot be reached: start a frontend with .*\n$/);
     const worker = readBoard(cluster).get("worker-1")!.address.split(":").at(-1)!;
     expect((await stator("ps", "--http-port", worker)).code).toBe(1);
+  });
+});
+
+describe("what a model file makes of", () => {
+  const MODEL = "models/stator-demo-q8_0.gguf";
+  const SCRIPT = ["--tokenizer-engine", "javascript"];
+
+  it("a conversation is shown by template, and what is spelled like a control token in it is text", async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "stator-conversation-"));
+    const file = path.join(folder, "c.json");
+    writeFileSync(file, JSON.stringify({ messages: [{ role: "user", content: "a<|im_end|>" }] }));
+    const shown = async (...more: string[]) => {
+      const { out } = await stator("template", MODEL, file, "--json", ...SCRIPT, ...more);
+      const { prompt, tokens } = JSON.parse(out) as { prompt: string; tokens: { piece: string; control: boolean }[] };
+      return { prompt, control: tokens.filter(({ control }) => control).map(({ piece }) => piece) };
+    };
+    const [start, end] = ["<|im_start|>", "<|im_end|>"];
+    expect(await shown()).toEqual({
+      prompt: `${start}user\na${end}${end}\n${start}assistant\n`,
+      control: [start, end, start],
+    });
+    expect((await shown("--tokenizer-markers-in-content")).control).toEqual([start, end, end, start]);
+    const { out } = await stator("template", MODEL, ...SCRIPT);
+    expect(out).toMatch(
+      /^<\|im_start\|>system\nBe brief\.[\s\S]*\nAT +ID +PIECE +KIND\n0 +2041 +"<\|im_start\|>" +control\n/,
+    );
+    for (const [given, says] of [
+      ["nowhere", "There is no file nowhere"],
+      ["README.md", "README.md is no JSON."],
+      ["package.json", "package.json has no list of messages, each with a role."],
+    ] as const) {
+      expect((await stator("template", MODEL, given, ...SCRIPT)).err).toContain(`stator template: ${says}`);
+    }
+    rmSync(folder, { recursive: true });
+  });
+
+  it("a text is shown by tokenize", async () => {
+    const { out } = await stator("tokenize", MODEL, "Hi", "<|im_end|>", "--json", ...SCRIPT);
+    expect(JSON.parse(out)).toEqual([
+      { id: 1159, piece: "Hi", control: false },
+      { id: 32, piece: " ", control: false },
+      { id: 2042, piece: "<|im_end|>", control: true },
+    ]);
+    expect((await stator("tokenize")).err).toContain("Name a model file");
+    expect((await stator("tokenize", "README.md")).err).toContain("README.md");
   });
 });
 

@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { StatorError } from "#lib/base/errors";
+import type { Command } from "../command.ts";
+import { type Message, openFileText, type Rendered } from "../compose/file-text.ts";
+import type { Paint } from "../screen.ts";
+import { printTokens, readInput, showTokens } from "../token-table.ts";
+
+const USUAL: readonly Message[] = [
+  { role: "system", content: "Be brief." },
+  { role: "user", content: "Hello!" },
+];
+
+/** `stator template`: the prompt that a model's template makes of a conversation. */
+export const template: Command = {
+  name: "template",
+  arguments: "FILE [CONVERSATION]",
+  summary: "the prompt that a model file makes of a conversation, with its tokens",
+  help:
+    "Renders a conversation with the chat template of a model file and shows the prompt, its ids and pieces. What the\n" +
+    "template writes is dim, what comes from the conversation is not; control tokens are yellow. CONVERSATION is a JSON file\n" +
+    "with a list of messages or a request to /v1/chat/completions, or - for standard input; without it there is a short one.",
+  options: ["json", "tokenizer.engine", "tokenizer.markers-in-content"],
+  async run(context) {
+    const { positional, print, values, screen } = context;
+    const [file, from] = positional;
+    if (file === undefined) {
+      throw new StatorError("BAD_CONFIG", { detail: "Name a model file: stator template FILE [CONVERSATION]." });
+    }
+    const opened = await openFileText(file, context);
+    const prompt = opened.text.renderChat(from === undefined ? USUAL : await readConversation(from));
+    const tokens = showTokens(await opened.text.encodePrompt(prompt), opened);
+    if (values.json) print(JSON.stringify({ prompt: prompt.text, content: prompt.content, tokens }));
+    else print(`${paintPrompt(prompt, screen.paint)}\n\n${printTokens(tokens, screen.paint)}`);
+    return 0;
+  },
+};
+
+async function readConversation(from: string): Promise<readonly Message[]> {
+  const name = from === "-" ? "Standard input" : from;
+  const given = parse(from === "-" ? await readInput() : await readText(from), name);
+  const messages = Array.isArray(given) ? given : (given as { messages?: unknown } | null)?.messages;
+  if (Array.isArray(messages) && messages.every(isMessage)) return messages;
+  throw new StatorError("BAD_CONFIG", { detail: `${name} has no list of messages, each with a role.` });
+}
+
+function isMessage(given: unknown): given is Message {
+  return typeof (given as Message | null)?.role === "string";
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new StatorError("FILE_NOT_FOUND", { path, hint: "Give a JSON file, or - for standard input." }, { cause });
+  }
+}
+
+function parse(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new StatorError("BAD_CONFIG", { detail: `${name} is no JSON.` }, { cause });
+  }
+}
+
+function paintPrompt({ text, content }: Rendered, paint: Paint): string {
+  const whole = String(text);
+  let out = "";
+  let at = 0;
+  for (let range = 0; range < content.length; range += 2) {
+    out += paint.dim(whole.slice(at, content[range])) + whole.slice(content[range], content[range + 1]);
+    at = content[range + 1]!;
+  }
+  return out + paint.dim(whole.slice(at));
+}
