@@ -143,7 +143,7 @@ export type LifeEffect =
   | { readonly kind: "place"; readonly delayMs: number }
   /** What became of a choice, for the router that placed it. */
   | { readonly kind: "note"; readonly note: RouteNote }
-  /** A worker took it, or the first choice of several: before any token of the attempt. */
+  /** A worker took it, or the first choice of several: before any token of the attempt, unless a later one was told. */
   | { readonly kind: "tell placed"; readonly placement: Placement }
   /** `generated` stays as it is: keep it or copy it. */
   | {

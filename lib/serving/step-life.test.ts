@@ -223,6 +223,18 @@ describe("what is told of a request", () => {
     ]);
   });
 
+  it("is no place of an earlier attempt after that of a later one", () => {
+    const rig = new LifeRig({ choicesPerPrompt: 3 });
+    rig.placed(1n);
+    const first = (choice: number) => rig.tell({ kind: "accepted", choice, attempt: 1, cachedTokens: 0 });
+    expect(reasons(first(0))).toEqual(["tell placed"]);
+    rig.lost({ choice: 0 });
+    expect(reasons(rig.placed(2n))).toEqual(["submit"]);
+    expect(reasons(first(1))).toEqual([]);
+    expect(rig.accepted(0)).toMatchObject([{ kind: "tell placed", placement: { attempt: 2 } }]);
+    expect(reasons(first(2))).toEqual([]);
+  });
+
   it("is in the record what its prompts and choices took, each prompt once, cached tokens by the first worker that took it", () => {
     const prompts = [Uint32Array.of(1, 2), Uint32Array.of(3, 4, 5)];
     const rig = new LifeRig({ prompts, choicesPerPrompt: 2 });

@@ -228,7 +228,8 @@ function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: numbe
   if (life.workers.at(-1) !== worker) life.workers.push(worker);
   if (choice.hasRun) life.migrations++;
   choice.hasRun = true;
-  if (life.toldAttempt === attempt) return;
+  // Where an earlier attempt went is no news any more.
+  if (life.toldAttempt >= attempt) return;
   life.toldAttempt = attempt;
   const { decision } = place;
   effects.push({
