@@ -299,6 +299,18 @@ describe("the dispatcher", () => {
     expect(cluster.clock.pending).toBe(0);
   });
 
+  it("leaves no timer behind when it closes while a worker that left the view still holds a cancelled request", async () => {
+    cluster.add(1n);
+    cluster.start({ maxTokens: 1_000 });
+    cluster.advance(300);
+    cluster.view.remove(instanceKey(1n));
+    // What is cancelled now is never told to have ended.
+    for (const wire of cluster.wires.get(1n) ?? []) wire.freeze("caller");
+    await cluster.dispatcher.close();
+    cluster.advance(300);
+    expect(cluster.clock.pending).toBe(0);
+  });
+
   it("fails at the deadline", () => {
     cluster.add(1n);
     const { client } = cluster.start({ maxTokens: 1_000, deadlineMs: 500 });

@@ -84,6 +84,8 @@ class Core implements FrontendDispatcher {
   readonly ledger: Ledger;
   readonly #options: DispatcherOptions;
   readonly #seats = new Map<bigint, WorkerSeat>();
+  /** Seats of workers that have left the view, until their links end. */
+  readonly #leaving = new Set<WorkerSeat>();
   readonly #runs = new Roster<RequestRun>();
   readonly #waiting = new Set<RequestRun>();
   readonly #runOptions: RunOptions;
@@ -159,7 +161,7 @@ class Core implements FrontendDispatcher {
     this.drain();
     this.#unsubscribe();
     for (const run of this.#runs.snapshot()) run.fail(new StatorError("DRAINING", { what: "This frontend" }));
-    for (const seat of this.#seats.values()) seat.retire(true);
+    for (const seat of [...this.#seats.values(), ...this.#leaving]) seat.retire(true);
     this.#seats.clear();
     this.#offScrape();
   }
@@ -185,7 +187,9 @@ class Core implements FrontendDispatcher {
       if (record?.incarnation === seat.record.incarnation) seat.update(record);
       else {
         this.#seats.delete(worker);
+        this.#leaving.add(seat);
         seat.retire(record !== undefined);
+        if (!seat.link) this.#leaving.delete(seat);
       }
     }
     for (const [worker, record] of workers) if (!this.#seats.has(worker)) this.#sit(worker, record);
@@ -213,7 +217,10 @@ class Core implements FrontendDispatcher {
       onSuspect: (suspect, error) => {
         for (const run of this.#runs.snapshot()) run.suspect(suspect.worker, error);
       },
-      onLinkEnd: (ended) => this.#count(this.#ended, ended),
+      onLinkEnd: (ended) => {
+        this.#leaving.delete(seat);
+        this.#count(this.#ended, ended);
+      },
     });
     this.#seats.set(worker, seat);
   }
