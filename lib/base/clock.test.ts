@@ -55,6 +55,17 @@ describe("a fake clock", () => {
     expect([fired, clock.pending]).toEqual([[1, 2, 4, 5, 6, 7, 8], 0]);
   });
 
+  it("tells when the next call is due", () => {
+    const clock = new FakeClock();
+    const first = clock.after(5, () => {});
+    clock.after(7, () => {});
+    const due = [clock.nextMs];
+    first.cancel();
+    due.push(clock.nextMs);
+    clock.advance(7);
+    expect([...due, clock.nextMs]).toEqual([5, 7, undefined]);
+  });
+
   it("fires what a naive list of timers would, whatever is taken back", () => {
     const chance = new SeededChance(1n);
     const clock = new FakeClock();

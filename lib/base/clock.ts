@@ -75,6 +75,11 @@ export class FakeClock implements Clock {
     return this.#queue.size - this.#dead;
   }
 
+  /** When the first of them is due, undefined when none waits. */
+  get nextMs(): number | undefined {
+    return this.#first()?.dueMs;
+  }
+
   /** Makes one turn: what is due now and was asked for before it. False when nothing was. */
   turn(): boolean {
     const behind = this.#order;

@@ -9,7 +9,8 @@ export function createMemoryDiscovery(host: StoreHost, deps: DiscoveryDeps): Dis
   return superviseStore(memoryCalls(host), deps);
 }
 
-function memoryCalls(host: StoreHost): StoreCalls {
+/** The calls of whoever shares the store. */
+export function memoryCalls(host: StoreHost): StoreCalls {
   return {
     store: "memory",
     place: "The discovery store of this process",

@@ -13,7 +13,6 @@ import type { Metrics } from "#lib/host/metrics";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
 import { ModeRouter } from "#lib/routing/mode-router";
-import type { Router } from "#lib/routing/router";
 import type { RouterMode } from "#lib/routing/select";
 import { type Ask, readyAsk } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
@@ -55,6 +54,8 @@ export interface FrontendDispatcher extends Dispatcher {
   readonly ledger: Ledger;
   /** Requests that have not ended. */
   readonly openRequests: number;
+  /** Choices that the router counts at some worker. */
+  readonly placedChoices: number;
   /** The workers in order of instance id. */
   workers(): WorkerView[];
   /** Names that a request would be placed for now. */
@@ -95,17 +96,19 @@ class Core implements FrontendDispatcher {
   readonly #unsubscribe: () => void;
   readonly #offScrape: () => void;
   readonly #refused = new Set<string>();
+  readonly #router: ModeRouter;
   #draining = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
     const { clock, log } = options;
+    this.#router = this.#createRouter();
     this.#runOptions = {
       clock,
       log,
       limits: options.life,
-      router: this.#createRouter(),
+      router: this.#router,
       compile: options.compile ?? compileGuidance,
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
@@ -117,6 +120,10 @@ class Core implements FrontendDispatcher {
 
   get openRequests(): number {
     return this.#runs.size;
+  }
+
+  get placedChoices(): number {
+    return this.#router.openChoices;
   }
 
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
@@ -166,7 +173,7 @@ class Core implements FrontendDispatcher {
     this.#offScrape();
   }
 
-  #createRouter(): Router {
+  #createRouter(): ModeRouter {
     const { view, clock, mode, chance } = this.#options;
     const locate = createLocate({
       view,

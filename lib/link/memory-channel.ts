@@ -27,13 +27,15 @@ export interface MemoryLink {
   cut(): void;
 }
 
-/** A link in memory. What is sent is under way for as long as `delayMs` draws, until the end of this turn unless given. */
-export function createMemoryLink(clock: Clock, delayMs?: () => number): MemoryLink {
-  const later = delayMs
-    ? (call: () => void) => void clock.after(delayMs(), call)
-    : (call: () => void) => clock.soon(call);
-  const caller = new End<LinkRequest, LinkResponse>(LinkRequestSchema, LinkResponseSchema, later);
-  const worker = new End<LinkResponse, LinkRequest>(LinkResponseSchema, LinkRequestSchema, later);
+/**
+ * A link in memory. What is sent is under way for as long as `delayMs` draws, until the end of this turn unless given, and
+ * arrives by the clock of its receiver: a worker that is a process of its own brings one.
+ */
+export function createMemoryLink(clock: Clock, delayMs?: () => number, workerClock: Clock = clock): MemoryLink {
+  const laterBy = (own: Clock) =>
+    delayMs ? (call: () => void) => void own.after(delayMs(), call) : (call: () => void) => own.soon(call);
+  const caller = new End<LinkRequest, LinkResponse>(LinkRequestSchema, LinkResponseSchema, laterBy(clock));
+  const worker = new End<LinkResponse, LinkRequest>(LinkResponseSchema, LinkRequestSchema, laterBy(workerClock));
   caller.peer = worker;
   worker.peer = caller;
   const ends = { caller, worker };
@@ -153,6 +155,6 @@ class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out,
     if (!this.#peerWaits || this.#inboxBytes > FULL_BYTES) return;
     this.#peerWaits = false;
     const { peer } = this;
-    if (peer) this.#later(() => peer.#handlers?.onDrain?.());
+    if (peer) peer.#later(() => peer.#handlers?.onDrain?.());
   }
 }

@@ -33,6 +33,17 @@ function rig(
   };
 }
 
+it("tells how many choices it counts at all workers", () => {
+  const locate = () => new Map([1n, 2n].map((worker) => [worker, "w"]));
+  const router = new ModeRouter({ mode: "round-robin", chance: new SeededChance(1n), locate });
+  const tickets = [[0, 1, 2], [3]].map((choices) => router.place(ask({ choices }), () => {}));
+  const counts = [router.openChoices];
+  tickets[0]?.note({ kind: "ended", choice: 1 });
+  counts.push(router.openChoices);
+  for (const ticket of tickets) ticket.cancel();
+  expect([...counts, router.openChoices]).toEqual([4, 3, 0]);
+});
+
 /** `worker: choices, why` of each place. */
 function shown({ answer }: { answer: RouteAnswer }): string[] {
   if (answer.kind === "unplaced") return [`${answer.error.reason}${answer.final ? ", final" : ""}`];

@@ -33,6 +33,11 @@ export class ModeRouter implements Router {
     this.#options = options;
   }
 
+  /** Choices that were placed and have not ended there. */
+  get openChoices(): number {
+    return [...this.#open.values()].reduce((sum, count) => sum + count, 0);
+  }
+
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket {
     const { mode, locate } = this.#options;
     const able = locate(ask);

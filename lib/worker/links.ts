@@ -1,6 +1,7 @@
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import type { StatorError } from "#lib/base/errors";
 import type { StepMetrics } from "#lib/engines/engine";
+import type { WorkerChannel } from "#lib/link/link";
 import { createService, type ServedService } from "#lib/rpc/service";
 import { type LinkEndDeps, openLinkEnd } from "./link-end.ts";
 
@@ -8,6 +9,8 @@ import { type LinkEndDeps, openLinkEnd } from "./link-end.ts";
 export interface Links {
   readonly service: ServedService;
   readonly size: number;
+  /** Opens the worker's side of one link over a channel, which it takes; what the service does for each call. */
+  open(channel: WorkerChannel, peer: string): void;
   /** Tells every caller. */
   notice(notice: { draining: boolean; modelsChanged: boolean; models: string[] }): void;
   /** Gives callers that got nothing from a step the load now and then. */
@@ -19,17 +22,16 @@ export interface Links {
 /** stator.worker.v1.WorkerLinkService over a board. */
 export function createLinks(deps: LinkEndDeps): Links {
   const open = new Set<ReturnType<typeof openLinkEnd>>();
-  const service = createService(WorkerLinkService, {
-    link: {
-      open(channel, call) {
-        const end = openLinkEnd(deps, channel, () => open.delete(end));
-        open.add(end);
-        deps.log.debug("link opened", { peer: call.peer.address });
-      },
-    },
-  });
+  const openLink = (channel: WorkerChannel, peer: string): void => {
+    const end = openLinkEnd(deps, channel, () => open.delete(end));
+    open.add(end);
+    deps.log.debug("link opened", { peer });
+  };
   return {
-    service,
+    service: createService(WorkerLinkService, {
+      link: { open: (channel, call) => openLink(channel, call.peer.address) },
+    }),
+    open: openLink,
     get size() {
       return open.size;
     },

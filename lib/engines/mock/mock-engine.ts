@@ -1,8 +1,10 @@
 import { createBytePairEncoder } from "#lib/text/byte-pair";
+import type { GgufHeader } from "#lib/text/gguf";
 import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
+import type { Vocabulary } from "#lib/text/vocabulary";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
-import type { Engine, EngineCard } from "../engine.ts";
+import type { Engine, EngineArtifact, EngineCard } from "../engine.ts";
 import { countOf } from "../facts.ts";
 import { readModelHeader, sha256, textArtifacts } from "../model-file.ts";
 import type { SchedulerOptions } from "../schedule/options.ts";
@@ -13,7 +15,7 @@ import { mockLayout } from "./memory.ts";
 import { MOCK_EMBEDDING_SIZE, MockExecutor } from "./mock-executor.ts";
 import type { MockOptions } from "./mock-options.ts";
 import type { MockTiming } from "./timing.ts";
-import { findWords } from "./words.ts";
+import { findWords, type MockWords } from "./words.ts";
 
 /** Name under which a mock is served unless it is given another. */
 export const MOCK_MODEL = "stator-mock";
@@ -22,11 +24,29 @@ export const MOCK_MODEL = "stator-mock";
 const MOST_SCORED = 256;
 const DEFAULT_TIMING: MockTiming = { kind: "polynomial", speedup: 1, decodeSpeedup: 1 };
 
+/** What a mock borrows of a model's file. */
+export interface MockModel {
+  readonly header: GgufHeader;
+  readonly vocabulary: Vocabulary;
+  readonly artifacts: readonly EngineArtifact[];
+  readonly words: MockWords;
+}
+
+/** Reads it once for any number of mocks. Throws FILE_NOT_FOUND or BAD_MODEL_FILE. */
+export async function readMockModel(path: string): Promise<MockModel> {
+  const header = await readModelHeader(path);
+  const { vocabulary, artifacts } = textArtifacts(header);
+  return { header, vocabulary, artifacts, words: findWords(vocabulary) };
+}
+
 /** Opens a mock: an engine that computes nothing real and says so. Throws FILE_NOT_FOUND or BAD_MODEL_FILE. */
 export async function openMock(options: MockOptions): Promise<Engine> {
-  const header = await readModelHeader(options.modelPath);
-  const { vocabulary, artifacts } = textArtifacts(header);
-  const words = findWords(vocabulary);
+  return createMock(await readMockModel(options.modelPath), options);
+}
+
+/** A mock over a model that has been read. */
+export function createMock(model: MockModel, options: Omit<MockOptions, "modelPath">): Engine {
+  const { header, vocabulary, artifacts, words } = model;
   const { blockTokens = 16, blocks = 16_384, contextTokens = 32_768 } = options;
   const scheduler: SchedulerOptions = {
     blocks,
