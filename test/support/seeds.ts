@@ -7,7 +7,22 @@ export function eachSeed(count: number, live: (seed: number) => void): void {
     try {
       live(seed);
     } catch (error) {
-      throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : error}`, { cause: error });
+      throw tellSeed(seed, error);
+    }
+  }
+}
+
+function tellSeed(seed: number, error: unknown): Error {
+  return new Error(`seed ${seed}: ${error instanceof Error ? error.message : error}`, { cause: error });
+}
+
+/** The same for worlds with promises, for so many seeds from one on. */
+export async function eachSeedFrom(first: number, count: number, live: (seed: number) => Promise<void>): Promise<void> {
+  for (let seed = first; seed < first + count; seed++) {
+    try {
+      await live(seed);
+    } catch (error) {
+      throw tellSeed(seed, error);
     }
   }
 }

@@ -1,0 +1,45 @@
+import { type Chance, pick } from "#lib/base/chance";
+import type { SimulatedFrontend } from "./frontend.ts";
+import type { Network } from "./network.ts";
+import type { ProcessClock } from "./process-clock.ts";
+import type { SimulatedWorker } from "./worker.ts";
+
+/** Whom a fault may hit. */
+interface Victims {
+  readonly worker: SimulatedWorker;
+  readonly frontend: SimulatedFrontend;
+  readonly network: Network;
+  readonly storeClock: ProcessClock;
+}
+
+/** Something that goes wrong, until the world mends it or it passes by itself. */
+type Fault = (victims: Victims, chance: Chance) => void;
+
+/** Everything that can go wrong in a world, by name. Each seed draws which of them it knows. */
+export const FAULTS = {
+  "worker killed": ({ worker }) => worker.kill(),
+  "worker drained": ({ worker }, chance) => worker.drain(pick(chance, 3_000)),
+  "worker stands still": ({ worker }) => worker.clock.stop(),
+  "engine slow": ({ worker }, chance) => worker.mood.slow(1 + pick(chance, 6), pick(chance, 3_000)),
+  "engine stalls": ({ worker }) => worker.mood.slow(1, 12_000),
+  "engine broken": ({ worker }) => worker.mood.break(),
+  "link cut": ({ network, worker, frontend }) => network.cut(worker, frontend),
+  "network silent": ({ network, worker, frontend }) => network.silence(worker, frontend),
+  "network silent to the worker": ({ network, worker, frontend }) => network.silence(worker, frontend, ["worker"]),
+  "network silent to the frontend": ({ network, worker, frontend }) => network.silence(worker, frontend, ["caller"]),
+  "lease revoked": ({ worker }) => worker.line.loseLease(),
+  "worker without store": ({ worker }) => worker.line.take(),
+  "frontend without store": ({ frontend }) => frontend.line.take(),
+  "frontend stands still": ({ frontend }) => frontend.clock.stop(),
+  "frontend killed": ({ frontend }) => frontend.kill(),
+  "frontend closed": ({ frontend }) => frontend.close(),
+  "store stands still": ({ storeClock }) => storeClock.stop(),
+} as const satisfies Readonly<Record<string, Fault>>;
+
+/** One of {@link FAULTS}. */
+export type FaultName = keyof typeof FAULTS;
+
+/** The faults that one seed knows: about half of them, so that each meets each other alone too. */
+export function drawFaults(chance: Chance): FaultName[] {
+  return (Object.keys(FAULTS) as FaultName[]).filter(() => pick(chance, 2) === 0);
+}

@@ -1,0 +1,189 @@
+import { pick } from "#lib/base/chance";
+import type { MockModel } from "#lib/engines/mock/mock-engine";
+import { plainAsk } from "#lib/serving/plain-ask";
+import { checkClient } from "./checks.ts";
+import type { Client } from "./client.ts";
+import type { FaultName } from "./faults.ts";
+import type { SimulatedFrontend } from "./frontend.ts";
+import { Oracle } from "./oracle.ts";
+import { MODEL, WEIGHTS } from "./weights.ts";
+import { World } from "./world.ts";
+
+/** What became of one world. */
+export interface Simulated {
+  /** What must not be, one sentence each. */
+  readonly complaints: readonly string[];
+  /** Of its trace; the same for the same seed. */
+  readonly hash: string;
+  readonly faults: readonly FaultName[];
+  /** Requests by how they ended: finished, cancelled, lost with their frontend, or the reason of their error. */
+  readonly ends: ReadonlyMap<string, number>;
+  /** Choices that began on one worker and went on on another. */
+  readonly migrations: number;
+}
+
+const ACTS = 90;
+/** Longest time for what is left to come to its end when nothing is wrong any more. */
+const MOST_RECOVERY_MS = 60_000;
+const LOOK_MS = 500;
+/** A step of every engine while clients leave, and how soon nothing runs for them: less than the answer would take. */
+const LEAVE_STEP_MS = 100;
+const LEAVE_MS = 200;
+/** Closing takes no longer. */
+const CLOSE_MS = 1_000;
+
+/** Lives one world from its seed. `write` takes the lines of its trace. */
+export async function simulate(
+  seed: number,
+  about: { readonly model: MockModel; readonly write?: (line: string) => void },
+): Promise<Simulated> {
+  const world = new World(seed, about);
+  await live(world);
+  const complaints = [
+    ...(await settle(world)),
+    ...(await leave(world)),
+    ...checkClients(world),
+    ...(await close(world)),
+  ];
+  const migrations = world.frontends.reduce((sum, one) => sum + (one.dispatcher?.ledger.totals.migrations ?? 0), 0);
+  return { complaints, hash: world.trace.hash, faults: world.faults, ends: countEnds(world), migrations };
+}
+
+/** Requests, faults and what mends them, in the order and at the moments that the seed draws. */
+async function live(world: World): Promise<void> {
+  const { chance } = world;
+  // Most worlds begin when everybody is there, and some when nobody is.
+  if (world.faults.length === 0 || pick(chance, 3) > 0) await world.pass(1_000);
+  for (let act = 0; act < ACTS; act++) {
+    world.act();
+    const isLong = pick(chance, 12) === 0;
+    await world.pass(pick(chance, isLong ? 2_500 : 60));
+  }
+}
+
+/** Nothing is wrong any more: every request ends, a new one is answered, and nobody holds anything for either. */
+async function settle(world: World): Promise<string[]> {
+  const complaints: string[] = [];
+  await until(world, () => isAnswered(world) && world.isWhole);
+  if (!world.isWhole) complaints.push("the world does not recover");
+  const probes = world.livingFrontends.map((frontend) => sendProbe(world, frontend, 6));
+  await until(world, () => isAnswered(world));
+  for (const { ask, usage, error } of probes) {
+    if (!usage) complaints.push(`${ask.requestId} is not answered when nothing is wrong: ${error?.message}`);
+  }
+  for (const { clients } of world.frontends) {
+    for (const { ask } of clients.filter(({ isOver }) => !isOver)) complaints.push(`${ask.requestId} does not end`);
+  }
+  await until(world, () => findHeld(world).length === 0);
+  return [...complaints, ...findHeld(world)];
+}
+
+/** A client leaves, or its frontend is killed: nobody computes for it any more. */
+async function leave(world: World): Promise<string[]> {
+  const { livingFrontends, livingWorkers } = world;
+  for (const { mood } of livingWorkers) mood.slow(MOST_RECOVERY_MS / LEAVE_STEP_MS, LEAVE_STEP_MS);
+  const clients = livingFrontends.map((frontend) => sendProbe(world, frontend, 100));
+  const isRunning = ({ choices }: Client): boolean => choices[0]!.tokens.length > 0;
+  for (let ms = 0; ms < MOST_RECOVERY_MS && !clients.every(isRunning); ms += LOOK_MS) await world.pass(LOOK_MS);
+  for (const [at, frontend] of livingFrontends.entries()) {
+    if (pick(world.chance, 2) === 0) frontend.kill();
+    else clients[at]!.cancel();
+  }
+  await world.pass(LEAVE_MS);
+  const held = findHeld(world);
+  for (const { mood } of livingWorkers) mood.mend();
+  return held;
+}
+
+/** Mends and waits until it is so, but not for ever. */
+async function until(world: World, isSo: () => boolean): Promise<void> {
+  for (let ms = 0; ms < MOST_RECOVERY_MS && !isSo(); ms += LOOK_MS) {
+    world.recover();
+    await world.pass(LOOK_MS);
+  }
+}
+
+function isAnswered({ frontends }: World): boolean {
+  return frontends.every(({ clients }) => clients.every((client) => client.isOver));
+}
+
+function sendProbe({ tokenizer }: World, frontend: SimulatedFrontend, maxTokens: number): Client {
+  const prompts = [Uint32Array.from({ length: 20 }, (_, at) => at)];
+  const requestId = `probe-${frontend.name}-${maxTokens}`;
+  return frontend.send(plainAsk({ requestId, model: MODEL, tokenizer, prompts, maxTokens, ignoreEos: true }));
+}
+
+function checkClients(world: World): string[] {
+  const words = new Set(world.plans.map(({ weights }) => weights.word));
+  const oracles = WEIGHTS.filter(({ word }) => words.has(word)).map((weights) => new Oracle(world.model, weights));
+  return world.frontends.flatMap(({ clients, clock, dispatcher, state, wasKilled }) => {
+    const records = Map.groupBy(dispatcher?.ledger.latest(1_000) ?? [], ({ requestId }) => requestId);
+    const shared = {
+      oracles,
+      isCalm: world.faults.length === 0,
+      wasClosed: state === "closed",
+      wasStill: clock.wasStill,
+    };
+    return clients.flatMap((client) => {
+      const own = wasKilled ? undefined : (records.get(client.ask.requestId) ?? []);
+      return checkClient(client, { ...shared, records: own });
+    });
+  });
+}
+
+/** What is held for requests when all have ended: one sentence each. */
+function findHeld(world: World): string[] {
+  const held: string[] = [];
+  const expectNone = (count: number, what: string) => {
+    if (count !== 0) held.push(`${count} ${what} when all requests have ended`);
+  };
+  for (const frontend of world.livingFrontends) {
+    const { name, dispatcher } = frontend;
+    expectNone(dispatcher?.openRequests ?? 0, `requests are open at ${name}`);
+    expectNone(dispatcher?.placedChoices ?? 0, `choices are placed by ${name}`);
+    expectNone(frontend.gauge("stator_dispatch_waiting_requests"), `requests wait at ${name}`);
+    for (const { instance, openRequests } of dispatcher?.workers() ?? []) {
+      expectNone(openRequests, `requests are open on the link of ${name} to ${instance?.address}`);
+    }
+  }
+  for (const { name, board } of world.livingWorkers) {
+    expectNone(board?.open ?? 0, `requests are open on the board of ${name}`);
+    expectNone(board?.metrics?.runningRequests ?? 0, `requests run in the engine of ${name}`);
+    expectNone(board?.metrics?.waitingRequests ?? 0, `requests wait in the engine of ${name}`);
+  }
+  return held;
+}
+
+/** Everybody leaves in order, and nothing is left to be done. */
+async function close(world: World): Promise<string[]> {
+  const complaints: string[] = [];
+  for (const frontend of world.livingFrontends) frontend.close();
+  await world.pass(CLOSE_MS);
+  for (const { name, links } of world.livingWorkers) {
+    if (links > 0) complaints.push(`${name} has ${links} links when all frontends are closed`);
+  }
+  for (const worker of world.livingWorkers) worker.drain(0);
+  await world.pass(CLOSE_MS);
+  for (const process of [...world.frontends, ...world.workers]) {
+    complaints.push(...process.complaints);
+    if (process.isAlive) complaints.push(`${process.name} does not close`);
+  }
+  world.store.host.close();
+  await world.pass(0);
+  const { pending } = world.clock;
+  if (pending > 0) complaints.push(`${pending} calls wait in the clock when everybody is closed`);
+  return complaints;
+}
+
+function countEnds(world: World): ReadonlyMap<string, number> {
+  const ends = new Map<string, number>();
+  for (const { clients } of world.frontends) {
+    for (const client of clients) ends.set(endOf(client), (ends.get(endOf(client)) ?? 0) + 1);
+  }
+  return ends;
+}
+
+function endOf({ usage, error, isCancelled }: Client): string {
+  if (usage) return "finished";
+  return error?.reason ?? (isCancelled ? "cancelled" : "lost");
+}

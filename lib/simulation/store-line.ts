@@ -1,0 +1,100 @@
+import { type Chance, pick } from "#lib/base/chance";
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { StoreCalls } from "#lib/discovery/calls";
+import { memoryCalls } from "#lib/discovery/memory";
+import type { StoreHost } from "#lib/discovery/store-host";
+
+/** Longest way between a process and the store. */
+const MOST_DELAY_MS = 8;
+
+/** The store of a world: a process of its own. */
+export interface SimulatedStore {
+  readonly host: StoreHost;
+  readonly clock: Clock;
+}
+
+/** The way of one process to the store. While it is down calls get no answer, and news are lost with their stream. */
+export class StoreLine {
+  readonly #store: SimulatedStore;
+  readonly #own: { readonly clock: Clock; readonly chance: Chance };
+  #isUp = true;
+  #lease: bigint | undefined;
+
+  /** `own`: of the process; what the store says waits for it when it stands still. */
+  constructor(store: SimulatedStore, own: { readonly clock: Clock; readonly chance: Chance }) {
+    this.#store = store;
+    this.#own = own;
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** Nothing passes any more. */
+  take(): void {
+    this.#isUp = false;
+  }
+
+  /** What comes from now on passes. */
+  give(): void {
+    this.#isUp = true;
+  }
+
+  /** The store ends the lease of the process, and says nothing. */
+  loseLease(): void {
+    if (this.#lease !== undefined) this.#store.host.revoke(this.#lease);
+  }
+
+  /** The store as the process reaches it. */
+  get calls(): StoreCalls {
+    const calls = memoryCalls(this.#store.host);
+    return {
+      store: calls.store,
+      place: calls.place,
+      reach: (signal) => this.#over(signal, () => calls.reach(signal)),
+      grant: (ttlMs, signal) => this.#over(signal, () => this.#grant(calls, ttlMs, signal)),
+      keepAlive: (leaseId, signal) => this.#over(signal, () => calls.keepAlive(leaseId, signal)),
+      revoke: (leaseId, signal) => this.#over(signal, () => calls.revoke(leaseId, signal)),
+      put: (leaseId, records, signal) => this.#over(signal, () => calls.put(leaseId, records, signal)),
+      remove: (leaseId, keys, signal) => this.#over(signal, () => calls.remove(leaseId, keys, signal)),
+      watch: (prefix, resume, signal) => this.#news(calls.watch(prefix, resume, signal), signal),
+      close: () => calls.close(),
+    };
+  }
+
+  async #grant(calls: StoreCalls, ttlMs: number, signal: AbortSignal) {
+    const grant = await calls.grant(ttlMs, signal);
+    this.#lease = grant.leaseId;
+    return grant;
+  }
+
+  /** There and back; either way may be lost. */
+  async #over<Answer>(signal: AbortSignal, call: () => Promise<Answer>): Promise<Answer> {
+    await this.#pass(this.#store.clock, signal);
+    const answer = await call();
+    await this.#pass(this.#own.clock, signal);
+    return answer;
+  }
+
+  async *#news<News>(all: AsyncIterable<News>, signal: AbortSignal): AsyncGenerator<News> {
+    for await (const news of all) {
+      await this.#pass(this.#own.clock, signal);
+      yield news;
+    }
+  }
+
+  /** One way, by the clock of the receiver. What is lost settles never; whoever waits has a limit, and then it is told. */
+  #pass(clock: Clock, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = () => reject(new StatorError("CANCELLED"));
+      if (signal.aborted) return end();
+      signal.addEventListener("abort", end);
+      clock.after(pick(this.#own.chance, MOST_DELAY_MS + 1), () => {
+        if (!this.#isUp) return;
+        signal.removeEventListener("abort", end);
+        resolve();
+      });
+    });
+  }
+}

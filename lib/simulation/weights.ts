@@ -1,0 +1,74 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  InstanceRecordSchema,
+  InstanceRole,
+  type InstanceState,
+  type ModelCard,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import type { DiscoveryRecord } from "#lib/discovery/discovery";
+import { instanceKey, modelKey } from "#lib/discovery/record-keys";
+import type { Engine, EngineCard } from "#lib/engines/engine";
+import { createMock, type MockModel } from "#lib/engines/mock/mock-engine";
+import type { MockOptions } from "#lib/engines/mock/mock-options";
+
+/** Under which name every worker of a world serves. */
+export const MODEL = "m";
+
+/** Other weights of the same model: what the mock says depends on its blocks, so that others have a text of their own. */
+export interface Weights {
+  readonly word: string;
+  readonly blockTokens: number;
+}
+
+/** Those of most workers, and those of a few. */
+export const WEIGHTS: readonly Weights[] = [
+  { word: "one", blockTokens: 16 },
+  { word: "two", blockTokens: 8 },
+];
+
+/** Tokens of the longest request, and of the pool. Small, so that requests wait, are refused and lose their blocks. */
+const CONTEXT_TOKENS = 192;
+const POOL_TOKENS = 512;
+
+/** An engine with such weights. */
+export function createEngine(
+  model: MockModel,
+  weights: Weights,
+  options: Pick<MockOptions, "clock" | "log" | "timing" | "maxRunning" | "maxWaiting">,
+): Engine {
+  const { blockTokens } = weights;
+  const size = { blocks: POOL_TOKENS / blockTokens, contextTokens: CONTEXT_TOKENS, maxBatchTokens: 96 };
+  return createMock(model, { model: MODEL, blockTokens, ...size, ...options });
+}
+
+/** Who a worker is, and whether it takes requests. */
+export interface WorkerFacts {
+  readonly instanceId: bigint;
+  readonly incarnation: bigint;
+  readonly address: string;
+  readonly state: InstanceState;
+  /** Why it does not. */
+  readonly reason: string;
+}
+
+/** What a worker publishes; its card when its engine is there. */
+export function recordsOf(facts: WorkerFacts, weights: Weights, card: EngineCard | undefined): DiscoveryRecord[] {
+  const { instanceId } = facts;
+  const instance = create(InstanceRecordSchema, { ...facts, role: InstanceRole.WORKER, models: [MODEL] });
+  const records: DiscoveryRecord[] = [{ key: instanceKey(instanceId), value: { case: "instance", value: instance } }];
+  if (!card) return records;
+  const value = cardOf(instanceId, weights, card);
+  return [...records, { key: modelKey(MODEL, instanceId), value: { case: "model", value } }];
+}
+
+function cardOf(instanceId: bigint, { word }: Weights, card: EngineCard): ModelCard {
+  const { blockTokens, hashScheme, contextTokens } = card;
+  return create(ModelCardSchema, {
+    name: MODEL,
+    instanceId,
+    contextTokens,
+    routing: { blockTokens, hashScheme, tokenizerDigest: card.artifacts[0]?.digest },
+    weights: { modelDigest: new TextEncoder().encode(word), quantization: card.quantization },
+  });
+}

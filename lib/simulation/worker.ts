@@ -1,0 +1,193 @@
+import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { pick } from "#lib/base/chance";
+import { StatorError } from "#lib/base/errors";
+import type { Registration } from "#lib/discovery/discovery";
+import type { Engine } from "#lib/engines/engine";
+import type { MockModel } from "#lib/engines/mock/mock-engine";
+import { noTracer } from "#lib/host/telemetry";
+import type { WorkerChannel } from "#lib/link/link";
+import { type Board, createBoard } from "#lib/worker/board";
+import { createLinks, type Links } from "#lib/worker/links";
+import { EngineMood } from "./engine-mood.ts";
+import { SimulatedProcess, type Surroundings } from "./process.ts";
+import { createEngine, MODEL, recordsOf, type Weights } from "./weights.ts";
+
+/** How long a worker is believed without a word. */
+const LEASE_MS = 3_000;
+const MOST_LOAD_MS = 400;
+const MAX_RUNNING = 4;
+const MAX_WAITING = 6;
+
+/** What a worker is. */
+export interface WorkerPlan {
+  readonly name: string;
+  readonly instanceId: bigint;
+  readonly weights: Weights;
+  readonly model: MockModel;
+}
+
+/** A worker process: the mock behind the links of `lib/worker`, published as the worker service publishes itself. */
+export class SimulatedWorker extends SimulatedProcess {
+  readonly plan: WorkerPlan;
+  readonly mood: EngineMood;
+  state: "loading" | "ready" | "draining" | "failed" | "closed" = "loading";
+  board: Board | undefined;
+  readonly #links: Links;
+  #engine: Engine | undefined;
+  #incarnation: bigint;
+  #registration: Registration | undefined;
+  #onIdle: (() => void) | undefined;
+  #starting: Promise<void> = Promise.resolve();
+
+  constructor(plan: WorkerPlan, surroundings: Surroundings) {
+    super(plan.name, surroundings);
+    this.plan = plan;
+    this.mood = new EngineMood(this.chance);
+    this.#incarnation = this.chance.id();
+    this.#links = createLinks({
+      serving: () => this.#serving(),
+      introduce: () => this.#introduction(),
+      cancel: (ids, mode) => this.board?.cancel(ids, mode),
+      clock: this.clock,
+      log: this.log,
+    });
+    this.network.listen(plan.name, this);
+  }
+
+  get isOpen(): boolean {
+    return this.isAlive && this.state !== "closed";
+  }
+
+  /** Links that are open. */
+  get links(): number {
+    return this.#links.size;
+  }
+
+  accept(channel: WorkerChannel, peer: string): void {
+    this.#links.open(channel, peer);
+  }
+
+  /** Publishes itself, loads and takes requests; one that cannot publish itself is a process that ends. */
+  start(): void {
+    this.#starting = this.#start().catch((error: unknown) => {
+      this.log.warn("worker did not start", { error });
+      this.kill();
+    });
+    this.scope.spawn("start", () => this.#starting);
+  }
+
+  async #start(): Promise<void> {
+    this.#registration = await this.discovery.register(this.#records(), { ttlMs: LEASE_MS });
+    this.#registration.onLapse(() => this.#lapsed());
+    await this.pause(pick(this.chance, MOST_LOAD_MS));
+    const { clock, log, mood, plan } = this;
+    const shape = { clock, log, timing: mood.timing, maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING };
+    this.#engine = createEngine(plan.model, plan.weights, shape);
+    this.board = createBoard(
+      this.#engine,
+      {
+        onFailure: (error) => this.#failed(error),
+        onMetrics: this.#links.load,
+        onIdle: () => this.#onIdle?.(),
+        onKv() {},
+      },
+      { log, tracer: noTracer },
+    );
+    if (this.state === "loading") this.#enter("ready");
+  }
+
+  /** SIGTERM: takes nothing new, waits for what runs, at most so long, and leaves. */
+  drain(mostMs: number): void {
+    if (this.state === "draining" || this.state === "closed") return;
+    this.scope.spawn("drain", async () => {
+      if (this.state !== "failed") this.#enter("draining");
+      this.#links.notice({ draining: true, modelsChanged: false, models: [] });
+      await this.#idle(mostMs);
+      await this.#close();
+    });
+  }
+
+  #idle(mostMs: number): Promise<void> {
+    if (!this.board?.open) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.clock.after(mostMs, resolve);
+      this.#onIdle = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  async #close(): Promise<void> {
+    this.state = "closed";
+    await this.#starting;
+    await this.#registration?.close();
+    const error = new StatorError("DRAINING", { what: "The worker" });
+    this.#links.closeAll(this.board?.open ? error : undefined);
+    this.board?.end(error);
+    await this.#engine?.close();
+    await this.exit();
+  }
+
+  #serving() {
+    if (this.state === "ready" && this.#engine && this.board) {
+      return { engine: this.#engine, board: this.board, names: { model: MODEL, hasAdapter: () => false } };
+    }
+    if (this.state === "loading") throw new StatorError("MODEL_LOADING", { model: MODEL });
+    if (this.state === "failed") throw new StatorError("ENGINE_FAILED", { detail: "the world broke it" });
+    throw new StatorError("DRAINING", { what: "The worker" });
+  }
+
+  #introduction() {
+    return {
+      instanceId: this.plan.instanceId,
+      incarnation: this.#incarnation,
+      models: [MODEL],
+      maxRunningRequests: MAX_RUNNING,
+      maxWaitingRequests: MAX_WAITING,
+      totalKvBlocks: BigInt(this.#engine?.card.totalBlocks ?? 0),
+      ranks: 1,
+      features: [],
+      draining: this.state === "draining",
+    };
+  }
+
+  #records() {
+    const { name: address, plan, state } = this;
+    const states = {
+      loading: InstanceState.LOADING,
+      ready: InstanceState.READY,
+      draining: InstanceState.DRAINING,
+      failed: InstanceState.FAILED,
+      closed: InstanceState.DRAINING,
+    } as const;
+    const facts = { instanceId: plan.instanceId, incarnation: this.#incarnation, address, reason: state };
+    return recordsOf({ ...facts, state: states[state] }, plan.weights, this.#engine?.card);
+  }
+
+  #enter(state: "ready" | "draining" | "failed"): void {
+    this.state = state;
+    this.log.info("worker state", { state, incarnation: this.#incarnation });
+    this.#publish();
+  }
+
+  /** Discovery repeats the last update by itself when its store is back. */
+  #publish(): void {
+    this.scope.spawn("publish", async () => {
+      await this.#registration
+        ?.update(this.#records())
+        .catch((error: unknown) => this.log.debug("not published yet", { error }));
+    });
+  }
+
+  #lapsed(): void {
+    this.#incarnation = this.chance.id();
+    this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
+    this.#publish();
+  }
+
+  #failed(error: StatorError): void {
+    this.log.error("engine failed", { error });
+    this.#enter("failed");
+  }
+}

@@ -1,0 +1,195 @@
+import { printHex } from "#lib/base/bytes";
+import { type Chance, pick, SeededChance } from "#lib/base/chance";
+import { FakeClock } from "#lib/base/clock";
+import { StoreHost } from "#lib/discovery/store-host";
+import type { MockModel } from "#lib/engines/mock/mock-engine";
+import { noMetrics } from "#lib/host/metrics";
+import { ROUTER_MODES, type RouterMode } from "#lib/routing/select";
+import { drawAsk } from "./asks.ts";
+import { drawFaults, FAULTS, type FaultName } from "./faults.ts";
+import { SimulatedFrontend } from "./frontend.ts";
+import { Network } from "./network.ts";
+import { ProcessClock } from "./process-clock.ts";
+import { Trace } from "./trace.ts";
+import { WEIGHTS } from "./weights.ts";
+import { SimulatedWorker, type WorkerPlan } from "./worker.ts";
+
+/** Turns of promises between two moments: as long as the longest chain of them that passes no time. */
+const PROMISE_TURNS = 24;
+const MOST_WORKERS = 4;
+
+/** A cluster in one process: a store, frontends, workers and their clients, on one clock and from one seed. */
+export class World {
+  readonly clock = new FakeClock();
+  readonly chance: Chance;
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly store: { readonly host: StoreHost; readonly clock: ProcessClock };
+  /** All that were ever started, the living last. */
+  readonly frontends: SimulatedFrontend[] = [];
+  readonly workers: SimulatedWorker[] = [];
+  readonly plans: WorkerPlan[];
+  readonly frontendNames: readonly string[];
+  readonly faults: readonly FaultName[];
+  readonly tokenizer: string;
+  readonly model: MockModel;
+  readonly mode: RouterMode;
+  /** How often each kind of thing happens, in hundredths. */
+  readonly #shares: { readonly send: number; readonly leave: number; readonly break: number; readonly mend: number };
+  #requests = 0;
+
+  constructor(seed: number, about: { readonly model: MockModel; readonly write?: (line: string) => void }) {
+    const { model } = about;
+    this.model = model;
+    this.tokenizer = printHex(model.artifacts[0]!.digest);
+    this.chance = new SeededChance(BigInt(seed));
+    this.trace = new Trace(this.clock, about.write);
+    this.network = new Network(new SeededChance(this.chance.id()));
+    const clock = new ProcessClock(this.clock);
+    const deps = { clock, log: this.trace.log("store"), metrics: noMetrics };
+    this.store = { clock, host: new StoreHost({ ...deps, chance: new SeededChance(this.chance.id()) }) };
+    this.faults = seed % 8 === 0 ? [] : drawFaults(this.chance);
+    this.#shares = this.#drawShares();
+    const modes = ROUTER_MODES.filter((mode) => mode !== "direct");
+    this.mode = modes[pick(this.chance, modes.length)]!;
+    const workers = 2 + pick(this.chance, MOST_WORKERS - 1);
+    const strangers = pick(this.chance, 3) === 0 ? 1 : 0;
+    this.plans = Array.from({ length: workers }, (_, at) => {
+      const weights = WEIGHTS[at < strangers ? 1 : 0]!;
+      return { name: `worker-${at + 1}`, instanceId: this.chance.id(), weights, model };
+    });
+    this.frontendNames = Array.from({ length: 1 + pick(this.chance, 2) }, (_, at) => `frontend-${at + 1}`);
+    for (const plan of this.plans) this.#startWorker(plan);
+    for (const name of this.frontendNames) this.#startFrontend(name);
+  }
+
+  /** Lets time pass: timers, ends of turns and the promises that they keep, in one order. */
+  async pass(byMs: number): Promise<void> {
+    const { clock } = this;
+    const untilMs = clock.nowMs() + byMs;
+    for (;;) {
+      for (let turn = 0; turn < PROMISE_TURNS; turn++) await Promise.resolve();
+      const { nextMs } = clock;
+      if (nextMs === undefined || nextMs > untilMs) break;
+      clock.advance(Math.max(0, nextMs - clock.nowMs()));
+    }
+    clock.advance(untilMs - clock.nowMs());
+  }
+
+  /** One thing that can happen. */
+  act(): void {
+    const { send, leave, mend, break: harm } = this.#shares;
+    const frontend = this.#any(this.livingFrontends.filter(({ state }) => state === "serving"));
+    const dice = pick(this.chance, 100);
+    if (dice < send) {
+      if (frontend) this.send(frontend);
+    } else if (dice < send + leave) {
+      const client = frontend && this.#any(frontend.clients.filter(({ isOver }) => !isOver));
+      if (dice % 2 === 0) client?.cancel();
+      else client?.finishChoice(pick(this.chance, client.choices.length), this.chance.next());
+    } else if (dice < send + leave + harm) this.#break();
+    else if (dice < send + leave + harm + mend) this.#mend();
+  }
+
+  /** A drawn request to a frontend. */
+  send(frontend: SimulatedFrontend): void {
+    const { chance, model, tokenizer, plans } = this;
+    const workers = plans.map(({ instanceId }) => instanceId);
+    frontend.send(drawAsk(`r${++this.#requests}`, { chance, model, tokenizer, workers }));
+  }
+
+  /** Everything works from now on, and who is gone comes back. */
+  recover(): void {
+    for (const mend of this.#wounds()) mend();
+    for (const worker of this.livingWorkers) worker.mood.mend();
+  }
+
+  /** Nothing is wrong, and every frontend has every worker and no other. */
+  get isWhole(): boolean {
+    const { livingFrontends, livingWorkers } = this;
+    if (this.#wounds().length > 0 || livingWorkers.some(({ state }) => state !== "ready")) return false;
+    return livingFrontends.every((frontend) => {
+      const ready = frontend.gauge("stator_dispatch_workers ready");
+      return ready === livingWorkers.length && frontend.dispatcher?.workers().length === ready;
+    });
+  }
+
+  /** Of each plan the worker that is there. */
+  get livingWorkers(): SimulatedWorker[] {
+    return this.workers.filter((worker) => worker.isAlive);
+  }
+
+  get livingFrontends(): SimulatedFrontend[] {
+    return this.frontends.filter((frontend) => frontend.isAlive);
+  }
+
+  #drawShares() {
+    const between = (least: number, most: number): number => least + pick(this.chance, most - least + 1);
+    return { send: between(25, 45), leave: between(4, 14), break: between(4, 24), mend: between(4, 16) };
+  }
+
+  #break(): void {
+    const name = this.#any(this.faults);
+    const worker = this.#any(this.livingWorkers);
+    const frontend = this.#any(this.livingFrontends);
+    if (!name || !worker || !frontend) return;
+    this.trace.say("world", name, { worker: worker.name, frontend: frontend.name });
+    FAULTS[name]({ worker, frontend, network: this.network, storeClock: this.store.clock }, this.chance);
+  }
+
+  #mend(): void {
+    this.#any(this.#wounds())?.();
+  }
+
+  /** What mends each thing that is wrong. */
+  #wounds(): (() => void)[] {
+    const wounds: (() => void)[] = [];
+    const wound = (who: string, what: string, mend: () => void): void => {
+      wounds.push(() => {
+        this.trace.say("world", what, { who });
+        mend();
+      });
+    };
+    const { livingFrontends, livingWorkers } = this;
+    if (this.store.clock.isStill) wound("store", "goes on", () => this.store.clock.resume());
+    for (const { name, clock, line } of [...livingWorkers, ...livingFrontends]) {
+      if (clock.isStill) wound(name, "goes on", () => clock.resume());
+      if (!line.isUp) wound(name, "reaches the store", () => line.give());
+    }
+    for (const worker of livingWorkers) {
+      for (const frontend of livingFrontends.filter((other) => this.network.isHurt(worker, other))) {
+        wound(`${worker.name} ${frontend.name}`, "network passes", () => this.network.heal(worker, frontend));
+      }
+      if (worker.state === "failed") wound(worker.name, "is taken down", () => worker.drain(0));
+    }
+    const has = (all: readonly { readonly name: string }[], name: string) => all.some((one) => one.name === name);
+    for (const plan of this.plans) {
+      if (!has(livingWorkers, plan.name)) wound(plan.name, "starts again", () => this.#startWorker(plan));
+    }
+    for (const name of this.frontendNames) {
+      if (!has(livingFrontends, name)) wound(name, "starts again", () => this.#startFrontend(name));
+    }
+    return wounds;
+  }
+
+  /** Half of them come back under their own name, as another incarnation, the others as another instance. */
+  #startWorker(plan: WorkerPlan): void {
+    const isAgain = this.workers.some(({ name }) => name === plan.name);
+    const instanceId = isAgain && pick(this.chance, 2) === 0 ? this.chance.id() : plan.instanceId;
+    const now = { ...plan, instanceId };
+    this.plans[this.plans.findIndex(({ name }) => name === plan.name)] = now;
+    const worker = new SimulatedWorker(now, this);
+    this.workers.push(worker);
+    worker.start();
+  }
+
+  #startFrontend(name: string): void {
+    const frontend = new SimulatedFrontend({ name, mode: this.mode }, this);
+    this.frontends.push(frontend);
+    frontend.start();
+  }
+
+  #any<Thing>(all: readonly Thing[]): Thing | undefined {
+    return all[pick(this.chance, Math.max(1, all.length))];
+  }
+}
