@@ -1,4 +1,4 @@
-import type { StatorError } from "#lib/base/errors";
+import { StatorError } from "#lib/base/errors";
 import type { Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { ReadyAsk } from "#lib/serving/ask";
 import type { ChoiceEnd, Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
@@ -19,6 +19,7 @@ interface Heard {
 /** Whoever sent one request: keeps what it hears, and what it should not have heard. */
 export class Client implements ServingSink {
   readonly ask: ReadyAsk;
+  readonly isBroken: boolean;
   readonly choices: readonly Heard[];
   readonly placements: Placement[] = [];
   readonly complaints: string[] = [];
@@ -31,8 +32,10 @@ export class Client implements ServingSink {
   readonly #trace: Trace;
   #handle: ServingHandle | undefined;
 
-  constructor(ask: ReadyAsk, frontend: SimulatedProcess) {
+  /** `isBroken`: it throws at each token, as a bug would. */
+  constructor(ask: ReadyAsk, frontend: SimulatedProcess, isBroken = false) {
     this.ask = ask;
+    this.isBroken = isBroken;
     this.#frontend = frontend;
     this.#trace = frontend.trace;
     this.startedMs = frontend.clock.nowMs();
@@ -95,6 +98,7 @@ export class Client implements ServingSink {
     if (logprobs && logprobs.topTokens.length !== tokens.length * topLogprobs!) {
       this.#complain("it heard other alternatives than it asked for");
     }
+    if (this.isBroken) throw new StatorError("INTERNAL", { detail: "the world broke it" });
   }
 
   onPromptLogprobs(index: number, position: number, { chosen }: ServingLogprobs): void {

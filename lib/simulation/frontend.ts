@@ -63,9 +63,9 @@ export class SimulatedFrontend extends SimulatedProcess {
     this.state = "serving";
   }
 
-  /** Sends a request; its client hears the answer. */
-  send(ask: ReadyAsk): Client {
-    const client = new Client(ask, this);
+  /** Sends a request; its client hears the answer, or breaks at its first token. */
+  send(ask: ReadyAsk, isBroken = false): Client {
+    const client = new Client(ask, this, isBroken);
     this.clients.push(client);
     if (this.dispatcher) client.start(this.dispatcher);
     return client;

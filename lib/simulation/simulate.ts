@@ -25,6 +25,8 @@ export interface Simulated {
 const ACTS = 90;
 /** Longest time for what is left to come to its end when nothing is wrong any more. */
 const MOST_RECOVERY_MS = 60_000;
+/** Longest time for a request when nothing is mended: three attempts until each worker is suspect, slow ones late, and a search. */
+const MOST_WAIT_MS = 90_000;
 const LOOK_MS = 500;
 /** A step of every engine while clients leave, and how soon nothing runs for them: less than the answer would take. */
 const LEAVE_STEP_MS = 100;
@@ -40,6 +42,7 @@ export async function simulate(
   const world = new World(seed, about);
   await live(world);
   const complaints = [
+    ...(await waitOut(world)),
     ...(await settle(world)),
     ...(await leave(world)),
     ...checkClients(world),
@@ -59,6 +62,14 @@ async function live(world: World): Promise<void> {
     const isLong = pick(chance, 12) === 0;
     await world.pass(pick(chance, isLong ? 2_500 : 60));
   }
+}
+
+/** Nobody mends what is wrong: every request ends all the same, unless its frontend cannot move. */
+async function waitOut(world: World): Promise<string[]> {
+  const isOpen = ({ isOver }: Client) => !isOver;
+  const findOpen = () => world.movingFrontends.flatMap(({ clients }) => clients.filter(isOpen));
+  for (let ms = 0; ms < MOST_WAIT_MS && findOpen().length > 0; ms += LOOK_MS) await world.pass(LOOK_MS);
+  return findOpen().map(({ ask }) => `${ask.requestId} waits for ever for what is not mended`);
 }
 
 /** Nothing is wrong any more: every request ends, a new one is answered, and nobody holds anything for either. */

@@ -95,7 +95,8 @@ export class World {
   send(frontend: SimulatedFrontend): void {
     const { chance, model, tokenizer, plans } = this;
     const workers = plans.map(({ instanceId }) => instanceId);
-    frontend.send(drawAsk(`r${++this.#requests}`, { chance, model, tokenizer, workers }));
+    const isBroken = pick(chance, 60) === 0;
+    frontend.send(drawAsk(`r${++this.#requests}`, { chance, model, tokenizer, workers }), isBroken);
   }
 
   /** Everything works from now on, and who is gone comes back. */
@@ -126,6 +127,11 @@ export class World {
   #drawShares() {
     const between = (least: number, most: number): number => least + pick(this.chance, most - least + 1);
     return { send: between(25, 45), leave: between(4, 14), break: between(4, 24), mend: between(4, 16) };
+  }
+
+  /** Frontends that do not stand still. */
+  get movingFrontends(): SimulatedFrontend[] {
+    return this.livingFrontends.filter(({ clock }) => !clock.isStill);
   }
 
   #break(): void {
