@@ -53,10 +53,6 @@ export interface PracticeWorker {
   readonly openRequests: number;
   /** Requests that it took since it was made. */
   readonly taken: number;
-  /** Stops stepping, as a process that got SIGSTOP, until it is set to false. */
-  frozen: boolean;
-  /** Ends every link and takes no new one. */
-  kill(): void;
 }
 
 interface Running {
@@ -112,7 +108,6 @@ class Practice implements PracticeWorker {
   #timer: Timer | undefined;
   #steps = 0n;
   taken = 0;
-  frozen = false;
 
   constructor(options: PracticeOptions) {
     this.#options = options;
@@ -149,12 +144,6 @@ class Practice implements PracticeWorker {
     return link;
   }
 
-  kill(): void {
-    this.#timer?.cancel();
-    for (const link of [...this.#links.keys()])
-      link.close(new StatorError("STREAM_LOST", { detail: "the worker ended" }));
-  }
-
   #take(
     link: WorkerLink,
     running: Map<number, Running>,
@@ -183,10 +172,8 @@ class Practice implements PracticeWorker {
 
   #step(): void {
     this.#timer = undefined;
-    if (!this.frozen) {
-      this.#steps++;
-      for (const [link, running] of this.#links) this.#stepLink(link, running);
-    }
+    this.#steps++;
+    for (const [link, running] of this.#links) this.#stepLink(link, running);
     if (this.openRequests > 0) this.#timer = this.#options.clock.after(this.#options.stepMs, () => this.#step());
   }
 

@@ -64,7 +64,7 @@ describe("the dispatcher, when a worker fails", () => {
     cluster.freeze(1n, true);
     cluster.advance(3_000);
     for (const wire of cluster.wires.get(1n) ?? []) wire.cut();
-    worker.frozen = false;
+    cluster.freeze(1n, false);
     const taken = worker.taken;
     cluster.advance(1_000);
     expect(await cluster.metrics.print()).toMatch(/canaries_total\{result="passed"\} 1/);

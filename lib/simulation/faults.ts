@@ -1,7 +1,7 @@
 import { type Chance, pick } from "#lib/base/chance";
+import type { ProcessClock } from "#lib/base/process-clock";
 import type { SimulatedFrontend } from "./frontend.ts";
 import type { Network } from "./network.ts";
-import type { ProcessClock } from "./process-clock.ts";
 import type { SimulatedWorker } from "./worker.ts";
 
 /** Whom a fault may hit. */

@@ -3,9 +3,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { LinkRequestSchema } from "#gen/stator/worker/v1/link_pb";
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
+import { ProcessClock } from "#lib/base/process-clock";
 import type { WorkerChannel } from "#lib/link/link";
 import { Network } from "./network.ts";
-import { ProcessClock } from "./process-clock.ts";
 
 describe("the network of a world", () => {
   let world: FakeClock;

@@ -1,9 +1,9 @@
 import { type Chance, pick } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
+import type { ProcessClock } from "#lib/base/process-clock";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import type { CallerChannel, WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
-import type { ProcessClock } from "./process-clock.ts";
 
 /** A process on the network. */
 export interface Host {

@@ -1,12 +1,12 @@
 import { type Chance, SeededChance } from "#lib/base/chance";
 import type { FakeClock } from "#lib/base/clock";
+import { ProcessClock } from "#lib/base/process-clock";
 import type { Discovery } from "#lib/discovery/discovery";
 import { superviseStore } from "#lib/discovery/supervise";
 import type { Log } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Host, Network } from "./network.ts";
-import { ProcessClock } from "./process-clock.ts";
 import { type SimulatedStore, StoreLine } from "./store-line.ts";
 import type { Trace } from "./trace.ts";
 

@@ -1,6 +1,7 @@
 import { printHex } from "#lib/base/bytes";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
+import { ProcessClock } from "#lib/base/process-clock";
 import { StoreHost } from "#lib/discovery/store-host";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
 import { noMetrics } from "#lib/host/metrics";
@@ -9,7 +10,6 @@ import { drawAsk } from "./asks.ts";
 import { drawFaults, FAULTS, type FaultName } from "./faults.ts";
 import { SimulatedFrontend } from "./frontend.ts";
 import { Network } from "./network.ts";
-import { ProcessClock } from "./process-clock.ts";
 import { Trace } from "./trace.ts";
 import { WEIGHTS } from "./weights.ts";
 import { SimulatedWorker, type WorkerPlan } from "./worker.ts";

@@ -1,9 +1,11 @@
 import { mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ProcessClock } from "#lib/base/process-clock";
 import { openFileDiscovery } from "#lib/discovery/file";
+import { systemClock } from "#lib/host/system-clock";
 import { discoveryConformance } from "./discovery.ts";
-import { FreezableClock, rigDeps } from "./discovery-rig.ts";
+import { rigDeps } from "./discovery-rig.ts";
 
 discoveryConformance("a directory", async () => {
   const base = await mkdtemp(join(tmpdir(), "stator-discovery-"));
@@ -11,10 +13,10 @@ discoveryConformance("a directory", async () => {
   const closes: (() => Promise<void>)[] = [];
   return {
     async join() {
-      const clock = new FreezableClock();
+      const clock = new ProcessClock(systemClock);
       const discovery = await openFileDiscovery(directory, rigDeps(clock));
       closes.push(() => discovery.close());
-      return { discovery, freeze: () => clock.freeze(), thaw: () => clock.thaw() };
+      return { discovery, freeze: () => clock.stop(), thaw: () => clock.resume() };
     },
     outage: {
       begin: () => rename(directory, join(base, "away")),

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { DiscoveryService, RecordSchema } from "#gen/stator/discovery/v1/discovery_pb";
+import { ProcessClock } from "#lib/base/process-clock";
 import { createHubDiscovery } from "#lib/discovery/hub";
 import { createDiscoveryService } from "#lib/discovery/hub-service";
 import { StoreHost } from "#lib/discovery/store-host";
@@ -10,7 +11,7 @@ import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import type { Credentials } from "#lib/rpc/credentials";
 import { openServer, type RpcServer } from "#lib/rpc/server";
-import { type DiscoveryRig, FreezableClock, rigDeps } from "./discovery-rig.ts";
+import { type DiscoveryRig, rigDeps } from "./discovery-rig.ts";
 
 /** A hub on a free port. `forgets`: it comes back from an outage as a new process would, empty; else with what it knew. */
 export async function openHubRig(options: {
@@ -34,10 +35,10 @@ export async function openHubRig(options: {
   const closes: (() => Promise<void>)[] = [];
   return {
     async join() {
-      const clock = new FreezableClock();
+      const clock = new ProcessClock(systemClock);
       const discovery = createHubDiscovery(() => new Channel(address, options.dial, clock), rigDeps(clock));
       closes.push(() => discovery.close());
-      return { discovery, freeze: () => clock.freeze(), thaw: () => clock.thaw() };
+      return { discovery, freeze: () => clock.stop(), thaw: () => clock.resume() };
     },
     outage: {
       begin: () => server.close(),

@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { InstanceRecordSchema } from "#gen/stator/discovery/v1/discovery_pb";
-import type { Clock, Timer } from "#lib/base/clock";
+import type { Clock } from "#lib/base/clock";
 import type { DiscoveryDeps } from "#lib/discovery/deps";
 import type { Discovery, DiscoveryRecord } from "#lib/discovery/discovery";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
-import { systemChance, systemClock } from "#lib/host/system-clock";
+import { systemChance } from "#lib/host/system-clock";
 import { stalls } from "../support/stalls.ts";
 
 /** One process among those that use the store. */
@@ -26,49 +26,6 @@ export interface DiscoveryRig {
   plant(key: string, bytes: Uint8Array): Promise<void>;
   /** Closes every participant and the store. */
   close(): Promise<void>;
-}
-
-/** The machine's clock, which can stand still for one participant. */
-export class FreezableClock implements Clock {
-  readonly #waiting = new Set<() => void>();
-  #frozen = false;
-
-  nowMs(): number {
-    return systemClock.nowMs();
-  }
-
-  unixMs(): number {
-    return systemClock.unixMs();
-  }
-
-  after(delayMs: number, call: () => void, options?: { keepAlive?: boolean }): Timer {
-    const fire = () => {
-      if (this.#frozen) this.#waiting.add(fire);
-      else call();
-    };
-    const timer = systemClock.after(delayMs, fire, options);
-    return {
-      cancel: () => {
-        timer.cancel();
-        this.#waiting.delete(fire);
-      },
-    };
-  }
-
-  soon(call: () => void): void {
-    this.after(0, call);
-  }
-
-  freeze(): void {
-    this.#frozen = true;
-  }
-
-  thaw(): void {
-    this.#frozen = false;
-    const due = [...this.#waiting];
-    this.#waiting.clear();
-    for (const fire of due) fire();
-  }
 }
 
 /** Dependencies of a participant whose clock is this one; shorter waits than in production. */

@@ -1,10 +1,12 @@
 import { type AddressInfo, createServer } from "node:net";
 import { Etcd3 } from "etcd3";
 import { describe, expect, it } from "vitest";
+import { ProcessClock } from "#lib/base/process-clock";
 import { openEtcdDiscovery } from "#lib/discovery/etcd";
+import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { discoveryConformance } from "../conformance/discovery.ts";
-import { FreezableClock, rigDeps } from "../conformance/discovery-rig.ts";
+import { rigDeps } from "../conformance/discovery-rig.ts";
 import { freePort } from "../support/free-port.ts";
 import { etcdMissing, openEtcd } from "./discovery-etcd-server.ts";
 
@@ -29,11 +31,11 @@ describe.skipIf(missing !== undefined)(`etcd${missing ? ` (skipped: ${missing})`
       const closes: (() => Promise<void>)[] = [];
       return {
         async join() {
-          const clock = new FreezableClock();
+          const clock = new ProcessClock(systemClock);
           const options = { hosts: [server.host], credentials: loopbackCredentials, root: "/stator" };
           const discovery = await openEtcdDiscovery(options, rigDeps(clock));
           closes.push(() => discovery.close());
-          return { discovery, freeze: () => clock.freeze(), thaw: () => clock.thaw() };
+          return { discovery, freeze: () => clock.stop(), thaw: () => clock.resume() };
         },
         outage: { begin: () => server.kill(), end: () => server.start() },
         async plant(key, bytes) {

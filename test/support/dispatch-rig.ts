@@ -9,6 +9,7 @@ import {
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { ProcessClock } from "#lib/base/process-clock";
 import {
   createPracticeWorker,
   type PracticeOptions,
@@ -83,6 +84,7 @@ export class DispatchRig {
   readonly view = new RehearsalWatch();
   readonly metrics = createMetrics([DISPATCH_INSTRUMENTS], { processMetrics: false });
   readonly workers = new Map<bigint, PracticeWorker>();
+  readonly clocks = new Map<bigint, ProcessClock>();
   readonly wires = new Map<bigint, MemoryLink[]>();
   /** Workers that answer pings and nothing else. */
   readonly deaf = new Set<bigint>();
@@ -100,7 +102,7 @@ export class DispatchRig {
       connect: (instance) => {
         const worker = this.workers.get(instance.instanceId);
         if (!worker) throw new StatorError("UNAVAILABLE", { what: "the worker", detail: "refused" });
-        const wire = createMemoryLink(this.clock);
+        const wire = createMemoryLink(this.clock, undefined, this.clocks.get(instance.instanceId));
         worker.serve(this.deaf.has(instance.instanceId) ? deafened(wire.worker) : wire.worker);
         this.wires.get(instance.instanceId)?.push(wire);
         return { channel: wire.caller, close() {} };
@@ -115,10 +117,12 @@ export class DispatchRig {
   }
 
   add(id: bigint, incarnation = 1n, maxRequests = 1_000, more: Partial<PracticeOptions> = {}): PracticeWorker {
+    const clock = new ProcessClock(this.clock);
     const worker = createPracticeWorker({
-      ...{ instanceId: id, incarnation, model: "m", clock: this.clock, stepMs: 20, maxRequests, ...more },
+      ...{ instanceId: id, incarnation, model: "m", clock, stepMs: 20, maxRequests, ...more },
     });
     this.workers.set(id, worker);
+    this.clocks.set(id, clock);
     this.wires.set(id, []);
     this.show(id, InstanceState.READY, incarnation);
     this.clock.settle();
@@ -148,15 +152,14 @@ export class DispatchRig {
   /** It says nothing more, as a process that got SIGKILL. */
   kill(id: bigint): void {
     for (const wire of this.wires.get(id) ?? []) wire.cut();
-    this.workers.get(id)?.kill();
+    this.clocks.get(id)?.end();
     this.workers.delete(id);
     this.clock.settle();
   }
 
   freeze(id: bigint, frozen: boolean): void {
-    const worker = this.workers.get(id);
-    if (worker) worker.frozen = frozen;
-    for (const wire of this.wires.get(id) ?? []) wire[frozen ? "freeze" : "thaw"]("worker");
+    if (frozen) this.clocks.get(id)?.stop();
+    else this.clocks.get(id)?.resume();
   }
 
   /** Freezes a worker under a request until it is suspect. */

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { FakeClock } from "#lib/base/clock";
+import { FakeClock } from "./clock.ts";
 import { ProcessClock } from "./process-clock.ts";
 
 describe("the clock of a process", () => {

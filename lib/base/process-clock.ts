@@ -1,4 +1,4 @@
-import type { Clock, FakeClock, Timer } from "#lib/base/clock";
+import type { Clock, Timer } from "./clock.ts";
 
 /** A call that a process waits for; `call` is undefined once it was made or taken back. */
 interface Waiting {
@@ -11,13 +11,13 @@ interface Waiting {
 const NO_TIMER: Timer = { cancel() {} };
 
 /**
- * The clock of one process of the world. All of them tell the world's time; a process can stand still, as after SIGSTOP,
- * or be gone, as after SIGKILL, and what it waits for with it.
+ * The clock of one process among several in a test or a simulation. All tell the time of one world, and a process can stand
+ * still, as after SIGSTOP, or be gone, as after SIGKILL, and what it waits for with it.
  */
 export class ProcessClock implements Clock {
   /** The same clock for what others send to the process. */
   readonly arrivals: Clock;
-  readonly #world: FakeClock;
+  readonly #world: Clock;
   readonly #waiting = new Set<Waiting>();
   /** Came due while the process stood still, in that order. */
   readonly #late: Waiting[] = [];
@@ -25,12 +25,12 @@ export class ProcessClock implements Clock {
   #wasStill = false;
 
   /** Borrows the world's clock. */
-  constructor(world: FakeClock) {
+  constructor(world: Clock) {
     this.#world = world;
     this.arrivals = {
       nowMs: () => world.nowMs(),
       unixMs: () => world.unixMs(),
-      after: (delayMs, call) => this.#after(delayMs, call, true),
+      after: (delayMs, call, options) => this.#after({ delayMs, call, isArrival: true }, options),
       soon: (call) => this.#soon(call, true),
     };
   }
@@ -43,8 +43,8 @@ export class ProcessClock implements Clock {
     return this.#world.unixMs();
   }
 
-  after(delayMs: number, call: () => void): Timer {
-    return this.#after(delayMs, call, false);
+  after(delayMs: number, call: () => void, options?: { keepAlive?: boolean }): Timer {
+    return this.#after({ delayMs, call, isArrival: false }, options);
   }
 
   soon(call: () => void): void {
@@ -58,6 +58,7 @@ export class ProcessClock implements Clock {
     return count;
   }
 
+  /** Between `stop` and `resume`. */
   get isStill(): boolean {
     return this.#state === "still";
   }
@@ -67,6 +68,7 @@ export class ProcessClock implements Clock {
     return this.#wasStill;
   }
 
+  /** Since `end`. */
   get isGone(): boolean {
     return this.#state === "gone";
   }
@@ -93,11 +95,12 @@ export class ProcessClock implements Clock {
     for (const waiting of [...this.#waiting]) this.#forget(waiting);
   }
 
-  #after(delayMs: number, call: () => void, isArrival: boolean): Timer {
+  #after(about: { delayMs: number; call: () => void; isArrival: boolean }, options?: { keepAlive?: boolean }): Timer {
     if (this.isGone) return NO_TIMER;
+    const { delayMs, call, isArrival } = about;
     const waiting: Waiting = { call, timer: undefined, isArrival };
     this.#waiting.add(waiting);
-    waiting.timer = this.#world.after(delayMs, () => this.#fire(waiting));
+    waiting.timer = this.#world.after(delayMs, () => this.#fire(waiting), options);
     return { cancel: () => this.#forget(waiting) };
   }
 
