@@ -157,8 +157,9 @@ export class Follower implements DiscoveryWatch {
   async #close(): Promise<void> {
     this.#abort.abort();
     this.#alarm.ring();
-    this.#tick?.cancel();
     await this.#running;
+    // What was being heard may have set it once more.
+    this.#tick?.cancel();
     if (this.#view.synced) this.#deps.onSynced(-1);
     this.#subscribers.clear();
     this.#deps.onClosed(this);
