@@ -40,9 +40,10 @@ export class EngineMood {
     this.#isBroken = true;
   }
 
-  /** It goes at its pace again; a broken one stays so. */
+  /** It goes at its pace again; one that has failed stays so. */
   mend(): void {
     this.#slowSteps = 0;
+    this.#isBroken = false;
   }
 
   #stepMs(): number {

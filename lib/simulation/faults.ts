@@ -1,7 +1,7 @@
 import { type Chance, pick } from "#lib/base/chance";
-import type { ProcessClock } from "#lib/base/process-clock";
 import type { SimulatedFrontend } from "./frontend.ts";
 import type { Network } from "./network.ts";
+import type { SimulatedStore } from "./store.ts";
 import type { SimulatedWorker } from "./worker.ts";
 
 /** Whom a fault may hit. */
@@ -9,7 +9,7 @@ interface Victims {
   readonly worker: SimulatedWorker;
   readonly frontend: SimulatedFrontend;
   readonly network: Network;
-  readonly storeClock: ProcessClock;
+  readonly store: SimulatedStore;
 }
 
 /** Something that goes wrong, until the world mends it or it passes by itself. */
@@ -32,8 +32,9 @@ export const FAULTS = {
   "frontend without store": ({ frontend }) => frontend.line.take(),
   "frontend stands still": ({ frontend }) => frontend.clock.stop(),
   "frontend killed": ({ frontend }) => frontend.kill(),
-  "frontend closed": ({ frontend }) => frontend.close(),
-  "store stands still": ({ storeClock }) => storeClock.stop(),
+  "frontend closed": ({ frontend }, chance) => frontend.close(pick(chance, 2) * pick(chance, 2_000)),
+  "store stands still": ({ store }) => store.clock.stop(),
+  "store forgets": ({ store }) => store.forget(),
 } as const satisfies Readonly<Record<string, Fault>>;
 
 /** One of {@link FAULTS}. */

@@ -42,7 +42,7 @@ export class SimulatedFrontend extends SimulatedProcess {
         this.kill();
         return;
       }
-      this.#serve(this.#watch);
+      if (this.state === "starting") this.#serve(this.#watch);
     });
   }
 
@@ -83,11 +83,13 @@ export class SimulatedFrontend extends SimulatedProcess {
     return this.#gauges.get(name) ?? 0;
   }
 
-  /** Ends in order. */
-  close(): void {
+  /** Takes nothing new for a while, and ends in order. */
+  close(afterMs = 0): void {
     if (this.state === "closed") return;
     this.state = "closed";
+    this.dispatcher?.drain();
     this.scope.spawn("close", async () => {
+      await this.pause(afterMs);
       await this.dispatcher?.close();
       this.view?.close();
       await this.#watch?.close();

@@ -7,7 +7,8 @@ import type { Log } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Host, Network } from "./network.ts";
-import { type SimulatedStore, StoreLine } from "./store-line.ts";
+import type { SimulatedStore } from "./store.ts";
+import { StoreLine } from "./store-line.ts";
 import type { Trace } from "./trace.ts";
 
 /** As long as what was sent at last is under way. */

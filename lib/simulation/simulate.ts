@@ -13,7 +13,7 @@ import { World } from "./world.ts";
 export interface Simulated {
   /** What must not be, one sentence each. */
   readonly complaints: readonly string[];
-  /** Of its trace; the same for the same seed. */
+  /** Of its trace, when that is written; the same for the same seed. */
   readonly hash: string;
   readonly faults: readonly FaultName[];
   /** Requests by how they ended: finished, cancelled, lost with their frontend, or the reason of their error. */
@@ -179,7 +179,7 @@ async function close(world: World): Promise<string[]> {
     complaints.push(...process.complaints);
     if (process.isAlive) complaints.push(`${process.name} does not close`);
   }
-  world.store.host.close();
+  world.store.close();
   await world.pass(0);
   const { pending } = world.clock;
   if (pending > 0) complaints.push(`${pending} calls wait in the clock when everybody is closed`);

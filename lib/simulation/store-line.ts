@@ -3,16 +3,10 @@ import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { StoreCalls } from "#lib/discovery/calls";
 import { memoryCalls } from "#lib/discovery/memory";
-import type { StoreHost } from "#lib/discovery/store-host";
+import type { SimulatedStore } from "./store.ts";
 
 /** Longest way between a process and the store. */
 const MOST_DELAY_MS = 8;
-
-/** The store of a world: a process of its own. */
-export interface SimulatedStore {
-  readonly host: StoreHost;
-  readonly clock: Clock;
-}
 
 /** The way of one process to the store. While it is down calls get no answer, and news are lost with their stream. */
 export class StoreLine {
@@ -48,23 +42,25 @@ export class StoreLine {
 
   /** The store as the process reaches it. */
   get calls(): StoreCalls {
-    const calls = memoryCalls(this.#store.host);
+    // Of the store as it is when the call arrives.
+    const now = () => memoryCalls(this.#store.host);
+    const { store, place } = now();
     return {
-      store: calls.store,
-      place: calls.place,
-      reach: (signal) => this.#over(signal, () => calls.reach(signal)),
-      grant: (ttlMs, signal) => this.#over(signal, () => this.#grant(calls, ttlMs, signal)),
-      keepAlive: (leaseId, signal) => this.#over(signal, () => calls.keepAlive(leaseId, signal)),
-      revoke: (leaseId, signal) => this.#over(signal, () => calls.revoke(leaseId, signal)),
-      put: (leaseId, records, signal) => this.#over(signal, () => calls.put(leaseId, records, signal)),
-      remove: (leaseId, keys, signal) => this.#over(signal, () => calls.remove(leaseId, keys, signal)),
-      watch: (prefix, resume, signal) => this.#news(calls.watch(prefix, resume, signal), signal),
-      close: () => calls.close(),
+      store,
+      place,
+      reach: (signal) => this.#over(signal, () => now().reach(signal)),
+      grant: (ttlMs, signal) => this.#over(signal, () => this.#grant(ttlMs, signal)),
+      keepAlive: (leaseId, signal) => this.#over(signal, () => now().keepAlive(leaseId, signal)),
+      revoke: (leaseId, signal) => this.#over(signal, () => now().revoke(leaseId, signal)),
+      put: (leaseId, records, signal) => this.#over(signal, () => now().put(leaseId, records, signal)),
+      remove: (leaseId, keys, signal) => this.#over(signal, () => now().remove(leaseId, keys, signal)),
+      watch: (prefix, resume, signal) => this.#news(now().watch(prefix, resume, signal), signal),
+      close: async () => {},
     };
   }
 
-  async #grant(calls: StoreCalls, ttlMs: number, signal: AbortSignal) {
-    const grant = await calls.grant(ttlMs, signal);
+  async #grant(ttlMs: number, signal: AbortSignal) {
+    const grant = await memoryCalls(this.#store.host).grant(ttlMs, signal);
     this.#lease = grant.leaseId;
     return grant;
   }

@@ -1,15 +1,13 @@
 import { printHex } from "#lib/base/bytes";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
-import { ProcessClock } from "#lib/base/process-clock";
-import { StoreHost } from "#lib/discovery/store-host";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
-import { noMetrics } from "#lib/host/metrics";
 import { ROUTER_MODES, type RouterMode } from "#lib/routing/select";
 import { drawAsk } from "./asks.ts";
 import { drawFaults, FAULTS, type FaultName } from "./faults.ts";
 import { SimulatedFrontend } from "./frontend.ts";
 import { Network } from "./network.ts";
+import { SimulatedStore } from "./store.ts";
 import { Trace } from "./trace.ts";
 import { WEIGHTS } from "./weights.ts";
 import { SimulatedWorker, type WorkerPlan } from "./worker.ts";
@@ -24,7 +22,7 @@ export class World {
   readonly chance: Chance;
   readonly trace: Trace;
   readonly network: Network;
-  readonly store: { readonly host: StoreHost; readonly clock: ProcessClock };
+  readonly store: SimulatedStore;
   /** All that were ever started, the living last. */
   readonly frontends: SimulatedFrontend[] = [];
   readonly workers: SimulatedWorker[] = [];
@@ -45,9 +43,7 @@ export class World {
     this.chance = new SeededChance(BigInt(seed));
     this.trace = new Trace(this.clock, about.write);
     this.network = new Network(new SeededChance(this.chance.id()));
-    const clock = new ProcessClock(this.clock);
-    const deps = { clock, log: this.trace.log("store"), metrics: noMetrics };
-    this.store = { clock, host: new StoreHost({ ...deps, chance: new SeededChance(this.chance.id()) }) };
+    this.store = new SimulatedStore(this.clock, new SeededChance(this.chance.id()), this.trace);
     this.faults = seed % 8 === 0 ? [] : drawFaults(this.chance);
     this.#shares = this.#drawShares();
     const modes = ROUTER_MODES.filter((mode) => mode !== "direct");
@@ -111,7 +107,8 @@ export class World {
     if (this.#wounds().length > 0 || livingWorkers.some(({ state }) => state !== "ready")) return false;
     return livingFrontends.every((frontend) => {
       const ready = frontend.gauge("stator_dispatch_workers ready");
-      return ready === livingWorkers.length && frontend.dispatcher?.workers().length === ready;
+      const isWhole = ready === livingWorkers.length && frontend.dispatcher?.workers().length === ready;
+      return frontend.state === "serving" && isWhole;
     });
   }
 
@@ -124,14 +121,14 @@ export class World {
     return this.frontends.filter((frontend) => frontend.isAlive);
   }
 
-  #drawShares() {
-    const between = (least: number, most: number): number => least + pick(this.chance, most - least + 1);
-    return { send: between(25, 45), leave: between(4, 14), break: between(4, 24), mend: between(4, 16) };
-  }
-
   /** Frontends that do not stand still. */
   get movingFrontends(): SimulatedFrontend[] {
     return this.livingFrontends.filter(({ clock }) => !clock.isStill);
+  }
+
+  #drawShares() {
+    const between = (least: number, most: number): number => least + pick(this.chance, most - least + 1);
+    return { send: between(25, 45), leave: between(4, 14), break: between(4, 24), mend: between(4, 16) };
   }
 
   #break(): void {
@@ -140,7 +137,7 @@ export class World {
     const frontend = this.#any(this.livingFrontends);
     if (!name || !worker || !frontend) return;
     this.trace.say("world", name, { worker: worker.name, frontend: frontend.name });
-    FAULTS[name]({ worker, frontend, network: this.network, storeClock: this.store.clock }, this.chance);
+    FAULTS[name]({ worker, frontend, network: this.network, store: this.store }, this.chance);
   }
 
   #mend(): void {
