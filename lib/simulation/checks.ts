@@ -87,19 +87,19 @@ const AT_FIRST: readonly Reason[] = [
 const BY_FAULTS: readonly Reason[] = ["ATTEMPTS_EXHAUSTED", "POISONED", "STREAM_LOST", ...AT_FIRST];
 
 /** An error that such a client may be told. */
-function checkError({ ask, isBroken, error, choices, placements, startedMs, endedMs }: Client, truth: Truth): string[] {
+function checkError({ ask, flaws, error, choices, placements, startedMs, endedMs }: Client, truth: Truth): string[] {
   const { deadlineMs, target } = ask;
   const tookMs = (endedMs ?? Number.POSITIVE_INFINITY) - startedMs;
   if (deadlineMs !== undefined && !truth.wasStill && tookMs > deadlineMs + 1) {
     return [`it took ${tookMs} ms with a deadline of ${deadlineMs} ms`];
   }
-  if (isBroken && !error && choices.some(({ end, tokens }) => end && tokens.length > 0)) {
+  if (flaws.breaks && !error && choices.some(({ end, tokens }) => end && tokens.length > 0)) {
     return ["it broke and was answered all the same"];
   }
   if (!error) return [];
   const { reason } = error;
   if (reason === "DRAINING") return truth.wasClosed ? [] : ["it was told that its frontend closes"];
-  if (reason === "INTERNAL") return isBroken ? [] : ["it was told of a bug that was not its own"];
+  if (reason === "INTERNAL") return flaws.breaks ? [] : ["it was told of a bug that was not its own"];
   if (reason === "DEADLINE") {
     // The worker has whole milliseconds, of which the way took some.
     return deadlineMs !== undefined && tookMs >= deadlineMs - 1 ? [] : [`it was too late after ${tookMs} ms`];

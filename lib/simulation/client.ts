@@ -16,10 +16,18 @@ interface Heard {
   counted: number | undefined;
 }
 
+/** What is wrong with a client, or with its request. */
+export interface ClientFlaws {
+  /** It throws at each token, as a bug would. */
+  readonly breaks?: boolean;
+  /** Called at each place, which a deadly request does not survive. */
+  readonly onPlaced?: (worker: bigint) => void;
+}
+
 /** Whoever sent one request: keeps what it hears, and what it should not have heard. */
 export class Client implements ServingSink {
   readonly ask: ReadyAsk;
-  readonly isBroken: boolean;
+  readonly flaws: ClientFlaws;
   readonly choices: readonly Heard[];
   readonly placements: Placement[] = [];
   readonly complaints: string[] = [];
@@ -32,10 +40,9 @@ export class Client implements ServingSink {
   readonly #trace: Trace;
   #handle: ServingHandle | undefined;
 
-  /** `isBroken`: it throws at each token, as a bug would. */
-  constructor(ask: ReadyAsk, frontend: SimulatedProcess, isBroken = false) {
+  constructor(ask: ReadyAsk, frontend: SimulatedProcess, flaws: ClientFlaws = {}) {
     this.ask = ask;
-    this.isBroken = isBroken;
+    this.flaws = flaws;
     this.#frontend = frontend;
     this.#trace = frontend.trace;
     this.startedMs = frontend.clock.nowMs();
@@ -85,6 +92,7 @@ export class Client implements ServingSink {
     this.#checkOpen("a place");
     if (attempt <= (this.placements.at(-1)?.attempt ?? 0)) this.#complain("it heard of an attempt twice");
     this.placements.push(placement);
+    this.flaws.onPlaced?.(worker);
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
@@ -98,7 +106,7 @@ export class Client implements ServingSink {
     if (logprobs && logprobs.topTokens.length !== tokens.length * topLogprobs!) {
       this.#complain("it heard other alternatives than it asked for");
     }
-    if (this.isBroken) throw new StatorError("INTERNAL", { detail: "the world broke it" });
+    if (this.flaws.breaks) throw new StatorError("INTERNAL", { detail: "the world broke it" });
   }
 
   onPromptLogprobs(index: number, position: number, { chosen }: ServingLogprobs): void {

@@ -10,6 +10,8 @@ interface Victims {
   readonly frontend: SimulatedFrontend;
   readonly network: Network;
   readonly store: SimulatedStore;
+  /** To the frontend. */
+  readonly sendDeadly: () => void;
 }
 
 /** Something that goes wrong, until the world mends it or it passes by itself. */
@@ -23,6 +25,7 @@ export const FAULTS = {
   "engine slow": ({ worker }, chance) => worker.mood.slow(1 + pick(chance, 6), pick(chance, 3_000)),
   "engine stalls": ({ worker }) => worker.mood.slow(1, 12_000),
   "engine broken": ({ worker }) => worker.mood.break(),
+  "request kills workers": ({ sendDeadly }) => sendDeadly(),
   "link cut": ({ network, worker, frontend }) => network.cut(worker, frontend),
   "network silent": ({ network, worker, frontend }) => network.silence(worker, frontend),
   "network silent to the worker": ({ network, worker, frontend }) => network.silence(worker, frontend, ["worker"]),

@@ -8,7 +8,7 @@ import { type Metrics, noMetrics } from "#lib/host/metrics";
 import type { CallerChannel } from "#lib/link/link";
 import type { RouterMode } from "#lib/routing/select";
 import type { ReadyAsk } from "#lib/serving/ask";
-import { Client } from "./client.ts";
+import { Client, type ClientFlaws } from "./client.ts";
 import { SimulatedProcess, type Surroundings } from "./process.ts";
 
 /** A frontend process: the dispatcher over what discovery shows, with the clients of its requests. */
@@ -63,9 +63,9 @@ export class SimulatedFrontend extends SimulatedProcess {
     this.state = "serving";
   }
 
-  /** Sends a request; its client hears the answer, or breaks at its first token. */
-  send(ask: ReadyAsk, isBroken = false): Client {
-    const client = new Client(ask, this, isBroken);
+  /** Sends a request; its client hears the answer. */
+  send(ask: ReadyAsk, flaws?: ClientFlaws): Client {
+    const client = new Client(ask, this, flaws);
     this.clients.push(client);
     if (this.dispatcher) client.start(this.dispatcher);
     return client;

@@ -35,7 +35,15 @@ describe("the joined world", () => {
 
   it("meets every fault and every end, and most requests succeed all the same", () => {
     expect([...faults].toSorted()).toEqual(Object.keys(FAULTS).toSorted());
-    for (const end of ["DEADLINE", "OVERLOADED", "STREAM_LOST", "NO_WORKERS", "ATTEMPTS_EXHAUSTED", "DRAINING"]) {
+    for (const end of [
+      "DEADLINE",
+      "OVERLOADED",
+      "STREAM_LOST",
+      "NO_WORKERS",
+      "ATTEMPTS_EXHAUSTED",
+      "POISONED",
+      "DRAINING",
+    ]) {
       expect(ends.get(end), end).toBeGreaterThan(10 * SCALE);
     }
     const all = [...ends.values()].reduce((sum, count) => sum + count, 0);

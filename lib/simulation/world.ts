@@ -3,6 +3,7 @@ import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
 import { ROUTER_MODES, type RouterMode } from "#lib/routing/select";
+import type { ReadyAsk } from "#lib/serving/ask";
 import { drawAsk } from "./asks.ts";
 import { drawFaults, FAULTS, type FaultName } from "./faults.ts";
 import { SimulatedFrontend } from "./frontend.ts";
@@ -87,12 +88,22 @@ export class World {
     else if (dice < send + leave + harm + mend) this.#mend();
   }
 
-  /** A drawn request to a frontend. */
+  /** A drawn request to a frontend; now and then its client is broken. */
   send(frontend: SimulatedFrontend): void {
+    frontend.send(this.#draw(), { breaks: pick(this.chance, 60) === 0 });
+  }
+
+  /** A request that kills every worker that takes it. */
+  sendDeadly(frontend: SimulatedFrontend): void {
+    if (frontend.state !== "serving") return;
+    const kill = (id: bigint) => this.livingWorkers.find(({ plan }) => plan.instanceId === id)?.kill();
+    frontend.send(this.#draw(), { onPlaced: (worker) => this.clock.soon(() => kill(worker)) });
+  }
+
+  #draw(): ReadyAsk {
     const { chance, model, tokenizer, plans } = this;
     const workers = plans.map(({ instanceId }) => instanceId);
-    const isBroken = pick(chance, 60) === 0;
-    frontend.send(drawAsk(`r${++this.#requests}`, { chance, model, tokenizer, workers }), isBroken);
+    return drawAsk(`r${++this.#requests}`, { chance, model, tokenizer, workers });
   }
 
   /** Everything works from now on, and who is gone comes back. */
@@ -137,7 +148,8 @@ export class World {
     const frontend = this.#any(this.livingFrontends);
     if (!name || !worker || !frontend) return;
     this.trace.say("world", name, { worker: worker.name, frontend: frontend.name });
-    FAULTS[name]({ worker, frontend, network: this.network, store: this.store }, this.chance);
+    const sendDeadly = () => this.sendDeadly(frontend);
+    FAULTS[name]({ worker, frontend, network: this.network, store: this.store, sendDeadly }, this.chance);
   }
 
   #mend(): void {
