@@ -63,12 +63,13 @@ export class Client implements ServingSink {
     if (this.isOver || this.placements.length > 0) this.#complain("it heard something before it had the handle");
   }
 
-  /** It leaves. */
+  /** It leaves; after its end too, as a connection does. */
   cancel(): void {
-    if (this.isOver) return;
-    this.#say("cancels");
-    this.isCancelled = true;
-    this.#over();
+    this.#say("leaves");
+    if (!this.isOver) {
+      this.isCancelled = true;
+      this.#over();
+    }
     this.#handle?.cancel();
   }
 

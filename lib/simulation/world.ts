@@ -16,6 +16,8 @@ import { SimulatedWorker, type WorkerPlan } from "./worker.ts";
 /** Turns of promises between two moments: as long as the longest chain of them that passes no time. */
 const PROMISE_TURNS = 24;
 const MOST_WORKERS = 4;
+/** Who leaves is one of those that came last, answered or not. */
+const LAST_CLIENTS = 4;
 
 /** A cluster in one process: a store, frontends, workers and their clients, on one clock and from one seed. */
 export class World {
@@ -81,7 +83,7 @@ export class World {
     if (dice < send) {
       if (frontend) this.send(frontend);
     } else if (dice < send + leave) {
-      const client = frontend && this.#any(frontend.clients.filter(({ isOver }) => !isOver));
+      const client = frontend && this.#any(frontend.clients.slice(-LAST_CLIENTS));
       if (dice % 2 === 0) client?.cancel();
       else client?.finishChoice(pick(this.chance, client.choices.length), this.chance.next());
     } else if (dice < send + leave + harm) this.#break();
