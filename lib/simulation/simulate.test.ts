@@ -54,7 +54,7 @@ describe("the joined world", () => {
 
   it("is the same for the same seed, to the letter", async () => {
     const hashes = new Set<string>();
-    for (const seed of [1, 7, 16, 159]) {
+    for (const seed of [1, 16, 57, 60]) {
       const traces = [];
       for (let life = 0; life < 2; life++) {
         const lines: string[] = [];

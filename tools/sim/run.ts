@@ -7,6 +7,10 @@ import { simulate } from "#lib/simulation/simulate";
 const options = { seed: { type: "string", default: "0" }, count: { type: "string", default: "1" } } as const;
 const { values } = parseArgs({ options });
 const [first, count] = [Number(values.seed), Number(values.count)];
+if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || first < 0 || count < 1) {
+  console.error("A seed is a whole number from 0 on, and a count one from 1 on.");
+  process.exit(2);
+}
 const model = await readMockModel("models/stator-demo-q8_0.gguf");
 const ends = new Map<string, number>();
 let migrations = 0;
