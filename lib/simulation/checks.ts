@@ -21,7 +21,7 @@ export interface Truth {
 export function checkClient(client: Client, truth: Truth): string[] {
   const wrong = [
     ...client.choices.flatMap((_, choice) => checkChoice(client, choice, truth.oracles)),
-    ...(truth.records ? checkRecord(client, truth.records) : []),
+    ...checkRecord(client, truth),
     ...checkError(client, truth),
   ];
   return [...client.complaints, ...wrong.map((what) => `${client.ask.requestId}: ${what}`)];
@@ -52,7 +52,9 @@ function checkChoice({ ask, choices, usage }: Client, index: number, oracles: re
 }
 
 /** One record, which says what the client heard. */
-function checkRecord({ ask, choices, usage, error, isCancelled }: Client, records: readonly RequestRecord[]): string[] {
+function checkRecord({ ask, choices, usage, error, isCancelled }: Client, truth: Truth): string[] {
+  const { records, isCalm } = truth;
+  if (!records) return [];
   const [record, ...others] = records;
   if (!record || others.length > 0) return [`it has ${records.length} records`];
   const outcome = usage ? "finished" : error ? "failed" : isCancelled ? "cancelled" : "none";
@@ -67,6 +69,7 @@ function checkRecord({ ask, choices, usage, error, isCancelled }: Client, record
     const found = record[name as keyof typeof said];
     if (found !== value) wrong.push(`its record says ${name} ${found} and not ${value}`);
   }
+  if (isCalm && record.migrations > 0) wrong.push("it moved when nothing was wrong");
   if (record.cachedTokens > record.promptTokens) wrong.push("more of its prompt was cached than there is");
   if (!usage) return wrong;
   for (const name of ["promptTokens", "cachedTokens", "completionTokens"] as const) {
