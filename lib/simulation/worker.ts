@@ -8,6 +8,7 @@ import { noTracer } from "#lib/host/telemetry";
 import type { WorkerChannel } from "#lib/link/link";
 import { type Board, createBoard } from "#lib/worker/board";
 import { createLinks, type Links } from "#lib/worker/links";
+import { WORKER_FEATURES } from "#lib/worker/translate";
 import { EngineMood } from "./engine-mood.ts";
 import { SimulatedProcess, type Surroundings } from "./process.ts";
 import { createEngine, MODEL, recordsOf, type Weights } from "./weights.ts";
@@ -35,6 +36,8 @@ export class SimulatedWorker extends SimulatedProcess {
   readonly #links: Links;
   #engine: Engine | undefined;
   #incarnation: bigint;
+  /** None at one of an older build, as half of them are. */
+  readonly #features: readonly string[];
   #registration: Registration | undefined;
   #onIdle: (() => void) | undefined;
   #starting: Promise<void> = Promise.resolve();
@@ -44,6 +47,7 @@ export class SimulatedWorker extends SimulatedProcess {
     this.plan = plan;
     this.mood = new EngineMood(this.chance);
     this.#incarnation = this.chance.id();
+    this.#features = plan.instanceId % 2n === 0n ? [] : WORKER_FEATURES;
     this.#links = createLinks({
       serving: () => this.#serving(),
       introduce: () => this.#introduction(),
@@ -148,7 +152,7 @@ export class SimulatedWorker extends SimulatedProcess {
       maxWaitingRequests: MAX_WAITING,
       totalKvBlocks: BigInt(this.#engine?.card.totalBlocks ?? 0),
       ranks: 1,
-      features: [],
+      features: [...this.#features],
       draining: this.state === "draining",
     };
   }
