@@ -1,4 +1,11 @@
 import { choice, integer, type Options, PORT, text } from "#lib/base/option";
+import { isNamespace, MAX_NAMESPACE_LENGTH, NAMESPACE_PATTERN } from "./namespace.ts";
+
+/** The name of a namespace, or nothing. */
+function parseNamespace(given: string): string | { readonly expected: string } {
+  if (isNamespace(given)) return given;
+  return { expected: `at most ${MAX_NAMESPACE_LENGTH} of a-z, 0-9, '.', '_' and '-', a letter or a digit first` };
+}
 
 /** Where processes find each other, and for how long they are believed. */
 export const DISCOVERY_OPTIONS = {
@@ -8,6 +15,16 @@ export const DISCOVERY_OPTIONS = {
     doc: "Where processes find each other: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
     alike: "--discovery-backend",
   }),
+  namespace: {
+    ...text({
+      initial: "",
+      placeholder: "NAME",
+      doc: "Which processes of the same --discovery belong together: one meets those with the same namespace alone.",
+      alike: "--namespace",
+    }),
+    schema: { type: "string", pattern: NAMESPACE_PATTERN },
+    parse: parseNamespace,
+  },
   "lease-ms": integer({
     initial: 10_000,
     least: 1000,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DiscoveryChange, DiscoveryWatch } from "#lib/discovery/discovery";
+import { inNamespace } from "#lib/discovery/namespace";
 import { AFTER_STALL } from "../support/stalls.ts";
 import { type DiscoveryRig, instance, type Participant, pass, until } from "./discovery-rig.ts";
 
@@ -139,6 +140,24 @@ export function discoveryConformance(
       await until("all six", () => all.records.size === 6);
       expect(keys(watch)).toBe("workers/1 workers/1/x");
       await other.close();
+    });
+
+    scenario("keeps namespaces apart, whose keys are the same", async (join) => {
+      const [plain, left, right] = [await join(), await join(), await join()];
+      const parts = [plain.discovery, inNamespace(left.discovery, "left"), inNamespace(right.discovery, "left.2")];
+      const views = await Promise.all(
+        [inNamespace(plain.discovery, ""), ...parts.slice(1)].map((one) => one.watch("")),
+      );
+      const seen = () => views.map(keys);
+      const registrations = await Promise.all(
+        parts.map((one, at) => one.register([instance("a", at + 1), instance(`b/${at}`)], { ttlMs: TTL_MS })),
+      );
+      await until("three views", () => views.every((view) => view.records.size === 2));
+      expect(seen()).toEqual(["a b/0", "a b/1", "a b/2"]);
+      expect(views.map((view) => incarnation(view, "a"))).toEqual([1n, 2n, 3n]);
+      await registrations[1]!.close();
+      await until("one is gone", () => views[1]!.records.size === 0);
+      expect(seen()).toEqual(["a b/0", "", "a b/2"]);
     });
 
     scenario("serves two watchers, and one when the other is closed", async (join) => {

@@ -50,3 +50,31 @@ it("a folder is enough to meet: workers come, leave, die and come again under lo
   expect(await running.stop()).toMatchObject({ failures: [], refusals: new Map() });
   expect(cluster.complaints).toEqual([]);
 });
+
+it("two clusters share a folder, each in a namespace of its own, beside one without", {
+  retry: AFTER_STALL,
+}, async () => {
+  const discovery = ["--discovery", `file://${folder}`];
+  const parts = ["", "left", "right"].map((name) => ({ name, model: `mock-of-${name || "nobody"}` }));
+  const frontends = await Promise.all(
+    parts.map(async ({ name, model }) => {
+      const where = [...discovery, ...(name === "" ? [] : ["--namespace", name])];
+      await cluster.worker(...where, "--model-name", model);
+      return cluster.frontend(...where);
+    }),
+  );
+  for (const [at, { model }] of parts.entries()) {
+    const models = async () => {
+      const response = await fetch(`http://${frontends[at]!.address}/v1/models`);
+      return ((await response.json()) as { data: { id: string }[] }).data.map(({ id }) => id);
+    };
+    await expect.poll(models, { timeout: 20_000 }).toEqual([model]);
+  }
+  const view = await observe(`file://${folder}`);
+  expect([...view.workers().values()].map(({ models }) => models)).toEqual([["mock-of-nobody"]]);
+  await view.close();
+  const strange = cluster.start(["worker", "--engine", "mock", ...discovery, "--namespace", "Not/one"]);
+  expect(await strange.ended).toMatchObject({ code: 2 });
+  expect(strange.stderr).toContain("a letter or a digit first");
+  expect(cluster.complaints).toEqual([]);
+});

@@ -13,7 +13,16 @@ export const frontend: Command = {
   help:
     "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
     "no model file: tokenizers and templates come from the workers, by digest.",
-  options: ["discovery", ...FRONT_DOOR_KEYS, "grpc.host", "grpc.port", ...TLS_KEYS, "drain-ms", "trace.endpoint"],
+  options: [
+    "discovery",
+    "namespace",
+    ...FRONT_DOOR_KEYS,
+    "grpc.host",
+    "grpc.port",
+    ...TLS_KEYS,
+    "drain-ms",
+    "trace.endpoint",
+  ],
   says: {
     discovery: "Where it finds workers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
     "grpc.host": "Where the operators' port listens.",

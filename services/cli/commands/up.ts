@@ -16,7 +16,7 @@ import { shareModels } from "../model-shares.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { type ChildPlan, ProcessTree } from "../process-tree.ts";
 
-const SHARED_KEYS: readonly OptionKey[] = ["drain-ms", "trace.endpoint", "insecure-listen"];
+const SHARED_KEYS: readonly OptionKey[] = ["drain-ms", "namespace", "trace.endpoint", "insecure-listen"];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
 /** Each worker has a model of its own. */
 const MODEL_KEYS: readonly OptionKey[] = ["model", "model-name"];

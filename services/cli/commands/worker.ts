@@ -19,6 +19,7 @@ export const worker: Command = {
     ...ENGINE_KEYS,
     "machine.workers",
     "discovery",
+    "namespace",
     "lease-ms",
     "grpc.host",
     "grpc.port",

@@ -1,6 +1,7 @@
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import type { Discovery } from "#lib/discovery/discovery";
+import { inNamespace } from "#lib/discovery/namespace";
 import { openDiscovery } from "#lib/discovery/open";
 import type { Log } from "#lib/host/log";
 import { createMetrics, type Instruments, type Metrics } from "#lib/host/metrics";
@@ -40,7 +41,7 @@ export interface ServiceProcess {
   readonly credentials: Credentials;
   /** What its port says of its health. */
   readonly health: HealthBoard;
-  /** Joins those who find each other at this URL. Throws what `openDiscovery` throws. */
+  /** Joins those of its namespace who find each other at this URL. Throws what `openDiscovery` throws. */
   discover(url: string): Promise<Discovery>;
   /** Sends spans where trace.endpoint says; makes none otherwise. */
   openTracer(): Promise<Tracer>;
@@ -68,7 +69,9 @@ export function openProcess(context: ProcessContext, options: ProcessOptions): S
   return {
     ...parts,
     health,
-    discover: async (url) => scope.own("discovery", await openDiscovery(url, parts)),
+    async discover(url) {
+      return scope.own("discovery", inNamespace(await openDiscovery(url, parts), values.namespace));
+    },
     async openTracer() {
       const endpoint = values["trace.endpoint"];
       if (endpoint === undefined) return noTracer;
