@@ -40,7 +40,7 @@ export class BlockTransfer {
     this.#afterOps = options.afterOps;
   }
 
-  /** As Engine.exportBlocks. */
+  /** As EngineBlocks.export. */
   async exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]> {
     const pinned = this.#scheduler.kv.pin(hashes);
     const envelopes: Uint8Array[] = [];
@@ -80,7 +80,7 @@ export class BlockTransfer {
     return envelopes;
   }
 
-  /** As Engine.importBlocks. */
+  /** As EngineBlocks.import. */
   async importBlocks(tokens: Uint32Array, envelopes: readonly Uint8Array[], owner: KvOwner): Promise<number> {
     const first = envelopes[0];
     if (!first) return 0;

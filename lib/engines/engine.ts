@@ -215,36 +215,65 @@ export interface LoadedAdapter {
   readonly digest: Uint8Array;
 }
 
-/** An engine: it runs requests in steps of its own and never waits for whoever listens. */
-export interface Engine {
-  readonly card: EngineCard;
-  /** Sets who listens; once, before the first request. */
-  listen(listener: EngineListener): void;
-  /** Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_SCHEMA, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed. */
-  submit(request: EngineRequest): Admission;
-  /** Ends requests; each still gets its finish. Unknown ids are ignored. `kill` also aborts a step in which every request is killed. */
-  cancel(ids: readonly number[], mode: "stop" | "kill"): void;
-  /** Encodes text, special tokens included; throws UNSUPPORTED_FEATURE when the engine has no tokenizer. */
+/** How an engine's model writes text. */
+export interface EngineText {
+  /** Encodes text, special tokens included. */
   tokenize(text: string): Uint32Array;
-  /** Bytes of one token for callers that want text, special tokens as their names. */
+  /** Bytes of one token for callers that want text, special tokens as their names; a view that is borrowed. */
   piece(token: number): Uint8Array;
-  /** Idempotent for the same name and path; ALREADY_EXISTS for another path; UNSUPPORTED_FEATURE without LoRA. */
-  loadAdapter(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }>;
-  /** NOT_FOUND when no adapter has this name. */
-  unloadAdapter(name: string): Promise<LoadedAdapter>;
-  adapters(): readonly LoadedAdapter[];
+}
+
+/** LoRA adapters that come and go while the engine runs. */
+export interface EngineAdapters {
+  /** Idempotent for the same name and path; ALREADY_EXISTS for another path. */
+  load(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }>;
+  /** Takes the name away at once and resolves when no request uses it; NOT_FOUND when no adapter has this name. */
+  unload(name: string): Promise<LoadedAdapter>;
+  list(): readonly LoadedAdapter[];
+}
+
+/** KV blocks that leave an engine and come into another of the same layout. */
+export interface EngineBlocks {
   /** Envelopes of the blocks with these sequence hashes that are in the pool, from the first on without a gap. */
-  exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]>;
+  export(hashes: BigUint64Array): Promise<Uint8Array[]>;
   /**
    * Verifies and takes envelopes of consecutive blocks of one sequence; `tokens` are those of the sequence from its start.
    * Returns how many of them are in the pool now, from the first on: 0 when the blocks before them are not. CORRUPT on a
    * damaged one, CONTRACT_MISMATCH on another layout, model or place, LIMIT when there is no room for them now.
    */
-  importBlocks(
+  import(
     tokens: Uint32Array,
     envelopes: readonly Uint8Array[],
     options: { cacheSalt: string; adapter: string | undefined },
   ): Promise<number>;
+}
+
+/** Inputs that become vectors. */
+export interface EngineEmbeddings {
+  /** As Engine.submit. */
+  submit(request: EmbedRequest): Admission;
+}
+
+/**
+ * An engine: it runs requests in steps of its own and never waits for whoever listens. What follows `close` is what some
+ * engines add: absent where the card's capabilities say no, or where there is nothing of the kind.
+ */
+export interface Engine {
+  readonly card: EngineCard;
+  /** Sets who listens; once, before the first request. */
+  listen(listener: EngineListener): void;
+  /** Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_SCHEMA, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed. */
+  submit(request: GenerateRequest): Admission;
+  /** Ends requests; each still gets its finish. Unknown ids are ignored. `kill` also aborts a step in which every request is killed. */
+  cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Joins the engine's thread. Open requests get no finish. */
   close(): Promise<void>;
+  /** Absent for an engine without a tokenizer. */
+  readonly text?: EngineText | undefined;
+  /** There when `lora` is. */
+  readonly adapters?: EngineAdapters | undefined;
+  /** There when `kvBlocks` is. */
+  readonly blocks?: EngineBlocks | undefined;
+  /** There when `embed` is. */
+  readonly embeddings?: EngineEmbeddings | undefined;
 }

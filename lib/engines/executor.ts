@@ -1,5 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
-import type { EmbedRequest } from "./engine.ts";
+import type { EmbedRequest, EngineText } from "./engine.ts";
 import type { StepOutcome, StepPlan } from "./schedule/plan.ts";
 
 /** Where the bytes of one block are. */
@@ -40,12 +40,8 @@ export interface Executor {
   close(): Promise<void>;
 }
 
-/** How an engine's model writes text. */
-export interface ModelText {
+/** How the model of an executor writes text. */
+export interface ModelText extends EngineText {
   /** Token ids are below it. */
   readonly vocabularySize: number;
-  /** Encodes text, special tokens included. */
-  tokenize(text: string): Uint32Array;
-  /** Bytes of one token; a view that is borrowed. */
-  piece(token: number): Uint8Array;
 }

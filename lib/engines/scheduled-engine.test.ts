@@ -3,6 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
 import { EngineClient } from "../../test/conformance/engine-rig.ts";
 import { StillClock } from "../../test/support/still-clock.ts";
+import { requireAbility } from "./ability.ts";
 import type { EngineCard } from "./engine.ts";
 import type { Executor, ExecutorListener } from "./executor.ts";
 import { mockLayout } from "./mock/memory.ts";
@@ -150,13 +151,13 @@ test("an engine that cannot go on says so once and takes nothing more", async ()
   const { executor, engine, client } = openRig();
   client.start({ prompt });
   await turn();
-  const exporting = engine.exportBlocks(BigUint64Array.of(1n));
+  const exporting = engine.blocks!.export(BigUint64Array.of(1n));
   executor.listener!.onFailure(new StatorError("ENGINE_FAILED", { detail: "the device is gone" }));
   executor.listener!.onFailure(new StatorError("ENGINE_FAILED", { detail: "again" }));
   expect(client.failures.map((error) => error.message)).toEqual(["The engine failed: the device is gone."]);
   expect(() => client.start({ prompt })).toThrow("the device is gone");
   expect(await exporting).toEqual([]);
-  await expect(engine.exportBlocks(BigUint64Array.of(1n))).rejects.toThrow("the device is gone");
+  await expect(engine.blocks!.export(BigUint64Array.of(1n))).rejects.toThrow("the device is gone");
 });
 
 test("a step that found no room is tried again, but not for ever", async () => {
@@ -181,14 +182,15 @@ test("an entry that fails ends its request alone", async () => {
   expect(client.failures).toEqual([]);
 });
 
-test("what the card does not have is refused with the card's reason", async () => {
+test("what the card does not have is refused with the card's reason", () => {
   const { engine, client } = openRig();
   expect(() => client.start({ prompt, topLogprobs: 0 })).toThrow("Log-probabilities is not available: it is a fake.");
   const grammar = { kind: "ebnfGrammar", grammar: "root" } as const;
   expect(() => client.start({ prompt, guidance: grammar })).toThrow("The grammar cannot be used: root.");
   const schema = { kind: "jsonSchema", schema: '{"not":{}}' } as const;
   expect(() => client.start({ prompt, guidance: schema })).toThrow("The JSON schema uses not at #");
-  await expect(engine.loadAdapter("a", "/a")).rejects.toThrow("it is a fake");
+  expect(engine.adapters).toBeUndefined();
+  expect(() => requireAbility(engine, "adapters")).toThrow("LoRA is not available: it is a fake.");
 });
 
 test("an embedding that fails ends its own request", async () => {
@@ -205,11 +207,11 @@ test("of blocks that arrive in part those before the first loss are kept", async
   executor.end();
   executor.end();
   await done;
-  const envelopes = await engine.exportBlocks(BigUint64Array.from([...client.stored]));
+  const envelopes = await engine.blocks!.export(BigUint64Array.from([...client.stored]));
   expect(envelopes).toHaveLength(10);
   const other = openRig();
   other.executor.failWriteAt = 9;
-  expect(await other.engine.importBlocks(tokens, envelopes, { cacheSalt: "", adapter: undefined })).toBe(9);
+  expect(await other.engine.blocks!.import(tokens, envelopes, { cacheSalt: "", adapter: undefined })).toBe(9);
   expect(other.client.stored.size).toBe(9);
   expect(other.client.start({ prompt: tokens }).cachedTokens).toBe(36);
 });

@@ -9,10 +9,14 @@ import type {
   Admission,
   EmbedRequest,
   Engine,
+  EngineAdapters,
+  EngineBlocks,
   EngineCard,
+  EngineEmbeddings,
   EngineListener,
   EngineRequest,
   EngineStep,
+  EngineText,
   GenerateRequest,
   LoadedAdapter,
 } from "./engine.ts";
@@ -42,6 +46,10 @@ const EMBED_BATCH_INPUTS = 32;
 /** An engine whose decisions are the scheduler's and whose work is an executor's. */
 export class ScheduledEngine implements Engine {
   readonly card: EngineCard;
+  readonly text: EngineText;
+  readonly adapters: EngineAdapters | undefined;
+  readonly blocks: EngineBlocks | undefined;
+  readonly embeddings: EngineEmbeddings | undefined;
   readonly #scheduler: Scheduler;
   readonly #executor: Executor;
   readonly #text: ModelText;
@@ -93,10 +101,34 @@ export class ScheduledEngine implements Engine {
       clock: options.clock,
       afterOps: (run) => this.#whenOpsRan(run),
     });
+    const { lora, kvBlocks, embed } = card.capabilities;
+    this.text = { tokenize: (text) => this.#tokenize(text), piece: (token) => this.#text.piece(token) };
+    this.adapters = lora ? this.#createAdapters() : undefined;
+    this.blocks = kvBlocks ? this.#createBlocks() : undefined;
+    this.embeddings = embed ? { submit: (request) => this.#submitEmbed(request) } : undefined;
     executor.start({
       onOutcome: (outcome) => this.#apply(outcome),
       onFailure: (error) => this.#fail(error),
     });
+  }
+
+  #createAdapters(): EngineAdapters {
+    return {
+      load: async (name, path) => {
+        this.#checkOpen();
+        return this.#adapters.load(name, path);
+      },
+      unload: (name) => this.#unloadAdapter(name),
+      list: () => this.#adapters.list(),
+    };
+  }
+
+  #createBlocks(): EngineBlocks {
+    return {
+      export: (hashes) => this.#moveBlocks(() => this.#transfer.exportBlocks(hashes)),
+      import: (tokens, envelopes, options) =>
+        this.#moveBlocks(() => this.#transfer.importBlocks(tokens, envelopes, options)),
+    };
   }
 
   listen(listener: EngineListener): void {
@@ -104,24 +136,28 @@ export class ScheduledEngine implements Engine {
     this.#listener = listener;
   }
 
-  submit(request: EngineRequest): Admission {
-    this.#checkOpen();
-    const { model, capabilities } = this.card;
-    const contextTokens = request.kind === "embed" ? this.#embedTokens : this.card.contextTokens;
-    checkRequest(request, { model, contextTokens, vocabularySize: this.#text.vocabularySize });
-    if (this.#embeds.has(request.id)) throw new StatorError("INVALID_ARGUMENT", { detail: "The id is in use" });
-    if (request.kind === "embed") {
-      if (!capabilities.embed) this.#refuse("embed", "Embedding");
-      if (this.#embeds.waiting >= this.#maxWaiting) throw new StatorError("OVERLOADED", { what: "waiting inputs" });
-      const queuedAhead = this.#embeds.size;
-      this.#embeds.add(request);
-      this.#wake();
-      return { cachedTokens: 0, queuedAhead };
-    }
+  submit(request: GenerateRequest): Admission {
+    this.#check(request, this.card.contextTokens);
     this.#checkFeatures(request);
     const admission = this.#scheduler.submit(request, this.#grammarOf(request));
     this.#wake();
     return admission;
+  }
+
+  #submitEmbed(request: EmbedRequest): Admission {
+    this.#check(request, this.#embedTokens);
+    if (this.#embeds.waiting >= this.#maxWaiting) throw new StatorError("OVERLOADED", { what: "waiting inputs" });
+    const queuedAhead = this.#embeds.size;
+    this.#embeds.add(request);
+    this.#wake();
+    return { cachedTokens: 0, queuedAhead };
+  }
+
+  #check(request: EngineRequest, contextTokens: number): void {
+    this.#checkOpen();
+    const { model } = this.card;
+    checkRequest(request, { model, contextTokens, vocabularySize: this.#text.vocabularySize });
+    if (this.#embeds.has(request.id)) throw new StatorError("INVALID_ARGUMENT", { detail: "The id is in use" });
   }
 
   #checkFeatures(request: GenerateRequest): void {
@@ -167,22 +203,12 @@ export class ScheduledEngine implements Engine {
     this.#wake();
   }
 
-  tokenize(text: string): Uint32Array {
+  #tokenize(text: string): Uint32Array {
     this.#checkOpen();
     return this.#text.tokenize(text);
   }
 
-  piece(token: number): Uint8Array {
-    return this.#text.piece(token);
-  }
-
-  async loadAdapter(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }> {
-    this.#checkOpen();
-    if (!this.card.capabilities.lora) this.#refuse("lora", "LoRA");
-    return this.#adapters.load(name, path);
-  }
-
-  async unloadAdapter(name: string): Promise<LoadedAdapter> {
+  async #unloadAdapter(name: string): Promise<LoadedAdapter> {
     const adapter = await this.#adapters.unload(name, () => this.#whenUnused(name));
     // Another file may come under this name: nothing that this one computed may be found then.
     this.#scheduler.kv.clear();
@@ -190,25 +216,8 @@ export class ScheduledEngine implements Engine {
     return adapter;
   }
 
-  adapters(): readonly LoadedAdapter[] {
-    return this.#adapters.list();
-  }
-
-  exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]> {
-    return this.#moveBlocks(() => this.#transfer.exportBlocks(hashes));
-  }
-
-  importBlocks(
-    tokens: Uint32Array,
-    envelopes: readonly Uint8Array[],
-    options: { cacheSalt: string; adapter: string | undefined },
-  ): Promise<number> {
-    return this.#moveBlocks(() => this.#transfer.importBlocks(tokens, envelopes, options));
-  }
-
   async #moveBlocks<Result>(move: () => Promise<Result>): Promise<Result> {
     this.#checkOpen();
-    if (!this.card.capabilities.kvBlocks) this.#refuse("kvBlocks", "Moving KV blocks");
     try {
       return await move();
     } finally {

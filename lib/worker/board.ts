@@ -1,4 +1,5 @@
 import { asStatorError, type StatorError } from "#lib/base/errors";
+import { submitTo } from "#lib/engines/ability";
 import type {
   Admission,
   EndReason,
@@ -132,7 +133,7 @@ class EngineBoard implements Board {
     this.#opened.set(id, { sink, key, requestId, span });
     try {
       if (this.#over) throw this.#over;
-      return { id, admission: this.#engine.submit(make(id)) };
+      return { id, admission: submitTo(this.#engine, make(id)) };
     } catch (caught) {
       const error = asStatorError(caught);
       this.#opened.delete(id);

@@ -2,6 +2,7 @@ import { CancelMode, RequestKind, type Submit } from "#gen/stator/worker/v1/link
 import { readU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { requireAbility } from "#lib/engines/ability";
 import type { Engine, EngineFinish, EnginePromptLogprobs, EngineRequest, StepMetrics } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import { checkFeatures } from "#lib/link/features";
@@ -184,5 +185,7 @@ function promptOf(submit: Submit, engine: Engine): Uint32Array {
   if (hasText === submit.promptTokenIds.byteLength > 0) {
     throw new StatorError("INVALID_ARGUMENT", { detail: "Expected exactly one of prompt_token_ids and prompt_text" });
   }
-  return hasText ? engine.tokenize(submit.promptText) : readU32(submit.promptTokenIds, "prompt_token_ids").slice();
+  return hasText
+    ? requireAbility(engine, "text").tokenize(submit.promptText)
+    : readU32(submit.promptTokenIds, "prompt_token_ids").slice();
 }

@@ -2,6 +2,7 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Discovery, Registration } from "#lib/discovery/discovery";
+import { adaptersOf } from "#lib/engines/ability";
 import type { Engine } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
@@ -178,7 +179,7 @@ class WorkerShell implements Worker {
     };
     const names = {
       model: engine.card.model,
-      hasAdapter: (name: string) => engine.adapters().some((each) => each.name === name),
+      hasAdapter: (name: string) => adaptersOf(engine).some((each) => each.name === name),
     };
     return {
       engine,
@@ -275,7 +276,7 @@ class WorkerShell implements Worker {
 
   #models(): string[] {
     const { engine } = this.#served ?? {};
-    return engine ? [engine.card.model, ...engine.adapters().map(({ name }) => name)] : [...this.#deps.models];
+    return engine ? [engine.card.model, ...adaptersOf(engine).map(({ name }) => name)] : [...this.#deps.models];
   }
 
   #identity(): Identity {
@@ -296,7 +297,7 @@ class WorkerShell implements Worker {
     const served = this.#served && {
       card: this.#served.engine.card,
       createdUnixSeconds: this.#served.createdUnixSeconds,
-      adapters: this.#served.engine.adapters(),
+      adapters: adaptersOf(this.#served.engine),
     };
     return workerRecords(this.#identity(), this.#state, served);
   }

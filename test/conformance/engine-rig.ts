@@ -1,3 +1,4 @@
+import { requireAbility } from "#lib/engines/ability";
 import type {
   Engine,
   EngineFinish,
@@ -67,7 +68,7 @@ export class EngineClient {
   }
 
   tokens(prompt: string | Uint32Array): Uint32Array {
-    return typeof prompt === "string" ? this.engine.tokenize(prompt) : prompt;
+    return typeof prompt === "string" ? requireAbility(this.engine, "text").tokenize(prompt) : prompt;
   }
 
   /** Submits and returns the id and what will come of it. */
@@ -100,12 +101,19 @@ export class EngineClient {
   embed(prompt: string, options: { normalize?: boolean; pooling?: "mean" | "last" | "cls" } = {}): Promise<Answer> {
     const id = this.#nextId++;
     const { normalize = true, pooling } = options;
-    this.engine.submit({ kind: "embed", id, promptTokens: this.tokens(prompt), pooling, normalize });
+    requireAbility(this.engine, "embeddings").submit({
+      kind: "embed",
+      id,
+      promptTokens: this.tokens(prompt),
+      pooling,
+      normalize,
+    });
     return this.#expect(id);
   }
 
   text(tokens: readonly number[]): string {
-    return Buffer.concat(tokens.map((token) => this.engine.piece(token))).toString("utf8");
+    const { piece } = requireAbility(this.engine, "text");
+    return Buffer.concat(tokens.map((token) => piece(token))).toString("utf8");
   }
 
   #expect(id: number): Promise<Answer> {

@@ -53,6 +53,10 @@ export function engineConformance(name: string, rig: EngineRig): void {
       expect(card.modelDigest).toHaveLength(32);
       expect(card.contextTokens).toBeLessThanOrEqual(card.totalBlocks * card.blockTokens);
       expect(card.layout !== undefined).toBe(card.capabilities.kvBlocks);
+      const { text, adapters, blocks, embeddings } = client.engine;
+      const { lora, kvBlocks, embed } = card.capabilities;
+      expect(text, "what takes ids of a tokenizer that it shows has that tokenizer").toBeDefined();
+      expect([adapters, blocks, embeddings].map((one) => one !== undefined)).toEqual([lora, kvBlocks, embed]);
       for (const [feature, reason] of Object.entries(card.capabilities.missing)) {
         if (feature !== "gpu") expect(card.capabilities).toHaveProperty(feature, false);
         expect(reason.length).toBeGreaterThan(10);
@@ -285,18 +289,18 @@ export function engineConformance(name: string, rig: EngineRig): void {
       const ask = { prompt: tokens, topLogprobs: 2, stopping: { maxTokens: 20, ignoreEos: true } };
       const local = await from.ask(ask);
       const hashes = sequenceHashes(tokens, blockTokens).slice(0, reusable(from, tokens.length - 1) / blockTokens);
-      const envelopes = await from.engine.exportBlocks(hashes);
+      const envelopes = await from.engine.blocks!.export(hashes);
       expect(envelopes).toHaveLength(hashes.length);
       const options = { cacheSalt: "", adapter: undefined };
-      expect(await to.engine.importBlocks(tokens, envelopes, options)).toBe(hashes.length);
+      expect(await to.engine.blocks!.import(tokens, envelopes, options)).toBe(hashes.length);
       expect([...to.stored].sort()).toEqual([...hashes].sort());
       const moved = await to.ask(ask);
       expect(moved.finish.cachedTokens).toBe(hashes.length * blockTokens);
       expect(moved.tokens).toEqual(local.tokens);
       expect(moved.chosen).toEqual(local.chosen);
       expect(moved.top).toEqual(local.top);
-      expect(await to.engine.importBlocks(tokens, envelopes, options)).toBe(hashes.length);
-      expect(await to.engine.exportBlocks(BigUint64Array.of(1n, 2n))).toEqual([]);
+      expect(await to.engine.blocks!.import(tokens, envelopes, options)).toBe(hashes.length);
+      expect(await to.engine.blocks!.export(BigUint64Array.of(1n, 2n))).toEqual([]);
     });
 
     it("refuses blocks that are damaged or not what they are said to be", async () => {
@@ -304,11 +308,11 @@ export function engineConformance(name: string, rig: EngineRig): void {
       const tokens = client.tokens(rig.longPrompt);
       await client.ask({ prompt: tokens, stopping: { maxTokens: 1 } });
       const hashes = sequenceHashes(tokens, client.engine.card.blockTokens).slice(0, 2);
-      const envelopes = await client.engine.exportBlocks(hashes);
+      const envelopes = await client.engine.blocks!.export(hashes);
       const fresh = await open();
       const take = (bytes: Uint8Array[], more: { tokens?: Uint32Array; cacheSalt?: string } = {}) =>
         rejection(
-          fresh.engine.importBlocks(more.tokens ?? tokens, bytes, {
+          fresh.engine.blocks!.import(more.tokens ?? tokens, bytes, {
             cacheSalt: more.cacheSalt ?? "",
             adapter: undefined,
           }),
@@ -322,7 +326,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
       expect(await take(envelopes, { cacheSalt: "other" })).toBe("CONTRACT_MISMATCH");
       expect(await take(envelopes, { tokens: tokens.slice(0, 5) })).toBe("INVALID_ARGUMENT");
       expect(fresh.stored.size).toBe(0);
-      expect(await fresh.engine.importBlocks(tokens, [envelopes[1]!], { cacheSalt: "", adapter: undefined })).toBe(0);
+      expect(await fresh.engine.blocks!.import(tokens, [envelopes[1]!], { cacheSalt: "", adapter: undefined })).toBe(0);
       expect(await take(envelopes)).toBe("none");
     });
 

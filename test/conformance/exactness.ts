@@ -108,8 +108,8 @@ export function exactnessGate(name: string, rig: ExactnessRig): void {
         const { blockTokens } = client.engine.card;
         await client.ask(ask);
         const kept = reusable(client, ask.prompt.length - 1) / blockTokens;
-        const envelopes = await client.engine.exportBlocks(sequenceHashes(ask.prompt, blockTokens).slice(0, kept));
-        await second.engine.importBlocks(ask.prompt, envelopes, { cacheSalt: "", adapter: undefined });
+        const envelopes = await client.engine.blocks!.export(sequenceHashes(ask.prompt, blockTokens).slice(0, kept));
+        await second.engine.blocks!.import(ask.prompt, envelopes, { cacheSalt: "", adapter: undefined });
         return [await second.ask(ask), 0];
       },
       async "carried on"(ask, at) {

@@ -2,12 +2,16 @@ import { assert, StatorError } from "#lib/base/errors";
 import type {
   Admission,
   Engine,
+  EngineAdapters,
   EngineCard,
+  EngineEmbeddings,
   EngineFinish,
   EngineListener,
   EngineLogprobs,
   EnginePromptLogprobs,
   EngineRequest,
+  EngineText,
+  GenerateRequest,
   KvNotice,
   LoadedAdapter,
   StepMetrics,
@@ -77,6 +81,12 @@ export const IDLE: StepMetrics = {
 /** An engine that a test drives by hand: it notes what is asked of it, and steps when told. */
 export class FakeEngine implements Engine {
   readonly card: EngineCard;
+  text: EngineText | undefined = {
+    tokenize: (text) => Uint32Array.from(Buffer.from(text)),
+    piece: (token) => Uint8Array.of(token),
+  };
+  readonly adapters: EngineAdapters | undefined;
+  readonly embeddings: EngineEmbeddings | undefined;
   /** Open requests by id. */
   readonly open = new Map<number, EngineRequest>();
   readonly cancels: { readonly ids: readonly number[]; readonly mode: string }[] = [];
@@ -87,12 +97,14 @@ export class FakeEngine implements Engine {
   closed = false;
   /** Hears of each request that it takes. */
   onSubmit: ((request: EngineRequest) => void) | undefined;
-  readonly #adapters = new Map<string, LoadedAdapter>();
   #listener: EngineListener | undefined;
   #steps = 0;
 
   constructor(card: Partial<EngineCard> = {}) {
     this.card = { ...CARD, ...card };
+    const { lora, embed } = this.card.capabilities;
+    this.adapters = lora ? this.#createAdapters() : undefined;
+    this.embeddings = embed ? { submit: (request) => this.#take(request) } : undefined;
   }
 
   listen(listener: EngineListener): void {
@@ -105,13 +117,38 @@ export class FakeEngine implements Engine {
     return [...this.open.keys()];
   }
 
-  submit(request: EngineRequest): Admission {
+  submit(request: GenerateRequest): Admission {
+    return this.#take(request);
+  }
+
+  #take(request: EngineRequest): Admission {
     if (this.refuse) throw this.refuse;
     if (request.kind === "generate" && request.guidance) compileGuidance(request.guidance);
     assert(!this.open.has(request.id), "ids of open requests differ");
     this.open.set(request.id, request);
     this.onSubmit?.(request);
     return { cachedTokens: 0, queuedAhead: this.open.size - 1 };
+  }
+
+  #createAdapters(): EngineAdapters {
+    const loaded = new Map<string, LoadedAdapter>();
+    return {
+      load: async (name, path) => {
+        const known = loaded.get(name);
+        if (known && known.path !== path) throw new StatorError("ALREADY_EXISTS", { what: name });
+        const adapter = known ?? { name, path, digest: new Uint8Array(32) };
+        loaded.set(name, adapter);
+        return { adapter, alreadyLoaded: known !== undefined };
+      },
+      unload: async (name) => {
+        const adapter = loaded.get(name);
+        if (!adapter) throw new StatorError("NOT_FOUND", { what: name });
+        loaded.delete(name);
+        await this.unused;
+        return adapter;
+      },
+      list: () => [...loaded.values()],
+    };
   }
 
   cancel(ids: readonly number[], mode: "stop" | "kill"): void {
@@ -152,42 +189,6 @@ export class FakeEngine implements Engine {
 
   fail(error: StatorError): void {
     this.#listener?.onFailure(error);
-  }
-
-  tokenize(text: string): Uint32Array {
-    return Uint32Array.from(Buffer.from(text));
-  }
-
-  piece(token: number): Uint8Array {
-    return Uint8Array.of(token);
-  }
-
-  async loadAdapter(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }> {
-    const known = this.#adapters.get(name);
-    if (known && known.path !== path) throw new StatorError("ALREADY_EXISTS", { what: name });
-    const adapter = known ?? { name, path, digest: new Uint8Array(32) };
-    this.#adapters.set(name, adapter);
-    return { adapter, alreadyLoaded: known !== undefined };
-  }
-
-  async unloadAdapter(name: string): Promise<LoadedAdapter> {
-    const adapter = this.#adapters.get(name);
-    if (!adapter) throw new StatorError("NOT_FOUND", { what: name });
-    this.#adapters.delete(name);
-    await this.unused;
-    return adapter;
-  }
-
-  adapters(): readonly LoadedAdapter[] {
-    return [...this.#adapters.values()];
-  }
-
-  exportBlocks(): Promise<Uint8Array[]> {
-    return Promise.reject(new StatorError("UNSUPPORTED_FEATURE", { feature: "blocks", detail: "it is fake" }));
-  }
-
-  importBlocks(): Promise<number> {
-    return Promise.reject(new StatorError("UNSUPPORTED_FEATURE", { feature: "blocks", detail: "it is fake" }));
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,7 @@ async function answer(ask: Ask & { prompt: Uint32Array }): Promise<void> {
   const hashes = new BigUint64Array(Math.floor(ask.prompt.length / engine.card.blockTokens));
   new TokenHasher().hashBlocks(ask.prompt, engine.card.blockTokens, hashSeed("", undefined), hashes.slice(), hashes);
   const whole = Math.floor((ask.prompt.length - 1) / engine.card.blockTokens);
-  const envelopes = await engine.exportBlocks(hashes.subarray(0, whole));
+  const envelopes = await engine.blocks!.export(hashes.subarray(0, whole));
   process.send?.({ tokens, chosen, envelopes });
   await engine.close();
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { StatorError } from "#lib/base/errors";
-import type { Admission, EngineCard, EngineLogprobs, EngineRequest } from "#lib/engines/engine";
+import type { Admission, EngineCard, EngineLogprobs, GenerateRequest } from "#lib/engines/engine";
 import { byteCharacters } from "#lib/text/pieces";
 import { VOCABULARY_FORMAT } from "#lib/text/vocabulary";
 import { FakeEngine } from "./fake-engine.ts";
@@ -51,7 +51,7 @@ export interface Script {
 }
 
 interface Running {
-  readonly request: EngineRequest;
+  readonly request: GenerateRequest;
   told: number;
 }
 
@@ -69,7 +69,7 @@ export class ScriptedEngine extends FakeEngine {
     super({ artifacts: [{ kind: "tokenizer", format: VOCABULARY_FORMAT, digest, content }], ...card });
   }
 
-  override submit(request: EngineRequest): Admission {
+  override submit(request: GenerateRequest): Admission {
     const admission = super.submit(request);
     this.#running.set(request.id, { request, told: 0 });
     if (this.#running.size === 1) this.#later();
@@ -95,12 +95,12 @@ export class ScriptedEngine extends FakeEngine {
     const finishes = [];
     for (const [id, running] of this.#running) {
       const { request } = running;
-      const most = request.kind === "generate" ? request.stopping.maxTokens : 0;
+      const most = request.stopping.maxTokens;
       const all = script.tokens.slice(0, most);
       const next = all.slice(running.told, running.told + script.tokensPerStep);
       if (next.length > 0) tokens[id] = next;
       running.told += next.length;
-      if (request.kind === "generate" && request.topLogprobs !== undefined && next.length > 0) {
+      if (request.topLogprobs !== undefined && next.length > 0) {
         const chosen = Float32Array.from(next, (token) => -token);
         logprobs.push({ id, chosen, topTokens: new Uint32Array(0), topValues: new Float32Array(0) });
       }

@@ -209,7 +209,7 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     );
     child.disconnect();
     const options = { cacheSalt: "", adapter: undefined };
-    expect(await fresh.engine.importBlocks(tokens, local.envelopes, options)).toBe(local.envelopes.length);
+    expect(await fresh.engine.blocks!.import(tokens, local.envelopes, options)).toBe(local.envelopes.length);
     const moved = await fresh.ask(ask);
     expect(moved.finish.cachedTokens).toBe(local.envelopes.length * 16);
     expect(moved.tokens).toEqual(local.tokens);
@@ -226,7 +226,7 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
       stopping: { maxTokens: 12, ignoreEos: true },
     };
     const base = await fresh.ask(ask);
-    expect(await fresh.engine.loadAdapter("wave", path)).toMatchObject({
+    expect(await fresh.engine.adapters!.load("wave", path)).toMatchObject({
       alreadyLoaded: false,
       adapter: { name: "wave" },
     });
@@ -234,11 +234,11 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     expect(adapted.finish.cachedTokens).toBe(0);
     expect(adapted.chosen).not.toEqual(base.chosen);
     expect(still.tokens).toEqual(base.tokens);
-    expect((await fresh.engine.unloadAdapter("wave")).name).toBe("wave");
+    expect((await fresh.engine.adapters!.unload("wave")).name).toBe("wave");
     expect(() => fresh.start({ ...ask, adapter: "wave" })).toThrow("does not exist");
     expect((await fresh.ask(ask)).tokens).toEqual(base.tokens);
-    await expect(fresh.engine.loadAdapter("gone", join(folder, "gone.gguf"))).rejects.toThrow("There is no file");
-    await expect(fresh.engine.loadAdapter("demo", DEMO_MODEL)).rejects.toThrow("cannot be used as a model");
+    await expect(fresh.engine.adapters!.load("gone", join(folder, "gone.gguf"))).rejects.toThrow("There is no file");
+    await expect(fresh.engine.adapters!.load("demo", DEMO_MODEL)).rejects.toThrow("cannot be used as a model");
     expect(fresh.failures).toEqual([]);
   });
 

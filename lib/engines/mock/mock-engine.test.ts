@@ -155,7 +155,7 @@ test("its text is made of words", async () => {
   engine.submit(requestOf(1, { stopping }));
   await advance(0);
   const text = tokensOf(1)
-    .map((token) => Buffer.from(engine.piece(token)).toString())
+    .map((token) => Buffer.from(engine.text!.piece(token)).toString())
     .join("");
   expect(text).toMatch(/^( [a-z]+){11}\.( [a-z]+){11}\./);
 });
@@ -164,14 +164,14 @@ test("an adapter changes the text; it leaves when the last of its requests has e
   const { engine, advance, tokensOf } = await openRig({
     timing: { kind: "linear", stepMs: 1, prefillTokenMs: 0, decodeSequenceMs: 0 },
   });
-  await engine.loadAdapter("pirate", "/adapters/pirate.gguf");
-  expect(await engine.loadAdapter("pirate", "/adapters/pirate.gguf")).toMatchObject({ alreadyLoaded: true });
-  await expect(engine.loadAdapter("pirate", "/adapters/other.gguf")).rejects.toThrow("exists already");
+  await engine.adapters!.load("pirate", "/adapters/pirate.gguf");
+  expect(await engine.adapters!.load("pirate", "/adapters/pirate.gguf")).toMatchObject({ alreadyLoaded: true });
+  await expect(engine.adapters!.load("pirate", "/adapters/other.gguf")).rejects.toThrow("exists already");
   engine.submit(requestOf(1));
   engine.submit(requestOf(2, { adapter: "pirate" }));
   await advance(5);
-  const gone = engine.unloadAdapter("pirate");
-  expect(engine.adapters()).toEqual([]);
+  const gone = engine.adapters!.unload("pirate");
+  expect(engine.adapters!.list()).toEqual([]);
   expect(() => engine.submit(requestOf(3, { adapter: "pirate" }))).toThrow("does not exist");
   let isGone = false;
   const watch = gone.then(() => {
@@ -183,7 +183,7 @@ test("an adapter changes the text; it leaves when the last of its requests has e
   await watch;
   expect(tokensOf(2)).toHaveLength(16);
   expect(tokensOf(2)).not.toEqual(tokensOf(1));
-  await expect(engine.unloadAdapter("pirate")).rejects.toThrow("was not found");
+  await expect(engine.adapters!.unload("pirate")).rejects.toThrow("was not found");
 });
 
 test("a killed request ends its step early", async () => {

@@ -15,10 +15,14 @@ import { openWorker } from "./worker.ts";
 export type {
   Admission,
   Engine,
+  EngineAdapters,
+  EngineBlocks,
   EngineCapabilities,
+  EngineEmbeddings,
   EngineListener,
   EngineRequest,
   EngineStep,
+  EngineText,
 } from "#lib/engines/engine";
 export type { EngineCard, EngineRecipe, Log };
 export { StatorError };

@@ -1,7 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { LoraAdapter, LoraAdapterSchema } from "#gen/openengine/v1/lora_pb";
 import { StatorError } from "#lib/base/errors";
-import type { Engine, LoadedAdapter } from "#lib/engines/engine";
+import { adaptersOf } from "#lib/engines/ability";
+import type { Engine, EngineAdapters, EngineCard, LoadedAdapter } from "#lib/engines/engine";
 import type { CheckAdapterPath } from "./adapter-folder.ts";
 
 type AdapterInit = MessageInitShape<typeof LoraAdapterSchema>;
@@ -42,14 +43,14 @@ class NumberedAdapters implements AdapterCalls {
       const detail = "adapter: expected a name, an id above 0 and an absolute source_path";
       throw new StatorError("INVALID_ARGUMENT", { detail });
     }
-    const engine = this.#withLora();
+    const { card, adapters } = this.#withLora();
     const { loraName: name, loraId: number, sourcePath } = adapter;
-    if (name === engine.card.model) throw new StatorError("ALREADY_EXISTS", { what: `The model ${name}` });
+    if (name === card.model) throw new StatorError("ALREADY_EXISTS", { what: `The model ${name}` });
     const isOurs = this.#take(name, number);
     try {
       // One that is there is told by its name, whatever became of its file since.
-      if (!engine.adapters().some((each) => each.name === name)) await this.#deps.checkAdapterPath(sourcePath);
-      const done = await engine.loadAdapter(name, sourcePath);
+      if (!adapters.list().some((each) => each.name === name)) await this.#deps.checkAdapterPath(sourcePath);
+      const done = await adapters.load(name, sourcePath);
       await this.#deps.onAdapters();
       return { adapter: this.#print(done.adapter), alreadyLoaded: done.alreadyLoaded };
     } catch (error) {
@@ -59,29 +60,25 @@ class NumberedAdapters implements AdapterCalls {
   }
 
   async unload(name: string) {
-    const engine = this.#withLora();
-    if (!engine.adapters().some((each) => each.name === name)) {
+    const { adapters } = this.#withLora();
+    if (!adapters.list().some((each) => each.name === name)) {
       throw new StatorError("NOT_FOUND", { what: `The adapter ${name}` });
     }
     // Its name is off the list at once; its requests end first.
-    const [adapter] = await Promise.all([engine.unloadAdapter(name), this.#deps.onAdapters()]);
+    const [adapter] = await Promise.all([adapters.unload(name), this.#deps.onAdapters()]);
     const printed = this.#print(adapter);
     this.#numbers.delete(name);
     return { adapter: printed };
   }
 
   list(): AdapterInit[] {
-    return this.#deps
-      .engineOf()
-      .adapters()
-      .map((adapter) => this.#print(adapter));
+    return adaptersOf(this.#deps.engineOf()).map((adapter) => this.#print(adapter));
   }
 
-  #withLora(): Engine {
-    const engine = this.#deps.engineOf();
-    const { lora, missing } = engine.card.capabilities;
-    if (lora) return engine;
-    const detail = missing.lora ?? "this engine takes none";
+  #withLora(): { readonly card: EngineCard; readonly adapters: EngineAdapters } {
+    const { card, adapters } = this.#deps.engineOf();
+    if (adapters) return { card, adapters };
+    const detail = card.capabilities.missing.lora ?? "this engine takes none";
     throw new StatorError("FEATURE_DISABLED", { feature: "Loading adapters", detail });
   }
 

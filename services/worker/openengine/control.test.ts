@@ -185,10 +185,11 @@ describe("adapters", () => {
 
   it("free their number when they could not be loaded", async () => {
     const rig = await started();
-    const load = rig.engine.loadAdapter.bind(rig.engine);
-    rig.engine.loadAdapter = () => Promise.reject(new StatorError("FILE_NOT_FOUND", { path: "/a", hint: "" }));
+    const adapters = rig.engine.adapters!;
+    const { load } = adapters;
+    adapters.load = () => Promise.reject(new StatorError("FILE_NOT_FOUND", { path: "/a", hint: "" }));
     await expect(rig.control.loadLora({ adapter: PIRATE })).rejects.toMatchObject({ reason: "FILE_NOT_FOUND" });
-    rig.engine.loadAdapter = load;
+    adapters.load = load;
     await rig.control.loadLora({ adapter: { ...PIRATE, loraName: "sailor" } });
   });
 

@@ -6,6 +6,7 @@ import type {
 } from "#gen/openengine/v1/generation_pb";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
+import { requireAbility } from "#lib/engines/ability";
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
 import type { ReadyAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
@@ -132,7 +133,8 @@ function stopping(
 function promptTokens(request: OpenEngineRequest, engine: Engine): Uint32Array {
   const { input } = request;
   if (input.case === "tokenIds") return Uint32Array.from(input.value.ids);
-  if (input.case === "prompt") return engine.tokenize(atMost("prompt", input.value, MOST.promptText));
+  if (input.case === "prompt")
+    return requireAbility(engine, "text").tokenize(atMost("prompt", input.value, MOST.promptText));
   return invalid("input: expected prompt or token_ids");
 }
 
