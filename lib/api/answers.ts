@@ -108,7 +108,10 @@ export const ANSWERS = {
     object: always({ is: "text", among: ["model"] }, "Kind of object."),
     created,
     owned_by: always(text, "Owner."),
-    max_model_len: sometimes(count, "Longest prompt and answer together, in tokens."),
+    max_model_len: sometimes(
+      count,
+      "Longest prompt and answer together, in tokens; absent when the engine does not say.",
+    ),
     default_sampling: sometimes(
       { is: "object", fields: samplingFields() },
       "What counts for requests that name no value: the operator's values, else those of the model's file, else the API's.",

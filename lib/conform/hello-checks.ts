@@ -14,7 +14,9 @@ export const HELLO_CHECKS: readonly Check[] = [
       expect(welcome.instanceId !== 0n, "instance_id is 0");
       expect(welcome.incarnation !== 0n, "incarnation is 0");
       expect(welcome.models.length > 0, "no model is served");
-      expect(welcome.maxRunningRequests > 0, "max_running_requests is 0");
+      // 0 is what nobody knows: then nobody knows how many may wait, either.
+      const { maxRunningRequests, maxWaitingRequests } = welcome;
+      expect(maxRunningRequests > 0 || maxWaitingRequests === 0, "max_running_requests is 0");
       expect(welcome.ranks > 0, "ranks is 0");
       expect(welcome.maxMessageBytes >= 4_096, `max_message_bytes is ${welcome.maxMessageBytes}`);
       expect(!welcome.draining, "the worker is draining: the other checks need one that serves");
@@ -87,7 +89,8 @@ export const HELLO_CHECKS: readonly Check[] = [
     name: "frees what a link had when it ends",
     async run(bench) {
       const first = await bench.greet();
-      const most = Math.min(64, (first.welcome?.maxRunningRequests ?? 1) + (first.welcome?.maxWaitingRequests ?? 0));
+      const { maxRunningRequests = 0, maxWaitingRequests = 0 } = first.welcome ?? {};
+      const most = Math.min(64, maxRunningRequests + maxWaitingRequests || 1);
       const long = { promptTokenIds: viewBytes(bench.prompt), stopping: { maxTokens: 512, ignoreEos: true } };
       first.say({ submits: Array.from({ length: most }, (_, at) => first.request(at + 1, long)) });
       await first.until(() => first.answer(1).accepted > 0, "Accepted");

@@ -1,24 +1,29 @@
 import {
   type ArtifactRef,
+  type Capabilities,
   type InstanceRecord,
   type ModelCard,
   Determinism as WireDeterminism,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { printHex } from "#lib/base/bytes";
 import { type Determinism, weakest } from "#lib/base/determinism";
-import { type DefaultSampling, fitsRange, isSamplingSetting, SAMPLING_RANGES } from "#lib/base/sampling";
+import { ANSWER_RANGES, type DefaultSampling, fitsRange, isSamplingSetting, SAMPLING_RANGES } from "#lib/base/sampling";
 import { artifactOf, type Member } from "./worker-sets.ts";
+
+/** Whether a model has something. What nobody knows is tried, and the engine may refuse it. */
+export type Feature = boolean | "unknown";
 
 /** What the engines behind a model can do: a feature counts when every worker has it. */
 export interface ModelFeatures {
-  readonly generate: boolean;
-  readonly embed: boolean;
-  readonly grammar: boolean;
-  readonly logprobs: boolean;
-  readonly promptLogprobs: boolean;
+  readonly generate: Feature;
+  readonly embed: Feature;
+  readonly grammar: Feature;
+  readonly logprobs: Feature;
+  readonly promptLogprobs: Feature;
+  /** Where nobody knows, what a request may ask for at most. */
   readonly maxTopLogprobs: number;
-  /** Length of an embedding; 0 when it makes none. */
-  readonly embeddingSize: number;
+  /** Length of an embedding; 0 when it makes none, undefined when nobody knows. */
+  readonly embeddingSize: number | undefined;
   /** Why a feature is absent, by its name above. */
   readonly missing: Readonly<Record<string, string>>;
 }
@@ -36,8 +41,8 @@ export interface TextSource {
 
 /** What the workers that serve a model agree on. */
 export interface ModelFacts {
-  /** Longest prompt and answer together, in tokens, on every worker. */
-  readonly contextTokens: number;
+  /** Longest prompt and answer together, in tokens, on every worker that says it; undefined when none does. */
+  readonly contextTokens: number | undefined;
   readonly createdUnixSeconds: number;
   readonly ownedBy: string;
   readonly features: ModelFeatures;
@@ -53,7 +58,7 @@ export interface ModelFacts {
 export function readModelFacts(members: readonly [Member, ...Member[]]): ModelFacts {
   const { card } = members[0];
   return {
-    contextTokens: Math.min(...members.map((member) => member.card.contextTokens)),
+    contextTokens: leastOf(members.map((member) => member.card.contextTokens || undefined)),
     createdUnixSeconds: Number(card.createdUnixSeconds),
     ownedBy: card.ownedBy || "stator",
     features: readFeatures(members),
@@ -65,8 +70,13 @@ export function readModelFacts(members: readonly [Member, ...Member[]]): ModelFa
 
 function readFeatures(members: readonly Member[]): ModelFeatures {
   const all = members.map(({ card }) => card.capabilities);
-  const every = (feature: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs") =>
-    all.every((one) => one?.[feature] ?? false);
+  const isUnknown = (one: Capabilities | undefined, name: string) => one?.unknown.includes(name) ?? false;
+  const every = (name: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs"): Feature => {
+    if (all.every((one) => one?.[name])) return true;
+    return all.every((one) => one?.[name] || isUnknown(one, name)) && "unknown";
+  };
+  const known = (name: "maxTopLogprobs" | "embeddingSize") =>
+    all.map((one) => (isUnknown(one, name) ? undefined : (one?.[name] ?? 0)));
   const missing: Record<string, string> = {};
   for (const one of all) Object.assign(missing, one?.missing);
   return {
@@ -75,10 +85,16 @@ function readFeatures(members: readonly Member[]): ModelFeatures {
     grammar: every("grammar"),
     logprobs: every("logprobs"),
     promptLogprobs: every("promptLogprobs"),
-    maxTopLogprobs: Math.min(...all.map((one) => one?.maxTopLogprobs ?? 0)),
-    embeddingSize: all[0]?.embeddingSize ?? 0,
+    maxTopLogprobs: leastOf(known("maxTopLogprobs")) ?? ANSWER_RANGES.top_logprobs.most,
+    embeddingSize: known("embeddingSize").find((size) => size !== undefined),
     missing,
   };
+}
+
+/** The least of those that are known. */
+function leastOf(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 function readDeterminism({ deterministic }: ModelCard): Determinism {

@@ -28,6 +28,7 @@ interface Card {
   readonly weight?: number;
   readonly state?: InstanceState;
   readonly contextTokens?: number;
+  readonly unknown?: string[];
   readonly logprobs?: boolean;
 }
 
@@ -41,14 +42,14 @@ function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord]
     aliases = [],
     scope = true,
   } = card;
-  const { state = InstanceState.READY, weight, contextTokens = 100, logprobs = true } = card;
+  const { state = InstanceState.READY, weight, contextTokens = 100, logprobs = true, unknown = [] } = card;
   const instance = create(InstanceRecordSchema, {
     ...{ instanceId: id, incarnation: 1n, role: InstanceRole.WORKER, state, weight, models: [name] },
   });
   const routing = { blockTokens: block, hashScheme: "x", tokenizerDigest: digest(tokenizer) };
   const model = create(ModelCardSchema, {
     ...{ name, instanceId: id, aliases, createdUnixSeconds: id, contextTokens },
-    capabilities: { generate: true, logprobs },
+    capabilities: { generate: true, logprobs, maxTopLogprobs: unknown.length > 0 ? 0 : 5, unknown },
     weights: { modelDigest: digest(weights), quantization, certainty: Certainty.REPORTED },
     routing: scope ? { ...routing, templateDigest: digest(9), certainty: Certainty.REPORTED } : undefined,
     artifacts: scope ? [{ kind: "tokenizer", format: "bytes", digest: digest(tokenizer) }] : [],
@@ -141,6 +142,20 @@ describe("workers of a model", () => {
 });
 
 describe("facts of a name", () => {
+  it("are what is known; a feature that some worker may have and none lacks is unknown", () => {
+    const unknown = { logprobs: false, unknown: ["logprobs", "maxTopLogprobs"] };
+    const features = (...records: DiscoveryRecord[]) => read(records).names.get("m")!.facts!.features.logprobs;
+    expect(features(...worker(1n, unknown))).toBe("unknown");
+    expect(features(...worker(1n, unknown), ...worker(2n))).toBe("unknown");
+    expect(features(...worker(1n, unknown), ...worker(2n), ...worker(3n, { logprobs: false }))).toBe(false);
+    const facts = (...records: DiscoveryRecord[]) => read(records).names.get("m")!.facts!;
+    expect(facts(...worker(1n, { contextTokens: 0 })).contextTokens).toBeUndefined();
+    expect(facts(...worker(1n, { contextTokens: 0 }), ...worker(2n, { contextTokens: 9 })).contextTokens).toBe(9);
+    const most = (...records: DiscoveryRecord[]) => facts(...records).features.maxTopLogprobs;
+    expect(most(...worker(1n, unknown))).toBe(20);
+    expect(most(...worker(1n, unknown), ...worker(2n))).toBe(5);
+  });
+
   it("are what its workers agree on; who is refused or failed has no say", () => {
     const poor = { contextTokens: 10, logprobs: false };
     const { names } = read([

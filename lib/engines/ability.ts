@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { Engine, EngineCapabilities, EngineRequest, LoadedAdapter } from "./engine.ts";
+import type { Admission, Engine, EngineCapabilities, EngineRequest, LoadedAdapter } from "./engine.ts";
 
 /** What each ability is called for people, and the capability that tells of it. */
 const ABILITIES = {
@@ -24,7 +24,7 @@ export function requireAbility<Name extends Ability>(engine: Engine, name: Name)
 }
 
 /** Gives a request to the part of an engine that takes its kind. Throws as `Engine.submit` does. */
-export function submitTo(engine: Engine, request: EngineRequest): ReturnType<Engine["submit"]> {
+export function submitTo(engine: Engine, request: EngineRequest): Admission | "later" {
   return request.kind === "embed" ? requireAbility(engine, "embeddings").submit(request) : engine.submit(request);
 }
 

@@ -3,7 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import { type BlockIdentity, decodeEnvelope, encodeEnvelope, type HashBytes, openEnvelope } from "#lib/kv/envelope";
 import type { TokenChain } from "#lib/tokens/token-chain";
 import { xxh3 } from "#lib/tokens/xxh3";
-import type { EngineCard } from "./engine.ts";
+import type { SizedCard } from "./engine.ts";
 import type { Executor } from "./executor.ts";
 import type { ImportTicket, KvOwner, PinnedBlocks } from "./schedule/kv-account.ts";
 import type { Scheduler } from "./schedule/scheduler.ts";
@@ -13,7 +13,7 @@ const SLICE_BLOCKS = 8;
 
 /** What moves blocks. It owns nothing of this. */
 export interface BlockTransferOptions {
-  readonly card: EngineCard;
+  readonly card: SizedCard;
   readonly executor: Executor;
   readonly scheduler: Scheduler;
   readonly hashBytes: HashBytes | undefined;
@@ -24,7 +24,7 @@ export interface BlockTransferOptions {
 
 /** Takes blocks out of an engine and puts blocks in, between its steps, a few at a time. */
 export class BlockTransfer {
-  readonly #card: EngineCard;
+  readonly #card: SizedCard;
   readonly #executor: Executor;
   readonly #scheduler: Scheduler;
   readonly #hashBytes: HashBytes;

@@ -5,21 +5,25 @@ import type { KvLayout } from "#lib/kv/layout";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
 
+/** Whether an engine can do something; one in front of a server that does not say so is asked and may refuse. */
+export type Capability = boolean | "unknown";
+
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {
-  readonly generate: boolean;
-  readonly embed: boolean;
-  readonly grammar: boolean;
-  readonly logprobs: boolean;
+  readonly generate: Capability;
+  readonly embed: Capability;
+  readonly grammar: Capability;
+  readonly logprobs: Capability;
   /** Of the tokens of prompts. */
-  readonly promptLogprobs: boolean;
+  readonly promptLogprobs: Capability;
   readonly lora: boolean;
   readonly kvBlocks: boolean;
   /** Computes nothing real. */
   readonly mock: boolean;
-  /** Length of an embedding; 0 when it makes none. */
-  readonly embeddingSize: number;
-  readonly maxTopLogprobs: number;
+  /** Length of an embedding; 0 when it makes none, undefined when nobody knows. */
+  readonly embeddingSize: number | undefined;
+  /** undefined when nobody knows. */
+  readonly maxTopLogprobs: number | undefined;
   /** Why a feature is absent, by its name above; `gpu`: why none computes; `deterministic`: why answers may differ. */
   readonly missing: Readonly<Record<string, string>>;
 }
@@ -44,12 +48,9 @@ export interface EngineFact {
   readonly by?: string;
 }
 
-/** What an engine says about itself and its model; constant from the moment it is open. */
-export interface EngineCard {
-  /** Such as llama or mock. */
-  readonly engine: string;
-  /** Name in the API, such as stator-demo or stator-mock. */
-  readonly model: string;
+/** How large an engine is: what one that computes itself always knows. */
+export interface EngineSizes {
+  /** Longest prompt and answer together. */
   readonly contextTokens: number;
   readonly blockTokens: number;
   /** What is reused of a prefix is a multiple of so many tokens; a multiple of `blockTokens`. */
@@ -57,9 +58,22 @@ export interface EngineCard {
   readonly totalBlocks: number;
   readonly maxRunningRequests: number;
   readonly maxWaitingRequests: number;
+}
+
+/** The same of any engine: undefined is what nobody knows, which is not 0. */
+export type KnownSizes = { readonly [Size in keyof EngineSizes]: EngineSizes[Size] | undefined };
+
+/** What an engine says about itself and its model; constant from the moment it is open. */
+export interface EngineCard extends KnownSizes {
+  /** Such as llama or mock. */
+  readonly engine: string;
+  /** Name in the API, such as stator-demo or stator-mock. */
+  readonly model: string;
+  /** How sequences are hashed; empty when nobody knows. */
   readonly hashScheme: string;
+  /** In the words of the field; empty when nobody knows. */
   readonly quantization: string;
-  /** SHA-256 that names the weights, 32 bytes. */
+  /** SHA-256 that names the weights, 32 bytes; empty when nobody knows. */
   readonly modelDigest: Uint8Array;
   readonly capabilities: EngineCapabilities;
   /** What holds for this model as it is opened; `capabilities.missing.deterministic` says why it is less than `batch`. */
@@ -72,6 +86,9 @@ export interface EngineCard {
   /** For people, in the order in which they are told. */
   readonly facts: readonly EngineFact[];
 }
+
+/** The card of an engine that knows how large it is. */
+export type SizedCard = EngineCard & EngineSizes;
 
 /** One sequence to generate. The engine keeps the arrays. */
 export interface GenerateRequest {
@@ -153,6 +170,7 @@ export interface StepMetrics {
   readonly decodeSequences: number;
   readonly decodeContextTokens: number;
   readonly usedBlocks: number;
+  /** 0 where nobody knows. */
   readonly totalBlocks: number;
   readonly runningRequests: number;
   readonly waitingRequests: number;
@@ -195,6 +213,10 @@ export type KvNotice =
 export interface EngineListener {
   /** After each step that changed something. */
   onStep(step: EngineStep): void;
+  /** A request whose `submit` returned "later" was taken; before anything else of it. For engines that answer so. */
+  onAdmitted?(id: number, admission: Admission): void;
+  /** A request whose `submit` returned "later" was refused, for what a `submit` throws; nothing else of it comes. */
+  onRefused?(id: number, error: StatorError): void;
   /** In order. */
   onKv(notice: KvNotice): void;
   /** The engine cannot go on; every open request is lost and no further call comes. */
@@ -251,7 +273,7 @@ export interface EngineBlocks {
 /** Inputs that become vectors. */
 export interface EngineEmbeddings {
   /** As Engine.submit. */
-  submit(request: EmbedRequest): Admission;
+  submit(request: EmbedRequest): Admission | "later";
 }
 
 /**
@@ -262,9 +284,12 @@ export interface Engine {
   readonly card: EngineCard;
   /** Sets who listens; once, before the first request. */
   listen(listener: EngineListener): void;
-  /** Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_SCHEMA, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed. */
-  submit(request: GenerateRequest): Admission;
-  /** Ends requests; each still gets its finish. Unknown ids are ignored. `kill` also aborts a step in which every request is killed. */
+  /**
+   * Takes a request or throws (OVERLOADED, CONTEXT_LENGTH, INVALID_GRAMMAR, UNSUPPORTED_SCHEMA, UNSUPPORTED_FEATURE, INVALID_ARGUMENT, MODEL_NOT_FOUND for an adapter). Thrown = certainly not executed.
+   * An engine that has to ask somebody says "later", and then the listener what became of it.
+   */
+  submit(request: GenerateRequest): Admission | "later";
+  /** Ends requests; each still gets its finish, or was refused. Unknown ids are ignored. `kill` also aborts a step in which every request is killed. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Joins the engine's thread. Open requests get no finish. */
   close(): Promise<void>;
@@ -276,4 +301,9 @@ export interface Engine {
   readonly blocks?: EngineBlocks | undefined;
   /** There when `embed` is. */
   readonly embeddings?: EngineEmbeddings | undefined;
+}
+
+/** An engine that knows how large it is. */
+export interface SizedEngine extends Engine {
+  readonly card: SizedCard;
 }

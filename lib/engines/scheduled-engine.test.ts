@@ -4,14 +4,14 @@ import { silentLog } from "#lib/host/log";
 import { EngineClient } from "../../test/conformance/engine-rig.ts";
 import { StillClock } from "../../test/support/still-clock.ts";
 import { requireAbility } from "./ability.ts";
-import type { EngineCard } from "./engine.ts";
+import type { SizedCard } from "./engine.ts";
 import type { Executor, ExecutorListener } from "./executor.ts";
 import { mockLayout } from "./mock/memory.ts";
 import { ENTRY_END, type StepOutcome, type StepPlan } from "./schedule/plan.ts";
 import { pagedSpace } from "./schedule/space.ts";
 import { ScheduledEngine } from "./scheduled-engine.ts";
 
-const CARD: EngineCard = {
+const CARD: SizedCard = {
   engine: "fake",
   model: "fake",
   contextTokens: 64,

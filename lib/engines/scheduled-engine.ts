@@ -8,10 +8,8 @@ import { EmbedQueue } from "./embed-queue.ts";
 import type {
   Admission,
   EmbedRequest,
-  Engine,
   EngineAdapters,
   EngineBlocks,
-  EngineCard,
   EngineEmbeddings,
   EngineListener,
   EngineRequest,
@@ -19,6 +17,8 @@ import type {
   EngineText,
   GenerateRequest,
   LoadedAdapter,
+  SizedCard,
+  SizedEngine,
 } from "./engine.ts";
 import type { Executor, ModelText } from "./executor.ts";
 import { GrammarCache } from "./grammar-cache.ts";
@@ -29,7 +29,7 @@ import { Scheduler } from "./schedule/scheduler.ts";
 
 /** What a scheduled engine is made of. It owns the executor. */
 export interface ScheduledEngineOptions {
-  readonly card: EngineCard;
+  readonly card: SizedCard;
   readonly scheduler: SchedulerOptions;
   readonly executor: Executor;
   readonly text: ModelText;
@@ -44,8 +44,8 @@ export interface ScheduledEngineOptions {
 const EMBED_BATCH_INPUTS = 32;
 
 /** An engine whose decisions are the scheduler's and whose work is an executor's. */
-export class ScheduledEngine implements Engine {
-  readonly card: EngineCard;
+export class ScheduledEngine implements SizedEngine {
+  readonly card: SizedCard;
   readonly text: EngineText;
   readonly adapters: EngineAdapters | undefined;
   readonly blocks: EngineBlocks | undefined;
@@ -167,7 +167,7 @@ export class ScheduledEngine implements Engine {
       throw new StatorError("MODEL_NOT_FOUND", { model: adapter });
     }
     if (topLogprobs !== undefined && !capabilities.logprobs) this.#refuse("logprobs", "Log-probabilities");
-    if (topLogprobs !== undefined && topLogprobs > capabilities.maxTopLogprobs) {
+    if (topLogprobs !== undefined && topLogprobs > (capabilities.maxTopLogprobs ?? 0)) {
       const detail = `At most ${capabilities.maxTopLogprobs} log-probabilities per token`;
       throw new StatorError("INVALID_ARGUMENT", { detail });
     }

@@ -115,6 +115,57 @@ describe("a board", () => {
     expect(board.ended.failed).toBe(0);
   });
 
+  it("takes an answer that comes later, for each request its own", () => {
+    engine.answersLater = true;
+    const told = new Told();
+    const [a, b] = [board.submit(told, 1, REQUEST), board.submit(told, 2, REQUEST)];
+    expect([a.admission, b.admission]).toEqual([undefined, undefined]);
+    engine.admit(a.id);
+    engine.refuseLate(b.id, new StatorError("OVERLOADED", { what: "the server" }));
+    expect(told.said, "without onRefused it is a request that failed").toEqual(["2 failed OVERLOADED", "step"]);
+    expect([board.refused, board.ended.failed, board.open, idle]).toEqual([1, 0, 1, 0]);
+    engine.step({ tokens: { [a.id]: [5] }, finishes: [{ id: a.id, reason: "end" }] });
+    expect(told.said.slice(2)).toEqual(["1: 5", "1 end", "step"]);
+    expect(idle).toBe(1);
+  });
+
+  it("tells a sink that asks for it what was refused later, and when nothing is open any more", () => {
+    engine.answersLater = true;
+    const refused: string[] = [];
+    const told = Object.assign(new Told(), {
+      onRefused: (key: number, error: StatorError) => void refused.push(`${key} ${error.reason}`),
+    });
+    const { id } = board.submit(told, 9, REQUEST);
+    engine.refuseLate(id, new StatorError("CONTEXT_LENGTH", { promptTokens: 9, contextTokens: 8, model: "m" }));
+    expect([refused, told.finishes, idle]).toEqual([["9 CONTEXT_LENGTH"], [], 1]);
+    engine.refuseLate(id, new StatorError("OVERLOADED", { what: "the server" }));
+    expect([refused.length, board.refused, idle], "once").toEqual([1, 1, 1]);
+  });
+
+  it("counts a request that was taken and is given back as failed, and passes a cancel on before the answer", () => {
+    engine.answersLater = true;
+    const told = Object.assign(new Told(), { onRefused: () => void told.said.push("refused") });
+    const [a, b] = [board.submit(told, 1, REQUEST).id, board.submit(told, 2, REQUEST).id];
+    board.cancel([b], "stop");
+    expect(engine.cancels).toEqual([{ ids: [b], mode: "stop" }]);
+    engine.admit(a);
+    engine.refuseLate(a, new StatorError("ENGINE_FAILED", { detail: "it hung up" }));
+    expect([board.refused, board.ended.failed]).toEqual([0, 1]);
+    engine.finishCancelled();
+    expect(told.said).toEqual(["1 failed ENGINE_FAILED", "step", "2 cancelled", "step"]);
+  });
+
+  it("ends what the engine has not answered with the rest, and hears no answer after that", () => {
+    engine.answersLater = true;
+    const told = new Told();
+    const { id } = board.submit(told, 1, REQUEST);
+    board.end(new StatorError("DRAINING", { what: "The worker" }));
+    engine.admit(id);
+    engine.refuseLate(id, new StatorError("OVERLOADED", { what: "the server" }));
+    expect(told.said).toEqual(["1 failed DRAINING", "step"]);
+    expect([board.refused, idle]).toEqual([0, 1]);
+  });
+
   it("gives every request one finish when the engine fails, and refuses what comes later", () => {
     const [left, right] = [new Told(), new Told()];
     const { id } = board.submit(left, 1, REQUEST);

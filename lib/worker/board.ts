@@ -28,6 +28,11 @@ export interface BoardSink {
   onPromptLogprobs?(key: number, logprobs: EnginePromptLogprobs): void;
   onEmbedding(key: number, values: Float32Array): void;
   onFinish(key: number, finish: EngineFinish): void;
+  /**
+   * In place of `onFinish`, for a request that the engine refused after it was submitted: certainly not executed. A sink
+   * without it hears of a request that failed.
+   */
+  onRefused?(key: number, error: StatorError): void;
   /** The step is complete; called for sinks that got something from it. */
   endStep(metrics: StepMetrics): void;
 }
@@ -47,6 +52,8 @@ interface Open {
   readonly key: number;
   readonly requestId: string;
   readonly span: Span;
+  /** The engine has not said yet whether it takes it. */
+  isAsked: boolean;
 }
 
 /** Joins many callers to one engine: gives ids, routes what comes back, and ends everybody's requests when it fails. */
@@ -59,8 +66,11 @@ export interface Board {
   readonly ended: Readonly<Record<EndReason, number>>;
   /** Requests that were refused: certainly not executed. */
   readonly refused: number;
-  /** Submits for a sink under its own key. Throws what the engine throws; then nothing ran. */
-  submit(sink: BoardSink, key: number, request: BoardRequest): { id: number; admission: Admission };
+  /**
+   * Submits for a sink under its own key. Throws what the engine throws; then nothing ran. Where the engine answers later
+   * the admission is undefined: the request may run from now on, or its sink hears that it was refused.
+   */
+  submit(sink: BoardSink, key: number, request: BoardRequest): { id: number; admission: Admission | undefined };
   /** Ends requests by id; each still gets its finish. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Ends all requests of all callers; each still gets its finish. */
@@ -92,6 +102,8 @@ export function createBoard(engine: Engine, listener: BoardListener, deps: Board
   const board = new EngineBoard(engine, listener, deps);
   engine.listen({
     onStep: (step) => board.onStep(step),
+    onAdmitted: (id) => board.onAdmitted(id),
+    onRefused: (id, error) => board.onRefused(id, error),
     onKv: listener.onKv,
     onFailure: (error) => board.onFailure(error),
   });
@@ -130,10 +142,14 @@ class EngineBoard implements Board {
     const span = this.#deps.tracer.start("stator.worker", traceparent);
     span.set("stator.request_id", requestId);
     // Known before the engine is, so that nothing it makes during the call could be lost.
-    this.#opened.set(id, { sink, key, requestId, span });
+    const open: Open = { sink, key, requestId, span, isAsked: true };
+    this.#opened.set(id, open);
     try {
       if (this.#over) throw this.#over;
-      return { id, admission: submitTo(this.#engine, make(id)) };
+      const admission = submitTo(this.#engine, make(id));
+      if (admission === "later") return { id, admission: undefined };
+      open.isAsked = false;
+      return { id, admission };
     } catch (caught) {
       const error = asStatorError(caught);
       this.#opened.delete(id);
@@ -163,6 +179,34 @@ class EngineBoard implements Board {
   onFailure(error: StatorError): void {
     this.end(error);
     this.#listener.onFailure(error);
+  }
+
+  onAdmitted(id: number): void {
+    const open = this.#opened.get(id);
+    if (open) open.isAsked = false;
+  }
+
+  onRefused(id: number, error: StatorError): void {
+    // One that has been taken runs: an engine that changes its mind has lost it.
+    const open = this.#touch(id);
+    if (!open || this.#over) return;
+    if (open.isAsked) this.#refuse(id, open, error);
+    else this.#finish(failed(id, error));
+    this.#endStep(this.#last ?? NO_METRICS);
+    if (this.#opened.size === 0) this.#listener.onIdle();
+  }
+
+  #refuse(id: number, open: Open, error: StatorError): void {
+    const { sink, key, requestId, span } = open;
+    this.#opened.delete(id);
+    this.refused++;
+    span.end(error.reason);
+    try {
+      if (sink.onRefused) sink.onRefused(key, error);
+      else sink.onFinish(key, failed(id, error));
+    } catch (caught) {
+      this.#deps.log.error("request failed inside", { request: requestId, error: caught });
+    }
   }
 
   onStep(step: EngineStep): void {

@@ -16,6 +16,9 @@ import { embedRequest, generateRequest, type ModelNames, WORKER_FEATURES } from 
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
 
+/** What a caller is told of a request of which the engine has not said anything yet. */
+const UNKNOWN_ADMISSION = { cachedTokens: 0, queuedAhead: 0 } as const;
+
 /** What the links of a worker run on. */
 export interface LinkEndDeps {
   /** Throws MODEL_LOADING, DRAINING or ENGINE_FAILED when nothing new can start. */
@@ -88,7 +91,8 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     const timer =
       deadlineMs === undefined ? undefined : this.#deps.clock.after(deadlineMs, () => this.#expire(handle, deadlineMs));
     this.#handles.set(handle, { id, timer });
-    return admission;
+    // Accepting waits for no engine: one that answers later may run it from now on, and a refusal is its Finish.
+    return admission ?? UNKNOWN_ADMISSION;
   }
 
   onCancel(handles: Uint32Array, mode: CancelMode): void {

@@ -57,6 +57,7 @@ export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void 
     metrics.set("stator_worker_total_blocks", last.totalBlocks);
     metrics.set("vllm:num_requests_running", last.runningRequests, labels);
     metrics.set("vllm:num_requests_waiting", last.waitingRequests, labels);
-    metrics.set("vllm:kv_cache_usage_perc", last.totalBlocks ? last.usedBlocks / last.totalBlocks : 0, labels);
+    // Of blocks that nobody counts there is no share.
+    if (last.totalBlocks > 0) metrics.set("vllm:kv_cache_usage_perc", last.usedBlocks / last.totalBlocks, labels);
   });
 }

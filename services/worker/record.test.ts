@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { Determinism, InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import { readModels } from "#lib/discovery/models";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
+import { NOTHING_KNOWN } from "../../test/support/late-engine.ts";
 import { modelCard, workerRecords } from "./record.ts";
 
 const IDENTITY = {
@@ -56,6 +57,34 @@ test.each([
 ] as const)("%s is a state of the record", (state, expected) => {
   const [record] = workerRecords(IDENTITY, { state, reason: "why" }, undefined);
   expect(record!.value.value).toMatchObject({ state: expected, reason: "why" });
+});
+
+test("what nobody knows of an engine is unknown to whoever reads its records, and absent for an older build", () => {
+  const { capabilities } = new FakeEngine().card;
+  const { card } = new FakeEngine({
+    ...{ ...NOTHING_KNOWN, hashScheme: "", quantization: "", modelDigest: new Uint8Array(0) },
+    capabilities: {
+      ...{ ...capabilities, grammar: "unknown", logprobs: "unknown", embed: false, kvBlocks: false, lora: false },
+      ...{ maxTopLogprobs: undefined, embeddingSize: undefined },
+    },
+  });
+  const records = workerRecords(IDENTITY, READY, { card, createdUnixSeconds: 10, adapters: [] });
+  const { names } = readModels(records, { policy: "strict", before: undefined, nowMs: 0 });
+  const { facts, sets, ready } = names.get("fake-model")!;
+  expect(facts?.contextTokens).toBeUndefined();
+  expect(facts?.features).toMatchObject({
+    ...{ generate: true, embed: false, grammar: "unknown", logprobs: "unknown", promptLogprobs: true },
+    ...{ maxTopLogprobs: 20, embeddingSize: undefined },
+  });
+  expect([...ready.keys()]).toEqual([5n]);
+  const [worker] = sets[0]!.workers;
+  expect(worker).toMatchObject({ kvRouting: false, reason: "Its routing scope is unknown." });
+  expect([worker?.instance.maxRunningRequests, worker?.instance.totalKvBlocks]).toEqual([0, undefined]);
+  expect(worker?.card).toMatchObject({ contextTokens: 0, reuseTokens: 0 });
+  expect(worker?.card.weights).toBeUndefined();
+  expect(worker?.card.capabilities).toMatchObject({ grammar: false, logprobs: false, maxTopLogprobs: 0 });
+  const loading = workerRecords(IDENTITY, READY, undefined)[0]!.value.value;
+  expect(loading, "before it is loaded nobody knows, either").not.toHaveProperty("totalKvBlocks");
 });
 
 test("a card says what is missing and why, and survives the wire", () => {

@@ -2,6 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { Certainty } from "#gen/stator/common/v1/common_pb";
 import {
   AdapterCardSchema,
+  type Capabilities,
+  CapabilitiesSchema,
   type InstanceRecord,
   InstanceRecordSchema,
   InstanceRole,
@@ -13,7 +15,7 @@ import {
 import type { Determinism } from "#lib/base/determinism";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import { adapterKey, instanceKey, modelKey } from "#lib/discovery/record-keys";
-import type { EngineCard, LoadedAdapter } from "#lib/engines/engine";
+import type { EngineCapabilities, EngineCard, LoadedAdapter } from "#lib/engines/engine";
 
 /** Who a worker is. */
 export interface Identity {
@@ -66,29 +68,22 @@ export function instanceRecord(identity: Identity, at: WorkerState, card: Engine
     engine: identity.engine,
     ranks: 1,
     maxRunningRequests: card?.maxRunningRequests ?? 0,
-    totalKvBlocks: BigInt(card?.totalBlocks ?? 0),
+    totalKvBlocks: card?.totalBlocks === undefined ? undefined : BigInt(card.totalBlocks),
     version: identity.version,
   });
 }
 
 /** The card of the model that a worker serves. */
 export function modelCard(identity: Identity, card: EngineCard, createdUnixSeconds: number): ModelCard {
-  const digest = (kind: string) =>
-    card.artifacts.find((artifact) => artifact.kind === kind)?.digest ?? new Uint8Array(0);
-  const { missing, ...capabilities } = card.capabilities;
+  const certainty = Certainty.REPORTED;
+  const { modelDigest, quantization } = card;
   return create(ModelCardSchema, {
     name: card.model,
     instanceId: identity.instanceId,
     aliases: [...identity.aliases],
-    contextTokens: card.contextTokens,
-    routing: {
-      blockTokens: card.blockTokens,
-      hashScheme: card.hashScheme,
-      tokenizerDigest: digest("tokenizer"),
-      templateDigest: digest("template"),
-      certainty: Certainty.REPORTED,
-    },
-    weights: { modelDigest: card.modelDigest, quantization: card.quantization, certainty: Certainty.REPORTED },
+    contextTokens: card.contextTokens ?? 0,
+    routing: routingScope(card),
+    weights: modelDigest.length > 0 || quantization !== "" ? { modelDigest, quantization, certainty } : undefined,
     transfer: card.layout && {
       layers: card.layout.layers,
       keyRowBytes: card.layout.keyRowBytes,
@@ -96,10 +91,10 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
       elementType: card.layout.elementType,
       engineFormat: card.layout.engineFormat,
     },
-    capabilities: { ...capabilities, missing: { ...missing } },
+    capabilities: wireCapabilities(card.capabilities),
     defaultSampling: { ...card.defaultSampling },
     deterministic: DETERMINISMS[card.deterministic],
-    reuseTokens: card.reuseTokens,
+    reuseTokens: card.reuseTokens ?? 0,
     artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
       kind,
       format,
@@ -109,6 +104,24 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
     createdUnixSeconds: BigInt(createdUnixSeconds),
     ownedBy: "stator",
   });
+}
+
+/** Nobody can route by prefixes of an engine that does not say how it keeps them. */
+function routingScope({ blockTokens, hashScheme, artifacts }: EngineCard) {
+  if (blockTokens === undefined || hashScheme === "") return undefined;
+  const digest = (kind: string) => artifacts.find((artifact) => artifact.kind === kind)?.digest ?? new Uint8Array(0);
+  const digests = { tokenizerDigest: digest("tokenizer"), templateDigest: digest("template") };
+  return { blockTokens, hashScheme, ...digests, certainty: Certainty.REPORTED };
+}
+
+/** What nobody knows keeps false or 0 and is named; the fields have the same names on both sides. */
+function wireCapabilities({ missing, ...capabilities }: EngineCapabilities): Capabilities {
+  const message = create(CapabilitiesSchema, { missing: { ...missing } });
+  for (const [name, value] of Object.entries(capabilities)) {
+    if (value === undefined || value === "unknown") message.unknown.push(name);
+    else Object.assign(message, { [name]: value });
+  }
+  return message;
 }
 
 /** The records of a worker, ready to register. */

@@ -148,6 +148,13 @@ describe("requests on a link", () => {
     rig.engine.refuse = new StatorError("OVERLOADED", { what: "the engine" });
     expect((await rig.submit(link)).heard.said).toEqual(["finish OVERLOADED"]);
     rig.engine.refuse = undefined;
+    rig.engine.answersLater = true;
+    const asked = await rig.submit(link);
+    expect(asked.heard.said, "a link does not wait for an engine").toEqual(["accepted"]);
+    rig.engine.refuseLate(asked.id, new StatorError("OVERLOADED", { what: "the server" }));
+    await settle();
+    expect(asked.heard.said).toEqual(["accepted", "finish OVERLOADED"]);
+    rig.engine.answersLater = false;
     expect((await rig.submit(link, { promptText: "hi" })).heard.said).toEqual(["accepted"]);
     expect(rig.engine.open.size).toBe(1);
   });
@@ -378,5 +385,13 @@ describe("metrics", () => {
     ];
     for (const line of expected) expect(text.split("\n")).toContain(line);
     expect(await rig.metrics.print()).toContain('stator_worker_requests_total{reason="length"} 1\n');
+  });
+
+  it("say nothing of the share of blocks that nobody counts", async () => {
+    const rig = await started();
+    rig.engine.step({ metrics: { runningRequests: 1, usedBlocks: 0, totalBlocks: 0 } });
+    const text = await rig.metrics.print();
+    expect(text).toContain('vllm:num_requests_running{model_name="fake-model"} 1');
+    expect(text).not.toContain("vllm:kv_cache_usage_perc{");
   });
 });

@@ -1,12 +1,13 @@
 import { requireAbility } from "#lib/engines/ability";
 import type {
-  Engine,
+  Admission,
   EngineFinish,
   EngineLogprobs,
   EnginePromptLogprobs,
   EngineStep,
   GenerateRequest,
   KvNotice,
+  SizedEngine,
   StepMetrics,
 } from "#lib/engines/engine";
 import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
@@ -22,7 +23,7 @@ export interface EngineSizes {
 
 /** An engine under test and what it is asked. */
 export interface EngineRig {
-  open(sizes?: EngineSizes): Promise<Engine>;
+  open(sizes?: EngineSizes): Promise<SizedEngine>;
   /** Rendered prompts whose greedy answers do not hang by a hair: they are equal alone and among others. */
   readonly prompts: readonly string[];
   /** A prompt of many blocks. */
@@ -49,7 +50,7 @@ export interface Answer {
 
 /** Listens to an engine and keeps everything. */
 export class EngineClient {
-  readonly engine: Engine;
+  readonly engine: SizedEngine;
   readonly notices: KvNotice[] = [];
   readonly metrics: StepMetrics[] = [];
   readonly failures: Error[] = [];
@@ -58,7 +59,7 @@ export class EngineClient {
   readonly #open = new Map<number, { answer: Answer; done: (answer: Answer) => void }>();
   #nextId = 1;
 
-  constructor(engine: Engine) {
+  constructor(engine: SizedEngine) {
     this.engine = engine;
     engine.listen({
       onStep: (step) => this.#take(step),
@@ -75,7 +76,7 @@ export class EngineClient {
   start(ask: Ask): { id: number; done: Promise<Answer>; cachedTokens: number; queuedAhead: number } {
     const { prompt, sampling, stopping, ...rest } = ask;
     const id = this.#nextId++;
-    const admission = this.engine.submit({
+    const admission = this.#submit({
       kind: "generate",
       id,
       promptTokens: this.tokens(prompt),
@@ -92,6 +93,12 @@ export class EngineClient {
       stopping: { maxTokens: 40, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(), ...stopping },
     });
     return { id, ...admission, done: this.#expect(id) };
+  }
+
+  #submit(request: GenerateRequest): Admission {
+    const admission = this.engine.submit(request);
+    if (admission === "later") throw new Error("An engine that computes itself knows at once what it takes");
+    return admission;
   }
 
   async ask(ask: Ask): Promise<Answer> {

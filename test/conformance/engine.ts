@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import type { Engine } from "#lib/engines/engine";
+import type { SizedEngine } from "#lib/engines/engine";
 import { EngineClient, type EngineRig, reusable, sequenceHashes } from "./engine-rig.ts";
 
 function reasonOf(call: () => unknown): string {
@@ -27,7 +27,7 @@ async function rejection(promise: Promise<unknown>): Promise<string> {
 /** Every engine with token input and output holds this. */
 export function engineConformance(name: string, rig: EngineRig): void {
   describe(`engine ${name}`, { timeout: 120_000 }, () => {
-    const opened: Engine[] = [];
+    const opened: SizedEngine[] = [];
     const open = async (...args: Parameters<EngineRig["open"]>): Promise<EngineClient> => {
       const engine = await rig.open(...args);
       opened.push(engine);
@@ -337,7 +337,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
         ["A red fox.", "A red fox.", "A blue whale."].map((text) => client.embed(text)),
       );
       expect(one!.finish).toMatchObject({ reason: "done", completionTokens: 0 });
-      expect(one!.embedding).toHaveLength(embeddingSize);
+      expect(one!.embedding).toHaveLength(embeddingSize!);
       expect(two!.embedding).toEqual(one!.embedding);
       expect(other!.embedding).not.toEqual(one!.embedding);
       expect(Math.hypot(...one!.embedding!)).toBeCloseTo(1, 4);

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
-import type { Engine } from "#lib/engines/engine";
+import type { SizedEngine } from "#lib/engines/engine";
 import { type Answer, type Ask, EngineClient, reusable, sequenceHashes } from "./engine-rig.ts";
 
 /** An engine that declares `batch`, and how much it is asked. */
 export interface ExactnessRig {
   /** Opens it with room for `sequences`. */
-  open(sequences: number): Promise<Engine>;
+  open(sequences: number): Promise<SizedEngine>;
   /** Token ids are below it. */
   readonly vocabularySize: number;
   readonly prompts: number;

@@ -92,6 +92,8 @@ export class FakeEngine implements Engine {
   readonly cancels: { readonly ids: readonly number[]; readonly mode: string }[] = [];
   /** Set to refuse the next requests. */
   refuse: StatorError | undefined;
+  /** Set to leave the answer to the next requests to `admit` and `refuseLate`. */
+  answersLater = false;
   /** Set to hold unloads back until it resolves. */
   unused: Promise<void> | undefined;
   closed = false;
@@ -117,17 +119,26 @@ export class FakeEngine implements Engine {
     return [...this.open.keys()];
   }
 
-  submit(request: GenerateRequest): Admission {
+  submit(request: GenerateRequest): Admission | "later" {
     return this.#take(request);
   }
 
-  #take(request: EngineRequest): Admission {
+  #take(request: EngineRequest): Admission | "later" {
     if (this.refuse) throw this.refuse;
     if (request.kind === "generate" && request.guidance) compileGuidance(request.guidance);
     assert(!this.open.has(request.id), "ids of open requests differ");
     this.open.set(request.id, request);
     this.onSubmit?.(request);
-    return { cachedTokens: 0, queuedAhead: this.open.size - 1 };
+    return this.answersLater ? "later" : { cachedTokens: 0, queuedAhead: this.open.size - 1 };
+  }
+
+  admit(id: number): void {
+    this.#listener?.onAdmitted?.(id, { cachedTokens: 0, queuedAhead: 0 });
+  }
+
+  refuseLate(id: number, error: StatorError): void {
+    this.open.delete(id);
+    this.#listener?.onRefused?.(id, error);
   }
 
   #createAdapters(): EngineAdapters {

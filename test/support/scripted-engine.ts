@@ -69,7 +69,7 @@ export class ScriptedEngine extends FakeEngine {
     super({ artifacts: [{ kind: "tokenizer", format: VOCABULARY_FORMAT, digest, content }], ...card });
   }
 
-  override submit(request: GenerateRequest): Admission {
+  override submit(request: GenerateRequest): Admission | "later" {
     const admission = super.submit(request);
     this.#running.set(request.id, { request, told: 0 });
     if (this.#running.size === 1) this.#later();

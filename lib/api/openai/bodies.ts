@@ -53,7 +53,8 @@ export interface ListedModel {
   readonly id: string;
   readonly createdUnixSeconds: number;
   readonly ownedBy: string;
-  readonly contextTokens: number;
+  /** undefined when nobody knows. */
+  readonly contextTokens: number | undefined;
   /** What counts for requests that name no value. */
   readonly defaultSampling: DefaultSampling;
   readonly deterministic: Determinism;

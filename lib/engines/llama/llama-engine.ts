@@ -5,7 +5,7 @@ import type { LlamaOptions as LibraryOptions, Llama, Vocab } from "#lib/native/l
 import { locateLlama } from "#lib/native/location";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
-import type { Engine, EngineCard } from "../engine.ts";
+import type { SizedCard, SizedEngine } from "../engine.ts";
 import type { ModelText } from "../executor.ts";
 import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
 import { ScheduledEngine } from "../scheduled-engine.ts";
@@ -80,7 +80,7 @@ function textOf(vocab: Vocab): ModelText {
  * Opens a model with llama.cpp. Throws NATIVE_UNAVAILABLE without the native layer, FILE_NOT_FOUND or BAD_MODEL_FILE for
  * the file, UNSUPPORTED_FEATURE for a tokenizer of a foreign kind.
  */
-export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
+export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngine> {
   const { modelPath, clock, log } = options;
   const header = await readModelHeader(modelPath);
   const { artifacts } = textArtifacts(header);
@@ -105,7 +105,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<Engine> {
   const noGpu = whyNoGpu(llama, gpuLayers);
   const quantization = quantizationOf(modelPath, header);
   const defaultSampling = readDefaultSampling(header, options.sampling, log);
-  const card: EngineCard = {
+  const card: SizedCard = {
     engine: "llama",
     model: options.model ?? modelNameOf(modelPath),
     contextTokens: scheduler.contextTokens,

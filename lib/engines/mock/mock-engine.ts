@@ -4,7 +4,7 @@ import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
-import type { Engine, EngineArtifact, EngineCard } from "../engine.ts";
+import type { EngineArtifact, SizedCard, SizedEngine } from "../engine.ts";
 import { countOf } from "../facts.ts";
 import { readModelHeader, sha256, textArtifacts } from "../model-file.ts";
 import type { SchedulerOptions } from "../schedule/options.ts";
@@ -40,12 +40,12 @@ export async function readMockModel(path: string): Promise<MockModel> {
 }
 
 /** Opens a mock: an engine that computes nothing real and says so. Throws FILE_NOT_FOUND or BAD_MODEL_FILE. */
-export async function openMock(options: MockOptions): Promise<Engine> {
+export async function openMock(options: MockOptions): Promise<SizedEngine> {
   return createMock(await readMockModel(options.modelPath), options);
 }
 
 /** A mock over a model that has been read. */
-export function createMock(model: MockModel, options: Omit<MockOptions, "modelPath">): Engine {
+export function createMock(model: MockModel, options: Omit<MockOptions, "modelPath">): SizedEngine {
   const { header, vocabulary, artifacts, words } = model;
   const { blockTokens = 16, blocks = 16_384, contextTokens = 32_768 } = options;
   const scheduler: SchedulerOptions = {
@@ -64,7 +64,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     chunkTokens: 0,
     space: () => pagedSpace,
   };
-  const card: EngineCard = {
+  const card: SizedCard = {
     engine: "mock",
     model: options.model ?? MOCK_MODEL,
     contextTokens: scheduler.contextTokens,

@@ -39,7 +39,7 @@ interface Row extends Partial<Listed> {
 const COLUMNS: readonly Column<Row>[] = [
   ["MODEL", ({ id }) => id],
   ["STATE", ({ state }) => state],
-  ["CONTEXT", ({ max_model_len: tokens }) => tokens ?? ""],
+  ["CONTEXT", ({ state, max_model_len: tokens }) => tokens ?? (state === "ready" ? "unknown" : "")],
   ["ADAPTER OF", ({ parent }) => parent ?? ""],
   ["SINCE", ({ created }) => (created ? new Date(created * 1000).toISOString().slice(0, 19).replace("T", " ") : "")],
   ["WHY NOT", ({ reason }) => reason ?? ""],

@@ -50,7 +50,8 @@ interface Row {
   readonly openRequests: number;
   readonly waitingRequests: number;
   readonly usedBlocks: number;
-  readonly totalBlocks: number;
+  /** null when nobody knows. */
+  readonly totalBlocks: number | null;
   readonly steps: number;
   readonly version: string;
 }
@@ -62,7 +63,7 @@ const COLUMNS: readonly Column<Row>[] = [
   ["STATE", ({ state, link }) => (state !== "ready" || link === "ready" ? state : `${state}, link ${link}`)],
   ["OPEN", ({ openRequests }) => openRequests],
   ["WAITING", ({ waitingRequests }) => waitingRequests],
-  ["BLOCKS", ({ usedBlocks, totalBlocks }) => `${usedBlocks}/${totalBlocks}`],
+  ["BLOCKS", ({ usedBlocks, totalBlocks }) => (totalBlocks === null ? "unknown" : `${usedBlocks}/${totalBlocks}`)],
 ];
 
 async function listWorkers({ values, positional }: CommandContext): Promise<WorkerView[]> {
@@ -93,7 +94,7 @@ function readWorker({ instance, ...view }: WorkerView): Row {
     openRequests: view.openRequests,
     waitingRequests: view.waitingRequests,
     usedBlocks: view.usedBlocks,
-    totalBlocks: Number(instance?.totalKvBlocks ?? 0n),
+    totalBlocks: instance?.totalKvBlocks === undefined ? null : Number(instance.totalKvBlocks),
     steps: Number(view.steps),
     version: instance?.version ?? "",
   };

@@ -9,6 +9,7 @@ import {
   InstanceState,
   ModelCardSchema,
 } from "#gen/stator/discovery/v1/discovery_pb";
+import { printModel } from "#lib/api/openai/bodies";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
@@ -169,6 +170,16 @@ describe("a registry", () => {
       contextTokens: 60,
       features: { generate: true, logprobs: false, missing: { logprobs: "not computed" } },
     });
+  });
+
+  it("measures nothing against a context that nobody knows, and shows none", async () => {
+    const { watch, registry, settle } = rig();
+    watch.put(...worker(1n, "a", { contextTokens: 0 }));
+    await settle();
+    expect(registry.find("a").contextTokens).toBe(0xffff_ffff);
+    const { listed } = registry.list();
+    expect(listed).toMatchObject([{ id: "a", contextTokens: undefined }]);
+    expect(JSON.parse(printModel(listed[0]!))).not.toHaveProperty("max_model_len");
   });
 
   it("takes nothing whose digest is another, and tries again", async () => {

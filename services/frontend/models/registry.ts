@@ -3,6 +3,7 @@ import type { AwayModel, ListedModel, ModelList } from "#lib/api/openai/bodies";
 import { Backoff } from "#lib/base/backoff";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
+import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { ModelFacts, TextSource } from "#lib/discovery/model-facts";
 import type { ModelView } from "#lib/discovery/model-view";
 import { absent, loading, type NamedModel, type Models as NamedModels } from "#lib/discovery/models";
@@ -74,7 +75,9 @@ export class ModelRegistry implements Models {
     if (!named.facts) throw absent(named);
     const text = this.#textOf(named);
     if (!text) throw this.#noText(named);
-    const { contextTokens, features, defaultSampling } = named.facts;
+    const { features, defaultSampling } = named.facts;
+    // Where no worker says how long a request may be the engine measures it.
+    const contextTokens = named.facts.contextTokens ?? ANSWER_RANGES.max_tokens.most;
     return { name, tokenizer: named.tokenizer, contextTokens, features, defaultSampling, text };
   }
 

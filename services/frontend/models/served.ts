@@ -9,6 +9,7 @@ export interface ServedModel {
   readonly name: string;
   /** Digest of the tokenizer that `text` is, in hex: its ids are good for workers that share it. */
   readonly tokenizer: string;
+  /** What prompt and answer may take together. */
   readonly contextTokens: number;
   readonly features: ModelFeatures;
   /** For requests that name no value. */

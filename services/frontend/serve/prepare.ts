@@ -42,8 +42,10 @@ async function prepareEmbedding(ask: Ask<Conversation>, { model, words, dimensio
 }
 
 function checkDimensions(dimensions: number, { name, features }: ServedModel, field: string): void {
-  if (dimensions === features.embeddingSize) return;
-  const detail = `${name} makes embeddings of ${features.embeddingSize} numbers and no others`;
+  const size = features.embeddingSize;
+  if (dimensions === size) return;
+  const which = size === undefined ? "one size" : `${size} numbers`;
+  const detail = `${name} makes embeddings of ${which} and no others`;
   throw new StatorError("INVALID_FIELD", { field, detail }, { param: field });
 }
 

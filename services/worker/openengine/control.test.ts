@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { HealthState } from "#gen/openengine/v1/lifecycle_pb";
 import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { StatorError } from "#lib/base/errors";
+import { FakeEngine } from "../../../test/support/fake-engine.ts";
+import { NOTHING_KNOWN } from "../../../test/support/late-engine.ts";
 import { settle, WorkerRig } from "../../../test/support/worker-rig.ts";
 
 const rigs: WorkerRig[] = [];
@@ -48,6 +50,22 @@ describe("what the engine says of itself", () => {
       supportsPrefixCacheBypass: false,
     });
     await expect(control.getModelInfo({ model: "other" })).rejects.toMatchObject({ reason: "MODEL_NOT_FOUND" });
+  });
+
+  it("does not report what nobody knows", async () => {
+    const { capabilities } = new FakeEngine().card;
+    const unknown = { ...capabilities, logprobs: "unknown", grammar: "unknown", maxTopLogprobs: undefined } as const;
+    const rig = await started({ ...NOTHING_KNOWN, capabilities: unknown });
+    const { capacity } = await rig.control.getServerInfo({});
+    const { maxContextLength, maxOutputTokens, generation } = await rig.control.getModelInfo({});
+    const { outputLogprobs, guidedDecoding } = generation!;
+    const absent = [
+      ...[capacity?.kvBlockSize, capacity?.totalKvBlocks, capacity?.maxRunningRequests],
+      ...[maxContextLength, maxOutputTokens, outputLogprobs?.supported, outputLogprobs?.maxTopN],
+      ...[guidedDecoding?.supported, (await rig.control.getLoad({})).totalKvBlocks],
+    ];
+    expect(absent).toEqual(absent.map(() => undefined));
+    expect([outputLogprobs?.candidateSelectionModes, guidedDecoding?.modes]).toEqual([[], []]);
   });
 
   it("is not known before the model is loaded", async () => {
@@ -115,7 +133,12 @@ describe("health", () => {
     expect(failed).toMatchObject({ state: HealthState.NOT_READY, message: "The engine failed: no memory." });
     expect(silent.state).toBe(HealthState.NOT_READY);
     expect(rig.engine.cancels).toEqual([{ ids: rig.engine.ids, mode: "kill" }]);
-    rig.engine.refuse = new StatorError("OVERLOADED", { what: "the engine" });
+    const overloaded = new StatorError("OVERLOADED", { what: "the engine" });
+    rig.engine.finishCancelled();
+    rig.engine.answersLater = true;
+    const busyLater = await probed(() => rig.engine.refuseLate(rig.engine.ids[0]!, overloaded));
+    expect(busyLater).toMatchObject({ state: HealthState.READY });
+    rig.engine.refuse = overloaded;
     expect((await rig.control.health({ includeInferenceProbe: true })).state, "busy is not ill").toBe(
       HealthState.READY,
     );

@@ -3,7 +3,7 @@ import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES } from "#lib/base/sampling";
-import type { Engine } from "#lib/engines/engine";
+import type { Capability, Engine } from "#lib/engines/engine";
 import type { EngineView } from "./engine-view.ts";
 
 /** Revision of openengine.v1 that this worker serves. */
@@ -27,8 +27,8 @@ export function serverInfo({ instanceId, version }: Pick<EngineView, "instanceId
     schemaRelease: SCHEMA_RELEASE,
     capacity: {
       kvBlockSize: card.blockTokens,
-      totalKvBlocks: BigInt(card.totalBlocks),
-      maxRunningRequests: BigInt(card.maxRunningRequests),
+      totalKvBlocks: countOf(card.totalBlocks),
+      maxRunningRequests: countOf(card.maxRunningRequests),
     },
   };
 }
@@ -42,26 +42,27 @@ export function modelInfo({ card }: Engine, model: string) {
     modelId: card.model,
     servedModelName: card.model,
     maxContextLength: card.contextTokens,
-    maxOutputTokens: card.contextTokens - 1,
+    maxOutputTokens: card.contextTokens && card.contextTokens - 1,
     supportsTextInput: hasTokenizer,
     supportsTokenIdsInput: true,
     generation: {
       promptLogprobs: { supported: false },
       outputLogprobs: {
-        supported: capabilities.logprobs,
-        candidateSelectionModes: capabilities.logprobs ? [CandidateTokenSelectionMode.TOP_N] : [],
+        supported: knownOf(capabilities.logprobs),
+        candidateSelectionModes: capabilities.logprobs === true ? [CandidateTokenSelectionMode.TOP_N] : [],
         maxTopN: capabilities.maxTopLogprobs,
       },
       guidedDecoding: {
-        supported: capabilities.grammar,
-        modes: capabilities.grammar
-          ? [
-              GuidedDecodingMode.JSON_SCHEMA,
-              GuidedDecodingMode.EBNF_GRAMMAR,
-              GuidedDecodingMode.CHOICE,
-              GuidedDecodingMode.JSON_OBJECT,
-            ]
-          : [],
+        supported: knownOf(capabilities.grammar),
+        modes:
+          capabilities.grammar === true
+            ? [
+                GuidedDecodingMode.JSON_SCHEMA,
+                GuidedDecodingMode.EBNF_GRAMMAR,
+                GuidedDecodingMode.CHOICE,
+                GuidedDecodingMode.JSON_OBJECT,
+              ]
+            : [],
       },
       maxNumSequences: ANSWER_RANGES.choices.most,
       supportsPriority: true,
@@ -85,7 +86,7 @@ export function loadInfo(
     runningRequests: metrics?.runningRequests ?? 0,
     queuedRequests: metrics?.waitingRequests ?? 0,
     usedKvBlocks: BigInt(metrics?.usedBlocks ?? 0),
-    totalKvBlocks: engine && BigInt(engine.card.totalBlocks),
+    totalKvBlocks: countOf(engine?.card.totalBlocks),
     decodeBatchSize: metrics?.decodeSequences ?? 0,
   };
   return {
@@ -95,4 +96,13 @@ export function loadInfo(
     waitingTokens: BigInt(metrics?.waitingTokens ?? 0),
     ranks: perRank ? [{ dataParallelRank: 0, ...at }] : [],
   };
+}
+
+/** What nobody knows is not reported. */
+function knownOf(capability: Capability): boolean | undefined {
+  return capability === "unknown" ? undefined : capability;
+}
+
+function countOf(count: number | undefined): bigint | undefined {
+  return count === undefined ? undefined : BigInt(count);
 }

@@ -215,6 +215,28 @@ describe("a refused generation", () => {
     expect((await rig.generate(ASK)).status).toBeUndefined();
   });
 
+  it("that is refused later gets a status as long as nothing was sent, and else an error behind what was", async () => {
+    const rig = await started();
+    rig.engine.answersLater = true;
+    const overloaded = new StatorError("OVERLOADED", { what: "the server" });
+    const call = await rig.generate({ ...ASK, sampling: { numSequences: 2 } });
+    const [a, b] = rig.engine.ids as [number, number];
+    rig.engine.admit(a);
+    rig.engine.refuseLate(b, overloaded);
+    await settle();
+    expect(call).toMatchObject({ status: "OVERLOADED", messages: [] });
+    expect(rig.engine.cancels).toEqual([{ ids: [a], mode: "kill" }]);
+    rig.engine.step({ finishes: [{ id: a, reason: "cancelled" }] });
+    const begun = await rig.generate({ ...ASK, sampling: { numSequences: 2 } });
+    const [c, d] = rig.engine.ids as [number, number];
+    rig.engine.admit(c);
+    rig.engine.step({ tokens: { [c]: [7] } });
+    rig.engine.refuseLate(d, overloaded);
+    await settle();
+    expect(begun.status).toBe("OK");
+    expect(begun.messages.map(({ event }) => event.case)).toEqual(["token", "error"]);
+  });
+
   it("(at its third sequence) kills the first two and says nothing of them", async () => {
     const rig = await started();
     const { engine } = rig;

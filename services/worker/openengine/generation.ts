@@ -49,6 +49,7 @@ export class Generation implements BoardSink {
   /** What the engine found cached for each output that has ended. */
   readonly #cached = new Map<number, number>();
   #done = false;
+  #hasSpoken = false;
   #patience: Timer | undefined;
 
   constructor(ask: ReadyAsk, deps: GenerationDeps) {
@@ -120,6 +121,18 @@ export class Generation implements BoardSink {
     this.#deps.channel.end();
   }
 
+  /** As when `submit` throws, as long as nothing was sent. */
+  onRefused(index: number, error: StatorError): void {
+    this.open.delete(index);
+    if (this.#done) return;
+    if (this.#hasSpoken) {
+      this.#fail(error);
+      return;
+    }
+    this.abandon();
+    this.#deps.channel.end(error);
+  }
+
   endStep(): void {
     if (this.#done) return;
     for (const index of this.open.keys()) this.#flush(index);
@@ -162,6 +175,7 @@ export class Generation implements BoardSink {
   }
 
   #send(event: Event, last = false): void {
+    this.#hasSpoken = true;
     const usage = last ? this.#usage() : undefined;
     this.#deps.channel.send(create(GenerateResponseSchema, { requestId: this.#ask.requestId, event, usage }));
   }

@@ -61,7 +61,12 @@ export async function checkHealth(
 /** Generates one token, ahead of everybody. Resolves with why it did not come; a refusal for want of room is none. */
 function probe(board: Board, clock: Clock): Promise<StatorError | undefined> {
   return new Promise((resolve) => {
+    const onRefused = (error: StatorError): void => {
+      timer.cancel();
+      resolve(error.reason === "OVERLOADED" ? undefined : error);
+    };
     const sink: BoardSink = {
+      onRefused: (_, error) => onRefused(error),
       onTokens() {},
       onLogprobs() {},
       onEmbedding() {},
@@ -83,9 +88,7 @@ function probe(board: Board, clock: Clock): Promise<StatorError | undefined> {
     try {
       ({ id } = board.submit(sink, 0, { requestId: "health", traceparent: undefined, make: probeRequest }));
     } catch (caught) {
-      timer.cancel();
-      const error = asStatorError(caught);
-      resolve(error.reason === "OVERLOADED" ? undefined : error);
+      onRefused(asStatorError(caught));
     }
   });
 }

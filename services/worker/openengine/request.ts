@@ -119,7 +119,7 @@ function stopping(
   engine: Engine,
 ): ReadyAsk["stopping"] {
   const { max_tokens, min_tokens } = ANSWER_RANGES;
-  const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens, max_tokens);
+  const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens ?? max_tokens.most, max_tokens);
   return {
     maxTokens,
     minTokens: within("min_tokens", given?.minTokens ?? 0, { ...min_tokens, most: maxTokens }),

@@ -1,7 +1,7 @@
 // The llama engine in a process of its own, exact or not.
 //   node exact-engine.ts MODEL exact|plain; then an ExactQuestion by IPC; answers with an ExactAnswer
 
-import type { Engine, EngineStep, GenerateRequest } from "#lib/engines/engine";
+import type { EngineStep, GenerateRequest, SizedEngine } from "#lib/engines/engine";
 import { openLlama } from "#lib/engines/llama/llama-engine";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
@@ -40,7 +40,7 @@ const cacheTokens = STREAMS * SEQUENCE_CELLS;
 const sizes = { contextTokens: CONTEXT_TOKENS, cacheTokens, maxRunning: STREAMS };
 const options = { modelPath, clock: systemClock, log: silentLog, ...sizes };
 /** A commit from before the option does not look at it. */
-const engine: Engine = await openLlama({ ...options, ...{ exact: mode === "exact" } });
+const engine: SizedEngine = await openLlama({ ...options, ...{ exact: mode === "exact" } });
 let lastId = 0;
 let onStep: (step: EngineStep) => void = () => {};
 engine.listen({
