@@ -7,6 +7,7 @@ import {
   InstanceRole,
   InstanceState,
   ModelCardSchema,
+  WorkerRole,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
@@ -29,6 +30,7 @@ interface Card {
   readonly state?: InstanceState;
   readonly contextTokens?: number;
   readonly unknown?: string[];
+  readonly role?: WorkerRole;
   readonly logprobs?: boolean;
 }
 
@@ -44,6 +46,7 @@ function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord]
   } = card;
   const { state = InstanceState.READY, weight, contextTokens = 100, logprobs = true, unknown = [] } = card;
   const instance = create(InstanceRecordSchema, {
+    workerRole: card.role,
     ...{ instanceId: id, incarnation: 1n, role: InstanceRole.WORKER, state, weight, models: [name] },
   });
   const routing = { blockTokens: block, hashScheme: "x", tokenizerDigest: digest(tokenizer) };
@@ -116,6 +119,26 @@ describe("workers of a model", () => {
       [true, ""],
       [false, "Without KV routing: it has blocks of 32 tokens instead of 16."],
     ]);
+  });
+
+  it("take whole requests, or are refused whatever their tokenizer; a record without a role is one that does", () => {
+    const records = [
+      ...worker(1n, { role: WorkerRole.PREFILL, tokenizer: 9 }),
+      ...worker(2n, { role: WorkerRole.UNSPECIFIED }),
+      ...worker(3n, { role: WorkerRole.AGGREGATED }),
+      ...worker(4n, { role: WorkerRole.DECODE }),
+      ...worker(5n, { role: WorkerRole.ENCODE, name: "other" }),
+    ];
+    const { names, refused } = read(records);
+    const { ready, tokenizer, workers } = names.get("m")!;
+    expect([[...ready.keys()], [...workers.keys()], tokenizer]).toEqual([[2n, 3n, 4n], [2n, 3n, 4n], hex(1)]);
+    expect(refused).toEqual([
+      { instanceId: 1n, model: "m", reason: "Its role is prefill: it takes no whole requests." },
+      { instanceId: 5n, model: "other", reason: "Its role is encode: it takes no whole requests." },
+    ]);
+    expect(told(() => readyModel(read(records), "other", NOW))).toBe("NO_WORKERS 2000");
+    const announced = records.filter(({ value }) => value.case === "instance");
+    expect([...read(announced).names.get("m")!.ready.keys()], "before their cards are there").toEqual([2n, 3n, 4n]);
   });
 
   it("may have another scope in another set, but not another tokenizer", () => {

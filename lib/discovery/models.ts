@@ -11,6 +11,7 @@ import { nearest } from "#lib/base/nearest";
 import type { DiscoveryRecord } from "./discovery.ts";
 import { type ModelFacts, readModelFacts } from "./model-facts.ts";
 import { keyOf } from "./record-keys.ts";
+import { readWorkerRole, takesWholeRequests } from "./worker-role.ts";
 import { type Member, type RefusedWorker, readModelWorkers, type ScopePolicy, type WorkerSet } from "./worker-sets.ts";
 
 /** A name in the API, with what is behind it. */
@@ -189,11 +190,11 @@ function sortRecords(records: Iterable<DiscoveryRecord>) {
   return { workers, cards, adapters, leftOut };
 }
 
-/** Workers by the names that they say they serve or will serve. */
+/** Workers by the names that they say they serve or will serve, those that take whole requests. */
 function readClaims(workers: Models["workers"]): Map<string, InstanceRecord[]> {
   const claims = new Map<string, InstanceRecord[]>();
-  for (const worker of workers.values())
-    for (const name of worker.models) claims.set(name, [...(claims.get(name) ?? []), worker]);
+  const whole = [...workers.values()].filter((worker) => takesWholeRequests(readWorkerRole(worker)));
+  for (const worker of whole) for (const name of worker.models) claims.set(name, [...(claims.get(name) ?? []), worker]);
   return claims;
 }
 

@@ -2,6 +2,7 @@ import type { RoutingScope, WeightsScope } from "#gen/stator/common/v1/common_pb
 import { Certainty } from "#gen/stator/common/v1/common_pb";
 import type { ArtifactRef, InstanceRecord, ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
 import { equalBytes, printHex } from "#lib/base/bytes";
+import { readWorkerRole, takesWholeRequests } from "./worker-role.ts";
 
 /** `strict` refuses a worker whose routing scope differs from its set's; `degrade` keeps it without KV routing. */
 export type ScopePolicy = "strict" | "degrade";
@@ -57,12 +58,16 @@ export interface ModelWorkers {
  * model's: prompts travel as token ids, so that who has another is refused whatever the policy.
  */
 export function readModelWorkers(members: readonly Member[], policy: ScopePolicy): ModelWorkers {
-  const tokenizer = members.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "";
+  const whole = members.filter(isWhole);
+  const tokenizer = whole.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "";
   const refused: RefusedWorker[] = [];
   const refuse = ({ card }: Member, reason: string): void =>
     void refused.push({ instanceId: card.instanceId, model: card.name, reason });
+  for (const member of members) {
+    if (!isWhole(member)) refuse(member, `Its role is ${readWorkerRole(member.instance)}: it takes no whole requests.`);
+  }
   const sets: WorkerSet[] = [];
-  for (const group of Map.groupBy(members, ({ card }) => weightsKey(card)).values()) {
+  for (const group of Map.groupBy(whole, ({ card }) => weightsKey(card)).values()) {
     const routing = group.find(({ card }) => card.routing)?.card.routing;
     const workers: SetWorker[] = [];
     for (const member of group) {
@@ -76,6 +81,10 @@ export function readModelWorkers(members: readonly Member[], policy: ScopePolicy
     if (workers.length > 0) sets.push({ id: weightsId(group[0]?.card.weights), weight, routing, workers });
   }
   return { tokenizer, sets, refused };
+}
+
+function isWhole({ instance }: Member): boolean {
+  return takesWholeRequests(readWorkerRole(instance));
 }
 
 /** Why two routing scopes differ, in words; undefined when they agree. */

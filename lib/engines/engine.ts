@@ -67,6 +67,8 @@ export type KnownSizes = { readonly [Size in keyof EngineSizes]: EngineSizes[Siz
 export interface EngineCard extends KnownSizes {
   /** Such as llama or mock. */
   readonly engine: string;
+  /** What computes, with its version in its own words; empty where nobody knows. */
+  readonly software: { readonly name: string; readonly version: string };
   /** Name in the API, such as stator-demo or stator-mock. */
   readonly model: string;
   /** How sequences are hashed; empty when nobody knows. */

@@ -13,6 +13,7 @@ import { ScheduledEngine } from "./scheduled-engine.ts";
 
 const CARD: SizedCard = {
   engine: "fake",
+  software: { name: "fake", version: "1.0" },
   model: "fake",
   contextTokens: 64,
   blockTokens: 4,

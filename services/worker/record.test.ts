@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { Determinism, InstanceState, ModelCardSchema } from "#gen/stator/discovery/v1/discovery_pb";
+import { Determinism, InstanceState, ModelCardSchema, WorkerRole } from "#gen/stator/discovery/v1/discovery_pb";
 import { readModels } from "#lib/discovery/models";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
 import { NOTHING_KNOWN } from "../../test/support/late-engine.ts";
@@ -12,10 +12,11 @@ const IDENTITY = {
   address: "127.0.0.1:8010",
   version: "1.2.3",
   engine: "fake",
+  role: "aggregated",
   aliases: ["other"],
   models: ["fake-model", "pirate"],
   services: ["stator.worker.v1.WorkerLinkService"],
-};
+} as const;
 const READY = { state: "ready", reason: "" } as const;
 
 test("a worker without its model publishes itself alone", () => {
@@ -30,6 +31,23 @@ test("a worker without its model publishes itself alone", () => {
       maxRunningRequests: 0,
     },
   });
+});
+
+test("a record says what part of requests the worker does and what computes", () => {
+  const facts = [
+    { what: "threads", value: "4", by: "the cores" },
+    { what: "device", value: "CPU" },
+  ];
+  const { card } = new FakeEngine({ facts });
+  const served = { card, createdUnixSeconds: 10, adapters: [] };
+  expect(workerRecords(IDENTITY, READY, served)[0]!.value.value).toMatchObject({
+    workerRole: WorkerRole.AGGREGATED,
+    engine: "fake",
+    engineDescription: { name: "fake", version: "1.0", facts: { threads: "4", device: "CPU" } },
+  });
+  const loading = workerRecords({ ...IDENTITY, role: "prefill" }, READY, undefined)[0]!.value.value;
+  expect(loading).toMatchObject({ workerRole: WorkerRole.PREFILL });
+  expect(loading).not.toHaveProperty("engineDescription");
 });
 
 test("a reader finds model and adapters of a ready worker under the keys where it looks", () => {

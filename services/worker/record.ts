@@ -15,6 +15,7 @@ import {
 import type { Determinism } from "#lib/base/determinism";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import { adapterKey, instanceKey, modelKey } from "#lib/discovery/record-keys";
+import { WIRE_ROLES, type WorkerRole } from "#lib/discovery/worker-role";
 import type { EngineCapabilities, EngineCard, LoadedAdapter } from "#lib/engines/engine";
 
 /** Who a worker is. */
@@ -24,6 +25,8 @@ export interface Identity {
   /** host:port of its gRPC port. */
   readonly address: string;
   readonly version: string;
+  /** What part of requests it does. */
+  readonly role: WorkerRole;
   /** Engine it runs or tries to run. */
   readonly engine: string;
   /** Model names that it serves or will serve. */
@@ -66,11 +69,17 @@ export function instanceRecord(identity: Identity, at: WorkerState, card: Engine
     services: [...identity.services],
     models: [...identity.models],
     engine: identity.engine,
+    workerRole: WIRE_ROLES[identity.role],
+    engineDescription: card && describeEngine(card),
     ranks: 1,
     maxRunningRequests: card?.maxRunningRequests ?? 0,
     totalKvBlocks: card?.totalBlocks === undefined ? undefined : BigInt(card.totalBlocks),
     version: identity.version,
   });
+}
+
+function describeEngine({ software, facts }: EngineCard) {
+  return { ...software, facts: Object.fromEntries(facts.map(({ what, value }) => [what, value])) };
 }
 
 /** The card of the model that a worker serves. */

@@ -2,6 +2,7 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Discovery, Registration } from "#lib/discovery/discovery";
+import type { WorkerRole } from "#lib/discovery/worker-role";
 import { adaptersOf } from "#lib/engines/ability";
 import type { Engine } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
@@ -44,6 +45,8 @@ export interface WorkerDeps {
   readonly models: readonly string[];
   /** Other names for the model; none unless given. */
   readonly aliases?: readonly string[];
+  /** What part of requests it does; aggregated unless given. */
+  readonly role?: WorkerRole;
   /** Called with the state at the start and at every change, before it is published. */
   onState(state: WorkerState): void;
 }
@@ -114,6 +117,7 @@ class WorkerShell implements Worker {
       kvFeed: this.#kvFeed,
       instanceId: this.#instanceId,
       version: deps.version,
+      role: deps.role ?? "aggregated",
       clock,
       onAdapters: () => this.#adaptersChanged(),
       checkAdapterPath: deps.checkAdapterPath,
@@ -280,13 +284,14 @@ class WorkerShell implements Worker {
   }
 
   #identity(): Identity {
-    const { version, engineName } = this.#deps;
+    const { version, engineName, role = "aggregated" } = this.#deps;
     return {
       instanceId: this.#instanceId,
       incarnation: this.#incarnation,
       address: this.#address,
       version,
       engine: engineName,
+      role,
       models: this.#models(),
       aliases: this.#deps.aliases ?? [],
       services: this.services.map(({ service }) => service.typeName),

@@ -30,6 +30,7 @@ describe("what runs", () => {
     expect(rows.map(({ address }) => address).sort()).toEqual(addresses.sort());
     const load = { openRequests: 0, waitingRequests: 0, usedBlocks: 0, totalBlocks: 16_384 };
     expect(rows[0]).toMatchObject({ engine: "mock", models: ["stator-mock"], state: "ready", link: "ready", ...load });
+    expect(rows[0]).toMatchObject({ software: "stator-mock 1", role: "aggregated", namespace: "" });
     const table = (await stator("ps", "--http-port", port)).out.trimEnd().split("\n");
     expect([code, table.length, table[0]?.split(/ {2,}/)]).toEqual([
       0,

@@ -31,6 +31,7 @@ export interface FakeStep {
 
 const CARD: EngineCard = {
   engine: "fake",
+  software: { name: "fake", version: "1.0" },
   model: "fake-model",
   contextTokens: 512,
   blockTokens: 16,

@@ -107,6 +107,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
   const defaultSampling = readDefaultSampling(header, options.sampling, log);
   const card: SizedCard = {
     engine: "llama",
+    software: { name: "llama.cpp", version: llama.llamaVersion },
     model: options.model ?? modelNameOf(modelPath),
     contextTokens: scheduler.contextTokens,
     blockTokens,

@@ -4,7 +4,7 @@ import { createTokenizer, type Tokenizer } from "#lib/text/tokenizer";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
-import type { EngineArtifact, SizedCard, SizedEngine } from "../engine.ts";
+import type { EngineArtifact, EngineCapabilities, SizedCard, SizedEngine } from "../engine.ts";
 import { countOf } from "../facts.ts";
 import { readModelHeader, sha256, textArtifacts } from "../model-file.ts";
 import type { SchedulerOptions } from "../schedule/options.ts";
@@ -20,9 +20,25 @@ import { findWords, type MockWords } from "./words.ts";
 /** Name under which a mock is served unless it is given another. */
 export const MOCK_MODEL = "stator-mock";
 
+/** What it makes up changes with it. */
+const MOCK_VERSION = "1";
 /** Tokens of prompts that are scored in one step: what they weigh in the message of a step stays small. */
 const MOST_SCORED = 256;
 const DEFAULT_TIMING: MockTiming = { kind: "polynomial", speedup: 1, decodeSpeedup: 1 };
+
+const CAPABILITIES: EngineCapabilities = {
+  generate: true,
+  embed: true,
+  grammar: false,
+  logprobs: true,
+  promptLogprobs: true,
+  lora: true,
+  kvBlocks: true,
+  mock: true,
+  embeddingSize: MOCK_EMBEDDING_SIZE,
+  maxTopLogprobs: CANDIDATES,
+  missing: { grammar: "the mock makes its text up and follows no grammar" },
+};
 
 /** What a mock borrows of a model's file. */
 export interface MockModel {
@@ -66,6 +82,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
   };
   const card: SizedCard = {
     engine: "mock",
+    software: { name: "stator-mock", version: MOCK_VERSION },
     model: options.model ?? MOCK_MODEL,
     contextTokens: scheduler.contextTokens,
     blockTokens,
@@ -75,20 +92,8 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     maxWaitingRequests: scheduler.maxWaiting,
     hashScheme: HASH_SCHEME,
     quantization: "none",
-    modelDigest: sha256("stator-mock-1", artifacts[0]!.digest),
-    capabilities: {
-      generate: true,
-      embed: true,
-      grammar: false,
-      logprobs: true,
-      promptLogprobs: true,
-      lora: true,
-      kvBlocks: true,
-      mock: true,
-      embeddingSize: MOCK_EMBEDDING_SIZE,
-      maxTopLogprobs: CANDIDATES,
-      missing: { grammar: "the mock makes its text up and follows no grammar" },
-    },
+    modelDigest: sha256(`stator-mock-${MOCK_VERSION}`, artifacts[0]!.digest),
+    capabilities: CAPABILITIES,
     deterministic: "batch",
     defaultSampling: readDefaultSampling(header, options.sampling, options.log),
     artifacts,

@@ -1,7 +1,8 @@
-import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService, type WorkerView } from "#gen/stator/frontend/v1/frontend_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import { readWorkerRole } from "#lib/discovery/worker-role";
 import { systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
@@ -40,6 +41,12 @@ const STATES = new Map<number, string>(
 interface Row {
   readonly worker: string;
   readonly engine: string;
+  /** What computes, with its version; empty when nobody knows. */
+  readonly software: string;
+  /** What part of requests it does. */
+  readonly role: string;
+  /** Empty for the one without a name. */
+  readonly namespace: string;
   readonly models: readonly string[];
   readonly address: string;
   readonly state: string;
@@ -86,6 +93,9 @@ function readWorker({ instance, ...view }: WorkerView): Row {
   return {
     worker: printId(instance?.instanceId ?? 0n),
     engine: instance?.engine ?? "",
+    software: describeSoftware(instance),
+    role: instance ? readWorkerRole(instance) : "",
+    namespace: instance?.namespace ?? "",
     models: instance?.models ?? [],
     address: instance?.address ?? "",
     state: STATES.get(instance?.state ?? InstanceState.UNSPECIFIED) ?? "",
@@ -98,4 +108,9 @@ function readWorker({ instance, ...view }: WorkerView): Row {
     steps: Number(view.steps),
     version: instance?.version ?? "",
   };
+}
+
+function describeSoftware(instance: InstanceRecord | undefined): string {
+  const { name = "", version = "" } = instance?.engineDescription ?? {};
+  return `${name} ${version}`.trim();
 }

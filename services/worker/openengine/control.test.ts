@@ -110,7 +110,8 @@ describe("health", () => {
     expect(other.state).toBe(HealthState.NOT_READY);
     expect(other.checks.find(({ name }) => name === "model")).toMatchObject({ state: HealthState.NOT_READY });
     const decode = await control.health({ role: EngineRole.DECODE });
-    expect(decode.checks.at(-1)).toMatchObject({ name: "role", state: HealthState.NOT_READY });
+    const message = "This engine does prefill and decode.";
+    expect(decode.checks.at(-1)).toMatchObject({ name: "role", state: HealthState.NOT_READY, message });
   });
 
   it("asks the engine itself for a token when told to", async () => {

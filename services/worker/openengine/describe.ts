@@ -3,6 +3,7 @@ import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES } from "#lib/base/sampling";
+import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { Capability, Engine } from "#lib/engines/engine";
 import type { EngineView } from "./engine-view.ts";
 
@@ -12,12 +13,24 @@ const SCHEMA_REVISION = 1;
 /** Commit of the contract's own repository whose fields these are: a release is named by what never moves. */
 const SCHEMA_RELEASE = "4def7c50";
 
+/** Roles as this contract has them, and in words. */
+export const ROLES = {
+  aggregated: { wire: EngineRole.AGGREGATED, does: "prefill and decode" },
+  prefill: { wire: EngineRole.PREFILL, does: "prefill" },
+  decode: { wire: EngineRole.DECODE, does: "decode" },
+  // The contract has no word for it.
+  encode: { wire: EngineRole.UNSPECIFIED, does: "encoding" },
+} as const satisfies Readonly<Record<WorkerRole, { readonly wire: EngineRole; readonly does: string }>>;
+
 /** What engine this is. */
-export function serverInfo({ instanceId, version }: Pick<EngineView, "instanceId" | "version">, { card }: Engine) {
+export function serverInfo(
+  { instanceId, version, role }: Pick<EngineView, "instanceId" | "version" | "role">,
+  { card }: Engine,
+) {
   return {
     engineName: `stator-${card.engine}`,
     engineVersion: version,
-    engineRole: EngineRole.AGGREGATED,
+    engineRole: ROLES[role].wire,
     instanceId: printId(instanceId),
     supportedModels: [card.model],
     parallelism: { tensorParallelSize: 1, pipelineParallelSize: 1, dataParallelSize: 1, dataParallelRank: 0 },

@@ -1,4 +1,5 @@
 import type { Clock } from "#lib/base/clock";
+import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { Engine } from "#lib/engines/engine";
 import type { Board } from "#lib/worker/board";
 import type { WorkerState } from "../record.ts";
@@ -10,5 +11,6 @@ export interface EngineView {
   state(): WorkerState;
   readonly instanceId: bigint;
   readonly version: string;
+  readonly role: WorkerRole;
   readonly clock: Clock;
 }

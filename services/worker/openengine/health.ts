@@ -11,6 +11,7 @@ import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { Board, BoardSink } from "#lib/worker/board";
+import { ROLES } from "./describe.ts";
 import type { EngineView } from "./engine-view.ts";
 
 /** An engine that does not make one token in this time does not serve. */
@@ -28,7 +29,7 @@ type Check = MessageInitShape<typeof HealthCheckSchema> & { readonly name: strin
 
 /** Answers Health: the worker's own state, and whatever the caller wants checked. It is ready when every part is. */
 export async function checkHealth(
-  { served, state, clock }: Pick<EngineView, "served" | "state" | "clock">,
+  { served, state, role, clock }: Pick<EngineView, "served" | "state" | "role" | "clock">,
   request: HealthRequest,
 ): Promise<HealthResponse> {
   const now = state();
@@ -43,8 +44,9 @@ export async function checkHealth(
     const message = new StatorError("MODEL_NOT_FOUND", { model: request.model }).message;
     checks[1] = { name: "model", state: HealthState.NOT_READY, message };
   }
-  if (request.role !== EngineRole.UNSPECIFIED && request.role !== EngineRole.AGGREGATED) {
-    checks.push({ name: "role", state: HealthState.NOT_READY, message: "This engine does prefill and decode." });
+  const { wire, does } = ROLES[role];
+  if (request.role !== EngineRole.UNSPECIFIED && request.role !== wire) {
+    checks.push({ name: "role", state: HealthState.NOT_READY, message: `This engine does ${does}.` });
   }
   if (request.includeInferenceProbe) {
     const couldRun = board && own === HealthState.READY;

@@ -14,7 +14,42 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/discovery/v1/discovery.proto.
  */
 export const file_stator_discovery_v1_discovery: GenFile = /*@__PURE__*/
-  fileDesc("CiNzdGF0b3IvZGlzY292ZXJ5L3YxL2Rpc2NvdmVyeS5wcm90bxITc3RhdG9yLmRpc2NvdmVyeS52MSKUAwoOSW5zdGFuY2VSZWNvcmQSEwoLaW5zdGFuY2VfaWQYASABKAQSEwoLaW5jYXJuYXRpb24YAiABKAQSLwoEcm9sZRgDIAEoDjIhLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSb2xlEg8KB2FkZHJlc3MYBCABKAkSMQoFc3RhdGUYBSABKA4yIi5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlU3RhdGUSDgoGcmVhc29uGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJEg4KBm1vZGVscxgIIAMoCRIOCgZlbmdpbmUYCSABKAkSDQoFcmFua3MYCiABKA0SHAoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYCyABKA0SHAoPdG90YWxfa3ZfYmxvY2tzGAwgASgESACIAQESDwoHdmVyc2lvbhgNIAEoCRITCgZ3ZWlnaHQYDiABKAFIAYgBARIRCgluYW1lc3BhY2UYDyABKAlCEgoQX3RvdGFsX2t2X2Jsb2Nrc0IJCgdfd2VpZ2h0IuAECglNb2RlbENhcmQSDAoEbmFtZRgBIAEoCRITCgtpbnN0YW5jZV9pZBgCIAEoBBIPCgdhbGlhc2VzGAMgAygJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgNEi8KB3JvdXRpbmcYBSABKAsyHi5zdGF0b3IuY29tbW9uLnYxLlJvdXRpbmdTY29wZRIvCgd3ZWlnaHRzGAYgASgLMh4uc3RhdG9yLmNvbW1vbi52MS5XZWlnaHRzU2NvcGUSMQoIdHJhbnNmZXIYByABKAsyHy5zdGF0b3IuY29tbW9uLnYxLlRyYW5zZmVyU2NvcGUSNwoMY2FwYWJpbGl0aWVzGAggASgLMiEuc3RhdG9yLmRpc2NvdmVyeS52MS5DYXBhYmlsaXRpZXMSMwoJYXJ0aWZhY3RzGAkgAygLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhIcChRjcmVhdGVkX3VuaXhfc2Vjb25kcxgKIAEoBBIQCghvd25lZF9ieRgLIAEoCRJNChBkZWZhdWx0X3NhbXBsaW5nGAwgAygLMjMuc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbENhcmQuRGVmYXVsdFNhbXBsaW5nRW50cnkSNwoNZGV0ZXJtaW5pc3RpYxgNIAEoDjIgLnN0YXRvci5kaXNjb3ZlcnkudjEuRGV0ZXJtaW5pc20SFAoMcmV1c2VfdG9rZW5zGA4gASgNGjYKFERlZmF1bHRTYW1wbGluZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEizgIKDENhcGFiaWxpdGllcxIQCghnZW5lcmF0ZRgBIAEoCBINCgVlbWJlZBgCIAEoCBIPCgdncmFtbWFyGAMgASgIEhAKCGxvZ3Byb2JzGAQgASgIEgwKBGxvcmEYBSABKAgSEQoJa3ZfYmxvY2tzGAYgASgIEgwKBG1vY2sYByABKAgSFgoOZW1iZWRkaW5nX3NpemUYCCABKA0SPwoHbWlzc2luZxgJIAMoCzIuLnN0YXRvci5kaXNjb3ZlcnkudjEuQ2FwYWJpbGl0aWVzLk1pc3NpbmdFbnRyeRIYChBtYXhfdG9wX2xvZ3Byb2JzGAogASgNEhcKD3Byb21wdF9sb2dwcm9icxgLIAEoCBIPCgd1bmtub3duGAwgAygJGi4KDE1pc3NpbmdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KC0FydGlmYWN0UmVmEgwKBGtpbmQYASABKAkSDgoGZGlnZXN0GAIgASgMEhIKCnNpemVfYnl0ZXMYAyABKAQSDgoGZm9ybWF0GAQgASgJIlQKC0FkYXB0ZXJDYXJkEgwKBG5hbWUYASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAQSEgoKYmFzZV9tb2RlbBgDIAEoCRIOCgZkaWdlc3QYBCABKAwizwEKBlJlY29yZBILCgNrZXkYASABKAkSEAoIcmV2aXNpb24YAiABKAQSNwoIaW5zdGFuY2UYCiABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkSAASLwoFbW9kZWwYCyABKAsyHi5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsQ2FyZEgAEjMKB2FkYXB0ZXIYDCABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFkYXB0ZXJDYXJkSABCBwoFdmFsdWUiIwoRR3JhbnRMZWFzZVJlcXVlc3QSDgoGdHRsX21zGAEgASgNIlEKEkdyYW50TGVhc2VSZXNwb25zZRIQCghsZWFzZV9pZBgBIAEoBBIOCgZ0dGxfbXMYAiABKA0SGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQiJAoQS2VlcEFsaXZlUmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBCIjChFLZWVwQWxpdmVSZXNwb25zZRIOCgZ0dGxfbXMYASABKA0iJgoSUmV2b2tlTGVhc2VSZXF1ZXN0EhAKCGxlYXNlX2lkGAEgASgEIhUKE1Jldm9rZUxlYXNlUmVzcG9uc2UiTAoKUHV0UmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBBIsCgdyZWNvcmRzGAIgAygLMhsuc3RhdG9yLmRpc2NvdmVyeS52MS5SZWNvcmQiHwoLUHV0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiLwoNUmVtb3ZlUmVxdWVzdBIMCgRrZXlzGAEgAygJEhAKCGxlYXNlX2lkGAIgASgEIiIKDlJlbW92ZVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIh0KC0xpc3RSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCSJpCgxMaXN0UmVzcG9uc2USLAoHcmVjb3JkcxgBIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEhAKCHJldmlzaW9uGAIgASgEEhkKEXN0b3JlX2luY2FybmF0aW9uGAMgASgEIlEKDFdhdGNoUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YAiABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQijQEKDVdhdGNoUmVzcG9uc2USEAoIc25hcHNob3QYASABKAgSLAoHdXBzZXJ0cxgCIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEg8KB3JlbW92ZWQYAyADKAkSEAoIcmV2aXNpb24YBCABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YBSABKAQquAEKDUluc3RhbmNlU3RhdGUSHgoaSU5TVEFOQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZJTlNUQU5DRV9TVEFURV9MT0FESU5HEAESGAoUSU5TVEFOQ0VfU1RBVEVfUkVBRFkQAhIbChdJTlNUQU5DRV9TVEFURV9EUkFJTklORxADEhkKFUlOU1RBTkNFX1NUQVRFX0FTTEVFUBAEEhkKFUlOU1RBTkNFX1NUQVRFX0ZBSUxFRBAFKn4KDEluc3RhbmNlUm9sZRIdChlJTlNUQU5DRV9ST0xFX1VOU1BFQ0lGSUVEEAASGAoUSU5TVEFOQ0VfUk9MRV9XT1JLRVIQARIaChZJTlNUQU5DRV9ST0xFX0ZST05URU5EEAISGQoVSU5TVEFOQ0VfUk9MRV9TRVJWSUNFEAMqbAoLRGV0ZXJtaW5pc20SGwoXREVURVJNSU5JU01fVU5TUEVDSUZJRUQQABISCg5ERVRFUk1JTklTTV9OTxABEhUKEURFVEVSTUlOSVNNX0FMT05FEAISFQoRREVURVJNSU5JU01fQkFUQ0gQAzKVBQoQRGlzY292ZXJ5U2VydmljZRJjCgpHcmFudExlYXNlEiYuc3RhdG9yLmRpc2NvdmVyeS52MS5HcmFudExlYXNlUmVxdWVzdBonLnN0YXRvci5kaXNjb3ZlcnkudjEuR3JhbnRMZWFzZVJlc3BvbnNlIgSouxgDEmAKCUtlZXBBbGl2ZRIlLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVxdWVzdBomLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVzcG9uc2UiBKi7GAMSZgoLUmV2b2tlTGVhc2USJy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJldm9rZUxlYXNlUmVxdWVzdBooLnN0YXRvci5kaXNjb3ZlcnkudjEuUmV2b2tlTGVhc2VSZXNwb25zZSIEqLsYAxJOCgNQdXQSHy5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlcXVlc3QaIC5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlc3BvbnNlIgSouxgDElcKBlJlbW92ZRIiLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVxdWVzdBojLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVzcG9uc2UiBKi7GAMSUQoETGlzdBIgLnN0YXRvci5kaXNjb3ZlcnkudjEuTGlzdFJlcXVlc3QaIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkxpc3RSZXNwb25zZSIEqLsYAxJWCgVXYXRjaBIhLnN0YXRvci5kaXNjb3ZlcnkudjEuV2F0Y2hSZXF1ZXN0GiIuc3RhdG9yLmRpc2NvdmVyeS52MS5XYXRjaFJlc3BvbnNlIgSouxgDMAFiBnByb3RvMw", [file_stator_common_v1_common]);
+  fileDesc("CiNzdGF0b3IvZGlzY292ZXJ5L3YxL2Rpc2NvdmVyeS5wcm90bxITc3RhdG9yLmRpc2NvdmVyeS52MSKiAQoRRW5naW5lRGVzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEkAKBWZhY3RzGAMgAygLMjEuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbi5GYWN0c0VudHJ5GiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKOBAoOSW5zdGFuY2VSZWNvcmQSEwoLaW5zdGFuY2VfaWQYASABKAQSEwoLaW5jYXJuYXRpb24YAiABKAQSLwoEcm9sZRgDIAEoDjIhLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSb2xlEg8KB2FkZHJlc3MYBCABKAkSMQoFc3RhdGUYBSABKA4yIi5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlU3RhdGUSDgoGcmVhc29uGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJEg4KBm1vZGVscxgIIAMoCRIOCgZlbmdpbmUYCSABKAkSDQoFcmFua3MYCiABKA0SHAoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYCyABKA0SHAoPdG90YWxfa3ZfYmxvY2tzGAwgASgESACIAQESDwoHdmVyc2lvbhgNIAEoCRITCgZ3ZWlnaHQYDiABKAFIAYgBARIRCgluYW1lc3BhY2UYDyABKAkSNAoLd29ya2VyX3JvbGUYECABKA4yHy5zdGF0b3IuZGlzY292ZXJ5LnYxLldvcmtlclJvbGUSQgoSZW5naW5lX2Rlc2NyaXB0aW9uGBEgASgLMiYuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbkISChBfdG90YWxfa3ZfYmxvY2tzQgkKB193ZWlnaHQi4AQKCU1vZGVsQ2FyZBIMCgRuYW1lGAEgASgJEhMKC2luc3RhbmNlX2lkGAIgASgEEg8KB2FsaWFzZXMYAyADKAkSFgoOY29udGV4dF90b2tlbnMYBCABKA0SLwoHcm91dGluZxgFIAEoCzIeLnN0YXRvci5jb21tb24udjEuUm91dGluZ1Njb3BlEi8KB3dlaWdodHMYBiABKAsyHi5zdGF0b3IuY29tbW9uLnYxLldlaWdodHNTY29wZRIxCgh0cmFuc2ZlchgHIAEoCzIfLnN0YXRvci5jb21tb24udjEuVHJhbnNmZXJTY29wZRI3CgxjYXBhYmlsaXRpZXMYCCABKAsyIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkNhcGFiaWxpdGllcxIzCglhcnRpZmFjdHMYCSADKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEhwKFGNyZWF0ZWRfdW5peF9zZWNvbmRzGAogASgEEhAKCG93bmVkX2J5GAsgASgJEk0KEGRlZmF1bHRfc2FtcGxpbmcYDCADKAsyMy5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsQ2FyZC5EZWZhdWx0U2FtcGxpbmdFbnRyeRI3Cg1kZXRlcm1pbmlzdGljGA0gASgOMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5EZXRlcm1pbmlzbRIUCgxyZXVzZV90b2tlbnMYDiABKA0aNgoURGVmYXVsdFNhbXBsaW5nRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASLOAgoMQ2FwYWJpbGl0aWVzEhAKCGdlbmVyYXRlGAEgASgIEg0KBWVtYmVkGAIgASgIEg8KB2dyYW1tYXIYAyABKAgSEAoIbG9ncHJvYnMYBCABKAgSDAoEbG9yYRgFIAEoCBIRCglrdl9ibG9ja3MYBiABKAgSDAoEbW9jaxgHIAEoCBIWCg5lbWJlZGRpbmdfc2l6ZRgIIAEoDRI/CgdtaXNzaW5nGAkgAygLMi4uc3RhdG9yLmRpc2NvdmVyeS52MS5DYXBhYmlsaXRpZXMuTWlzc2luZ0VudHJ5EhgKEG1heF90b3BfbG9ncHJvYnMYCiABKA0SFwoPcHJvbXB0X2xvZ3Byb2JzGAsgASgIEg8KB3Vua25vd24YDCADKAkaLgoMTWlzc2luZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiTwoLQXJ0aWZhY3RSZWYSDAoEa2luZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSEgoKc2l6ZV9ieXRlcxgDIAEoBBIOCgZmb3JtYXQYBCABKAkiVAoLQWRhcHRlckNhcmQSDAoEbmFtZRgBIAEoCRITCgtpbnN0YW5jZV9pZBgCIAEoBBISCgpiYXNlX21vZGVsGAMgASgJEg4KBmRpZ2VzdBgEIAEoDCLPAQoGUmVjb3JkEgsKA2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBI3CghpbnN0YW5jZRgKIAEoCzIjLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSZWNvcmRIABIvCgVtb2RlbBgLIAEoCzIeLnN0YXRvci5kaXNjb3ZlcnkudjEuTW9kZWxDYXJkSAASMwoHYWRhcHRlchgMIAEoCzIgLnN0YXRvci5kaXNjb3ZlcnkudjEuQWRhcHRlckNhcmRIAEIHCgV2YWx1ZSIjChFHcmFudExlYXNlUmVxdWVzdBIOCgZ0dGxfbXMYASABKA0iUQoSR3JhbnRMZWFzZVJlc3BvbnNlEhAKCGxlYXNlX2lkGAEgASgEEg4KBnR0bF9tcxgCIAEoDRIZChFzdG9yZV9pbmNhcm5hdGlvbhgDIAEoBCIkChBLZWVwQWxpdmVSZXF1ZXN0EhAKCGxlYXNlX2lkGAEgASgEIiMKEUtlZXBBbGl2ZVJlc3BvbnNlEg4KBnR0bF9tcxgBIAEoDSImChJSZXZva2VMZWFzZVJlcXVlc3QSEAoIbGVhc2VfaWQYASABKAQiFQoTUmV2b2tlTGVhc2VSZXNwb25zZSJMCgpQdXRSZXF1ZXN0EhAKCGxlYXNlX2lkGAEgASgEEiwKB3JlY29yZHMYAiADKAsyGy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJlY29yZCIfCgtQdXRSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCIvCg1SZW1vdmVSZXF1ZXN0EgwKBGtleXMYASADKAkSEAoIbGVhc2VfaWQYAiABKAQiIgoOUmVtb3ZlUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiHQoLTGlzdFJlcXVlc3QSDgoGcHJlZml4GAEgASgJImkKDExpc3RSZXNwb25zZRIsCgdyZWNvcmRzGAEgAygLMhsuc3RhdG9yLmRpc2NvdmVyeS52MS5SZWNvcmQSEAoIcmV2aXNpb24YAiABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQiUQoMV2F0Y2hSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCRIWCg5hZnRlcl9yZXZpc2lvbhgCIAEoBBIZChFzdG9yZV9pbmNhcm5hdGlvbhgDIAEoBCKNAQoNV2F0Y2hSZXNwb25zZRIQCghzbmFwc2hvdBgBIAEoCBIsCgd1cHNlcnRzGAIgAygLMhsuc3RhdG9yLmRpc2NvdmVyeS52MS5SZWNvcmQSDwoHcmVtb3ZlZBgDIAMoCRIQCghyZXZpc2lvbhgEIAEoBBIZChFzdG9yZV9pbmNhcm5hdGlvbhgFIAEoBCq4AQoNSW5zdGFuY2VTdGF0ZRIeChpJTlNUQU5DRV9TVEFURV9VTlNQRUNJRklFRBAAEhoKFklOU1RBTkNFX1NUQVRFX0xPQURJTkcQARIYChRJTlNUQU5DRV9TVEFURV9SRUFEWRACEhsKF0lOU1RBTkNFX1NUQVRFX0RSQUlOSU5HEAMSGQoVSU5TVEFOQ0VfU1RBVEVfQVNMRUVQEAQSGQoVSU5TVEFOQ0VfU1RBVEVfRkFJTEVEEAUqfgoMSW5zdGFuY2VSb2xlEh0KGUlOU1RBTkNFX1JPTEVfVU5TUEVDSUZJRUQQABIYChRJTlNUQU5DRV9ST0xFX1dPUktFUhABEhoKFklOU1RBTkNFX1JPTEVfRlJPTlRFTkQQAhIZChVJTlNUQU5DRV9ST0xFX1NFUlZJQ0UQAyqOAQoKV29ya2VyUm9sZRIbChdXT1JLRVJfUk9MRV9VTlNQRUNJRklFRBAAEhoKFldPUktFUl9ST0xFX0FHR1JFR0FURUQQARIXChNXT1JLRVJfUk9MRV9QUkVGSUxMEAISFgoSV09SS0VSX1JPTEVfREVDT0RFEAMSFgoSV09SS0VSX1JPTEVfRU5DT0RFEAQqbAoLRGV0ZXJtaW5pc20SGwoXREVURVJNSU5JU01fVU5TUEVDSUZJRUQQABISCg5ERVRFUk1JTklTTV9OTxABEhUKEURFVEVSTUlOSVNNX0FMT05FEAISFQoRREVURVJNSU5JU01fQkFUQ0gQAzKVBQoQRGlzY292ZXJ5U2VydmljZRJjCgpHcmFudExlYXNlEiYuc3RhdG9yLmRpc2NvdmVyeS52MS5HcmFudExlYXNlUmVxdWVzdBonLnN0YXRvci5kaXNjb3ZlcnkudjEuR3JhbnRMZWFzZVJlc3BvbnNlIgSouxgDEmAKCUtlZXBBbGl2ZRIlLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVxdWVzdBomLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVzcG9uc2UiBKi7GAMSZgoLUmV2b2tlTGVhc2USJy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJldm9rZUxlYXNlUmVxdWVzdBooLnN0YXRvci5kaXNjb3ZlcnkudjEuUmV2b2tlTGVhc2VSZXNwb25zZSIEqLsYAxJOCgNQdXQSHy5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlcXVlc3QaIC5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlc3BvbnNlIgSouxgDElcKBlJlbW92ZRIiLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVxdWVzdBojLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVzcG9uc2UiBKi7GAMSUQoETGlzdBIgLnN0YXRvci5kaXNjb3ZlcnkudjEuTGlzdFJlcXVlc3QaIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkxpc3RSZXNwb25zZSIEqLsYAxJWCgVXYXRjaBIhLnN0YXRvci5kaXNjb3ZlcnkudjEuV2F0Y2hSZXF1ZXN0GiIuc3RhdG9yLmRpc2NvdmVyeS52MS5XYXRjaFJlc3BvbnNlIgSouxgDMAFiBnByb3RvMw", [file_stator_common_v1_common]);
+
+/**
+ * What computes in a worker. Further facts need no field of their own.
+ *
+ * @generated from message stator.discovery.v1.EngineDescription
+ */
+export type EngineDescription = Message<"stator.discovery.v1.EngineDescription"> & {
+  /**
+   * Name of the software, such as llama.cpp or vLLM; empty when nobody knows.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its version in its own words; empty when nobody knows.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * Facts of one engine or another, for people, such as threads or device.
+   *
+   * @generated from field: map<string, string> facts = 3;
+   */
+  facts: { [key: string]: string };
+};
+
+/**
+ * Describes the message stator.discovery.v1.EngineDescription.
+ * Use `create(EngineDescriptionSchema)` to create a new message.
+ */
+export const EngineDescriptionSchema: GenMessage<EngineDescription> = /*@__PURE__*/
+  messageDesc(file_stator_discovery_v1_discovery, 0);
 
 /**
  * One running process.
@@ -79,7 +114,7 @@ export type InstanceRecord = Message<"stator.discovery.v1.InstanceRecord"> & {
   models: string[];
 
   /**
-   * Engine in the worker, such as llama or mock.
+   * Engine in the worker by the name of its option, such as llama or mock.
    *
    * @generated from field: string engine = 9;
    */
@@ -126,6 +161,20 @@ export type InstanceRecord = Message<"stator.discovery.v1.InstanceRecord"> & {
    * @generated from field: string namespace = 15;
    */
   namespace: string;
+
+  /**
+   * What part of a request a worker does.
+   *
+   * @generated from field: stator.discovery.v1.WorkerRole worker_role = 16;
+   */
+  workerRole: WorkerRole;
+
+  /**
+   * What computes in a worker; absent until its model is loaded, and from an older build.
+   *
+   * @generated from field: stator.discovery.v1.EngineDescription engine_description = 17;
+   */
+  engineDescription?: EngineDescription | undefined;
 };
 
 /**
@@ -133,7 +182,7 @@ export type InstanceRecord = Message<"stator.discovery.v1.InstanceRecord"> & {
  * Use `create(InstanceRecordSchema)` to create a new message.
  */
 export const InstanceRecordSchema: GenMessage<InstanceRecord> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 0);
+  messageDesc(file_stator_discovery_v1_discovery, 1);
 
 /**
  * One model as served by a set of workers.
@@ -245,7 +294,7 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
  * Use `create(ModelCardSchema)` to create a new message.
  */
 export const ModelCardSchema: GenMessage<ModelCard> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 1);
+  messageDesc(file_stator_discovery_v1_discovery, 2);
 
 /**
  * What an engine can do with a model. A feature that is absent is absent for the reason given.
@@ -344,7 +393,7 @@ export type Capabilities = Message<"stator.discovery.v1.Capabilities"> & {
  * Use `create(CapabilitiesSchema)` to create a new message.
  */
 export const CapabilitiesSchema: GenMessage<Capabilities> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 2);
+  messageDesc(file_stator_discovery_v1_discovery, 3);
 
 /**
  * A file known by its content.
@@ -386,7 +435,7 @@ export type ArtifactRef = Message<"stator.discovery.v1.ArtifactRef"> & {
  * Use `create(ArtifactRefSchema)` to create a new message.
  */
 export const ArtifactRefSchema: GenMessage<ArtifactRef> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 3);
+  messageDesc(file_stator_discovery_v1_discovery, 4);
 
 /**
  * A LoRA adapter that an instance has loaded.
@@ -428,7 +477,7 @@ export type AdapterCard = Message<"stator.discovery.v1.AdapterCard"> & {
  * Use `create(AdapterCardSchema)` to create a new message.
  */
 export const AdapterCardSchema: GenMessage<AdapterCard> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 4);
+  messageDesc(file_stator_discovery_v1_discovery, 5);
 
 /**
  * One record of the store.
@@ -488,7 +537,7 @@ export type Record = Message<"stator.discovery.v1.Record"> & {
  * Use `create(RecordSchema)` to create a new message.
  */
 export const RecordSchema: GenMessage<Record> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 5);
+  messageDesc(file_stator_discovery_v1_discovery, 6);
 
 /**
  * Asks for a lease.
@@ -509,7 +558,7 @@ export type GrantLeaseRequest = Message<"stator.discovery.v1.GrantLeaseRequest">
  * Use `create(GrantLeaseRequestSchema)` to create a new message.
  */
 export const GrantLeaseRequestSchema: GenMessage<GrantLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 6);
+  messageDesc(file_stator_discovery_v1_discovery, 7);
 
 /**
  * The lease.
@@ -544,7 +593,7 @@ export type GrantLeaseResponse = Message<"stator.discovery.v1.GrantLeaseResponse
  * Use `create(GrantLeaseResponseSchema)` to create a new message.
  */
 export const GrantLeaseResponseSchema: GenMessage<GrantLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 7);
+  messageDesc(file_stator_discovery_v1_discovery, 8);
 
 /**
  * Prolongs a lease.
@@ -565,7 +614,7 @@ export type KeepAliveRequest = Message<"stator.discovery.v1.KeepAliveRequest"> &
  * Use `create(KeepAliveRequestSchema)` to create a new message.
  */
 export const KeepAliveRequestSchema: GenMessage<KeepAliveRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 8);
+  messageDesc(file_stator_discovery_v1_discovery, 9);
 
 /**
  * The lease lives on.
@@ -586,7 +635,7 @@ export type KeepAliveResponse = Message<"stator.discovery.v1.KeepAliveResponse">
  * Use `create(KeepAliveResponseSchema)` to create a new message.
  */
 export const KeepAliveResponseSchema: GenMessage<KeepAliveResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 9);
+  messageDesc(file_stator_discovery_v1_discovery, 10);
 
 /**
  * Ends a lease.
@@ -607,7 +656,7 @@ export type RevokeLeaseRequest = Message<"stator.discovery.v1.RevokeLeaseRequest
  * Use `create(RevokeLeaseRequestSchema)` to create a new message.
  */
 export const RevokeLeaseRequestSchema: GenMessage<RevokeLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 10);
+  messageDesc(file_stator_discovery_v1_discovery, 11);
 
 /**
  * The lease and its records are gone.
@@ -622,7 +671,7 @@ export type RevokeLeaseResponse = Message<"stator.discovery.v1.RevokeLeaseRespon
  * Use `create(RevokeLeaseResponseSchema)` to create a new message.
  */
 export const RevokeLeaseResponseSchema: GenMessage<RevokeLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 11);
+  messageDesc(file_stator_discovery_v1_discovery, 12);
 
 /**
  * Writes records.
@@ -650,7 +699,7 @@ export type PutRequest = Message<"stator.discovery.v1.PutRequest"> & {
  * Use `create(PutRequestSchema)` to create a new message.
  */
 export const PutRequestSchema: GenMessage<PutRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 12);
+  messageDesc(file_stator_discovery_v1_discovery, 13);
 
 /**
  * Written.
@@ -671,7 +720,7 @@ export type PutResponse = Message<"stator.discovery.v1.PutResponse"> & {
  * Use `create(PutResponseSchema)` to create a new message.
  */
 export const PutResponseSchema: GenMessage<PutResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 13);
+  messageDesc(file_stator_discovery_v1_discovery, 14);
 
 /**
  * Removes records.
@@ -699,7 +748,7 @@ export type RemoveRequest = Message<"stator.discovery.v1.RemoveRequest"> & {
  * Use `create(RemoveRequestSchema)` to create a new message.
  */
 export const RemoveRequestSchema: GenMessage<RemoveRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 14);
+  messageDesc(file_stator_discovery_v1_discovery, 15);
 
 /**
  * Removed.
@@ -720,7 +769,7 @@ export type RemoveResponse = Message<"stator.discovery.v1.RemoveResponse"> & {
  * Use `create(RemoveResponseSchema)` to create a new message.
  */
 export const RemoveResponseSchema: GenMessage<RemoveResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 15);
+  messageDesc(file_stator_discovery_v1_discovery, 16);
 
 /**
  * Reads records.
@@ -741,7 +790,7 @@ export type ListRequest = Message<"stator.discovery.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 16);
+  messageDesc(file_stator_discovery_v1_discovery, 17);
 
 /**
  * What is there.
@@ -776,7 +825,7 @@ export type ListResponse = Message<"stator.discovery.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 17);
+  messageDesc(file_stator_discovery_v1_discovery, 18);
 
 /**
  * Follows records.
@@ -811,7 +860,7 @@ export type WatchRequest = Message<"stator.discovery.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 18);
+  messageDesc(file_stator_discovery_v1_discovery, 19);
 
 /**
  * A change, or a heartbeat when it carries nothing.
@@ -860,7 +909,7 @@ export type WatchResponse = Message<"stator.discovery.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 19);
+  messageDesc(file_stator_discovery_v1_discovery, 20);
 
 /**
  * A place in the life of a worker or of another instance.
@@ -973,6 +1022,61 @@ export const InstanceRoleSchema: GenEnum<InstanceRole> = /*@__PURE__*/
   enumDesc(file_stator_discovery_v1_discovery, 1);
 
 /**
+ * What part of a request a worker does.
+ *
+ * @generated from enum stator.discovery.v1.WorkerRole
+ */
+export const WorkerRole = {
+  /**
+   * From an older build: aggregated.
+   *
+   * @generated from enum value: WORKER_ROLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * All of it: prefill and decode.
+   *
+   * @generated from enum value: WORKER_ROLE_AGGREGATED = 1;
+   */
+  AGGREGATED: 1,
+
+  /**
+   * Computes prompts that others go on with.
+   *
+   * @generated from enum value: WORKER_ROLE_PREFILL = 2;
+   */
+  PREFILL: 2,
+
+  /**
+   * Goes on from prompts that others have computed, and computes those that nobody has.
+   *
+   * @generated from enum value: WORKER_ROLE_DECODE = 3;
+   */
+  DECODE: 3,
+
+  /**
+   * Turns pictures, films and sounds into what prompts refer to.
+   *
+   * @generated from enum value: WORKER_ROLE_ENCODE = 4;
+   */
+  ENCODE: 4,
+} as const;
+
+/**
+ * What part of a request a worker does.
+ *
+ * @generated from enum stator.discovery.v1.WorkerRole
+ */
+export type WorkerRole = (typeof WorkerRole)[keyof typeof WorkerRole] | UnknownEnum;
+
+/**
+ * Describes the enum stator.discovery.v1.WorkerRole.
+ */
+export const WorkerRoleSchema: GenEnum<WorkerRole> = /*@__PURE__*/
+  enumDesc(file_stator_discovery_v1_discovery, 2);
+
+/**
  * When a request gets the same answer again.
  *
  * @generated from enum stator.discovery.v1.Determinism
@@ -1018,7 +1122,7 @@ export type Determinism = (typeof Determinism)[keyof typeof Determinism] | Unkno
  * Describes the enum stator.discovery.v1.Determinism.
  */
 export const DeterminismSchema: GenEnum<Determinism> = /*@__PURE__*/
-  enumDesc(file_stator_discovery_v1_discovery, 2);
+  enumDesc(file_stator_discovery_v1_discovery, 3);
 
 /**
  * The store that processes register with and watch. Losing it ends nobody: readers serve from the last view.
