@@ -8,7 +8,7 @@ import {
 import { printHex } from "#lib/base/bytes";
 import { type Determinism, weakest } from "#lib/base/determinism";
 import { ANSWER_RANGES, type DefaultSampling, fitsRange, isSamplingSetting, SAMPLING_RANGES } from "#lib/base/sampling";
-import { artifactOf, type Member } from "./worker-sets.ts";
+import { artifactOf, type Member, type ModelInput, readInput } from "./worker-sets.ts";
 
 /** Whether a model has something. What nobody knows is tried, and the engine may refuse it. */
 export type Feature = boolean | "unknown";
@@ -50,7 +50,12 @@ export interface ModelFacts {
   readonly defaultSampling: DefaultSampling;
   /** What all of its workers promise. */
   readonly deterministic: Determinism;
-  /** What the text is opened from; equal sources share one text. undefined when no worker offers a tokenizer. */
+  /** What requests bring to its workers and answers are made of. */
+  readonly input: ModelInput;
+  /**
+   * What the text is opened from; equal sources share one text. undefined when no worker offers a tokenizer, as where
+   * only the engine has one: then text goes to the worker and comes from it.
+   */
   readonly text: TextSource | undefined;
 }
 
@@ -64,7 +69,8 @@ export function readModelFacts(members: readonly [Member, ...Member[]]): ModelFa
     features: readFeatures(members),
     defaultSampling: readSampling(card),
     deterministic: weakest(members.map((member) => readDeterminism(member.card))),
-    text: readTextSource(members),
+    input: readInput(card),
+    text: readInput(card) === "text" ? undefined : readTextSource(members),
   };
 }
 

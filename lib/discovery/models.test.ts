@@ -7,6 +7,7 @@ import {
   InstanceRole,
   InstanceState,
   ModelCardSchema,
+  ModelInput,
   WorkerRole,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { pick, SeededChance } from "#lib/base/chance";
@@ -31,6 +32,7 @@ interface Card {
   readonly contextTokens?: number;
   readonly unknown?: string[];
   readonly role?: WorkerRole;
+  readonly input?: ModelInput;
   readonly logprobs?: boolean;
 }
 
@@ -51,7 +53,7 @@ function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord]
   });
   const routing = { blockTokens: block, hashScheme: "x", tokenizerDigest: digest(tokenizer) };
   const model = create(ModelCardSchema, {
-    ...{ name, instanceId: id, aliases, createdUnixSeconds: id, contextTokens },
+    ...{ name, instanceId: id, aliases, createdUnixSeconds: id, contextTokens, input: card.input },
     capabilities: { generate: true, logprobs, maxTopLogprobs: unknown.length > 0 ? 0 : 5, unknown },
     weights: { modelDigest: digest(weights), quantization, certainty: Certainty.REPORTED },
     routing: scope ? { ...routing, templateDigest: digest(9), certainty: Certainty.REPORTED } : undefined,
@@ -118,6 +120,29 @@ describe("workers of a model", () => {
     expect(degraded.names.get("m")!.sets[0]!.workers.map(({ kvRouting, reason }) => [kvRouting, reason])).toEqual([
       [true, ""],
       [false, "Without KV routing: it has blocks of 32 tokens instead of 16."],
+    ]);
+  });
+
+  it("take token ids or text as the first of them does; where text is taken nobody needs a tokenizer", () => {
+    const text = { input: ModelInput.TEXT, scope: false };
+    const { names, refused } = read([
+      ...worker(1n, { name: "ids" }),
+      ...worker(2n, { ...text, name: "ids" }),
+      ...worker(3n, { ...text, name: "texts", tokenizer: 4 }),
+      ...worker(4n, { input: ModelInput.TEXT, name: "texts" }),
+      ...worker(5n, { input: ModelInput.TOKENS, name: "texts" }),
+    ]);
+    const seen = ["ids", "texts"].map((name) => {
+      const { facts, tokenizer, ready } = names.get(name)!;
+      return [facts?.input, facts?.text?.key, tokenizer, [...ready.keys()]];
+    });
+    expect(seen).toEqual([
+      ["tokens", `${hex(1)}:`, hex(1), [1n]],
+      ["text", undefined, "", [3n, 4n]],
+    ]);
+    expect(refused).toEqual([
+      { instanceId: 2n, model: "ids", reason: "It takes text, and others of this model take token ids." },
+      { instanceId: 5n, model: "texts", reason: "It takes token ids, and others of this model take text." },
     ]);
   });
 

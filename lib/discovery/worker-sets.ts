@@ -1,6 +1,11 @@
 import type { RoutingScope, WeightsScope } from "#gen/stator/common/v1/common_pb";
 import { Certainty } from "#gen/stator/common/v1/common_pb";
-import type { ArtifactRef, InstanceRecord, ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
+import {
+  type ArtifactRef,
+  type InstanceRecord,
+  type ModelCard,
+  ModelInput as WireInput,
+} from "#gen/stator/discovery/v1/discovery_pb";
 import { equalBytes, printHex } from "#lib/base/bytes";
 import { readWorkerRole, takesWholeRequests } from "./worker-role.ts";
 
@@ -44,6 +49,9 @@ export interface RefusedWorker {
   readonly reason: string;
 }
 
+/** What requests bring to a model and answers are made of. */
+export type ModelInput = "tokens" | "text";
+
 /** The workers of one model. */
 export interface ModelWorkers {
   /** Digest of the tokenizer that all of them share, in hex: token ids mean this one's. Empty when no card says. */
@@ -54,17 +62,21 @@ export interface ModelWorkers {
 }
 
 /**
- * Sorts the workers of one model into sets, the longest servable first. The first that names a tokenizer decides the
- * model's: prompts travel as token ids, so that who has another is refused whatever the policy.
+ * Sorts the workers of one model into sets, the longest servable first. The first decides whether prompts travel as token
+ * ids or as text, and among token ids the first that names a tokenizer decides the model's: who has another is refused
+ * whatever the policy.
  */
 export function readModelWorkers(members: readonly Member[], policy: ScopePolicy): ModelWorkers {
-  const whole = members.filter(isWhole);
-  const tokenizer = whole.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "";
+  const input = readInput(members.find(isWhole)?.card);
+  const whole = members.filter((member) => isWhole(member) && readInput(member.card) === input);
+  const tokenizer =
+    input === "text" ? "" : (whole.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "");
   const refused: RefusedWorker[] = [];
   const refuse = ({ card }: Member, reason: string): void =>
     void refused.push({ instanceId: card.instanceId, model: card.name, reason });
   for (const member of members) {
     if (!isWhole(member)) refuse(member, `Its role is ${readWorkerRole(member.instance)}: it takes no whole requests.`);
+    else if (readInput(member.card) !== input) refuse(member, OTHER_INPUT[input]);
   }
   const sets: WorkerSet[] = [];
   for (const group of Map.groupBy(whole, ({ card }) => weightsKey(card)).values()) {
@@ -74,7 +86,8 @@ export function readModelWorkers(members: readonly Member[], policy: ScopePolicy
       const own = member.card.routing;
       const mismatch = routing && own && routingMismatch(routing, own);
       if (mismatch && policy === "strict") refuse(member, `It has ${mismatch}.`);
-      else if (tokenizerOf(member.card) !== tokenizer) refuse(member, otherTokenizer(member.card));
+      else if (input === "tokens" && tokenizerOf(member.card) !== tokenizer)
+        refuse(member, otherTokenizer(member.card));
       else workers.push({ ...member, ...judgeRouting(own, routing, mismatch) });
     }
     const weight = workers.reduce((sum, { instance }) => sum + (instance.weight ?? 1), 0);
@@ -82,6 +95,17 @@ export function readModelWorkers(members: readonly Member[], policy: ScopePolicy
   }
   return { tokenizer, sets, refused };
 }
+
+/** What a card says that requests bring; token ids from an older build, or without a card. */
+export function readInput(card: Pick<ModelCard, "input"> | undefined): ModelInput {
+  return card?.input === WireInput.TEXT ? "text" : "tokens";
+}
+
+/** Why a worker is refused beside those that take this. */
+const OTHER_INPUT = {
+  tokens: "It takes text, and others of this model take token ids.",
+  text: "It takes token ids, and others of this model take text.",
+} as const satisfies Readonly<Record<ModelInput, string>>;
 
 function isWhole({ instance }: Member): boolean {
   return takesWholeRequests(readWorkerRole(instance));

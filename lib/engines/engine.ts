@@ -77,6 +77,8 @@ export interface EngineCard extends KnownSizes {
   readonly quantization: string;
   /** SHA-256 that names the weights, 32 bytes; empty when nobody knows. */
   readonly modelDigest: Uint8Array;
+  /** What requests bring and answers are made of: ids of the tokenizer among the artifacts, or text where only the engine has one. */
+  readonly input: "tokens" | "text";
   readonly capabilities: EngineCapabilities;
   /** What holds for this model as it is opened; `capabilities.missing.deterministic` says why it is less than `batch`. */
   readonly deterministic: Determinism;
@@ -97,7 +99,10 @@ export interface GenerateRequest {
   readonly kind: "generate";
   /** Unique among the open requests of this engine; drawn by the worker, not by the caller. */
   readonly id: number;
+  /** Empty where the card's `input` is text. */
   readonly promptTokens: Uint32Array;
+  /** The prompt where the card's `input` is text. */
+  readonly promptText?: string | undefined;
   /** Tokens that an earlier attempt generated. */
   readonly generatedTokens: Uint32Array;
   /** The caller's choice index; enters the draws. */
@@ -121,7 +126,9 @@ export interface GenerateRequest {
 export interface EmbedRequest {
   readonly kind: "embed";
   readonly id: number;
+  /** As a GenerateRequest's. */
   readonly promptTokens: Uint32Array;
+  readonly promptText?: string | undefined;
   readonly pooling: "mean" | "last" | "cls" | undefined;
   readonly normalize: boolean;
 }
@@ -190,6 +197,8 @@ export interface EngineStep {
   readonly counts: Uint8Array | undefined;
   /** Token ids of all entries in order. */
   readonly tokens: Uint32Array;
+  /** What it adds to answers, in order, from an engine whose card's `input` is text. */
+  readonly texts?: readonly { readonly id: number; readonly text: string }[] | undefined;
   readonly finishes: readonly EngineFinish[];
   readonly logprobs: readonly EngineLogprobs[];
   /** Those of a request in order of their positions, each once, and before its first token. */

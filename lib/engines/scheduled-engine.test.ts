@@ -24,6 +24,7 @@ const CARD: SizedCard = {
   hashScheme: "xxh3-1337-v1",
   quantization: "none",
   modelDigest: new Uint8Array(32),
+  input: "tokens",
   capabilities: {
     generate: true,
     embed: true,

@@ -96,6 +96,23 @@ describe("a board", () => {
     expect(board.ended.end).toBe(1);
   });
 
+  it("routes text of an engine that has a tokenizer to itself, behind everything else of a step but its end", () => {
+    const told = Object.assign(new Told(), {
+      onText: (key: number, text: string) => void told.said.push(`${key}: ${text}`),
+    });
+    const deaf = new Told();
+    const a = board.submit(told, 7, REQUEST).id;
+    const b = board.submit(deaf, 8, REQUEST).id;
+    const texts = [
+      { id: a, text: "Once " },
+      { id: b, text: "nobody hears it" },
+      { id: a, text: "upon" },
+    ];
+    engine.step({ texts, finishes: [{ id: a, reason: "end" }] });
+    expect(told.said).toEqual(["7: Once ", "7: upon", "7 end", "step"]);
+    expect(deaf.said).toEqual(["step"]);
+  });
+
   it("tells when the last request has ended, after its sink", () => {
     const told = new Told();
     const { id } = board.submit(told, 1, REQUEST);

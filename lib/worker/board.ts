@@ -17,7 +17,7 @@ import type { Span, Tracer } from "#lib/host/telemetry";
 
 /**
  * Who receives what an engine makes for a group of requests, such as all requests of one link. Within one engine step
- * calls come in this order: log-probabilities of prompts, entries, log-probabilities, embeddings, finishes, and then one `endStep`. Each request gets
+ * calls come in this order: log-probabilities of prompts, entries, log-probabilities, texts, embeddings, finishes, and then one `endStep`. Each request gets
  * exactly one `onFinish`. A call that throws ends the request that it was about as failed, and nobody else's.
  */
 export interface BoardSink {
@@ -26,6 +26,8 @@ export interface BoardSink {
   onLogprobs(key: number, logprobs: EngineLogprobs): void;
   /** For a sink whose requests ask for those of prompts. */
   onPromptLogprobs?(key: number, logprobs: EnginePromptLogprobs): void;
+  /** The next piece of an answer; for a sink whose requests go to an engine of text. */
+  onText?(key: number, text: string): void;
   onEmbedding(key: number, values: Float32Array): void;
   onFinish(key: number, finish: EngineFinish): void;
   /**
@@ -219,6 +221,7 @@ class EngineBoard implements Board {
     for (const logprobs of step.logprobs) {
       this.#deliver(logprobs.id, ({ sink, key }) => sink.onLogprobs(key, logprobs));
     }
+    if (step.texts) this.#deliverTexts(step.texts);
     for (const { id, values } of step.embeddings) this.#deliver(id, ({ sink, key }) => sink.onEmbedding(key, values));
     for (const end of step.finishes) this.#finish(end);
     this.#endStep(step.metrics);
@@ -251,6 +254,10 @@ class EngineBoard implements Board {
       }
       at += count;
     }
+  }
+
+  #deliverTexts(texts: NonNullable<EngineStep["texts"]>): void {
+    for (const { id, text } of texts) this.#deliver(id, ({ sink, key }) => sink.onText?.(key, text));
   }
 
   #deliver(id: number, call: (open: Open) => void): void {

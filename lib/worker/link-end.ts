@@ -16,6 +16,7 @@ import { embedRequest, generateRequest, type ModelNames, WORKER_FEATURES } from 
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
 
+const NO_TOKENS = new Uint32Array(0);
 /** What a caller is told of a request of which the engine has not said anything yet. */
 const UNKNOWN_ADMISSION = { cachedTokens: 0, queuedAhead: 0 } as const;
 
@@ -128,6 +129,10 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     this.#builder.promptLogprobs(handle, logprobs);
   }
 
+  onText(handle: number, text: string): void {
+    this.#builder.text(handle, text);
+  }
+
   onEmbedding(handle: number, values: Float32Array): void {
     this.#builder.embedding(handle, values);
   }
@@ -172,24 +177,30 @@ function makerOf(submit: Submit, engine: Engine, names: ModelNames): (id: number
     throw new StatorError("INVALID_ARGUMENT", { detail: "rank: this worker has rank 0 only" });
   switch (submit.kind) {
     case RequestKind.GENERATE: {
-      const prompt = promptOf(submit, engine);
-      return (id) => generateRequest(id, submit, prompt, names);
+      const { tokens, text } = promptOf(submit, engine);
+      return (id) => ({ ...generateRequest(id, submit, tokens, names), promptText: text });
     }
     case RequestKind.EMBED: {
-      const prompt = promptOf(submit, engine);
-      return (id) => embedRequest(id, submit, prompt, names);
+      const { tokens, text } = promptOf(submit, engine);
+      return (id) => ({ ...embedRequest(id, submit, tokens, names), promptText: text });
     }
     default:
       throw new StatorError("INVALID_ARGUMENT", { detail: `kind: ${submit.kind} is not known to this worker` });
   }
 }
 
-function promptOf(submit: Submit, engine: Engine): Uint32Array {
+/** The prompt in the form that the engine takes: text becomes token ids where it has a tokenizer, and never the reverse. */
+function promptOf(submit: Submit, engine: Engine): { tokens: Uint32Array; text: string | undefined } {
   const hasText = submit.promptText !== "";
   if (hasText === submit.promptTokenIds.byteLength > 0) {
     throw new StatorError("INVALID_ARGUMENT", { detail: "Expected exactly one of prompt_token_ids and prompt_text" });
   }
-  return hasText
+  if (engine.card.input === "text") {
+    if (!hasText) throw new StatorError("INVALID_ARGUMENT", { detail: "Expected prompt_text: its engine takes text" });
+    return { tokens: NO_TOKENS, text: submit.promptText };
+  }
+  const tokens = hasText
     ? requireAbility(engine, "text").tokenize(submit.promptText)
     : readU32(submit.promptTokenIds, "prompt_token_ids").slice();
+  return { tokens, text: undefined };
 }

@@ -36,6 +36,7 @@ test("a message owns its memory: what comes later does not change it", () => {
   const logprobs = { id: 1, chosen: Float32Array.of(-1), topTokens: Uint32Array.of(3), topValues: Float32Array.of(-1) };
   builder.tokens(1, tokens);
   builder.embedding(1, values);
+  builder.text(1, "text");
   builder.logprobs(1, logprobs);
   builder.promptLogprobs(1, { ...logprobs, position: 4 });
   const first = builder.take(IDLE);
@@ -48,7 +49,8 @@ test("a message owns its memory: what comes later does not change it", () => {
   expect([...readU32(first.logprobs[0]!.topTokenIds)]).toEqual([3]);
   expect([first.promptLogprobs[0]!.position, ...readU32(first.promptLogprobs[0]!.topTokenIds)]).toEqual([4, 3]);
   const second = builder.take(IDLE);
-  expect([second.embeddings, second.promptLogprobs]).toEqual([[], []]);
+  expect(first.texts).toMatchObject([{ handle: 1, text: "text" }]);
+  expect([second.embeddings, second.promptLogprobs, second.texts]).toEqual([[], [], []]);
   expect([...readU32(second.handles)]).toEqual([2]);
 });
 

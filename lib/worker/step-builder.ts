@@ -2,6 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type EmbeddingResultSchema,
   type EntryLogprobsSchema,
+  type EntryTextSchema,
   FinishReason,
   type FinishSchema,
   type PromptLogprobsSchema,
@@ -31,6 +32,7 @@ export class StepBuilder {
   #finishes: MessageInitShape<typeof FinishSchema>[] = [];
   #logprobs: MessageInitShape<typeof EntryLogprobsSchema>[] = [];
   #promptLogprobs: MessageInitShape<typeof PromptLogprobsSchema>[] = [];
+  #texts: MessageInitShape<typeof EntryTextSchema>[] = [];
   #embeddings: MessageInitShape<typeof EmbeddingResultSchema>[] = [];
 
   /** Adds tokens of one request; copies them. At most 255 in one step. */
@@ -56,6 +58,10 @@ export class StepBuilder {
 
   promptLogprobs(handle: number, logprobs: EnginePromptLogprobs): void {
     this.#promptLogprobs.push({ handle, position: logprobs.position, ...copied(logprobs) });
+  }
+
+  text(handle: number, text: string): void {
+    this.#texts.push({ handle, text });
   }
 
   embedding(handle: number, values: Float32Array): void {
@@ -85,6 +91,7 @@ export class StepBuilder {
       finishes: this.#finishes,
       logprobs: this.#logprobs,
       promptLogprobs: this.#promptLogprobs,
+      texts: this.#texts,
       embeddings: this.#embeddings,
     });
     if (!single) step.counts = this.#counts.slice(0, this.#entries);
@@ -93,6 +100,7 @@ export class StepBuilder {
     this.#finishes = [];
     this.#logprobs = [];
     this.#promptLogprobs = [];
+    this.#texts = [];
     this.#embeddings = [];
     return step;
   }

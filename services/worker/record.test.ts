@@ -1,6 +1,12 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { Determinism, InstanceState, ModelCardSchema, WorkerRole } from "#gen/stator/discovery/v1/discovery_pb";
+import {
+  Determinism,
+  InstanceState,
+  ModelCardSchema,
+  ModelInput,
+  WorkerRole,
+} from "#gen/stator/discovery/v1/discovery_pb";
 import { readModels } from "#lib/discovery/models";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
 import { NOTHING_KNOWN } from "../../test/support/late-engine.ts";
@@ -121,5 +127,9 @@ test("a card says what is missing and why, and survives the wire", () => {
   expect(written.capabilities).toMatchObject({ mock: true, kvBlocks: false, missing: card.capabilities.missing });
   expect(written.defaultSampling).toEqual({ temperature: 0.7, top_k: 64 });
   expect(written).toMatchObject({ deterministic: Determinism.BATCH, reuseTokens: card.reuseTokens });
+  expect([written.input, modelCard(IDENTITY, { ...card, input: "text" }, 10).input]).toEqual([
+    ModelInput.TOKENS,
+    ModelInput.TEXT,
+  ]);
   expect(written.transfer).toBeUndefined();
 });

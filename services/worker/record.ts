@@ -10,6 +10,7 @@ import {
   InstanceState,
   type ModelCard,
   ModelCardSchema,
+  ModelInput,
   Determinism as WireDeterminism,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import type { Determinism } from "#lib/base/determinism";
@@ -104,6 +105,7 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
     defaultSampling: { ...card.defaultSampling },
     deterministic: DETERMINISMS[card.deterministic],
     reuseTokens: card.reuseTokens ?? 0,
+    input: card.input === "text" ? ModelInput.TEXT : ModelInput.TOKENS,
     artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
       kind,
       format,

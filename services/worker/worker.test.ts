@@ -159,6 +159,27 @@ describe("requests on a link", () => {
     expect(rig.engine.open.size).toBe(1);
   });
 
+  it("go to an engine of text as text, and its text comes back", async () => {
+    const rig = await started({ input: "text", artifacts: [] });
+    rig.engine.text = undefined;
+    const { link } = await rig.link();
+    expect((await rig.submit(link)).heard.said).toEqual(["finish INVALID_ARGUMENT"]);
+    const { heard, id } = await rig.submit(link, { promptText: "Once upon" });
+    expect(rig.engine.open.get(id)).toMatchObject({ promptText: "Once upon", promptTokens: new Uint32Array(0) });
+    rig.engine.step({ texts: [{ id, text: " a time" }] });
+    rig.engine.step({ texts: [{ id, text: "." }], finishes: [{ id, reason: "end", completionTokens: 4 }] });
+    await settle();
+    expect(heard.said).toEqual(["accepted", "text  a time", "text .", "finish end"]);
+    expect(heard.finish).toMatchObject({ promptTokens: 1, completionTokens: 4 });
+  });
+
+  it("of text are refused where the engine takes ids and has no tokenizer to itself", async () => {
+    const rig = await started();
+    rig.engine.text = undefined;
+    const { link } = await rig.link();
+    expect((await rig.submit(link, { promptText: "hi" })).heard.said).toEqual(["finish UNSUPPORTED_FEATURE"]);
+  });
+
   it("are cancelled by handle, also while the worker drains", async () => {
     const rig = await started();
     const { link } = await rig.link();

@@ -10,6 +10,7 @@ import type {
   EngineLogprobs,
   EnginePromptLogprobs,
   EngineRequest,
+  EngineStep,
   EngineText,
   GenerateRequest,
   KvNotice,
@@ -22,6 +23,7 @@ import { compileGuidance } from "#lib/text/grammar/guidance";
 export interface FakeStep {
   /** Tokens by request id. */
   readonly tokens?: Readonly<Record<number, readonly number[]>>;
+  readonly texts?: EngineStep["texts"];
   readonly finishes?: readonly (Partial<EngineFinish> & Pick<EngineFinish, "id" | "reason">)[];
   readonly logprobs?: readonly EngineLogprobs[];
   readonly promptLogprobs?: readonly EnginePromptLogprobs[];
@@ -42,6 +44,7 @@ const CARD: EngineCard = {
   hashScheme: "fake",
   quantization: "none",
   modelDigest: new Uint8Array(32),
+  input: "tokens",
   capabilities: {
     generate: true,
     embed: true,
@@ -173,7 +176,15 @@ export class FakeEngine implements Engine {
     this.step({ finishes: ids.map((id) => ({ id, reason: "cancelled" as const })) });
   }
 
-  step({ tokens = {}, finishes = [], logprobs = [], promptLogprobs = [], embeddings = [], metrics }: FakeStep): void {
+  step({
+    tokens = {},
+    texts,
+    finishes = [],
+    logprobs = [],
+    promptLogprobs = [],
+    embeddings = [],
+    metrics,
+  }: FakeStep): void {
     const entries = Object.entries(tokens);
     for (const { id } of finishes) this.open.delete(id);
     this.#listener?.onStep({
@@ -181,6 +192,7 @@ export class FakeEngine implements Engine {
       ids: Uint32Array.from(entries.map(([id]) => Number(id))),
       counts: Uint8Array.from(entries.map(([, list]) => list.length)),
       tokens: Uint32Array.from(entries.flatMap(([, list]) => list)),
+      texts,
       finishes: finishes.map((finish) => ({
         stopToken: undefined,
         promptTokens: 1,

@@ -88,7 +88,9 @@ export class Heard implements RequestListener {
     this.tokens.push(...tokens.subarray(start, end));
   }
 
-  onText(): void {}
+  onText(text: string): void {
+    this.said.push(`text ${text}`);
+  }
 
   onEmbedding(values: Float32Array): void {
     this.said.push(`embedding of ${values.length}`);

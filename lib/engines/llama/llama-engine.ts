@@ -118,6 +118,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
     hashScheme: HASH_SCHEME,
     quantization,
     modelDigest,
+    input: "tokens",
     capabilities: capabilitiesOf(model, context, { layout, noGpu, whyNot }),
     deterministic,
     defaultSampling,

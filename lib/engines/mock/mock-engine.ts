@@ -93,6 +93,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     hashScheme: HASH_SCHEME,
     quantization: "none",
     modelDigest: sha256(`stator-mock-${MOCK_VERSION}`, artifacts[0]!.digest),
+    input: "tokens",
     capabilities: CAPABILITIES,
     deterministic: "batch",
     defaultSampling: readDefaultSampling(header, options.sampling, options.log),
