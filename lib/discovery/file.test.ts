@@ -63,6 +63,21 @@ describe("discovery over files", { retry: AFTER_STALL }, () => {
     await rm(directory, { recursive: true });
   });
 
+  it("keeps apart what those of one process write at the same time, or of two with the same number", async () => {
+    const writers = await Promise.all(Array.from({ length: 8 }, join_));
+    const keys = writers.map((_, at) => Array.from({ length: 8 }, (__, place) => `w${at}/${place}`));
+    await Promise.all(
+      writers.map((one, at) =>
+        one.register(
+          keys[at]!.map((key) => record(key)),
+          { ttlMs: 60_000 },
+        ),
+      ),
+    );
+    const watch = await writers[0]!.watch("");
+    expect([...watch.records.keys()].sort()).toEqual(keys.flat().sort());
+  });
+
   it("writes over damage, and readers keep the value meanwhile", async () => {
     const [owner, reader] = [await join_(), await join_()];
     const registration = await owner.register([record("a")], { ttlMs: 1_500 });

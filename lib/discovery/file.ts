@@ -1,6 +1,6 @@
 import { mkdir, rename, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { equalBytes } from "#lib/base/bytes";
+import { equalBytes, printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { LeaseGrant, StoreCalls, StoreNews } from "./calls.ts";
 import { decodeRecord, type StoredRecord } from "./codec.ts";
@@ -50,11 +50,14 @@ class FileCalls implements StoreCalls {
   readonly #root: string;
   readonly #deps: DiscoveryDeps;
   readonly #leases = new Map<bigint, FileLease>();
+  /** Nobody else's: in two containers processes have the same number, and one process may join twice. */
+  readonly #writer: string;
   #written = 0;
 
   constructor(root: string, deps: DiscoveryDeps) {
     this.#root = root;
     this.#deps = deps;
+    this.#writer = printId(deps.chance.id());
     this.place = `The discovery directory ${root}`;
   }
 
@@ -146,7 +149,7 @@ class FileCalls implements StoreCalls {
 
   async #write(lease: FileLease, record: StoredRecord): Promise<void> {
     const file = fileOf(record.key);
-    const temporary = join(this.#root, `${TEMPORARY}${process.pid}-${this.#written++}`);
+    const temporary = join(this.#root, `${TEMPORARY}${this.#writer}-${this.#written++}`);
     const endUnixMs = this.#nextEnd(lease, file);
     try {
       await writeFile(temporary, printFile(record));
