@@ -51,7 +51,8 @@ function named(namespace: string): Place {
   const root = `${ROOT}/${namespace}`;
   return {
     keyOf: (local) => (local === "" ? root : `${root}/${local}`),
-    localOf: (key) => (isUnder(key, root) && key !== root ? key.slice(root.length + 1) : undefined),
+    // The store tells of nothing that is not below it.
+    localOf: (key) => key.slice(root.length + 1),
   };
 }
 
