@@ -14,7 +14,7 @@ import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
 import { ModeRouter } from "#lib/routing/mode-router";
 import type { RouterMode } from "#lib/routing/select";
-import { type Ask, readyAsk } from "#lib/serving/ask";
+import { type Ask, readyAsk, textAsk } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
@@ -127,8 +127,8 @@ class Core implements FrontendDispatcher {
   }
 
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
-    const request = readyAsk(ask);
-    const { model = request.model } = this.#options.view.models.names.get(request.model) ?? {};
+    const { model = ask.model, facts } = this.#options.view.models.names.get(ask.model) ?? {};
+    const request = facts?.input === "text" ? textAsk(ask) : readyAsk(ask);
     const run = new RequestRun(request, model, { sink, options: this.#runOptions });
     this.#runs.add(run);
     run.start();

@@ -9,7 +9,7 @@ import { isDeath } from "#lib/link/death";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
 import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router";
 import type { Usage } from "#lib/serving/answer";
-import type { ReadyAsk } from "#lib/serving/ask";
+import type { LinkAsk } from "#lib/serving/ask";
 import type { ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
 import { usageOf } from "#lib/serving/record";
@@ -67,7 +67,7 @@ export class RequestRun implements ServingHandle, Rostered {
   #wait: Timer | undefined;
 
   /** `model`: the workers' name for it. Nothing runs before `start`. */
-  constructor(request: ReadyAsk, model: string, about: { readonly sink: ServingSink; readonly options: RunOptions }) {
+  constructor(request: LinkAsk, model: string, about: { readonly sink: ServingSink; readonly options: RunOptions }) {
     const { clock, limits } = about.options;
     this.#options = about.options;
     this.#sink = about.sink;
@@ -163,6 +163,16 @@ export class RequestRun implements ServingHandle, Rostered {
     if (this.#events.length > 0) this.#drain();
   }
 
+  /** For the listener: a piece of a choice's text came. */
+  text(at: { readonly choice: number; readonly attempt: number }, text: string): void {
+    if (this.#sink.onText && this.#life.request.input.kind === "text") {
+      this.tell({ kind: "text", choice: at.choice, attempt: at.attempt, text });
+      return;
+    }
+    const detail = "tokens are needed";
+    this.fail(new StatorError("UNSUPPORTED_FEATURE", { feature: "Text from a worker", detail }));
+  }
+
   /** For the listener: something happened. */
   tell(event: LifeEvent): void {
     this.#events.push(event);
@@ -214,6 +224,9 @@ export class RequestRun implements ServingHandle, Rostered {
         if (running?.attempt === effect.attempt) running.seat.link?.abandon(running.handle);
         return;
       }
+      case "text":
+        this.#sink.onText?.(effect.choice, effect.text);
+        return;
       case "embedding":
         this.#sink.onEmbedding(effect.choice, effect.values);
         return;
@@ -248,7 +261,8 @@ export class RequestRun implements ServingHandle, Rostered {
         ...this.#template,
         choice,
         rank: effect.target.rank,
-        promptTokenIds: viewBytes(prompt),
+        promptTokenIds: typeof prompt === "string" ? this.#template.promptTokenIds : viewBytes(prompt),
+        promptText: typeof prompt === "string" ? prompt : "",
         generatedTokenIds: viewBytes(generated),
         deadlineMs,
         guidance,
@@ -355,9 +369,8 @@ class ChoiceListener implements RequestListener {
     this.#run.promptLogprobs(this, position, logprobs);
   }
 
-  onText(): void {
-    const detail = "tokens are needed";
-    this.#run.fail(new StatorError("UNSUPPORTED_FEATURE", { feature: "Text from a worker", detail }));
+  onText(text: string): void {
+    this.#run.text(this, text);
   }
 
   onEmbedding(values: Float32Array): void {

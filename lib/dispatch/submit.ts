@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { EmbeddingSchema, OutputsSchema, Pooling, RequestKind, type Sampling } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import type { SubmitInit } from "#lib/link/link";
-import type { ReadyAsk } from "#lib/serving/ask";
+import type { LinkAsk } from "#lib/serving/ask";
 
 const POOLINGS = { mean: Pooling.MEAN, last: Pooling.LAST, cls: Pooling.CLS } as const;
 const KINDS = {
@@ -11,14 +11,14 @@ const KINDS = {
   embed: RequestKind.EMBED,
   encode: RequestKind.ENCODE,
   score: RequestKind.SCORE,
-} as const satisfies Record<ReadyAsk["kind"], RequestKind>;
+} as const satisfies Record<LinkAsk["kind"], RequestKind>;
 const NO_BYTES = new Uint8Array(0);
 
 /**
  * What all submits of a request have in common; the messages inside are shared by its choices and attempts. Its guidance
  * depends on the worker. What every request has is written out: `create` walks a table of the fields.
  */
-export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
+export function submitTemplate(request: LinkAsk, model: string): SubmitInit {
   const draws = request.kind === "generate" || request.kind === "prefill";
   return {
     requestId: request.requestId,
@@ -66,7 +66,7 @@ export function submitTemplate(request: ReadyAsk, model: string): SubmitInit {
   };
 }
 
-function samplingOf({ sampling }: ReadyAsk): Sampling {
+function samplingOf({ sampling }: LinkAsk): Sampling {
   const { biasTokens, biasValues, ...plain } = sampling;
   return {
     $typeName: "stator.worker.v1.Sampling",

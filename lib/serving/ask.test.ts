@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type Ask, readyAsk } from "./ask.ts";
+import { type Ask, readyAsk, textAsk } from "./ask.ts";
 import { plainAsk } from "./plain-ask.ts";
 
 it("is ready with token ids and a number of tokens, whatever its form", () => {
@@ -15,4 +15,10 @@ it.each<[string, Partial<Ask<string>>]>([
 ])("refuses %s, which links do not carry", (feature, more) => {
   const refusal = { reason: "UNSUPPORTED_FEATURE", facts: expect.objectContaining({ feature }) };
   expect(() => readyAsk({ ...plainAsk(), ...more })).toThrow(expect.objectContaining(refusal));
+});
+
+it("is ready as text for a model whose workers take text, and then token ids are refused", () => {
+  const plain = { ...plainAsk(), input: { kind: "text", texts: ["a"] } } as const;
+  expect(textAsk(plain)).toBe(plain);
+  expect(() => textAsk(plainAsk())).toThrow(/^Token ids for a worker is not available/);
 });

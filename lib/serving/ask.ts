@@ -86,14 +86,35 @@ export interface ReadyAsk extends Ask<never> {
   readonly stopping: AskStopping & StoppingOptions;
 }
 
+/** The same for a model whose workers take text, since only they have its tokenizer. */
+export interface TextAsk extends Omit<ReadyAsk, "input"> {
+  readonly input: TextInput;
+}
+
+/** What a link carries: token ids, or text. */
+export interface LinkAsk extends Omit<ReadyAsk, "input"> {
+  readonly input: TokenInput | TextInput;
+}
+
 /** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered or encoded, and for tensors. */
 export function readyAsk(ask: Ask<unknown>): ReadyAsk {
+  return carried(ask, "tokens") as ReadyAsk;
+}
+
+/** The same for a model whose workers take text: throws for token ids too. */
+export function textAsk(ask: Ask<unknown>): TextAsk {
+  return carried(ask, "text") as TextAsk;
+}
+
+function carried(ask: Ask<unknown>, kind: "tokens" | "text"): Ask<unknown> {
   const { input, stopping } = ask;
   if (ask.kind === "tensor") throw notCarried("A tensor for a worker");
-  if (input.kind !== "tokens") throw notCarried(input.kind === "text" ? "Text for a worker" : "Messages for a worker");
+  if (input.kind !== kind) throw notCarried(`${INPUTS[input.kind]} for a worker`);
   if (stopping.maxTokens === undefined) throw notCarried("An answer as long as the context");
-  return ask as ReadyAsk;
+  return ask;
 }
+
+const INPUTS = { tokens: "Token ids", text: "Text", messages: "Messages" } as const;
 
 function notCarried(feature: string): StatorError {
   return new StatorError("UNSUPPORTED_FEATURE", { feature, detail: "links carry token ids and limits" });

@@ -198,3 +198,42 @@ describe("a choice", () => {
     expect(choice.takeScored()).toMatchObject({ text: "c", token: { id: 2, logprob: -3, offset: 8 } });
   });
 });
+
+describe("a choice of text", () => {
+  it("gives its pieces as they were taken, and counts them", () => {
+    const choice = choiceOf({});
+    for (const piece of ["Once ", "upon", " a time"]) choice.pushText(piece);
+    expect([choice.waiting, choice.take(2), choice.waiting]).toEqual([3, "Once upon", 1]);
+    choice.close();
+    expect([choice.take(9), choice.drained, choice.counted]).toEqual([" a time", true, 3]);
+    choice.pushText("behind it");
+    expect([choice.take(9), choice.counted]).toEqual(["", 3]);
+  });
+
+  it("never shows a stop string, however it is cut, and counts to the piece that completed it", () => {
+    const chance = new SeededChance(5n);
+    const whole = "to the stop and on";
+    for (let round = 0; round < 200; round++) {
+      const choice = choiceOf({ stops: [" stop"] });
+      let told = "";
+      let pieces = 0;
+      for (let at = 0; at < whole.length; ) {
+        const to = at + 1 + pick(chance, 4);
+        choice.pushText(whole.slice(at, to));
+        if (at < 11) pieces++;
+        at = to;
+        if (pick(chance, 2) > 0) told += choice.take(9);
+      }
+      expect([choice.closed, choice.stopText, choice.counted]).toEqual([true, " stop", pieces]);
+      expect(told + choice.take(99)).toBe("to the");
+    }
+  });
+
+  it("is given with all that was held back when it ends without one", () => {
+    const choice = choiceOf({ stops: [" stop"] });
+    for (const piece of ["a st", "o"]) choice.pushText(piece);
+    expect(choice.take(9)).toBe("a");
+    choice.close();
+    expect(choice.take(9)).toBe(" sto");
+  });
+});

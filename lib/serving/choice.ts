@@ -25,6 +25,7 @@ const NO_TOKENS = new Uint32Array(0);
 
 /**
  * One choice of an answer: its tokens become text, in which nothing of a stop string ever shows, and which of them count.
+ * Where a worker gives text its pieces are what tokens are elsewhere.
  * Stop strings are found as tokens come, however late the text is taken; without them ids wait, four bytes each, until it
  * is. Whatever the frames and however it is taken, text, tokens and count are the same.
  */
@@ -43,8 +44,10 @@ export class Choice {
   #waiting = NO_TOKENS;
   #waitingFrom = 0;
   #waitingTo = 0;
-  /** Text of tokens that wait, one for each: what each of them set free. */
+  /** Text of tokens or pieces that wait, one for each: what each of them set free. */
   #texts: string[] = [];
+  /** Pieces of text come, and no tokens. */
+  #isText = false;
   #textsFrom = 0;
   /** UTF-16 units that came, and that were set free. */
   #rawUnits = 0;
@@ -70,7 +73,7 @@ export class Choice {
   /** Tokens that wait to be taken. */
   get waiting(): number {
     if (this.#scored) return this.#scored.count;
-    return this.#stop ? this.#texts.length - this.#textsFrom : this.#waitingTo - this.#waitingFrom;
+    return this.#stop || this.#isText ? this.#texts.length - this.#textsFrom : this.#waitingTo - this.#waitingFrom;
   }
 
   /** Whether everything was taken that came so far. */
@@ -99,6 +102,17 @@ export class Choice {
     }
   }
 
+  /** Takes the next piece of text, from a worker of text. `closed` says whether it ended the choice. */
+  pushText(piece: string): void {
+    if (this.closed) return;
+    this.#isText = true;
+    this.counted++;
+    this.#texts.push(this.#free(piece));
+    if (this.stopText === undefined) return;
+    this.closed = true;
+    this.#tail = "";
+  }
+
   /** No more tokens come. `stopToken`: the one that ended it, if one did. */
   close(stopToken?: number): void {
     if (this.closed) return;
@@ -109,7 +123,7 @@ export class Choice {
 
   /** Text that the next `most` waiting tokens add; once it is closed, the last of them with all that was held back. */
   take(most: number): string {
-    const text = this.#stop ? this.#takeTexts(most) : this.#decode(most);
+    const text = this.#stop || this.#isText ? this.#takeTexts(most) : this.#decode(most);
     if (!this.closed || this.waiting > 0) return text;
     const tail = this.#tail ?? this.#end();
     this.#tail = "";

@@ -15,6 +15,8 @@ export interface ServingSink {
   onTokens(choice: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void;
   /** Log-probabilities of a choice's prompt from `position` on: in order, each once, before its first token. Borrowed. */
   onPromptLogprobs?(choice: number, position: number, logprobs: ServingLogprobs): void;
+  /** The next piece of a choice's text, in place of tokens, for an ask of text; never the same twice. */
+  onText?(choice: number, text: string): void;
   onEmbedding(choice: number, values: Float32Array): void;
   onEnd(choice: number, end: ChoiceEnd): void;
   /** Every choice has ended; `usage` is that of the record. */
@@ -30,7 +32,7 @@ export interface ServingHandle {
   /** The client left: every choice is cancelled and nothing more is told. */
   cancel(): void;
   /**
-   * This choice is complete with its first `tokens` tokens, such as by a stop string; those behind it do not count. Its
+   * This choice is complete with its first `tokens` tokens, or pieces of text, such as by a stop string; those behind it do not count. Its
    * worker is stopped, and nothing more of it is told but its onEnd with reason cancelled.
    */
   finishChoice(choice: number, tokens: number): void;
@@ -39,7 +41,7 @@ export interface ServingHandle {
 /**
  * Starts requests. The sink hears all that follows, from the end of this turn on: MODEL_NOT_FOUND, MODEL_LOADING,
  * WORKER_NOT_FOUND, DRAINING or OVERLOADED too, and NO_WORKERS, perhaps after a wait for one. Throws what
- * `readyAsk` does, and nothing else.
+ * `readyAsk` does, or `textAsk` where the model's workers take text, and nothing else.
  */
 export interface Dispatcher {
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle;

@@ -4,7 +4,7 @@ import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { Place, RouteAnswer, RouteNote, Target } from "#lib/routing/router";
 import type { Placement } from "./answer.ts";
-import type { ReadyAsk } from "./ask.ts";
+import type { LinkAsk } from "./ask.ts";
 import type { ChoiceEnd } from "./dispatcher.ts";
 import { TokenBuffer } from "./token-buffer.ts";
 
@@ -38,8 +38,8 @@ export type ChoicePhase = "unplaced" | "sent" | "accepted" | "ended";
 export interface Choice {
   /** Prompt index times choices per prompt, and the choice among them. */
   readonly index: number;
-  /** Token ids, shared by the choices of a prompt. Borrowed from the request. */
-  readonly prompt: Uint32Array;
+  /** Token ids, or text for a worker that takes text; shared by the choices of a prompt. Borrowed from the request. */
+  readonly prompt: Uint32Array | string;
   /** Only `sent` and `accepted` have a worker. */
   phase: ChoicePhase;
   /** The attempt that it is on; frames of another one are of the past. */
@@ -50,7 +50,11 @@ export interface Choice {
   weights: string | undefined;
   /** Delivered tokens, over all attempts. */
   readonly generated: TokenBuffer;
-  /** How many of them are the answer, once whoever asked said that it is complete. */
+  /** Pieces of text that were delivered, from a worker of text. */
+  pieces: number;
+  /** What its worker counted: of text nobody else can. undefined until its terminal frame. */
+  told: LinkFinish | undefined;
+  /** How many tokens, or pieces, are the answer, once whoever asked said that it is complete. */
   counted: number | undefined;
   /** Place in the prompt of the next token whose log-probability is delivered. */
   scored: number;
@@ -70,7 +74,7 @@ export interface Choice {
 /** One request from arrival to its record. Only `stepLife` and `takeTokens` write it. */
 export interface Life {
   /** As it was asked; never changed. */
-  readonly request: ReadyAsk;
+  readonly request: LinkAsk;
   /** How long it is tried. */
   readonly limits: LifeLimits;
   /** On the clock of whoever runs it. */
@@ -117,6 +121,7 @@ export type LifeEvent =
   /** The worker, or the link to it, did not take the choice: certainly not executed. */
   | { readonly kind: "refused"; readonly choice: number; readonly attempt: number; readonly error: StatorError }
   | { readonly kind: "accepted"; readonly choice: number; readonly attempt: number; readonly cachedTokens: number }
+  | { readonly kind: "text"; readonly choice: number; readonly attempt: number; readonly text: string }
   | { readonly kind: "embedding"; readonly choice: number; readonly attempt: number; readonly values: Float32Array }
   | { readonly kind: "finished"; readonly choice: number; readonly attempt: number; readonly finish: LinkFinish }
   | {
@@ -130,7 +135,7 @@ export type LifeEvent =
     }
   /** A worker is not to be waited for any longer. */
   | { readonly kind: "suspect"; readonly worker: bigint; readonly error: StatorError }
-  /** Whoever asked has enough of a choice: its first `tokens` tokens are the answer. */
+  /** Whoever asked has enough of a choice: its first `tokens` tokens, or pieces of text, are the answer. */
   | { readonly kind: "finish choice"; readonly choice: number; readonly tokens: number }
   | { readonly kind: "cancel" }
   /** Whoever runs it cannot go on. */
@@ -151,7 +156,7 @@ export type LifeEffect =
       readonly target: Target;
       readonly choice: number;
       readonly attempt: number;
-      readonly prompt: Uint32Array;
+      readonly prompt: Uint32Array | string;
       readonly generated: Uint32Array;
       readonly deadlineMs: number | undefined;
     }
@@ -159,6 +164,7 @@ export type LifeEffect =
   | { readonly kind: "cancel"; readonly choice: number; readonly attempt: number; readonly mode: "stop" | "kill" }
   /** Forget it: the worker is not trusted to answer. */
   | { readonly kind: "abandon"; readonly choice: number; readonly attempt: number }
+  | { readonly kind: "text"; readonly choice: number; readonly text: string }
   | { readonly kind: "embedding"; readonly choice: number; readonly values: Float32Array }
   | { readonly kind: "end"; readonly choice: number; readonly end: ChoiceEnd }
   | { readonly kind: "error"; readonly error: StatorError }
@@ -167,10 +173,10 @@ export type LifeEffect =
 
 /** A request that has just arrived. */
 export function createLife(
-  request: ReadyAsk,
+  request: LinkAsk,
   options: { readonly nowMs: number; readonly unixMs: number; readonly limits?: Partial<LifeLimits> },
 ): Life {
-  const choices = request.input.prompts.flatMap((prompt, at) =>
+  const choices = promptsOf(request).flatMap((prompt, at) =>
     Array.from({ length: request.choicesPerPrompt }, (_, choice): Choice => {
       return {
         index: at * request.choicesPerPrompt + choice,
@@ -180,6 +186,8 @@ export function createLife(
         place: undefined,
         weights: undefined,
         generated: new TokenBuffer(request.kind === "embed" ? 0 : request.stopping.maxTokens),
+        pieces: 0,
+        told: undefined,
         counted: undefined,
         scored: 1,
         embedded: false,
@@ -213,4 +221,9 @@ export function createLife(
     firstTokenMs: undefined,
     droppedFrames: 0,
   };
+}
+
+function promptsOf({ input }: LinkAsk): readonly (Uint32Array | string)[] {
+  if (input.kind === "tokens") return input.prompts;
+  return input.texts.map((text) => (typeof text === "string" ? text : new TextDecoder().decode(text)));
 }

@@ -1,14 +1,25 @@
 import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import type { StatorError } from "#lib/base/errors";
 import { sumUsage, type Usage } from "./answer.ts";
-import type { Life } from "./life.ts";
+import type { Choice, Life } from "./life.ts";
 
 /** What a request used so far; completion counts what was delivered over all attempts, and is the answer. */
 export function usageOf({ choices, request }: Life): Usage {
-  const each = choices.map(({ prompt, cachedTokens = 0, counted, generated }) => {
+  const each = choices.map((choice) => {
+    const { prompt, cachedTokens = 0, counted, generated } = choice;
+    if (typeof prompt === "string") return usageOfText(choice);
     return { promptTokens: prompt.length, cachedTokens, completionTokens: counted ?? generated.count };
   });
   return sumUsage(each, request.choicesPerPrompt);
+}
+
+/** A worker of text counts tokens when it ends; until then, and where it was ended, a piece is the nearest to one. */
+function usageOfText({ told, cachedTokens, counted, pieces }: Choice): Usage {
+  return {
+    promptTokens: told?.promptTokens ?? 0,
+    cachedTokens: told?.cachedTokens ?? cachedTokens ?? 0,
+    completionTokens: counted ?? told?.completionTokens ?? pieces,
+  };
 }
 
 /** The one record of a request. A prompt that several choices share counts once. */

@@ -1,17 +1,20 @@
 import type { RouteAsk } from "#lib/routing/router";
 import type { Choice, Life } from "./life.ts";
 
+const NO_TOKENS = new Uint32Array(0);
+
 /** What a router is asked for the choices of a request that are nowhere: those that the same weights may have. */
 export function routeAsk(life: Life): RouteAsk {
   const { request } = life;
+  const { input } = request;
   const nowhere = life.choices.filter(({ phase }) => phase === "unplaced");
   const weights = nowhere[0] && boundTo(nowhere[0]);
   return {
     requestId: request.requestId,
     kind: request.kind,
     model: request.model,
-    prompts: request.input.prompts,
-    tokenizer: request.input.tokenizer,
+    prompts: input.kind === "tokens" ? input.prompts : input.texts.map(() => NO_TOKENS),
+    tokenizer: input.kind === "tokens" ? input.tokenizer : "",
     choices: nowhere.filter((choice) => boundTo(choice) === weights).map(({ index }) => index),
     choicesPerPrompt: request.choicesPerPrompt,
     salt: request.cacheSalt,

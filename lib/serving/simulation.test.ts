@@ -117,6 +117,7 @@ class World {
         this.note(effect.note);
         return;
       case "tell placed":
+      case "text":
       case "embedding":
         return;
       case "done":

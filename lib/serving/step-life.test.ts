@@ -3,7 +3,8 @@ import { StatorError } from "#lib/base/errors";
 import { draining, LifeRig, lost, reasons } from "../../test/support/life-rig.ts";
 import type { LifeEffect } from "./life.ts";
 import { usageOf } from "./record.ts";
-import { takePromptLogprobs } from "./step-life.ts";
+import { routeAsk } from "./route-ask.ts";
+import { stepLife, takePromptLogprobs } from "./step-life.ts";
 
 describe("when a choice is tried again", () => {
   test.each<[string, (rig: LifeRig) => LifeEffect[], number]>([
@@ -261,5 +262,64 @@ describe("what is told of a request", () => {
     expect(ends[3]?.at(-1)).toMatchObject({
       record: { promptTokens: 5, cachedTokens: 4, completionTokens: 11, firstTokenMs: 30, migrations: 1, reason: "" },
     });
+  });
+});
+
+describe("a choice of text", () => {
+  const textRig = () => {
+    const rig = new LifeRig({ texts: ["Once", "upon"] });
+    const text = (piece: string, choice = 0) =>
+      rig.tell({ kind: "text", choice, attempt: rig.life.attempt, text: piece });
+    return { rig, text };
+  };
+
+  it("is told as it comes once its worker took it, and counted by its worker", () => {
+    const { rig, text } = textRig();
+    const submits = rig.placed(1n).filter(({ kind }) => kind === "submit");
+    expect(submits).toMatchObject([{ prompt: "Once" }, { prompt: "upon" }]);
+    expect(text("early")).toEqual([]);
+    rig.accepted(0);
+    rig.accepted(1);
+    rig.nowMs = 7;
+    expect(text(" a")).toEqual([{ kind: "text", choice: 0, text: " a" }]);
+    expect([rig.life.firstTokenMs, rig.life.droppedFrames]).toEqual([7, 1]);
+    expect(usageOf(rig.life)).toEqual({ promptTokens: 0, cachedTokens: 0, completionTokens: 1 });
+    rig.finished({ promptTokens: 5, completionTokens: 9, cachedTokens: 2 });
+    rig.finished({ promptTokens: 4, completionTokens: 3 }, 1);
+    expect(usageOf(rig.life)).toEqual({ promptTokens: 9, cachedTokens: 2, completionTokens: 12 });
+  });
+
+  it("is asked of a router without tokens, and told it once that it began", () => {
+    const rig = new LifeRig({ texts: ["Once", Buffer.from("über")] });
+    expect(routeAsk(rig.life)).toMatchObject({
+      prompts: [{ length: 0 }, { length: 0 }],
+      tokenizer: "",
+      choices: [0, 1],
+    });
+    expect(rig.placed(1n)).toMatchObject([{ prompt: "Once" }, { prompt: "über" }]);
+    rig.accepted(0, 2);
+    const noted = () =>
+      stepLife(rig.life, { kind: "text", choice: 0, attempt: 1, text: "a" }, 5).filter(({ kind }) => kind === "note");
+    expect([noted(), noted()]).toEqual([[{ kind: "note", note: { kind: "first token", choice: 0 } }], []]);
+    expect(usageOf(rig.life)).toEqual({ promptTokens: 0, cachedTokens: 2, completionTokens: 2 });
+    expect(routeAsk(new LifeRig({ prompts: [Uint32Array.of(7)], tokenizer: "t" }).life)).toMatchObject({
+      ...{ prompts: [Uint32Array.of(7)], tokenizer: "t" },
+    });
+  });
+
+  it("begins anew elsewhere as long as nothing of it was told, and ends where something was", () => {
+    const { rig, text } = textRig();
+    rig.run(1n);
+    expect(reasons(rig.lost({ choice: 1 }))).toEqual(["place"]);
+    text("Once");
+    expect(reasons(rig.lost({ choice: 0 }))).toEqual(["STREAM_LOST", "done"]);
+  });
+
+  it("counts its pieces to the one that completed a stop string", () => {
+    const { rig, text } = textRig();
+    rig.run(1n);
+    for (const piece of ["a", "b", "c"]) text(piece);
+    rig.tell({ kind: "finish choice", choice: 0, tokens: 2 });
+    expect(usageOf(rig.life).completionTokens).toBe(2);
   });
 });

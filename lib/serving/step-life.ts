@@ -91,7 +91,7 @@ function react(moment: Moment, event: LifeEvent): void {
     case "finish choice": {
       const choice = life.choices[event.choice];
       if (!choice || choice.phase === "ended") return;
-      choice.counted = Math.min(event.tokens, choice.generated.count);
+      choice.counted = Math.min(event.tokens, choice.generated.count + choice.pieces);
       if (isOut(choice)) effects.push({ kind: "cancel", choice: choice.index, attempt: choice.attempt, mode: "stop" });
       end(moment, choice, "cancelled");
       return;
@@ -124,6 +124,9 @@ function frame(moment: Moment, event: Extract<LifeEvent, { attempt: number }>): 
       return;
     case "accepted":
       accepted(moment, choice, event.cachedTokens);
+      return;
+    case "text":
+      texted(moment, choice, event.text);
       return;
     case "embedding":
       // A second attempt computes it again; it is delivered once.
@@ -238,6 +241,18 @@ function accepted({ life, effects }: Moment, choice: Choice, cachedTokens: numbe
   });
 }
 
+function texted({ life, nowMs, effects }: Moment, choice: Choice, text: string): void {
+  if (choice.phase !== "accepted") {
+    life.droppedFrames++;
+    return;
+  }
+  if (life.firstTokenMs === undefined)
+    effects.push({ kind: "note", note: { kind: "first token", choice: choice.index } });
+  life.firstTokenMs ??= nowMs;
+  choice.pieces++;
+  effects.push({ kind: "text", choice: choice.index, text });
+}
+
 function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
   const counts = choice.phase === "accepted";
   if (finish.error) {
@@ -246,6 +261,7 @@ function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
     // Nobody here asked for it: the worker gave the request back.
     retry(moment, choice, { error: new StatorError("STREAM_LOST", { detail: "the worker gave it back" }), counts });
   } else {
+    choice.told = finish;
     end(moment, choice, finish.reason, finish.stopToken);
   }
 }
@@ -264,6 +280,11 @@ function retry(moment: Moment, choice: Choice, failure: Failure): void {
   }
   life.lastError = error;
   if (endsHere(moment, choice)) return;
+  // Nobody can go on behind a text: what it was made of is known where it was made.
+  if (choice.pieces > 0) {
+    fail(moment, error);
+    return;
+  }
   if (counts) count(choice, died);
   const isLast = counts && choice.fruitless >= life.limits.fruitless;
   if (isLast || searchLeftMs(moment) <= 0) {

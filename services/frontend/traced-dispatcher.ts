@@ -56,6 +56,7 @@ function watched(sink: ServingSink, span: Span): ServingSink {
     },
     onTokens: (choice, tokens, logprobs) => sink.onTokens(choice, tokens, logprobs),
     onPromptLogprobs: (choice, position, logprobs) => sink.onPromptLogprobs?.(choice, position, logprobs),
+    ...(sink.onText && { onText: (choice: number, text: string) => sink.onText?.(choice, text) }),
     onEmbedding: (choice, values) => sink.onEmbedding(choice, values),
     onEnd: (choice, end) => sink.onEnd(choice, end),
     onDone(usage) {

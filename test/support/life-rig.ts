@@ -17,9 +17,18 @@ export class LifeRig {
   readonly life: Life;
   nowMs: number;
 
-  constructor(request: PlainChanges = {}, limits: Partial<LifeLimits> = {}, arrivedMs = 0) {
+  constructor(
+    { texts, ...request }: PlainChanges & { texts?: readonly (string | Uint8Array)[] } = {},
+    limits: Partial<LifeLimits> = {},
+    arrivedMs = 0,
+  ) {
     this.nowMs = arrivedMs;
-    this.life = createLife(plainAsk(request), { nowMs: arrivedMs, unixMs: 1_000, limits });
+    const ask = plainAsk(request);
+    this.life = createLife(texts ? { ...ask, input: { kind: "text", texts } } : ask, {
+      nowMs: arrivedMs,
+      unixMs: 1_000,
+      limits,
+    });
     this.tell({ kind: "start" });
   }
 
