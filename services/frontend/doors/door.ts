@@ -1,7 +1,7 @@
 import type { JsonBounds } from "#lib/api/json-bounds";
 import type { ApiRoute } from "#lib/api/routes";
 import type { AnswerPrinter, BodyPrinter, EmbeddingPrinter } from "#lib/serving/answer";
-import type { Ask, ReadyAsk } from "#lib/serving/ask";
+import type { Ask, LinkAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { StopStrings } from "#lib/text/stop";
 import type { AskedSampling } from "#lib/tokens/sampling";
@@ -59,7 +59,7 @@ export interface DoorReader<Form> {
 
 /** An ask that is ready to run, and what its tokens are to become. It keeps everything. */
 export interface AnswerPlan {
-  readonly ask: ReadyAsk;
+  readonly ask: LinkAsk;
   readonly text: ModelText;
   readonly createdUnixSeconds: number;
   /** Choices in all: prompts times choices per prompt. */

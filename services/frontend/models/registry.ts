@@ -12,6 +12,7 @@ import type { Scope } from "#lib/host/scope";
 import type { ModelText } from "../text/model-text.ts";
 import type { Artifacts } from "./artifacts.ts";
 import type { Models, ServedModel } from "./served.ts";
+import { WORKER_TEXT } from "./worker-text.ts";
 
 /** Opens a model's text from its verified artifacts. */
 export type OpenModelText = (artifacts: {
@@ -75,10 +76,10 @@ export class ModelRegistry implements Models {
     if (!named.facts) throw absent(named);
     const text = this.#textOf(named);
     if (!text) throw this.#noText(named);
-    const { features, defaultSampling } = named.facts;
+    const { features, defaultSampling, input } = named.facts;
     // Where no worker says how long a request may be the engine measures it.
     const contextTokens = named.facts.contextTokens ?? ANSWER_RANGES.max_tokens.most;
-    return { name, tokenizer: named.tokenizer, contextTokens, features, defaultSampling, text };
+    return { name, tokenizer: named.tokenizer, input, contextTokens, features, defaultSampling, text };
   }
 
   list(): ModelList {
@@ -137,6 +138,7 @@ export class ModelRegistry implements Models {
   }
 
   #textOf({ facts }: NamedModel): ModelText | undefined {
+    if (facts?.input === "text") return WORKER_TEXT;
     return facts?.text && this.#texts.get(facts.text.key)?.text;
   }
 

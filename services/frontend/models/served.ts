@@ -1,6 +1,7 @@
 import type { ModelList } from "#lib/api/openai/bodies";
 import type { DefaultSampling } from "#lib/base/sampling";
 import type { ModelFeatures } from "#lib/discovery/model-facts";
+import type { ModelInput } from "#lib/discovery/worker-sets";
 import type { ModelText } from "../text/model-text.ts";
 
 /** A model or adapter that requests can name now. */
@@ -9,6 +10,8 @@ export interface ServedModel {
   readonly name: string;
   /** Digest of the tokenizer that `text` is, in hex: its ids are good for workers that share it. */
   readonly tokenizer: string;
+  /** What requests bring to its workers: token ids that `text` makes, or text as it is. */
+  readonly input: ModelInput;
   /** What prompt and answer may take together. */
   readonly contextTokens: number;
   readonly features: ModelFeatures;

@@ -24,8 +24,8 @@ export function checkTokens(tokens: Uint32Array, vocabularySize: number, field: 
   }
 }
 
-/** Throws for a prompt without tokens. */
-export function checkNotEmpty(prompt: Uint32Array, field: string): void {
+/** Throws for a prompt without tokens, or without text. */
+export function checkNotEmpty(prompt: Uint32Array | Uint8Array | string, field: string): void {
   if (prompt.length > 0) return;
   throw new StatorError("INVALID_FIELD", { field, detail: "has no tokens" }, { param: field });
 }

@@ -1,4 +1,4 @@
-import type { ReadyAsk } from "#lib/serving/ask";
+import type { LinkAsk } from "#lib/serving/ask";
 import type { StopStrings } from "#lib/text/stop";
 import type { AnswerPlan, Asked } from "../doors/door.ts";
 import type { ModelText } from "../text/model-text.ts";
@@ -10,15 +10,17 @@ export interface PlanTools {
   readonly unixMs: () => number;
 }
 
+const NO_TOKENS = new Uint32Array(0);
+
 /** What the tokens of an ask that is ready are to become. */
 export function createPlan(
   { ask: { input }, echo, promptOnly, soFar }: Asked<unknown>,
-  ask: ReadyAsk,
+  ask: LinkAsk,
   { text, tools }: { readonly text: ModelText; readonly tools: PlanTools },
 ): AnswerPlan {
   const { stopTexts } = ask.stopping;
-  const { prompts } = ask.input;
   const texts = input.kind === "text" ? input.texts : undefined;
+  const prompts = ask.input.kind === "tokens" ? ask.input.prompts : ask.input.texts.map(() => NO_TOKENS);
   return {
     ask,
     text,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ModelFeatures } from "#lib/discovery/model-facts";
+import type { ModelInput } from "#lib/discovery/worker-sets";
 import { plainAsk } from "#lib/serving/plain-ask";
 import { GREEDY } from "#lib/tokens/sampling";
 import { BYTE_TEXT, createByteText, encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
@@ -18,12 +19,13 @@ const words = {
 /** Makes an ask ready for a model of ten tokens. */
 function ready(
   more: Parameters<typeof plainAsk>[0] & { readonly input?: object; readonly maxTokens?: number | undefined },
-  { dimensions, features, tools }: Partial<Fitting & { features: Partial<ModelFeatures>; tools: PrepareTools }> = {},
+  about: Partial<Fitting & { features: Partial<ModelFeatures>; tools: PrepareTools; takes: ModelInput }> = {},
 ) {
+  const { dimensions, features, tools, takes = "tokens" } = about;
   const { input, maxTokens, ...rest } = more;
   const ask = plainAsk(rest);
   const model = {
-    ...{ name: "m", tokenizer: "t", contextTokens: 10, defaultSampling: {}, text: createByteText() },
+    ...{ name: "m", tokenizer: "t", input: takes, contextTokens: 10, defaultSampling: {}, text: createByteText() },
     features: { ...ALL, ...features },
   };
   const whole = { ...ask, ...(input && { input }), stopping: { ...ask.stopping, maxTokens } };
@@ -51,7 +53,7 @@ describe("an answer", () => {
     await expect(ready({ prompts: [of(11)] })).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: 11 } });
     await expect(ready({ prompts: [of(1), of(0)] })).rejects.toMatchObject(refusal("the input", "the input"));
     const texts = (...given: (string | Uint8Array)[]) => ready({ input: { kind: "text", texts: given } });
-    expect((await texts("abcdefgh", "ab")).input.prompts.map(({ length }) => length)).toEqual([9, 3]);
+    expect((await texts("abcdefgh", "ab")).input).toMatchObject({ prompts: [{ length: 9 }, { length: 3 }] });
     // The length alone says it: nothing was encoded.
     await expect(texts("x".repeat(11))).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: "at least 11" } });
     await expect(texts(Buffer.from("x".repeat(10)))).rejects.toMatchObject({ ...tooLong, facts: { promptTokens: 11 } });
@@ -98,6 +100,48 @@ it("an embedding has a prompt as long as the context, and as many numbers as the
   await expect(ready(embed, { dimensions: 4 })).rejects.toMatchObject(refusal("the size", "the size"));
   await expect(ready({ ...embed, prompts: [of(11)] })).rejects.toMatchObject({ param: "the input" });
   await expect(ready({ ...embed, prompts: [of(0)] })).rejects.toMatchObject(refusal("the input", "the input"));
+});
+
+it("the size of an embedding is asked for only where somebody knows it", async () => {
+  const unknown = { dimensions: 3, features: { embeddingSize: undefined } };
+  await expect(ready({ kind: "embed" }, unknown)).rejects.toThrow("m makes embeddings of one size and no others");
+});
+
+describe("a model whose workers take text", () => {
+  const takes = "text" as const;
+  const texts = (...given: (string | Uint8Array)[]) => ({ input: { kind: "text", texts: given } });
+
+  it("gets prompts as they are, of any length, and leaves to them what they leave of the context", async () => {
+    const long = "x".repeat(99);
+    const { input, stopping } = await ready({ ...texts("a", Buffer.from(long)), minTokens: 4 }, { takes });
+    expect(input).toEqual({ kind: "text", texts: ["a", Buffer.from(long)] });
+    expect(stopping).toMatchObject({ maxTokens: 10, minTokens: 4 });
+    expect((await ready({ ...texts("a"), maxTokens: 3 }, { takes })).stopping.maxTokens).toBe(3);
+    const embedded = await ready({ ...texts("a"), kind: "embed" }, { takes, dimensions: 3 });
+    expect([embedded.kind, embedded.stopping.maxTokens]).toEqual(["embed", 1]);
+  });
+
+  it("takes nothing that needs token ids, and nothing that is empty or that its engine cannot do", async () => {
+    const biased = { ...GREEDY, biasTokens: Uint32Array.of(1), biasValues: Float32Array.of(1) };
+    for (const [feature, more] of [
+      ["Token ids in the input", { input: undefined }],
+      ["Chat", { input: { kind: "messages", messages: { render: () => "prompt" } } }],
+      ["the scores", { topLogprobs: 0 }],
+      ["the stops", { stopTokens: Uint32Array.of(1) }],
+      ["the biases", { sampling: biased }],
+    ] as const) {
+      const refused = ready({ ...texts("a"), ...more } as never, { takes });
+      await expect(refused).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE", facts: { feature } });
+    }
+    await expect(ready(texts("a", ""), { takes })).rejects.toMatchObject(refusal("the input", "the input"));
+    for (const [kind, feature] of [
+      ["generate", "generate"],
+      ["embed", "embed"],
+    ] as const) {
+      const without = { takes, features: { [feature]: false } };
+      await expect(ready({ ...texts("a"), kind }, without)).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
+    }
+  });
 });
 
 describe("a model that cannot do it says why", () => {

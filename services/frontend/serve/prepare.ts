@@ -1,8 +1,9 @@
 import { StatorError } from "#lib/base/errors";
-import { type Ask, type ReadyAsk, readyAsk } from "#lib/serving/ask";
+import { type Ask, type LinkAsk, type ReadyAsk, readyAsk, textAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { DoorWords } from "../doors/door.ts";
 import type { ServedModel } from "../models/served.ts";
+import { onlyThere } from "../models/worker-text.ts";
 import type { Conversation } from "../read/reader.ts";
 import { encode } from "./encode.ts";
 import { checkNotEmpty, checkTokens, requireFeature, tooLong } from "./fit.ts";
@@ -25,8 +26,30 @@ export interface Fitting {
  * Makes an ask ready for the links: renders and encodes its input, and measures it against the model.
  * Throws what the caller did wrong.
  */
-export function prepare(ask: Ask<Conversation>, fitting: Fitting, tools: PrepareTools): Promise<ReadyAsk> {
+export function prepare(ask: Ask<Conversation>, fitting: Fitting, tools: PrepareTools): Promise<LinkAsk> {
+  if (fitting.model.input === "text") return prepareText(ask, fitting);
   return ask.kind === "embed" ? prepareEmbedding(ask, fitting) : prepareGeneration(ask, fitting, tools);
+}
+
+/** Nothing of a prompt is measured here: only the model's workers can. What needs token ids is refused. */
+async function prepareText(ask: Ask<Conversation>, fitting: Fitting): Promise<LinkAsk> {
+  const { model, words, dimensions } = fitting;
+  const { input, stopping, sampling } = ask;
+  const isEmbedding = ask.kind === "embed";
+  if (isEmbedding) requireFeature(model.features, "embed", "Embedding");
+  else requireFeature(model.features, "generate", "Text generation");
+  if (dimensions !== undefined) checkDimensions(dimensions, model, words.dimensions);
+  if (ask.guidance) requireForm(ask.guidance, fitting);
+  // What a message spells like a control token would be one there.
+  if (input.kind === "messages") throw onlyThere("Chat");
+  if (input.kind === "tokens") throw onlyThere(`Token ids in ${words.input}`);
+  if (ask.topLogprobs !== undefined) throw onlyThere(words.logprobs);
+  if (stopping.stopTokens.length > 0) throw onlyThere(words.stopTokens);
+  if (sampling.biasTokens.length > 0) throw onlyThere(words.biasTokens);
+  for (const text of input.texts) checkNotEmpty(text, words.input);
+  const most = isEmbedding ? 1 : model.contextTokens;
+  const maxTokens = Math.min(stopping.maxTokens ?? most, most);
+  return textAsk({ ...ask, stopping: { ...stopping, maxTokens } });
 }
 
 async function prepareEmbedding(ask: Ask<Conversation>, { model, words, dimensions }: Fitting): Promise<ReadyAsk> {

@@ -112,7 +112,14 @@ async function ask(more: Partial<Asked<undefined>>, options: Partial<RehearsalOp
   };
   const tools: ServeTools = {
     findModel: (name) => ({
-      ...{ name, tokenizer: "", contextTokens: 20, defaultSampling: { temperature: 0.5 }, text: createByteText() },
+      ...{
+        name,
+        tokenizer: "",
+        input: "tokens",
+        contextTokens: 20,
+        defaultSampling: { temperature: 0.5 },
+        text: createByteText(),
+      },
       features: { ...features, maxTopLogprobs: 1, embeddingSize: 0 },
     }),
     compileStops,

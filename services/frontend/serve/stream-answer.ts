@@ -76,9 +76,17 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
+    this.#hear(index, tokens, logprobs);
+  }
+
+  onText(index: number, text: string): void {
+    this.#hear(index, text, undefined);
+  }
+
+  #hear(index: number, said: Uint32Array | string, logprobs: ServingLogprobs | undefined): void {
     if (this.#over) return;
     const choice = this.#choices[index]!;
-    if (choice.hear(tokens, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
+    if (choice.hear(said, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
     this.#heard ||= choice.said.counted > 0;
     this.#tools.pacer.mark(this);
   }

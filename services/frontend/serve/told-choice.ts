@@ -28,11 +28,12 @@ export class ToldChoice {
     this.said = new Choice({ text, stops, includeStop, minTokens, scoredFrom });
   }
 
-  /** Takes tokens. True when they made it complete, so that its worker is to be stopped. */
-  hear(tokens: Uint32Array, logprobs: ServingLogprobs | undefined): boolean {
+  /** Takes tokens, or a piece of text. True when they made it complete, so that its worker is to be stopped. */
+  hear(said: Uint32Array | string, logprobs: ServingLogprobs | undefined): boolean {
     if (this.said.closed) return false;
     if (this.#promptOnly) this.said.close();
-    else this.said.push(tokens, logprobs);
+    else if (typeof said === "string") this.said.pushText(said);
+    else this.said.push(said, logprobs);
     if (!this.said.closed) return false;
     this.finish = this.#promptOnly ? "length" : "stop";
     return true;

@@ -54,11 +54,19 @@ export class UnaryAnswer<Printed> implements ServingSink, Work {
   }
 
   onTokens(index: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void {
+    this.#hear(index, tokens, logprobs);
+  }
+
+  onText(index: number, text: string): void {
+    this.#hear(index, text, undefined);
+  }
+
+  #hear(index: number, said: Uint32Array | string, logprobs: ServingLogprobs | undefined): void {
     if (this.#over) return;
     const choice = this.#choices[index]!;
     if (!this.#plan.promptOnly) this.#reply.firstTokenMs ??= this.#tools.clock.nowMs();
     try {
-      if (choice.hear(tokens, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
+      if (choice.hear(said, logprobs)) this.#handle?.finishChoice(index, choice.said.counted);
     } catch (error) {
       this.#broken(error);
     }

@@ -20,8 +20,9 @@ class CompletionScores implements ScorePrinter {
 
   constructor({ ask, text, choices }: AnswerPlan) {
     const { input, choicesPerPrompt, promptLogprobs } = ask;
-    const promptOf = (choice: number) => input.prompts[Math.floor(choice / choicesPerPrompt)]!;
-    const length = promptLogprobs ? choices : 0;
+    const prompts = input.kind === "tokens" && promptLogprobs ? input.prompts : [];
+    const promptOf = (choice: number) => prompts[Math.floor(choice / choicesPerPrompt)]!;
+    const length = prompts.length > 0 ? choices : 0;
     this.#prompts = Array.from({ length }, (_, choice) => new PromptScores(promptOf(choice), text));
   }
 
