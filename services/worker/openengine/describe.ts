@@ -56,8 +56,8 @@ export function modelInfo({ card }: Engine, model: string) {
     servedModelName: card.model,
     maxContextLength: card.contextTokens,
     maxOutputTokens: card.contextTokens && card.contextTokens - 1,
-    supportsTextInput: hasTokenizer,
-    supportsTokenIdsInput: true,
+    supportsTextInput: card.input === "text" || hasTokenizer,
+    supportsTokenIdsInput: card.input === "tokens",
     generation: {
       promptLogprobs: { supported: false },
       outputLogprobs: {

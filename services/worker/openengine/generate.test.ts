@@ -215,6 +215,47 @@ describe("a refused generation", () => {
     expect((await rig.generate(ASK)).status).toBeUndefined();
   });
 
+  it("of an engine that takes text is a prompt and pieces of text, counted by the engine", async () => {
+    const rig = await started({ input: "text", artifacts: [] });
+    rig.engine.text = undefined;
+    const wrong = [ASK, { ...ASK, input: undefined }];
+    for (const ask of wrong) expect((await rig.generate(ask)).status).toBe("INVALID_ARGUMENT");
+    const prompt = { ...ASK, input: { case: "prompt", value: "Once" } } as const;
+    const logprobs = { returnOutputLogprobs: true };
+    expect((await rig.generate({ ...prompt, response: logprobs })).status).toBe("UNSUPPORTED_FEATURE");
+    const conditions = [{ condition: { case: "stopText", value: "end" } }] as const;
+    const call = await rig.generate({
+      ...prompt,
+      sampling: { numSequences: 2 },
+      stopping: { conditions: [...conditions] },
+    });
+    const [a, b] = rig.engine.ids as [number, number];
+    expect(rig.engine.open.get(a)).toMatchObject({ promptText: "Once", promptTokens: new Uint32Array(0) });
+    rig.engine.step({
+      texts: [
+        { id: a, text: " upon" },
+        { id: b, text: " to the e" },
+        { id: b, text: "nd of it" },
+      ],
+    });
+    expect(rig.engine.cancels).toEqual([{ ids: [b], mode: "stop" }]);
+    const numbers = { promptTokens: 2, completionTokens: 9, cachedTokens: 1 };
+    rig.engine.step({
+      finishes: [
+        { id: b, reason: "cancelled", ...numbers },
+        { id: a, reason: "end", ...numbers },
+      ],
+    });
+    await settle();
+    const texts = call.messages.map(({ event }) => (event.case === "token" ? event.value.text : event.case));
+    expect(texts).toEqual([" upon", " to the ", "finished", "finished"]);
+    expect(call.messages.at(-1)!.usage).toMatchObject({
+      ...{ promptTokens: 2, completionTokens: 11, cachedPromptTokens: 1, totalTokens: 13 },
+    });
+    const { supportsTextInput, supportsTokenIdsInput } = await rig.control.getModelInfo({});
+    expect([supportsTextInput, supportsTokenIdsInput]).toEqual([true, false]);
+  });
+
   it("that is refused later gets a status as long as nothing was sent, and else an error behind what was", async () => {
     const rig = await started();
     rig.engine.answersLater = true;

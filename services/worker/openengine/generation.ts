@@ -10,7 +10,7 @@ import { StatorError } from "#lib/base/errors";
 import type { EngineFinish, EngineLogprobs } from "#lib/engines/engine";
 import { type DuplexChannel, SEND_BUFFER_BYTES } from "#lib/rpc/stream";
 import { sumUsage } from "#lib/serving/answer";
-import type { ReadyAsk } from "#lib/serving/ask";
+import type { LinkAsk } from "#lib/serving/ask";
 import type { ChoiceText } from "#lib/serving/choice";
 import { compileStops } from "#lib/text/stop";
 import type { BoardSink } from "#lib/worker/board";
@@ -42,17 +42,17 @@ export class Generation implements BoardSink {
   readonly open = new Map<number, number>();
   /** Called once, when nothing more is sent. */
   onDone: () => void = () => {};
-  readonly #ask: ReadyAsk;
+  readonly #ask: LinkAsk;
   readonly #deps: GenerationDeps;
   readonly #outputs: readonly Output[];
   readonly #logprobs = new Map<number, EngineLogprobs>();
-  /** What the engine found cached for each output that has ended. */
-  readonly #cached = new Map<number, number>();
+  /** How each output ended that has. */
+  readonly #ended = new Map<number, EngineFinish>();
   #done = false;
   #hasSpoken = false;
   #patience: Timer | undefined;
 
-  constructor(ask: ReadyAsk, deps: GenerationDeps) {
+  constructor(ask: LinkAsk, deps: GenerationDeps) {
     this.#ask = ask;
     this.#deps = deps;
     const { stopTexts, includeStop, minTokens } = ask.stopping;
@@ -88,9 +88,18 @@ export class Generation implements BoardSink {
   }
 
   onTokens(index: number, tokens: Uint32Array): void {
+    this.#hear(index, tokens);
+  }
+
+  onText(index: number, text: string): void {
+    this.#hear(index, text);
+  }
+
+  #hear(index: number, said: Uint32Array | string): void {
     const output = this.#outputs[index]!;
     if (this.#done || output.stopText !== undefined) return;
-    output.push(tokens);
+    if (typeof said === "string") output.pushText(said);
+    else output.push(said);
     const id = this.open.get(index);
     if (output.stopText !== undefined && id !== undefined) this.#deps.cancel([id], "stop");
   }
@@ -112,7 +121,7 @@ export class Generation implements BoardSink {
     }
     output.end(finish.reason === "stop_token" ? finish.stopToken : undefined);
     this.#flush(index);
-    this.#cached.set(index, finish.cachedTokens);
+    this.#ended.set(index, finish);
     const last = this.open.size === 0;
     const value = { outputIndex: index, ...finishOf(finish, output.stopText) };
     this.#send({ case: "finished", value }, last);
@@ -181,11 +190,18 @@ export class Generation implements BoardSink {
   }
 
   #usage(): MessageInitShape<typeof UsageSchema> {
-    const promptTokens = this.#ask.input.prompts[0]!.length;
-    const choices = this.#outputs.map(({ tokenCount }, index) => {
-      return { promptTokens, cachedTokens: this.#cached.get(index) ?? 0, completionTokens: tokenCount };
+    const { input } = this.#ask;
+    const choices = this.#outputs.map(({ tokenCount, stopText }, index) => {
+      const ended = this.#ended.get(index);
+      const cachedTokens = ended?.cachedTokens ?? 0;
+      if (input.kind === "tokens") {
+        return { promptTokens: input.prompts[0]!.length, cachedTokens, completionTokens: tokenCount };
+      }
+      // Of text only the engine knows how many tokens it was.
+      const completionTokens = stopText === undefined ? (ended?.completionTokens ?? tokenCount) : tokenCount;
+      return { promptTokens: ended?.promptTokens ?? 0, cachedTokens, completionTokens };
     });
-    const { cachedTokens, completionTokens } = sumUsage(choices, choices.length);
+    const { promptTokens, cachedTokens, completionTokens } = sumUsage(choices, choices.length);
     return {
       promptTokens,
       completionTokens,

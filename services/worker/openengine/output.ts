@@ -69,6 +69,11 @@ export class Output {
     for (let at = 0; at < this.#choice.counted - before; at++) this.#waiting.push(tokens[at]!);
   }
 
+  /** Takes a piece of text, from an engine of text. */
+  pushText(text: string): void {
+    this.#choice.pushText(text);
+  }
+
   /** No more tokens come: text that was held back is given out, and the stop token when it is to stay. */
   end(stopToken?: number): void {
     if (this.#choice.closed) return;

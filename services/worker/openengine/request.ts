@@ -8,7 +8,7 @@ import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
 import { requireAbility } from "#lib/engines/ability";
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
-import type { ReadyAsk } from "#lib/serving/ask";
+import type { LinkAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import { checkSampling, fillSampling, type SamplingOptions, UNSAID, within } from "#lib/tokens/sampling";
 import type { ModelNames } from "#lib/worker/translate";
@@ -43,7 +43,7 @@ export interface AskContext {
 }
 
 /** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE or MODEL_NOT_FOUND before anything ran. */
-export function readAsk(request: OpenEngineRequest, context: AskContext): ReadyAsk {
+export function readAsk(request: OpenEngineRequest, context: AskContext): LinkAsk {
   const { engine, names, priority, traceparent } = context;
   const { requestId, sampling: drawing, response, kv } = request;
   if (requestId === "") invalid("request_id: must not be empty");
@@ -59,7 +59,7 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): ReadyA
     route: "openengine",
     kind: "generate",
     model: names.model,
-    input: { kind: "tokens", prompts: [promptTokens(request, engine)], tokenizer: "" },
+    input: input(request, engine),
     choicesPerPrompt,
     sampling: sampling(request, engine.card.defaultSampling, context.seed),
     stopping: stopping(request, conditions, engine),
@@ -78,11 +78,12 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): ReadyA
 }
 
 /** One choice of an ask as an engine takes it. */
-export function engineRequest(ask: ReadyAsk, id: number, choice: number): GenerateRequest {
+export function engineRequest(ask: LinkAsk, id: number, choice: number): GenerateRequest {
   return {
     kind: "generate",
     id,
-    promptTokens: ask.input.prompts[0]!,
+    promptTokens: ask.input.kind === "tokens" ? ask.input.prompts[0]! : NO_TOKENS,
+    promptText: ask.input.kind === "text" ? String(ask.input.texts[0]) : undefined,
     generatedTokens: NO_TOKENS,
     choice,
     sampling: ask.sampling,
@@ -117,7 +118,7 @@ function stopping(
   { stopping: given }: OpenEngineRequest,
   { texts, tokens }: ReturnType<typeof readConditions>,
   engine: Engine,
-): ReadyAsk["stopping"] {
+): LinkAsk["stopping"] {
   const { max_tokens, min_tokens } = ANSWER_RANGES;
   const maxTokens = within("max_tokens", given?.maxTokens ?? engine.card.contextTokens ?? max_tokens.most, max_tokens);
   return {
@@ -130,12 +131,16 @@ function stopping(
   };
 }
 
-function promptTokens(request: OpenEngineRequest, engine: Engine): Uint32Array {
-  const { input } = request;
-  if (input.case === "tokenIds") return Uint32Array.from(input.value.ids);
-  if (input.case === "prompt")
-    return requireAbility(engine, "text").tokenize(atMost("prompt", input.value, MOST.promptText));
-  return invalid("input: expected prompt or token_ids");
+function input({ input: given, response }: OpenEngineRequest, engine: Engine): LinkAsk["input"] {
+  if (engine.card.input === "text") {
+    if (response?.returnOutputLogprobs) unsupported("return_output_logprobs", "the engine gives text and no tokens");
+    if (given.case === "prompt") return { kind: "text", texts: [atMost("prompt", given.value, MOST.promptText)] };
+    return invalid("input: expected prompt, since the engine takes text");
+  }
+  const tokens = (ids: Uint32Array) => ({ kind: "tokens", prompts: [ids], tokenizer: "" }) as const;
+  if (given.case === "tokenIds") return tokens(Uint32Array.from(given.value.ids));
+  if (given.case !== "prompt") return invalid("input: expected prompt or token_ids");
+  return tokens(requireAbility(engine, "text").tokenize(atMost("prompt", given.value, MOST.promptText)));
 }
 
 function adapter(request: OpenEngineRequest, names: ModelNames): string | undefined {
