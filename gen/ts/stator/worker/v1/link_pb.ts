@@ -199,7 +199,7 @@ export type Welcome = Message<"stator.worker.v1.Welcome"> & {
   models: string[];
 
   /**
-   * Requests that run side by side, over all ranks.
+   * Requests that run side by side, over all ranks; 0 where nobody knows.
    *
    * @generated from field: uint32 max_running_requests = 5;
    */
@@ -213,7 +213,7 @@ export type Welcome = Message<"stator.worker.v1.Welcome"> & {
   maxWaitingRequests: number;
 
   /**
-   * KV blocks of the device pool, over all ranks.
+   * KV blocks of the device pool, over all ranks; 0 where nobody knows.
    *
    * @generated from field: uint64 total_kv_blocks = 7;
    */
