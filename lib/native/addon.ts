@@ -90,6 +90,7 @@ export type NativeErrorCode = (typeof NATIVE_ERROR_CODES)[number];
 
 /** What the addon throws and rejects with: an Error whose message is one sentence. */
 export interface NativeError extends Error {
+  /** By which callers decide; the message is for people. */
   readonly code: NativeErrorCode;
 }
 

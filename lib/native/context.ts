@@ -13,8 +13,9 @@ export interface ContextOptions {
   readonly threads?: number;
   /** Threads of other steps; default `threads`. */
   readonly batchThreads?: number;
-  /** Default f16. */
+  /** Element type of key rows. Default f16. */
   readonly kvTypeK?: KvType;
+  /** Element type of value rows. Default f16; a quantized one needs `flashAttention`. */
   readonly kvTypeV?: KvType;
   /** Rows of one step that give logits: one per entry that draws and one per target. At least, and by default, one per slot. */
   readonly maxOutputs?: number;
@@ -51,11 +52,13 @@ export interface Sampling {
   readonly frequencyPenalty?: number;
   /** Over generated tokens. 0: off. */
   readonly presencePenalty?: number;
+  /** Key of the draws, all 64 bits of it; see `uniformDraw` of the addon. Default 0. */
   readonly seed?: bigint;
   /** Index of the choice (`n`), part of the key of every draw. */
   readonly choice?: number;
   /** Index of the next generated token: the number of tokens generated so far, above 0 after a migration. */
   readonly firstPosition?: number;
+  /** Values added to the logits of these tokens; both arrays have one length. */
   readonly logitBias?: { readonly ids: Uint32Array; readonly values: Float32Array };
   /** Tokens that end the slot (`END.stop`). */
   readonly stopTokens?: Uint32Array;
@@ -97,8 +100,8 @@ export const ENTRY = {
 } as const;
 
 /**
- * One step. All arrays are copied by `submitStep`. A slot appears at most once; entries are laid out in the given order.
- * `tokens` holds the ids of all entries without {@link ENTRY.chained}, one after another.
+ * One step. All arrays are copied by `submitStep`. A slot appears at most once; entries are laid out in the given
+ * order.
  */
 export interface StepPlan {
   /** Greater than every step before. */
@@ -107,12 +110,15 @@ export interface StepPlan {
   readonly adapter: number;
   /** 5-tuples, run in order before the batch. */
   readonly ops: Int32Array;
+  /** Slot of each entry. */
   readonly slots: Int32Array;
   /** Position of the first token of each entry. */
   readonly positions: Int32Array;
   /** Tokens of each entry, at least 1. Their sum is at most `maxBatchTokens`; it may be 0 when there are only ops. */
   readonly counts: Int32Array;
+  /** Of each entry, bits of {@link ENTRY}. */
   readonly flags: Uint8Array;
+  /** Ids of all entries without {@link ENTRY.chained}, one after another. */
   readonly tokens: Uint32Array;
   /** For entries with {@link ENTRY.score}, one after another: what may follow each of its tokens; -1 asks nothing. */
   readonly targets?: Int32Array;
@@ -130,10 +136,13 @@ export type StepStatus = "ok" | "aborted" | "no_space" | "error" | "discarded";
 
 /** What became of one step. Arrays are parallel to the entries of the plan and owned by the receiver. */
 export interface StepResult {
+  /** As in the plan. */
   readonly step: number;
+  /** Other than `ok`: no token of it was computed. */
   readonly status: StepStatus;
   /** Wall time on the engine thread, ops and sampling included. */
   readonly durationUs: number;
+  /** Slot of each entry. */
   readonly slots: Int32Array;
   /** The drawn token, -1 where none was drawn. An end or stop token is reported as well. */
   readonly tokens: Int32Array;
@@ -161,19 +170,25 @@ export interface StepResult {
 
 /** The rows of one layer in an exported block. */
 export interface KvLayer {
+  /** Element type of the keys, such as f16 or q8_0. */
   readonly keyType: string;
+  /** Keys of one token, all heads. */
   readonly keyRowBytes: number;
+  /** Element type of the values. */
   readonly valueType: string;
+  /** Values of one token, all heads; 0 where the model keeps none. */
   readonly valueRowBytes: number;
 }
 
 /** The shape of exported bytes: `[layer][K|V][token][row]`, layers in the order of the cache. */
 export interface KvLayout {
+  /** Those that keep rows, in the order of the cache; where the library has two, one after the other. */
   readonly layers: readonly KvLayer[];
   /** Bytes of one token over all layers. */
   readonly tokenBytes: number;
-  /** False for models whose state is not per token; `reason` says why. */
+  /** False for models whose state is not per token. */
   readonly exportable: boolean;
+  /** Why it is not exportable, in one sentence. */
   readonly reason?: string;
 }
 
@@ -190,11 +205,15 @@ export interface EmbedOptions {
  * breaks a rule throws `INVALID_ARGUMENT` and nothing was queued. While something is pending the process stays alive.
  */
 export interface Context {
+  /** What the library gave, at least what was asked for; with `streams`: of each slot. */
   readonly cellTokens: number;
+  /** As it was opened with. */
   readonly maxSequences: number;
+  /** As it was opened with. */
   readonly maxBatchTokens: number;
   /** Most tokens of one input of `embed`. */
   readonly embedTokens: number;
+  /** Learned from the bytes of one token when the context was opened. */
   readonly kvLayout: KvLayout;
 
   /** Starts sampling in a slot, or starts it anew. It does not touch the slot's cells. Arrays are copied. */

@@ -18,3 +18,7 @@ test("interfaces of one file, of rooms that have not come so far, and of tests a
   expect(check("export interface A { b: number }", "lib/engines/one.ts")).toEqual([]);
   expect(check("export interface A { b: number }", "lib/base/one.test.ts")).toEqual([]);
 });
+
+test("the word by which a union tells its members apart needs none", () => {
+  expect(check('export interface A { readonly kind: "a" }\nexport interface B { is: "b" }')).toEqual([]);
+});

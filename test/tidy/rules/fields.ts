@@ -3,7 +3,16 @@ import { lineAt, type Source } from "../source.ts";
 import type { Rule } from "../tree.ts";
 
 /** Rooms of which every field is told; a room joins when it has come so far. */
-const TOLD: readonly string[] = ["lib/base", "lib/host", "lib/kv", "lib/link", "lib/routing", "lib/rpc", "lib/tokens"];
+const TOLD: readonly string[] = [
+  "lib/base",
+  "lib/host",
+  "lib/kv",
+  "lib/link",
+  "lib/native",
+  "lib/routing",
+  "lib/rpc",
+  "lib/tokens",
+];
 
 /** Fields of exported interfaces have a doc comment, as exports do: units, range, owner. */
 export const fields: Rule = ({ sources }) => {
@@ -25,7 +34,7 @@ export const fields: Rule = ({ sources }) => {
 
 /** The word by which a union tells its members apart says all there is to say. */
 function isKind(source: Source, { start, end }: { readonly start: number; readonly end: number }): boolean {
-  return /^(readonly )?kind: "/.test(source.text.slice(start, end));
+  return /^(readonly )?(kind|is): "/.test(source.text.slice(start, end));
 }
 
 function hasDocComment(source: Source, start: number): boolean {
