@@ -13,6 +13,7 @@ export interface TokenDecoder {
 
 /** Text of the tokens of a vocabulary, decoded when first needed. One per model; detokenizers share it. */
 export interface PieceTexts {
+  /** What it was made from. */
   readonly pieces: PieceTable;
   /**
    * The text of a token, when its bytes are complete UTF-8 on their own; `undefined` when they are not. A control token

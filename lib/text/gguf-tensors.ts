@@ -41,8 +41,9 @@ const USUAL_ALIGNMENT_BYTES = 32;
 const MOST_NAME_BYTES = 256;
 const MOST_DIMENSIONS = 8;
 
-/** What is missing to go on: at least so many bytes from the start of the file. */
+/** What is missing to go on. */
 export interface GgufMissing {
+  /** At least so many from the start of the file; above what was given. */
   readonly neededBytes: number;
 }
 

@@ -1,22 +1,29 @@
 import { assert } from "#lib/base/errors";
 import { GGUF_TYPE } from "./gguf.ts";
 
-/** One metadata value, its content already in the bytes of the format. */
+/** One metadata value. */
 export interface GgufField {
+  /** Printable ASCII, such as `general.name`. */
   readonly key: string;
+  /** Code of {@link GGUF_TYPE}. */
   readonly type: number;
-  /** Set for arrays. */
+  /** Code of {@link GGUF_TYPE}, set for arrays. */
   readonly elementType?: number;
-  /** Set for arrays. */
+  /** Elements, set for arrays. */
   readonly count?: number;
+  /** The value in the bytes of the format: an array without its element type and count. Borrowed. */
   readonly content: Uint8Array;
 }
 
-/** A tensor to write. Dimensions run from the fastest to the slowest; `data` is in the element type's own format. */
+/** A tensor to write. */
 export interface GgufTensor {
+  /** Such as `blk.0.attn_q.weight`. */
   readonly name: string;
+  /** From the fastest to the slowest. */
   readonly dimensions: readonly number[];
+  /** Type code of ggml, such as 0 for f32; not one of {@link GGUF_TYPE}. */
   readonly elementType: number;
+  /** In the element type's own format. Borrowed. */
   readonly data: Uint8Array;
 }
 

@@ -22,10 +22,15 @@ const TYPE_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8] as const;
 
 /** What a header may hold before it is refused. All are far above every model in the field. */
 export interface GgufLimits {
+  /** Metadata values. */
   readonly keys: number;
+  /** Of one key. */
   readonly keyBytes: number;
+  /** Of one string, alone or in an array. */
   readonly stringBytes: number;
+  /** Elements of one array. */
   readonly arrayCount: number;
+  /** That the file announces. */
   readonly tensors: number;
   /** Of the metadata: everything before the tensor descriptions. */
   readonly headerBytes: number;
@@ -41,13 +46,17 @@ export const GGUF_LIMITS: GgufLimits = {
   headerBytes: 128 << 20,
 };
 
-/** Where a value lies. Scalars have a count of 1 and an element type equal to their type. */
+/** Where a value lies. */
 export interface GgufEntry {
+  /** Code of {@link GGUF_TYPE}. */
   readonly type: number;
+  /** Of an array the type of its elements, never an array again; else equal to `type`. */
   readonly elementType: number;
+  /** Elements of an array; else 1. */
   readonly count: number;
   /** First byte of the (first) value in the header. */
   readonly startByte: number;
+  /** The byte behind the last value in the header. */
   readonly endByte: number;
 }
 
@@ -55,9 +64,13 @@ export interface GgufEntry {
 export interface GgufHeader {
   /** For error sentences. */
   readonly name: string;
+  /** 2 or 3. */
   readonly version: number;
+  /** That the file announces; none of them was read. */
   readonly tensors: number;
+  /** By key, in the order of the file. */
   readonly entries: ReadonlyMap<string, GgufEntry>;
+  /** From the start of the file on, at least as far as the metadata goes. Borrowed. */
   readonly bytes: Uint8Array;
   /** Length of the metadata: where the tensor descriptions begin. */
   readonly headerBytes: number;
@@ -293,9 +306,11 @@ export function ggufI32s(header: GgufHeader, key: string): Int32Array | undefine
   return new Int32Array(copy.buffer);
 }
 
-/** Where each string of an array lies: string i is `bytes[starts[i] .. ends[i]]` of the header. */
+/** Where each string of an array lies, in bytes of the header. */
 export interface GgufSpans {
+  /** First byte of each string, behind its length. */
   readonly starts: Uint32Array;
+  /** The byte behind each string. */
   readonly ends: Uint32Array;
 }
 

@@ -6,6 +6,7 @@ import type { Vocabulary } from "./vocabulary.ts";
  * the same shape, with the first five bits only.
  */
 export interface PieceTable {
+  /** Of all tokens one after another, in order of their ids. */
   readonly bytes: Uint8Array;
   /** One more than there are tokens. */
   readonly offsets: Uint32Array;

@@ -7,6 +7,7 @@ import { type SpecialToken, TOKEN_BIT } from "./special.ts";
 export interface SegmentSink {
   /** Plain text between special tokens, never empty: units `start .. end` of the text. */
   plain(start: number, end: number): void;
+  /** A special token where it stands in the text. */
   special(token: SpecialToken): void;
 }
 

@@ -16,7 +16,9 @@ export const TOKEN_BIT = {
 
 /** A token that is found in text as a whole, before anything else is cut. */
 export interface SpecialToken {
+  /** Of the vocabulary. */
   readonly id: number;
+  /** As it stands in text, such as `<|im_end|>`. */
   readonly text: string;
   /** {@link TOKEN_BIT}. */
   readonly bits: number;

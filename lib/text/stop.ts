@@ -13,6 +13,7 @@ interface Node {
 
 /** The stop strings of a request, compiled; its choices share it. */
 export interface StopStrings {
+  /** Where reading begins: the prefix of no units. */
   readonly root: Node;
   /** First units, for the quick way past text in which none begins. */
   readonly firsts: readonly string[];

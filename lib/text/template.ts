@@ -8,6 +8,7 @@ import { Dict, type Value } from "./jinja/values.ts";
 
 /** A part of a message's content. */
 export interface ContentPart {
+  /** One that is not `text` is refused. */
   readonly type: string;
   /** Of a part that is text. */
   readonly text?: string;
@@ -15,7 +16,9 @@ export interface ContentPart {
 
 /** A message of a conversation as the API has it. Other fields reach the template as they are. */
 export interface ChatMessage {
+  /** Such as user; which ones there are is for the template to say. */
   readonly role: string;
+  /** Text, or parts, of which each must be text; null where the message only calls tools. */
   readonly content?: string | readonly ContentPart[] | null;
   /** `{ function: { name, arguments } }` each; arguments are JSON text or an object. */
   readonly tool_calls?: readonly unknown[] | null;
@@ -23,7 +26,7 @@ export interface ChatMessage {
 
 /** What a prompt is rendered with beside its messages. */
 export interface RenderOptions {
-  /** None is Python's None. */
+  /** As the API has them, `{ type, function }` each. None is Python's None. */
   readonly tools?: readonly unknown[];
   /** Ends the prompt where the assistant begins. Default true, unless the final message is continued. */
   readonly addGenerationPrompt?: boolean;
@@ -39,6 +42,7 @@ export interface RenderOptions {
 
 /** A prompt as a template wrote it. */
 export interface Prompt {
+  /** All of it. */
   readonly text: string;
   /**
    * Where that came from the conversation and not from the template: start and end in UTF-16 units, in turn, rising. No

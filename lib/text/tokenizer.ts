@@ -21,8 +21,9 @@ export interface EncodeOptions {
   readonly addSpecial?: boolean;
 }
 
-/** How a text is framed: a rendered chat prompt keeps a begin token that its template wrote, and gets no end token. */
+/** How a text is framed. */
 export interface FrameOptions {
+  /** It is a rendered chat prompt: it keeps a begin token that its template wrote, and gets no end token. */
   readonly chat: boolean;
   /** Of a rendered prompt, where somebody else's text lies, in which no control token is named (`SplitOptions`). */
   readonly content?: readonly number[];
@@ -45,11 +46,15 @@ export interface Encoding {
 
 /** A model's tokenizer. It holds a cache and is not to be shared between threads. */
 export interface Tokenizer {
+  /** Of the vocabulary: token ids lie below it. */
   readonly size: number;
+  /** Id of the token that begins a text; undefined where the model has none. */
   readonly bos: number | undefined;
+  /** Id of the token that ends a text; undefined where the model has none. */
   readonly eos: number | undefined;
   /** In search order, longest first. */
   readonly specials: readonly SpecialToken[];
+  /** Bytes of all tokens, made with the tokenizer; not to be changed. */
   readonly pieces: PieceTable;
   /** Looks everything up that is known; the rest is for the caller to encode. */
   prepare(text: string, options?: EncodeOptions): Encoding;
@@ -78,6 +83,7 @@ export interface Tokenizer {
 
 /** What a tokenizer is made with. */
 export interface TokenizerOptions {
+  /** Encodes what `encode` and `encodeChat` do not find in the cache. */
   readonly encoder: SegmentEncoder;
   /** Bound on the cached texts and their tokens. Default 16 MiB. */
   readonly cacheBytes?: number;

@@ -57,23 +57,27 @@ const KEYS: readonly (readonly [key: string, type: number, elementType: number])
 /** Model names that change how the library strips spaces around special tokens; nothing else of a name matters. */
 const NAME_HINTS = ["phi-3", "phi3", "modern-bert"] as const;
 
-/** A vocabulary as its file has it; it borrows the bytes of the file. Token texts are in the form of the file (byte-level or with a mark for spaces). */
+/** A vocabulary as its file has it; it borrows the bytes of the file. */
 export interface Vocabulary {
   /** For error sentences. */
   readonly name: string;
+  /** Which rules turn text into its tokens. */
   readonly kind: TokenizerKind;
   /** Name of the rule that cuts text into words before merging; empty when the file has none. */
   readonly pre: string;
   /** Part of the model's name that the special-token rules look at. */
   readonly nameHint: string | undefined;
+  /** Tokens; ids lie below it. */
   readonly size: number;
+  /** Of all tokens, in the form of the file: byte-level, or with a mark for spaces. */
   readonly texts: TokenTexts;
   /** 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
   readonly types: Int32Array;
   /** Ids by the key's short name, such as `bos`, `eos`, `eot`; absent ones are missing. */
   readonly ids: ReadonlyMap<string, number>;
-  /** What the file says about adding tokens around a text; undefined leaves it to the kind's default. */
+  /** Whether a begin token is put in front; undefined leaves that to the kind. */
   readonly addBos: boolean | undefined;
+  /** Whether an end token is put behind; undefined leaves that to the kind. */
   readonly addEos: boolean | undefined;
   /** The merges, `left right` each, decoded anew by each call. */
   readonly merges: () => string[];

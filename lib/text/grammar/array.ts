@@ -1,11 +1,14 @@
 import type { RuleBook } from "./rules.ts";
 
-/** What an array holds: expressions of its first items, and of all others. */
+/** What an array holds. */
 export interface ArrayShape {
+  /** Expressions of its first items, one for each place. */
   readonly prefix: readonly string[];
-  /** undefined: none beyond the prefix. */
+  /** Expression of all other items; undefined: none beyond the prefix. */
   readonly items: string | undefined;
+  /** Least number of items, those of the prefix counted. */
   readonly min: number;
+  /** Most items, those of the prefix counted; undefined: no bound. */
   readonly max: number | undefined;
 }
 

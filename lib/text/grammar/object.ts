@@ -1,9 +1,12 @@
 import { anyOf, isPlain, literal, plainWithout, type RuleBook } from "./rules.ts";
 
-/** A property that a document may or must have. `value` is the expression of its value. */
+/** A property that a document may or must have. */
 export interface Property {
+  /** As it is, without quotes or escapes. */
   readonly name: string;
+  /** Expression of its value. */
   readonly value: string;
+  /** A document without it is none. */
   readonly required: boolean;
 }
 

@@ -2,13 +2,17 @@ import { anyOf, type RuleBook } from "./rules.ts";
 
 /** One end of a range of numbers. */
 export interface Bound {
+  /** May be negative. */
   readonly value: number;
+  /** The value itself is outside. */
   readonly exclusive: boolean;
 }
 
-/** What a number must lie between; an absent end is open. */
+/** What a number must lie between. */
 export interface Range {
+  /** undefined: no bound below. */
   readonly low: Bound | undefined;
+  /** undefined: no bound above. */
   readonly high: Bound | undefined;
 }
 

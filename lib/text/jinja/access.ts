@@ -121,10 +121,13 @@ function characterAt(text: Text, at: number): Text | undefined {
   return cut(text, unitAt(chars, place), unitAt(chars, place + 1));
 }
 
-/** The parts of a slice; null where nothing is said. */
+/** The parts of a slice. */
 export interface Slice {
+  /** Place of the first item; null where nothing is said. */
   readonly start: Value;
+  /** Place before which it ends; null where nothing is said. */
   readonly stop: Value;
+  /** Places from one item to the next, backwards below 0; null where nothing is said. */
   readonly step: Value;
 }
 

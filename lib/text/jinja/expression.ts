@@ -11,8 +11,9 @@ import { MISSING_METHODS } from "./text-methods.ts";
 import type { Tokens } from "./tokens.ts";
 import { Dict, fault, isText, Tuple, Undefined, type Value } from "./values.ts";
 
-/** What may stand in one place: `if` without parentheses not in the head of a loop. */
+/** What may stand in one place. */
 export interface TupleRules {
+  /** Default true. False in the head of a loop: an `if` there is the loop's own. */
   readonly withCondition?: boolean;
   /** A name that ends the tuple, after a comma. */
   readonly endsAt?: string;

@@ -1,7 +1,8 @@
 import { fault } from "./values.ts";
 
-/** A token of a template; `line` counts from 1. */
+/** A token of a template. */
 export interface Token {
+  /** `data` is text outside of tags; `end` comes once, last. */
   readonly kind:
     | "data"
     | "variable_begin"
@@ -16,6 +17,7 @@ export interface Token {
     | "end";
   /** Text, a name, an operator; of a string what it says. */
   readonly value: string;
+  /** From 1. */
   readonly line: number;
 }
 

@@ -5,14 +5,19 @@ import { type Args, Attributes, Callable, fault, orElse, Tuple, Undefined, type 
 
 /** A loop of a template. */
 export interface LoopParts {
+  /** What each item is assigned to. */
   readonly target: Target;
+  /** What it goes through, computed once. */
   readonly items: Expression;
   /** Which items count; the others are not there for `loop`. */
   readonly test: Expression | undefined;
+  /** Whether its body may call `loop` with other items. */
   readonly isRecursive: boolean;
+  /** Runs once for each item. */
   readonly body: Statement;
   /** Where there was no item. */
   readonly otherwise: Statement | undefined;
+  /** Where it stands, from 1. */
   readonly line: number;
 }
 

@@ -6,8 +6,11 @@ export type Signature = readonly { readonly name: string; readonly initial: Expr
 
 /** A macro, or the body of a call block. */
 export interface MacroParts {
+  /** For errors, and what the template calls it by. */
   readonly name: string;
+  /** What it can be called with. */
   readonly signature: Signature;
+  /** What it writes is its value. */
   readonly body: Statement;
   /** Names that it reads. `varargs`, `kwargs` and `caller` may be given only to one that reads them. */
   readonly reads: ReadonlySet<string>;

@@ -12,6 +12,7 @@ import type { Args, Value } from "./values.ts";
 
 /** A template that was read. */
 export interface ParsedTemplate {
+  /** All of it; may be run again and again. */
   readonly body: Statement;
   /** Every name, attribute and text that stands in it: what is not among them it cannot ask for. */
   readonly mentions: ReadonlySet<string>;

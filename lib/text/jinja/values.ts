@@ -188,6 +188,7 @@ export class Range {
 
 /** The rendering as a call sees it: what it may take, and what a name means in it. */
 export interface Rendering {
+  /** Filters and tests, which are found when they are needed. */
   readonly names: Names;
   /** Takes steps; ends the rendering where there are no more. */
   spend(steps: number): void;

@@ -11,6 +11,7 @@ const TOLD: readonly string[] = [
   "lib/native",
   "lib/routing",
   "lib/rpc",
+  "lib/text",
   "lib/tokens",
 ];
 
