@@ -16,10 +16,12 @@ export interface BooleanShape {
   readonly is: "boolean";
 }
 
-/** A number; the bounds belong to the range unless `above` is set. Whole numbers are safe integers. */
+/** A number. Whole numbers are safe integers. */
 export interface NumberShape {
   readonly is: "number" | "integer";
+  /** The value is this or above; undefined: no bound. */
   readonly least?: number;
+  /** The value is this or below; undefined: no bound. */
   readonly most?: number;
   /** The value lies above this. */
   readonly above?: number;
@@ -30,11 +32,14 @@ export interface Int64Shape {
   readonly is: "int64";
 }
 
-/** Text. Lengths count UTF-16 units. */
+/** Text. */
 export interface TextShape {
   readonly is: "text";
+  /** The only values that are taken; undefined takes any. */
   readonly among?: readonly string[];
+  /** In UTF-16 units; default 0. */
   readonly leastLength?: number;
+  /** In UTF-16 units; undefined: as long as a body may be. */
   readonly mostLength?: number;
   /** A regular expression for the whole text. */
   readonly pattern?: string;
@@ -43,37 +48,47 @@ export interface TextShape {
 /** A list of items of one shape. */
 export interface ListShape {
   readonly is: "list";
+  /** Of every item. */
   readonly of: Shape;
+  /** Items; default 0. */
   readonly least?: number;
+  /** Items; undefined: as many as a body may hold. */
   readonly most?: number;
 }
 
-/** An object with these fields and no others; `open` takes others, which have no effect and are named. */
+/** An object with these fields and no others. */
 export interface ObjectShape {
   readonly is: "object";
+  /** Those it may have, and must have where they are required. */
   readonly fields: Fields;
+  /** Other fields are taken, have no effect and are named. */
   readonly open?: true;
 }
 
 /** An object with free keys. */
 export interface MapShape {
   readonly is: "map";
+  /** Of every value. */
   readonly of: Shape;
   /** A regular expression for every key. */
   readonly keys?: string;
+  /** Entries; undefined: as many as a body may hold. */
   readonly most?: number;
 }
 
 /** One of several shapes, told apart by the JSON type of the value, and for lists by that of its first item. */
 export interface UnionShape {
   readonly is: "union";
+  /** The first whose type the value has judges it, and no other: a mistake is told once. */
   readonly of: readonly Shape[];
 }
 
 /** An object whose fields depend on one of them. */
 export interface TaggedShape {
   readonly is: "tagged";
+  /** Name of the field that decides, such as `type`. */
   readonly by: string;
+  /** By value of that field: what the object holds besides it. */
   readonly cases: Readonly<Record<string, Fields>>;
   /** Other fields are taken, have no effect and are named. */
   readonly open?: true;
@@ -94,8 +109,11 @@ export type Use = "honoured" | "ours" | "ignored" | "refused";
 
 /** One field of a request. `null` counts as absent. */
 export interface Field {
+  /** What becomes of it; `ignored` and `refused` leave values alone that are `harmless`. */
   readonly use: Use;
+  /** What its value must be when it is neither absent nor null. */
   readonly shape: Shape;
+  /** A request without it is refused. */
   readonly required?: true;
   /** One sentence for people. */
   readonly about: string;

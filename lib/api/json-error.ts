@@ -1,7 +1,10 @@
-/** Where a text stops being JSON: lines and columns count from 1, columns in UTF-16 units. */
+/** Where a text stops being JSON. */
 export interface JsonError {
+  /** UTF-16 units before it. */
   readonly offset: number;
+  /** From 1. */
   readonly line: number;
+  /** From 1, in UTF-16 units. */
   readonly column: number;
   /** What would have been right there, such as `a comma or }`. */
   readonly expected: string;

@@ -5,24 +5,31 @@ import { CHAT_FIELDS, CHAT_RULES } from "./openai/chat-fields.ts";
 import { COMPLETION_FIELDS, COMPLETION_RULES } from "./openai/completion-fields.ts";
 import { EMBEDDING_FIELDS } from "./openai/embedding-fields.ts";
 
-/** The shape of a body, and its name in the document. */
+/** The shape of a body. */
 export interface ApiSchema {
+  /** In the document, such as ChatCompletion. */
   readonly name: string;
+  /** Of the body, which is an object. */
   readonly fields: Fields;
 }
 
 /** One route of the public port, as the OpenAPI document and the page show it. */
 export interface ApiRoute {
+  /** In lower case, as the OpenAPI document writes it. */
   readonly method: "get" | "post";
+  /** A part in braces is a parameter. */
   readonly path: string;
   /** Name of the operation in generated clients. */
   readonly operation: string;
+  /** One sentence for people. */
   readonly about: string;
   /** Fields of the request body; undefined takes none. */
   readonly fields: Fields | undefined;
+  /** What holds over several fields of the body, each one sentence for people. */
   readonly rules: readonly Pick<Rule<never>, "about">[];
   /** Its answer; undefined is text. */
   readonly answer: ApiSchema | undefined;
+  /** What it answers with in place of that when something is wrong. */
   readonly error: ApiSchema;
   /** Answers as server-sent events when the request says stream. */
   readonly streams: boolean;

@@ -3,7 +3,9 @@ import type { DefaultSampling } from "#lib/base/sampling";
 
 /** One finished choice. */
 export interface FinishedChoice {
+  /** All of it, not yet escaped. */
   readonly text: string;
+  /** OpenAI's word, such as stop or length. */
   readonly finish: string;
   /** JSON, or undefined for null. */
   readonly logprobs: string | undefined;
@@ -11,8 +13,11 @@ export interface FinishedChoice {
 
 /** A whole answer. */
 export interface AnswerBody {
+  /** Of the answer: `chatcmpl-…` or `cmpl-…`. */
   readonly id: string;
+  /** When the request was taken. */
   readonly createdUnixSeconds: number;
+  /** The name that the request gave, an alias or an adapter as well. */
   readonly model: string;
   /** In order of their index. */
   readonly choices: readonly FinishedChoice[];
@@ -50,15 +55,19 @@ export function printCompletionBody(answer: AnswerBody): string {
 
 /** A model as GET /v1/models shows it. */
 export interface ListedModel {
+  /** The name that requests give. */
   readonly id: string;
+  /** When the engine of its longest servable worker was opened. */
   readonly createdUnixSeconds: number;
+  /** Whom its card names, `stator` when it names nobody. */
   readonly ownedBy: string;
-  /** undefined when nobody knows. */
+  /** Prompt and answer together: the least of its workers; undefined when nobody knows. */
   readonly contextTokens: number | undefined;
   /** What counts for requests that name no value. */
   readonly defaultSampling: DefaultSampling;
+  /** The weakest promise of its workers. */
   readonly deterministic: Determinism;
-  /** The base model of an adapter. */
+  /** The base model of an adapter; undefined for a model. */
   readonly parent: string | undefined;
 }
 
@@ -67,7 +76,9 @@ export const AWAY_STATES = ["loading", "connecting", "draining", "asleep", "fail
 
 /** A name that is known here and that no request would be answered for now. */
 export interface AwayModel {
+  /** The name that requests give. */
   readonly id: string;
+  /** How far it is. */
   readonly state: (typeof AWAY_STATES)[number];
   /** One sentence. */
   readonly reason: string;

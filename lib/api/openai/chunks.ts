@@ -4,7 +4,9 @@ import { inOneLine, printEvent } from "../sse.ts";
 export interface ChunkExtras {
   /** The choice's first chunk carries the role. */
   readonly first?: boolean;
+  /** OpenAI's word, such as stop; undefined while the choice goes on. */
   readonly finish?: string;
+  /** Of the tokens whose text it brings; undefined where nobody asked. */
   readonly logprobs?: string;
   /** Usage so far, for continuous_usage_stats. */
   readonly usage?: string;
@@ -24,8 +26,11 @@ export interface ChunkPrinter {
 
 /** What every chunk of one answer repeats. */
 export interface ChunkHead {
+  /** Of the answer: `chatcmpl-…` or `cmpl-…`. */
   readonly id: string;
+  /** When the request was taken. */
   readonly createdUnixSeconds: number;
+  /** The name that the request gave, an alias or an adapter as well. */
   readonly model: string;
   /** Whether a usage chunk will come: the others then carry null. */
   readonly includeUsage: boolean;

@@ -1,6 +1,8 @@
-/** A token with its log-probability, for people: `text` is what its bytes read as, with U+FFFD where they do not. */
+/** A token with its log-probability, for people. */
 export interface ScoredToken {
+  /** What its bytes read as, with U+FFFD where they do not. */
   readonly text: string;
+  /** Of the token alone: a character may be spread over several tokens. */
   readonly bytes: Uint8Array;
   /** undefined for the first token of a prompt, which follows nothing. */
   readonly logprob: number | undefined;
