@@ -2,7 +2,9 @@ import { StatorError } from "#lib/base/errors";
 
 /** One message of a conversation. */
 export interface ChatMessage {
+  /** Who says it. */
   readonly role: "system" | "user" | "assistant";
+  /** All of its text. */
   readonly content: string;
 }
 
@@ -10,9 +12,11 @@ export interface ChatMessage {
 export interface ChatSettings {
   /** Such as http://127.0.0.1:8000. */
   readonly base: string;
+  /** By its name in the API. */
   readonly model: string;
   /** The model's own when undefined. */
   readonly temperature: number | undefined;
+  /** Longest answer; undefined: the frontend's own, or 128 where the model continues a text. */
   readonly maxTokens: number | undefined;
   /** Cuts the answer that is running. */
   readonly signal: AbortSignal;
@@ -20,10 +24,13 @@ export interface ChatSettings {
 
 /** An answer that has ended. */
 export interface ChatAnswer {
+  /** All pieces that `onText` got. */
   readonly text: string;
+  /** Tokens of the answer, as the frontend counted them; 0 when it did not say. */
   readonly tokens: number;
-  /** From the question to the first token, and from there to the last. */
+  /** From the question to the first text; without any text, to the end. */
   readonly firstMs: number;
+  /** From the first text to the end. */
   readonly restMs: number;
 }
 

@@ -17,12 +17,15 @@ export type ChildReport =
 
 /** What a parent tells its child. */
 export interface ParentOrder {
+  /** To finish what runs and end. */
   readonly type: "drain";
 }
 
 /** A process that `stator up` started. */
 export interface Child {
+  /** Such as worker-1, by which it stands on the board. */
   readonly name: string;
+  /** undefined when the operating system did not start it. */
   readonly pid: number | undefined;
   /** Resolves with the exit code, or the signal that ended it. */
   readonly ended: Promise<ProcessEnd>;

@@ -9,10 +9,13 @@ export type CliConfig = Config<typeof OPTIONS>;
 
 /** What a command gets. */
 export interface CommandContext {
+  /** With where each value came from. */
   readonly config: CliConfig;
+  /** Those of `config`. */
   readonly values: CliConfig["values"];
   /** Arguments that are not flags. */
   readonly positional: readonly string[];
+  /** The process's own, to standard error. */
   readonly log: Log;
   /** Closed when the command has ended. */
   readonly scope: Scope;
@@ -31,9 +34,11 @@ export type ProcessContext = Pick<CommandContext, "values" | "scope" | "log">;
 
 /** One command of the program. */
 export interface Command {
+  /** What follows `stator`. */
   readonly name: string;
   /** Arguments that are not flags, for the usage line. */
   readonly arguments: string;
+  /** One line of the list of commands, without a full stop. */
   readonly summary: string;
   /** A paragraph for `--help`. */
   readonly help: string;

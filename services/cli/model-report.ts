@@ -5,10 +5,13 @@ import type { OptionKey } from "./compose/options.ts";
 
 /** What a worker tells of its model when it is ready. */
 export interface ModelReport {
+  /** By which requests ask for it. */
   readonly name: string;
+  /** Such as llama or mock. */
   readonly engine: string;
   /** Whether it has a chat template; one without continues texts. */
   readonly chats: boolean;
+  /** What the engine decided, in the order to show it. */
   readonly facts: readonly EngineFact[];
 }
 

@@ -6,9 +6,11 @@ import type { ModelEntry } from "./model-entry.ts";
 export interface Shares {
   /** None is the demo model. */
   readonly models: readonly ModelEntry[];
+  /** The one of all workers. */
   readonly engine: "llama" | "mock";
   /** Name for the one model. */
   readonly modelName: string | undefined;
+  /** At least 1; fewer than there are models become as many. */
   readonly workers: number;
 }
 

@@ -3,19 +3,25 @@ import type { Paint, Screen } from "./screen.ts";
 
 /** One row: a process and how it is doing. */
 export interface ProcessRow {
+  /** undefined before it was started. */
   readonly pid: number | undefined;
   /** starting, loading, ready, failed, ended … */
   readonly state: string;
   /** 0 to 1 while it loads. */
   readonly fraction: number;
+  /** host:port that it serves; empty until it is ready. */
   readonly address: string;
+  /** A few words for people, such as what it serves or how it ended; may be empty. */
   readonly detail: string;
 }
 
 /** What runs where, for people: redrawn in place on a terminal, one line per change elsewhere. */
 export interface ProcessBoard {
+  /** Changes a row and shows it; a name that is new begins one below the others. */
   set(name: string, change: Partial<ProcessRow>): void;
+  /** The row as it is now; undefined for a name that was never set. */
   get(name: string): ProcessRow | undefined;
+  /** Whether every row that was set is ready. */
   allReady(): boolean;
   /** Redraws nothing from here on: later changes are lines of their own. */
   settle(): void;

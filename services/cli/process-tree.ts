@@ -17,19 +17,25 @@ const ASK_EVERY_MS = 100;
 
 /** A child that a tree starts. */
 export interface ChildPlan {
+  /** What the tree does when it ends or is to drain. */
   readonly role: RoleName;
+  /** Arguments of its command, the command first. */
   readonly args: readonly string[];
 }
 
 /** What a tree is made of. */
 export interface TreeParts {
+  /** Of all its waits. */
   readonly clock: Clock;
+  /** Told of every child that ends by itself. */
   readonly log: Log;
   /** Borrowed. */
   readonly scope: Scope;
+  /** Shows the children; the tree sets their rows and settles it. */
   readonly board: ProcessBoard;
   /** By the names on the board. */
   readonly children: ReadonlyMap<string, ChildPlan>;
+  /** Starts a child; `onReport` gets what it tells. */
   readonly launch: (name: string, args: readonly string[], onReport: (report: ChildReport) => void) => Child;
   /** Models that a frontend at this address would answer for now; rejects where nobody answers. */
   readonly routable: (address: string) => Promise<readonly string[]>;

@@ -8,7 +8,9 @@ const FROM_OUTSIDE: readonly (NodeJS.Signals | null)[] = ["SIGKILL", "SIGTERM", 
 
 /** How a process ended: one of the two is set. */
 export interface ProcessEnd {
+  /** Its exit code; null when a signal ended it. */
   readonly code: number | null;
+  /** What ended it; null when it ended by itself. */
   readonly signal: NodeJS.Signals | null;
 }
 

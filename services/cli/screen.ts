@@ -2,20 +2,29 @@ import { displayWidth } from "./display-width.ts";
 
 /** What a screen writes to: standard output and standard error, or what stands for them in a test. */
 export interface Output {
+  /** Whether it is a terminal; undefined: no. */
   readonly isTTY?: boolean;
   /** Columns and rows of a terminal now. */
   getWindowSize?(): [number, number];
+  /** Writes text as it is. */
   write(text: string): unknown;
+  /** Told when the terminal changed its size. */
   on?(event: "resize", call: () => void): unknown;
+  /** The call is not told any more. */
   off?(event: "resize", call: () => void): unknown;
 }
 
 /** Colours by their names; each returns the text as it is where there are none. */
 export interface Paint {
+  /** For names. */
   readonly bold: (text: string) => string;
+  /** For what matters less. */
   readonly dim: (text: string) => string;
+  /** For what failed. */
   readonly red: (text: string) => string;
+  /** For what is well. */
   readonly green: (text: string) => string;
+  /** For what is on its way. */
   readonly yellow: (text: string) => string;
 }
 
@@ -25,6 +34,7 @@ export interface Screen {
   readonly isTerminal: boolean;
   /** Columns of the terminal now; without end where there is none. */
   readonly columns: number;
+  /** For text that goes to standard output. */
   readonly paint: Paint;
   /** Writes a line to standard output. */
   print(line: string): void;

@@ -4,9 +4,11 @@ import { type Column, printTable } from "./table.ts";
 
 /** One token, as `--json` prints it. */
 export interface ShownToken {
+  /** Of the model's vocabulary. */
   readonly id: number;
   /** What its bytes read as, with U+FFFD where they are no character of their own. */
   readonly piece: string;
+  /** Whether it is one that no text but a template's names. */
   readonly control: boolean;
 }
 

@@ -5,9 +5,11 @@ import { StatorError } from "#lib/base/errors";
 import { loadNative } from "#lib/native/addon";
 import { locateLlama } from "#lib/native/location";
 
-/** Which engine runs, and what to tell people when it is not the one that computes. */
+/** Which engine runs, and what to tell people. */
 export interface EngineChoice {
+  /** The one that can run here. */
   readonly engine: "llama" | "mock";
+  /** Why a mock takes the place of llama, and what to do, in lines; undefined when none does. */
   readonly notice: string | undefined;
 }
 

@@ -13,6 +13,7 @@ export type Message = Parameters<ModelText["renderChat"]>[0][number];
 
 /** The text of a model, from its file. */
 export interface FileText {
+  /** The command's scope closes it. */
   readonly text: ModelText;
   /** Whether a token is one that no text but a template's names. */
   isControl(token: number): boolean;

@@ -41,6 +41,7 @@ export interface OpenedFrontend {
   readonly address: string;
   /** host:port of the operators' gRPC port. */
   readonly grpcAddress: string;
+  /** Takes itself off the list and finishes what runs, for so long at most. The scope closes the rest. */
   drain(deadlineMs: number): Promise<void>;
 }
 
@@ -56,6 +57,7 @@ export interface FrontendParts {
   readonly discovery: string;
   /** Called when the text of a model was opened; until the next turn its artifacts are held. */
   readonly onText?: () => void;
+  /** Told of a model whose text can never be opened; returns whether that was passed on, else it is logged. */
   readonly onUnusable?: FrontendOptions["onUnusable"];
 }
 

@@ -12,7 +12,9 @@ export interface OpenedHub {
 
 /** How a hub is opened. */
 export interface HubOptions extends Pick<ProcessOptions, "credentials"> {
+  /** Where its gRPC port listens. */
   readonly host: string;
+  /** 0 takes a free one. */
   readonly port: number;
   /** Opens the metrics port, where metrics.port asks for it. */
   readonly hasMetricsPort: boolean;

@@ -46,6 +46,7 @@ export interface Serving {
 
 /** A worker in this process. */
 export interface ServingWorker extends Serving {
+  /** What the engine says of itself, as it was when it was opened. */
   readonly card: EngineCard;
   /** Resolves when the engine cannot go on. */
   readonly failed: Promise<void>;

@@ -34,10 +34,15 @@ export interface ProcessOptions {
 
 /** What every process that serves has, whatever it serves. The scope of its context closes what it opens. */
 export interface ServiceProcess {
+  /** The operating system's. */
   readonly clock: Clock;
+  /** As it was opened with. */
   readonly chance: Chance;
+  /** That of the context. */
   readonly log: Log;
+  /** Its own, with the instruments of gRPC and of the process. */
   readonly metrics: Metrics;
+  /** How its gRPC port listens and it dials others. */
   readonly credentials: Credentials;
   /** What its port says of its health. */
   readonly health: HealthBoard;
@@ -54,6 +59,7 @@ export interface ServiceProcess {
 
 /** The gRPC port of a process. */
 export interface ProcessPort {
+  /** It listens; the scope closes it. */
   readonly server: RpcServer;
   /** host:port that others dial. */
   readonly address: string;

@@ -10,18 +10,23 @@ import { openProcess } from "./process.ts";
 
 /** A worker process that serves. */
 export interface OpenedWorker {
+  /** It is open; the worker closes it. */
   readonly engine: Engine;
   /** host:port of its gRPC port. */
   readonly address: string;
   /** Resolves when the engine cannot go on. */
   readonly failed: Promise<void>;
+  /** Whether `failed` has resolved. */
   readonly hasFailed: boolean;
+  /** Finishes what runs, for so long at most, and closes the worker and its engine. */
   drain(deadlineMs: number): Promise<void>;
 }
 
 /** What a worker is opened with, beside the options. */
 export interface WorkerParts extends Pick<CommandContext, "stopped"> {
+  /** How its engine is opened; it is opened once. */
   readonly recipe: EngineRecipe;
+  /** Told how much of the model is loaded, 0 to 1. */
   readonly onProgress: (fraction: number) => void;
 }
 

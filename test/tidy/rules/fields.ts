@@ -14,6 +14,7 @@ const TOLD: readonly string[] = [
   "lib/rpc",
   "lib/text",
   "lib/tokens",
+  "services/cli",
 ];
 
 /** Fields of exported interfaces have a doc comment, as exports do: units, range, owner. */
