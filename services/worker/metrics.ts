@@ -24,7 +24,9 @@ export const WORKER_INSTRUMENTS = {
 
 /** What a scrape looks at. */
 export interface Scraped {
+  /** Also before there is an engine. */
   readonly state: WorkerState["state"];
+  /** Open ones. */
   readonly links: number;
   /** The board and the name of its model; undefined while it loads. */
   readonly served: { readonly board: Board; readonly model: string } | undefined;

@@ -21,10 +21,13 @@ import type { EngineCapabilities, EngineCard, LoadedAdapter } from "#lib/engines
 
 /** Who a worker is. */
 export interface Identity {
+  /** Drawn at its start, the same until it ends. */
   readonly instanceId: bigint;
+  /** Drawn at its start and anew whenever its lease lapsed. */
   readonly incarnation: bigint;
   /** host:port of its gRPC port. */
   readonly address: string;
+  /** Of Stator. */
   readonly version: string;
   /** What part of requests it does. */
   readonly role: WorkerRole;
@@ -38,9 +41,11 @@ export interface Identity {
   readonly services: readonly string[];
 }
 
-/** Place of a worker in its life, with the reason when it is not ready. */
+/** Place of a worker in its life. */
 export interface WorkerState {
+  /** Requests go to it only when it is ready. */
   readonly state: "loading" | "ready" | "draining" | "asleep" | "failed";
+  /** One sentence when it is not ready, else empty. */
   readonly reason: string;
 }
 

@@ -30,14 +30,23 @@ import { type Identity, type WorkerState, workerRecords } from "./record.ts";
 export interface WorkerDeps {
   /** Opens the engine; told how far it is, 0 to 1. The signal says that nobody waits for it any more. */
   openEngine(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
+  /** Where it is published. */
   readonly discovery: Discovery;
+  /** Others take it for dead when it was not heard of for so long. */
   readonly leaseMs: number;
+  /** Of all its timers and times. */
   readonly clock: Clock;
+  /** Of its identity, and of the seeds of requests that name none. */
   readonly chance: Chance;
+  /** Its own lines, and those of what it opens. */
   readonly log: Log;
+  /** Holds `WORKER_INSTRUMENTS`, filled at every scrape. */
   readonly metrics: Metrics;
+  /** Makes one span for each request. */
   readonly tracer: Tracer;
+  /** Of Stator, for its record and for GetServerInfo. */
   readonly version: string;
+  /** Decides which files LoadLora may name. */
   readonly checkAdapterPath: CheckAdapterPath;
   /** Such as llama, for the record before the engine is open. */
   readonly engineName: string;
@@ -55,6 +64,7 @@ export interface WorkerDeps {
 export interface Worker {
   /** What its gRPC server answers. */
   readonly services: readonly ServedService[];
+  /** As it is now; `onState` told of it. */
   readonly state: WorkerState;
   /** Publishes the worker and opens its engine; resolves when requests can be routed to it. Throws what the engine throws, or DRAINING when it was ended meanwhile. */
   start(address: string, onProgress: (fraction: number) => void): Promise<Engine>;

@@ -9,6 +9,7 @@ const MOST_BEHIND = 4_096;
 export interface KvEvent {
   /** From 1, without a gap, over the life of the worker. */
   readonly sequence: bigint;
+  /** When the worker heard of it. */
   readonly unixMs: number;
   /** Its arrays are shared by all subscribers: read only. */
   readonly notice: KvNotice;
@@ -16,6 +17,7 @@ export interface KvEvent {
 
 /** Tells what enters and leaves the engine's cache to whoever subscribed. It keeps nothing for those who come later. */
 export interface KvFeed {
+  /** Tells all who subscribed; keeps the notice's arrays for them. */
   publish(notice: KvNotice): void;
   /** Events from the first read on, until the signal. One who is too far behind gets `behind` as the last thing. */
   subscribe(signal: AbortSignal): AsyncIterable<KvEvent | "behind">;

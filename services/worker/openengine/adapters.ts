@@ -13,14 +13,17 @@ export interface AdapterCalls {
   load(adapter: LoraAdapter | undefined): Promise<{ adapter: AdapterInit; alreadyLoaded: boolean }>;
   /** NOT_FOUND for a name that is not loaded. Resolves when no request uses it any more. */
   unload(name: string): Promise<{ adapter: AdapterInit }>;
+  /** Those that are loaded, in the engine's order. */
   list(): AdapterInit[];
 }
 
 /** What adapter calls are made with. */
 export interface AdapterDeps {
+  /** Throws MODEL_LOADING while there is none. */
   engineOf(): Engine;
   /** Publishes what is loaded. */
   onAdapters(): Promise<void>;
+  /** Asked for every adapter that is not loaded yet. */
   readonly checkAdapterPath: CheckAdapterPath;
 }
 

@@ -16,10 +16,13 @@ import { checkControlBytes } from "./wire-bounds.ts";
 
 /** What the control service looks at. */
 export interface ControlDeps extends EngineView {
+  /** Those of the inference service, for Abort. */
   readonly calls: OpenCalls;
+  /** What SubscribeKvEvents tells. */
   readonly kvFeed: KvFeed;
   /** Called when adapters come or go. */
   onAdapters(): Promise<void>;
+  /** Decides which files LoadLora may name. */
   readonly checkAdapterPath: CheckAdapterPath;
 }
 

@@ -8,9 +8,14 @@ import type { WorkerState } from "../record.ts";
 export interface EngineView {
   /** undefined while the model loads. */
   served(): { readonly engine: Engine; readonly board: Board } | undefined;
+  /** The worker's, as it is now. */
   state(): WorkerState;
+  /** The worker's; a new start has a new one. */
   readonly instanceId: bigint;
+  /** Of Stator. */
   readonly version: string;
+  /** What part of requests the worker does. */
   readonly role: WorkerRole;
+  /** Of the times in answers, and of the probe that Health makes. */
   readonly clock: Clock;
 }

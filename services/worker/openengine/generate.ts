@@ -19,7 +19,9 @@ import { checkGenerateBytes } from "./wire-bounds.ts";
 export interface InferenceDeps {
   /** Throws MODEL_LOADING, DRAINING or ENGINE_FAILED when nothing new can start. */
   serving(): { engine: Engine; board: Board; names: ModelNames; text: ChoiceText };
+  /** Each call is in it while it runs, so that Abort finds it. */
   readonly calls: OpenCalls;
+  /** For the time that a caller has who does not read. */
   readonly clock: Clock;
   /** Key of the draws for a request that names none. */
   drawSeed(): bigint;

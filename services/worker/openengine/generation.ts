@@ -29,8 +29,11 @@ type Event = NonNullable<MessageInitShape<typeof GenerateResponseSchema>["event"
 
 /** What a generation runs with. */
 export interface GenerationDeps {
+  /** How tokens become text. */
   readonly text: ChoiceText;
+  /** Its caller; the generation ends it, once. */
   readonly channel: GenerationChannel;
+  /** For the time that a caller has who does not read. */
   readonly clock: Clock;
   /** Ends requests of the board. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;

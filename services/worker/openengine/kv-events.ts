@@ -15,6 +15,7 @@ type Response = MessageInitShape<typeof SubscribeKvEventsResponseSchema>;
 
 /** What the answer to a subscription is made from. */
 export interface KvEventsSource {
+  /** Where the events come from. */
   readonly feed: KvFeed;
   /** Of the engine's card; 0 before there is one. */
   blockTokens(): number;

@@ -5,6 +5,7 @@ import type { CallContext } from "#lib/rpc/call";
 export interface CallHeaders {
   /** Higher is more urgent; 0 unless given. */
   readonly priority: number;
+  /** As W3C Trace Context writes it, well formed; undefined when the call has none. */
   readonly traceparent: string | undefined;
 }
 

@@ -1,5 +1,6 @@
 /** A running call, as Abort sees it. */
 export interface OpenCall {
+  /** Asks for the end of what still runs of it; its caller gets the finish of each output. */
   abort(): void;
 }
 
@@ -7,10 +8,13 @@ export interface OpenCall {
 export interface OpenCalls {
   /** False when a call of this name runs already. */
   add(requestId: string, call: OpenCall): boolean;
+  /** It has ended, in whatever way. Unknown names are left alone. */
   remove(requestId: string): void;
   /** Aborts one: it was open, it has ended lately, or nobody knows it. */
   abort(requestId: string): "open" | "ended" | "unknown";
+  /** Aborts all that run. */
   abortAll(): void;
+  /** Calls that run. */
   readonly size: number;
 }
 

@@ -30,8 +30,11 @@ type TokenInfo = MessageInitShape<typeof TokenInfoSchema>;
 
 /** What an output needs of the plan. */
 export interface OutputPlan {
+  /** Texts that end it; undefined: none. */
   readonly stops: StopStrings | undefined;
+  /** Whether what ended it, text or token, stays in the output. */
   readonly includeStop: boolean;
+  /** No stop text ends it before so many tokens. */
   readonly minTokens: number;
 }
 

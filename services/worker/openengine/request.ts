@@ -33,10 +33,13 @@ const invalid = (detail: string): never => {
 
 /** What a request is read against. */
 export interface AskContext {
+  /** Whose limits and defaults hold. */
   readonly engine: Engine;
+  /** Names that a request may ask for. */
   readonly names: ModelNames;
   /** From the metadata; higher is more urgent. */
   readonly priority: number;
+  /** From the metadata, as W3C Trace Context writes it; undefined when the call has none. */
   readonly traceparent: string | undefined;
   /** Key of the draws when the request names none. */
   readonly seed: bigint;

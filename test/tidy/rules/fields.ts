@@ -15,6 +15,7 @@ const TOLD: readonly string[] = [
   "lib/text",
   "lib/tokens",
   "services/cli",
+  "services/worker",
 ];
 
 /** Fields of exported interfaces have a doc comment, as exports do: units, range, owner. */
