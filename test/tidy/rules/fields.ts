@@ -6,6 +6,7 @@ import type { Rule } from "../tree.ts";
 const TOLD: readonly string[] = [
   "lib/api",
   "lib/base",
+  "lib/conform",
   "lib/host",
   "lib/kv",
   "lib/link",
