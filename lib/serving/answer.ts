@@ -27,8 +27,11 @@ export function sumUsage(choices: readonly Usage[], choicesPerPrompt: number): U
 
 /** Where a request was placed, told once before its first token and again after a migration. */
 export interface Placement {
+  /** Its instance. */
   readonly worker: bigint;
+  /** Counts the placements of the request, from 1. */
   readonly attempt: number;
+  /** Prompt tokens that the worker found in its prefix cache, of the choice that it took first. */
   readonly cachedTokens: number;
   /** Why this worker; `printDecision` has it in words. */
   readonly decision: Decision;
@@ -36,18 +39,23 @@ export interface Placement {
   readonly waitedMs: number | undefined;
 }
 
-/** Log-probabilities beside delivered tokens, or of a part of a prompt: `chosen` has one per token, `top*` the same number for each token. Borrowed. */
+/** Log-probabilities beside delivered tokens, or of a part of a prompt. Borrowed. */
 export interface ServingLogprobs {
+  /** One for each token. */
   readonly chosen: Float32Array;
+  /** The most likely ids at the place of each token, the same number for each, most likely first. */
   readonly topTokens: Uint32Array;
+  /** Their log-probabilities. */
   readonly topValues: Float32Array;
 }
 
 /** A token with its log-probability. */
 export interface ScoredToken {
+  /** Of the model's vocabulary. */
   readonly id: number;
   /** What its bytes read as, with U+FFFD where they do not. */
   readonly text: string;
+  /** Of the token alone: a character may be spread over several tokens. */
   readonly bytes: Uint8Array;
   /** undefined when nobody said. */
   readonly logprob: number | undefined;
@@ -61,9 +69,11 @@ export interface AnswerToken extends ScoredToken {
   readonly offset: number;
 }
 
-/** Text of a choice with the token that brought it; without one it is what came at the end. */
+/** Text of a choice with the token that brought it. */
 export interface ScoredText {
+  /** May be empty: a token can bring none. */
   readonly text: string;
+  /** undefined for what came at the end, behind the last token. */
   readonly token: AnswerToken | undefined;
 }
 
@@ -81,29 +91,40 @@ export interface AnswerPrinter<Printed> {
   begin(placement: Placement): void;
   /** Log-probabilities of the prompt of a choice from `position` on; borrowed, and told when the choice begins. */
   prompt(choice: number, position: number, logprobs: ServingLogprobs): void;
+  /** What a choice says next. */
   text(choice: number, text: string, soFar: Usage | undefined): Printed;
+  /** The same with its log-probabilities, token by token. */
   token(choice: number, part: ScoredText, soFar: Usage | undefined): Printed;
+  /** A choice has ended; everything that it says was told. */
   end(choice: number, finish: AnswerFinish, soFar: Usage | undefined): Printed;
+  /** All choices have ended. */
   done(usage: Usage): Printed;
+  /** The request failed as a whole. */
   failed(error: StatorError): Printed;
 }
 
 /** All that one choice said. */
 export interface SaidChoice {
+  /** Why it ended. */
   readonly finish: AnswerFinish;
+  /** All of its text, what it begins with of its prompt as well. */
   readonly text: string;
-  /** Where log-probabilities were asked for. */
+  /** All of its tokens, where log-probabilities were asked for; else empty. */
   readonly tokens: readonly AnswerToken[];
 }
 
 /** Prints an answer that is told as a whole: `begin` and `prompt` as in a stream, each choice when it ended, then the body. */
 export interface BodyPrinter<Printed> extends Pick<AnswerPrinter<Printed>, "begin" | "prompt"> {
+  /** One choice, once and when it has ended; choices come in any order. */
   choice(choice: number, said: SaidChoice): void;
+  /** The whole answer, once and last. */
   body(usage: Usage): Printed;
 }
 
 /** Prints embeddings: each as it comes, in any order, then the body. The values are borrowed. */
 export interface EmbeddingPrinter<Printed> {
+  /** The vector of one input. */
   embedding(choice: number, values: Float32Array): void;
+  /** The whole answer, once and last. */
   body(usage: Usage): Printed;
 }

@@ -13,15 +13,17 @@ export interface TokenInput {
   readonly tokenizer: string;
 }
 
-/** Texts, long ones as UTF-8. */
+/** Texts. */
 export interface TextInput {
   readonly kind: "text";
+  /** One prompt each; long ones as UTF-8. */
   readonly texts: readonly (string | Uint8Array)[];
 }
 
 /** A conversation, of which the model's template makes a prompt. */
 export interface MessagesInput<Conversation> {
   readonly kind: "messages";
+  /** Oldest first. */
   readonly messages: Conversation;
 }
 
@@ -43,6 +45,7 @@ export interface AskStopping extends Omit<StoppingOptions, "maxTokens"> {
  * `Conversation` is the messages, or who keeps them for a while.
  */
 export interface Ask<Conversation = readonly ChatMessage[]> {
+  /** For logs, the ledger and workers; drawn unless the client named it. */
   readonly requestId: string;
   /** Route for the ledger, such as chat, completions, embeddings, openengine. */
   readonly route: string;
@@ -52,10 +55,13 @@ export interface Ask<Conversation = readonly ChatMessage[]> {
   readonly model: string;
   /** Adapter of the model, for a door that names it apart. */
   readonly adapter: string | undefined;
+  /** One prompt or several, whose choices are numbered one after the other. */
   readonly input: AskInput<Conversation>;
   /** Choices per prompt; choice index = prompt index x choicesPerPrompt + i. */
   readonly choicesPerPrompt: number;
+  /** How tokens are drawn; the choices of a prompt share the seed and draw differently. */
   readonly sampling: SamplingOptions;
+  /** When an answer ends, each choice by itself. */
   readonly stopping: AskStopping;
   /** The form of the answer, as it was asked for; undefined: any. */
   readonly guidance: Guidance | undefined;
@@ -81,18 +87,23 @@ export interface Ask<Conversation = readonly ChatMessage[]> {
 
 /** An ask as a link carries it today: token ids, and the number of tokens known. */
 export interface ReadyAsk extends Ask<never> {
+  /** A tensor's payload never enters a link. */
   readonly kind: Exclude<AskKind, "tensor">;
+  /** One sequence for each prompt. */
   readonly input: TokenInput;
+  /** With `maxTokens` known. */
   readonly stopping: AskStopping & StoppingOptions;
 }
 
 /** The same for a model whose workers take text, since only they have its tokenizer. */
 export interface TextAsk extends Omit<ReadyAsk, "input"> {
+  /** One prompt each. */
   readonly input: TextInput;
 }
 
 /** What a link carries: token ids, or text. */
 export interface LinkAsk extends Omit<ReadyAsk, "input"> {
+  /** One prompt each. */
   readonly input: TokenInput | TextInput;
 }
 

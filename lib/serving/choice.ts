@@ -5,11 +5,13 @@ import { ScoredTokens, type TokenPieces } from "./scored-tokens.ts";
 
 /** How the tokens of a choice become text. */
 export interface ChoiceText extends TokenPieces {
+  /** A decoder of its own for one choice: it keeps bytes of unfinished characters. */
   createDecoder(): TokenDecoder;
 }
 
 /** What a choice is told with. */
 export interface ChoiceOptions {
+  /** Borrowed; the choices of a request share it. */
   readonly text: ChoiceText;
   /** Compiled once for all choices; undefined without stop strings. */
   readonly stops: StopStrings | undefined;

@@ -4,12 +4,15 @@ import type { Ask } from "./ask.ts";
 
 /** How one choice ended. */
 export interface ChoiceEnd {
+  /** The engine's; `done` of an embedding, `cancelled` of a choice that was finished by its owner. */
   readonly reason: "end" | "stop_token" | "length" | "cancelled" | "done";
+  /** The token that ended it, not among its tokens; undefined where none did. */
   readonly stopToken: number | undefined;
 }
 
 /** Who receives an answer. After one `onDone`, which follows the last choice's `onEnd`, or one `onError`, nothing more comes. */
 export interface ServingSink {
+  /** Some worker took the request: before its first token, and again when it moved. */
   onPlaced(placement: Placement): void;
   /** Tokens of one choice in order, over all attempts; borrowed for the call. */
   onTokens(choice: number, tokens: Uint32Array, logprobs: ServingLogprobs | undefined): void;
@@ -17,7 +20,9 @@ export interface ServingSink {
   onPromptLogprobs?(choice: number, position: number, logprobs: ServingLogprobs): void;
   /** The next piece of a choice's text, in place of tokens, for an ask of text; never the same twice. */
   onText?(choice: number, text: string): void;
+  /** The vector of one input, before its end. Borrowed for the call. */
   onEmbedding(choice: number, values: Float32Array): void;
+  /** All of one choice was told. */
   onEnd(choice: number, end: ChoiceEnd): void;
   /** Every choice has ended; `usage` is that of the record. */
   onDone(usage: Usage): void;
@@ -44,5 +49,6 @@ export interface ServingHandle {
  * `readyAsk` does, or `textAsk` where the model's workers take text, and nothing else.
  */
 export interface Dispatcher {
+  /** Keeps the ask; it is not to be changed afterwards. */
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle;
 }

@@ -64,8 +64,9 @@ export interface Choice {
   hasRun: boolean;
   /** Tokens that it had when the attempt began. */
   attemptFrom: number;
-  /** Attempts in a row that ended without a token, and how many of the last of them ended with the death of the worker. */
+  /** Attempts in a row that ended without a token. */
   fruitless: number;
+  /** How many of the last of `fruitless` ended with the death of the worker. */
   deaths: number;
   /** What the first worker that took it found in its cache. */
   cachedTokens: number | undefined;

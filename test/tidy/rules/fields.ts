@@ -13,6 +13,7 @@ const TOLD: readonly string[] = [
   "lib/native",
   "lib/routing",
   "lib/rpc",
+  "lib/serving",
   "lib/text",
   "lib/tokens",
   "services/cli",
