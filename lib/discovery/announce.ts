@@ -18,12 +18,15 @@ export interface AnnounceOptions {
   readonly address: string;
   /** Time after which a silent process is taken off the list. */
   readonly ttlMs: number;
+  /** Draws the incarnation, and the instance's id unless given. */
   readonly chance: Chance;
+  /** Told when an announcement has to be repeated later. */
   readonly log: Log;
   /** Stays the same over a re-registration; drawn when absent. Not 0. */
   readonly instanceId?: bigint;
   /** SERVICE when absent. */
   readonly role?: InstanceRole;
+  /** Of the program, for people; empty when absent. */
   readonly version?: string;
   /** Share of the calls beside others; 1 when absent. */
   readonly weight?: number;
@@ -31,11 +34,13 @@ export interface AnnounceOptions {
 
 /** A server that others find. */
 export interface Announcement {
+  /** The one that was given or drawn. */
   readonly instanceId: bigint;
   /** Another after a lapsed lease. */
   readonly incarnation: bigint;
   /** Tells of another place in life, such as DRAINING, and why. UNAVAILABLE in an outage; it is told all the same later. */
   setState(state: InstanceState, reason?: string): Promise<void>;
+  /** Takes the server off the list. Idempotent; never throws. */
   close(): Promise<void>;
 }
 

@@ -12,7 +12,9 @@ export const MAX_RECORD_BYTES = 256 * 1024;
  * bytes mean that nothing changed. Bytes that this process cannot read are kept and passed on all the same.
  */
 export interface StoredRecord {
+  /** As in the message. */
   readonly key: string;
+  /** The message; at most {@link MAX_RECORD_BYTES} where this process wrote it. Never changed. */
   readonly bytes: Uint8Array;
 }
 

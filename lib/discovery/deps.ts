@@ -6,10 +6,15 @@ import type { StoreCalls } from "./calls.ts";
 
 /** What every discovery needs from outside. */
 export interface DiscoveryDeps {
+  /** Of all its waits. */
   readonly clock: Clock;
+  /** Spreads repeated calls in time, and draws what must be unique. */
   readonly chance: Chance;
+  /** Told of losses and returns of the store. */
   readonly log: Log;
+  /** Holds the instruments of this room. */
   readonly metrics: Metrics;
+  /** What differs from the usual: 5 s, 10 s and 5 s. */
   readonly patience?: Partial<Patience>;
 }
 
@@ -28,6 +33,7 @@ export interface Patience {
 
 /** What the supervisor's parts share. */
 export interface StoreDeps extends DiscoveryDeps, Patience {
+  /** Of the store; the supervisor closes them, not its parts. */
   readonly calls: StoreCalls;
   /** A watch began (1) or ceased (-1) to follow the store. */
   readonly onSynced: (by: 1 | -1) => void;

@@ -10,13 +10,17 @@ export type DiscoveryValue =
 export interface DiscoveryRecord {
   /** Segments of a-z, 0-9, '-', '_', '.', joined by '/'. */
   readonly key: string;
+  /** Read only. */
   readonly value: DiscoveryValue;
 }
 
-/** What a watcher learns. Added is an upsert; `synced` is false while the store is unreachable and the view is the last one. */
+/** What a watcher learns. */
 export interface DiscoveryChange {
+  /** Records that are new or changed, as they are now. */
   readonly upserts: readonly DiscoveryRecord[];
+  /** Keys that are there no more. */
   readonly removed: readonly string[];
+  /** False while the store is unreachable and the view is the last one. */
   readonly synced: boolean;
 }
 
@@ -49,6 +53,7 @@ export interface DiscoveryWatch {
   readonly synced: boolean;
   /** Calls for each change after this moment; returns what ends it. The first call is the present view. */
   subscribe(call: (change: DiscoveryChange) => void): () => void;
+  /** Ends it: no call comes any more and the view stays as it is. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -58,5 +63,6 @@ export interface Discovery {
   register(records: readonly DiscoveryRecord[], options: { ttlMs: number }): Promise<Registration>;
   /** Follows the records whose key is under the prefix (whole segments; empty follows all). Resolves when the first view is complete. */
   watch(prefix: string): Promise<DiscoveryWatch>;
+  /** Closes all registrations and watches, and gives the store back. Idempotent. */
   close(): Promise<void>;
 }

@@ -12,6 +12,7 @@ export type EtcdLibrary = typeof import("etcd3");
 export interface EtcdAddress {
   /** Each host:port; one cluster. */
   readonly hosts: readonly string[];
+  /** For TLS, and whether plaintext to another machine is allowed. */
   readonly credentials: Credentials;
   /** Name and password of an etcd user. */
   readonly user?: { readonly name: string; readonly password: string };

@@ -8,8 +8,9 @@ import { createEtcdClient, type EtcdAddress, type EtcdLibrary, etcdError } from 
 import { isKey, isUnder } from "./keys.ts";
 import { superviseStore } from "./supervise.ts";
 
-/** Where records are kept: below `root`, such as `/stator`, without a slash at its end. */
+/** Where records are kept. */
 export interface EtcdOptions extends EtcdAddress {
+  /** Keys lie below it, such as `/stator`, without a slash at its end. */
   readonly root: string;
 }
 

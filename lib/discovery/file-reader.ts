@@ -18,7 +18,9 @@ interface Known {
 
 /** What one look at the directory found. */
 export interface FileNews {
+  /** Records that are new or changed. */
   readonly upserts: StoredRecord[];
+  /** Keys whose file is gone or whose lease has ended. */
   readonly removed: string[];
 }
 

@@ -15,12 +15,17 @@ export type Feature = boolean | "unknown";
 
 /** What the engines behind a model can do: a feature counts when every worker has it. */
 export interface ModelFeatures {
+  /** It answers prompts. */
   readonly generate: Feature;
+  /** It turns texts into vectors. */
   readonly embed: Feature;
+  /** Answers can be held to a schema, a regex or a grammar. */
   readonly grammar: Feature;
+  /** Of the tokens of answers. */
   readonly logprobs: Feature;
+  /** Of the tokens of prompts. */
   readonly promptLogprobs: Feature;
-  /** Where nobody knows, what a request may ask for at most. */
+  /** Most likely tokens at a place that all give; where nobody knows, what a request may ask for at most. */
   readonly maxTopLogprobs: number;
   /** Length of an embedding; 0 when it makes none, undefined when nobody knows. */
   readonly embeddingSize: number | undefined;
@@ -32,6 +37,7 @@ export interface ModelFeatures {
 export interface TextSource {
   /** Tokenizer and template digest in hex. */
   readonly key: string;
+  /** Of the first holder's card; the digest decides, not who is asked. */
   readonly tokenizer: ArtifactRef;
   /** undefined for a model without a chat template. */
   readonly template: ArtifactRef | undefined;
@@ -43,8 +49,11 @@ export interface TextSource {
 export interface ModelFacts {
   /** Longest prompt and answer together, in tokens, on every worker that says it; undefined when none does. */
   readonly contextTokens: number | undefined;
+  /** When the engine of its longest servable worker was opened. */
   readonly createdUnixSeconds: number;
+  /** Whom that worker's card names; `stator` when it names nobody. */
   readonly ownedBy: string;
+  /** What all of its workers can do. */
   readonly features: ModelFeatures;
   /** For requests that name no value; the first worker's. */
   readonly defaultSampling: DefaultSampling;

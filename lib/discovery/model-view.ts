@@ -7,6 +7,7 @@ import type { ScopePolicy } from "./worker-sets.ts";
 export interface ModelViewOptions {
   /** Borrowed. */
   readonly watch: DiscoveryWatch;
+  /** Tells how long names are gone, and when the first worker is no longer expected. */
   readonly clock: Clock;
   /** What becomes of a worker whose routing scope differs from its set's; strict unless given. */
   readonly policy?: ScopePolicy;

@@ -16,10 +16,11 @@ import { type Member, type RefusedWorker, readModelWorkers, type ScopePolicy, ty
 
 /** A name in the API, with what is behind it. */
 export interface NamedModel {
+  /** By which requests ask for it: a model's, an alias or an adapter's. */
   readonly name: string;
   /** What its workers call it: behind an alias the card's name. */
   readonly model: string;
-  /** The base model of an adapter. */
+  /** The base model of an adapter; undefined for a model. */
   readonly parent: string | undefined;
   /** undefined while no worker has a card of it. */
   readonly facts: ModelFacts | undefined;
@@ -44,6 +45,7 @@ interface GoneName {
 export interface Models {
   /** All workers, by id and in its order. */
   readonly workers: ReadonlyMap<bigint, InstanceRecord>;
+  /** All that is known, by name, whether or not somebody serves it now. */
   readonly names: ReadonlyMap<string, NamedModel>;
   /** Workers that get no request for a model, each with the reason. */
   readonly refused: readonly RefusedWorker[];
@@ -57,14 +59,17 @@ export interface Models {
 
 /** How a view is read. */
 export interface ReadOptions {
+  /** What becomes of a worker whose routing scope differs from its set's. */
   readonly policy: ScopePolicy;
   /** What the view before was read as. */
   readonly before: Models | undefined;
+  /** On the clock that `before` was read with. */
   readonly nowMs: number;
 }
 
 /** When a name is asked for. */
 export interface AskedAt {
+  /** On the clock that the models were read with. */
   readonly nowMs: number;
   /** The first worker is still expected, with whatever name. */
   readonly expecting: boolean;

@@ -16,6 +16,7 @@ const LINGER_LOOK_MS = 100;
 
 /** A way to one instance that knows what is open on it, such as a channel of `#lib/rpc`. */
 export interface PoolTransport extends Transport {
+  /** Calls on it that have not ended. */
   readonly openCalls: number;
 }
 
@@ -25,13 +26,17 @@ export interface ServicePoolOptions {
   readonly watch: DiscoveryWatch;
   /** Makes the way to an address. The pool closes it. */
   readonly dial: (address: string) => PoolTransport;
+  /** Tells how long an instance is passed over, and how long it may finish. */
   readonly clock: Clock;
 }
 
 /** One instance with the way to it. */
 export interface PoolMember<Service extends DescService> {
+  /** Its record, as it was at the last change. */
   readonly instance: InstanceRecord;
+  /** Calls through this go to it alone. */
   readonly client: Client<Service>;
+  /** The way to it. The pool closes it. */
   readonly transport: Transport;
 }
 
@@ -45,6 +50,7 @@ export interface ServicePool<Service extends DescService> {
   pick(instanceId?: bigint): PoolMember<Service>;
   /** Passes over an instance for two seconds while others answer: what somebody who failed to reach it should say. */
   suspend(instanceId: bigint): void;
+  /** Closes all ways at once. The watch stays open. */
   close(): void;
 }
 

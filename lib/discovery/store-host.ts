@@ -19,10 +19,15 @@ import {
 
 /** What a store needs from outside. */
 export interface StoreHostOptions {
+  /** By which leases live. */
   readonly clock: Clock;
+  /** Draws the incarnation and the ids of leases. */
   readonly chance: Chance;
+  /** Told of leases that lapsed, and when the store stood still. */
   readonly log: Log;
+  /** Holds `HUB_INSTRUMENTS`. */
   readonly metrics: Metrics;
+  /** What differs from {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<StoreLimits>;
   /** A watch that has nothing to say says so this often. */
   readonly heartbeatMs?: number;

@@ -10,10 +10,13 @@ export const MAX_TTL_MS = 600_000;
 
 /** What one store holds at most. Whoever comes above a limit is refused with OVERLOADED; what is there stays. */
 export interface StoreLimits {
+  /** Over all leases. */
   readonly records: number;
   /** Keys and values together. */
   readonly bytes: number;
+  /** Open at once. */
   readonly leases: number;
+  /** Open at once. */
   readonly watchers: number;
   /** Changes of one key each that are remembered for watchers that resume. */
   readonly history: number;
@@ -51,14 +54,21 @@ interface Watcher {
 
 /** The whole store. Only `step` and `pull` change it. */
 export interface StoreState {
+  /** Drawn when the store started: revisions of another one mean nothing here. */
   readonly incarnation: bigint;
+  /** Never changed. */
   readonly limits: StoreLimits;
+  /** Of the last change; 1 before the first. */
   revision: bigint;
+  /** Keys and values together. */
   bytes: number;
   /** Time of the last step. */
   nowMs: number;
+  /** By key; each belongs to one lease. */
   readonly records: Map<string, Held>;
+  /** By id, those that live. */
   readonly leases: Map<bigint, Lease>;
+  /** By a number that the driver gave. */
   readonly watchers: Map<number, Watcher>;
   /** Keys by the revision that changed them, oldest first. */
   readonly history: { readonly revision: bigint; readonly key: string }[];
@@ -90,11 +100,15 @@ export type StoreEffect =
   | { readonly kind: "expired"; readonly leaseId: bigint; readonly records: number }
   | { readonly kind: "stalled"; readonly byMs: number };
 
-/** What a watcher learns: changes after its view, or everything. Records are in key order. */
+/** What a watcher learns: changes after its view, or everything. */
 export interface StoreDelta {
+  /** Upserts are the whole view. */
   readonly snapshot: boolean;
+  /** In key order, each with the revision of its last change. */
   readonly upserts: readonly { readonly record: StoredRecord; readonly revision: bigint }[];
+  /** Keys that are there no more, in order; none in a snapshot. */
   readonly removed: readonly string[];
+  /** Of the view that the watcher has now. */
   readonly revision: bigint;
 }
 

@@ -10,17 +10,20 @@ interface Entry {
   goneAtMs: number | undefined;
 }
 
-/**
- * What one watcher knows. After an outage a missing record is kept for `settleMs`: owners that lost their lease by the
- * same outage need that time to return, and a reader must not drop them meanwhile.
- */
+/** What one watcher knows. */
 export interface ViewState {
+  /**
+   * How long a missing record is kept after an outage: owners that lost their lease by it need the time to return, and
+   * a reader must not drop them meanwhile.
+   */
   readonly settleMs: number;
+  /** By key, those that are missing and still kept as well. */
   readonly entries: Map<string, Entry>;
   /** The same as readers see it. */
   readonly records: Map<string, DiscoveryRecord>;
   /** Keys of the entries that have a `goneAtMs`. */
   readonly missing: Set<string>;
+  /** Whether the store is heard now. */
   synced: boolean;
   /** Whether a first view was complete. */
   started: boolean;

@@ -14,7 +14,9 @@ export type ScopePolicy = "strict" | "degrade";
 
 /** A card and whose it is. */
 export interface Member {
+  /** The worker's record. */
   readonly instance: InstanceRecord;
+  /** What it says of the model. */
   readonly card: ModelCard;
 }
 
@@ -42,6 +44,7 @@ export interface WorkerSet {
 
 /** A worker that gets no request for a model. */
 export interface RefusedWorker {
+  /** Of the worker whose card it is. */
   readonly instanceId: bigint;
   /** The model's name on its card. */
   readonly model: string;
@@ -58,6 +61,7 @@ export interface ModelWorkers {
   readonly tokenizer: string;
   /** The set with the longest servable worker first; none is empty. */
   readonly sets: readonly WorkerSet[];
+  /** Those in no set, each with the reason. */
   readonly refused: readonly RefusedWorker[];
 }
 

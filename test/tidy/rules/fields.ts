@@ -7,6 +7,7 @@ const TOLD: readonly string[] = [
   "lib/api",
   "lib/base",
   "lib/conform",
+  "lib/discovery",
   "lib/host",
   "lib/kv",
   "lib/link",
