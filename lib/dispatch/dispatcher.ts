@@ -33,10 +33,15 @@ export interface DispatcherOptions {
   readonly view: ModelView;
   /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
   readonly connect: (instance: InstanceRecord) => Connection;
+  /** How a worker is chosen for a new request. */
   readonly mode: RouterMode;
+  /** Of all its waits and times. */
   readonly clock: Clock;
+  /** Of the router's choices, and of how long links wait before they connect again. */
   readonly chance: Chance;
+  /** Told of requests that ended, and of workers. */
   readonly log: Log;
+  /** Holds the instruments of this room. */
   readonly metrics: Metrics;
   /** Records that the ledger keeps; 1,000 unless given. */
   readonly ledgerRecords?: number;
@@ -44,6 +49,7 @@ export interface DispatcherOptions {
   readonly life?: Partial<LifeLimits>;
   /** Waiting requests beyond which a new one is told NO_WORKERS at once; 1,024 unless given. */
   readonly waitingRequests?: number;
+  /** Bounds of its links that differ from the usual ones. */
   readonly link?: Partial<LinkLimits>;
   /** Makes grammars for workers that do not take guidance as it was asked; in the same turn unless given. */
   readonly compile?: Compile;
@@ -51,6 +57,7 @@ export interface DispatcherOptions {
 
 /** The dispatcher of a frontend, with what its operators look at. */
 export interface FrontendDispatcher extends Dispatcher {
+  /** The records of its requests, the only source of usage. */
   readonly ledger: Ledger;
   /** Requests that have not ended. */
   readonly openRequests: number;

@@ -9,8 +9,11 @@ import type { WorkerSeat } from "./worker-seat.ts";
 
 /** What finding workers depends on. */
 export interface LocateOptions {
+  /** Who serves which names. */
   readonly view: ModelView;
+  /** Our end of a worker; undefined when there is none. */
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
+  /** Tells how long ago a worker took requests. */
   readonly clock: Clock;
   /** Whether a new request may wait for a worker at all; asked only when one is expected. */
   readonly mayWait: () => boolean;

@@ -21,15 +21,21 @@ import type { WorkerSeat } from "./worker-seat.ts";
 
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {
+  /** Of its deadline and its waits. */
   readonly clock: Clock;
+  /** Told when the request fails by a fault of ours. */
   readonly log: Log;
+  /** How long it is tried, where that differs from the usual. */
   readonly limits: Partial<LifeLimits> | undefined;
+  /** Decides where it runs. */
   readonly router: Router;
   /** For workers that take grammars alone. */
   readonly compile: Compile;
+  /** Our end of a worker; undefined when there is none any more. */
   readonly seat: (worker: bigint) => WorkerSeat | undefined;
   /** It waits for a worker, or does so no longer. */
   readonly onWaiting: (run: RequestRun, waiting: boolean) => void;
+  /** It has ended and its sink was told; called once, with what is written of it. */
   readonly onDone: (run: RequestRun, record: RequestRecord) => void;
 }
 

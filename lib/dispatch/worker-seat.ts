@@ -18,7 +18,9 @@ const CANARY_AGAIN_MS = 1_000;
 
 /** A channel to a worker, and how to give back what carries it. */
 export interface Connection {
+  /** It may still be connecting. */
   readonly channel: CallerChannel;
+  /** Gives back what carries the channel; the channel has ended then. */
   close(): void;
 }
 
@@ -27,12 +29,19 @@ export type SeatPhase = "idle" | "connecting" | "ready" | "suspect" | "proving" 
 
 /** What a seat needs, and whom it tells. */
 export interface SeatOptions {
+  /** Who calls, for the worker's logs. */
   readonly caller: string;
+  /** A channel to the worker; may throw. */
   readonly connect: (instance: InstanceRecord) => Connection;
+  /** Of its waits. */
   readonly clock: Clock;
+  /** Spreads the waits before it connects again. */
   readonly chance: Chance;
+  /** Told of links that open and break. */
   readonly log: Log;
+  /** Holds the instruments of this room. */
   readonly metrics: Metrics;
+  /** Bounds of its links that differ from the usual ones. */
   readonly limits?: Partial<LinkLimits>;
   /** It takes requests from now on. */
   readonly onReady: (seat: WorkerSeat) => void;

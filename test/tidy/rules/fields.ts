@@ -8,6 +8,7 @@ const TOLD: readonly string[] = [
   "lib/base",
   "lib/conform",
   "lib/discovery",
+  "lib/dispatch",
   "lib/host",
   "lib/kv",
   "lib/link",
