@@ -23,12 +23,15 @@ import type { Span, Tracer } from "#lib/host/telemetry";
 export interface BoardSink {
   /** Tokens of one request; borrowed for the call. `key` is what the sink gave at submit. */
   onTokens(key: number, tokens: Uint32Array): void;
+  /** Beside tokens of the same step. Borrowed for the call. */
   onLogprobs(key: number, logprobs: EngineLogprobs): void;
   /** For a sink whose requests ask for those of prompts. */
   onPromptLogprobs?(key: number, logprobs: EnginePromptLogprobs): void;
   /** The next piece of an answer; for a sink whose requests go to an engine of text. */
   onText?(key: number, text: string): void;
+  /** The vector of a request. Borrowed for the call. */
   onEmbedding(key: number, values: Float32Array): void;
+  /** The last call about a request. */
   onFinish(key: number, finish: EngineFinish): void;
   /**
    * In place of `onFinish`, for a request that the engine refused after it was submitted: certainly not executed. A sink
@@ -89,11 +92,13 @@ export interface BoardListener {
   onMetrics(metrics: StepMetrics): void;
   /** The last open request has ended, and its sink was told. */
   onIdle(): void;
+  /** What entered or left the engine's cache, in order. */
   onKv: EngineListener["onKv"];
 }
 
 /** What a board writes to. */
 export interface BoardDeps {
+  /** Told of requests that ended, and of sinks that threw. */
   readonly log: Log;
   /** Makes one span per request. */
   readonly tracer: Tracer;

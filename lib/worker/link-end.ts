@@ -28,12 +28,15 @@ export interface LinkEndDeps {
   introduce(): Introduction;
   /** Ends requests by engine id; also while draining. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
+  /** Of deadlines, and of how often the load is told. */
   readonly clock: Clock;
+  /** Told of links that open and end. */
   readonly log: Log;
 }
 
 /** The worker's side of one link. */
 export interface LinkEnd {
+  /** Open until one side ends it. */
   readonly link: WorkerLink;
   /** Passes the load on: at once when none was told for a while, else a little later the last one. */
   load(metrics: StepMetrics): void;

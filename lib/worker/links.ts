@@ -7,7 +7,9 @@ import { type LinkEndDeps, openLinkEnd } from "./link-end.ts";
 
 /** All links of a worker. */
 export interface Links {
+  /** For the worker's gRPC server. */
   readonly service: ServedService;
+  /** Open ones. */
   readonly size: number;
   /** Opens the worker's side of one link over a channel, which it takes; what the service does for each call. */
   open(channel: WorkerChannel, peer: string): void;

@@ -18,6 +18,7 @@ const TOLD: readonly string[] = [
   "lib/serving",
   "lib/text",
   "lib/tokens",
+  "lib/worker",
   "services/cli",
   "services/worker",
 ];
