@@ -30,16 +30,19 @@ import { Pacer } from "./serve/pacer.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
 export interface FrontendOptions {
+  /** Where the HTTP port listens. */
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Origins whose pages may read answers; none by default. */
   readonly corsOrigins?: readonly string[];
+  /** What differs from `DEFAULT_LIMITS`. */
   readonly limits?: Partial<FrontendLimits>;
   /** Doors of the port; unless given, all that there are. */
   readonly doors?: readonly HttpDoor<unknown>[];
   /** Who serves which names; the dispatcher's too, so that both see the same. */
   readonly view: ModelView;
+  /** Runs the requests. */
   readonly dispatcher: Dispatcher;
   /** Names that the dispatcher would place a request for now; unless given, those with a ready worker. */
   readonly placeable?: () => readonly string[];
@@ -47,7 +50,9 @@ export interface FrontendOptions {
   readonly isReached?: (worker: bigint) => boolean;
   /** Reads bodies; unless given, the frontend has one of its own. */
   readonly reader?: BodyReader;
+  /** Fetches tokenizers and templates from workers. */
   readonly fetchArtifact: FetchArtifact;
+  /** Opens a model's text from them; the frontend closes it. */
   readonly openText: OpenModelText;
   /** Called when a model's text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
   readonly onUnusable?: (error: StatorError) => boolean;
@@ -57,14 +62,19 @@ export interface FrontendOptions {
   readonly operators?: string;
   /** Shown in the OpenAPI document. */
   readonly version: string;
+  /** Of all its waits and times. */
   readonly clock: Clock;
+  /** Asked once: the names and seeds of requests are drawn from what it gives. */
   readonly chance: Chance;
+  /** Told of models, and of requests that were refused or failed. */
   readonly log: Log;
+  /** Holds `FRONTEND_INSTRUMENTS`, filled at every scrape. */
   readonly metrics: Metrics;
 }
 
 /** An open frontend. */
 export interface Frontend {
+  /** Where it listens. */
   readonly port: number;
   /** Models that a request would be answered for now. */
   routable(): readonly string[];

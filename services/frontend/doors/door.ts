@@ -14,11 +14,13 @@ export interface DoorAsk
     Ask<readonly TemplateMessage[]>,
     "requestId" | "route" | "adapter" | "sampling" | "deadlineMs" | "traceparent"
   > {
+  /** How tokens are drawn, as far as the request says it. */
   readonly sampling: AskedSampling;
 }
 
 /** What a door reads. Everything in it is data: it may come from another thread. */
 export interface Asked<Form> {
+  /** What is asked for, as far as the bytes say it. */
   readonly ask: DoorAsk;
   /** The answer comes as events. */
   readonly stream: boolean;
@@ -40,10 +42,15 @@ export interface Asked<Form> {
 export interface DoorWords {
   /** The messages, prompts or inputs. */
   readonly input: string;
+  /** Tokens that end an answer. */
   readonly stopTokens: string;
+  /** Tokens whose logits are changed. */
   readonly biasTokens: string;
+  /** That choices begin with their prompts. */
   readonly echo: string;
+  /** Numbers of an embedding. */
   readonly dimensions: string;
+  /** Log-probabilities of tokens. */
   readonly logprobs: string;
   /** The kinds of guidance that it can ask for. */
   readonly guidance: Readonly<Partial<Record<Guidance["kind"], string>>>;
@@ -59,8 +66,11 @@ export interface DoorReader<Form> {
 
 /** An ask that is ready to run, and what its tokens are to become. It keeps everything. */
 export interface AnswerPlan {
+  /** What the workers do. */
   readonly ask: LinkAsk;
+  /** How their tokens become text. Borrowed. */
   readonly text: ModelText;
+  /** When it was planned. */
   readonly createdUnixSeconds: number;
   /** Choices in all: prompts times choices per prompt. */
   readonly choices: number;
@@ -70,7 +80,9 @@ export interface AnswerPlan {
   readonly leads: readonly string[] | undefined;
   /** Each token is told by itself, with its log-probabilities. */
   readonly scored: boolean;
+  /** The answer is the prompt alone. */
   readonly promptOnly: boolean;
+  /** Each event tells the usage so far. */
   readonly soFar: boolean;
 }
 
@@ -88,7 +100,9 @@ export interface DoorPrinters<Form, Printed> {
 export interface Door<Form, Printed> {
   /** For counters and records; no other door has it. */
   readonly name: string;
+  /** For the sentences of errors that are found behind the door. */
   readonly words: DoorWords;
+  /** What its answers look like. */
   readonly printers: DoorPrinters<Form, Printed>;
 }
 
@@ -96,6 +110,8 @@ export interface Door<Form, Printed> {
 export interface HttpDoor<Form> extends Door<Form, string> {
   /** Where it is, and what the document says of it. */
   readonly api: ApiRoute;
+  /** What its bodies say. */
   readonly reader: DoorReader<Form>;
+  /** How errors look in place of an answer. */
   readonly printError: PrintError;
 }

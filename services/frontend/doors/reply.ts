@@ -16,6 +16,7 @@ export interface Work {
  * one thing: a whole body, events, or an error.
  */
 export interface Reply<Printed> {
+  /** For logs and headers: the client's own where it named one. */
   readonly requestId: string;
   /** Name of its door. */
   readonly route: string;
@@ -55,8 +56,11 @@ export interface Reply<Printed> {
 
 /** An error as HTTP tells it; the body is JSON. */
 export interface PrintedError {
+  /** Such as 503. */
   readonly status: number;
+  /** Beside those of every answer, such as retry-after. */
   readonly headers: Readonly<Record<string, string>>;
+  /** JSON. */
   readonly body: string;
 }
 

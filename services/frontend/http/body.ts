@@ -6,8 +6,11 @@ import type { Exchange } from "./exchange.ts";
 
 /** How bodies are read. */
 export interface BodyOptions {
+  /** Longest body; one that is longer is refused. */
   readonly mostBytes: number;
+  /** Has the room that all bodies share. */
   readonly admission: Admission;
+  /** For the time in which the rest of a refused body is dropped. */
   readonly clock: Clock;
 }
 

@@ -9,6 +9,7 @@ export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow
 
 /** How long readers may take. */
 export interface ReaderPatience {
+  /** Tells when a reader takes too little. */
   readonly clock: Clock;
   /** For what waits to be taken, and more where much does. */
   readonly slowMs: number;

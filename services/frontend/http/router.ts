@@ -7,10 +7,13 @@ export type Handler = (exchange: Exchange, rest: string) => Promise<void> | void
 
 /** One path of the port. A path that ends in `/` is a prefix, but for `/` itself. A request may say one more `/` at its end. */
 export interface HttpRoute {
+  /** Without a query, such as /v1/models. */
   readonly path: string;
+  /** The one that it takes; GET takes HEAD too. */
   readonly method: "GET" | "POST";
   /** For counters. */
   readonly name: string;
+  /** What answers. */
   readonly handler: Handler;
   /** The form of its errors, where that is not the port's. */
   readonly printError?: PrintError;
@@ -18,6 +21,7 @@ export interface HttpRoute {
 
 /** A route that a request came to. */
 export interface FoundRoute {
+  /** The one that fits best: a whole path before a prefix. */
   readonly route: HttpRoute;
   /** What follows a prefix, decoded. */
   readonly rest: string;

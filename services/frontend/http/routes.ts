@@ -14,12 +14,19 @@ import type { Handler, HttpRoute } from "./router.ts";
 
 /** What the routes answer with. */
 export interface RouteTools {
+  /** What GET /v1/models tells. */
   readonly models: Models;
+  /** Each is one route. */
   readonly doors: readonly HttpDoor<unknown>[];
+  /** What requests are served with. */
   readonly serving: ServeTools;
+  /** Has a place for each request that runs. */
   readonly admission: Admission;
+  /** How bodies are received. */
   readonly body: BodyOptions;
+  /** Reads them. */
   readonly reader: BodyReader;
+  /** What GET /metrics tells. */
   readonly metrics: Metrics;
   /** The OpenAPI document as JSON. */
   readonly openApi: string;

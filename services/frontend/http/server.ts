@@ -14,20 +14,29 @@ import { allowOf, type FoundRoute, noRoute, type Router, takes } from "./router.
 
 /** What an HTTP port is made of. */
 export interface HttpServerOptions {
+  /** Where it listens. */
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** What answers which path. */
   readonly router: Router;
   /** The form of errors, where a route has no other. */
   readonly printError: PrintError;
   /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
   readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  /** Origins whose pages may read answers; `*` is any. */
   readonly corsOrigins: readonly string[];
+  /** How many connections, and how long clients may take. */
   readonly limits: FrontendLimits;
+  /** Of all its waits and times. */
   readonly clock: Clock;
+  /** A name for a request that brings none; no two alike. */
   readonly drawRequestId: () => string;
+  /** Told of requests that were refused or failed. */
   readonly log: Log;
+  /** Where errors and durations are noted. */
   readonly metrics: Metrics;
+  /** Where requests are counted. */
   readonly counts: Counts;
 }
 

@@ -5,7 +5,9 @@ import type { Models, ServedModel } from "./served.ts";
 
 /** How long, and how many. */
 export interface ModelWaitOptions {
+  /** Where models are found. Borrowed. */
   readonly models: Models;
+  /** Tells how long a request has waited. */
   readonly clock: Clock;
   /** Longest wait of one request; 0 never waits. */
   readonly waitMs: number;

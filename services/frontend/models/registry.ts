@@ -26,14 +26,19 @@ export type OpenModelText = (artifacts: {
 export interface RegistryOptions {
   /** Borrowed. */
   readonly view: ModelView;
+  /** Where tokenizers and templates come from. */
   readonly artifacts: Artifacts;
+  /** Opens a text; the registry closes it. */
   readonly openText: OpenModelText;
   /** Names that a request would be placed for now; unless given, those with a ready worker. */
   readonly placeable?: () => readonly string[];
   /** Whether a worker was ever reached: of those that were not their own lines of the log tell. Unless given, all were. */
   readonly isReached?: (worker: bigint) => boolean;
+  /** For the waits before it tries again. */
   readonly clock: Clock;
+  /** Owns what it does in the background. */
   readonly scope: Scope;
+  /** Told of texts that are open, and of those that cannot be opened. */
   readonly log: Log;
   /** Called when a text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
   readonly onUnusable?: (error: StatorError) => boolean;

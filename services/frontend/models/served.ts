@@ -14,9 +14,11 @@ export interface ServedModel {
   readonly input: ModelInput;
   /** What prompt and answer may take together. */
   readonly contextTokens: number;
+  /** What all of its workers can do. */
   readonly features: ModelFeatures;
   /** For requests that name no value. */
   readonly defaultSampling: DefaultSampling;
+  /** Borrowed: it is closed when nobody serves the model any more. */
   readonly text: ModelText;
 }
 

@@ -4,8 +4,9 @@ import type { Clock } from "#lib/base/clock";
 export interface LagOptions {
   /** Time between two looks. */
   readonly sampleMs: number;
-  /** Share of the time since the last look that the loop was busy. */
+  /** Share of the time since the last look that the loop was busy: above this it begins to lag. */
   readonly busyShare: number;
+  /** A loop that lags does so until the share is no more than this; below `busyShare`. */
   readonly calmShare: number;
 }
 

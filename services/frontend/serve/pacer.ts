@@ -17,6 +17,7 @@ export interface Paced extends Rostered {
 
 /** How answers are paced. */
 export interface PacerOptions {
+  /** Of ends of turns and of what is held back. */
   readonly clock: Clock;
   /** Whether the event loop lags behind its work. */
   readonly lagging: () => boolean;

@@ -7,6 +7,7 @@ import type { ModelText } from "../text/model-text.ts";
 export interface PlanTools {
   /** Compiled stop texts; the same come again and again. */
   readonly compileStops: (stops: readonly string[]) => StopStrings;
+  /** Unix time now, in milliseconds. */
   readonly unixMs: () => number;
 }
 

@@ -16,7 +16,9 @@ export interface PrepareTools {
 
 /** What an ask has to fit, and by which words its caller is told where it does not. */
 export interface Fitting {
+  /** The one that was named. */
   readonly model: ServedModel;
+  /** What the door calls the things of an ask. */
   readonly words: DoorWords;
   /** Numbers that an embedding has to have; undefined: as many as the model makes. */
   readonly dimensions: number | undefined;

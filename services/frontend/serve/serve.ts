@@ -20,7 +20,9 @@ export interface ServeTools extends PrepareTools, PlanTools {
   readonly findModel: (name: string, reply: Pick<Reply<unknown>, "work">) => ServedModel | Promise<ServedModel>;
   /** Draws a seed for a request that has none. */
   readonly drawSeed: () => bigint;
+  /** Runs what is ready. */
   readonly dispatcher: Dispatcher;
+  /** What every answer works with. */
   readonly answers: AnswerTools;
 }
 

@@ -2,10 +2,15 @@ import type { TokenDecoder } from "#lib/text/detokenizer";
 
 /** One message as the template takes it. */
 export interface TemplateMessage {
+  /** As the API has it, such as user. */
   readonly role: string;
+  /** Its text; null where it only calls tools. */
   readonly content: string | null;
+  /** Who said it, where several have one role. */
   readonly name?: string;
+  /** Of an assistant, each as the API has it. */
   readonly tool_calls?: readonly unknown[];
+  /** Of a tool: the call that it answers. */
   readonly tool_call_id?: string;
 }
 
@@ -13,7 +18,9 @@ export interface TemplateMessage {
 export interface TemplateText {
   /** Jinja. */
   readonly source: string;
+  /** Text of the begin token; empty without one. */
   readonly bosToken: string;
+  /** Text of the end token; empty without one. */
   readonly eosToken: string;
 }
 
@@ -42,8 +49,10 @@ export interface ModelText {
   encodeText(text: string | Uint8Array): Uint32Array | Promise<Uint32Array>;
   /** Tokens that a text has at least, from its length alone. */
   leastTokens(text: string | Uint8Array): number;
+  /** A decoder of its own for one choice. */
   createDecoder(): TokenDecoder;
   /** Bytes of one token; special tokens by their names. */
   piece(token: number): Uint8Array;
+  /** Gives back what it holds in native memory and threads; nothing is encoded any more. */
   close(): Promise<void> | void;
 }

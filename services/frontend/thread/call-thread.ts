@@ -17,6 +17,7 @@ export interface CallThreadOptions {
   readonly heapMb: number;
   /** undefined: it stays, and calls take what they take. */
   readonly patience?: ThreadPatience;
+  /** Told of threads that ended by themselves. */
   readonly log: Log;
   /** Called when it ended, whatever the reason: what it was told is forgotten. */
   readonly onEnd?: () => void;
@@ -28,6 +29,7 @@ export interface ThreadPatience {
   readonly idleMs: number;
   /** With one call for so long it ends, and whoever waits is refused. */
   readonly workMs: number;
+  /** Tells how long it was idle or at work. */
   readonly clock: Clock;
 }
 

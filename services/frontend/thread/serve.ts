@@ -4,7 +4,9 @@ import type { ThreadAnswer, ThreadOrder } from "./protocol.ts";
 
 /** An answer, and what of it moves to the other thread without a copy. */
 export interface Answered<Answer> {
+  /** Copied to the other thread, but for what moves. */
   readonly answer: Answer;
+  /** Buffers that move; this thread has them no more. */
   readonly transfer?: readonly Transferable[];
 }
 

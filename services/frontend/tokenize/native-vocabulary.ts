@@ -13,7 +13,9 @@ import type { WholeEncoders } from "./whole.ts";
 
 /** A vocabulary in the native library: on the calling thread for short texts, on its own threads for long ones. */
 export interface NativeVocabulary {
+  /** Encodes on the calling thread: for short texts. */
   readonly local: SegmentEncoder;
+  /** Encodes elsewhere: for long ones. It owns the vocabulary in the library. */
   readonly remote: RemoteEncoder;
 }
 

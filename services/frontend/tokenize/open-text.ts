@@ -19,7 +19,9 @@ import { WholeEncoders } from "./whole.ts";
 export interface TextOpenerOptions {
   /** The native library; without it text is encoded in JavaScript. */
   readonly llama: Llama | undefined;
+  /** For templates that ask for the date, and for how long threads may be idle. */
   readonly clock: Clock;
+  /** Told of threads that ended by themselves. */
   readonly log: Log;
   /** Threads that encode in JavaScript, when it comes to that. Default 1. */
   readonly threads?: number;
@@ -33,7 +35,9 @@ export interface TextOpenerOptions {
 
 /** A model's artifacts, their digests checked. */
 export interface TextArtifacts {
+  /** As its format has it. Kept. */
   readonly tokenizer: Uint8Array;
+  /** Only `VOCABULARY_FORMAT` can be opened. */
   readonly tokenizerFormat: string;
   /** Jinja; undefined for a model without a chat template. */
   readonly template: string | undefined;
@@ -43,6 +47,7 @@ export interface TextArtifacts {
 export interface TextOpener {
   /** Throws BAD_MODEL_FILE or UNSUPPORTED_FEATURE for a tokenizer that cannot be used. */
   open(artifacts: TextArtifacts): Promise<ModelText>;
+  /** Ends the threads. Texts are closed by whoever has them. */
   close(): Promise<void>;
 }
 

@@ -1,7 +1,8 @@
 import { StatorError } from "#lib/base/errors";
 
-/** A text that is encoded as a whole; it is taken. */
+/** A text that is encoded as a whole. */
 export interface WholeText {
+  /** It is taken. */
   readonly utf8: Uint8Array;
   /** Where it is somebody else's and names no control token: start and end in UTF-16 units, in turn, rising. */
   readonly content: readonly number[];

@@ -10,6 +10,7 @@ export interface ThreadPoolOptions {
   readonly threads: number;
   /** Calls that may be under way or waiting. */
   readonly queueLimit: number;
+  /** Told of threads that ended by themselves. */
   readonly log: Log;
 }
 

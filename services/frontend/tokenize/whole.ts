@@ -9,6 +9,7 @@ import type { SplitOrder, SplitText } from "./split-thread.ts";
 export interface WholeEncoder {
   /** Tokens of a text; takes the bytes. */
   encode(text: WholeText): Promise<Uint32Array>;
+  /** Forgets the special tokens. */
   close(): void;
 }
 

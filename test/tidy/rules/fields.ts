@@ -20,6 +20,7 @@ const TOLD: readonly string[] = [
   "lib/tokens",
   "lib/worker",
   "services/cli",
+  "services/frontend",
   "services/worker",
 ];
 

@@ -5,8 +5,9 @@ import type { DoorAsk, DoorReader } from "../door.ts";
 import { readInput, readTarget } from "../openai/ask.ts";
 import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 
-/** How an embedding is written: as base64 of f32 little endian, or as numbers. */
+/** How an embedding is written. */
 export interface EmbeddingForm {
+  /** As base64 of f32 little endian, or as numbers. */
   readonly base64: boolean;
 }
 

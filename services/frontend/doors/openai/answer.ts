@@ -32,8 +32,11 @@ export interface ScorePrinter {
 export interface OpenAiShape {
   /** What the name of an answer begins with, such as chatcmpl. */
   readonly prefix: string;
+  /** What prints the events of one answer. */
   chunks(head: ChunkHead): ChunkPrinter;
+  /** Prints a whole answer. */
   body(answer: AnswerBody): string;
+  /** What prints log-probabilities, for an answer that has them. */
   scores(plan: AnswerPlan): ScorePrinter;
 }
 
