@@ -14,7 +14,9 @@ const MOST_ANSWER = 40;
 
 /** What a request is drawn from. */
 export interface AskSource {
+  /** Everything about a request is drawn from it. */
   readonly chance: Chance;
+  /** Whose words it may stop at. */
   readonly model: MockModel;
   /** Digest of its tokenizer, in hex. */
   readonly tokenizer: string;

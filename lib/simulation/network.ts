@@ -7,7 +7,9 @@ import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
 
 /** A process on the network. */
 export interface Host {
+  /** By which paths are cut; no two in a world are alike. */
   readonly name: string;
+  /** Calls wait while the process stands still, and are gone with it. */
   readonly clock: ProcessClock;
 }
 

@@ -8,8 +8,11 @@ import { createEngine, type Weights } from "./weights.ts";
 
 /** The undisturbed answer to one choice. */
 export interface Answer {
+  /** All of it, without the token that ended it. */
   readonly tokens: readonly number[];
+  /** Why it ended. */
   readonly reason: EndReason;
+  /** The token that ended it; undefined where none did. */
   readonly stopToken: number | undefined;
 }
 

@@ -16,11 +16,15 @@ const EXIT_MS = 100;
 
 /** What every process of a world shares. */
 export interface Surroundings {
+  /** The world's; the clocks of its processes go by it. */
   readonly clock: FakeClock;
   /** Draws the seeds of what begins. */
   readonly chance: Chance;
+  /** Carries the links. */
   readonly network: Network;
+  /** Where all find each other. */
   readonly store: SimulatedStore;
+  /** Takes the lines of all. */
   readonly trace: Trace;
 }
 

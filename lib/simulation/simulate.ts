@@ -15,6 +15,7 @@ export interface Simulated {
   readonly complaints: readonly string[];
   /** Of its trace, when that is written; the same for the same seed. */
   readonly hash: string;
+  /** Those that this world could have, drawn from its seed. */
   readonly faults: readonly FaultName[];
   /** Requests by how they ended: finished, cancelled, lost with their frontend, or the reason of their error. */
   readonly ends: ReadonlyMap<string, number>;

@@ -15,9 +15,11 @@ import type { MockOptions } from "#lib/engines/mock/mock-options";
 /** Under which name every worker of a world serves. */
 export const MODEL = "m";
 
-/** Other weights of the same model: what the mock says depends on its blocks, so that others have a text of their own. */
+/** Other weights of the same model. */
 export interface Weights {
+  /** What names them on cards. */
   readonly word: string;
+  /** Tokens of a block: what the mock says depends on its blocks, so that others have a text of their own. */
   readonly blockTokens: number;
 }
 
@@ -44,9 +46,13 @@ export function createEngine(
 
 /** Who a worker is, and whether it takes requests. */
 export interface WorkerFacts {
+  /** Kept by some that start again. */
   readonly instanceId: bigint;
+  /** Drawn at each start, and anew when its lease lapsed. */
   readonly incarnation: bigint;
+  /** Where the network finds it. */
   readonly address: string;
+  /** It takes requests only when this is READY. */
   readonly state: InstanceState;
   /** Why it does not. */
   readonly reason: string;

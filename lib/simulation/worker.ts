@@ -21,9 +21,13 @@ const MAX_WAITING = 6;
 
 /** What a worker is. */
 export interface WorkerPlan {
+  /** Of its host, and its address. */
   readonly name: string;
+  /** Odd: of this build; even: of the one before, without features. */
   readonly instanceId: bigint;
+  /** What it answers depends on them. */
   readonly weights: Weights;
+  /** What its mock borrows; all workers share it. */
   readonly model: MockModel;
 }
 

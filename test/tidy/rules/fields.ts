@@ -16,6 +16,7 @@ const TOLD: readonly string[] = [
   "lib/routing",
   "lib/rpc",
   "lib/serving",
+  "lib/simulation",
   "lib/text",
   "lib/tokens",
   "lib/worker",
