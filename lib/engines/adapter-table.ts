@@ -5,6 +5,7 @@ import type { LoadedAdapter } from "./engine.ts";
 export interface AdapterLoader {
   /** Returns the digest, 32 bytes. */
   loadAdapter(name: string, path: string): Promise<Uint8Array>;
+  /** Nothing runs with it any more, and its name may come back with another file. */
   unloadAdapter(name: string): void;
 }
 

@@ -13,10 +13,15 @@ const SLICE_BLOCKS = 8;
 
 /** What moves blocks. It owns nothing of this. */
 export interface BlockTransferOptions {
+  /** Names the weights and the layout that blocks are checked against. */
   readonly card: SizedCard;
+  /** Reads and writes their bytes. */
   readonly executor: Executor;
+  /** Whose blocks they are. */
   readonly scheduler: Scheduler;
+  /** Checks their bytes; undefined: the slower one in JavaScript. */
   readonly hashBytes: HashBytes | undefined;
+  /** Tells how long exports and imports took. */
   readonly clock: Clock;
   /** Calls an async function as soon as the executor has been given all ops of the KV space. */
   readonly afterOps: <Result>(run: () => Promise<Result>) => Promise<Result>;

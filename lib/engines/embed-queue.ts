@@ -3,7 +3,9 @@ import type { EmbedRequest } from "./engine.ts";
 
 /** Who hears what became of embeddings. */
 export interface EmbedListener {
+  /** The vector of one input. The listener keeps it. */
   onEmbedding(request: EmbedRequest, values: Float32Array): void;
+  /** It has none. Called for every input of a batch that failed. */
   onFailed(request: EmbedRequest, error: StatorError): void;
   /** All of one batch have been told. */
   onBatch(): void;

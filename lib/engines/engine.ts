@@ -10,13 +10,19 @@ export type Capability = boolean | "unknown";
 
 /** What an engine can do with its model, with the reason for what it cannot. */
 export interface EngineCapabilities {
+  /** It answers prompts. */
   readonly generate: Capability;
+  /** It turns inputs into vectors. */
   readonly embed: Capability;
+  /** Answers can be held to a grammar. */
   readonly grammar: Capability;
+  /** Of the tokens of answers. */
   readonly logprobs: Capability;
   /** Of the tokens of prompts. */
   readonly promptLogprobs: Capability;
+  /** Adapters can be loaded while it runs. */
   readonly lora: boolean;
+  /** KV blocks can be exported and imported. */
   readonly kvBlocks: boolean;
   /** Computes nothing real. */
   readonly mock: boolean;
@@ -31,6 +37,7 @@ export interface EngineCapabilities {
 /** A file that a caller needs to talk to the model: `tokenizer` (vocabulary-only GGUF) or `template` (Jinja text). */
 export interface EngineArtifact {
   readonly kind: "tokenizer" | "template";
+  /** How its content is to be read, such as gguf-vocabulary-v1 or jinja. */
   readonly format: string;
   /** SHA-256 of the content, 32 bytes. */
   readonly digest: Uint8Array;
@@ -52,11 +59,15 @@ export interface EngineFact {
 export interface EngineSizes {
   /** Longest prompt and answer together. */
   readonly contextTokens: number;
+  /** Tokens of a KV block. */
   readonly blockTokens: number;
   /** What is reused of a prefix is a multiple of so many tokens; a multiple of `blockTokens`. */
   readonly reuseTokens: number;
+  /** KV blocks of the device pool. */
   readonly totalBlocks: number;
+  /** Requests that run side by side. */
   readonly maxRunningRequests: number;
+  /** Requests that may wait; one more is refused with OVERLOADED. */
   readonly maxWaitingRequests: number;
 }
 
@@ -79,11 +90,13 @@ export interface EngineCard extends KnownSizes {
   readonly modelDigest: Uint8Array;
   /** What requests bring and answers are made of: ids of the tokenizer among the artifacts, or text where only the engine has one. */
   readonly input: "tokens" | "text";
+  /** Of the engine with this model, as it was opened. */
   readonly capabilities: EngineCapabilities;
   /** What holds for this model as it is opened; `capabilities.missing.deterministic` says why it is less than `batch`. */
   readonly deterministic: Determinism;
   /** What callers fill in for requests that name no value. */
   readonly defaultSampling: DefaultSampling;
+  /** At most one of each kind. */
   readonly artifacts: readonly EngineArtifact[];
   /** Absent when blocks cannot be exported. */
   readonly layout: KvLayout | undefined;
@@ -107,7 +120,9 @@ export interface GenerateRequest {
   readonly generatedTokens: Uint32Array;
   /** The caller's choice index; enters the draws. */
   readonly choice: number;
+  /** How tokens are drawn, within the ranges. */
   readonly sampling: SamplingOptions;
+  /** When it ends by its tokens. */
   readonly stopping: StoppingOptions;
   /** The form of the answer, as it was asked for; the engine makes of it what it needs. */
   readonly guidance: Guidance | undefined;
@@ -117,6 +132,7 @@ export interface GenerateRequest {
   readonly promptLogprobs: boolean;
   /** Name of a loaded adapter; undefined runs the base model. */
   readonly adapter: string | undefined;
+  /** Cached prefixes are shared within one salt. */
   readonly cacheSalt: string;
   /** Higher runs first. */
   readonly priority: number;
@@ -125,11 +141,15 @@ export interface GenerateRequest {
 /** One input to embed. */
 export interface EmbedRequest {
   readonly kind: "embed";
+  /** As of a generate request: no two that are open share one. */
   readonly id: number;
   /** As a GenerateRequest's. */
   readonly promptTokens: Uint32Array;
+  /** As a GenerateRequest's. */
   readonly promptText?: string | undefined;
+  /** How one vector is made of the tokens' states; undefined: as the model does it. */
   readonly pooling: "mean" | "last" | "cls" | undefined;
+  /** The vector is scaled to length 1. */
   readonly normalize: boolean;
 }
 
@@ -141,11 +161,15 @@ export type EndReason = "end" | "stop_token" | "length" | "cancelled" | "done" |
 
 /** The terminal notice of a request. */
 export interface EngineFinish {
+  /** Of the request. */
   readonly id: number;
+  /** `cancelled` by `cancel`, `done` of an embedding. */
   readonly reason: EndReason;
   /** The token that ended it; not among the step's tokens. */
   readonly stopToken: number | undefined;
+  /** Tokens of its prompt, as the engine counts them. */
   readonly promptTokens: number;
+  /** Prompt tokens that were found in the prefix cache when it was let in first. */
   readonly cachedTokens: number;
   /** Tokens of the answer over this attempt and those before; a token that ended it is not counted. */
   readonly completionTokens: number;
@@ -153,11 +177,15 @@ export interface EngineFinish {
   readonly error: StatorError | undefined;
 }
 
-/** Log-probabilities of one entry's tokens; `top*` hold `count` values per token, most likely first. */
+/** Log-probabilities of one entry's tokens. */
 export interface EngineLogprobs {
+  /** Of the request. */
   readonly id: number;
+  /** One for each token. */
   readonly chosen: Float32Array;
+  /** The most likely ids at the place of each token, the same number for each, most likely first. */
   readonly topTokens: Uint32Array;
+  /** Their log-probabilities. */
   readonly topValues: Float32Array;
 }
 
@@ -172,24 +200,37 @@ export interface EnginePromptLogprobs extends EngineLogprobs {
  * cancelled while none ran) `step` is the last one's and `durationUs` 0.
  */
 export interface StepMetrics {
+  /** Number of the step, from 1. */
   readonly step: number;
+  /** Time from its start to its end. */
   readonly durationUs: number;
+  /** Prompt tokens computed in it. */
   readonly prefillTokens: number;
+  /** Sum of the context lengths that they attended to. */
   readonly prefillContextTokens: number;
+  /** Sequences that decoded in it. */
   readonly decodeSequences: number;
+  /** Sum of their context lengths. */
   readonly decodeContextTokens: number;
+  /** Blocks of the device pool in use by requests, after the step. */
   readonly usedBlocks: number;
   /** 0 where nobody knows. */
   readonly totalBlocks: number;
+  /** After the step. */
   readonly runningRequests: number;
+  /** After the step. */
   readonly waitingRequests: number;
+  /** Known tokens of those that wait: to be computed for them at most. */
   readonly waitingTokens: number;
+  /** Time spent exporting KV since the step before. */
   readonly exportUs: number;
+  /** Time spent importing KV since the step before. */
   readonly importUs: number;
 }
 
 /** What one step made. The receiver borrows it for the duration of the call. */
 export interface EngineStep {
+  /** Of the moment after it. */
   readonly metrics: StepMetrics;
   /** Request of each entry. */
   readonly ids: Uint32Array;
@@ -199,10 +240,13 @@ export interface EngineStep {
   readonly tokens: Uint32Array;
   /** What it adds to answers, in order, from an engine whose card's `input` is text. */
   readonly texts?: readonly { readonly id: number; readonly text: string }[] | undefined;
+  /** Requests that ended, behind all else that is told of them. */
   readonly finishes: readonly EngineFinish[];
+  /** Of entries that asked for them. */
   readonly logprobs: readonly EngineLogprobs[];
   /** Those of a request in order of their positions, each once, and before its first token. */
   readonly promptLogprobs: readonly EnginePromptLogprobs[];
+  /** Vectors that are done, each before the finish of its request. */
   readonly embeddings: readonly { readonly id: number; readonly values: Float32Array }[];
 }
 
@@ -238,13 +282,17 @@ export interface EngineListener {
 export interface Admission {
   /** Prompt tokens that are in the prefix cache now. */
   readonly cachedTokens: number;
+  /** Requests that wait and come before it. */
   readonly queuedAhead: number;
 }
 
 /** An adapter that is loaded. */
 export interface LoadedAdapter {
+  /** By which requests ask for it. */
   readonly name: string;
+  /** Of the file that it was loaded from. */
   readonly path: string;
+  /** Names its weights, 32 bytes. */
   readonly digest: Uint8Array;
 }
 
@@ -262,6 +310,7 @@ export interface EngineAdapters {
   load(name: string, path: string): Promise<{ adapter: LoadedAdapter; alreadyLoaded: boolean }>;
   /** Takes the name away at once and resolves when no request uses it; NOT_FOUND when no adapter has this name. */
   unload(name: string): Promise<LoadedAdapter>;
+  /** Those that are loaded, in the order they came. */
   list(): readonly LoadedAdapter[];
 }
 
@@ -292,6 +341,7 @@ export interface EngineEmbeddings {
  * engines add: absent where the card's capabilities say no, or where there is nothing of the kind.
  */
 export interface Engine {
+  /** Constant from the moment the engine is open. */
   readonly card: EngineCard;
   /** Sets who listens; once, before the first request. */
   listen(listener: EngineListener): void;
@@ -316,5 +366,6 @@ export interface Engine {
 
 /** An engine that knows how large it is. */
 export interface SizedEngine extends Engine {
+  /** Its sizes are numbers. */
   readonly card: SizedCard;
 }

@@ -4,7 +4,9 @@ import type { StepOutcome, StepPlan } from "./schedule/plan.ts";
 
 /** Where the bytes of one block are. */
 export interface BlockPlace {
+  /** Its number in the pool. */
   readonly block: number;
+  /** A slot of the KV space that holds it; 0 for a space without slots. */
   readonly slot: number;
   /** Index of the block in its sequence. */
   readonly index: number;
@@ -34,9 +36,11 @@ export interface Executor {
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]>;
   /** Returns the digest of the adapter, 32 bytes. */
   loadAdapter(name: string, path: string): Promise<Uint8Array>;
+  /** Nothing runs with it any more. */
   unloadAdapter(name: string): void;
   /** Throws INVALID_GRAMMAR; the rest of a request has been checked. */
   checkGrammar(grammar: string): void;
+  /** Ends what runs; no outcome comes any more. */
   close(): Promise<void>;
 }
 

@@ -29,13 +29,19 @@ import { Scheduler } from "./schedule/scheduler.ts";
 
 /** What a scheduled engine is made of. It owns the executor. */
 export interface ScheduledEngineOptions {
+  /** What it says of itself. */
   readonly card: SizedCard;
+  /** What the scheduler is measured by; it agrees with the card. */
   readonly scheduler: SchedulerOptions;
+  /** What computes; it was not started yet. */
   readonly executor: Executor;
+  /** How the model writes text. Borrowed. */
   readonly text: ModelText;
   /** Most tokens of one input to embed. */
   readonly embedTokens: number;
+  /** Steps begin at its ends of turns: requests of one turn share one. */
   readonly clock: Clock;
+  /** Told of what fails in the background. */
   readonly log: Log;
   /** Hashes the bytes of blocks; the native one is faster. */
   readonly hashBytes?: (bytes: Uint8Array, seed: bigint) => bigint;

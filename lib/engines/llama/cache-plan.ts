@@ -12,9 +12,11 @@ import type { LlamaEngineOptions } from "./llama-options.ts";
 
 /** What the native context and the scheduler above it are opened with. */
 export interface CachePlan {
+  /** What the scheduler is measured by. */
   readonly scheduler: SchedulerOptions;
   /** As in `ContextOptions` of lib/native: of each sequence in exact mode, else of all. */
   readonly cellTokens: number;
+  /** Slots of the native context. */
   readonly sequences: number;
   /** Memory of all cells. */
   readonly cacheBytes: number;

@@ -3,9 +3,13 @@ import type { Choice } from "./choice.ts";
 
 /** The shape of a model's cache. */
 export interface CacheShape {
+  /** Of the model; each keeps keys and values. */
   readonly layers: number;
+  /** Heads that are kept: fewer than those that ask, with grouped-query attention. */
   readonly kvHeads: number;
+  /** Values of one head's key. */
   readonly headDimK: number;
+  /** Values of one head's value. */
   readonly headDimV: number;
 }
 

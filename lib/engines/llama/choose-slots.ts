@@ -2,6 +2,7 @@ import type { Choice } from "./choice.ts";
 
 /** What decides how many sequences the library knows. */
 export interface SlotFacts {
+  /** Requests that are to run side by side. */
   readonly maxRunning: number;
   /** Tokens that the model knows. */
   readonly vocabularySize: number;

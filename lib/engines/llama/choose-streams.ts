@@ -8,7 +8,9 @@ export interface StreamFacts extends ContextFacts {
   readonly askedCells: number | undefined;
   /** Requests that are to run side by side. */
   readonly maxRunning: number;
+  /** Of the model's tensors. */
   readonly weightBytes: number;
+  /** Tokens of a KV block. */
   readonly blockTokens: number;
 }
 
@@ -18,6 +20,7 @@ export interface Streams {
   readonly contextTokens: number;
   /** Cells that the library makes of it for each sequence. */
   readonly sequenceCells: number;
+  /** At most twice those that are to run, at least 2. */
   readonly sequences: number;
   /** Of all cells. They are touched once at the start and given back until they are used. */
   readonly cacheBytes: number;

@@ -4,13 +4,15 @@ import { type Context, type ContextOptions, ENTRY, OP, type StepResult } from "#
 import type { Model } from "#lib/native/llama";
 import { phraseOf } from "./llama-card.ts";
 
-/** Why nothing can be promised, as a phrase. */
+/** Nothing can be promised. */
 export interface Impossible {
+  /** Why not, as a phrase, such as "its state is not kept per token". */
   readonly why: string;
 }
 
 /** How the context that is meant computes. */
 export interface ProbeOptions extends Pick<ContextOptions, "kvTypeK" | "kvTypeV" | "hostMemory"> {
+  /** Of the context that is meant: a lone row may be divided among them. */
   readonly threads: number;
   /** Rows are never computed alone. */
   readonly pairRows: boolean;

@@ -10,8 +10,11 @@ import type { LoadedModel } from "./load-model.ts";
 export interface LlamaDecisions {
   /** What somebody said, so that the choice was not the engine's. */
   readonly options: { readonly threads?: number; readonly sampling?: object };
+  /** What the cache is opened with. */
   readonly plan: CachePlan;
+  /** In the words of the field, from the file. */
   readonly quantization: string;
+  /** The operator's values before the file's. */
   readonly defaultSampling: DefaultSampling;
 }
 

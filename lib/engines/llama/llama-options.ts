@@ -6,12 +6,15 @@ import type { KvType } from "#lib/native/context";
 
 /** How a llama engine is opened. */
 export interface LlamaEngineOptions {
+  /** A GGUF file. */
   readonly modelPath: string;
   /** Served name; default: that of the file. */
   readonly model?: string;
   /** What an operator says about drawing, before the file. */
   readonly sampling?: SaidSampling;
+  /** Of the engine above the library. */
   readonly clock: Clock;
+  /** Told of what was chosen, and of the library's own lines. */
   readonly log: Log;
   /** Told how much of the model is loaded, 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
@@ -33,6 +36,7 @@ export interface LlamaEngineOptions {
   readonly retainedTokens?: number;
   /** Most tokens of one sequence; default: what the model was trained for, at most what the cache has room for. */
   readonly contextTokens?: number;
+  /** Tokens of a KV block; default 16. */
   readonly blockTokens?: number;
   /** Default 32; at most 128, so that slots remain for cached prefixes. */
   readonly maxRunning?: number;
@@ -42,6 +46,7 @@ export interface LlamaEngineOptions {
   readonly maxBatchTokens?: number;
   /** Default: as `chooseThreads` says. */
   readonly threads?: number;
+  /** Element type of keys and values alike; default f16. */
   readonly kvType?: KvType;
   /** Layers on a GPU; default: all when there is one, else none. */
   readonly gpuLayers?: number;

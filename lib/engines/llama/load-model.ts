@@ -27,6 +27,7 @@ async function loadModel(
 
 /** What was proved of a model. */
 export interface Verdict {
+  /** What the probe showed. */
   readonly deterministic: Exclude<Determinism, "no">;
   /** Rows are never computed alone: without that, bits would depend on who else is there. */
   readonly pairRows: boolean;
@@ -34,9 +35,11 @@ export interface Verdict {
 
 /** A model, and how it is computed. */
 export interface LoadedModel {
+  /** Whoever gets it closes it. */
   readonly model: Model;
   /** Layers on a GPU; negative means all. */
   readonly gpuLayers: number;
+  /** With which it was probed, and is to compute. */
   readonly threads: Choice;
   /** What was proved in exact mode; undefined outside of it. */
   readonly exact: Verdict | undefined;

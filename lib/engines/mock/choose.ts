@@ -15,6 +15,7 @@ const LEAST_ANSWER_TOKENS = 24;
 
 /** Where an answer is. */
 export interface ChoosePoint {
+  /** Whose settings shape the draw. */
   readonly request: GenerateRequest;
   /** A hash of everything before. */
   readonly state: number;
@@ -26,8 +27,11 @@ export interface ChoosePoint {
 
 /** A drawn token; log-probabilities where they were asked for, of the distribution before any shaping. */
 export interface Choice {
+  /** Its id. */
   readonly token: number;
+  /** Of the token, before any shaping. */
   readonly logprob: number;
+  /** The most likely candidates, most likely first. */
   readonly top: readonly { readonly token: number; readonly logprob: number }[];
 }
 

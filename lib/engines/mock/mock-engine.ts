@@ -42,9 +42,13 @@ const CAPABILITIES: EngineCapabilities = {
 
 /** What a mock borrows of a model's file. */
 export interface MockModel {
+  /** Metadata of the file that it borrows its text from. */
   readonly header: GgufHeader;
+  /** Of that file. */
   readonly vocabulary: Vocabulary;
+  /** What callers need to talk to it. */
   readonly artifacts: readonly EngineArtifact[];
+  /** What it can say. */
   readonly words: MockWords;
 }
 

@@ -31,10 +31,15 @@ interface Drawn {
 
 /** What a mock executor is made of. */
 export interface MockExecutorOptions {
+  /** KV blocks of the pool. */
   readonly blocks: number;
+  /** Tokens of a block. */
   readonly blockTokens: number;
+  /** How long a step takes. */
   readonly timing: MockTiming;
+  /** A step is one timer of it. */
   readonly clock: Clock;
+  /** What it says. */
   readonly words: MockWords;
 }
 

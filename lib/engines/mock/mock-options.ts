@@ -8,18 +8,27 @@ import type { MockTiming } from "./timing.ts";
 export interface MockOptions {
   /** GGUF file whose vocabulary and chat template it borrows; its weights are not read. */
   readonly modelPath: string;
+  /** Served name; default stator-mock. */
   readonly model?: string;
   /** What an operator says about drawing, before the file. */
   readonly sampling?: SaidSampling;
+  /** Its steps are timers of it. */
   readonly clock: Clock;
+  /** Told of sampling defaults of the file that are left out. */
   readonly log: Log;
   /** Default: the reference's polynomial without speedup. */
   readonly timing?: MockTiming;
+  /** Longest prompt and answer together, at most what the blocks hold; default 32,768. */
   readonly contextTokens?: number;
+  /** Tokens of a KV block; default 16. */
   readonly blockTokens?: number;
+  /** KV blocks of the pool; default 16,384. */
   readonly blocks?: number;
+  /** Requests that run side by side; default 256. */
   readonly maxRunning?: number;
+  /** Requests that may wait; default 4,096. */
   readonly maxWaiting?: number;
+  /** Tokens of one step; default 8,192. */
   readonly maxBatchTokens?: number;
   /** Tokens that each request draws in one step; default 1. */
   readonly instantTokens?: number;

@@ -15,7 +15,9 @@ export type MockTiming =
 
 /** What a step computes. */
 export interface StepLoad {
+  /** Prompt tokens. */
   readonly prefillTokens: number;
+  /** Sequences that decode. */
   readonly decodeSequences: number;
   /** Tokens of all contexts in the step. */
   readonly activeTokens: number;

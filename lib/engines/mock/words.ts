@@ -11,6 +11,7 @@ export interface MockWords {
   readonly stop: number | undefined;
   /** The token that ends an answer; undefined when there is none. */
   readonly end: number | undefined;
+  /** Bytes of all tokens of the vocabulary. */
   readonly pieces: PieceTable;
 }
 

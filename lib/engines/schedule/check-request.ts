@@ -5,7 +5,9 @@ import type { EngineRequest } from "../engine.ts";
 
 /** What a request is measured against. */
 export interface RequestLimits {
+  /** For error sentences. */
   readonly model: string;
+  /** Prompt and answer together; for an embedding: of one input. */
   readonly contextTokens: number;
   /** Token ids are below it. */
   readonly vocabularySize: number;

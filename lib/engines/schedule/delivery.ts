@@ -1,9 +1,12 @@
 import type { EngineFinish, EngineLogprobs, EnginePromptLogprobs, EngineStep, StepMetrics } from "../engine.ts";
 
-/** Tokens `from` to `to - 1` of an array. */
+/** Part of an array of tokens. */
 export interface TokenRange {
+  /** Borrowed. */
   readonly tokens: Uint32Array;
+  /** Index of its first token. */
   readonly from: number;
+  /** Index behind its last token. */
   readonly to: number;
 }
 

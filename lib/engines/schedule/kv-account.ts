@@ -16,13 +16,17 @@ const LEAST_AWAITED_BLOCKS = 4;
 
 /** Whose tokens blocks hold: part of their names, and told in notices. */
 export interface KvOwner {
+  /** Blocks are shared within one salt. */
   readonly cacheSalt: string;
+  /** Name of the adapter; undefined: the base model. */
   readonly adapter: string | undefined;
 }
 
 /** What an account is made of. */
 export interface KvAccountOptions {
+  /** Of the pool. */
   readonly blocks: number;
+  /** Tokens of a block. */
   readonly blockTokens: number;
   /** Whether blocks are registered and found again. */
   readonly reusesPrefixes: boolean;
@@ -30,6 +34,7 @@ export interface KvAccountOptions {
   readonly maxCachedBlocks: number;
   /** As in the scheduler's options. */
   readonly chunkTokens: number;
+  /** Where they lie; called once. */
   readonly space: (pool: BlockPool) => KvSpace;
 }
 
@@ -40,6 +45,7 @@ export function wholeChunks(tokens: number, chunkTokens: number): number {
 
 /** Consecutive blocks of one sequence that stay until they are let go. */
 export interface PinnedBlocks {
+  /** Numbers in the pool, in the order of the sequence. */
   readonly blocks: readonly number[];
   /** Index of the first one in its sequence. */
   readonly index: number;
@@ -49,11 +55,15 @@ export interface PinnedBlocks {
 
 /** Blocks on their way in from another engine; they have their places and are not findable yet. */
 export interface ImportTicket {
+  /** The sequence from its start to the end of the blocks. */
   readonly chain: TokenChain;
+  /** Whose tokens they are. */
   readonly owner: KvOwner;
+  /** Of the KV space; it ends with the ticket. */
   readonly slot: number;
-  /** All blocks by index; those before `from` were here already. */
+  /** Numbers in the pool by index in the sequence. */
   readonly blocks: number[];
+  /** Blocks before this index were here already. */
   readonly from: number;
 }
 

@@ -9,6 +9,7 @@ export const TILE_TOKENS = 64;
 export interface SchedulerOptions {
   /** KV blocks of the pool. */
   readonly blocks: number;
+  /** Tokens of a block. */
   readonly blockTokens: number;
   /** Most tokens of one sequence, prompt and answer together; at most what the pool holds. */
   readonly contextTokens: number;

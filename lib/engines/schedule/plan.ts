@@ -3,6 +3,7 @@ import type { Sequence } from "./sequence.ts";
 
 /** One sequence's part of a step. */
 export interface PlanEntry {
+  /** Of the scheduler, which alone changes it. */
   readonly sequence: Sequence;
   /** The sequence's run at planning time; another one now means that it was preempted or ended since. */
   readonly run: number;
@@ -32,12 +33,17 @@ export interface StepPlan {
   readonly opens: readonly Sequence[];
   /** What the KV space needs done first; empty for a paged space. */
   readonly ops: Int32Array;
+  /** At most one for each sequence. */
   readonly entries: readonly PlanEntry[];
   /** The adapter of the whole step where a step has only one; undefined is the base model. */
   readonly adapter: string | undefined;
+  /** Prompt tokens of its entries. */
   readonly prefillTokens: number;
+  /** Sum of the context lengths that they attend to. */
   readonly prefillContextTokens: number;
+  /** Entries that decode. */
   readonly decodeSequences: number;
+  /** Sum of their context lengths. */
   readonly decodeContextTokens: number;
 }
 
@@ -59,21 +65,26 @@ export const ENTRY_END = {
 
 /** Log-probabilities of the drawn tokens of one entry, or of tokens of its prompt. */
 export interface OutcomeLogprobs {
+  /** Index in the plan's entries. */
   readonly entry: number;
   /** One per token. */
   readonly chosen: Float32Array;
-  /** The same number for each token, most likely first. */
+  /** The most likely ids at the place of each token, the same number for each, most likely first. */
   readonly topTokens: Uint32Array;
+  /** Their log-probabilities. */
   readonly topValues: Float32Array;
 }
 
-/**
- * What became of a step. `ok`: computed. `aborted`: its ops ran, its entries did not. `no_space`: the same, because the
- * engine found no room for them. `discarded`: nothing of it ran. Arrays are parallel to the plan's entries.
- */
+/** What became of a step. Arrays are parallel to the plan's entries. */
 export interface StepOutcome {
+  /** Of the plan. */
   readonly step: number;
+  /**
+   * `ok`: computed. `aborted`: its ops ran, its entries did not. `no_space`: the same, because the engine found no room
+   * for them. `discarded`: nothing of it ran.
+   */
   readonly status: "ok" | "aborted" | "no_space" | "discarded";
+  /** Time from its start to its end. */
   readonly durationUs: number;
   /** Tokens drawn by each entry. */
   readonly counts: Uint8Array;
@@ -81,8 +92,10 @@ export interface StepOutcome {
   readonly tokens: Uint32Array;
   /** Codes of ENTRY_END. */
   readonly ends: Uint8Array;
+  /** Of entries that asked for them, in order of entries. */
   readonly logprobs: readonly OutcomeLogprobs[];
   /** Of the tokens of prompts that entries asked for: `scores` of each such entry. */
   readonly promptLogprobs: readonly OutcomeLogprobs[];
+  /** One for each entry whose end is `failed`. */
   readonly errors: readonly { readonly entry: number; readonly error: StatorError }[];
 }

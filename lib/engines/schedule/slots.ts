@@ -23,7 +23,9 @@ interface Slot {
 
 /** What a map of slots is made of. */
 export interface SlotMapOptions {
+  /** Numbered from 0. */
   readonly slots: number;
+  /** Tokens of a block. */
   readonly blockTokens: number;
   /** Whether every slot has cells of its own; default false: slots that hold the same block share its cells. */
   readonly ownCells?: boolean;

@@ -9,6 +9,7 @@ const TOLD: readonly string[] = [
   "lib/conform",
   "lib/discovery",
   "lib/dispatch",
+  "lib/engines",
   "lib/host",
   "lib/kv",
   "lib/link",
