@@ -2,34 +2,10 @@ import { roomOf } from "../house.ts";
 import { lineAt, type Source } from "../source.ts";
 import type { Rule } from "../tree.ts";
 
-/** Rooms of which every field is told; a room joins when it has come so far. */
-const TOLD: readonly string[] = [
-  "lib/api",
-  "lib/base",
-  "lib/conform",
-  "lib/discovery",
-  "lib/dispatch",
-  "lib/engines",
-  "lib/host",
-  "lib/kv",
-  "lib/link",
-  "lib/native",
-  "lib/routing",
-  "lib/rpc",
-  "lib/serving",
-  "lib/simulation",
-  "lib/text",
-  "lib/tokens",
-  "lib/worker",
-  "services/cli",
-  "services/frontend",
-  "services/worker",
-];
-
 /** Fields of exported interfaces have a doc comment, as exports do: units, range, owner. */
 export const fields: Rule = ({ sources }) => {
   return sources
-    .filter(({ path, isTest }) => TOLD.includes(roomOf(path) ?? "") && !isTest)
+    .filter(({ path, isTest }) => roomOf(path) !== undefined && !isTest)
     .flatMap((source) =>
       source.program.body.flatMap((statement) => {
         const declaration = statement.type === "ExportNamedDeclaration" ? statement.declaration : undefined;
