@@ -60,6 +60,8 @@ export interface ChatTemplate {
    * UNSUPPORTED_FIELD for a part that is not text.
    */
   render(messages: readonly ChatMessage[], options?: RenderOptions): Prompt;
+  /** Whether the template may ask for a variable: its name stands in it somewhere. */
+  reads(variable: string): boolean;
 }
 
 /** What one rendering may take unless told otherwise: a hundred times what the longest of real templates takes. */
@@ -202,8 +204,8 @@ function variablesOf(messages: readonly Dict[], options: RenderOptions): Map<str
   const variables = new Map<string, Value>();
   for (const [name, value] of Object.entries(options.variables ?? {})) variables.set(name, fromJson(value));
   variables.set("messages", messages);
-  variables.set("tools", tools && tools.length > 0 ? fromJson(tools) : null);
-  if (!variables.has("documents")) variables.set("documents", null);
+  if (tools && tools.length > 0) variables.set("tools", fromJson(tools));
+  for (const name of ["tools", "documents"]) if (!variables.has(name)) variables.set(name, null);
   variables.set("add_generation_prompt", addGenerationPrompt ?? !continueFinalMessage);
   if (bosToken !== undefined) variables.set("bos_token", bosToken);
   if (eosToken !== undefined) variables.set("eos_token", eosToken);
@@ -218,6 +220,7 @@ export function compileTemplate(source: string, clock: Clock, limits: TemplateLi
   const template = compileJinja(source, { clock, limits });
   const habits = habitsOf(template, source);
   return {
+    reads: (variable) => template.mentions.has(variable),
     render(given, options = {}) {
       const goesOn = options.continueFinalMessage ?? false;
       if (goesOn && options.addGenerationPrompt) {

@@ -183,6 +183,35 @@ const otherFields = {
   },
 } as const satisfies Fields;
 
+const templateFields = {
+  chat_template_kwargs: {
+    use: "ours",
+    shape: { is: "map", of: { is: "any" }, most: 64 },
+    about: "Variables for the model's chat template, such as enable_thinking. Names that it does not read are told.",
+  },
+  documents: {
+    use: "ours",
+    shape: { is: "list", of: { is: "map", of: { is: "any" }, most: 64 }, most: 1024 },
+    about: "Documents for the model's chat template.",
+  },
+  add_generation_prompt: {
+    use: "ours",
+    shape: { is: "boolean" },
+    about: "Ends the prompt where the assistant begins; true unless the final message is continued.",
+  },
+  continue_final_message: {
+    use: "ours",
+    shape: { is: "boolean" },
+    about: "Ends the prompt inside the last message, which the model goes on with.",
+  },
+  chat_template: {
+    use: "refused",
+    shape: { is: "text" },
+    about: "A template of the client's own.",
+    why: "the model's own template makes the prompt",
+  },
+} as const satisfies Fields;
+
 /** Every field of POST /v1/chat/completions. */
 export const CHAT_FIELDS = {
   model,
@@ -197,6 +226,7 @@ export const CHAT_FIELDS = {
   ...FORMAT_FIELDS,
   ...EXTENSION_FIELDS,
   ...PLACEMENT_FIELDS,
+  ...templateFields,
   ...toolFields,
   ...otherFields,
   user,

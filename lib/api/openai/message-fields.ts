@@ -107,13 +107,11 @@ const assistant = {
   annotations: { use: "ignored", shape: { is: "any" }, about: "Citations.", why: answerOnly, harmless: [[]] },
   parsed: { use: "ignored", shape: { is: "any" }, about: "What a client parsed.", why: answerOnly },
   reasoning_content: {
-    use: "ignored",
+    use: "ours",
     shape: text,
-    about: "Reasoning of an earlier turn.",
-    why: answerOnly,
-    harmless: [""],
+    about: "Reasoning of an earlier turn; the template decides what it does.",
   },
-  reasoning: { use: "ignored", shape: text, about: "Reasoning of an earlier turn.", why: answerOnly, harmless: [""] },
+  reasoning: { use: "ours", shape: text, about: "Another name of reasoning_content." },
   audio: { use: "refused", shape: { is: "any" }, about: "An earlier spoken answer.", why: media },
   function_call: {
     use: "refused",

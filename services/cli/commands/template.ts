@@ -1,14 +1,16 @@
 import { readFile } from "node:fs/promises";
 import { StatorError } from "#lib/base/errors";
 import type { Command } from "../command.ts";
-import { type Message, openFileText, type Rendered } from "../compose/file-text.ts";
+import { type Conversation, openFileText, type Rendered } from "../compose/file-text.ts";
 import type { Paint } from "../screen.ts";
 import { printTokens, readInput, showTokens } from "../token-table.ts";
 
-const USUAL: readonly Message[] = [
-  { role: "system", content: "Be brief." },
-  { role: "user", content: "Hello!" },
-];
+const USUAL: Conversation = {
+  messages: [
+    { role: "system", content: "Be brief." },
+    { role: "user", content: "Hello!" },
+  ],
+};
 
 /** `stator template`: the prompt that a model's template makes of a conversation. */
 export const template: Command = {
@@ -35,16 +37,34 @@ export const template: Command = {
   },
 };
 
-async function readConversation(from: string): Promise<readonly Message[]> {
+async function readConversation(from: string): Promise<Conversation> {
   const name = from === "-" ? "Standard input" : from;
   const given = parse(from === "-" ? await readInput() : await readText(from), name);
-  const messages = Array.isArray(given) ? given : (given as { messages?: unknown } | null)?.messages;
-  if (Array.isArray(messages) && messages.every(isMessage)) return messages;
-  throw new StatorError("BAD_CONFIG", { detail: `${name} has no list of messages, each with a role.` });
+  const body = (Array.isArray(given) ? { messages: given } : given) as Body | null;
+  const messages = body?.messages;
+  if (!Array.isArray(messages) || !messages.every(isMessage)) {
+    throw new StatorError("BAD_CONFIG", { detail: `${name} has no list of messages, each with a role.` });
+  }
+  const { chat_template_kwargs: more, documents } = body as Body;
+  return {
+    messages,
+    variables: { ...(documents !== undefined && { documents }), ...more },
+    addGenerationPrompt: body?.add_generation_prompt,
+    continueFinalMessage: body?.continue_final_message,
+  };
 }
 
-function isMessage(given: unknown): given is Message {
-  return typeof (given as Message | null)?.role === "string";
+/** What of a request to /v1/chat/completions a template is told. */
+interface Body {
+  readonly messages?: unknown;
+  readonly chat_template_kwargs?: Readonly<Record<string, unknown>>;
+  readonly documents?: unknown;
+  readonly add_generation_prompt?: boolean;
+  readonly continue_final_message?: boolean;
+}
+
+function isMessage(given: unknown): given is Conversation["messages"][number] {
+  return typeof (given as { role?: unknown } | null)?.role === "string";
 }
 
 async function readText(path: string): Promise<string> {

@@ -8,8 +8,8 @@ import { openTexts } from "./texts.ts";
 
 /** A prompt as a template rendered it. */
 export type Rendered = ReturnType<ModelText["renderChat"]>;
-/** A message of a conversation. */
-export type Message = Parameters<ModelText["renderChat"]>[0][number];
+/** A conversation, and how it is to be rendered. */
+export type Conversation = Parameters<ModelText["renderChat"]>[0];
 
 /** The text of a model, from its file. */
 export interface FileText {

@@ -5,13 +5,13 @@ import type { Ask, LinkAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { StopStrings } from "#lib/text/stop";
 import type { AskedSampling } from "#lib/tokens/sampling";
-import type { ModelText, TemplateMessage } from "../text/model-text.ts";
+import type { ModelText, TemplateConversation } from "../text/model-text.ts";
 import type { PrintError } from "./reply.ts";
 
 /** An ask as far as the bytes of a request say it: names, the trace and what is usual with the model come behind. */
 export interface DoorAsk
   extends Omit<
-    Ask<readonly TemplateMessage[]>,
+    Ask<TemplateConversation>,
     "requestId" | "route" | "adapter" | "sampling" | "deadlineMs" | "traceparent"
   > {
   /** How tokens are drawn, as far as the request says it. */

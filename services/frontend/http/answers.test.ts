@@ -376,6 +376,20 @@ it("gives a template the messages that the API has, whatever a client sends back
   ]);
 });
 
+it("tells which variables a template does not read, of a long body too", async () => {
+  const { chat } = await serve("x");
+  for (const prediction of ["", "a".repeat(100_000)]) {
+    const variables = { chat_template_kwargs: { message: 1, never_read: 2 }, documents: [], prediction };
+    const answer = await chat({ messages: [{ role: "user", content: "a" }], ...variables });
+    expect([answer.status, answer.headers.get("x-stator-ignored")]).toEqual([200, "prediction, documents, never_read"]);
+  }
+  const forced = await chat({ messages: [{ role: "user", content: "a" }], chat_template_kwargs: { range: 1 } });
+  expect([forced.status, await forced.text()]).toEqual([
+    400,
+    expect.stringContaining("the variable range is there already"),
+  ]);
+});
+
 it("holds the form of a completion with a grammar", async () => {
   const { complete, dispatcher } = await serve("{}");
   expect((await complete({ response_format: { type: "json_object" } })).status).toBe(200);

@@ -18,6 +18,7 @@ export const WORKER_TEXT: ModelText = {
   vocabularySize: 0,
   template: refuse,
   renderChat: refuse,
+  readsVariable: () => true,
   encodePrompt: refuse,
   encodeText: refuse,
   leastTokens: () => 0,

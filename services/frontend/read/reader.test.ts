@@ -37,7 +37,7 @@ test("a large chat request reads as a small one does, and its thread keeps what 
   const { ask } = small.asked;
   expect(large.asked).toEqual({
     ...small.asked,
-    ask: { ...ask, input: { kind: "messages", messages: [] } },
+    ask: { ...ask, input: { kind: "messages", messages: { messages: [] } } },
     ignored: ["store", "user"],
   });
   expect([ask.sampling.temperature, ask.guidance?.kind, small.asked.ignored]).toEqual([0.5, "jsonSchema", ["store"]]);
@@ -50,7 +50,7 @@ test("many messages of a short body are rendered in the thread, to the same prom
   const door = reader();
   const messages = Array.from({ length: 300 }, (_, at) => ({ role: "user", content: `m${at}` }));
   const read = await door.read(chat, body({ messages }));
-  expect(await read.conversation!.render(text)).toEqual(text.renderChat(messages));
+  expect(await read.conversation!.render(text)).toEqual(text.renderChat({ messages }));
   expect(door.running).toBe(true);
 });
 

@@ -2,7 +2,7 @@ import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import type { Asked, DoorReader } from "../doors/door.ts";
-import type { ModelText, RenderedPrompt, TemplateMessage } from "../text/model-text.ts";
+import type { ModelText, RenderedPrompt, TemplateConversation } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
 import type { MessagesPlace, ReadOrder } from "./thread.ts";
 
@@ -91,9 +91,9 @@ export class BodyReader {
     return { asked, conversation, close: forgetNothing };
   }
 
-  #converse(messages: readonly TemplateMessage[]): Conversation {
-    const isLong = messages.length > INLINE_MESSAGES;
-    return { render: (text) => (isLong ? this.#render({ messages }, text) : text.renderChat(messages)) };
+  #converse(conversation: TemplateConversation): Conversation {
+    const isLong = conversation.messages.length > INLINE_MESSAGES;
+    return { render: (text) => (isLong ? this.#render({ conversation }, text) : text.renderChat(conversation)) };
   }
 
   /** What forgets messages that the thread keeps. They may be kept as long as a model takes to load. */

@@ -5,11 +5,11 @@ import { systemClock } from "#lib/host/system-clock";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { type ChatTemplate, compileTemplate, type Prompt } from "#lib/text/template";
 import type { Asked, DoorAsk, DoorReader } from "../doors/door.ts";
-import type { RenderedPrompt, TemplateMessage, TemplateText } from "../text/model-text.ts";
+import type { RenderedPrompt, TemplateConversation, TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
 
 /** Where the messages of a request are: kept in this thread under a number, or sent along. */
-export type MessagesPlace = { readonly kept: number } | { readonly messages: readonly TemplateMessage[] };
+export type MessagesPlace = { readonly kept: number } | { readonly conversation: TemplateConversation };
 
 /** What a thread that reads is told. */
 export type ReadOrder =
@@ -36,7 +36,7 @@ function moved(text: string | Uint8Array, transfer: Set<ArrayBuffer>): string | 
 function moveInput(input: DoorAsk["input"], transfer: Set<ArrayBuffer>): DoorAsk["input"] {
   switch (input.kind) {
     case "messages":
-      return { kind: "messages", messages: [] };
+      return { kind: "messages", messages: { ...input.messages, messages: [] } };
     case "text":
       return { kind: "text", texts: input.texts.map((text) => moved(text, transfer)) };
     case "tokens":
@@ -65,7 +65,7 @@ function answerPrompt({ text, content }: Prompt): Answered<RenderedPrompt> {
 /** What this thread keeps between orders: messages of requests by their number, and the template of the last one. */
 class Reading {
   readonly #readers: ReadonlyMap<string, DoorReader<unknown>>;
-  readonly #kept = new Map<number, readonly TemplateMessage[]>();
+  readonly #kept = new Map<number, TemplateConversation>();
   #template: { readonly source: string; readonly compiled: ChatTemplate } | undefined;
 
   constructor(readers: ReadonlyMap<string, DoorReader<unknown>>) {
@@ -80,7 +80,7 @@ class Reading {
         return answerAsked(asked);
       }
       case "render":
-        return answerPrompt(this.#compiled(order.template).render(this.#messages(order.place), order.template));
+        return answerPrompt(this.#render(this.#conversation(order.place), order.template));
       case "grammar":
         return { answer: compileGuidance(order.guidance) };
       case "drop":
@@ -89,12 +89,17 @@ class Reading {
     }
   }
 
-  #messages(place: MessagesPlace): readonly TemplateMessage[] {
-    if ("messages" in place) return place.messages;
-    const messages = this.#kept.get(place.kept);
-    // The thread in which they were read has died since, of another request.
-    if (!messages) throw new StatorError("OVERLOADED", { what: "large requests" });
-    return messages;
+  #render({ messages, ...how }: TemplateConversation, template: TemplateText): Prompt {
+    const { bosToken, eosToken } = template;
+    return this.#compiled(template).render(messages, { ...how, bosToken, eosToken });
+  }
+
+  #conversation(place: MessagesPlace): TemplateConversation {
+    if ("conversation" in place) return place.conversation;
+    const conversation = this.#kept.get(place.kept);
+    // The thread in which it was read has died since, of another request.
+    if (!conversation) throw new StatorError("OVERLOADED", { what: "large requests" });
+    return conversation;
   }
 
   #compiled({ source }: TemplateText): ChatTemplate {

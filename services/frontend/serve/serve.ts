@@ -35,8 +35,9 @@ export async function serve<Form, Printed>(
   { door, reply }: { readonly door: Door<Form, Printed>; readonly reply: Reply<Printed> },
   tools: ServeTools,
 ): Promise<void> {
-  if (asked.ignored.length > 0) reply.set("x-stator-ignored", asked.ignored.join(", "));
   const model = await tools.findModel(asked.ask.model, reply);
+  const ignored = [...asked.ignored, ...unread(asked, model)];
+  if (ignored.length > 0) reply.set("x-stator-ignored", ignored.join(", "));
   const ask: Ask<Conversation> = {
     ...asked.ask,
     requestId: reply.requestId,
@@ -54,6 +55,12 @@ export async function serve<Form, Printed>(
   const plan = createPlan(asked, ready, { text: model.text, tools });
   const answer = createAnswer(plan, { asked, door, reply }, tools.answers);
   answer.attach(tools.dispatcher.start(ready, answer));
+}
+
+/** Variables that the model's template does not ask for. */
+function unread({ ask: { input } }: Asked<unknown>, { text }: ServedModel): string[] {
+  if (input.kind !== "messages" || !input.messages.variables) return [];
+  return Object.keys(input.messages.variables).filter((name) => !text.readsVariable(name));
 }
 
 const NO_PRINTER = "a door prints whatever it lets callers ask for";

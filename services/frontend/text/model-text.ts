@@ -1,17 +1,27 @@
 import type { TokenDecoder } from "#lib/text/detokenizer";
+import type { ContentPart, RenderOptions } from "#lib/text/template";
 
 /** One message as the template takes it. */
 export interface TemplateMessage {
   /** As the API has it, such as user. */
   readonly role: string;
-  /** Its text; null where it only calls tools. */
-  readonly content: string | null;
+  /** Its text, or parts that are text; null where it only calls tools. */
+  readonly content: string | readonly ContentPart[] | null;
   /** Who said it, where several have one role. */
   readonly name?: string;
   /** Of an assistant, each as the API has it. */
   readonly tool_calls?: readonly unknown[];
   /** Of a tool: the call that it answers. */
   readonly tool_call_id?: string;
+  /** Of an assistant: how it came to what it said. */
+  readonly reasoning_content?: string;
+}
+
+/** A conversation, and how a template is to render it. */
+export interface TemplateConversation
+  extends Pick<RenderOptions, "variables" | "addGenerationPrompt" | "continueFinalMessage"> {
+  /** In order. */
+  readonly messages: readonly TemplateMessage[];
 }
 
 /** What a chat template is rendered with beside its messages. */
@@ -39,7 +49,9 @@ export interface ModelText {
   /** The template, for who renders elsewhere. Throws UNSUPPORTED_FEATURE for a model without one. */
   template(): TemplateText;
   /** The prompt of a conversation, up to where the model answers. Throws INVALID_TEMPLATE or UNSUPPORTED_FEATURE. */
-  renderChat(messages: readonly TemplateMessage[]): RenderedPrompt;
+  renderChat(conversation: TemplateConversation): RenderedPrompt;
+  /** Whether the template may ask for a variable. */
+  readsVariable(name: string): boolean;
   /**
    * Tokens of a rendered prompt: names of special tokens in it become those tokens. In its content no control token is
    * named, unless the model's texts are opened so.

@@ -46,13 +46,13 @@ describe("the text of a model, in JavaScript", () => {
 
   test("renders conversations, and says why it cannot", async () => {
     const text = await opener.open(artifacts);
-    expect(text.renderChat([{ role: "user", content: "Hi" }]).text).toBe(
+    expect(text.renderChat({ messages: [{ role: "user", content: "Hi" }] }).text).toBe(
       "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
     );
     const without = await opener.open({ ...artifacts, template: undefined });
-    expect(await reasonOf(() => without.renderChat([]))).toBe("UNSUPPORTED_FEATURE");
+    expect(await reasonOf(() => without.renderChat({ messages: [] }))).toBe("UNSUPPORTED_FEATURE");
     const broken = await opener.open({ ...artifacts, template: "{% if %}" });
-    expect(await reasonOf(() => broken.renderChat([]))).toBe("INVALID_TEMPLATE");
+    expect(await reasonOf(() => broken.renderChat({ messages: [] }))).toBe("INVALID_TEMPLATE");
     expect(broken.encodeText("works still")).toBeInstanceOf(Uint32Array);
   });
 

@@ -78,6 +78,7 @@ function templateOf(source: string | undefined, { clock, log }: { clock: Clock; 
     render() {
       throw error;
     },
+    reads: () => true,
   });
   if (source === undefined) return refuse(noTemplate());
   try {
@@ -154,7 +155,8 @@ function modelText(
       if (options.template === undefined) throw noTemplate();
       return { source: options.template, ...names };
     },
-    renderChat: (messages) => template.render(messages, names),
+    renderChat: ({ messages, ...how }) => template.render(messages, { ...how, ...names }),
+    readsVariable: (name) => template.reads(name),
     encodePrompt: ({ text, content }) =>
       encode(text, { chat: true, content: options.namesInContent ? [] : content }, way),
     encodeText: (text) => encode(text, { chat: false }, way),

@@ -15,7 +15,8 @@ export function createByteText(): ModelText {
   return {
     vocabularySize: BYTE_TEXT.vocabularySize,
     template: () => ({ source: TEMPLATE, bosToken: "", eosToken: "" }),
-    renderChat: (messages) => template.render(messages),
+    renderChat: ({ messages, ...how }) => template.render(messages, how),
+    readsVariable: (name) => template.reads(name),
     encodePrompt: ({ text }) => encodeBytes(text),
     encodeText(text) {
       const bytes = typeof text === "string" ? Buffer.from(text) : text;

@@ -7,7 +7,7 @@ const read = (fields: object) =>
   reader.read(Buffer.from(JSON.stringify({ model: "m", messages, ...fields })), undefined);
 
 it("what a body leaves out is said by nobody", () => {
-  const ask = { ...PLAIN_ASK, model: "m", input: { kind: "messages", messages } };
+  const ask = { ...PLAIN_ASK, model: "m", input: { kind: "messages", messages: { messages } } };
   const form = { includeUsage: false, explain: false };
   expect(read({})).toEqual({ ...PLAIN_ASKED, ask, form, ignored: [] });
   const nulls = {
@@ -55,4 +55,39 @@ it("a sum of nothing is the likeliest token alone, and log-probabilities may be 
   expect(read({ max_tokens: 5 }).ask.stopping.maxTokens).toBe(5);
   expect(read({ response_format: { type: "json_object" } }).ask.guidance).toEqual({ kind: "jsonObject" });
   expect(read({ response_format: { type: "text" } }).ask.guidance).toBeUndefined();
+});
+
+it("a template is told what the body says to it: parts, reasoning, variables, and how the prompt ends", () => {
+  const conversation = (fields: object) => {
+    const { input } = read(fields).ask;
+    return input.kind === "messages" ? input.messages : undefined;
+  };
+  const parts = [
+    { type: "text", text: "a" },
+    { type: "text", text: "b" },
+  ];
+  const turns = [
+    { role: "user", content: parts },
+    { role: "assistant", content: [{ type: "refusal", refusal: "no" }], reasoning: "why" },
+    { role: "assistant", content: null, reasoning_content: "because", tool_calls: [] },
+    { role: "user", content: "c", name: "n" },
+  ];
+  expect(conversation({ messages: turns })?.messages).toEqual([
+    { role: "user", content: parts },
+    { role: "assistant", content: [{ type: "text", text: "no" }], reasoning_content: "why" },
+    { role: "assistant", content: null, reasoning_content: "because" },
+    { role: "user", content: "c", name: "n" },
+  ]);
+  const more = { chat_template_kwargs: { enable_thinking: false, deep: { a: [1] } }, documents: [{ title: "t" }] };
+  expect(conversation({ ...more, add_generation_prompt: false, continue_final_message: true })).toEqual({
+    messages,
+    variables: { documents: [{ title: "t" }], enable_thinking: false, deep: { a: [1] } },
+    addGenerationPrompt: false,
+    continueFinalMessage: true,
+  });
+  expect(conversation({ add_generation_prompt: true, continue_final_message: false })).toEqual({
+    messages,
+    addGenerationPrompt: true,
+  });
+  expect(() => read({ chat_template: "{{ 1 }}" })).toThrow("the model's own template makes the prompt");
 });
