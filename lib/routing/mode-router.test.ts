@@ -9,7 +9,7 @@ import type { RouterMode } from "./select.ts";
 function ask(more: Partial<RouteAsk> = {}): RouteAsk {
   return {
     ...{ requestId: "r", model: "m", prompts: [Uint32Array.of(1)], tokenizer: "", choices: [0], choicesPerPrompt: 1 },
-    kind: "generate",
+    ...{ kind: "generate", adapter: undefined, texts: [] },
     ...{ salt: "", priority: 0, deadlineMs: undefined, target: undefined, weights: undefined, isNew: true },
     avoid: new Set(),
     ...more,

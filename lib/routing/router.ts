@@ -23,8 +23,12 @@ export interface RouteAsk {
   readonly kind: AskKind;
   /** Served model or adapter, by its name in the API. */
   readonly model: string;
+  /** The adapter, where the model's own weights are not all of it. */
+  readonly adapter: string | undefined;
   /** Token ids, one array per prompt; empty ones for an ask that has no tokens. */
   readonly prompts: readonly Uint32Array[];
+  /** The prompts of an ask of text, long ones as UTF-8; none where there are token ids. */
+  readonly texts: readonly (string | Uint8Array)[];
   /** Digest of the tokenizer that made them, in hex; empty when nobody stated one. */
   readonly tokenizer: string;
   /** Choices to place, ascending and at least one; choice / `choicesPerPrompt` is the place of its prompt. */

@@ -2,6 +2,7 @@ import type { RouteAsk } from "#lib/routing/router";
 import type { Choice, Life } from "./life.ts";
 
 const NO_TOKENS = new Uint32Array(0);
+const NO_TEXTS: readonly string[] = [];
 
 /** What a router is asked for the choices of a request that are nowhere: those that the same weights may have. */
 export function routeAsk(life: Life): RouteAsk {
@@ -13,7 +14,9 @@ export function routeAsk(life: Life): RouteAsk {
     requestId: request.requestId,
     kind: request.kind,
     model: request.model,
+    adapter: request.adapter,
     prompts: input.kind === "tokens" ? input.prompts : input.texts.map(() => NO_TOKENS),
+    texts: input.kind === "tokens" ? NO_TEXTS : input.texts,
     tokenizer: input.kind === "tokens" ? input.tokenizer : "",
     choices: nowhere.filter((choice) => boundTo(choice) === weights).map(({ index }) => index),
     choicesPerPrompt: request.choicesPerPrompt,

@@ -293,6 +293,7 @@ describe("a choice of text", () => {
     const rig = new LifeRig({ texts: ["Once", Buffer.from("über")] });
     expect(routeAsk(rig.life)).toMatchObject({
       prompts: [{ length: 0 }, { length: 0 }],
+      texts: ["Once", Buffer.from("über")],
       tokenizer: "",
       choices: [0, 1],
     });
@@ -302,8 +303,9 @@ describe("a choice of text", () => {
       stepLife(rig.life, { kind: "text", choice: 0, attempt: 1, text: "a" }, 5).filter(({ kind }) => kind === "note");
     expect([noted(), noted()]).toEqual([[{ kind: "note", note: { kind: "first token", choice: 0 } }], []]);
     expect(usageOf(rig.life)).toEqual({ promptTokens: 0, cachedTokens: 2, completionTokens: 2 });
-    expect(routeAsk(new LifeRig({ prompts: [Uint32Array.of(7)], tokenizer: "t" }).life)).toMatchObject({
-      ...{ prompts: [Uint32Array.of(7)], tokenizer: "t" },
+    const ofTokens = { prompts: [Uint32Array.of(7)], tokenizer: "t", adapter: "a" };
+    expect(routeAsk(new LifeRig(ofTokens).life)).toMatchObject({
+      ...{ ...ofTokens, texts: [] },
     });
   });
 
