@@ -6,6 +6,8 @@ import type { TemplateLimits } from "./jinja/run.ts";
 import { compileJinja, type JinjaTemplate } from "./jinja/template.ts";
 import { Dict, type Value } from "./jinja/values.ts";
 
+export type { TemplateLimits };
+
 /** A part of a message's content. */
 export interface ContentPart {
   /** One that is not `text` is refused. */

@@ -1,4 +1,5 @@
 import { choice, flag, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
+import { TEMPLATE_LIMITS } from "#lib/text/template";
 import type { FrontendOptions } from "./frontend.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 
@@ -63,6 +64,25 @@ export const TEXT_OPTIONS = {
     choices: ["auto", "native", "javascript"],
     placeholder: "NAME",
     doc: "What tokenizes: the addon when it is built, else JavaScript.",
+  }),
+  "template.max-steps": integer({
+    initial: TEMPLATE_LIMITS.mostSteps,
+    least: 1000,
+    most: 1_000_000_000,
+    unit: "steps",
+    doc: "What one rendering of a chat template may go through: turns of loops, calls, items of filters.",
+  }),
+  "template.max-length": integer({
+    initial: TEMPLATE_LIMITS.mostLength,
+    least: 1024,
+    most: 268_435_456,
+    unit: "characters",
+    doc: "Longest prompt that a chat template may write, and longest text on the way to it.",
+  }),
+  "template.max-ms": integer({
+    initial: TEMPLATE_LIMITS.mostMs,
+    ...MILLIS,
+    doc: "How long one rendering of a chat template may take.",
   }),
   "tokenizer.markers-in-content": flag({
     initial: false,

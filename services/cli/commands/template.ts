@@ -21,7 +21,10 @@ export const template: Command = {
     "Renders a conversation with the chat template of a model file and shows the prompt, its ids and pieces. What the\n" +
     "template writes is dim, what comes from the conversation is not; control tokens are yellow. CONVERSATION is a JSON file\n" +
     "with a list of messages or a request to /v1/chat/completions, or - for standard input; without it there is a short one.",
-  options: ["json", "tokenizer.engine", "tokenizer.markers-in-content"],
+  options: [
+    ...(["json", "tokenizer.engine", "tokenizer.markers-in-content"] as const),
+    ...(["template.max-steps", "template.max-length", "template.max-ms"] as const),
+  ],
   async run(context) {
     const { positional, print, values, screen } = context;
     const [file, from] = positional;

@@ -3,6 +3,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { loadNative } from "#lib/native/addon";
 import type { Llama } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
+import { TEMPLATE_LIMITS } from "#lib/text/template";
 import { createTextOpener, type TextOpener } from "#services/frontend/tokenize/open-text";
 import type { ProcessContext } from "../command.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
@@ -16,6 +17,12 @@ export function openTexts({ values, log }: ProcessContext): TextOpener {
   const namesInContent = values["tokenizer.markers-in-content"];
   return createTextOpener({
     ...{ llama, clock: systemClock, log, namesInContent },
+    templateLimits: {
+      ...TEMPLATE_LIMITS,
+      mostSteps: values["template.max-steps"],
+      mostLength: values["template.max-length"],
+      mostMs: values["template.max-ms"],
+    },
     cacheBytes: values["tokenizer.cache-bytes"],
   });
 }

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
 import { compileGuidance } from "#lib/text/grammar/guidance";
+import { TEMPLATE_LIMITS } from "#lib/text/template";
 import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
 import { reader as chat } from "../doors/chat/read.ts";
 import { reader as completions } from "../doors/completions/read.ts";
@@ -51,6 +52,9 @@ test("many messages of a short body are rendered in the thread, to the same prom
   const messages = Array.from({ length: 300 }, (_, at) => ({ role: "user", content: `m${at}` }));
   const read = await door.read(chat, body({ messages }));
   expect(await read.conversation!.render(text)).toEqual(text.renderChat({ messages }));
+  const limits = { ...TEMPLATE_LIMITS, mostSteps: 100 };
+  const limited = { ...text, template: () => ({ ...text.template(), source: `${text.template().source} `, limits }) };
+  await expect(read.conversation!.render(limited)).rejects.toMatchObject({ reason: "INVALID_TEMPLATE" });
   expect(door.running).toBe(true);
 });
 

@@ -102,8 +102,10 @@ class Reading {
     return conversation;
   }
 
-  #compiled({ source }: TemplateText): ChatTemplate {
-    if (this.#template?.source !== source) this.#template = { source, compiled: compileTemplate(source, systemClock) };
+  #compiled({ source, limits }: TemplateText): ChatTemplate {
+    if (this.#template?.source !== source) {
+      this.#template = { source, compiled: compileTemplate(source, systemClock, limits) };
+    }
     return this.#template.compiled;
   }
 }

@@ -1,5 +1,5 @@
 import type { TokenDecoder } from "#lib/text/detokenizer";
-import type { ContentPart, RenderOptions } from "#lib/text/template";
+import type { ContentPart, RenderOptions, TemplateLimits } from "#lib/text/template";
 
 /** One message as the template takes it. */
 export interface TemplateMessage {
@@ -26,12 +26,14 @@ export interface TemplateConversation
 
 /** What a chat template is rendered with beside its messages. */
 export interface TemplateText {
+  /** What one rendering may take. */
+  readonly limits: TemplateLimits;
   /** Jinja. */
   readonly source: string;
-  /** Text of the begin token; empty without one. */
-  readonly bosToken: string;
-  /** Text of the end token; empty without one. */
-  readonly eosToken: string;
+  /** Text of the begin token; undefined without one. */
+  readonly bosToken: string | undefined;
+  /** Text of the end token; undefined without one. */
+  readonly eosToken: string | undefined;
 }
 
 /** A prompt as a template rendered it. */

@@ -4,6 +4,7 @@ import { asStatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
 import { parseGgufHeader } from "#lib/text/gguf";
+import { TEMPLATE_LIMITS } from "#lib/text/template";
 import { chatTemplateOf, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
 import { createTextOpener } from "./open-text.ts";
@@ -92,5 +93,16 @@ describe("encoding threads", () => {
     const ended = reasonOf(() => last);
     await pool.close();
     expect(["DRAINING", "nothing thrown"]).toContain(await ended);
+  });
+
+  test("a rendering takes no more than it may, here and where long conversations are rendered", async () => {
+    const limits = { ...TEMPLATE_LIMITS, mostSteps: 1000 };
+    const limited = createTextOpener({ llama: undefined, clock: systemClock, log: silentLog, templateLimits: limits });
+    const text = await limited.open({ ...artifacts, template: "{% for i in range(2000) %}{% endfor %}" });
+    expect(await reasonOf(() => text.renderChat({ messages: [] }))).toBe("INVALID_TEMPLATE");
+    expect(text.template()).toMatchObject({ limits });
+    expect([text.readsVariable("range"), text.readsVariable("tools")]).toEqual([true, false]);
+    await text.close();
+    await limited.close();
   });
 });

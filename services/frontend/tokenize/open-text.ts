@@ -5,7 +5,7 @@ import type { Llama } from "#lib/native/llama";
 import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import { TOKEN_BIT } from "#lib/text/special";
-import { type ChatTemplate, compileTemplate } from "#lib/text/template";
+import { type ChatTemplate, compileTemplate, TEMPLATE_LIMITS, type TemplateLimits } from "#lib/text/template";
 import { createTokenizer, type FrameOptions, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
 import { createWordEncoder } from "#lib/text/words";
@@ -29,6 +29,8 @@ export interface TextOpenerOptions {
   readonly queueLimit?: number;
   /** Bound of each model's cache of encoded text. Default 16 MiB. */
   readonly cacheBytes?: number;
+  /** What one rendering of a chat template may take. Default `TEMPLATE_LIMITS`. */
+  readonly templateLimits?: TemplateLimits;
   /** What is spelled like a control token in a message is one. Default false: it is text. */
   readonly namesInContent?: boolean;
 }
@@ -73,7 +75,10 @@ function noTemplate(): StatorError {
 }
 
 /** A model's template; one that cannot be used is told now, and answers every conversation with why. */
-function templateOf(source: string | undefined, { clock, log }: { clock: Clock; log: Log }): ChatTemplate {
+function templateOf(
+  source: string | undefined,
+  { clock, log, templateLimits }: Pick<TextOpenerOptions, "clock" | "log" | "templateLimits">,
+): ChatTemplate {
   const refuse = (error: StatorError): ChatTemplate => ({
     render() {
       throw error;
@@ -82,7 +87,7 @@ function templateOf(source: string | undefined, { clock, log }: { clock: Clock; 
   });
   if (source === undefined) return refuse(noTemplate());
   try {
-    return compileTemplate(source, clock);
+    return compileTemplate(source, clock, templateLimits);
   } catch (caught) {
     const error = asStatorError(caught);
     log.warn("a model's chat template cannot be used", { detail: error.message });
@@ -90,8 +95,8 @@ function templateOf(source: string | undefined, { clock, log }: { clock: Clock; 
   }
 }
 
-function nameOf(tokenizer: Tokenizer, token: number | undefined): string {
-  return token === undefined ? "" : new TextDecoder().decode(tokenizer.pieceBytes(token));
+function nameOf(tokenizer: Tokenizer, token: number | undefined): string | undefined {
+  return token === undefined ? undefined : new TextDecoder().decode(tokenizer.pieceBytes(token));
 }
 
 /**
@@ -153,7 +158,7 @@ function modelText(
     vocabularySize: tokenizer.size,
     template() {
       if (options.template === undefined) throw noTemplate();
-      return { source: options.template, ...names };
+      return { source: options.template, limits: options.templateLimits ?? TEMPLATE_LIMITS, ...names };
     },
     renderChat: ({ messages, ...how }) => template.render(messages, { ...how, ...names }),
     readsVariable: (name) => template.reads(name),

@@ -1,5 +1,5 @@
 import { systemClock } from "#lib/host/system-clock";
-import { compileTemplate } from "#lib/text/template";
+import { compileTemplate, TEMPLATE_LIMITS } from "#lib/text/template";
 import type { ModelText } from "#services/frontend/text/model-text";
 
 /** Tokens of the byte text that are no bytes. */
@@ -14,7 +14,7 @@ export function createByteText(): ModelText {
   const template = compileTemplate(TEMPLATE, systemClock);
   return {
     vocabularySize: BYTE_TEXT.vocabularySize,
-    template: () => ({ source: TEMPLATE, bosToken: "", eosToken: "" }),
+    template: () => ({ source: TEMPLATE, limits: TEMPLATE_LIMITS, bosToken: "", eosToken: "" }),
     renderChat: ({ messages, ...how }) => template.render(messages, how),
     readsVariable: (name) => template.reads(name),
     encodePrompt: ({ text }) => encodeBytes(text),
