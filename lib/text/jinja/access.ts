@@ -192,5 +192,7 @@ export function call(value: Value, args: Args): Value {
 
 /** Whether a value can be called. */
 export function isCallable(value: Value): boolean {
-  return value instanceof Callable || (value instanceof Attributes && value.call !== undefined);
+  // What is not there can be called, to Python, until somebody does.
+  if (value instanceof Callable || value instanceof Undefined) return true;
+  return value instanceof Attributes && value.call !== undefined;
 }

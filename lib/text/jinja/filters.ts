@@ -4,16 +4,39 @@ import { capitalized } from "./case.ts";
 import { formatPercent } from "./format.ts";
 import { toJson } from "./json.ts";
 import { lengthOf } from "./length.ts";
-import { asMarkup, concat, cut, escapeMarkup, isMarkup, join, mapStretches, plain, type Text } from "./marked.ts";
+import {
+  asMarkup,
+  concat,
+  content,
+  cut,
+  escapeMarkup,
+  isMarkup,
+  join,
+  mapStretches,
+  plain,
+  type Text,
+} from "./marked.ts";
 import { double, fixed, float, isInt, isNumber, toFloat, toInt } from "./numbers.ts";
 import { iterate, order, refuseUndefined, signed, truth } from "./operators.ts";
 import { attributeAt } from "./path.ts";
 import { str } from "./print.ts";
 import { SEQUENCE_FILTERS } from "./sequence-filters.ts";
 import { foldCase, sortBy } from "./sort.ts";
-import { textLength } from "./text-length.ts";
+import { textLength, unitAt } from "./text-length.ts";
 import { replace, splitLines, strip, TEXT_METHODS } from "./text-methods.ts";
-import { type Args, Dict, type Filter, fault, Iter, isText, orElse, Tuple, Undefined, type Value } from "./values.ts";
+import {
+  type Args,
+  Dict,
+  type Filter,
+  fault,
+  Iter,
+  isText,
+  Namespace,
+  orElse,
+  Tuple,
+  Undefined,
+  type Value,
+} from "./values.ts";
 
 /** A filter that is a method of strings, for whatever prints as one. */
 function likeMethod(name: string): Filter {
@@ -65,14 +88,15 @@ function titled(value: Value): Text {
   return concat([...pieces, cut(given, at, chars.length)]);
 }
 
-function truncate(value: Value, args: Args): Text {
+function truncate(value: Value, args: Args): Value {
   const given = bind("truncate", args, ["length", "killwords", "end", "leeway"]);
-  const whole = text(value, "what is truncated");
   const [most, leeway] = [indexOr(given.length, 255, "the length"), indexOr(given.leeway, 5, "the leeway")];
   const end = textOr(given.end, "...", "the end");
   if (most < textLength(end)) fault(`expected length >= ${textLength(end)}, got ${most}`);
-  if (textLength(whole) <= most + leeway) return whole;
-  const kept = cut(whole, 0, [...plain(whole)].slice(0, most - textLength(end)).join("").length);
+  // What is short enough stays what it is, text or not.
+  if (lengthOf(value) <= most + leeway) return value;
+  const whole = text(value, "what is truncated");
+  const kept = cut(whole, 0, unitAt(plain(whole), most - textLength(end)));
   const space = flag(given.killwords) ? -1 : plain(kept).lastIndexOf(" ");
   return concat([space < 0 ? kept : cut(kept, 0, space), end]);
 }
@@ -173,21 +197,25 @@ function formatted(value: Value, { run, values, named }: Args): Text {
   return formatPercent(run, str(value), dict);
 }
 
+function quoteUrl(value: Value, keep: string): string {
+  const bytes = [...Buffer.from(plain(str(value)))].map((byte) => {
+    const char = String.fromCharCode(byte);
+    const isKept = /[\w.~-]/.test(char) || keep.includes(char);
+    return isKept ? char : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  });
+  return bytes.join("");
+}
+
 function urlEncoded(value: Value): Text {
-  const quote = (one: Value, keep: string): string =>
-    [...Buffer.from(plain(str(one)))]
-      .map((byte) => {
-        const char = String.fromCharCode(byte);
-        return /[\w.~-]/.test(char) || keep.includes(char)
-          ? char
-          : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
-      })
-      .join("");
-  if (!(value instanceof Dict)) return mapStretches(str(value), (stretch) => quote(stretch, "/"));
-  const pairs = value
-    .items()
-    .map(([key, one]) => `${quote(key, "").replaceAll("%20", "+")}=${quote(one, "").replaceAll("%20", "+")}`);
-  return pairs.join("&");
+  if (isText(value)) return mapStretches(value, (stretch) => quoteUrl(stretch, "/"));
+  const isAlone = value === null || isNumber(value) || value instanceof Namespace;
+  if (isAlone) return quoteUrl(value, "/");
+  const pairs = value instanceof Dict ? value.items() : iterate(value).map((pair) => iterate(pair));
+  const parts = pairs.map((pair) => {
+    if (pair.length !== 2) fault(`a pair is expected, not ${pair.length} values`);
+    return pair.map((one) => quoteUrl(one!, "").replaceAll("%20", "+")).join("=");
+  });
+  return content(parts.join("&"));
 }
 
 /** Filters by name, with Python's names. Those of jinja2 that are not here are refused when a template is read. */

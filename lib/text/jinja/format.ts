@@ -8,8 +8,10 @@ import {
   type Args,
   Dict,
   fault,
+  isList,
   isText,
   orElse,
+  Range,
   type Rendering,
   Tuple,
   typeName,
@@ -58,9 +60,14 @@ export function formatPercent(run: Rendering, text: Text, given: Value): Text {
     builder.add(convert(run, value, { flags, width, precision, type }));
   }
   builder.add(cut(text, at, all.length));
-  if (used < values.length && !usedNames && !(given instanceof Dict))
+  if (used < values.length && !usedNames && !hasItems(given))
     fault("not all arguments converted during string formatting");
   return builder.take();
+}
+
+/** What has items by a key counts as a dict to Python, which may go unused. */
+function hasItems(given: Value): boolean {
+  return isList(given) || given instanceof Dict || given instanceof Range || given instanceof Undefined;
 }
 
 function named(given: Value, name: string): Value {

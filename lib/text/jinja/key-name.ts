@@ -1,6 +1,6 @@
 import { plain } from "./marked.ts";
 import { repr } from "./print.ts";
-import { Float, fault, isText, type KeyName, Tuple, typeName, type Value } from "./values.ts";
+import { Float, fault, isText, type KeyName, Range, Tuple, typeName, Undefined, type Value } from "./values.ts";
 
 /** A comparable number: an int of any size or a double. */
 export function numeric(value: Value): number | bigint | undefined {
@@ -18,5 +18,6 @@ export function keyName(key: Value): KeyName {
   if (number !== undefined) return number;
   if (key instanceof Tuple)
     return `\u0000(${key.items.map((item) => String(keyName(item))).join("\u0000")})${plain(repr(key))}`;
+  if (key instanceof Range || key instanceof Undefined) return `\u0000${typeName(key)}${plain(repr(key))}`;
   return fault(`unhashable type: '${typeName(key)}'`);
 }

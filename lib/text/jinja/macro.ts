@@ -20,7 +20,7 @@ export interface MacroParts {
 export function compileMacro({ name, signature, body, reads }: MacroParts): (run: Run) => Value {
   return (made) => {
     const outer = made.scope;
-    return new Callable(name, ({ values, named }) => {
+    const call = ({ values, named }: Args): Value => {
       const scope = new Scope(outer);
       return made.deeper(() =>
         made.capture(() => {
@@ -30,7 +30,8 @@ export function compileMacro({ name, signature, body, reads }: MacroParts): (run
           });
         }),
       );
-    });
+    };
+    return new Callable(name, call, true);
   };
 }
 

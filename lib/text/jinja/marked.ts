@@ -125,6 +125,12 @@ export function asMarkup(text: Text): Marked {
   return text.isMarkup ? text : new Marked(text.text, text.content, true);
 }
 
+/** The same string, which does not count as HTML. */
+export function withoutMarkup(text: Text): Text {
+  if (typeof text === "string" || !text.isMarkup) return text;
+  return text.content.length === 0 ? text.text : new Marked(text.text, text.content);
+}
+
 /** Whether a string counts as HTML. */
 export function isMarkup(text: Text): boolean {
   return typeof text !== "string" && text.isMarkup;

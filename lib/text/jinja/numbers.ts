@@ -53,12 +53,24 @@ export function calculate(sign: string, left: Value, right: Value): Value | unde
 function ofInts(sign: string, left: Int | boolean, right: Int | boolean): Value {
   const [a, b] = [Number(left), Number(right)];
   if ((sign === "/" || sign === "//" || sign === "%") && b === 0) fault("division by zero");
-  if (sign === "/") return float(a / b);
+  if (sign === "/")
+    return float(Number.isSafeInteger(a) && Number.isSafeInteger(b) ? a / b : divide(BigInt(left), BigInt(right)));
   if (sign === "**") return power(left, right);
   const fits = Number.isSafeInteger(a) && Number.isSafeInteger(b);
   const result = small(sign, a, b);
   if (fits && Number.isSafeInteger(result)) return int(result);
   return int(large(sign, BigInt(left), BigInt(right)));
+}
+
+/** The double next to a quotient of integers of any size, by a quotient of more bits than a double has. */
+function divide(left: bigint, right: bigint): number {
+  const bits = (value: bigint): number => (value < 0n ? -value : value).toString(2).length;
+  const shift = Math.max(0, 66 - bits(left) + bits(right));
+  const scaled = left << BigInt(shift);
+  const whole = scaled / right;
+  // What is left over breaks a tie.
+  const sticky = scaled % right === 0n ? 0n : left < 0n === right < 0n ? 1n : -1n;
+  return Number((whole << 1n) + sticky) / 2 ** (shift + 1);
 }
 
 function small(sign: string, a: number, b: number): number {
@@ -83,6 +95,10 @@ const MOST_BITS = 4096;
 
 function power(left: Int | boolean, right: Int | boolean): Value {
   const exponent = Number(right);
+  const base = Number(left);
+  if (exponent >= 0 && Math.abs(base) <= 1)
+    return base < 0 && BigInt(right) % 2n === 0n ? 1 : exponent === 0 ? 1 : base;
+  if (base === 0 && exponent < 0) fault("0.0 cannot be raised to a negative power");
   if (exponent < 0) return float(Number(left) ** exponent);
   if (Math.log2(Math.abs(Number(left)) + 1) * exponent > MOST_BITS) fault("a power is too large");
   return int(BigInt(left) ** BigInt(right));

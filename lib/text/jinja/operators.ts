@@ -1,6 +1,6 @@
 import { formatPercent } from "./format.ts";
 import { keyName, numeric } from "./key-name.ts";
-import { add, concat, cut, plain, type Text } from "./marked.ts";
+import { add, concat, cut, isMarkup, plain, type Text, withoutMarkup } from "./marked.ts";
 import { calculate, isInt, isNumber } from "./numbers.ts";
 import {
   Dict,
@@ -24,7 +24,7 @@ export function truth(value: Value): boolean {
   if (value === null || value instanceof Undefined) return false;
   if (typeof value === "string") return value !== "";
   if (typeof value === "number" || typeof value === "bigint") return value !== 0 && value !== 0n;
-  if (isText(value)) return true;
+  if (isText(value)) return value.text !== "";
   if (isList(value)) return value.length > 0;
   if (value instanceof Dict) return value.size > 0;
   if (value instanceof Float) return value.value !== 0;
@@ -133,7 +133,8 @@ export function characters(text: Text): readonly Value[] {
   const all: Value[] = [];
   let at = 0;
   for (const char of text.text) {
-    all.push(cut(text, at, at + char.length));
+    const piece = cut(text, at, at + char.length);
+    all.push(isMarkup(piece) ? withoutMarkup(piece) : piece);
     at += char.length;
   }
   return all;

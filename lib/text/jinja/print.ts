@@ -1,4 +1,4 @@
-import { content, hasContent, plain, type Text } from "./marked.ts";
+import { content, hasContent, isMarkup, plain, type Text } from "./marked.ts";
 import {
   Callable,
   Dict,
@@ -38,7 +38,7 @@ function represent(value: Value, found: { content: boolean }): string {
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : printFloat(value);
   if (isText(value)) {
     found.content ||= hasContent(value);
-    return quote(plain(value));
+    return isMarkup(value) ? `Markup(${quote(plain(value))})` : quote(plain(value));
   }
   const inner = (item: Value): string => represent(item, found);
   if (value instanceof Float) return printFloat(value.value);
@@ -53,7 +53,7 @@ function represent(value: Value, found: { content: boolean }): string {
   if (value instanceof Undefined) return "Undefined";
   if (value instanceof Range) return printRange(value);
   if (value instanceof Namespace) return printNamespace(value, inner);
-  if (value instanceof Callable) return `<Macro '${value.name}'>`;
+  if (value instanceof Callable && value.isMacro) return `<Macro '${value.name}'>`;
   // Python prints an address here, which is another one at each rendering.
   return fault(`a ${typeName(value)} cannot be printed`);
 }

@@ -228,12 +228,14 @@ export interface Names {
 /** A function, a method of a value, or a macro. */
 export class Callable {
   readonly name: string;
-  /** How it prints, and whether a test says that it is a macro. */
   readonly call: (args: Args) => Value;
+  /** It prints; of others Python prints an address. */
+  readonly isMacro: boolean;
 
-  constructor(name: string, call: (args: Args) => Value) {
+  constructor(name: string, call: (args: Args) => Value, isMacro = false) {
     this.name = name;
     this.call = call;
+    this.isMacro = isMacro;
   }
 }
 
