@@ -12,8 +12,6 @@ export interface OpenCalls {
   remove(requestId: string): void;
   /** Aborts one: it was open, it has ended lately, or nobody knows it. */
   abort(requestId: string): "open" | "ended" | "unknown";
-  /** Aborts all that run. */
-  abortAll(): void;
   /** Calls that run. */
   readonly size: number;
 }
@@ -45,9 +43,6 @@ export function createOpenCalls(): OpenCalls {
       const call = open.get(requestId);
       call?.abort();
       return call ? "open" : ended.has(requestId) ? "ended" : "unknown";
-    },
-    abortAll() {
-      for (const call of [...open.values()]) call.abort();
     },
     get size() {
       return open.size;
