@@ -30,10 +30,3 @@ export function printTokens(tokens: readonly ShownToken[], paint: Paint): string
   const [head = "", ...rows] = printTable(COLUMNS, [...tokens.entries()]).split("\n");
   return [head, ...rows.map((row, at) => (tokens[at]?.control ? paint.yellow(row) : row))].join("\n");
 }
-
-/** All of standard input, as text. */
-export async function readInput(): Promise<string> {
-  const pieces: Buffer[] = [];
-  for await (const piece of process.stdin) pieces.push(piece as Buffer);
-  return Buffer.concat(pieces).toString();
-}

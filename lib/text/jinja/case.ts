@@ -2,7 +2,7 @@ import { mapStretches, plain, type Text } from "./marked.ts";
 
 /** Python's `title`: the first letter of every run of letters is large, all others are small. */
 export function titleCase(text: Text): Text {
-  return mapCase(text, (chars) =>
+  return mapStretches(text, (chars) =>
     chars.replace(/(\p{L}|\p{Lt})(\p{L}*)/gu, (_, first: string, rest: string) => title(first) + rest.toLowerCase()),
   );
 }
@@ -34,10 +34,6 @@ function title(char: string): string {
   if (joined) return joined.charAt(1);
   const upper = char.toUpperCase();
   return upper.length > 1 && !upper.startsWith("ʼ") ? upper[0] + upper.slice(1).toLowerCase() : upper;
-}
-
-function mapCase(text: Text, map: (chars: string) => string): Text {
-  return typeof text === "string" ? map(text) : mapStretches(text, map);
 }
 
 /** Whether there are letters with case, and all of them have this one. */

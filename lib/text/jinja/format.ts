@@ -3,7 +3,7 @@ import { cut, plain, type Text, TextBuilder } from "./marked.ts";
 import { double, fixed, type Int, isFloat, isInt, isNumber, toInt } from "./numbers.ts";
 
 import { printFloat, repr, str } from "./print.ts";
-import { textLength } from "./text-length.ts";
+import { textLength, unitAt } from "./text-length.ts";
 import {
   type Args,
   Dict,
@@ -117,7 +117,7 @@ function whole(value: Value, type: string): Int {
 }
 
 function writeText(run: Rendering, text: Text, { fill, align, width, precision }: Spec): Text {
-  const kept = precision === undefined ? text : cut(text, 0, [...plain(text)].slice(0, precision).join("").length);
+  const kept = precision === undefined ? text : cut(text, 0, unitAt(plain(text), precision));
   const missing = Math.max(0, width - textLength(kept));
   if (missing === 0) return kept;
   run.room(plain(kept).length + missing);

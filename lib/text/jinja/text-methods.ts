@@ -120,16 +120,21 @@ function emptyPlace(all: string, at: number, count: number): number {
   return at >= all.length ? -1 : at + (all.codePointAt(at)! > 0xffff ? 2 : 1);
 }
 
+/** The stretch between two places, in UTF-16 units, as Python counts them from either end. */
+function stretchOf(self: Text, start: Value | undefined, end: Value | undefined): { from: number; to: number } {
+  const length = textLength(self);
+  const unit = (value: Value | undefined, other: number): number => {
+    const at = indexOr(value, other, "a place");
+    return unitAt(plain(self), Math.max(0, Math.min(length, at < 0 ? at + length : at)));
+  };
+  return { from: unit(start, 0), to: unit(end, length) };
+}
+
 /** Where a part begins, in characters; -1 where it does not. */
 function find(self: Text, args: Args, isLast: boolean): number {
   const { sub, start, end } = bind("find", args, ["sub", "start", "end"]);
   const all = plain(self);
-  const length = textLength(self);
-  const place = (value: Value | undefined, other: number): number => {
-    const at = indexOr(value, other, "a place");
-    return unitAt(all, Math.max(0, Math.min(length, at < 0 ? at + length : at)));
-  };
-  const [from, to] = [place(start, 0), place(end, length)];
+  const { from, to } = stretchOf(self, start, end);
   const part = chars(sub, "what is looked for");
   const within = all.slice(from, to);
   const found = isLast ? within.lastIndexOf(part) : within.indexOf(part);
@@ -143,13 +148,8 @@ function found(at: number): number {
 /** Whether one of the texts stands at an end. */
 function standsAt(self: Text, args: Args, isEnd: boolean): boolean {
   const { affix, start, end } = bind(isEnd ? "endswith" : "startswith", args, ["affix", "start", "end"]);
-  const all = plain(self);
-  const length = textLength(self);
-  const bound = (value: Value | undefined, other: number): number => {
-    const at = indexOr(value, other, "a place");
-    return unitAt(all, Math.max(0, Math.min(length, at < 0 ? at + length : at)));
-  };
-  const within = all.slice(bound(start, 0), bound(end, length));
+  const { from, to } = stretchOf(self, start, end);
+  const within = plain(self).slice(from, to);
   const given = needed(affix, "the text");
   const affixes = given instanceof Tuple ? given.items : [given];
   return affixes.some((one) => {

@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { StatorError } from "#lib/base/errors";
 import type { Command } from "../command.ts";
 import { type Conversation, openFileText, type Rendered } from "../compose/file-text.ts";
+import { readInput } from "../read-input.ts";
 import type { Paint } from "../screen.ts";
-import { printTokens, readInput, showTokens } from "../token-table.ts";
+import { printTokens, showTokens } from "../token-table.ts";
 
 const USUAL: Conversation = {
   messages: [

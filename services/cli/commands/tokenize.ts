@@ -1,7 +1,8 @@
 import { StatorError } from "#lib/base/errors";
 import type { Command } from "../command.ts";
 import { openFileText } from "../compose/file-text.ts";
-import { printTokens, readInput, showTokens } from "../token-table.ts";
+import { readInput } from "../read-input.ts";
+import { printTokens, showTokens } from "../token-table.ts";
 
 /** `stator tokenize`: the tokens of a text. */
 export const tokenize: Command = {
