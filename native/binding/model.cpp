@@ -31,7 +31,7 @@ class LoadWatch {
         if (!self->onProgress_.IsEmpty() && !self->stopped_) self->onProgress_.Call({Napi::Number::New(env, ratio)});
       });
     }
-    return !watch.stopped_;
+    return !watch.stopped_ && !watch.reactor_.ending();
   }
 
   bool stopped() const { return stopped_; }

@@ -43,6 +43,11 @@ Reactor::Reactor(Napi::Env env) : env_(env), function_(Function::New(env, "stato
   function_.Unref(env);
   // Hooks run in reverse: ours joins every thread before the function's own hook closes it.
   napi_add_env_cleanup_hook(env, cleanUp, this);
+  // `process.exit` runs no hooks: it goes straight to the destructors of the libraries' statics, which a thread of ours
+  // may be reading. The exit event comes before them.
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto leave = Napi::Function::New(env, [this](const Napi::CallbackInfo&) { shutDown(); });
+  process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), leave});
 }
 
 Reactor::~Reactor() { shutDown(); }
@@ -50,7 +55,7 @@ Reactor::~Reactor() { shutDown(); }
 void Reactor::cleanUp(void* self) { static_cast<Reactor*>(self)->shutDown(); }
 
 void Reactor::shutDown() {
-  if (std::exchange(down_, true)) return;
+  if (down_.exchange(true)) return;
   for (auto* each : enlisted_) each->stopForExit();
   shortWorkers_.stop();
   longWorkers_.stop();

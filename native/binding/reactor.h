@@ -1,6 +1,7 @@
 #pragma once
 #include <napi.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -64,6 +65,9 @@ class Reactor {
   void enlist(Stoppable* each) { enlisted_.insert(each); }
   void dismiss(Stoppable* each) { enlisted_.erase(each); }
 
+  /// From any thread: the environment is ending and waits for work that is under way, so what is long should stop.
+  bool ending() const { return down_; }
+
  private:
   static void callJs(Napi::Env env, Napi::Function, Reactor*, Task* task);
   static void cleanUp(void* self);
@@ -74,7 +78,7 @@ class Reactor {
   const Napi::Env env_;
   Function function_;
   size_t pending_ = 0;
-  bool down_ = false;
+  std::atomic<bool> down_{false};
   Workers shortWorkers_{2};
   Workers longWorkers_{2};
   std::set<Stoppable*> enlisted_;
