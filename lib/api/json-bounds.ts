@@ -40,7 +40,7 @@ export function findExcess(bytes: Uint8Array, { depth, values, members }: JsonBo
 }
 
 /** Where the string ends that goes on at `from`: its closing quote. */
-function stringEnd(bytes: Uint8Array, from: number): number {
+export function stringEnd(bytes: Uint8Array, from: number): number {
   let at = from;
   while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
   return at;

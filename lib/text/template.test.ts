@@ -114,8 +114,8 @@ describe("chat template", () => {
 
   test("variables reach the template, and names it has already are refused", () => {
     const template = compile("{{ bos_token }}{% if enable_thinking %}think{% endif %}");
-    expect(template.render([], { bosToken: "<s>", variables: { enable_thinking: true } })).toBe("<s>think");
-    expect(refusal(() => template.render([], { variables: { strftime_now: 1 } })).reason).toBe("INVALID_TEMPLATE");
+    expect(template.render([], { bosToken: "<s>", variables: { enable_thinking: "true" } })).toBe("<s>think");
+    expect(refusal(() => template.render([], { variables: { strftime_now: "1" } })).reason).toBe("INVALID_TEMPLATE");
   });
 
   test("the date is the clock's, whatever the machine's language", () => {

@@ -38,8 +38,8 @@ export interface RenderOptions {
   readonly bosToken?: string;
   /** What `eos_token` is; undefined where the model has none. */
   readonly eosToken?: string;
-  /** More variables for the template, such as `enable_thinking`. */
-  readonly variables?: Readonly<Record<string, unknown>>;
+  /** More variables for the template, such as `enable_thinking`, each as JSON text: numbers and keys are what it says. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** A prompt as a template wrote it. */
@@ -204,7 +204,7 @@ function habitsOf(template: JinjaTemplate, source: string): Habits {
 function variablesOf(messages: readonly Dict[], options: RenderOptions): Map<string, Value> {
   const { tools, bosToken, eosToken, addGenerationPrompt, continueFinalMessage } = options;
   const variables = new Map<string, Value>();
-  for (const [name, value] of Object.entries(options.variables ?? {})) variables.set(name, fromJson(value));
+  for (const [name, value] of Object.entries(options.variables ?? {})) variables.set(name, parseJson(value));
   variables.set("messages", messages);
   if (tools && tools.length > 0) variables.set("tools", fromJson(tools));
   for (const name of ["tools", "documents"]) if (!variables.has(name)) variables.set(name, null);

@@ -159,8 +159,11 @@ export function fromJson(value: unknown): Value {
   return dict;
 }
 
-/** Keys of digits alone, which JavaScript would put before all others. No string of JSON holds the first quotation mark. */
-const DIGITS_KEY = /([{,]\s*")(\d+"\s*:)/g;
+/**
+ * Keys of digits alone, escaped or not, which JavaScript would put before all others. No string of JSON holds the first
+ * quotation mark.
+ */
+const DIGITS_KEY = /([{,]\s*")((?:\d|\\u003\d)+"\s*:)/g;
 /** Stands before such a key while it is read: no key means anything by it. */
 const DIGITS_MARK = "\uE000\uE001\uE000";
 

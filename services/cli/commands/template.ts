@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { type TemplateFields, templateVariables } from "#lib/api/openai/template-variables";
 import { StatorError } from "#lib/base/errors";
 import type { Command } from "../command.ts";
 import { type Conversation, openFileText, type Rendered } from "../compose/file-text.ts";
@@ -43,26 +44,25 @@ export const template: Command = {
 
 async function readConversation(from: string): Promise<Conversation> {
   const name = from === "-" ? "Standard input" : from;
-  const given = parse(from === "-" ? await readInput() : await readText(from), name);
+  const text = from === "-" ? await readInput() : await readText(from);
+  const given = parse(text, name);
   const body = (Array.isArray(given) ? { messages: given } : given) as Body | null;
   const messages = body?.messages;
   if (!Array.isArray(messages) || !messages.every(isMessage)) {
     throw new StatorError("BAD_CONFIG", { detail: `${name} has no list of messages, each with a role.` });
   }
-  const { chat_template_kwargs: more, documents } = body as Body;
+  const variables = templateVariables(body as Body, Buffer.from(text));
   return {
     messages,
-    variables: { ...(documents !== undefined && { documents }), ...more },
+    ...(variables && { variables }),
     addGenerationPrompt: body?.add_generation_prompt,
     continueFinalMessage: body?.continue_final_message,
   };
 }
 
 /** What of a request to /v1/chat/completions a template is told. */
-interface Body {
+interface Body extends TemplateFields {
   readonly messages?: unknown;
-  readonly chat_template_kwargs?: Readonly<Record<string, unknown>>;
-  readonly documents?: unknown;
   readonly add_generation_prompt?: boolean;
   readonly continue_final_message?: boolean;
 }

@@ -65,6 +65,8 @@ const CHAT: Readonly<Record<string, (bytes: number) => string>> = {
   biases: (bytes) => chat(`"logit_bias":{${keys(bytes, "1")}}`),
   tools: (bytes) =>
     chat(`"tools":[${items(bytes, '{"type":"function","function":{"name":"f"}}')}],"tool_choice":"none"`),
+  "a variable of numbers": (bytes) => chat(`"chat_template_kwargs":{"a":[${items(bytes, "1.0")}]}`),
+  "many documents": (bytes) => chat(`"documents":[${items(bytes, '{"1":1.0}')}]`),
   modalities: (bytes) => chat(`"modalities":[${items(bytes, '"text"')}]`),
   "a schema of properties": (bytes) => schema(`{"type":"object","properties":{${keys(bytes, "{}")}}}`),
   "a schema of branches": (bytes) => schema(`{"anyOf":[${items(bytes, '{"minimum":1}')}]}`),

@@ -58,6 +58,15 @@ test("many messages of a short body are rendered in the thread, to the same prom
   expect(door.running).toBe(true);
 });
 
+test("long variables of a short body are read in the thread, to the same prompt", async () => {
+  const door = reader();
+  const messages = [{ role: "user", content: "a" }];
+  const read = await door.read(chat, body({ messages, chat_template_kwargs: { a: "x".repeat(10_000) } }));
+  expect(door.running).toBe(false);
+  expect(await read.conversation!.render(text)).toEqual(text.renderChat({ messages }));
+  expect(door.running).toBe(true);
+});
+
 test("prompts come as texts, long ones as UTF-8, or as token ids", async () => {
   const door = reader();
   const { ask } = (await door.read(completions, body({ prompt: ["ä", pad], n: 2 }))).asked;

@@ -28,6 +28,8 @@ const INLINE_BYTES = 65_536;
 const INLINE_SCHEMA_UNITS = 8192;
 /** Conversations of more messages are rendered in the thread: a message takes 5 µs or more, as the template is. */
 const INLINE_MESSAGES = 256;
+/** The same for the text of its variables: a kilobyte of numbers can take half a millisecond. */
+const INLINE_VARIABLE_UNITS = 8192;
 
 /** Ends within the time in which memory is to come back, and longer than a client thinks between two requests. */
 const IDLE_MS = 15_000;
@@ -92,7 +94,8 @@ export class BodyReader {
   }
 
   #converse(conversation: TemplateConversation): Conversation {
-    const isLong = conversation.messages.length > INLINE_MESSAGES;
+    const isLong =
+      conversation.messages.length > INLINE_MESSAGES || variableUnits(conversation) > INLINE_VARIABLE_UNITS;
     return { render: (text) => (isLong ? this.#render({ conversation }, text) : text.renderChat(conversation)) };
   }
 
@@ -111,6 +114,10 @@ export class BodyReader {
 }
 
 function forgetNothing(): void {}
+
+function variableUnits({ variables = {} }: TemplateConversation): number {
+  return Object.values(variables).reduce((sum, { length }) => sum + length, 0);
+}
 
 /** Bytes with memory of their own, which may move to another thread. */
 function sendable(bytes: Buffer): Uint8Array<ArrayBuffer> {

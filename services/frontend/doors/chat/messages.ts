@@ -1,13 +1,13 @@
 import type { ChatBody } from "#lib/api/openai/chat-fields";
+import { templateVariables } from "#lib/api/openai/template-variables";
 import type { TemplateConversation, TemplateMessage } from "../../text/model-text.ts";
 
 type Message = ChatBody["messages"][number];
 type Content = string | readonly { readonly type: string; readonly text?: string; readonly refusal?: string }[];
 
-/** A conversation as templates take it, with what else the body says to the template. */
-export function templateConversation(body: ChatBody): TemplateConversation {
-  const { documents, chat_template_kwargs: more } = body;
-  const variables = documents || more ? { ...(documents && { documents }), ...more } : undefined;
+/** A conversation as templates take it, with what else the body, which was read from `bytes`, says to the template. */
+export function templateConversation(body: ChatBody, bytes: Uint8Array): TemplateConversation {
+  const variables = templateVariables(body, bytes);
   return {
     messages: templateMessages(body.messages),
     ...(variables && { variables }),

@@ -1,4 +1,6 @@
 import { expect, it } from "vitest";
+import { systemClock } from "#lib/host/system-clock";
+import { compileTemplate } from "#lib/text/template";
 import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 import { reader } from "./read.ts";
 
@@ -81,7 +83,7 @@ it("a template is told what the body says to it: parts, reasoning, variables, an
   const more = { chat_template_kwargs: { enable_thinking: false, deep: { a: [1] } }, documents: [{ title: "t" }] };
   expect(conversation({ ...more, add_generation_prompt: false, continue_final_message: true })).toEqual({
     messages,
-    variables: { documents: [{ title: "t" }], enable_thinking: false, deep: { a: [1] } },
+    variables: { documents: '[{"title":"t"}]', enable_thinking: "false", deep: '{"a":[1]}' },
     addGenerationPrompt: false,
     continueFinalMessage: true,
   });
@@ -90,4 +92,26 @@ it("a template is told what the body says to it: parts, reasoning, variables, an
     addGenerationPrompt: true,
   });
   expect(() => read({ chat_template: "{{ 1 }}" })).toThrow("the model's own template makes the prompt");
+});
+
+it("variables of a template are told as the body writes them", () => {
+  const rendered = (fields: string, template: string): unknown => {
+    const body = `{"model": "m", "messages": [{"role": "user", "content": "hi"}]${fields}}`;
+    const { input } = reader.read(Buffer.from(body), undefined).ask;
+    if (input.kind !== "messages") return undefined;
+    return compileTemplate(template, systemClock).render(input.messages.messages, input.messages).text;
+  };
+  const numbers = '"numbers": {"2": 1.0, "1": 12345678901234567890, "\\u0030": -0, "b": 1e3, "a": 0.10}';
+  expect(rendered(`, "chat_template_kwargs": {${numbers}}`, "{{ numbers }} {{ numbers | tojson }}")).toBe(
+    "{'2': 1.0, '1': 12345678901234567890, '0': 0, 'b': 1000.0, 'a': 0.1} " +
+      '{"2": 1.0, "1": 12345678901234567890, "0": 0, "b": 1000.0, "a": 0.1}',
+  );
+  const documents = '"documents": [{"9": 2.50, "8": {"1": 1.0, "0": []}}]';
+  expect(rendered(`, ${documents}`, "{{ documents }}")).toBe("[{'9': 2.5, '8': {'1': 1.0, '0': []}}]");
+  // The last of several, whatever its name is written like, and none of those that are somewhere else.
+  const nested = '"metadata": {"documents": "[9]", "chat_template_kwargs": "{}"}';
+  const twice = `"chat_template_kwargs": {"x": 1}, ${nested}, "chat_template\\u005fkwargs": {"x": 2, "x": 3.0}, ${documents}`;
+  expect(rendered(`, ${twice}`, "{{ x }}{{ documents | length }}")).toBe("3.01");
+  expect(rendered(', "chat_template_kwargs": {"documents": 1.0}, "documents": [{}]', "{{ documents }}")).toBe("1.0");
+  expect(rendered(', "chat_template_kwargs": null, "documents": null', "{{ documents is none }}")).toBe("True");
 });

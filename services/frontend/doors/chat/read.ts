@@ -10,7 +10,7 @@ export const reader: DoorReader<OpenAiForm> = {
   read(bytes, bounds) {
     const { body, ignored } = checkChat(parseBody(bytes, bounds));
     const ask = readGeneration(body, {
-      input: { kind: "messages", messages: templateConversation(body) },
+      input: { kind: "messages", messages: templateConversation(body, bytes) },
       topLogprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
       promptLogprobs: false,
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
