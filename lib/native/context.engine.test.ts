@@ -174,6 +174,22 @@ describe.skipIf(native.reason !== undefined)(`a context (${native.reason ?? "bui
     driver.context.close();
   });
 
+  it("draws no token under a grammar that breaks a character, however likely it is", async () => {
+    const driver = await EngineDriver.open(model, size);
+    const ids = Uint32Array.from(pieces.flatMap((piece, id) => (/^[\x80-\xff]$/.test(piece) ? [id] : [])));
+    const logitBias = { ids, values: new Float32Array(ids.length).fill(60) };
+    const sampling = { grammar: "root ::= [^a]*", temperature: 1, logitBias, maxTokens: 60 };
+    for (let seed = 1n; seed <= 8n; seed++) {
+      const { tokens } = await driver.generate(0, chat(capital), { ...sampling, seed });
+      const bytes = Buffer.from(textOf(tokens), "latin1");
+      expect(bytes.length).toBe(60);
+      // A stream may end within a character.
+      expect(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true })).not.toThrow();
+      driver.clear(0);
+    }
+    driver.context.close();
+  });
+
   it("shares a prefix by a copy op and forgets by a remove op", async () => {
     const driver = await EngineDriver.open(model, size);
     const prompt = chat("What is disaggregated serving?");

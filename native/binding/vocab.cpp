@@ -30,18 +30,6 @@ std::string readInput(const Napi::Value& value) {
   return {reinterpret_cast<const char*>(bytes.data), bytes.size};
 }
 
-void appendPiece(const Model& model, int32_t token, std::vector<uint8_t>& out) {
-  char piece[256];
-  int32_t size = model.api().token_piece(model.handle, token, piece, sizeof piece);
-  if (size >= 0) {
-    out.insert(out.end(), piece, piece + size);
-    return;
-  }
-  std::vector<char> longer(static_cast<size_t>(-size));
-  size = model.api().token_piece(model.handle, token, longer.data(), -size);
-  if (size > 0) out.insert(out.end(), longer.begin(), longer.begin() + size);
-}
-
 }  // namespace
 
 Napi::Function VocabWrap::define(Napi::Env env) {
@@ -102,7 +90,7 @@ Napi::Value VocabWrap::pieceTable(const Napi::CallbackInfo& info) {
     const auto size = static_cast<size_t>(model.vocab.size);
     auto offsets = Napi::Uint32Array::New(env, size + 1);
     auto attributes = Napi::Uint8Array::New(env, size);
-    std::vector<uint8_t> bytes;
+    std::string bytes;
     offsets[0] = 0;
     for (size_t i = 0; i < size; i++) {
       appendPiece(model, static_cast<int32_t>(i), bytes);
@@ -110,7 +98,7 @@ Napi::Value VocabWrap::pieceTable(const Napi::CallbackInfo& info) {
       attributes[i] = model.api().token_attributes(model.handle, static_cast<int32_t>(i));
     }
     auto table = Napi::Object::New(env);
-    table.Set("bytes", makeBytes(env, bytes.data(), bytes.size()));
+    table.Set("bytes", makeBytes(env, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
     table.Set("offsets", offsets);
     table.Set("attributes", attributes);
     return table;

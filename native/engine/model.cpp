@@ -37,6 +37,19 @@ Model::~Model() { api().model_free(handle); }
 
 bool Model::ends(int32_t token) const { return std::binary_search(endTokens.begin(), endTokens.end(), token); }
 
+const std::vector<Utf8States>& Model::textBefore() const {
+  std::call_once(textBeforeOnce_, [this] {
+    textBefore_.reserve(static_cast<size_t>(vocab.size));
+    std::string piece;
+    for (int32_t token = 0; token < vocab.size; token++) {
+      piece.clear();
+      appendPiece(*this, token, piece);
+      textBefore_.push_back(ends(token) ? only(Utf8::start) : statesBefore(piece));
+    }
+  });
+  return textBefore_;
+}
+
 std::shared_ptr<Model> openModel(const std::shared_ptr<Library>& library, const ModelRequest& request) {
   checkGguf(request.path, request.vocabOnly ? GgufKind::vocabulary : GgufKind::model);
   struct Watch {
@@ -83,6 +96,18 @@ std::vector<int32_t> tokenize(const Model& model, const char* text, size_t size,
     tokens.resize(static_cast<size_t>(count < 0 ? -count : count));
     if (count >= 0) return tokens;
   }
+}
+
+void appendPiece(const Model& model, int32_t token, std::string& out) {
+  char piece[256];
+  int32_t size = model.api().token_piece(model.handle, token, piece, sizeof piece);
+  if (size >= 0) {
+    out.append(piece, static_cast<size_t>(size));
+    return;
+  }
+  std::string longer(static_cast<size_t>(-size), '\0');
+  size = model.api().token_piece(model.handle, token, longer.data(), -size);
+  if (size > 0) out.append(longer, 0, static_cast<size_t>(size));
 }
 
 bool readMeta(const Model& model, const std::string& key, std::string& out) {

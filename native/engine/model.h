@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/library.h"
+#include "engine/utf8.h"
 
 namespace stator {
 
@@ -26,6 +27,13 @@ struct Model {
 
   const stator_llama_api& api() const { return *library->api; }
   bool ends(int32_t token) const;
+  /// For each token, the states of a text that it may follow; an end token follows whole characters. Made at the first
+  /// call, which looks at every piece.
+  const std::vector<Utf8States>& textBefore() const;
+
+ private:
+  mutable std::once_flag textBeforeOnce_;
+  mutable std::vector<Utf8States> textBefore_;
 };
 
 /// A LoRA adapter. It keeps its model.
@@ -58,6 +66,9 @@ std::shared_ptr<Adapter> openAdapter(const std::shared_ptr<Model>& model, const 
 
 /// Tokenizes UTF-8 text. Throws INVALID_ARGUMENT for texts beyond 1 GiB.
 std::vector<int32_t> tokenize(const Model& model, const char* text, size_t size, bool addSpecial, bool parseSpecial);
+
+/// Adds the bytes that a token stands for; those of a control token are its name.
+void appendPiece(const Model& model, int32_t token, std::string& out);
 
 /// A metadata value; false when the file has none of that name.
 bool readMeta(const Model& model, const std::string& key, std::string& out);

@@ -36,6 +36,7 @@ void Slot::close() {
   model_ = nullptr;
   counts_.clear();
   grammar_ = nullptr;
+  text_ = Utf8::start;
   lastToken_ = -1;
   ended_ = false;
   failure_.clear();
@@ -52,11 +53,29 @@ void Slot::openGrammar() {
   char why[256] = "";
   grammar_ = {api.grammar_open(model_->handle, sampling_.grammar.c_str(), {why, sizeof why}), GrammarFree{&api}};
   if (grammar_ == nullptr) failure_ = "The grammar does not parse: " + errors.text(why[0] != 0 ? why : "no reason given");
+  if (grammar_ != nullptr && !acceptGenerated()) failure_ = "The generated tokens do not follow the grammar.";
+}
+
+bool Slot::acceptGenerated() {
   for (const int32_t token : sampling_.generatedTokens) {
-    if (grammar_ == nullptr || api.grammar_accept(grammar_.get(), token)) continue;
-    failure_ = "The generated tokens do not follow the grammar.";
-    break;
+    if (!keepsText(token) || !model_->api().grammar_accept(grammar_.get(), token)) return false;
+    advanceText(token);
   }
+  return true;
+}
+
+bool Slot::allows(int32_t token) const {
+  return keepsText(token) && model_->api().grammar_allows(grammar_.get(), token);
+}
+
+bool Slot::keepsText(int32_t token) const {
+  return (model_->textBefore()[static_cast<size_t>(token)] & only(text_)) != 0;
+}
+
+void Slot::advanceText(int32_t token) {
+  std::string piece;
+  appendPiece(*model_, token, piece);
+  text_ = utf8After(text_, piece);
 }
 
 void Slot::remember(int32_t token) {
@@ -97,6 +116,10 @@ int32_t Slot::pickMasked(const float* logits, DrawScratch& scratch) const {
   scratch.ids.resize(static_cast<size_t>(size));
   for (int32_t i = 0; i < size; i++) scratch.ids[static_cast<size_t>(i)] = i;
   model_->api().grammar_mask(grammar_.get(), scratch.ids.data(), scratch.logits.data(), static_cast<size_t>(size));
+  const auto& textBefore = model_->textBefore();
+  for (size_t i = 0; i < textBefore.size(); i++) {
+    if (!(textBefore[i] & only(text_))) scratch.logits[i] = kNever;
+  }
   const double draw = uniformDraw(sampling_.seed, sampling_.choice, static_cast<uint32_t>(generated_),
                                   Lane::afterRejection);
   return scratch.sampler.choose(scratch.logits.data(), size,
@@ -105,16 +128,15 @@ int32_t Slot::pickMasked(const float* logits, DrawScratch& scratch) const {
 
 int32_t Slot::pick(const float* logits, DrawScratch& scratch, End& end) const {
   const int32_t size = model_->vocab.size;
-  const auto& api = model_->api();
   const double draw = sampling_.temperature > 0 ? uniformDraw(sampling_.seed, sampling_.choice,
                                                               static_cast<uint32_t>(generated_), Lane::own)
                                                 : 0;
   const int32_t token = scratch.sampler.choose(
       logits, size, {sampling_.temperature, sampling_.topK, sampling_.topP, sampling_.minP}, draw);
-  if (grammar_ == nullptr || token < 0 || api.grammar_allows(grammar_.get(), token)) return token;
+  if (grammar_ == nullptr || token < 0 || allows(token)) return token;
   if (sampling_.temperature <= 0) {
     for (const auto& candidate : scratch.sampler.best(logits, size, kGreedyTries)) {
-      if (api.grammar_allows(grammar_.get(), candidate.id)) return candidate.id;
+      if (allows(candidate.id)) return candidate.id;
     }
   }
   const int32_t masked = pickMasked(logits, scratch);
@@ -169,8 +191,9 @@ Draw Slot::draw(const float* logits, DrawScratch& scratch) {
   lastToken_ = drawn.token;
   remember(drawn.token);
   drawn.end = endOf(drawn.token);
-  if (drawn.end == End::none && grammar_ != nullptr && !model_->api().grammar_accept(grammar_.get(), drawn.token)) {
-    drawn.end = End::grammar;
+  if (drawn.end == End::none && grammar_ != nullptr) {
+    advanceText(drawn.token);
+    if (!model_->api().grammar_accept(grammar_.get(), drawn.token)) drawn.end = End::grammar;
   }
   ended_ = drawn.end != End::none;
   return drawn;

@@ -8,6 +8,7 @@
 #include "engine/model.h"
 #include "engine/sampler.h"
 #include "engine/step.h"
+#include "engine/utf8.h"
 
 namespace stator {
 
@@ -65,6 +66,11 @@ class Slot {
   };
 
   void openGrammar();
+  bool acceptGenerated();
+  /// Whether a token follows by the grammar and leaves the text UTF-8.
+  bool allows(int32_t token) const;
+  bool keepsText(int32_t token) const;
+  void advanceText(int32_t token);
   void remember(int32_t token);
   bool changesLogits() const;
   const float* shape(const float* logits, DrawScratch& scratch) const;
@@ -78,6 +84,8 @@ class Slot {
   Sampling sampling_;
   std::unordered_map<int32_t, Counts> counts_;
   std::unique_ptr<stator_grammar, GrammarFree> grammar_{nullptr, GrammarFree{nullptr}};
+  /// Where the generated text stands, under a grammar: the library takes bytes for characters that are none.
+  Utf8 text_ = Utf8::start;
   int32_t generated_ = 0;
   int32_t lastToken_ = -1;
   bool ended_ = false;

@@ -32,6 +32,7 @@ namespace {
 
 std::atomic<int> alive{0};
 constexpr const char* kWhy = "fake fault";
+constexpr int32_t kAnyToken = -1;
 
 KvLayout fakeLayout(uint32_t streams = 1) { return {{{{1, 4, 1, 8}, {1, 4, 1, 8}}}, {}, streams}; }
 
@@ -252,15 +253,23 @@ int32_t fakeTokenize(const stator_model*, const char*, int32_t length, int32_t* 
   return length <= capacity ? length : -length;
 }
 
-/// A grammar "root ::= <[N]>" allows the token N twice and then the end.
+int32_t fakePiece(const stator_model*, int32_t token, char* out, int32_t capacity) {
+  if (token == kFakeEnd) return 0;
+  if (capacity < 1) return -1;
+  *out = token < kFakeFirstByte ? static_cast<char>('A' + token) : kFakeBytes[token - kFakeFirstByte];
+  return 1;
+}
+
+/// A grammar "root ::= <[N]>" allows the token N twice and then the end, "root ::= .*" whatever comes.
 stator_grammar* grammarOpen(const stator_model*, const char* text, stator_text why) {
   const char* id = std::strstr(text, "<[");
-  if (id == nullptr) {
+  const bool any = std::strcmp(text, "root ::= .*") == 0;
+  if (id == nullptr && !any) {
     say(why, kWhy);
     return nullptr;
   }
   alive++;
-  return new stator_grammar{std::atoi(id + 2), 0};
+  return new stator_grammar{any ? kAnyToken : std::atoi(id + 2), 0};
 }
 
 void grammarFree(stator_grammar* grammar) {
@@ -269,7 +278,7 @@ void grammarFree(stator_grammar* grammar) {
 }
 
 bool grammarAllows(stator_grammar* grammar, int32_t token) {
-  return token == (grammar->accepted < 2 ? grammar->allowed : kFakeEnd);
+  return grammar->allowed == kAnyToken || token == (grammar->accepted < 2 ? grammar->allowed : kFakeEnd);
 }
 
 void grammarMask(stator_grammar* grammar, const int32_t* tokens, float* values, size_t count) {
@@ -303,6 +312,7 @@ stator_llama_api makeTable() {
     return token == kFakeEnd ? STATOR_TOKEN_END : 0;
   };
   table.tokenize = fakeTokenize;
+  table.token_piece = fakePiece;
   table.adapter_free = [](stator_adapter* adapter) {
     alive--;
     delete adapter;

@@ -10,6 +10,9 @@ namespace stator::test {
 
 constexpr int32_t kFakeVocab = 64;
 constexpr int32_t kFakeEnd = 63;
+/// This token and those up to the end stand for one byte each, these below for a letter.
+constexpr int32_t kFakeFirstByte = 50;
+constexpr char kFakeBytes[] = "\xc3\xa9\xe0\xed\xf0\xf4\x80\x90\xa0\xc0\xf5\xff\xbf";
 
 /// How the fake misbehaves; reset by openFake. Set while engine threads run.
 struct FakeFaults {
