@@ -35,12 +35,14 @@ export interface ModelFeatures {
 
 /** Where a model's tokenizer and template are. */
 export interface TextSource {
-  /** Tokenizer and template digest in hex. */
+  /** Tokenizer and template digest in hex, and whether markers count. */
   readonly key: string;
   /** Of the first holder's card; the digest decides, not who is asked. */
   readonly tokenizer: ArtifactRef;
   /** undefined for a model without a chat template. */
   readonly template: ArtifactRef | undefined;
+  /** What is spelled like a control token in a message is one: as the first holder's card says. */
+  readonly markersInContent: boolean;
   /** Who has both, the longest servable first. */
   readonly holders: readonly InstanceRecord[];
 }
@@ -125,7 +127,7 @@ function readSampling({ defaultSampling }: ModelCard): DefaultSampling {
   return Object.fromEntries(known);
 }
 
-function sourceKey(card: ModelCard): string | undefined {
+function textDigests(card: ModelCard): string | undefined {
   const tokenizer = artifactOf(card, "tokenizer");
   const template = artifactOf(card, "template");
   return tokenizer && `${printHex(tokenizer.digest)}:${template ? printHex(template.digest) : ""}`;
@@ -134,10 +136,12 @@ function sourceKey(card: ModelCard): string | undefined {
 function readTextSource(members: readonly Member[]): TextSource | undefined {
   for (const { card } of members) {
     const tokenizer = artifactOf(card, "tokenizer");
-    const key = sourceKey(card);
-    if (!tokenizer || !key) continue;
-    const holders = members.filter((member) => sourceKey(member.card) === key).map(({ instance }) => instance);
-    return { key, tokenizer, template: artifactOf(card, "template"), holders };
+    const digests = textDigests(card);
+    if (!tokenizer || !digests) continue;
+    const { markersInContent } = card;
+    const key = markersInContent ? `${digests}:markers` : digests;
+    const holders = members.filter((member) => textDigests(member.card) === digests).map(({ instance }) => instance);
+    return { key, tokenizer, template: artifactOf(card, "template"), markersInContent, holders };
   }
   return undefined;
 }

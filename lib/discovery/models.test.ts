@@ -34,6 +34,7 @@ interface Card {
   readonly role?: WorkerRole;
   readonly input?: ModelInput;
   readonly logprobs?: boolean;
+  readonly markersInContent?: boolean;
 }
 
 function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord] {
@@ -54,6 +55,7 @@ function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord]
   const routing = { blockTokens: block, hashScheme: "x", tokenizerDigest: digest(tokenizer) };
   const model = create(ModelCardSchema, {
     ...{ name, instanceId: id, aliases, createdUnixSeconds: id, contextTokens, input: card.input },
+    markersInContent: card.markersInContent,
     capabilities: { generate: true, logprobs, maxTopLogprobs: unknown.length > 0 ? 0 : 5, unknown },
     weights: { modelDigest: digest(weights), quantization, certainty: Certainty.REPORTED },
     routing: scope ? { ...routing, templateDigest: digest(9), certainty: Certainty.REPORTED } : undefined,
@@ -218,6 +220,17 @@ describe("facts of a name", () => {
     expect([tokenizer, facts?.text?.key]).toEqual([hex(1), `${hex(1)}:`]);
     expect(facts?.text?.holders.map(({ instanceId }) => instanceId)).toEqual([2n, 3n]);
     expect([...workers.keys()]).toEqual([2n, 3n, 1n]);
+  });
+
+  it("say whether markers in content count as the first worker does, whatever others of it say", () => {
+    const texts = (first: boolean) => {
+      const cards = [worker(1n, { markersInContent: first }), worker(2n, { markersInContent: !first })];
+      const { facts } = read(cards.flat()).names.get("m")!;
+      return { ...facts!.text!, holders: facts!.text!.holders.length };
+    };
+    const digests = `${hex(1)}:`;
+    expect(texts(false)).toMatchObject({ key: digests, markersInContent: false, holders: 2 });
+    expect(texts(true)).toMatchObject({ key: `${digests}:markers`, markersInContent: true, holders: 2 });
   });
 
   it("come from the model of that name, not from an older one that has it as an alias", () => {

@@ -8,11 +8,13 @@ export interface ModelEntry {
   readonly name?: string;
   /** Other names for the same model. */
   readonly aliases?: readonly string[];
+  /** What is spelled like a control token in a message is one; as `--tokenizer-markers-in-content` says when absent. */
+  readonly "markers-in-content"?: boolean;
 }
 
-const EXPECTED = { expected: "the path of a file, or a mapping with file, name and aliases" };
+const EXPECTED = { expected: "the path of a file, or a mapping with file, name, aliases and markers-in-content" };
 
-/** The option `model`: a path, or a mapping with a name and aliases, as often as there are models. */
+/** The option `model`: a path, or a mapping with what else is decided of it, as often as there are models. */
 export function modelOption(about: { doc: string; alike: string }): OptionBase<readonly ModelEntry[]> {
   return severalOf<ModelEntry>({
     ...about,
@@ -23,8 +25,10 @@ export function modelOption(about: { doc: string; alike: string }): OptionBase<r
         : /^(\d+|null|true|false|\[.*|)$/.test(text)
           ? EXPECTED
           : { file: text },
-    printItem: ({ file, name, aliases }) =>
-      file + (name === undefined ? "" : ` as ${[name, ...(aliases ?? [])].join(", ")}`),
+    printItem: ({ file, name, aliases, "markers-in-content": markers }) =>
+      file +
+      (name === undefined ? "" : ` as ${[name, ...(aliases ?? [])].join(", ")}`) +
+      (markers === undefined ? "" : ` ${markers ? "with" : "without"} markers in content`),
     itemSchema: {
       anyOf: [
         { type: "string" },
@@ -36,6 +40,7 @@ export function modelOption(about: { doc: string; alike: string }): OptionBase<r
             file: { type: "string" },
             name: { type: "string" },
             aliases: { type: "array", items: { type: "string" } },
+            "markers-in-content": { type: "boolean" },
           },
         },
       ],
@@ -50,10 +55,16 @@ function parseMapping(text: string): ModelEntry | typeof EXPECTED {
   } catch {
     return EXPECTED;
   }
-  const { file, name, aliases, ...more } = found;
+  const { file, name, aliases, "markers-in-content": markers, ...more } = found;
   const isWord = (value: unknown): value is string => typeof value === "string" && value !== "";
   const isList = (value: unknown): value is string[] => Array.isArray(value) && value.every(isWord);
   if (!isWord(file) || Object.keys(more).length > 0) return EXPECTED;
   if ((name !== undefined && !isWord(name)) || (aliases !== undefined && !isList(aliases))) return EXPECTED;
-  return { file, ...(name !== undefined && { name }), ...(aliases !== undefined && { aliases }) };
+  if (markers !== undefined && typeof markers !== "boolean") return EXPECTED;
+  return {
+    file,
+    ...(name !== undefined && { name }),
+    ...(aliases !== undefined && { aliases }),
+    ...(markers !== undefined && { "markers-in-content": markers }),
+  };
 }

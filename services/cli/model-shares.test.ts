@@ -30,11 +30,18 @@ test("several models have names of their own", () => {
 test("models come from flags, a variable or a list of the file", () => {
   const read = (args: string[], file?: unknown) => resolveConfig(OPTIONS, { args, env: {}, file }).config.values.model;
   expect(read(["--model", "a.gguf", "--model", "b.gguf"])).toEqual([{ file: "a.gguf" }, { file: "b.gguf" }]);
-  const entry = { file: "b.gguf", name: "b", aliases: ["c"] };
+  const entry = { file: "b.gguf", name: "b", aliases: ["c"], "markers-in-content": true };
   expect(read([], { model: ["a.gguf", entry] })).toEqual([{ file: "a.gguf" }, entry]);
   expect(read([], { model: "a.gguf" })).toEqual([{ file: "a.gguf" }]);
   expect(read([`--model=${JSON.stringify(entry)}`])).toEqual([entry]);
-  for (const wrong of [{ file: 1 }, { name: "b" }, { ...entry, extra: 1 }, { ...entry, aliases: "c" }, ""]) {
+  for (const wrong of [
+    { file: 1 },
+    { name: "b" },
+    { ...entry, extra: 1 },
+    { ...entry, aliases: "c" },
+    { ...entry, "markers-in-content": 1 },
+    "",
+  ]) {
     expect(() => read([], { model: [wrong] })).toThrow("model: expected the path of a file, or a mapping");
   }
 });

@@ -1,4 +1,4 @@
-import { choice, flag, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
+import { choice, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
 import { TEMPLATE_LIMITS } from "#lib/text/template";
 import type { FrontendOptions } from "./frontend.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
@@ -83,10 +83,6 @@ export const TEXT_OPTIONS = {
     initial: TEMPLATE_LIMITS.mostMs,
     ...MILLIS,
     doc: "How long one rendering of a chat template may take.",
-  }),
-  "tokenizer.markers-in-content": flag({
-    initial: false,
-    doc: "What is spelled like a control token in a message is that token, for models whose users write them; otherwise it is text.",
   }),
   "tokenizer.cache-bytes": integer({
     initial: 8_388_608,

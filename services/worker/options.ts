@@ -1,4 +1,4 @@
-import { type Options, text } from "#lib/base/option";
+import { flag, type Options, text } from "#lib/base/option";
 
 /** What is decided for a worker, whatever engine it has. */
 export const WORKER_OPTIONS = {
@@ -6,5 +6,9 @@ export const WORKER_OPTIONS = {
     initial: undefined,
     placeholder: "FOLDER",
     doc: "Folder of the LoRA adapters that openengine.v1 may load by path; none may be when absent.",
+  }),
+  "tokenizer.markers-in-content": flag({
+    initial: false,
+    doc: "What is spelled like a control token in a message to the model is that token, for models whose users write them; otherwise it is text.",
   }),
 } as const satisfies Options;

@@ -20,6 +20,7 @@ const IDENTITY = {
   engine: "fake",
   role: "aggregated",
   aliases: ["other"],
+  markersInContent: false,
   models: ["fake-model", "pirate"],
   services: ["stator.worker.v1.WorkerLinkService"],
 } as const;
@@ -131,5 +132,7 @@ test("a card says what is missing and why, and survives the wire", () => {
     ModelInput.TOKENS,
     ModelInput.TEXT,
   ]);
+  const markers = modelCard({ ...IDENTITY, markersInContent: true }, card, 10).markersInContent;
+  expect([written.markersInContent, markers]).toEqual([false, true]);
   expect(written.transfer).toBeUndefined();
 });

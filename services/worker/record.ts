@@ -37,6 +37,8 @@ export interface Identity {
   readonly models: readonly string[];
   /** Other names for its model. */
   readonly aliases: readonly string[];
+  /** What is spelled like a control token in a message to its model is one. */
+  readonly markersInContent: boolean;
   /** Full names of the services it answers. */
   readonly services: readonly string[];
 }
@@ -111,6 +113,7 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
     deterministic: DETERMINISMS[card.deterministic],
     reuseTokens: card.reuseTokens ?? 0,
     input: card.input === "text" ? ModelInput.TEXT : ModelInput.TOKENS,
+    markersInContent: identity.markersInContent,
     artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
       kind,
       format,

@@ -54,6 +54,8 @@ export interface WorkerDeps {
   readonly models: readonly string[];
   /** Other names for the model; none unless given. */
   readonly aliases?: readonly string[];
+  /** What is spelled like a control token in a message to the model is one; false unless given. */
+  readonly markersInContent?: boolean;
   /** What part of requests it does; aggregated unless given. */
   readonly role?: WorkerRole;
   /** Called with the state at the start and at every change, before it is published. */
@@ -304,6 +306,7 @@ class WorkerShell implements Worker {
       role,
       models: this.#models(),
       aliases: this.#deps.aliases ?? [],
+      markersInContent: this.#deps.markersInContent ?? false,
       services: this.services.map(({ service }) => service.typeName),
     };
   }

@@ -61,6 +61,26 @@ it("takes the list from the file, with names and aliases", async () => {
   expect((await complete(address, "large")).status).toBe(404);
 });
 
+it("takes what a message spells like a control token for one where the model's worker or its place in the list says so", async () => {
+  const file = path.join(folder, "markers.yaml");
+  const entry = (name: string) => `  - file: ${DEMO_MODEL_PATH}\n    name: ${name}\n`;
+  writeFileSync(file, `model:\n${entry("marked")}${entry("plain")}    markers-in-content: false\n`);
+  const up = start("--config", file, "--tokenizer-markers-in-content");
+  await up.until(/Ctrl-C ends everything/);
+  const { address } = readBoard(up).get("frontend")!;
+  const tokens = async (model: string, content: string): Promise<number> => {
+    const body = JSON.stringify({ model, messages: [{ role: "user", content }], max_tokens: 1 });
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(`http://${address}/v1/chat/completions`, { method: "POST", headers, body });
+    return ((await response.json()) as { usage: { prompt_tokens: number } }).usage.prompt_tokens;
+  };
+  const marker = "<|im_end|>";
+  const empty = await tokens("marked", "");
+  expect(await tokens("plain", "")).toBe(empty);
+  expect(await tokens("marked", marker)).toBe(empty + 1);
+  expect(await tokens("plain", marker)).toBeGreaterThan(empty + 1);
+});
+
 it("says in one sentence what cannot be served so", async () => {
   const fails = async (...args: string[]) => {
     const program = startProgram(args);

@@ -20,6 +20,8 @@ export interface EngineRecipe {
   readonly model: string;
   /** Other names for it. */
   readonly aliases: readonly string[];
+  /** What is spelled like a control token in a message to it is one; as the worker's options say unless given. */
+  readonly markersInContent?: boolean;
   /** The signal ends a load that nobody waits for any more. */
   open(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
 }
@@ -34,13 +36,13 @@ export async function engineRecipe({ values, log }: ProcessContext): Promise<Eng
     throw new StatorError("BAD_CONFIG", { detail: "A worker serves one model; `stator up` serves several." });
   }
   const modelPath = entry?.file ?? DEMO_MODEL_PATH;
-  const aliases = entry?.aliases ?? [];
+  const served = { aliases: entry?.aliases ?? [], markersInContent: entry?.["markers-in-content"] };
   const named = values["model-name"] ?? entry?.name;
   const sampling = readSampling(values);
   if (values.engine === "mock") {
     const model = named ?? MOCK_MODEL;
     const open = () => openMock({ modelPath, model, sampling, clock: systemClock, log, ...readMockOptions(values) });
-    return { engine: "mock", model, aliases, open };
+    return { engine: "mock", model, ...served, open };
   }
   const missing = llamaUnavailable();
   if (missing) throw new StatorError("NATIVE_UNAVAILABLE", missing);
@@ -59,5 +61,5 @@ export async function engineRecipe({ values, log }: ProcessContext): Promise<Eng
       workers: values["machine.workers"],
       ...readLlamaOptions(values),
     });
-  return { engine: "llama", model, aliases, open };
+  return { engine: "llama", model, ...served, open };
 }

@@ -26,8 +26,12 @@ export async function openFileText(path: string, context: CommandContext): Promi
   const texts = openTexts({ ...context, log: silentLog });
   context.scope.own("texts", texts);
   const tokenizer = artifacts.find(({ kind }) => kind === "tokenizer")!.content;
-  const format = { tokenizerFormat: VOCABULARY_FORMAT, template: chatTemplateOf(header) };
-  const text = await texts.open({ tokenizer, ...format });
+  const text = await texts.open({
+    tokenizer,
+    tokenizerFormat: VOCABULARY_FORMAT,
+    template: chatTemplateOf(header),
+    markersInContent: context.values["tokenizer.markers-in-content"],
+  });
   context.scope.own("text", { close: async () => void (await text.close()) });
   const bits = tokenBits(vocabulary);
   return { text, isControl: (token) => ((bits[token] ?? 0) & TOKEN_BIT.control) !== 0 };

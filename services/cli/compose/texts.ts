@@ -14,9 +14,8 @@ export function openTexts({ values, log }: ProcessContext): TextOpener {
   const llama = wanted === "javascript" ? undefined : openLibrary();
   if (wanted === "native" && !llama) throw new StatorError("NATIVE_UNAVAILABLE", llamaUnavailable());
   log.info("tokenizer", { engine: llama ? "native" : "javascript" });
-  const namesInContent = values["tokenizer.markers-in-content"];
   return createTextOpener({
-    ...{ llama, clock: systemClock, log, namesInContent },
+    ...{ llama, clock: systemClock, log },
     templateLimits: {
       ...TEMPLATE_LIMITS,
       mostSteps: values["template.max-steps"],

@@ -20,6 +20,8 @@ export type OpenModelText = (artifacts: {
   readonly tokenizerFormat: string;
   /** Jinja; undefined for a model without a chat template. */
   readonly template: string | undefined;
+  /** What is spelled like a control token in a message is one. */
+  readonly markersInContent: boolean;
 }) => Promise<ModelText>;
 
 /** What a registry lives on. */
@@ -183,7 +185,7 @@ export class ModelRegistry implements Models {
 
   async #load(open: OpenText): Promise<void> {
     const { artifacts, openText, log } = this.#options;
-    const { tokenizer, template, holders } = open.source;
+    const { tokenizer, template, markersInContent, holders } = open.source;
     let fetched = false;
     try {
       const [tokenizerBytes, templateBytes] = await Promise.all([
@@ -195,6 +197,7 @@ export class ModelRegistry implements Models {
         tokenizer: tokenizerBytes,
         tokenizerFormat: tokenizer.format,
         template: templateBytes && new TextDecoder().decode(templateBytes),
+        markersInContent,
       });
       if (open.closed) return void (await text.close());
       open.text = text;

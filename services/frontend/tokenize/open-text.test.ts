@@ -57,6 +57,18 @@ describe("the text of a model, in JavaScript", () => {
     expect(broken.encodeText("works still")).toBeInstanceOf(Uint32Array);
   });
 
+  test("what is spelled like a control token in a message is text, unless the model says that it is one", async () => {
+    const ends = async (more: object) => {
+      const text = await opener.open({ ...artifacts, ...more });
+      const tokens = await text.encodePrompt(text.renderChat({ messages: [{ role: "user", content: "a<|im_end|>" }] }));
+      await text.close();
+      return tokens.filter((token) => token === 2042).length;
+    };
+    expect(await ends({})).toBe(1);
+    expect(await ends({ markersInContent: false })).toBe(1);
+    expect(await ends({ markersInContent: true })).toBe(2);
+  });
+
   test("refuses tokenizers that it cannot use", async () => {
     const open = (changed: Partial<typeof artifacts>) => reasonOf(() => opener.open({ ...artifacts, ...changed }));
     expect(await open({ tokenizerFormat: "sentencepiece" })).toBe("UNSUPPORTED_FEATURE");

@@ -31,8 +31,6 @@ export interface TextOpenerOptions {
   readonly cacheBytes?: number;
   /** What one rendering of a chat template may take. Default `TEMPLATE_LIMITS`. */
   readonly templateLimits?: TemplateLimits;
-  /** What is spelled like a control token in a message is one. Default false: it is text. */
-  readonly namesInContent?: boolean;
 }
 
 /** A model's artifacts, their digests checked. */
@@ -43,6 +41,8 @@ export interface TextArtifacts {
   readonly tokenizerFormat: string;
   /** Jinja; undefined for a model without a chat template. */
   readonly template: string | undefined;
+  /** What is spelled like a control token in a message is one. Default false: it is text. */
+  readonly markersInContent?: boolean;
 }
 
 /** Opens texts; owns the threads that they share. */
@@ -146,7 +146,7 @@ function longestPiece({ kind }: Vocabulary, { pieces, specials }: Tokenizer): nu
 function modelText(
   vocabulary: Vocabulary,
   encoders: Encoders,
-  options: TextOpenerOptions & { readonly template?: string },
+  options: TextOpenerOptions & Pick<TextArtifacts, "template" | "markersInContent">,
 ): ModelText {
   const tokenizer = createTokenizer(vocabulary, { encoder: encoders.local, cacheBytes: options.cacheBytes });
   const texts = createPieceTexts(tokenizer.pieces);
@@ -163,7 +163,7 @@ function modelText(
     renderChat: ({ messages, ...how }) => template.render(messages, { ...how, ...names }),
     readsVariable: (name) => template.reads(name),
     encodePrompt: ({ text, content }) =>
-      encode(text, { chat: true, content: options.namesInContent ? [] : content }, way),
+      encode(text, { chat: true, content: options.markersInContent ? [] : content }, way),
     encodeText: (text) => encode(text, { chat: false }, way),
     createDecoder: () => new Detokenizer(texts),
     leastTokens: (text) => Math.floor(text.length / longest),
@@ -190,14 +190,14 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
     return { local, remote: pool.open(bytes), inlineUnits: INLINE_UNITS.script };
   };
   return {
-    async open({ tokenizer: bytes, tokenizerFormat, template }) {
+    async open({ tokenizer: bytes, tokenizerFormat, template, markersInContent }) {
       if (tokenizerFormat !== VOCABULARY_FORMAT) {
         const feature = `A tokenizer of the format ${tokenizerFormat.slice(0, 40)}`;
         throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail: `only ${VOCABULARY_FORMAT} is known` });
       }
       const vocabulary = checkVocabulary(bytes, "The model's tokenizer");
       const encoders = await encodersOf(vocabulary, bytes);
-      return modelText(vocabulary, encoders, { ...options, template });
+      return modelText(vocabulary, encoders, { ...options, template, markersInContent });
     },
     close: async () => void (await Promise.all([pool?.close(), wholes?.close()])),
   };
