@@ -1,5 +1,12 @@
 /** A value of a GGUF header. Numbers are written as u32 or, marked so, as f32. */
-export type GgufValue = string | number | boolean | { readonly f32: number } | readonly string[] | Int32Array;
+export type GgufValue =
+  | string
+  | number
+  | boolean
+  | { readonly f32: number }
+  | readonly string[]
+  | Int32Array
+  | Float32Array;
 
 /** A tensor: its size per dimension, fastest first, and what fills it. */
 export interface GgufTensor {
@@ -37,6 +44,9 @@ function encode(value: GgufValue): Buffer {
   if (typeof value === "number") return Buffer.concat([u32(4), u32(value)]);
   if (value instanceof Int32Array) {
     return Buffer.concat([u32(9), u32(5), u64(value.length), Buffer.from(Int32Array.from(value).buffer)]);
+  }
+  if (value instanceof Float32Array) {
+    return Buffer.concat([u32(9), u32(6), u64(value.length), Buffer.from(Float32Array.from(value).buffer)]);
   }
   if ("f32" in value) return Buffer.concat([u32(6), f32(value.f32)]);
   return Buffer.concat([u32(9), u32(8), u64(value.length), ...value.map(text)]);

@@ -183,3 +183,41 @@ export function encoderModel(): Buffer {
   ];
   return buildGguf(values, [...embeddings, ...tensors]);
 }
+
+/** A vocabulary alone, of pieces that scores choose between; unknown characters become bytes. */
+export function pieceVocabulary(): Buffer {
+  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+  const pieces = [
+    ..."\u2581etaoinshrdlu,.中é",
+    "th",
+    "the",
+    "\u2581t",
+    "\u2581the",
+    "in",
+    "\u2581in",
+    "an",
+    "on",
+    "\u2581\u2581",
+  ];
+  const tokens = ["<unk>", "<s>", "</s>", ...bytes, "<|user|>", "\n\n", ...pieces];
+  const special = new Map([
+    ["<unk>", 2],
+    ["<s>", 3],
+    ["</s>", 3],
+    ["<|user|>", 3],
+    ["\n\n", 4],
+  ]);
+  const values = {
+    "general.architecture": "llama",
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": tokens,
+    "tokenizer.ggml.token_type": Int32Array.from(
+      tokens,
+      (token) => special.get(token) ?? (bytes.includes(token) ? 6 : 1),
+    ),
+    "tokenizer.ggml.scores": Float32Array.from(tokens, (token, at) => (bytes.includes(token) ? 0 : -at)),
+    "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.eos_token_id": 2,
+  };
+  return buildGguf(values, []);
+}
