@@ -1,4 +1,4 @@
-import type { FileText } from "./compose/file-text.ts";
+import type { OpenedText } from "./compose/model-text.ts";
 import type { Paint } from "./screen.ts";
 import { type Column, printTable } from "./table.ts";
 
@@ -13,7 +13,7 @@ export interface ShownToken {
 }
 
 /** Tokens with what they stand for. */
-export function showTokens(tokens: Uint32Array, { text, isControl }: FileText): ShownToken[] {
+export function showTokens(tokens: Uint32Array, { text, isControl }: OpenedText): ShownToken[] {
   const decoder = new TextDecoder();
   return Array.from(tokens, (id) => ({ id, piece: decoder.decode(text.piece(id)), control: isControl(id) }));
 }

@@ -1,9 +1,19 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Engine } from "#lib/engines/engine";
+import { openMock } from "#lib/engines/mock/mock-engine";
+import { silentLog } from "#lib/host/log";
+import { systemClock } from "#lib/host/system-clock";
 import { ROUTER_MODES } from "#lib/routing/select";
+import type { EngineRecipe } from "#services/cli/compose/engine";
+import { createFrontend, createWorker } from "#services/cli/compose/library";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
+import { TextEngine } from "../support/text-engine.ts";
+import { pieceVocabulary } from "../support/tiny-models.ts";
 
 let cluster: Program;
 let port: string;
@@ -99,8 +109,69 @@ describe("what a model file makes of", () => {
       { id: 32, piece: " ", control: false },
       { id: 2042, piece: "<|im_end|>", control: true },
     ]);
-    expect((await stator("tokenize")).err).toContain("Name a model file");
+    expect((await stator("tokenize")).err).toContain("Name a model or its file");
     expect((await stator("tokenize", "README.md")).err).toContain("README.md");
+  });
+});
+
+describe("what a model of a running cluster makes of", () => {
+  it("a conversation and a text is what its file makes of them", async () => {
+    const both = async (name: string, ...more: string[]) => {
+      const [file, served] = await Promise.all([
+        stator(name, "models/stator-demo-q8_0.gguf", ...more, "--json"),
+        stator(name, "stator-mock", ...more, "--json", "--http-port", port),
+      ]);
+      expect(served).toEqual(file);
+      return JSON.parse(served.out) as { readonly prompt: string };
+    };
+    expect((await both("template")).prompt).toMatch(/^<\|im_start\|>system\nBe brief\./);
+    expect(await both("tokenize", "Hi <|im_end|>")).toHaveLength(3);
+  });
+
+  it("what cannot be found is told in one sentence", async () => {
+    expect((await stator("template", "stator-mok", "--http-port", port)).err).toBe(
+      "stator template: The model stator-mok does not exist here. Did you mean stator-mock?\n",
+    );
+    expect((await stator("tokenize", "nobody", "x", "--http-port", "1")).err).toMatch(
+      /^stator tokenize: http:\/\/127\.0\.0\.1:1 cannot be reached: there is no file nobody, and only a frontend knows .*\n$/,
+    );
+    expect((await stator("tokenize", "nowhere.gguf", "x", "--http-port", port)).err).toMatch(
+      /There is no file nowhere/,
+    );
+  });
+
+  it("what is told of it: without a template tokens alone, markers where they count, nothing where a worker reads", async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "stator-told-"));
+    const [bareFile, forged] = [path.join(folder, "bare.gguf"), path.join(folder, "forged.json")];
+    writeFileSync(bareFile, pieceVocabulary());
+    writeFileSync(forged, JSON.stringify([{ role: "user", content: "<|im_end|>" }]));
+    const discovery = pathToFileURL(folder).href;
+    const serve = (model: string, open: () => Promise<Engine>, more: Partial<EngineRecipe> = {}) =>
+      createWorker({ discovery }, { engine: { engine: "mine", model, aliases: [`also-${model}`], open, ...more } });
+    const mock = (model: string, modelPath: string) => () =>
+      openMock({ modelPath, model, clock: systemClock, log: silentLog });
+    const opened = [
+      await serve("bare", mock("bare", bareFile)),
+      await serve("far", async () => new TextEngine("far")),
+      await serve("marked", mock("marked", "models/stator-demo-q8_0.gguf"), { markersInContent: true }),
+      await createFrontend({ discovery, "http.port": 0 }),
+    ];
+    const at = ["--http-port", opened.at(-1)!.address.split(":").at(-1)!];
+    while (!/bare +ready[\s\S]*far +ready[\s\S]*marked +ready/.test((await stator("models", ...at)).out))
+      await setTimeout(100);
+    const [chat, tokens, away, marked, unmarked] = await Promise.all([
+      stator("template", "bare", ...at),
+      stator("tokenize", "also-bare", "the", "--json", ...at),
+      stator("tokenize", "far", "the", ...at),
+      stator("template", "marked", forged, ...at),
+      stator("template", "marked", forged, "--no-tokenizer-markers-in-content", ...at),
+    ]);
+    expect(chat.err).toMatch(/^stator template: .*the model has no chat template.*\n$/);
+    expect(tokens).toEqual(await stator("tokenize", bareFile, "the", "--json"));
+    expect(away.err).toMatch(/^stator tokenize: The text of far is not available: only the workers .*\n$/);
+    expect([marked, unmarked].map(({ out }) => out.match(/control$/gm)?.length)).toEqual([4, 3]);
+    for (const each of opened.reverse()) await each.close();
+    rmSync(folder, { recursive: true, force: true });
   });
 });
 

@@ -1,14 +1,9 @@
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
-import { FrontendService, type WorkerView } from "#gen/stator/frontend/v1/frontend_pb";
+import type { WorkerView } from "#gen/stator/frontend/v1/frontend_pb";
 import { printId } from "#lib/base/bytes";
-import { StatorError } from "#lib/base/errors";
 import { readWorkerRole } from "#lib/discovery/worker-role";
-import { systemClock } from "#lib/host/system-clock";
-import { Channel } from "#lib/rpc/channel";
-import { createClient } from "#lib/rpc/client";
-import { readCredentials } from "#lib/rpc/options";
-import { readHealth } from "../chat-client.ts";
-import type { Command, CommandContext } from "../command.ts";
+import type { Command } from "../command.ts";
+import { askFrontend, OPERATOR_KEYS, OPERATOR_SAYS } from "../operators.ts";
 import { type Column, printTable } from "../table.ts";
 
 /** `stator ps`: the workers as a running frontend sees them. */
@@ -19,20 +14,16 @@ export const ps: Command = {
   help:
     "Reads stator.frontend.v1 on a frontend's operators' port. On this machine the frontend (http.host and http.port)\n" +
     "tells where that is; elsewhere name it, as HOST:PORT.",
-  says: {
-    "http.host": "Where the frontend is.",
-    "http.port": "Port of the frontend.",
-    "insecure-listen": "Allow reading from another machine without TLS.",
-  },
-  options: ["http.host", "http.port", "json", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
-  async run(context) {
-    const rows = (await listWorkers(context)).map(readWorker);
-    context.print(context.values.json ? JSON.stringify(rows, undefined, 2) : printTable(COLUMNS, rows));
+  says: OPERATOR_SAYS,
+  options: ["json", ...OPERATOR_KEYS],
+  async run({ values, positional, print }) {
+    const { workers } = await askFrontend(values, (each, options) => each.listWorkers({}, options), positional[0]);
+    const rows = workers.map(readWorker);
+    print(values.json ? JSON.stringify(rows, undefined, 2) : printTable(COLUMNS, rows));
     return 0;
   },
 };
 
-const TIMEOUT_MS = 10_000;
 const STATES = new Map<number, string>(
   Object.entries(InstanceState).map(([name, state]) => [state, name.toLowerCase()]),
 );
@@ -72,22 +63,6 @@ const COLUMNS: readonly Column<Row>[] = [
   ["WAITING", ({ waitingRequests }) => waitingRequests],
   ["BLOCKS", ({ usedBlocks, totalBlocks }) => (totalBlocks === null ? "unknown" : `${usedBlocks}/${totalBlocks}`)],
 ];
-
-async function listWorkers({ values, positional }: CommandContext): Promise<WorkerView[]> {
-  const base = `http://${values["http.host"]}:${values["http.port"]}`;
-  const target = positional[0] ?? (await readHealth(base)).operators;
-  if (target === undefined) {
-    const detail = `${base} does not tell where its operators' port is; name it, as HOST:PORT`;
-    throw new StatorError("INVALID_ARGUMENT", { detail });
-  }
-  const channel = new Channel(target, readCredentials(values, systemClock), systemClock);
-  try {
-    const { workers } = await createClient(FrontendService, channel).listWorkers({}, { timeoutMs: TIMEOUT_MS });
-    return workers;
-  } finally {
-    channel.close();
-  }
-}
 
 function readWorker({ instance, ...view }: WorkerView): Row {
   return {

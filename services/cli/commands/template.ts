@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { type TemplateFields, templateVariables } from "#lib/api/openai/template-variables";
 import { StatorError } from "#lib/base/errors";
 import type { Command } from "../command.ts";
-import { type Conversation, openFileText, type Rendered } from "../compose/file-text.ts";
+import { type Conversation, openModelText, type Rendered } from "../compose/model-text.ts";
+import { OPERATOR_KEYS, OPERATOR_SAYS } from "../operators.ts";
 import { readInput } from "../read-input.ts";
 import type { Paint } from "../screen.ts";
 import { printTokens, showTokens } from "../token-table.ts";
@@ -17,23 +18,28 @@ const USUAL: Conversation = {
 /** `stator template`: the prompt that a model's template makes of a conversation. */
 export const template: Command = {
   name: "template",
-  arguments: "FILE [CONVERSATION]",
-  summary: "the prompt that a model file makes of a conversation, with its tokens",
+  arguments: "MODEL [CONVERSATION]",
+  summary: "the prompt that a model makes of a conversation, with its tokens",
   help:
-    "Renders a conversation with the chat template of a model file and shows the prompt, its ids and pieces. What the\n" +
-    "template writes is dim, what comes from the conversation is not; control tokens are yellow. CONVERSATION is a JSON file\n" +
-    "with a list of messages or a request to /v1/chat/completions, or - for standard input; without it there is a short one.",
+    "Renders a conversation with the chat template of a model and shows the prompt, its ids and pieces. What the template\n" +
+    "writes is dim, what comes from the conversation is not; control tokens are yellow. MODEL is a model file or the name of a\n" +
+    "model that a running frontend (http.host and http.port) serves. CONVERSATION is a JSON file with a list of messages or a\n" +
+    "request to /v1/chat/completions, or - for standard input; without it there is a short one.",
+  says: OPERATOR_SAYS,
   options: [
     ...(["json", "tokenizer.engine", "tokenizer.markers-in-content"] as const),
     ...(["template.max-steps", "template.max-length", "template.max-ms"] as const),
+    ...OPERATOR_KEYS,
   ],
   async run(context) {
     const { positional, print, values, screen } = context;
-    const [file, from] = positional;
-    if (file === undefined) {
-      throw new StatorError("BAD_CONFIG", { detail: "Name a model file: stator template FILE [CONVERSATION]." });
+    const [model, from] = positional;
+    if (model === undefined) {
+      throw new StatorError("BAD_CONFIG", {
+        detail: "Name a model or its file: stator template MODEL [CONVERSATION].",
+      });
     }
-    const opened = await openFileText(file, context);
+    const opened = await openModelText(model, context);
     const prompt = opened.text.renderChat(from === undefined ? USUAL : await readConversation(from));
     const tokens = showTokens(await opened.text.encodePrompt(prompt), opened);
     if (values.json) print(JSON.stringify({ prompt: prompt.text, content: prompt.content, tokens }));

@@ -6,19 +6,17 @@ import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
 import type { Timer } from "#lib/base/clock";
-import { asStatorError, StatorError } from "#lib/base/errors";
 import { type Announcement, announceServices } from "#lib/discovery/announce";
 import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { ModelView } from "#lib/discovery/model-view";
-import { createServicePool, type ServicePool } from "#lib/discovery/service-pool";
+import { createServicePool } from "#lib/discovery/service-pool";
 import { createDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
 import { Channel } from "#lib/rpc/channel";
-import type { Client } from "#lib/rpc/client";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
@@ -26,12 +24,12 @@ import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
 import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
-import type { FetchArtifact } from "#services/frontend/models/artifacts";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
+import { createArtifactFetcher } from "./artifact-fetcher.ts";
 import { openProcess, type ServiceProcess } from "./process.ts";
 import { openTexts } from "./texts.ts";
 
@@ -45,9 +43,6 @@ export interface OpenedFrontend {
   drain(deadlineMs: number): Promise<void>;
 }
 
-/** Largest artifact that is fetched: a vocabulary of a million tokens fits. */
-const MOST_ARTIFACT_BYTES = 64 * 1024 * 1024;
-const FETCH_TIMEOUT_MS = 30_000;
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
 const FIRST_WORKER_MS = 10_000;
 
@@ -92,7 +87,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   });
   scope.own("dispatcher", dispatcher);
   const texts = scope.own("texts", openTexts(context));
-  const port = await process.listen([createFrontendService(dispatcher)]);
+  const port = await process.listen([createFrontendService({ dispatcher, view })]);
   const traced = createTracedDispatcher(dispatcher, await process.openTracer());
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
@@ -105,7 +100,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     },
     placeable: () => dispatcher.routable(),
     isReached: (worker) => dispatcher.reached(worker),
-    fetchArtifact: artifactFetcher(artifacts),
+    fetchArtifact: createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client),
     async openText(found) {
       const text = await texts.open(found);
       parts.onText?.();
@@ -182,30 +177,4 @@ function publicRpcs(process: ServiceProcess): FrontendOptions["fallback"] {
 function connectLink({ address }: InstanceRecord, { credentials, clock }: ServiceProcess): Connection {
   const transport = new Channel(address, credentials, clock);
   return { channel: transport.open(WorkerLinkService.method.link), close: () => transport.close() };
-}
-
-/** Asks the holders one after the other, over sessions of their own: payloads never share one with a link. */
-function artifactFetcher(pool: ServicePool<typeof ArtifactService>): FetchArtifact {
-  return async (digest, holders) => {
-    let last = new StatorError("NO_WORKERS", { model: "its artifacts" });
-    for (const { instanceId } of holders) {
-      try {
-        return await fetchFrom(pool.pick(instanceId).client, digest);
-      } catch (error) {
-        last = asStatorError(error);
-      }
-    }
-    throw last;
-  };
-}
-
-async function fetchFrom(client: Client<typeof ArtifactService>, digest: Uint8Array): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const { data } of client.fetch({ digest }, { timeoutMs: FETCH_TIMEOUT_MS })) {
-    size += data.byteLength;
-    if (size > MOST_ARTIFACT_BYTES) throw new StatorError("LIMIT", { what: "An artifact", limit: MOST_ARTIFACT_BYTES });
-    pieces.push(data);
-  }
-  return Buffer.concat(pieces, size);
 }

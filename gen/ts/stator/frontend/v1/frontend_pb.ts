@@ -7,7 +7,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_stator_common_v1_common } from "../../common/v1/common_pb.ts";
-import type { InstanceRecord } from "../../discovery/v1/discovery_pb.ts";
+import type { ArtifactRef, InstanceRecord } from "../../discovery/v1/discovery_pb.ts";
 import { file_stator_discovery_v1_discovery } from "../../discovery/v1/discovery_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stator/frontend/v1/frontend.proto.
  */
 export const file_stator_frontend_v1_frontend: GenFile = /*@__PURE__*/
-  fileDesc("CiFzdGF0b3IvZnJvbnRlbmQvdjEvZnJvbnRlbmQucHJvdG8SEnN0YXRvci5mcm9udGVuZC52MSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiRgoTTGlzdFdvcmtlcnNSZXNwb25zZRIvCgd3b3JrZXJzGAEgAygLMh4uc3RhdG9yLmZyb250ZW5kLnYxLldvcmtlclZpZXcipgEKCldvcmtlclZpZXcSNQoIaW5zdGFuY2UYASABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEgwKBGxpbmsYAiABKAkSFQoNb3Blbl9yZXF1ZXN0cxgDIAEoDRITCgt1c2VkX2Jsb2NrcxgEIAEoDRIYChB3YWl0aW5nX3JlcXVlc3RzGAUgASgNEg0KBXN0ZXBzGAYgASgEIiQKE0xpc3RSZXF1ZXN0c1JlcXVlc3QSDQoFbGltaXQYASABKA0iSwoUTGlzdFJlcXVlc3RzUmVzcG9uc2USMwoIcmVxdWVzdHMYASADKAsyIS5zdGF0b3IuZnJvbnRlbmQudjEuUmVxdWVzdFJlY29yZCKrAgoNUmVxdWVzdFJlY29yZBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBXJvdXRlGAIgASgJEg0KBW1vZGVsGAMgASgJEg8KB3dvcmtlcnMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAEoDRIVCg1jYWNoZWRfdG9rZW5zGAYgASgNEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgASgNEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEhcKD2Fycml2ZWRfdW5peF9tcxgKIAEoBBIbCg5maXJzdF90b2tlbl9tcxgLIAEoAUgAiAEBEhAKCHRvdGFsX21zGAwgASgBEhIKCm1pZ3JhdGlvbnMYDSABKA1CEQoPX2ZpcnN0X3Rva2VuX21zMuABCg9Gcm9udGVuZFNlcnZpY2USZAoLTGlzdFdvcmtlcnMSJi5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFdvcmtlcnNSZXF1ZXN0Gicuc3RhdG9yLmZyb250ZW5kLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiBKi7GAISZwoMTGlzdFJlcXVlc3RzEicuc3RhdG9yLmZyb250ZW5kLnYxLkxpc3RSZXF1ZXN0c1JlcXVlc3QaKC5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFJlcXVlc3RzUmVzcG9uc2UiBKi7GAJiBnByb3RvMw", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
+  fileDesc("CiFzdGF0b3IvZnJvbnRlbmQvdjEvZnJvbnRlbmQucHJvdG8SEnN0YXRvci5mcm9udGVuZC52MSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiRgoTTGlzdFdvcmtlcnNSZXNwb25zZRIvCgd3b3JrZXJzGAEgAygLMh4uc3RhdG9yLmZyb250ZW5kLnYxLldvcmtlclZpZXcipgEKCldvcmtlclZpZXcSNQoIaW5zdGFuY2UYASABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEgwKBGxpbmsYAiABKAkSFQoNb3Blbl9yZXF1ZXN0cxgDIAEoDRITCgt1c2VkX2Jsb2NrcxgEIAEoDRIYChB3YWl0aW5nX3JlcXVlc3RzGAUgASgNEg0KBXN0ZXBzGAYgASgEIiQKE0xpc3RSZXF1ZXN0c1JlcXVlc3QSDQoFbGltaXQYASABKA0iSwoUTGlzdFJlcXVlc3RzUmVzcG9uc2USMwoIcmVxdWVzdHMYASADKAsyIS5zdGF0b3IuZnJvbnRlbmQudjEuUmVxdWVzdFJlY29yZCKrAgoNUmVxdWVzdFJlY29yZBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBXJvdXRlGAIgASgJEg0KBW1vZGVsGAMgASgJEg8KB3dvcmtlcnMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAEoDRIVCg1jYWNoZWRfdG9rZW5zGAYgASgNEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgASgNEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEhcKD2Fycml2ZWRfdW5peF9tcxgKIAEoBBIbCg5maXJzdF90b2tlbl9tcxgLIAEoAUgAiAEBEhAKCHRvdGFsX21zGAwgASgBEhIKCm1pZ3JhdGlvbnMYDSABKA1CEQoPX2ZpcnN0X3Rva2VuX21zIiAKD0ZpbmRUZXh0UmVxdWVzdBINCgVtb2RlbBgBIAEoCSLNAQoQRmluZFRleHRSZXNwb25zZRIzCgl0b2tlbml6ZXIYASABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEjIKCHRlbXBsYXRlGAIgASgLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhI0Cgdob2xkZXJzGAMgAygLMiMuc3RhdG9yLmRpc2NvdmVyeS52MS5JbnN0YW5jZVJlY29yZBIaChJtYXJrZXJzX2luX2NvbnRlbnQYBCABKAgyvQIKD0Zyb250ZW5kU2VydmljZRJkCgtMaXN0V29ya2VycxImLnN0YXRvci5mcm9udGVuZC52MS5MaXN0V29ya2Vyc1JlcXVlc3QaJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIEqLsYAhJnCgxMaXN0UmVxdWVzdHMSJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFJlcXVlc3RzUmVxdWVzdBooLnN0YXRvci5mcm9udGVuZC52MS5MaXN0UmVxdWVzdHNSZXNwb25zZSIEqLsYAhJbCghGaW5kVGV4dBIjLnN0YXRvci5mcm9udGVuZC52MS5GaW5kVGV4dFJlcXVlc3QaJC5zdGF0b3IuZnJvbnRlbmQudjEuRmluZFRleHRSZXNwb25zZSIEqLsYAmIGcHJvdG8z", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
 
 /**
  * Asks for the workers.
@@ -258,6 +258,69 @@ export const RequestRecordSchema: GenMessage<RequestRecord> = /*@__PURE__*/
   messageDesc(file_stator_frontend_v1_frontend, 5);
 
 /**
+ * Asks for a model's text.
+ *
+ * @generated from message stator.frontend.v1.FindTextRequest
+ */
+export type FindTextRequest = Message<"stator.frontend.v1.FindTextRequest"> & {
+  /**
+   * As requests name it: a model, another name of one, or an adapter.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message stator.frontend.v1.FindTextRequest.
+ * Use `create(FindTextRequestSchema)` to create a new message.
+ */
+export const FindTextRequestSchema: GenMessage<FindTextRequest> = /*@__PURE__*/
+  messageDesc(file_stator_frontend_v1_frontend, 6);
+
+/**
+ * What a model's text is made with, and who has it.
+ *
+ * @generated from message stator.frontend.v1.FindTextResponse
+ */
+export type FindTextResponse = Message<"stator.frontend.v1.FindTextResponse"> & {
+  /**
+   * Its tokenizer.
+   *
+   * @generated from field: stator.discovery.v1.ArtifactRef tokenizer = 1;
+   */
+  tokenizer?: ArtifactRef | undefined;
+
+  /**
+   * Its chat template; absent for a model without one.
+   *
+   * @generated from field: stator.discovery.v1.ArtifactRef template = 2;
+   */
+  template?: ArtifactRef | undefined;
+
+  /**
+   * Workers whose ArtifactService gives both, at most eight.
+   *
+   * @generated from field: repeated stator.discovery.v1.InstanceRecord holders = 3;
+   */
+  holders: InstanceRecord[];
+
+  /**
+   * What is spelled like a control token in a message is that token.
+   *
+   * @generated from field: bool markers_in_content = 4;
+   */
+  markersInContent: boolean;
+};
+
+/**
+ * Describes the message stator.frontend.v1.FindTextResponse.
+ * Use `create(FindTextResponseSchema)` to create a new message.
+ */
+export const FindTextResponseSchema: GenMessage<FindTextResponse> = /*@__PURE__*/
+  messageDesc(file_stator_frontend_v1_frontend, 7);
+
+/**
  * What this frontend sees and did.
  *
  * @generated from service stator.frontend.v1.FrontendService
@@ -282,6 +345,17 @@ export const FrontendService: GenService<{
     methodKind: "unary";
     input: typeof ListRequestsRequestSchema;
     output: typeof ListRequestsResponseSchema;
+  },
+  /**
+   * Where the tokenizer and the chat template of a model are. NOT_FOUND when nobody serves it, UNAVAILABLE while it loads,
+   * UNIMPLEMENTED when only its workers have them.
+   *
+   * @generated from rpc stator.frontend.v1.FrontendService.FindText
+   */
+  findText: {
+    methodKind: "unary";
+    input: typeof FindTextRequestSchema;
+    output: typeof FindTextResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_stator_frontend_v1_frontend, 0);
