@@ -19,7 +19,7 @@ const compiler = ["g++", "clang++"].find((each) => spawnSync(each, ["--version"]
 const flags = [
   "-std=c++20",
   "-O1",
-  "-g",
+  "-g1",
   "-Wall",
   "-Wextra",
   "-Wno-missing-field-initializers",
@@ -36,7 +36,7 @@ const timeOf = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 /** Compiles what is older than its source or any header, a few files at a time. */
 async function objectsOf(sources) {
   const newest = Math.max(
-    ...["core", "engine", "test", "include/stator"].flatMap((each) => list(each, ".h")).map(timeOf),
+    ...["core", "text", "engine", "test", "include/stator"].flatMap((each) => list(each, ".h")).map(timeOf),
   );
   const pairs = sources.map((source) => [source, join(buildDir, `${basename(source)}.o`)]);
   const stale = pairs.filter(([source, object]) => timeOf(object) < Math.max(timeOf(source), newest));
@@ -79,7 +79,7 @@ async function main() {
   mkdirSync(buildDir, { recursive: true });
   if (checkHeaders() !== 0) return 1;
   const tests = list("test", ".cpp").filter((each) => basename(each) !== "abi_check.cpp");
-  const objects = await objectsOf([...list("core", ".cpp"), ...list("engine", ".cpp"), ...tests]);
+  const objects = await objectsOf([...["core", "text", "engine"].flatMap((each) => list(each, ".cpp")), ...tests]);
   const program = join(buildDir, "tests");
   const linked = spawnSync(compiler, [...flags, ...objects, "-o", program, "-ldl", "-pthread"], { stdio: "inherit" });
   if (linked.status !== 0) return 1;
