@@ -50,11 +50,19 @@ function unsupported(vocabulary: Vocabulary, detail: string): StatorError {
   });
 }
 
+function mergeTexts(vocabulary: Vocabulary): string[] {
+  const merges = vocabulary.merges();
+  if (!merges) return [];
+  const { bytes, starts, ends } = merges;
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  return Array.from(starts, (start, at) => decoder.decode(bytes.subarray(start, ends[at])));
+}
+
 /** Splits merges at their space and leaves repeated ones out: the first counts. */
 function mergePairs(vocabulary: Vocabulary, ids: ReadonlyMap<string, number>): [string, string][] {
   const seen = new Set<string>();
   const pairs: [string, string][] = [];
-  for (const merge of vocabulary.merges()) {
+  for (const merge of mergeTexts(vocabulary)) {
     const space = merge.indexOf(" ", 1);
     if (space < 0 || seen.has(merge)) continue;
     seen.add(merge);

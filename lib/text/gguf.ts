@@ -314,6 +314,15 @@ export interface GgufSpans {
   readonly ends: Uint32Array;
 }
 
+/** An array of f32, copied; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
+export function ggufF32s(header: GgufHeader, key: string): Float32Array | undefined {
+  const entry = expect(header, key, GGUF_TYPE.array, GGUF_TYPE.f32);
+  if (!entry) return undefined;
+  const copy = new Uint8Array(entry.endByte - entry.startByte);
+  copy.set(header.bytes.subarray(entry.startByte, entry.endByte));
+  return new Float32Array(copy.buffer);
+}
+
 /** The places of an array's strings; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
 export function ggufSpans(header: GgufHeader, key: string): GgufSpans | undefined {
   const entry = expect(header, key, GGUF_TYPE.array, GGUF_TYPE.string);
@@ -329,6 +338,16 @@ export function ggufSpans(header: GgufHeader, key: string): GgufSpans | undefine
     ends[each] = at;
   }
   return { starts, ends };
+}
+
+/** Ends strings at their first NUL, in place: the library reads the strings of an array as C strings. */
+export function endAtNul(bytes: Uint8Array, { starts, ends }: GgufSpans): void {
+  for (let each = 0; each < starts.length; each++) {
+    let at = starts[each]!;
+    const end = ends[each]!;
+    while (at < end && bytes[at] !== 0) at++;
+    ends[each] = at;
+  }
 }
 
 /** The strings of an array, with broken UTF-8 replaced; undefined when the key is absent. */

@@ -26,60 +26,104 @@ export function byteCharacters(): string[] {
   });
 }
 
-/** Decodes token texts that are byte-level: one character per byte. */
-function byteLevelDecoder(): (text: string) => Uint8Array {
-  const byteOf = new Map(byteCharacters().map((character, byte) => [character, byte]));
-  const encoder = new TextEncoder();
-  return (text) => {
-    const bytes: number[] = [];
-    for (const character of text) {
-      const byte = byteOf.get(character);
-      if (byte !== undefined) bytes.push(byte);
-      else {
-        // The library writes it so; a vocabulary with such a token is broken, and this shows it.
-        const code = [...encoder.encode(character)].map((each) => each.toString(16).padStart(2, "0")).join("");
-        bytes.push(...encoder.encode(`[UNK_BYTE_0x${code}${text}]`));
-      }
+/** Bytes that grow. */
+class Bytes {
+  #bytes: Uint8Array;
+  /** How many are in use. */
+  end = 0;
+
+  constructor(capacity: number) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  /** Makes room for as many more; the array may be written from `end` on. */
+  reserve(count: number): Uint8Array {
+    if (this.end + count > this.#bytes.length) {
+      const longer = new Uint8Array(this.#bytes.length * 2 + count);
+      longer.set(this.#bytes);
+      this.#bytes = longer;
     }
-    return Uint8Array.from(bytes);
+    return this.#bytes;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length).set(bytes, this.end);
+    this.end += bytes.length;
+  }
+
+  done(): Uint8Array {
+    return this.#bytes.slice(0, this.end);
+  }
+}
+
+/** Appends the bytes of a token's text as the file has it. */
+type Decode = (text: Uint8Array, into: Bytes) => void;
+
+/** Characters by which bytes are written are all below this one. */
+const BYTE_CHARACTERS_END = 0x144;
+
+/** Decodes token texts that are byte-level: one character per byte, of one or two bytes in UTF-8. */
+function byteLevelDecoder(): Decode {
+  const byteOf = new Int16Array(BYTE_CHARACTERS_END).fill(-1);
+  for (const [byte, character] of byteCharacters().entries()) byteOf[character.charCodeAt(0)] = byte;
+  return (text, into) => {
+    const bytes = into.reserve(text.length);
+    let { end } = into;
+    for (let at = 0; at < text.length; at++) {
+      const first = text[at]!;
+      const code = first < 0x80 ? first : ((first & 0x1f) << 6) | ((text[++at] ?? 0) & 0x3f);
+      const byte = first < 0xe0 && code < BYTE_CHARACTERS_END ? byteOf[code]! : -1;
+      if (byte < 0) return appendStrange(text, into, byteOf);
+      bytes[end++] = byte;
+    }
+    into.end = end;
   };
 }
 
-/** Decodes token texts in which a mark stands for a space. */
-function markedDecoder(): (text: string) => Uint8Array {
-  const encoder = new TextEncoder();
-  return (text) => encoder.encode(text.replaceAll("▁", " "));
+/** A text with a character that stands for no byte, as the library writes it: the vocabulary is broken, and this shows it. */
+function appendStrange(bytes: Uint8Array, into: Bytes, byteOf: Int16Array): void {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  for (const character of text) {
+    const byte = byteOf[character.codePointAt(0)!] ?? -1;
+    const code = Buffer.from(character).toString("hex");
+    into.append(byte >= 0 ? Uint8Array.of(byte) : Buffer.from(`[UNK_BYTE_0x${code}${text}]`));
+  }
 }
+
+/** Decodes token texts in which U+2581 stands for a space. */
+const decodeMarked: Decode = (text, into) => {
+  const bytes = into.reserve(text.length);
+  let { end } = into;
+  for (let at = 0; at < text.length; at++) {
+    const isMark = text[at] === 0xe2 && text[at + 1] === 0x96 && text[at + 2] === 0x81;
+    bytes[end++] = isMark ? 0x20 : text[at]!;
+    if (isMark) at += 2;
+  }
+  into.end = end;
+};
 
 /** What the bytes of a table are begun with, per token. */
 const USUAL_PIECE_BYTES = 8;
 
 const VERBATIM = TOKEN_BIT.control | TOKEN_BIT.userDefined | TOKEN_BIT.unknown;
 
+/** The byte of a token that is written `<0x0A>`; 0 where it is written otherwise. */
+function byteOfCode(text: Uint8Array): number {
+  return Number.parseInt(String.fromCharCode(text[3] ?? 0, text[4] ?? 0), 16) || 0;
+}
+
 /** The bytes of every token of a vocabulary, special ones as their names. `bits` is that of `tokenBits`. */
 export function pieceTable(vocabulary: Vocabulary, bits: Uint8Array): PieceTable {
-  const encoder = new TextEncoder();
-  const decode = vocabulary.kind === "gpt2" ? byteLevelDecoder() : markedDecoder();
-  const pieceOf = (id: number): Uint8Array => {
-    const tokenBits = bits[id] ?? 0;
-    const text = vocabulary.texts.text(id);
-    if (tokenBits & VERBATIM) return encoder.encode(text);
-    if (tokenBits & TOKEN_BIT.byte) return Uint8Array.of(Number.parseInt(text.slice(3, 5), 16) || 0);
-    return tokenBits & TOKEN_BIT.unused || vocabulary.types[id] === 0 ? new Uint8Array(0) : decode(text);
-  };
+  const decode = vocabulary.kind === "gpt2" ? byteLevelDecoder() : decodeMarked;
   const offsets = new Uint32Array(vocabulary.size + 1);
-  let bytes = new Uint8Array(vocabulary.size * USUAL_PIECE_BYTES);
-  let end = 0;
+  const pieces = new Bytes(vocabulary.size * USUAL_PIECE_BYTES);
   for (let id = 0; id < vocabulary.size; id++) {
-    const piece = pieceOf(id);
-    if (end + piece.length > bytes.length) {
-      const longer = new Uint8Array(bytes.length * 2 + piece.length);
-      longer.set(bytes);
-      bytes = longer;
-    }
-    bytes.set(piece, end);
-    end += piece.length;
-    offsets[id + 1] = end;
+    const tokenBits = bits[id] ?? 0;
+    const text = vocabulary.texts.bytesOf(id);
+    if (tokenBits & VERBATIM) pieces.append(text);
+    else if (tokenBits & TOKEN_BIT.byte) pieces.append(Uint8Array.of(byteOfCode(text)));
+    else if ((tokenBits & TOKEN_BIT.unused) === 0 && vocabulary.types[id] !== 0) decode(text, pieces);
+    offsets[id + 1] = pieces.end;
   }
-  return { bytes: bytes.slice(0, end), offsets, attributes: bits };
+  return { bytes: pieces.done(), offsets, attributes: bits };
 }

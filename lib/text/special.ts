@@ -165,7 +165,7 @@ function markEnds(marking: Marking): void {
 /** The end token that the library assumes where the file names none. */
 function defaultEos(vocabulary: Vocabulary): number | undefined {
   if (vocabulary.ids.has("eos")) return undefined;
-  const id = { gpt2: 11, llama: 2, gemma4: undefined, bert: undefined }[vocabulary.kind];
+  const id = { gpt2: 11, llama: 2, gemma4: undefined, bert: undefined, t5: 1 }[vocabulary.kind];
   return id !== undefined && id < vocabulary.size ? id : undefined;
 }
 

@@ -30,6 +30,15 @@ it("names the first token that an earlier one equals in its bytes, and in nothin
   expect(textsOf([Uint8Array.of(0xff), Uint8Array.of(0xfe)]).double).toBeUndefined();
 });
 
+it("sorts texts that begin alike, and finds those that are many times the same", () => {
+  const alike = Array.from({ length: 300 }, (_, at) => `${"same".repeat(at % 7)}${String(at).padStart(4, "0")}`);
+  const texts = textsOf(alike);
+  expect(texts.double).toBeUndefined();
+  for (const [id, text] of alike.entries()) expect(texts.find(text)).toBe(id);
+  expect(textsOf([...alike, ...new Array(100).fill("sames")]).double).toBe(301);
+  expect(textsOf(new Array(100).fill("long enough to go on")).double).toBe(1);
+});
+
 it("agrees with a map of strings", () => {
   const chance = new SeededChance(7n);
   for (let round = 0; round < 20 * scale; round++) {

@@ -44,8 +44,8 @@ export interface Encoding {
   finish(): Uint32Array;
 }
 
-/** A model's tokenizer. It holds a cache and is not to be shared between threads. */
-export interface Tokenizer {
+/** The tokens of a vocabulary. */
+export interface Tokens {
   /** Of the vocabulary: token ids lie below it. */
   readonly size: number;
   /** Id of the token that begins a text; undefined where the model has none. */
@@ -54,8 +54,18 @@ export interface Tokenizer {
   readonly eos: number | undefined;
   /** In search order, longest first. */
   readonly specials: readonly SpecialToken[];
-  /** Bytes of all tokens, made with the tokenizer; not to be changed. */
+  /** Bytes of all tokens; not to be changed. */
   readonly pieces: PieceTable;
+  /** Bytes of a token, special ones as their names; a view that is borrowed. Empty for an id outside the vocabulary. */
+  pieceBytes(token: number): Uint8Array;
+  /** Whether the model ends its answer with it. */
+  isEndToken(token: number): boolean;
+  /** Whether it is a control token, which is not shown. */
+  isControl(token: number): boolean;
+}
+
+/** A model's tokenizer. It holds a cache and is not to be shared between threads. */
+export interface Tokenizer extends Tokens {
   /** Looks everything up that is known; the rest is for the caller to encode. */
   prepare(text: string, options?: EncodeOptions): Encoding;
   /** The same for a rendered chat prompt: specials are parsed, and a begin token that the template wrote is not doubled. */
@@ -71,12 +81,6 @@ export interface Tokenizer {
   encode(text: string, options?: EncodeOptions): Uint32Array;
   /** Encodes a rendered chat prompt on the calling thread. */
   encodeChat(rendered: string, content?: readonly number[]): Uint32Array;
-  /** Bytes of a token, special ones as their names; a view that is borrowed. Empty for an id outside the vocabulary. */
-  pieceBytes(token: number): Uint8Array;
-  /** Whether the model ends its answer with it. */
-  isEndToken(token: number): boolean;
-  /** Whether it is a control token, which is not shown. */
-  isControl(token: number): boolean;
   /** What the cache of plain text holds now. */
   readonly cacheWeightBytes: number;
 }
@@ -95,8 +99,8 @@ const DEFAULT_CACHE_BYTES = 16 << 20;
 const ENTRY_BYTES = 400;
 
 /** Begin and end tokens that the library assumes when the file names none. */
-const DEFAULT_BOS = { gpt2: 11, llama: 1, gemma4: undefined, bert: 101 } as const;
-const DEFAULT_EOS = { gpt2: 11, llama: 2, gemma4: undefined, bert: undefined } as const;
+const DEFAULT_BOS = { gpt2: 11, llama: 1, gemma4: undefined, bert: 101, t5: undefined } as const;
+const DEFAULT_EOS = { gpt2: 11, llama: 2, gemma4: undefined, bert: undefined, t5: 1 } as const;
 
 /** Word rules of byte-level vocabularies that put a begin token in front unless the file says otherwise. */
 const BOS_BY_PRE = new Set([
@@ -105,14 +109,19 @@ const BOS_BY_PRE = new Set([
 ]);
 
 /** The tokens around a text. */
-interface Frame {
+export interface Frame {
+  /** Begins a text, whether it is put in front or not; undefined where the model has none. */
   readonly bos: number | undefined;
+  /** Ends a text; undefined where the model has none. */
   readonly eos: number | undefined;
+  /** What is put in front; undefined for nothing. */
   readonly first: number | undefined;
+  /** What is put behind; undefined for nothing. */
   readonly last: number | undefined;
 }
 
-function frameOf(vocabulary: Vocabulary): Frame {
+/** The tokens that a vocabulary puts around a text, as the library does. */
+export function frameOf(vocabulary: Vocabulary): Frame {
   const { kind, pre, ids, size } = vocabulary;
   const within = (id: number | undefined) => (id !== undefined && id < size ? id : undefined);
   const noBos = kind === "gpt2" && (pre === "glm4" || pre === "chatglm-bpe");
@@ -120,7 +129,8 @@ function frameOf(vocabulary: Vocabulary): Frame {
   const eos = ids.get("eos") ?? within(DEFAULT_EOS[kind]);
   if (kind === "bert") return { bos, eos, first: bos, last: ids.get("seperator") ?? within(102) };
   const addBos = kind === "gemma4" || (vocabulary.addBos ?? (kind === "llama" || BOS_BY_PRE.has(pre)));
-  return { bos, eos, first: addBos ? bos : undefined, last: vocabulary.addEos ? eos : undefined };
+  const addEos = vocabulary.addEos ?? kind === "t5";
+  return { bos, eos, first: addBos ? bos : undefined, last: addEos ? eos : undefined };
 }
 
 /** A copy that does not keep the text alive from which it was cut. */
@@ -208,15 +218,28 @@ function encodeMissing(encoding: Encoding, encoder: SegmentEncoder): Uint32Array
   return encoding.finish();
 }
 
+/** The tokens of a vocabulary, which it borrows. */
+export function readTokens(vocabulary: Vocabulary): Tokens {
+  const bits = tokenBits(vocabulary);
+  const pieces = pieceTable(vocabulary, bits);
+  const { bos, eos } = frameOf(vocabulary);
+  return {
+    ...{ size: vocabulary.size, bos, eos, pieces },
+    specials: specialTokens(vocabulary, bits),
+    pieceBytes: (token) => pieces.bytes.subarray(pieces.offsets[token] ?? 0, pieces.offsets[token + 1] ?? 0),
+    isEndToken: (token) => ((bits[token] ?? 0) & TOKEN_BIT.endOfGeneration) !== 0,
+    isControl: (token) => ((bits[token] ?? 0) & TOKEN_BIT.control) !== 0,
+  };
+}
+
 /**
  * Makes the tokenizer of a vocabulary. What it returns equals the library's encoding of the whole text: special tokens
  * cut the text before anything else, so plain text between them can be encoded, and kept, on its own. The cache is
  * keyed by the text itself, so a conversation that grows pays for its new text alone.
  */
 export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOptions): Tokenizer {
-  const bits = tokenBits(vocabulary);
-  const pieces = pieceTable(vocabulary, bits);
-  const specials = specialTokens(vocabulary, bits);
+  const tokens = readTokens(vocabulary);
+  const { specials } = tokens;
   const splitAll = createSplitter(specials);
   const splitUserDefined = createSplitter(
     specials.filter((token) => (token.bits & (TOKEN_BIT.control | TOKEN_BIT.unknown)) === 0),
@@ -251,29 +274,22 @@ export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOption
     return encoding;
   };
   return {
-    size: vocabulary.size,
-    bos: frame.bos,
-    eos: frame.eos,
-    specials,
-    pieces,
+    ...tokens,
     prepare,
     prepareChat,
     prepareWithin,
-    frame(tokens, { chat }) {
-      const first = frame.first === undefined || (chat && tokens[0] === frame.first) ? [] : [frame.first];
+    frame(found, { chat }) {
+      const first = frame.first === undefined || (chat && found[0] === frame.first) ? [] : [frame.first];
       const last = chat || frame.last === undefined ? [] : [frame.last];
-      if (first.length + last.length === 0) return tokens;
-      const framed = new Uint32Array(first.length + tokens.length + last.length);
+      if (first.length + last.length === 0) return found;
+      const framed = new Uint32Array(first.length + found.length + last.length);
       framed.set(first);
-      framed.set(tokens, first.length);
-      framed.set(last, first.length + tokens.length);
+      framed.set(found, first.length);
+      framed.set(last, first.length + found.length);
       return framed;
     },
     encode: (text, encodeOptions) => encodeMissing(prepare(text, encodeOptions), options.encoder),
     encodeChat: (rendered, content) => encodeMissing(prepareChat(rendered, content), options.encoder),
-    pieceBytes: (token) => pieces.bytes.subarray(pieces.offsets[token] ?? 0, pieces.offsets[token + 1] ?? 0),
-    isEndToken: (token) => ((bits[token] ?? 0) & TOKEN_BIT.endOfGeneration) !== 0,
-    isControl: (token) => ((bits[token] ?? 0) & TOKEN_BIT.control) !== 0,
     get cacheWeightBytes() {
       return cache.weight;
     },

@@ -2,9 +2,12 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import { parseGgufHeader } from "./gguf.ts";
-import { boolField, i32sField, stringField, stringsField, u32Field, writeGguf } from "./gguf-write.ts";
+import { makeCharacterMap } from "../../test/support/character-map.ts";
+import { unigramVocabulary } from "../../test/support/tiny-models.ts";
+import { GGUF_TYPE, parseGgufHeader } from "./gguf.ts";
+import { boolField, type GgufField, i32sField, stringField, stringsField, u32Field, writeGguf } from "./gguf-write.ts";
 import { specialTokens, TOKEN_BIT, tokenBits } from "./special.ts";
+import { frameOf } from "./tokenizer.ts";
 import { chatTemplateOf, checkVocabulary, extractVocabulary } from "./vocabulary.ts";
 
 const MODEL = readFileSync(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url));
@@ -104,5 +107,58 @@ describe("vocabulary", () => {
     expect(bits[3]).toBe(TOKEN_BIT.control | TOKEN_BIT.endOfGeneration);
     expect(bits[4]).toBe(TOKEN_BIT.userDefined);
     expect(bits[5]).toBe(TOKEN_BIT.control);
+  });
+});
+
+const CHARACTER_MAP = "tokenizer.ggml.precompiled_charsmap";
+
+function mapField(content: Uint8Array, elementType: number = GGUF_TYPE.u8): GgufField {
+  return { key: CHARACTER_MAP, type: GGUF_TYPE.array, elementType, count: content.length, content };
+}
+
+describe("a unigram vocabulary", () => {
+  const unigram = stringField("tokenizer.ggml.model", "t5");
+  const scores: GgufField = {
+    ...{ key: "tokenizer.ggml.scores", type: GGUF_TYPE.array, elementType: GGUF_TYPE.f32, count: 6 },
+    content: new Uint8Array(24),
+  };
+  const open = (...fields: GgufField[]) => {
+    const header = parseGgufHeader(writeGguf([unigram, tokens, types, scores, ...fields]), "m");
+    return checkVocabulary(extractVocabulary(header));
+  };
+
+  test("is what the library assumes where its file is silent", () => {
+    const silent = open();
+    expect(frameOf(silent)).toEqual({ bos: undefined, eos: 1, first: undefined, last: 1 });
+    expect(silent.unknown).toBe(2);
+    expect(silent.normal).toMatchObject({ addSpacePrefix: false, removeExtraSpaces: false });
+    expect(silent.characterMap).toBeUndefined();
+    expect(frameOf(open(boolField("tokenizer.ggml.add_eos_token", false))).last).toBeUndefined();
+    expect((tokenBits(silent)[1] ?? 0) & TOKEN_BIT.endOfGeneration).not.toBe(0);
+  });
+
+  test("keeps its character map, of bytes of either sign, which other kinds do without", () => {
+    const made = checkVocabulary(extractVocabulary(parseGgufHeader(unigramVocabulary(), "m")));
+    expect(made.normal).toMatchObject({ addSpacePrefix: true, removeExtraSpaces: true });
+    expect(made.characterMap?.length).toBeGreaterThan(1024);
+    const map = Uint8Array.from(makeCharacterMap({ a: "b" }));
+    for (const elementType of [GGUF_TYPE.u8, GGUF_TYPE.i8]) {
+      expect(open(mapField(map, elementType)).characterMap).toEqual(map);
+    }
+    const bytePairs = (...more: GgufField[]) =>
+      extractVocabulary(parseGgufHeader(writeGguf([model, tokens, types, merges, ...more]), "m"));
+    expect(bytePairs(mapField(Uint8Array.of(1)))).toEqual(bytePairs());
+  });
+
+  test("without scores, or with a character map that leads outside itself, is refused", () => {
+    const noScores = writeGguf([unigram, tokens, types]);
+    expect(reasonOf(() => extractVocabulary(parseGgufHeader(noScores, "m")))).toContain("no scores");
+    expect(reasonOf(() => open(mapField(new Uint8Array(8), GGUF_TYPE.bool)))).toContain("another type");
+    const map = Uint8Array.from(makeCharacterMap({ a: "b" }));
+    map[map.length - 1] = 1;
+    expect(reasonOf(() => open(mapField(map)))).toContain(
+      "BAD_MODEL_FILE: m cannot be used as a model: its character map",
+    );
+    expect(reasonOf(() => open(mapField(new Uint8Array())))).toContain("its character map is cut short");
   });
 });

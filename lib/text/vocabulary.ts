@@ -1,21 +1,23 @@
 import { equalBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import { characterMapFault } from "./character-map.ts";
 import {
   badModelFile,
+  endAtNul,
   GGUF_TYPE,
   type GgufEntry,
   type GgufHeader,
   type GgufSpans,
   ggufBool,
+  ggufF32s,
   ggufI32s,
   ggufSpans,
   ggufString,
-  ggufStrings,
   ggufU32,
   parseGgufHeader,
 } from "./gguf.ts";
 import { type GgufField, stringField, writeGguf } from "./gguf-write.ts";
-import { TokenTexts } from "./token-texts.ts";
+import { type Strings, TokenTexts } from "./token-texts.ts";
 
 /** Format of the artifact that {@link extractVocabulary} makes, as it stands in a model card. */
 export const VOCABULARY_FORMAT = "gguf-vocabulary-v1";
@@ -24,16 +26,19 @@ export const VOCABULARY_FORMAT = "gguf-vocabulary-v1";
 export const TEMPLATE_FORMAT = "jinja";
 
 /** Kinds of tokenizer that may reach native code. Others have loaders that trust their input. */
-export const TOKENIZER_KINDS = ["gpt2", "llama", "gemma4", "bert"] as const;
+export const TOKENIZER_KINDS = ["gpt2", "llama", "gemma4", "bert", "t5"] as const;
 
 /** One of {@link TOKENIZER_KINDS}. */
 export type TokenizerKind = (typeof TOKENIZER_KINDS)[number];
 
 const P = "tokenizer.ggml.";
-const { u32, bool, string, array, i32, f32 } = GGUF_TYPE;
+const { u8, i8, u32, bool, string, array, i32, f32 } = GGUF_TYPE;
 
-/** Every key that an artifact may hold after its head, in order, with type and element type. */
-const KEYS: readonly (readonly [key: string, type: number, elementType: number])[] = [
+/** A key with its type and the element types that it may have. */
+type Key = readonly [key: string, type: number, ...elementTypes: number[]];
+
+/** Every key that an artifact of any kind may hold after its head, in order. */
+const KEYS: readonly Key[] = [
   [`${P}model`, string, string],
   [`${P}pre`, string, string],
   [`${P}tokens`, array, string],
@@ -53,6 +58,14 @@ const KEYS: readonly (readonly [key: string, type: number, elementType: number])
   [`${P}normalizer.lowercase`, bool, bool],
   [`${P}normalizer.strip_accents`, bool, bool],
 ];
+
+const CHARACTER_MAP = `${P}precompiled_charsmap`;
+const UNIGRAM_KEYS: readonly Key[] = [...KEYS, [CHARACTER_MAP, array, u8, i8]];
+
+/** The keys of an artifact: what a kind does not read stays out of it. */
+function keysOf(kind: TokenizerKind): readonly Key[] {
+  return kind === "t5" ? UNIGRAM_KEYS : KEYS;
+}
 
 /** Model names that change how the library strips spaces around special tokens; nothing else of a name matters. */
 const NAME_HINTS = ["phi-3", "phi3", "modern-bert"] as const;
@@ -79,8 +92,28 @@ export interface Vocabulary {
   readonly addBos: boolean | undefined;
   /** Whether an end token is put behind; undefined leaves that to the kind. */
   readonly addEos: boolean | undefined;
-  /** The merges, `left right` each, decoded anew by each call. */
-  readonly merges: () => string[];
+  /** The merges, `left right` each, first rank first, found anew by each call; undefined where the file has none. */
+  readonly merges: () => Strings | undefined;
+  /** Scores of all tokens, copied anew by each call; undefined where the file has none. */
+  readonly scores: () => Float32Array | undefined;
+  /** Id of the token for what has none; undefined where neither the file nor the library names one. */
+  readonly unknown: number | undefined;
+  /** How text is changed before it is cut. */
+  readonly normal: NormalForm;
+  /** What characters are replaced by before that, precompiled, as the file has it; borrowed. Undefined for nothing. */
+  readonly characterMap: Uint8Array | undefined;
+}
+
+/** How a vocabulary's text is changed before it is cut into pieces; each is what the library assumes where a file is silent. */
+export interface NormalForm {
+  /** A space goes in front of text that begins, or that follows a special token. */
+  readonly addSpacePrefix: boolean;
+  /** Runs of spaces become one, those at the ends go. */
+  readonly removeExtraSpaces: boolean;
+  /** Capital letters become small ones. */
+  readonly lowercase: boolean;
+  /** Accents are taken off. */
+  readonly stripAccents: boolean;
 }
 
 function fail(header: GgufHeader, detail: string): never {
@@ -96,12 +129,6 @@ function kindOf(header: GgufHeader): TokenizerKind {
     feature: `A tokenizer of the kind ${model.slice(0, 40)}`,
     detail: `choose a model with one of the known kinds ${TOKENIZER_KINDS.join(", ")}`,
   });
-}
-
-/** The library reads the strings of an array as C strings: they end at a NUL. */
-function upToNul(text: string): string {
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
 }
 
 function checkBytesPresent(header: GgufHeader, texts: TokenTexts): void {
@@ -123,19 +150,52 @@ function idsOf(header: GgufHeader, size: number): Map<string, number> {
 
 /**
  * Checks what can be told without a look at the tokens: the kind is known, no key is of another type, tokens and merges are
- * there. Returns the kind and the places of the tokens' texts. Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign
- * kind.
+ * there, or the scores of a kind that is nothing without them. Returns the kind and the places of the tokens' texts.
+ * Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind.
  */
 export function checkVocabularyKeys(header: GgufHeader): { readonly kind: TokenizerKind; readonly spans: GgufSpans } {
   const kind = kindOf(header);
-  for (const [key, type, elementType] of KEYS) {
+  for (const [key, type, ...elementTypes] of keysOf(kind)) {
     const entry = header.entries.get(key);
-    if (entry && (entry.type !== type || entry.elementType !== elementType)) fail(header, `${key} has another type`);
+    if (entry && (entry.type !== type || !elementTypes.includes(entry.elementType))) {
+      fail(header, `${key} has another type`);
+    }
   }
   const spans = ggufSpans(header, `${P}tokens`);
   if (!spans || spans.starts.length === 0) fail(header, "it has no vocabulary");
   if ((kind === "gpt2" || kind === "gemma4") && !header.entries.has(`${P}merges`)) fail(header, "it has no merges");
+  if (kind === "t5" && !header.entries.has(`${P}scores`)) fail(header, "it has no scores");
   return { kind, spans };
+}
+
+/** The unknown tokens that the library assumes where the file names none. */
+const DEFAULT_UNKNOWN = { gpt2: undefined, llama: 0, gemma4: undefined, bert: 100, t5: 2 } as const;
+
+function normalFormOf(header: GgufHeader, kind: TokenizerKind): NormalForm {
+  const flag = (name: string) => ggufBool(header, `${P}${name}`);
+  const lowercase = flag("normalizer.lowercase") ?? true;
+  return {
+    addSpacePrefix: flag("add_space_prefix") ?? kind === "llama",
+    removeExtraSpaces: flag("remove_extra_whitespaces") ?? false,
+    lowercase,
+    stripAccents: flag("normalizer.strip_accents") ?? lowercase,
+  };
+}
+
+function characterMapOf(header: GgufHeader): Uint8Array | undefined {
+  const entry = header.entries.get(CHARACTER_MAP);
+  if (!entry) return undefined;
+  const map = header.bytes.subarray(entry.startByte, entry.endByte);
+  const fault = characterMapFault(map);
+  if (fault !== undefined) fail(header, fault);
+  return map;
+}
+
+function mergesOf(header: GgufHeader): Strings | undefined {
+  const spans = ggufSpans(header, `${P}merges`);
+  if (!spans) return undefined;
+  endAtNul(header.bytes, spans);
+  return { bytes: header.bytes, ...spans };
 }
 
 /** Reads and checks the vocabulary of a header. Throws BAD_MODEL_FILE, or UNSUPPORTED_FEATURE for a foreign kind. */
@@ -149,6 +209,8 @@ export function readVocabulary(header: GgufHeader): Vocabulary {
   if (types.length < size) fail(header, "it has fewer token types than tokens");
   if ((header.entries.get(`${P}scores`)?.count ?? size) < size) fail(header, "it has fewer scores than tokens");
   if (kind === "llama") checkBytesPresent(header, texts);
+  const ids = idsOf(header, size);
+  const unknown = ids.get("unknown") ?? DEFAULT_UNKNOWN[kind];
   const modelName = ggufString(header, "general.name")?.toLowerCase() ?? "";
   return {
     name: header.name,
@@ -158,10 +220,14 @@ export function readVocabulary(header: GgufHeader): Vocabulary {
     size,
     texts,
     types,
-    ids: idsOf(header, size),
+    ids,
     addBos: ggufBool(header, `${P}add_bos_token`),
     addEos: ggufBool(header, `${P}add_eos_token`),
-    merges: () => (ggufStrings(header, `${P}merges`) ?? []).map(upToNul),
+    merges: () => mergesOf(header),
+    scores: () => ggufF32s(header, `${P}scores`),
+    unknown: unknown !== undefined && unknown < size ? unknown : undefined,
+    normal: normalFormOf(header, kind),
+    characterMap: kind === "t5" ? characterMapOf(header) : undefined,
   };
 }
 
@@ -181,10 +247,10 @@ export function extractVocabulary(header: GgufHeader, vocabulary = readVocabular
   return writeArtifact(header, vocabulary);
 }
 
-function writeArtifact(header: GgufHeader, { nameHint }: Vocabulary): Uint8Array {
+function writeArtifact(header: GgufHeader, { kind, nameHint }: Vocabulary): Uint8Array {
   const fields = [stringField("general.architecture", "llama")];
   if (nameHint !== undefined) fields.push(stringField("general.name", nameHint));
-  for (const [key] of KEYS) {
+  for (const [key] of keysOf(kind)) {
     const entry = header.entries.get(key);
     if (entry) fields.push(copyField(header, key, entry));
   }

@@ -5,6 +5,7 @@
 
 #include "binding/addon_data.h"
 #include "binding/context.h"
+#include "binding/encoder.h"
 #include "binding/model.h"
 #include "binding/vocab.h"
 #include "core/block_hash.h"
@@ -16,7 +17,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 3;
+constexpr int kRevision = 4;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -123,12 +124,14 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   data->vocab = Napi::Persistent(VocabWrap::define(env));
   data->model = Napi::Persistent(ModelWrap::define(env));
   data->context = Napi::Persistent(ContextWrap::define(env));
+  data->encoder = Napi::Persistent(EncoderWrap::define(env));
   env.SetInstanceData(data.release());
   exports.Set("revision", kRevision);
   exports.Set("xxh3", Napi::Function::New<hashBytes>(env));
   exports.Set("hashBlocks", Napi::Function::New<hashTokenBlocks>(env));
   exports.Set("uniformDraw", Napi::Function::New<drawUniform>(env));
   exports.Set("trimMemory", Napi::Function::New<trimMemory>(env));
+  exports.Set("openEncoder", Napi::Function::New<openEncoder>(env));
   exports.Set("openLlama", Napi::Function::New<openLlama>(env));
   return exports;
 }

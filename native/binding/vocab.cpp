@@ -62,6 +62,12 @@ const std::shared_ptr<Model>& VocabWrap::open() const {
   return model_;
 }
 
+std::shared_ptr<Model> VocabWrap::modelOf(const Napi::Value& value) {
+  const auto object = readObject(value, "library");
+  require(object.InstanceOf(dataOf(value.Env()).vocab.Value()), "library must be a vocabulary of the library.");
+  return Unwrap(object)->open();
+}
+
 Napi::Value VocabWrap::tokenizeNow(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto& model = open();

@@ -13,6 +13,8 @@ class VocabWrap : public Napi::ObjectWrap<VocabWrap> {
   static Napi::Function define(Napi::Env env);
   static Napi::Object make(Napi::Env env, std::shared_ptr<Model> model);
   explicit VocabWrap(const Napi::CallbackInfo& info);
+  /// The vocabulary behind an object of ours; throws INVALID_ARGUMENT for any other value.
+  static std::shared_ptr<Model> modelOf(const Napi::Value& value);
 
  private:
   Napi::Value tokenizeNow(const Napi::CallbackInfo& info);

@@ -5,6 +5,7 @@ export type GgufValue =
   | boolean
   | { readonly f32: number }
   | readonly string[]
+  | Uint8Array
   | Int32Array
   | Float32Array;
 
@@ -42,6 +43,7 @@ function encode(value: GgufValue): Buffer {
   if (typeof value === "string") return Buffer.concat([u32(8), text(value)]);
   if (typeof value === "boolean") return Buffer.concat([u32(7), Buffer.of(value ? 1 : 0)]);
   if (typeof value === "number") return Buffer.concat([u32(4), u32(value)]);
+  if (value instanceof Uint8Array) return Buffer.concat([u32(9), u32(0), u64(value.length), value]);
   if (value instanceof Int32Array) {
     return Buffer.concat([u32(9), u32(5), u64(value.length), Buffer.from(Int32Array.from(value).buffer)]);
   }

@@ -1,3 +1,4 @@
+import { makeCharacterMap } from "./character-map.ts";
 import { buildGguf, type GgufTensor, type GgufValue, noise } from "./gguf-builder.ts";
 
 const width = 64;
@@ -218,6 +219,38 @@ export function pieceVocabulary(): Buffer {
     "tokenizer.ggml.scores": Float32Array.from(tokens, (token, at) => (bytes.includes(token) ? 0 : -at)),
     "tokenizer.ggml.bos_token_id": 1,
     "tokenizer.ggml.eos_token_id": 2,
+  };
+  return buildGguf(values, []);
+}
+
+/** A vocabulary alone, of pieces whose scores together are best; characters are replaced before, and spaces put in order. */
+export function unigramVocabulary(): Buffer {
+  const pieces = [
+    ..."\u2581etaoinshrdlu,.中é",
+    "\u2581the",
+    "th",
+    "he",
+    "in",
+    "an",
+    "on",
+    "\u2581t",
+    "\u2581in",
+    "ti",
+    "tion",
+  ];
+  const tokens = ["<pad>", "</s>", "<unk>", "<|user|>", "hello in", ...pieces];
+  const values = {
+    "general.architecture": "llama",
+    "tokenizer.ggml.model": "t5",
+    "tokenizer.ggml.tokens": tokens,
+    "tokenizer.ggml.token_type": Int32Array.from(tokens, (_, id) => [3, 3, 2, 3, 4][id] ?? 1),
+    "tokenizer.ggml.scores": Float32Array.from(tokens, (token, id) => (id < 5 ? 0 : -3 - id / 7 - token.length / 3)),
+    "tokenizer.ggml.add_space_prefix": true,
+    "tokenizer.ggml.remove_extra_whitespaces": true,
+    "tokenizer.ggml.precompiled_charsmap": makeCharacterMap({
+      ...{ "\n": " ", "\t": " ", "\u3000": " ", "\u200b": "", T: "t", "ti\u0301": "tion", é: "e", ﬂ: "fl", "½": "1⁄2" },
+      ...{ ｔ: "t", ｈ: "h", ｅ: "e", "…": "...", "\r\n": "\n" },
+    }),
   };
   return buildGguf(values, []);
 }

@@ -3,6 +3,7 @@ import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import type { Llama, Vocab } from "#lib/native/llama";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { type SpecialToken, specialTokens, TOKEN_BIT, tokenBits } from "#lib/text/special";
+import { readTokens } from "#lib/text/tokenizer";
 import { checkVocabulary, extractVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
 import type { ModelText, RenderedPrompt } from "#services/frontend/text/model-text";
 import type { TextOpener } from "#services/frontend/tokenize/open-text";
@@ -19,6 +20,9 @@ interface Frame {
   readonly first: readonly number[];
   readonly last: readonly number[];
 }
+
+/** The bits of a token's type that the library tells. */
+const NATIVE_BITS = 31;
 
 /** How long a text may be of which prompts are made too. */
 const PROMPT_UNITS = 8192;
@@ -58,6 +62,20 @@ export class TwoEncoders {
       template: undefined,
     });
     return new TwoEncoders(name, checkVocabulary(artifact), { text, theirs: await llama.openVocab(file) });
+  }
+
+  /** Throws unless all tokens are the same bytes and of the same type on both sides, and texts are framed by the same. */
+  compareTokens(): void {
+    const { pieces, bos = -1, eos = -1 } = readTokens(this.vocabulary);
+    const { bytes, offsets, attributes } = this.theirs.pieceTable();
+    const wrong = attributes.findIndex((bits, id) => {
+      const bytesOf = (from: Uint8Array, places: Uint32Array) => from.subarray(places[id], places[id + 1]);
+      const isSame = Buffer.compare(bytesOf(bytes, offsets), bytesOf(pieces.bytes, pieces.offsets)) === 0;
+      return !isSame || bits !== ((pieces.attributes[id] ?? 0) & NATIVE_BITS);
+    });
+    if (wrong >= 0) throw new Error(`${this.name}: token ${wrong} is another in the library`);
+    if (bos !== this.theirs.bos || eos !== this.theirs.eos)
+      throw new Error(`${this.name}: ${bos} and ${eos} frame texts`);
   }
 
   /** Throws unless both sides make the same of a text, in which special tokens are parsed. */

@@ -1,8 +1,10 @@
-import { StatorError } from "#lib/base/errors";
-import { loadNative, type NativeAddon } from "#lib/native/addon";
+import { assert, StatorError } from "#lib/base/errors";
+import { loadNative, type NativeAddon, nativeErrorCode } from "#lib/native/addon";
 import type { Context } from "#lib/native/context";
+import { openEncoder } from "#lib/native/encoder";
 import type { LlamaOptions as LibraryOptions, Llama, Vocab } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
+import type { Vocabulary } from "#lib/text/vocabulary";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { readDefaultSampling } from "../default-sampling.ts";
 import type { SizedCard, SizedEngine } from "../engine.ts";
@@ -67,11 +69,24 @@ async function openCache(
   }
 }
 
-function textOf(vocab: Vocab): ModelText {
+/** Few come with text: callers tokenize for themselves. What they bring is encoded at once, whatever its length. */
+const TEXT_BOUNDS = { memoryBytes: 2 << 20, inlineBytes: 2 ** 31 } as const;
+const NO_CONTENT = new Uint32Array(0);
+
+/** The text of a model, encoded as a frontend does it: by the addon, or by the library for what the addon does not know. */
+async function openText(addon: NativeAddon, vocabulary: Vocabulary, vocab: Vocab): Promise<ModelText> {
+  const encoder = await openEncoder(addon, vocabulary, TEXT_BOUNDS).catch((caught: unknown) => {
+    if (nativeErrorCode(caught) !== "UNSUPPORTED") throw fromNativeError(caught, vocabulary.name);
+    return openEncoder(addon, vocabulary, TEXT_BOUNDS, vocab);
+  });
   const { bytes, offsets } = vocab.pieceTable();
   return {
     vocabularySize: vocab.size,
-    tokenize: (text) => vocab.tokenize(text, { parseSpecial: true, addSpecial: true }),
+    tokenize(text) {
+      const tokens = encoder.encode(Buffer.from(text), NO_CONTENT, false);
+      assert(!(tokens instanceof Promise), "all text is encoded at once");
+      return tokens;
+    },
     piece: (token) => bytes.subarray(offsets[token] ?? 0, offsets[token + 1] ?? 0),
   };
 }
@@ -83,7 +98,7 @@ function textOf(vocab: Vocab): ModelText {
 export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngine> {
   const { modelPath, clock, log } = options;
   const header = await readModelHeader(modelPath);
-  const { artifacts } = textArtifacts(header);
+  const { vocabulary, artifacts } = textArtifacts(header);
   const { addon, llama } = openLibrary(options);
   const hasGpu = llama.devices.some(({ kind }) => kind === "gpu" || kind === "igpu");
   const gpuLayers = options.gpuLayers ?? (hasGpu ? -1 : 0);
@@ -93,6 +108,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
   const { scheduler } = plan;
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
+  const text = await openText(addon, vocabulary, vocab);
   const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
   const context = await openCache(options, loaded, { plan, executor });
   const deterministic = exact?.deterministic ?? "no";
@@ -128,5 +144,5 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
   };
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);
   const { embedTokens } = context;
-  return new ScheduledEngine({ card, scheduler, executor, text: textOf(vocab), clock, log, hashBytes, embedTokens });
+  return new ScheduledEngine({ card, scheduler, executor, text, clock, log, hashBytes, embedTokens });
 }

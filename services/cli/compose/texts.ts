@@ -1,21 +1,24 @@
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
-import { loadNative } from "#lib/native/addon";
+import { loadNative, type NativeAddon } from "#lib/native/addon";
 import type { Llama } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { TEMPLATE_LIMITS } from "#lib/text/template";
 import { createTextOpener, type TextOpener } from "#services/frontend/tokenize/open-text";
 import type { ProcessContext } from "../command.ts";
-import { llamaUnavailable } from "./engine-choice.ts";
 
-/** What turns text into tokens: the native library where it is built, else JavaScript; the log says which. */
+/** What turns text into tokens: the native addon where it is built, else JavaScript; the log says which. */
 export function openTexts({ values, log }: ProcessContext): TextOpener {
   const wanted = values["tokenizer.engine"];
-  const llama = wanted === "javascript" ? undefined : openLibrary();
-  if (wanted === "native" && !llama) throw new StatorError("NATIVE_UNAVAILABLE", llamaUnavailable());
-  log.info("tokenizer", { engine: llama ? "native" : "javascript" });
+  const native = wanted === "javascript" ? undefined : loadNative();
+  if (wanted === "native" && native?.unavailable !== undefined) {
+    const detail = native.unavailable.replace(/\.$/, "");
+    throw new StatorError("NATIVE_UNAVAILABLE", { detail, hint: `Run \`${native.fix}\`.` });
+  }
+  const addon = native?.addon;
+  log.info("tokenizer", { engine: addon ? "native" : "javascript" });
   return createTextOpener({
-    ...{ llama, clock: systemClock, log },
+    ...{ addon, library: () => addon && openLibrary(addon), clock: systemClock, log },
     templateLimits: {
       ...TEMPLATE_LIMITS,
       mostSteps: values["template.max-steps"],
@@ -26,8 +29,7 @@ export function openTexts({ values, log }: ProcessContext): TextOpener {
   });
 }
 
-function openLibrary(): Llama | undefined {
-  const { addon } = loadNative();
+function openLibrary(addon: NativeAddon): Llama | undefined {
   const { options } = locateLlama();
-  return addon && options ? addon.openLlama({ ...options, backends: [] }) : undefined;
+  return options && addon.openLlama({ ...options, backends: [] });
 }

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
+import { openEncoder } from "#lib/native/encoder";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { createTokenizer } from "#lib/text/tokenizer";
@@ -10,18 +11,16 @@ import { randomTexts, specialTorture, TORTURE } from "../../../test/fixtures/tex
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
 import { HELD_MS, heldMs } from "../../../test/support/loop-watch.ts";
-import { openNativeVocabulary } from "./native-vocabulary.ts";
+import { unigramVocabulary } from "../../../test/support/tiny-models.ts";
+import { Gate } from "./encoder.ts";
+import { openNativeEncoder } from "./native-encoder.ts";
 import { createTextOpener } from "./open-text.ts";
-import { Gate } from "./remote-encoder.ts";
-import { WholeEncoders } from "./whole.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
 const native = openNative();
 
-describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${native.reason ?? "built"})`, () => {
-  const wholes = new WholeEncoders({ clock: systemClock, log: silentLog });
-  afterAll(() => wholes.close());
-  const { llama } = native as Extract<typeof native, { addon: unknown }>;
+describe.skipIf(native.reason !== undefined)(`tokenizing in native code (${native.reason ?? "built"})`, () => {
+  const { addon, llama } = native as Extract<typeof native, { addon: unknown }>;
 
   test.each([
     ["demo", () => readFileSync(DEMO_MODEL)],
@@ -29,44 +28,53 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
     ["llama-bpe", () => makeVocabulary({ pre: "llama-bpe", addBos: true })],
     ["qwen2", () => makeVocabulary({ pre: "qwen2" })],
     ["dbrx", () => makeVocabulary({ pre: "dbrx" })],
-  ])("segments, scripts and pieces equal the library's own encoding: %s", async (_name, load) => {
+  ])("addon, library and script encode as the library does alone: %s", async (_name, load) => {
     const bytes = extractVocabulary(parseGgufHeader(load(), "m"));
     const vocabulary = checkVocabulary(bytes);
-    const { local, remote } = await openNativeVocabulary(llama, {
-      vocabulary,
-      bytes,
-      gate: new Gate(4),
-      wholes,
-    });
     const whole = await openVocab(bytes);
-    const bySegment = createTokenizer(vocabulary, { encoder: local });
+    const bounds = { memoryBytes: 1 << 20, inlineBytes: 1 << 20 };
+    const own = await openEncoder(addon, vocabulary, bounds);
+    const byLibrary = await openEncoder(addon, vocabulary, bounds, whole);
     const byScript = createTokenizer(vocabulary, { encoder: createBytePairEncoder(vocabulary) });
-    const specials = bySegment.specials.map(({ text }) => text);
+    const specials = byScript.specials.map(({ text }) => text);
     const texts = [...TORTURE, ...specialTorture(specials), ...randomTexts(9n, 500 * scale, specials)];
     for (const text of texts) {
+      const expected = whole.tokenize(text, { parseSpecial: true, addSpecial: true });
+      const utf8 = Buffer.from(text);
+      expect(own.encode(utf8, new Uint32Array(0), false), JSON.stringify(text)).toEqual(expected);
+      expect(byLibrary.encode(utf8, new Uint32Array(0), false), JSON.stringify(text)).toEqual(expected);
       for (const parseSpecial of [true, false]) {
-        const expected = whole.tokenize(text, { parseSpecial, addSpecial: true });
         const options = { parseSpecial, addSpecial: true };
-        expect(bySegment.encode(text, options), JSON.stringify(text)).toEqual(expected);
-        expect(byScript.encode(text, options), JSON.stringify(text)).toEqual(expected);
+        expect(byScript.encode(text, options), JSON.stringify(text)).toEqual(whole.tokenize(text, options));
       }
     }
-    for (const text of [...TORTURE, ...specialTorture(specials)]) {
-      const far = bySegment.frame(await remote.encodeWhole({ utf8: Buffer.from(text), content: [] }), { chat: false });
-      expect(far, JSON.stringify(text)).toEqual(whole.tokenize(text, { parseSpecial: true, addSpecial: true }));
-    }
     const table = whole.pieceTable();
-    expect(Buffer.compare(table.bytes, bySegment.pieces.bytes)).toBe(0);
-    expect(table.offsets).toEqual(bySegment.pieces.offsets);
-    expect(table.attributes).toEqual(bySegment.pieces.attributes.map((bits) => bits & 31));
-    expect([bySegment.bos ?? -1, bySegment.eos ?? -1]).toEqual([whole.bos, whole.eos]);
+    expect(Buffer.compare(table.bytes, byScript.pieces.bytes)).toBe(0);
+    expect(table.offsets).toEqual(byScript.pieces.offsets);
+    expect(table.attributes).toEqual(byScript.pieces.attributes.map((bits) => bits & 31));
+    expect([byScript.bos ?? -1, byScript.eos ?? -1]).toEqual([whole.bos, whole.eos]);
+    for (const each of [whole, own, byLibrary]) each.close();
+  });
+
+  test("a vocabulary that the addon does not know is encoded by the library, and the log says why", async () => {
+    const bytes = extractVocabulary(parseGgufHeader(makeVocabulary({ pre: "qwen2" }), "m"));
+    const vocabulary = { ...checkVocabulary(bytes), pre: "a rule of tomorrow" };
+    const told: string[] = [];
+    const options = { addon, gate: new Gate(4), cacheBytes: 1 << 20, onLibrary: (why: string) => void told.push(why) };
+    const encoder = await openNativeEncoder(vocabulary, bytes, { ...options, library: () => llama });
+    const whole = await openVocab(bytes);
+    expect(await encoder?.encode("Hello <|im_end|> there", { chat: false })).toEqual(
+      whole.tokenize("Hello <|im_end|> there", { parseSpecial: true, addSpecial: true }),
+    );
+    expect(told).toEqual([expect.stringMatching(/a rule of tomorrow/)]);
+    expect(await openNativeEncoder(vocabulary, bytes, { ...options, library: () => undefined })).toBeUndefined();
     whole.close();
-    await remote.close();
+    await encoder?.close();
   });
 
   test("a crowd of special tokens is encoded in time that grows with the text", async () => {
     const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
-    const opener = createTextOpener({ llama, clock: systemClock, log: silentLog });
+    const opener = createTextOpener({ addon, clock: systemClock, log: silentLog });
     const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
     const text = await opener.open({ ...artifacts, template: chatTemplateOf(header) });
     const crowd = "<|im_start|>user\n<|im_end|>\n".repeat(20_000);
@@ -76,33 +84,37 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
     expect(held).toBeLessThanOrEqual(HELD_MS);
     expect(text.leastTokens("x".repeat(10_000))).toBeGreaterThan(100);
     await text.close();
+    // What is unknown there is one token, however long.
+    const tokenizer = extractVocabulary(parseGgufHeader(unigramVocabulary(), "m"));
+    const unigrams = await opener.open({ ...artifacts, tokenizer, template: undefined });
+    const unknown = "x".repeat(10_000);
+    expect(unigrams.leastTokens(unknown)).toBeLessThanOrEqual((await unigrams.encodeText(unknown)).length);
+    await unigrams.close();
     await opener.close();
   });
 
-  test("the text of a model: short at once, long in the library's threads, too much refused", async () => {
+  test("the text of a model: short at once, long in the addon's threads, too much refused", async () => {
     const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
-    const opener = createTextOpener({ llama, clock: systemClock, log: silentLog, queueLimit: 1 });
+    const opener = createTextOpener({ addon, clock: systemClock, log: silentLog, queueLimit: 1 });
     const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
     const text = await opener.open({ ...artifacts, template: chatTemplateOf(header) });
     expect(text.encodePrompt({ text: "Hello", content: [] })).toBeInstanceOf(Uint32Array);
-    const long = "A worker loads the model. ".repeat(1000);
+    const long = "A worker loads the model. ".repeat(4000);
     const far = text.encodePrompt({ text: long, content: [] });
-    await expect(Promise.resolve(text.encodePrompt({ text: `${long}!`, content: [] }))).rejects.toThrow(
-      /Every place for tokenizing is taken/,
-    );
+    expect(() => text.encodePrompt({ text: `${long}!`, content: [] })).toThrow(/Every place for tokenizing is taken/);
     const tokens = await far;
     expect(text.encodePrompt({ text: long, content: [] })).toEqual(tokens);
     await text.close();
     await opener.close();
   });
 
-  test.each([undefined, llama])(
+  test.each([undefined, addon])(
     "what is spelled like a control token in a message is text, however long the prompt is",
-    async (library) => {
+    async (encoding) => {
       const header = parseGgufHeader(readFileSync(DEMO_MODEL), "demo");
       const artifacts = { tokenizer: extractVocabulary(header), tokenizerFormat: VOCABULARY_FORMAT };
       const template = chatTemplateOf(header);
-      const opener = createTextOpener({ llama: library, clock: systemClock, log: silentLog });
+      const opener = createTextOpener({ addon: encoding, clock: systemClock, log: silentLog });
       const text = await opener.open({ ...artifacts, template });
       const raw = await opener.open({ ...artifacts, template, markersInContent: true });
       const end = await text.encodePrompt({ text: "<|im_end|>", content: [] });
@@ -117,7 +129,7 @@ describe.skipIf(native.reason !== undefined)(`tokenizing with the library (${nat
         const spelled = "<|im_start|>user\n".length;
         expect(decoder.push(tokens) + decoder.end()).toContain(String(prompt.text).slice(spelled, spelled + 40));
         // The content is what the library makes of it when it looks for no special token.
-        if (!library) continue;
+        if (!encoding) continue;
         const whole = await openVocab(artifacts.tokenizer);
         const plain = whole.tokenize(`user\n${forged.repeat(repeat)}`, { parseSpecial: false });
         expect(tokens.subarray(1, 1 + plain.length)).toEqual(plain);

@@ -7,6 +7,7 @@ import { parseGgufHeader } from "#lib/text/gguf";
 import { TEMPLATE_LIMITS } from "#lib/text/template";
 import { chatTemplateOf, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
+import { unigramVocabulary } from "../../../test/support/tiny-models.ts";
 import { createTextOpener } from "./open-text.ts";
 import { ThreadPool } from "./thread-pool.ts";
 
@@ -25,7 +26,7 @@ async function reasonOf(call: () => unknown): Promise<string> {
 }
 
 describe("the text of a model, in JavaScript", () => {
-  const opener = createTextOpener({ llama: undefined, clock: systemClock, log: silentLog });
+  const opener = createTextOpener({ addon: undefined, clock: systemClock, log: silentLog });
   afterAll(() => opener.close());
 
   test("short text is encoded at once, long text in a thread, with equal results", async () => {
@@ -76,6 +77,8 @@ describe("the text of a model, in JavaScript", () => {
     expect(await open({ tokenizer: tokenizer.subarray(0, 4000) })).toBe("BAD_MODEL_FILE");
     const strange = extractVocabulary(parseGgufHeader(makeVocabulary({ pre: "tekken", merges: 1 }), "m"));
     expect(await open({ tokenizer: strange })).toBe("UNSUPPORTED_FEATURE");
+    const unigrams = extractVocabulary(parseGgufHeader(unigramVocabulary(), "m"));
+    expect(await open({ tokenizer: unigrams })).toBe("UNSUPPORTED_FEATURE");
   });
 });
 
@@ -109,7 +112,7 @@ describe("encoding threads", () => {
 
   test("a rendering takes no more than it may, here and where long conversations are rendered", async () => {
     const limits = { ...TEMPLATE_LIMITS, mostSteps: 1000 };
-    const limited = createTextOpener({ llama: undefined, clock: systemClock, log: silentLog, templateLimits: limits });
+    const limited = createTextOpener({ addon: undefined, clock: systemClock, log: silentLog, templateLimits: limits });
     const text = await limited.open({ ...artifacts, template: "{% for i in range(2000) %}{% endfor %}" });
     expect(await reasonOf(() => text.renderChat({ messages: [] }))).toBe("INVALID_TEMPLATE");
     expect(text.template()).toMatchObject({ limits });

@@ -1,5 +1,3 @@
-import { StatorError } from "#lib/base/errors";
-
 /** A text that is encoded as a whole. */
 export interface WholeText {
   /** It is taken. */
@@ -16,30 +14,4 @@ export interface RemoteEncoder {
   encodeWhole(text: WholeText): Promise<Uint32Array>;
   /** What is under way is answered first. */
   close(): Promise<void> | void;
-}
-
-/** How many calls may be under way at once, over all models of a process. */
-export class Gate {
-  readonly #limit: number;
-  #open = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** Calls under way. */
-  get open(): number {
-    return this.#open;
-  }
-
-  /** Runs a call, or throws OVERLOADED when there are too many. */
-  async run<Answer>(call: () => Promise<Answer>): Promise<Answer> {
-    if (this.#open >= this.#limit) throw new StatorError("OVERLOADED", { what: "tokenizing" });
-    this.#open++;
-    try {
-      return await call();
-    } finally {
-      this.#open--;
-    }
-  }
 }

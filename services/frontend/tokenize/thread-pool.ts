@@ -1,7 +1,8 @@
 import { StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
-import { Gate, type RemoteEncoder } from "./remote-encoder.ts";
+import { Gate } from "./encoder.ts";
+import type { RemoteEncoder } from "./remote-encoder.ts";
 import type { EncodingOrder } from "./thread.ts";
 
 /** How a pool of encoding threads is made. */

@@ -1,0 +1,212 @@
+#include "binding/encoder.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "binding/addon_data.h"
+#include "binding/vocab.h"
+#include "engine/library_encoder.h"
+
+namespace stator::binding {
+namespace {
+
+constexpr int64_t kMostBytes = int64_t{1} << 40;
+
+/// Bits of a special token, as TOKEN_BIT of lib/text/special.ts has them.
+constexpr int64_t kOfTemplate = 1 | 32;
+constexpr int64_t kStripsLeft = 64;
+constexpr int64_t kStripsRight = 128;
+
+/// What the thread that opens an encoder works on. The references keep the arrays that the vocabulary borrows; they die
+/// on the event loop.
+struct OpenOrder {
+  std::vector<Napi::ObjectReference> kept;
+  std::string pre;
+  text::Vocabulary vocabulary;
+  std::vector<text::SpecialToken> specials;
+  text::Frame frame;
+  text::EncoderMemory memory;
+  size_t inlineBytes = 0;
+  /// The library's vocabulary, where that is to encode.
+  std::shared_ptr<Model> library;
+};
+
+text::Kind readKind(const Napi::Value& value) {
+  const auto name = readText(value, "kind");
+  if (name == "gpt2") return text::Kind::bytePair;
+  if (name == "gemma4") return text::Kind::gemmaPair;
+  if (name == "llama") return text::Kind::scoreMerge;
+  if (name == "bert") return text::Kind::wordPiece;
+  if (name == "t5") return text::Kind::unigram;
+  throw Failure(Code::unsupported, "A vocabulary of the kind " + name + " is not known.");
+}
+
+/// Strings of a file. Every place is checked, since native code trusts them from here on.
+text::Strings readStrings(const Napi::Object& from, OpenOrder& order, const char* name) {
+  const auto bytes = viewBytes(from.Get("bytes"), name);
+  const auto starts = viewU32(from.Get("starts"), name);
+  const auto ends = viewU32(from.Get("ends"), name);
+  require(starts.size == ends.size && starts.size <= INT32_MAX, std::string(name) + " must have as many ends as starts.");
+  for (size_t i = 0; i < starts.size; i++) {
+    require(starts.data[i] <= ends.data[i] && ends.data[i] <= bytes.size, std::string(name) + " must lie in their bytes.");
+  }
+  for (const auto* field : {"bytes", "starts", "ends"}) {
+    order.kept.push_back(Napi::Persistent(from.Get(field).As<Napi::Object>()));
+  }
+  return {bytes.data, starts.data, ends.data, starts.size};
+}
+
+/// An array with one value per token.
+template <typename T>
+const T* readPerToken(const Napi::Value& value, OpenOrder& order, View<T> (*view)(const Napi::Value&, const char*),
+                      const char* name) {
+  const auto values = view(value, name);
+  require(values.size >= order.vocabulary.texts.size, std::string(name) + " must have a value for each token.");
+  order.kept.push_back(Napi::Persistent(value.As<Napi::Object>()));
+  return values.data;
+}
+
+void readVocabulary(const Napi::Object& from, OpenOrder& order) {
+  auto& vocabulary = order.vocabulary;
+  order.pre = readText(from.Get("pre"), "pre");
+  vocabulary.kind = readKind(from.Get("kind"));
+  vocabulary.texts = readStrings(readObject(from.Get("texts"), "texts"), order, "texts");
+  vocabulary.types = readPerToken<int32_t>(from.Get("types"), order, viewI32, "types");
+  if (given(from.Get("scores"))) vocabulary.scores = readPerToken<float>(from.Get("scores"), order, viewF32, "scores");
+  if (given(from.Get("merges"))) {
+    vocabulary.merges = readStrings(readObject(from.Get("merges"), "merges"), order, "merges");
+  }
+  const auto size = static_cast<int64_t>(vocabulary.texts.size);
+  if (given(from.Get("unknown"))) {
+    vocabulary.unknown = static_cast<int32_t>(readInteger(from.Get("unknown"), "unknown", 0, size - 1));
+  }
+  vocabulary.addSpacePrefix = readBool(from.Get("addSpacePrefix"), "addSpacePrefix");
+  vocabulary.removeExtraSpaces = readBool(from.Get("removeExtraSpaces"), "removeExtraSpaces");
+  vocabulary.lowercase = readBool(from.Get("lowercase"), "lowercase");
+  vocabulary.stripAccents = readBool(from.Get("stripAccents"), "stripAccents");
+  const auto map = from.Get("characterMap");
+  if (given(map)) {
+    const auto bytes = viewBytes(map, "characterMap");
+    vocabulary.characterMap = {reinterpret_cast<const char*>(bytes.data), bytes.size};
+    order.kept.push_back(Napi::Persistent(map.As<Napi::Object>()));
+  }
+}
+
+std::vector<text::SpecialToken> readSpecials(const Napi::Value& value, size_t size) {
+  require(value.IsArray(), "specials must be an array.");
+  const auto list = value.As<Napi::Array>();
+  std::vector<text::SpecialToken> specials;
+  specials.reserve(list.Length());
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    const auto each = readObject(list.Get(i), "A special token");
+    const auto id = readInteger(each.Get("id"), "id", 0, static_cast<int64_t>(size) - 1);
+    const auto bits = readInteger(each.Get("bits"), "bits", 0, 255);
+    specials.push_back({static_cast<uint32_t>(id), readText(each.Get("text"), "text"), (bits & kOfTemplate) != 0,
+                        (bits & kStripsLeft) != 0, (bits & kStripsRight) != 0});
+  }
+  return specials;
+}
+
+std::optional<uint32_t> readToken(const Napi::Value& value, const char* name, size_t size) {
+  if (!given(value)) return std::nullopt;
+  return static_cast<uint32_t>(readInteger(value, name, 0, static_cast<int64_t>(size) - 1));
+}
+
+OpenOrder readOrder(const Napi::CallbackInfo& info) {
+  OpenOrder order;
+  readVocabulary(readObject(info[0], "vocabulary"), order);
+  const auto options = readObject(info[1], "options");
+  const size_t size = order.vocabulary.texts.size;
+  order.specials = readSpecials(options.Get("specials"), size);
+  order.frame = {readToken(options.Get("first"), "first", size), readToken(options.Get("last"), "last", size)};
+  const auto bytes = [&](const char* name) {
+    return static_cast<size_t>(readInteger(options.Get(name), name, 0, kMostBytes));
+  };
+  order.memory = {bytes("prefixBytes"), bytes("wordBytes")};
+  order.inlineBytes = bytes("inlineBytes");
+  const auto vocab = options.Get("library");
+  if (given(vocab)) order.library = VocabWrap::modelOf(vocab);
+  return order;
+}
+
+Napi::Uint32Array makeIds(Napi::Env env, const std::vector<uint32_t>& ids) {
+  auto array = Napi::Uint32Array::New(env, ids.size());
+  std::copy(ids.begin(), ids.end(), array.Data());
+  return array;
+}
+
+/// A prompt that outlives its call.
+struct OwnedPrompt {
+  std::string text;
+  text::Prompt prompt;
+  text::Encoding encoding;
+};
+
+}  // namespace
+
+Napi::Function EncoderWrap::define(Napi::Env env) {
+  return DefineClass(env, "PromptEncoder",
+                     {InstanceMethod<&EncoderWrap::encode>("encode"),
+                      InstanceMethod<&EncoderWrap::memoryBytes>("memoryBytes"),
+                      InstanceMethod<&EncoderWrap::close>("close")});
+}
+
+EncoderWrap::EncoderWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<EncoderWrap>(info), opened_(contentOf<OpenedEncoder>(info)) {}
+
+const std::shared_ptr<text::PromptEncoder>& EncoderWrap::open() const {
+  if (opened_.encoder == nullptr) throw Failure(Code::closed, "The encoder was closed.");
+  return opened_.encoder;
+}
+
+Napi::Value EncoderWrap::encode(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto encoder = open();
+    const auto bytes = viewBytes(info[0], "text");
+    const auto units = viewU32(info[1], "content");
+    require(bytes.size <= INT32_MAX, "text must not be longer than 2^31 - 1 bytes.");
+    require(units.size % 2 == 0 && std::is_sorted(units.data, units.data + units.size),
+            "content must have a start and an end of each part, ascending.");
+    text::Prompt prompt{{reinterpret_cast<const char*>(bytes.data), bytes.size}, {}, readBool(info[2], "isChat")};
+    prompt.content = text::bytePlaces(prompt.text, units.data, units.size);
+    auto encoding = encoder->begin(prompt);
+    if (bytes.size - encoding.known.at <= opened_.inlineBytes) {
+      return makeIds(info.Env(), encoder->finish(prompt, std::move(encoding)));
+    }
+    const auto owned = std::make_shared<OwnedPrompt>();
+    owned->text = prompt.text;
+    owned->prompt = {owned->text, std::move(prompt.content), prompt.isChat};
+    owned->encoding = std::move(encoding);
+    return promiseOf(
+        info.Env(), false, [encoder, owned] { return encoder->finish(owned->prompt, std::move(owned->encoding)); },
+        [](Napi::Env env, const std::vector<uint32_t>& ids) { return makeIds(env, ids); });
+  });
+}
+
+Napi::Value EncoderWrap::memoryBytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), static_cast<double>(open()->memoryBytes()));
+  });
+}
+
+void EncoderWrap::close(const Napi::CallbackInfo&) { opened_.encoder = nullptr; }
+
+Napi::Value openEncoder(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto order = std::make_shared<OpenOrder>(readOrder(info));
+    // Only now does the name stay where it is.
+    order->vocabulary.pre = order->pre;
+    return promiseOf(
+        info.Env(), true,
+        [order] {
+          auto plain = order->library ? makeLibraryEncoder(order->library) : text::makePlainEncoder(order->vocabulary);
+          auto encoder = std::make_shared<text::PromptEncoder>(
+              std::move(plain), text::Specials(std::move(order->specials)), order->frame, order->memory);
+          return OpenedEncoder{std::move(encoder), order->inlineBytes};
+        },
+        [](Napi::Env env, OpenedEncoder opened) { return makeWrapped(env, dataOf(env).encoder, opened); });
+  });
+}
+
+}  // namespace stator::binding
