@@ -68,6 +68,16 @@ export function cpuUs(): number {
   return user + system;
 }
 
+/** What a call took by a clock, and what it returned. */
+export async function timed<Value>(
+  now: () => number,
+  call: () => Value | Promise<Value>,
+): Promise<readonly [took: number, value: Value]> {
+  const before = now();
+  const value = await call();
+  return [now() - before, value];
+}
+
 /** The middle one. */
 export function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((left, right) => left - right);

@@ -1,5 +1,6 @@
-// Tokenizing a chat prompt of 8k tokens in 41 messages: ours against the library's own encoding of the whole prompt,
-// as ratios of CPU time in one run, on words that neither has seen.
+// Tokenizing a chat prompt of 8k tokens in 41 messages: the encoder that the frontend uses, in native code and without
+// the addon, against a library's encoding of the whole prompt, as ratios of CPU time in one run, on words that neither has
+// seen.
 //   node test/bench/cases/tokenize.ts [NAME_PART]
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,12 +9,14 @@ import { Tokenizer as ScriptLibrary } from "@huggingface/tokenizers";
 import { systemClock } from "#lib/host/system-clock";
 import { createBytePairEncoder, tokenizerJson } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
-import { type ChatTemplate, compileTemplate } from "#lib/text/template";
-import { createTokenizer, type SegmentEncoder, type Tokenizer } from "#lib/text/tokenizer";
-import { chatTemplateOf, checkVocabulary, extractVocabulary, type Vocabulary } from "#lib/text/vocabulary";
+import { type ChatTemplate, compileTemplate, type Prompt } from "#lib/text/template";
+import { createTokenizer } from "#lib/text/tokenizer";
+import { chatTemplateOf, checkVocabulary, extractVocabulary } from "#lib/text/vocabulary";
+import type { PromptEncoder } from "#services/frontend/tokenize/encoder";
 import { DEMO_MODEL, openNative } from "../../support/engine-driver.ts";
 import { vocabularyFile } from "../cache.ts";
-import { cpuUs, median, runCases, volume } from "../harness.ts";
+import { cpuUs, medianFigures, runCases, timed, volume } from "../harness.ts";
+import { openFrontendEncoder } from "../models.ts";
 import { TextWriter } from "../text.ts";
 
 const MESSAGES = 41;
@@ -22,64 +25,47 @@ const ROUNDS = volume(60, 3);
 
 const writer = new TextWriter(1);
 
-/** A conversation of 41 messages with about so many tokens, different in each round. */
-function conversation(tokenizer: Tokenizer): { role: string; content: string }[] {
-  const perMessage = PROMPT_TOKENS / MESSAGES - 5;
-  return Array.from({ length: MESSAGES }, (_, at) => {
-    let content = "";
-    while (tokenizer.encode(content).length < perMessage) content += writer.words(9);
-    return { role: at === 0 ? "system" : at % 2 === 1 ? "user" : "assistant", content };
-  });
-}
-
-/** CPU microseconds of one call. */
-function cpuUsOf(call: () => unknown): number {
-  const before = cpuUs();
-  call();
-  return cpuUs() - before;
-}
+/** A prompt on its way to tokens. */
+type Encode = (prompt: Prompt) => Uint32Array | Promise<Uint32Array>;
 
 interface Subject {
-  readonly vocabulary: Vocabulary;
   readonly template: ChatTemplate;
-  readonly encoder: SegmentEncoder;
+  /** Encoders that have not seen the text of a round. */
+  readonly open: () => { readonly fresh: Encode; readonly grown: Encode };
   /** The library's own encoding of a whole prompt, special tokens parsed. */
   readonly library: (prompt: string) => Uint32Array;
 }
 
-/** Rounds in turn, so that what disturbs one disturbs the other. Each round has a new conversation. */
-function compare({ vocabulary, template, encoder, library }: Subject) {
-  const warm = createTokenizer(vocabulary, { encoder });
-  const library1: number[] = [];
-  const fresh: number[] = [];
-  const seen: number[] = [];
-  let tokens = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    const messages = conversation(warm);
-    const start = template.render(messages.slice(0, -1), { addGenerationPrompt: false }).text;
-    const prompt = template.render(messages).text;
-    const tokenizer = createTokenizer(vocabulary, { encoder });
-    const grown = createTokenizer(vocabulary, { encoder });
-    grown.encodeChat(start);
-    let own: Uint32Array | undefined;
-    let theirs: Uint32Array | undefined;
-    library1.push(cpuUsOf(() => (theirs = library(prompt))));
-    fresh.push(cpuUsOf(() => (own = tokenizer.encodeChat(prompt))));
-    seen.push(cpuUsOf(() => grown.encodeChat(prompt)));
-    if (own?.join() !== theirs?.join()) throw new Error("the two disagree");
-    tokens = own?.length ?? 0;
-  }
-  const base = median(library1);
-  return {
-    tokens,
-    libraryUs: base,
-    newUs: median(fresh),
-    seenUs: median(seen),
-    new: median(fresh) / base,
-    seen: median(seen) / base,
-  };
+/** A conversation of 41 messages with about so many tokens, different in each round. */
+function conversation({ library }: Subject): { role: string; content: string }[] {
+  const perMessage = PROMPT_TOKENS / MESSAGES - 5;
+  return Array.from({ length: MESSAGES }, (_, at) => {
+    let content = "";
+    while (library(content).length < perMessage) content += writer.words(9);
+    return { role: at === 0 ? "system" : at % 2 === 1 ? "user" : "assistant", content };
+  });
 }
 
+/** Rounds in turn, so that what disturbs one disturbs the other. Each round has a new conversation. */
+async function compare(subject: Subject) {
+  const { template, open, library } = subject;
+  const times: { libraryUs: number; newUs: number; seenUs: number; tokens: number }[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const messages = conversation(subject);
+    const prompt = template.render(messages);
+    const { fresh, grown } = open();
+    await grown(template.render(messages.slice(0, -1), { addGenerationPrompt: false }));
+    const [libraryUs, theirs] = await timed(cpuUs, () => library(prompt.text));
+    const [newUs, own] = await timed(cpuUs, () => fresh(prompt));
+    const [seenUs] = await timed(cpuUs, () => grown(prompt));
+    if (own.join() !== theirs.join()) throw new Error("the two disagree");
+    times.push({ libraryUs, newUs, seenUs, tokens: own.length });
+  }
+  const figures = medianFigures(times);
+  return { ...figures, new: figures.newUs / figures.libraryUs, seen: figures.seenUs / figures.libraryUs };
+}
+
+/** The frontend's encoders are open for long: only the text is new to them. */
 async function nativeSubject(file: string): Promise<Subject | string> {
   const native = openNative();
   if (native.reason !== undefined) return native.reason;
@@ -89,10 +75,15 @@ async function nativeSubject(file: string): Promise<Subject | string> {
   writeFileSync(path.join(folder, "v.gguf"), bytes);
   const vocab = await native.llama.openVocab(path.join(folder, "v.gguf"));
   rmSync(folder, { recursive: true });
+  const model = { addon: native.addon, bytes, vocabulary: checkVocabulary(bytes) };
+  const [one, other] = [await openFrontendEncoder(model), await openFrontendEncoder(model)];
+  const by =
+    (encoder: PromptEncoder): Encode =>
+    ({ text, content }) =>
+      encoder.encode(text, { chat: true, content });
   return {
-    vocabulary: checkVocabulary(bytes),
     template: compileTemplate(chatTemplateOf(header) ?? "", systemClock),
-    encoder: { encode: (text) => vocab.tokenize(text) },
+    open: () => ({ fresh: by(one), grown: by(other) }),
     library: (prompt) => vocab.tokenize(prompt, { parseSpecial: true }),
   };
 }
@@ -107,10 +98,13 @@ function scriptSubject(file: string): Subject {
     added_tokens: specials.map(({ id, text }) => ({ id, content: text, special: true, normalized: false })),
   };
   const library = new ScriptLibrary(json, {});
+  const openOne = (): Encode => {
+    const tokenizer = createTokenizer(vocabulary, { encoder });
+    return ({ text, content }) => tokenizer.encodeChat(text, content);
+  };
   return {
-    vocabulary,
     template: compileTemplate(chatTemplateOf(header) ?? "", systemClock),
-    encoder,
+    open: () => ({ fresh: openOne(), grown: openOne() }),
     library: (prompt) => Uint32Array.from(library.encode(prompt, { add_special_tokens: false }).ids),
   };
 }
