@@ -114,11 +114,15 @@ export interface NativeEncoder {
   /**
    * The tokens of a text: special ones where their texts stand, plain ones between them, the frame around them. At once
    * where little of it is new, else from a thread, in any order. Throws `CLOSED` after `close`.
-   * @param text valid UTF-8; copied where the answer is a promise
+   * @param text in one piece or several, or valid UTF-8; copied where the answer is a promise. A lone surrogate is U+FFFD.
    * @param content where it is somebody else's and names no control token: start and end in UTF-16 units, ascending
    * @param isChat a rendered chat prompt: it keeps a begin token that its template wrote, and gets no end token
    */
-  encode(text: Uint8Array, content: Uint32Array, isChat: boolean): Uint32Array | Promise<Uint32Array>;
+  encode(
+    text: string | readonly string[] | Uint8Array,
+    content: Uint32Array,
+    isChat: boolean,
+  ): Uint32Array | Promise<Uint32Array>;
   /** Bytes of its tables and memories now. */
   memoryBytes(): number;
   /** Frees it when what is under way is done. */

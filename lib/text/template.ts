@@ -44,7 +44,9 @@ export interface RenderOptions {
 
 /** A prompt as a template wrote it. */
 export interface Prompt {
-  /** All of it. */
+  /** All of it, in the pieces in which it was written; none is put together until `text` is asked for. */
+  readonly parts: readonly string[];
+  /** All of it, put together anew by each look. */
   readonly text: string;
   /**
    * Where that came from the conversation and not from the template: start and end in UTF-16 units, in turn, rising. No
@@ -172,8 +174,14 @@ function plainOf(value: Value | undefined): string | undefined {
     : undefined;
 }
 
-function promptOf(text: Text): Prompt {
-  return typeof text === "string" ? { text, content: [] } : { text: text.text, content: text.content };
+function promptOf(parts: readonly string[], content: readonly number[]): Prompt {
+  return {
+    parts,
+    content,
+    get text() {
+      return parts.length === 1 ? parts[0]! : parts.join("");
+    },
+  };
 }
 
 function cutAtMark(rendered: Text): Text {
@@ -233,8 +241,10 @@ export function compileTemplate(source: string, clock: Clock, limits: TemplateLi
       }
       const messages = given.map((message, at) => messageOf(message, at, habits));
       if (goesOn) markEnd(messages);
-      const rendered = template.render(variablesOf(messages, options));
-      return promptOf(goesOn ? cutAtMark(rendered) : rendered);
+      const written = template.write(variablesOf(messages, options));
+      if (!goesOn) return promptOf(written.parts, written.content);
+      const rendered = cutAtMark(written.take());
+      return promptOf([plain(rendered)], typeof rendered === "string" ? [] : rendered.content);
     },
   };
 }

@@ -136,6 +136,36 @@ Napi::Uint32Array makeIds(Napi::Env env, const std::vector<uint32_t>& ids) {
   return array;
 }
 
+/// Units of a string, which are written to `out`.
+size_t readUnits(Napi::Env env, const Napi::Value& value, char16_t* out, size_t room) {
+  size_t count = 0;
+  // The call writes a NUL behind them.
+  if (napi_get_value_string_utf16(env, value, out, room, &count) != napi_ok) {
+    throw Failure(Code::invalidArgument, "text must be a string, strings, or a Uint8Array.");
+  }
+  return count;
+}
+
+/// A text in one piece or several, in the transcoder's units; how many.
+size_t readPieces(const Napi::Value& value, text::Transcoder& transcoder) {
+  const auto env = value.Env();
+  std::vector<Napi::Value> pieces;
+  if (value.IsArray()) {
+    const auto list = value.As<Napi::Array>();
+    pieces.reserve(list.Length());
+    for (uint32_t i = 0; i < list.Length(); i++) pieces.push_back(list.Get(i));
+  } else {
+    pieces.push_back(value);
+  }
+  size_t total = 1;
+  for (const auto& piece : pieces) total += readUnits(env, piece, nullptr, 0);
+  require(total <= INT32_MAX / 3, "text must not be longer than 2^31 - 1 bytes.");
+  auto* units = transcoder.units(total);
+  size_t at = 0;
+  for (const auto& piece : pieces) at += readUnits(env, piece, units + at, total - at);
+  return at;
+}
+
 /// A prompt that outlives its call.
 struct OwnedPrompt {
   std::string text;
@@ -160,24 +190,40 @@ const std::shared_ptr<text::PromptEncoder>& EncoderWrap::open() const {
   return opened_.encoder;
 }
 
+/// The text of a call, borrowed until the next one.
+text::Prompt EncoderWrap::readPrompt(const Napi::CallbackInfo& info) {
+  const auto places = viewU32(info[1], "content");
+  require(places.size % 2 == 0 && std::is_sorted(places.data, places.data + places.size),
+          "content must have a start and an end of each part, ascending.");
+  text::Prompt prompt;
+  prompt.isChat = readBool(info[2], "isChat");
+  if (info[0].IsTypedArray()) {
+    const auto bytes = viewBytes(info[0], "text");
+    require(bytes.size <= INT32_MAX, "text must not be longer than 2^31 - 1 bytes.");
+    prompt.text = {reinterpret_cast<const char*>(bytes.data), bytes.size};
+    prompt.content = text::bytePlaces(prompt.text, places.data, places.size);
+  } else {
+    const size_t units = readPieces(info[0], transcoder_);
+    prompt.text = transcoder_.utf8(units, places.data, places.size, prompt.content);
+  }
+  return prompt;
+}
+
 Napi::Value EncoderWrap::encode(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto encoder = open();
-    const auto bytes = viewBytes(info[0], "text");
-    const auto units = viewU32(info[1], "content");
-    require(bytes.size <= INT32_MAX, "text must not be longer than 2^31 - 1 bytes.");
-    require(units.size % 2 == 0 && std::is_sorted(units.data, units.data + units.size),
-            "content must have a start and an end of each part, ascending.");
-    text::Prompt prompt{{reinterpret_cast<const char*>(bytes.data), bytes.size}, {}, readBool(info[2], "isChat")};
-    prompt.content = text::bytePlaces(prompt.text, units.data, units.size);
+    const auto prompt = readPrompt(info);
     auto encoding = encoder->begin(prompt);
-    if (bytes.size - encoding.known.at <= opened_.inlineBytes) {
-      return makeIds(info.Env(), encoder->finish(prompt, std::move(encoding)));
+    if (prompt.text.size() - encoding.known.at <= opened_.inlineBytes) {
+      const auto ids = makeIds(info.Env(), encoder->finish(prompt, std::move(encoding)));
+      transcoder_.trim();
+      return ids;
     }
     const auto owned = std::make_shared<OwnedPrompt>();
     owned->text = prompt.text;
-    owned->prompt = {owned->text, std::move(prompt.content), prompt.isChat};
+    owned->prompt = {owned->text, prompt.content, prompt.isChat};
     owned->encoding = std::move(encoding);
+    transcoder_.trim();
     return promiseOf(
         info.Env(), false, [encoder, owned] { return encoder->finish(owned->prompt, std::move(owned->encoding)); },
         [](Napi::Env env, const std::vector<uint32_t>& ids) { return makeIds(env, ids); });

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "text/prompt.h"
+#include "text/utf16.h"
 
 namespace stator::binding {
 
@@ -25,8 +26,10 @@ class EncoderWrap : public Napi::ObjectWrap<EncoderWrap> {
   Napi::Value memoryBytes(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   const std::shared_ptr<text::PromptEncoder>& open() const;
+  text::Prompt readPrompt(const Napi::CallbackInfo& info);
 
   OpenedEncoder opened_;
+  text::Transcoder transcoder_;
 };
 
 /// `openEncoder` of lib/native/addon.ts.

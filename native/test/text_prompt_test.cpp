@@ -136,22 +136,3 @@ TEST(prompts_are_encoded_on_many_threads) {
   for (auto& thread : threads) thread.join();
   for (const int each : wrong) CHECK(each == 0);
 }
-
-TEST(places_in_units_become_places_in_bytes) {
-  Rng rng(11);
-  static const char* const kCharacters[] = {"a", "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x99\x82"};
-  for (int round = 0; round < 300; round++) {
-    std::string text;
-    std::vector<uint32_t> bytes{0};
-    std::vector<uint32_t> units{0};
-    for (size_t count = rng.below(400); count > 0; count--) {
-      const size_t kind = rng.below(rng.below(2) == 0 ? 1 : 4);
-      text += kCharacters[kind];
-      bytes.push_back(static_cast<uint32_t>(text.size()));
-      units.push_back(units.back() + (kind == 3 ? 2 : 1));
-    }
-    CHECK(bytePlaces(text, units.data(), units.size()) == bytes);
-    const uint32_t beyond = units.back() + 5;
-    CHECK(bytePlaces(text, &beyond, 1) == Content{static_cast<uint32_t>(text.size())});
-  }
-}

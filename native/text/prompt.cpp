@@ -128,27 +128,4 @@ size_t PromptEncoder::memoryBytes() const {
   return bytes;
 }
 
-Content bytePlaces(std::string_view text, const uint32_t* units, size_t count) {
-  constexpr size_t kBlock = 64;
-  Content places;
-  places.reserve(count);
-  size_t at = 0;
-  size_t unit = 0;
-  const auto unitsOf = [](char byte) -> size_t {
-    return continuesCharacter(byte) ? 0 : static_cast<uint8_t>(byte) >= 0xF0 ? 2 : 1;
-  };
-  for (size_t each = 0; each < count; each++) {
-    while (at + kBlock <= text.size() && unit + kBlock < units[each]) {
-      // At most one unit a byte: the block ends before the place.
-      size_t sum = 0;
-      for (size_t byte = 0; byte < kBlock; byte++) sum += unitsOf(text[at + byte]);
-      unit += sum;
-      at += kBlock;
-    }
-    while (at < text.size() && (unit < units[each] || continuesCharacter(text[at]))) unit += unitsOf(text[at++]);
-    places.push_back(static_cast<uint32_t>(at));
-  }
-  return places;
-}
-
 }  // namespace stator::text

@@ -69,7 +69,4 @@ class PromptEncoder {
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-/// Makes places in UTF-16 units, ascending, places in bytes of the UTF-8 text; those behind its end are its end.
-Content bytePlaces(std::string_view text, const uint32_t* units, size_t count);
-
 }  // namespace stator::text

@@ -30,7 +30,7 @@ export interface Encoder {
   /** Begins anew, with nothing remembered. */
   open(): Promise<void>;
   encode(text: string): Promise<Encoded>;
-  close(): void;
+  close(): Promise<void> | void;
 }
 
 /** Installs the encoders beside, once; returns their folder. Throws where they cannot be had. */

@@ -61,6 +61,16 @@ export class TextBuilder {
     return this.#length;
   }
 
+  /** What was added, in order; borrowed. */
+  get parts(): readonly string[] {
+    return this.#parts;
+  }
+
+  /** Where content lies in all of it, as in `Marked`; borrowed. */
+  get content(): readonly number[] {
+    return this.#content;
+  }
+
   add(text: Text): void {
     if (typeof text === "string") {
       this.#parts.push(text);

@@ -3,7 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import { attribute, item } from "./access.ts";
 import { FILTERS } from "./filters.ts";
 import { templateGlobals } from "./globals.ts";
-import type { Text } from "./marked.ts";
+import type { Text, TextBuilder } from "./marked.ts";
 import { Run, Scope, type TemplateLimits } from "./run.ts";
 import { parseTemplate } from "./statement.ts";
 import { TESTS } from "./tests.ts";
@@ -17,6 +17,8 @@ export interface JinjaTemplate {
   readonly reserved: ReadonlySet<string>;
   /** Throws INVALID_TEMPLATE with what the template says, or with the line and what went wrong there. */
   render(variables: ReadonlyMap<string, Value>): Text;
+  /** The same in the pieces in which it was written: a long prompt is not put together before somebody needs it so. */
+  write(variables: ReadonlyMap<string, Value>): TextBuilder;
 }
 
 const NAMES = { filters: FILTERS, tests: TESTS, attribute, item };
@@ -39,22 +41,19 @@ export function compileJinja(
   });
   const outermost = new Scope();
   for (const [name, value] of globals) outermost.set(name, value);
-  return {
-    mentions,
-    reserved: new Set(globals.keys()),
-    render(variables) {
-      const scope = new Scope(outermost);
-      for (const [name, value] of variables) scope.set(name, value);
-      const run = new Run(scope, { names: NAMES, limits, clock });
-      return guarded(
-        () => {
-          body(run);
-          return run.out.take();
-        },
-        () => `line ${run.line}: `,
-      );
-    },
+  const write = (variables: ReadonlyMap<string, Value>): TextBuilder => {
+    const scope = new Scope(outermost);
+    for (const [name, value] of variables) scope.set(name, value);
+    const run = new Run(scope, { names: NAMES, limits, clock });
+    return guarded(
+      () => {
+        body(run);
+        return run.out;
+      },
+      () => `line ${run.line}: `,
+    );
   };
+  return { mentions, reserved: new Set(globals.keys()), write, render: (variables) => write(variables).take() };
 }
 
 function guarded<Result>(call: () => Result, place: () => string): Result {

@@ -7,6 +7,7 @@ import { createByteText } from "../../../test/support/rehearsal/byte-text.ts";
 import { reader as chat } from "../doors/chat/read.ts";
 import { reader as completions } from "../doors/completions/read.ts";
 import { reader as embeddings } from "../doors/embeddings/read.ts";
+import type { RenderedPrompt } from "../text/model-text.ts";
 import { BodyReader } from "./reader.ts";
 
 const clock = new FakeClock();
@@ -42,16 +43,21 @@ test("a large chat request reads as a small one does, and its thread keeps what 
     ignored: ["store", "user"],
   });
   expect([ask.sampling.temperature, ask.guidance?.kind, small.asked.ignored]).toEqual([0.5, "jsonSchema", ["store"]]);
-  expect(await large.conversation!.render(text)).toEqual(await small.conversation!.render(text));
+  expect(await large.conversation!.render(text)).toEqual(asOne(await small.conversation!.render(text)));
   large.close();
   await expect(large.conversation!.render(text), "forgotten").rejects.toMatchObject({ reason: "OVERLOADED" });
 });
+
+/** A prompt as a thread brings it: in one piece. */
+function asOne({ text, content }: RenderedPrompt): RenderedPrompt {
+  return { text, content };
+}
 
 test("many messages of a short body are rendered in the thread, to the same prompt", async () => {
   const door = reader();
   const messages = Array.from({ length: 300 }, (_, at) => ({ role: "user", content: `m${at}` }));
   const read = await door.read(chat, body({ messages }));
-  expect(await read.conversation!.render(text)).toEqual(text.renderChat({ messages }));
+  expect(await read.conversation!.render(text)).toEqual(asOne(text.renderChat({ messages })));
   const limits = { ...TEMPLATE_LIMITS, mostSteps: 100 };
   const limited = { ...text, template: () => ({ ...text.template(), source: `${text.template().source} `, limits }) };
   await expect(read.conversation!.render(limited)).rejects.toMatchObject({ reason: "INVALID_TEMPLATE" });
@@ -63,7 +69,7 @@ test("long variables of a short body are read in the thread, to the same prompt"
   const messages = [{ role: "user", content: "a" }];
   const read = await door.read(chat, body({ messages, chat_template_kwargs: { a: "x".repeat(10_000) } }));
   expect(door.running).toBe(false);
-  expect(await read.conversation!.render(text)).toEqual(text.renderChat({ messages }));
+  expect(await read.conversation!.render(text)).toEqual(asOne(text.renderChat({ messages })));
   expect(door.running).toBe(true);
 });
 

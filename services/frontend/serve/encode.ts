@@ -19,7 +19,7 @@ export async function encode(
   switch (input.kind) {
     case "messages": {
       const prompt = await input.messages.render(text);
-      checkFits([prompt.text], model, field);
+      checkFits(prompt.parts?.reduce((sum, { length }) => sum + length, 0) ?? prompt.text.length, model, field);
       return [await text.encodePrompt(prompt)];
     }
     case "tokens": {
@@ -30,7 +30,7 @@ export async function encode(
     }
     case "text": {
       const { texts } = input;
-      checkFits(texts, model, field);
+      for (const { length } of texts) checkFits(length, model, field);
       const units = texts.reduce((sum, { length }) => sum + length, 0);
       const given = units > MOST_UNITS ? texts.map((one) => (typeof one === "string" ? Buffer.from(one) : one)) : texts;
       return await Promise.all(given.map(async (one) => text.encodeText(one)));
@@ -39,9 +39,7 @@ export async function encode(
 }
 
 /** Throws CONTEXT_LENGTH for a text that is too long whatever its tokens: those it never comes to cost nothing. */
-function checkFits(texts: readonly (string | Uint8Array)[], model: ServedModel, field: string): void {
-  for (const one of texts) {
-    const least = model.text.leastTokens(one);
-    if (least > model.contextTokens) throw tooLong(`at least ${least}`, model, field);
-  }
+function checkFits(length: number, model: ServedModel, field: string): void {
+  const least = model.text.leastTokens(length);
+  if (least > model.contextTokens) throw tooLong(`at least ${least}`, model, field);
 }

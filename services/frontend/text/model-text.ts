@@ -38,8 +38,10 @@ export interface TemplateText {
 
 /** A prompt as a template rendered it. */
 export interface RenderedPrompt {
-  /** A long one as UTF-8. */
+  /** All of it; one that was rendered in a thread as UTF-8. */
   readonly text: string | Uint8Array;
+  /** The same in pieces, for who needs it not in one: `text` is put together when it is asked for then. */
+  readonly parts?: readonly string[];
   /** Where it came from the conversation and not from the template: start and end in UTF-16 units, in turn, rising. */
   readonly content: readonly number[];
 }
@@ -61,8 +63,8 @@ export interface ModelText {
   encodePrompt(prompt: RenderedPrompt): Uint32Array | Promise<Uint32Array>;
   /** Tokens of plain text, a long one as UTF-8, with the model's begin token, if it has one. */
   encodeText(text: string | Uint8Array): Uint32Array | Promise<Uint32Array>;
-  /** Tokens that a text has at least, from its length alone. */
-  leastTokens(text: string | Uint8Array): number;
+  /** Tokens that a text of so many UTF-16 units, or bytes of UTF-8, has at least. */
+  leastTokens(length: number): number;
   /** A decoder of its own for one choice. */
   createDecoder(): TokenDecoder;
   /** Bytes of one token; special tokens by their names. */

@@ -4,10 +4,10 @@ import type { FrameOptions } from "#lib/text/tokenizer";
 /** Encodes the texts of one model, special tokens and all. */
 export interface PromptEncoder {
   /**
-   * Tokens of a text, framed: at once where little of it is new, else from elsewhere. Throws, or rejects with, OVERLOADED
+   * Tokens of a text, which may come in pieces, framed: at once where little of it is new, else from elsewhere. Throws, or rejects with, OVERLOADED
    * when too much waits already. Of UTF-8 that is broken, and of lone surrogates, it makes U+FFFD.
    */
-  encode(text: string | Uint8Array, options: FrameOptions): Uint32Array | Promise<Uint32Array>;
+  encode(text: string | readonly string[] | Uint8Array, options: FrameOptions): Uint32Array | Promise<Uint32Array>;
   /** What is under way is answered first. */
   close(): Promise<void> | void;
 }
@@ -26,9 +26,14 @@ export class Gate {
     return this.#open;
   }
 
+  /** Whether one more is too many. */
+  get isFull(): boolean {
+    return this.#open >= this.#limit;
+  }
+
   /** Throws OVERLOADED where one more is too many. */
   check(): void {
-    if (this.#open >= this.#limit) throw new StatorError("OVERLOADED", { what: "tokenizing" });
+    if (this.isFull) throw new StatorError("OVERLOADED", { what: "tokenizing" });
   }
 
   /** Counts a call that is under way until it is answered. */

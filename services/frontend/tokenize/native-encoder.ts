@@ -74,8 +74,17 @@ async function open(
   }
 }
 
-function utf8Of(text: string | Uint8Array): Uint8Array {
-  if (typeof text === "string") return Buffer.from(text);
+type Given = string | readonly string[] | Uint8Array;
+
+function isBytes(text: Given): text is Uint8Array {
+  return text instanceof Uint8Array;
+}
+
+function lengthOf(text: Given): number {
+  return typeof text === "string" || isBytes(text) ? text.length : text.reduce((sum, { length }) => sum + length, 0);
+}
+
+function wellFormed(text: Uint8Array): Uint8Array {
   return isUtf8(text) ? text : Buffer.from(new TextDecoder("utf-8", { ignoreBOM: true }).decode(text));
 }
 
@@ -96,9 +105,9 @@ export async function openNativeEncoder(
   return {
     encode(text, { chat, content }) {
       // Before it is begun nobody knows whether it will take long: much of it may be known.
-      if (text.length > inlineBytes) gate.check();
+      if (gate.isFull && lengthOf(text) > inlineBytes) gate.check();
       const places = content && content.length > 0 ? Uint32Array.from(content) : NO_CONTENT;
-      const tokens = encoder.encode(utf8Of(text), places, chat);
+      const tokens = encoder.encode(isBytes(text) ? wellFormed(text) : text, places, chat);
       return tokens instanceof Promise ? gate.count(tokens) : tokens;
     },
     close: () => encoder.close(),

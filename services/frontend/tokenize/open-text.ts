@@ -116,11 +116,14 @@ function modelText(
     },
     renderChat: ({ messages, ...how }) => template.render(messages, { ...how, ...names }),
     readsVariable: (name) => template.reads(name),
-    encodePrompt: ({ text, content }) =>
-      encoder.encode(text, { chat: true, content: options.markersInContent ? [] : content }),
+    encodePrompt: (prompt) =>
+      encoder.encode(prompt.parts ?? prompt.text, {
+        chat: true,
+        content: options.markersInContent ? [] : prompt.content,
+      }),
     encodeText: (text) => encoder.encode(text, { chat: false }),
     createDecoder: () => new Detokenizer(texts),
-    leastTokens: (text) => Math.floor(Buffer.byteLength(text) / longest),
+    leastTokens: (length) => Math.floor(length / longest),
     piece: (token) => tokens.pieceBytes(token),
     close: () => encoder.close(),
   };

@@ -30,7 +30,8 @@ export function openScriptEncoder(
   const remote = pool().open(bytes);
   const tokenizer = createTokenizer(vocabulary, { encoder: local, cacheBytes });
   return {
-    encode(text, options) {
+    encode(given, options) {
+      const text = typeof given === "string" || given instanceof Uint8Array ? given : given.join("");
       const encoding =
         typeof text === "string" && text.length <= MOST_INLINE.units
           ? tokenizer.prepareWithin(MOST_INLINE.specials, text, options)

@@ -33,7 +33,7 @@ class OurEncoder implements Encoder {
   }
 
   async open(): Promise<void> {
-    this.close();
+    await this.close();
     this.#encoder = await openFrontendEncoder(this.#model);
   }
 
@@ -44,8 +44,8 @@ class OurEncoder implements Encoder {
     return { us, ids: withoutFrame(ids, this.#model.vocabulary) };
   }
 
-  close(): void {
-    void this.#encoder?.close();
+  async close(): Promise<void> {
+    await this.#encoder?.close();
   }
 }
 
@@ -125,7 +125,7 @@ async function run(size: RealVocabularySize, kind: TextKind): Promise<object> {
     const { cold, warm } = await measure(sides, new NaturalWriter(kind, Date.now()));
     return { ...ratiosOf(cold, "Cold"), ...ratiosOf(warm, "Warm"), oursWarmUs: median(warm.get("ours")!) };
   } finally {
-    for (const side of sides.values()) side.close();
+    for (const side of sides.values()) await side.close();
   }
 }
 

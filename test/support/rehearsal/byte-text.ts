@@ -25,7 +25,7 @@ export function createByteText(): ModelText {
       tokens.set(bytes, 1);
       return tokens;
     },
-    leastTokens: (text) => text.length,
+    leastTokens: (length) => length,
     createDecoder() {
       const decoder = new TextDecoder("utf-8");
       let length = 0;
