@@ -11,6 +11,8 @@
 namespace stator::binding {
 namespace {
 
+/// Room for so many tokens is kept from call to call.
+constexpr size_t kKeptTokens = size_t{1} << 18;
 constexpr int64_t kMostBytes = int64_t{1} << 40;
 
 /// Bits of a special token, as TOKEN_BIT of lib/text/special.ts has them.
@@ -213,9 +215,11 @@ Napi::Value EncoderWrap::encode(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto encoder = open();
     const auto prompt = readPrompt(info);
-    auto encoding = encoder->begin(prompt);
+    auto encoding = encoder->begin(prompt, std::move(room_));
     if (prompt.text.size() - encoding.known.at <= opened_.inlineBytes) {
-      const auto ids = makeIds(info.Env(), encoder->finish(prompt, std::move(encoding)));
+      room_ = encoder->finish(prompt, std::move(encoding));
+      const auto ids = makeIds(info.Env(), room_);
+      if (room_.capacity() > kKeptTokens) room_ = {};
       transcoder_.trim();
       return ids;
     }

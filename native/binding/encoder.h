@@ -30,6 +30,8 @@ class EncoderWrap : public Napi::ObjectWrap<EncoderWrap> {
 
   OpenedEncoder opened_;
   text::Transcoder transcoder_;
+  /// The memory of the last tokens, for the next.
+  std::vector<uint32_t> room_;
 };
 
 /// `openEncoder` of lib/native/addon.ts.

@@ -89,8 +89,9 @@ class PromptEncoder::Run {
   size_t chunkToken_;
 };
 
-Encoding PromptEncoder::begin(const Prompt& prompt) {
-  Encoding encoding;
+Encoding PromptEncoder::begin(const Prompt& prompt, std::vector<uint32_t> room) {
+  Encoding encoding{{}, std::move(room)};
+  encoding.tokens.clear();
   // A token stands for some four bytes.
   encoding.tokens.reserve(prompt.text.size() / 4 + 16);
   if (frame_.first) encoding.tokens.push_back(*frame_.first);

@@ -46,8 +46,8 @@ class PromptEncoder {
  public:
   PromptEncoder(std::unique_ptr<PlainEncoder> plain, Specials specials, Frame frame, EncoderMemory memory);
 
-  /// Looks up how the text begins; fast.
-  Encoding begin(const Prompt& prompt);
+  /// Looks up how the text begins; fast. Tokens are written to `room`, whatever it holds.
+  Encoding begin(const Prompt& prompt, std::vector<uint32_t> room = {});
   /// Encodes the rest, remembers it, and puts the frame around.
   std::vector<uint32_t> finish(const Prompt& prompt, Encoding encoding);
   /// Bytes that it holds.

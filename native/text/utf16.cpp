@@ -55,8 +55,11 @@ char* write(const char16_t*& at, const char16_t* stop, const char16_t* end, char
       at += kBlock;
       out += kBlock;
     }
-    const auto* until = at + std::min<size_t>(kBlock, static_cast<size_t>(stop - at));
-    while (at < until) out = writeCharacter(at, end, out);
+    // One by one to behind the character that stopped the blocks.
+    for (bool isAscii = true; isAscii && at < stop;) {
+      isAscii = *at < 0x80;
+      out = writeCharacter(at, end, out);
+    }
   }
   return out;
 }

@@ -97,6 +97,15 @@ function idleMemory(about: string): BenchCase {
   };
 }
 
+function newPrompts(about: string): BenchCase {
+  return {
+    file: "frontend.ts",
+    about: `CPU per request of the frontend / of a server that parses and hashes each body: new prompts of ${about}`,
+    bounds: {},
+    beside: ["ratio", "oursUs", "baseUs", "oursPerSecond"],
+  };
+}
+
 function memoryAfterLoad(about: string): BenchCase {
   return {
     file: "memory.ts",
@@ -161,6 +170,8 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "frontend/unary/16-workers": unary("16 workers"),
   "frontend/unary/2k-vocabulary": unary("4 workers, a small vocabulary"),
   "frontend/unary/128k-vocabulary": unary("4 workers, a large vocabulary"),
+  "frontend/new/6500-tokens": newPrompts("6,500 tokens"),
+  "frontend/new/49000-tokens": newPrompts("49,000 tokens"),
   "loop/worst-inputs": {
     file: "loop.ts",
     about: "longest gap of 64 streams beside the worst inputs of each route / alone; new streams refused meanwhile",

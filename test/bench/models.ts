@@ -24,19 +24,28 @@ export interface TextModel {
   readonly vocabulary: Vocabulary;
 }
 
+/** The file of such a vocabulary, or why a case has to be skipped. */
+export function realVocabularyFile(
+  size: RealVocabularySize,
+): { readonly path: string } | { readonly path: undefined; readonly reason: string } {
+  const name = REAL_VOCABULARIES[size];
+  try {
+    const file = fetchRealVocabularies().find((each) => each.name === name);
+    return file ? { path: file.path } : { path: undefined, reason: `There is no vocabulary ${name}` };
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split("\n")[0] : error;
+    return { path: undefined, reason: `its vocabulary cannot be had: ${why}` };
+  }
+}
+
 /** A model with such a vocabulary, or why a case has to be skipped. */
 export function realModel(size: RealVocabularySize): TextModel | string {
   const native = loadNative();
   if (!native.addon) return native.unavailable;
-  const name = REAL_VOCABULARIES[size];
-  try {
-    const file = fetchRealVocabularies().find((each) => each.name === name)?.path;
-    if (file === undefined) return `There is no vocabulary ${name}`;
-    const bytes = extractVocabulary(parseGgufHeader(readFileSync(file), name));
-    return { addon: native.addon, bytes, vocabulary: checkVocabulary(bytes) };
-  } catch (error) {
-    return `its vocabulary cannot be had: ${error instanceof Error ? error.message.split("\n")[0] : error}`;
-  }
+  const file = realVocabularyFile(size);
+  if (file.path === undefined) return file.reason;
+  const bytes = extractVocabulary(parseGgufHeader(readFileSync(file.path), size));
+  return { addon: native.addon, bytes, vocabulary: checkVocabulary(bytes) };
 }
 
 /** What the frontend holds for what was encoded before, unless told otherwise. */

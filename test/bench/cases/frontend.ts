@@ -4,6 +4,7 @@
 import { vocabularyFile } from "../cache.ts";
 import { type Cluster, cpuSecondsOf, metricOf, startCluster } from "../cluster.ts";
 import { median, medianFigures, Program, pinTo, runCases, sleep, startsOf, volume } from "../harness.ts";
+import { realVocabularyFile } from "../models.ts";
 import { TextWriter } from "../text.ts";
 import type { VocabularyName } from "../vocabulary.ts";
 import type { HttpCount, HttpLoad } from "./http-client.ts";
@@ -274,6 +275,36 @@ function unary(workers: number, vocabulary: VocabularyName): Promise<object> {
   });
 }
 
+/** UTF-16 units of a token of natural prose, about, in the vocabulary of a real model. */
+const UNITS_PER_TOKEN = 4.3;
+
+/**
+ * New prompts of natural prose, against a server that parses each body and hashes it once: what anybody has to do who looks
+ * at it at all. One token is asked for, four connections send again as soon as they have their answer.
+ */
+async function newPrompts(tokens: number): Promise<object> {
+  const file = realVocabularyFile("152k");
+  if (file.path === undefined) return { skipped: file.reason };
+  const model = ["--model", file.path, "--model-name", MODEL, "--engine", "mock", "--mock-speed", "0"];
+  const sizes = ["--workers", "2", "--mock-context-tokens", "65536", "--mock-total-blocks", String(MOCK_BLOCKS)];
+  const time = { warmMs: volume(4_000, 500), ms: volume(4_000, 1_000), rounds: volume(3, 1) };
+  return overStarts(async (start) => {
+    const base = await openBare("look");
+    const cluster = await startCluster([...model, ...sizes]);
+    const client = await openClient(start);
+    try {
+      const fields = { model: MODEL, max_tokens: 1, ignore_eos: true };
+      const proseUnits = Math.round(tokens * UNITS_PER_TOKEN);
+      const load = { path: "/v1/chat/completions", sockets: 4, fields, words: 0, proseUnits, ending: "}}", everyMs: 0 };
+      return await compare(base, serverOf(cluster), client, load, time);
+    } finally {
+      client.end();
+      base.program.end();
+      await cluster.close();
+    }
+  });
+}
+
 const USUAL = { workers: 4, vocabulary: "32k" } as const;
 
 await runCases({
@@ -287,6 +318,8 @@ await runCases({
   "frontend/stream/16-workers": () => streams({ rate: 50, streams: 512, workers: 16, vocabulary: "32k" }),
   "frontend/stream/2k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "2k" }),
   "frontend/stream/128k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "128k" }),
+  "frontend/new/6500-tokens": () => newPrompts(6_500),
+  "frontend/new/49000-tokens": () => newPrompts(49_000),
   "frontend/unary/1-worker": () => unary(1, "32k"),
   "frontend/unary/4-workers": () => unary(4, "32k"),
   "frontend/unary/16-workers": () => unary(16, "32k"),

@@ -1,7 +1,8 @@
 // Baselines: what bare node:http costs for the same work. One role per process.
-//   node http-bare.ts sse RATE TOKENS GROUPS SEED | json | proxy PORT; {joined: TOKENS_PER_WRITE or null} by IPC
+//   node http-bare.ts sse RATE TOKENS GROUPS SEED | json | look | proxy PORT; {joined: TOKENS_PER_WRITE or null} by IPC
 import { Agent, createServer, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { loadNative } from "#lib/native/addon";
 import { cpuUs } from "../harness.ts";
 import { TextWriter } from "../text.ts";
 
@@ -113,8 +114,9 @@ function sse(rate: number, count: number, groups: number, seed: number) {
   });
 }
 
-/** The same body for everybody, after reading the request. */
-function json() {
+/** The same body for everybody, after reading the request, and, to look into it, parsing and hashing it. */
+function json(looks: boolean) {
+  const { addon } = loadNative();
   const body = JSON.stringify({
     id: "chatcmpl-1",
     object: "chat.completion",
@@ -124,7 +126,14 @@ function json() {
     usage: { prompt_tokens: 200, completion_tokens: 16, total_tokens: 216 },
   });
   return createServer((message, response) => {
-    message.resume().on("end", () => {
+    const parts: Buffer[] = [];
+    message.on("data", (part: Buffer) => parts.push(part));
+    message.on("end", () => {
+      if (looks) {
+        const bytes = Buffer.concat(parts);
+        JSON.parse(bytes.toString());
+        addon?.xxh3(bytes, 1337n);
+      }
       response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
       response.end(body);
     });
@@ -147,7 +156,8 @@ function proxy(port: number) {
 }
 
 const [first = 0, second = 1, third = 1, fourth = 1] = numbers;
-const server = role === "sse" ? sse(first, second, third, fourth) : role === "json" ? json() : proxy(first);
+const server =
+  role === "sse" ? sse(first, second, third, fourth) : role === "proxy" ? proxy(first) : json(role === "look");
 server.listen(0, "127.0.0.1", 4096, () => process.send?.({ port: (server.address() as AddressInfo).port }));
 process.on("message", (question: { joined?: number | null }) => {
   if (question.joined !== undefined) joined = question.joined ?? undefined;

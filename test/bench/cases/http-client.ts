@@ -1,6 +1,7 @@
 // Load for HTTP servers, in a process of its own: raw sockets that keep one request each in flight.
 //   node http-client.ts SEED; then {load} by IPC, {} to read the counters, {stop: true} to end the load.
 import { connect, type Socket } from "node:net";
+import { NaturalWriter } from "../natural-text.ts";
 import { TextWriter } from "../text.ts";
 
 /** What the client is told to do. */
@@ -12,6 +13,8 @@ export interface HttpLoad {
   readonly fields: object;
   /** Words of the one message of each request, which nobody has seen. */
   readonly words: number;
+  /** UTF-16 units of natural prose instead of words. */
+  readonly proseUnits?: number;
   /** The last bytes of an answer. */
   readonly ending: string;
   /** Milliseconds from one request of a socket to its next; 0 sends as soon as the answer is there. */
@@ -32,7 +35,9 @@ export interface HttpCount {
   readonly longestGapMs: number;
 }
 
-const writer = new TextWriter(Number(process.argv[2] ?? 0));
+const seed = Number(process.argv[2] ?? 0);
+const writer = new TextWriter(seed);
+const prose = new NaturalWriter("prose", seed);
 const count = { requests: 0, reads: 0, bytes: 0, refusals: 0, refused: "", longestGapMs: 0 };
 const RETRY_MS = 1_000;
 let sockets: Socket[] = [];
@@ -41,7 +46,8 @@ function open(load: HttpLoad, ending: Buffer): Socket {
   let sentMs = 0;
   let heardMs = 0;
   const send = (): void => {
-    const messages = [{ role: "user", content: writer.words(load.words) }];
+    const content = load.proseUnits ? prose.units(load.proseUnits) : writer.words(load.words);
+    const messages = [{ role: "user", content }];
     const body = JSON.stringify({ messages, ...load.fields });
     sentMs = performance.now();
     heardMs = 0;
