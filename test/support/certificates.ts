@@ -40,7 +40,8 @@ function createCertificate({ name, by, authority = false, days = 1 }: Certificat
   const algorithm = sequence(oid("1.2.840.10045.4.3.2"));
   const body = sequence(
     tagged(0xa0, integer(Buffer.from([2]))),
-    integer(randomBytes(8)),
+    // Its first byte is no zero: one run in some hundreds drew a number that DER writes shorter.
+    integer(Buffer.concat([Buffer.from([1]), randomBytes(7)])),
     algorithm,
     nameOf(by?.name ?? name),
     sequence(time(startMs), time(Date.now() + days * 86_400_000)),
