@@ -297,13 +297,16 @@ export function ggufBool(header: GgufHeader, key: string): boolean | undefined {
   return entry && header.bytes[entry.startByte] !== 0;
 }
 
+/** The content of an array, where numbers may be read from: it lies at any place in the file. */
+function arrayCopy(header: GgufHeader, key: string, elementType: number): ArrayBuffer | undefined {
+  const entry = expect(header, key, GGUF_TYPE.array, elementType);
+  return entry && new Uint8Array(header.bytes.subarray(entry.startByte, entry.endByte)).buffer;
+}
+
 /** An array of i32, copied; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
 export function ggufI32s(header: GgufHeader, key: string): Int32Array | undefined {
-  const entry = expect(header, key, GGUF_TYPE.array, GGUF_TYPE.i32);
-  if (!entry) return undefined;
-  const copy = new Uint8Array(entry.endByte - entry.startByte);
-  copy.set(header.bytes.subarray(entry.startByte, entry.endByte));
-  return new Int32Array(copy.buffer);
+  const copy = arrayCopy(header, key, GGUF_TYPE.i32);
+  return copy && new Int32Array(copy);
 }
 
 /** Where each string of an array lies, in bytes of the header. */
@@ -316,11 +319,8 @@ export interface GgufSpans {
 
 /** An array of f32, copied; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
 export function ggufF32s(header: GgufHeader, key: string): Float32Array | undefined {
-  const entry = expect(header, key, GGUF_TYPE.array, GGUF_TYPE.f32);
-  if (!entry) return undefined;
-  const copy = new Uint8Array(entry.endByte - entry.startByte);
-  copy.set(header.bytes.subarray(entry.startByte, entry.endByte));
-  return new Float32Array(copy.buffer);
+  const copy = arrayCopy(header, key, GGUF_TYPE.f32);
+  return copy && new Float32Array(copy);
 }
 
 /** The places of an array's strings; undefined when the key is absent. Another type throws BAD_MODEL_FILE. */
