@@ -173,6 +173,14 @@ export type NativeLoad =
   | { readonly addon: NativeAddon; readonly unavailable?: undefined }
   | { readonly addon?: undefined; readonly unavailable: string; readonly fix: string };
 
+/** Why something native is not there, as the facts of NATIVE_UNAVAILABLE. */
+export function nativeUnavailable({ unavailable, fix }: { readonly unavailable: string; readonly fix: string }): {
+  readonly detail: string;
+  readonly hint: string;
+} {
+  return { detail: unavailable.replace(/\.$/, ""), hint: `Run \`${fix}\`.` };
+}
+
 /** Where an addon may lie: beside the sources, or above `dist/`. */
 const ADDON_PATHS = ["../../native/build/stator.node", "../../../native/build/stator.node"];
 

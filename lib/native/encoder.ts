@@ -1,15 +1,19 @@
-import { specialTokens, tokenBits } from "#lib/text/special";
+import { type SpecialToken, specialTokens, tokenBits } from "#lib/text/special";
 import { frameOf } from "#lib/text/tokenizer";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import type { EncoderOptions, NativeAddon, NativeEncoder, NativeVocabulary } from "./addon.ts";
 import type { Vocab } from "./llama.ts";
 
-/** What an encoder may hold and hold up. */
-export interface EncoderBounds {
+/** What an encoder may hold and hold up, and what is known already. */
+export interface EncoderSettings {
   /** Bytes of memory beside its tables: beginnings of texts, and words. */
   readonly memoryBytes: number;
   /** Text that is not known is encoded on the calling thread up to so many bytes. */
   readonly inlineBytes: number;
+  /** The special tokens, for who has read them; read from the vocabulary otherwise. */
+  readonly specials?: readonly SpecialToken[];
+  /** The vocabulary in the engine library, which then encodes the plain parts in place of the addon. */
+  readonly library?: Vocab;
 }
 
 /** Threads that may be on their way through one encoder: the caller's, and the two that take what is long. */
@@ -28,19 +32,17 @@ function nativeVocabulary(vocabulary: Vocabulary): NativeVocabulary {
 /**
  * Opens an encoder of whole texts for a vocabulary, which is read during the call alone. Rejects with UNSUPPORTED where
  * the addon does not know it, and with INVALID_ARGUMENT where it contradicts itself.
- * @param library the vocabulary in the engine library, which then encodes the plain parts in place of the addon
  */
 export function openEncoder(
   addon: NativeAddon,
   vocabulary: Vocabulary,
-  { memoryBytes, inlineBytes }: EncoderBounds,
-  library?: Vocab,
+  { memoryBytes, inlineBytes, specials, library }: EncoderSettings,
 ): Promise<NativeEncoder> {
   const { first, last } = frameOf(vocabulary);
   const half = Math.floor(memoryBytes / 2);
   const options: EncoderOptions = {
     ...{ first, last, inlineBytes, library },
-    specials: specialTokens(vocabulary, tokenBits(vocabulary)),
+    specials: specials ?? specialTokens(vocabulary, tokenBits(vocabulary)),
     prefixBytes: half,
     wordBytes: Math.floor(half / LANES),
   };

@@ -89,6 +89,8 @@ export interface Tokenizer extends Tokens {
 export interface TokenizerOptions {
   /** Encodes what `encode` and `encodeChat` do not find in the cache. */
   readonly encoder: SegmentEncoder;
+  /** The tokens of the vocabulary, for who has read them; read from it otherwise. */
+  readonly tokens?: Tokens;
   /** Bound on the cached texts and their tokens. Default 16 MiB. */
   readonly cacheBytes?: number;
 }
@@ -238,7 +240,7 @@ export function readTokens(vocabulary: Vocabulary): Tokens {
  * keyed by the text itself, so a conversation that grows pays for its new text alone.
  */
 export function createTokenizer(vocabulary: Vocabulary, options: TokenizerOptions): Tokenizer {
-  const tokens = readTokens(vocabulary);
+  const tokens = options.tokens ?? readTokens(vocabulary);
   const { specials } = tokens;
   const splitAll = createSplitter(specials);
   const splitUserDefined = createSplitter(

@@ -3,6 +3,7 @@ import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
 import { loadNative, type NativeAddon } from "#lib/native/addon";
 import { parseGgufHeader } from "#lib/text/gguf";
+import { readTokens } from "#lib/text/tokenizer";
 import { checkVocabulary, extractVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
 import type { ModelText } from "#services/frontend/text/model-text";
 import { Gate, type PromptEncoder } from "#services/frontend/tokenize/encoder";
@@ -54,6 +55,7 @@ const CACHE_BYTES = 16 << 20;
 /** Opens the encoder that the frontend uses. Throws where the addon does not know the vocabulary. */
 export async function openFrontendEncoder({ addon, bytes, vocabulary }: TextModel): Promise<PromptEncoder> {
   const encoder = await openNativeEncoder(vocabulary, bytes, {
+    specials: readTokens(vocabulary).specials,
     ...{ addon, library: () => undefined, gate: new Gate(256), cacheBytes: CACHE_BYTES },
     onLibrary: (why) => {
       throw new Error(why);

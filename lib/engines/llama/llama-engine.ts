@@ -1,5 +1,11 @@
 import { assert, StatorError } from "#lib/base/errors";
-import { loadNative, type NativeAddon, nativeErrorCode } from "#lib/native/addon";
+import {
+  loadNative,
+  type NativeAddon,
+  type NativeEncoder,
+  nativeErrorCode,
+  nativeUnavailable,
+} from "#lib/native/addon";
 import type { Context } from "#lib/native/context";
 import { openEncoder } from "#lib/native/encoder";
 import type { LlamaOptions as LibraryOptions, Llama, Vocab } from "#lib/native/llama";
@@ -22,17 +28,9 @@ import { fromNativeError } from "./native-errors.ts";
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
 function openLibrary(options: LlamaEngineOptions): { addon: NativeAddon; llama: Llama } {
   const location = locateLlama();
-  if (location.unavailable !== undefined) {
-    throw new StatorError("NATIVE_UNAVAILABLE", {
-      detail: location.unavailable.replace(/\.$/, ""),
-      hint: `Run \`${location.fix}\`.`,
-    });
-  }
+  if (location.unavailable !== undefined) throw new StatorError("NATIVE_UNAVAILABLE", nativeUnavailable(location));
   const native = loadNative();
-  if (native.unavailable !== undefined) {
-    const detail = native.unavailable.replace(/\.$/, "");
-    throw new StatorError("NATIVE_UNAVAILABLE", { detail, hint: `Run \`${native.fix}\`.` });
-  }
+  if (native.unavailable !== undefined) throw new StatorError("NATIVE_UNAVAILABLE", nativeUnavailable(native));
   const library: LibraryOptions = { ...location.options, ...(options.backends && { backends: options.backends }) };
   try {
     const llama = native.addon.openLlama(library);
@@ -73,12 +71,17 @@ async function openCache(
 const TEXT_BOUNDS = { memoryBytes: 2 << 20, inlineBytes: 2 ** 31 } as const;
 const NO_CONTENT = new Uint32Array(0);
 
-/** The text of a model, encoded as a frontend does it: by the addon, or by the library for what the addon does not know. */
-async function openText(addon: NativeAddon, vocabulary: Vocabulary, vocab: Vocab): Promise<ModelText> {
-  const encoder = await openEncoder(addon, vocabulary, TEXT_BOUNDS).catch((caught: unknown) => {
-    if (nativeErrorCode(caught) !== "UNSUPPORTED") throw fromNativeError(caught, vocabulary.name);
-    return openEncoder(addon, vocabulary, TEXT_BOUNDS, vocab);
-  });
+/** The addon's own encoder; undefined for a vocabulary that it does not know, whose text the library encodes. */
+async function openOwnEncoder(addon: NativeAddon, vocabulary: Vocabulary): Promise<NativeEncoder | undefined> {
+  try {
+    return await openEncoder(addon, vocabulary, TEXT_BOUNDS);
+  } catch (caught) {
+    if (nativeErrorCode(caught) === "UNSUPPORTED") return undefined;
+    throw fromNativeError(caught, vocabulary.name);
+  }
+}
+
+function textOf(vocab: Vocab, encoder: NativeEncoder): ModelText {
   const { bytes, offsets } = vocab.pieceTable();
   return {
     vocabularySize: vocab.size,
@@ -102,13 +105,17 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
   const { addon, llama } = openLibrary(options);
   const hasGpu = llama.devices.some(({ kind }) => kind === "gpu" || kind === "igpu");
   const gpuLayers = options.gpuLayers ?? (hasGpu ? -1 : 0);
-  const [loaded, modelDigest] = await Promise.all([loadForMode(llama, options, gpuLayers), digestFile(modelPath)]);
+  const [loaded, modelDigest, own] = await Promise.all([
+    loadForMode(llama, options, gpuLayers),
+    digestFile(modelPath),
+    openOwnEncoder(addon, vocabulary),
+  ]);
   const { model, threads, exact, whyNot } = loaded;
   const plan = exact ? planStreams(options, model) : planShared(options, model, gpuLayers);
   const { scheduler } = plan;
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
-  const text = await openText(addon, vocabulary, vocab);
+  const encoder = own ?? (await openEncoder(addon, vocabulary, { ...TEXT_BOUNDS, library: vocab }));
   const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
   const context = await openCache(options, loaded, { plan, executor });
   const deterministic = exact?.deterministic ?? "no";
@@ -144,5 +151,14 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
   };
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);
   const { embedTokens } = context;
-  return new ScheduledEngine({ card, scheduler, executor, text, clock, log, hashBytes, embedTokens });
+  return new ScheduledEngine({
+    card,
+    scheduler,
+    executor,
+    text: textOf(vocab, encoder),
+    clock,
+    log,
+    hashBytes,
+    embedTokens,
+  });
 }

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { StatorError } from "#lib/base/errors";
-import { loadNative } from "#lib/native/addon";
+import { loadNative, nativeUnavailable } from "#lib/native/addon";
 import { locateLlama } from "#lib/native/location";
 
 /** Which engine runs, and what to tell people. */
@@ -19,8 +19,7 @@ const BUILD_SCRIPT = fileURLToPath(new URL("../../../native/build.mjs", import.m
 export function llamaUnavailable(): { readonly detail: string; readonly hint: string } | undefined {
   const location = locateLlama();
   const missing = location.unavailable === undefined ? loadNative() : location;
-  if (missing.unavailable === undefined) return undefined;
-  return { detail: missing.unavailable.replace(/\.$/, ""), hint: `Run \`${missing.fix}\`.` };
+  return missing.unavailable === undefined ? undefined : nativeUnavailable(missing);
 }
 
 /**

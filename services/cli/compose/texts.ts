@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
-import { loadNative, type NativeAddon } from "#lib/native/addon";
+import { loadNative, type NativeAddon, nativeUnavailable } from "#lib/native/addon";
 import type { Llama } from "#lib/native/llama";
 import { locateLlama } from "#lib/native/location";
 import { TEMPLATE_LIMITS } from "#lib/text/template";
@@ -12,8 +12,7 @@ export function openTexts({ values, log }: ProcessContext): TextOpener {
   const wanted = values["tokenizer.engine"];
   const native = wanted === "javascript" ? undefined : loadNative();
   if (wanted === "native" && native?.unavailable !== undefined) {
-    const detail = native.unavailable.replace(/\.$/, "");
-    throw new StatorError("NATIVE_UNAVAILABLE", { detail, hint: `Run \`${native.fix}\`.` });
+    throw new StatorError("NATIVE_UNAVAILABLE", nativeUnavailable(native));
   }
   const addon = native?.addon;
   log.info("tokenizer", { engine: addon ? "native" : "javascript" });

@@ -7,6 +7,7 @@ import { type NativeAddon, type NativeEncoder, nativeErrorCode } from "#lib/nati
 import { openEncoder } from "#lib/native/encoder";
 import type { Llama, Vocab } from "#lib/native/llama";
 import { badModelFile } from "#lib/text/gguf";
+import type { SpecialToken } from "#lib/text/special";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import type { Gate, PromptEncoder } from "./encoder.ts";
 
@@ -18,6 +19,8 @@ export interface NativeEncoderOptions {
   readonly library: () => Llama | undefined;
   /** For long texts. */
   readonly gate: Gate;
+  /** Of the vocabulary. */
+  readonly specials: readonly SpecialToken[];
   /** Bytes of memory for what was encoded before. */
   readonly cacheBytes: number;
   /** Told, with why, when the library encodes in place of the addon. */
@@ -51,11 +54,13 @@ async function openInLibrary(llama: Llama, vocabulary: Vocabulary, bytes: Uint8A
 async function open(
   vocabulary: Vocabulary,
   bytes: Uint8Array,
-  { addon, library, cacheBytes, onLibrary }: NativeEncoderOptions,
+  { addon, library, specials, cacheBytes, onLibrary }: NativeEncoderOptions,
 ): Promise<{ encoder: NativeEncoder; inlineBytes: number } | undefined> {
-  const boundsOf = (by: keyof typeof INLINE_BYTES) => ({ memoryBytes: cacheBytes, inlineBytes: INLINE_BYTES[by] });
+  const settingsFor = (by: keyof typeof INLINE_BYTES) => ({
+    ...{ memoryBytes: cacheBytes, inlineBytes: INLINE_BYTES[by], specials },
+  });
   try {
-    const encoder = await openEncoder(addon, vocabulary, boundsOf("addon"));
+    const encoder = await openEncoder(addon, vocabulary, settingsFor("addon"));
     return { encoder, inlineBytes: INLINE_BYTES.addon };
   } catch (caught) {
     const code = nativeErrorCode(caught);
@@ -66,7 +71,7 @@ async function open(
     onLibrary(caught.message);
     const vocab = await openInLibrary(llama, vocabulary, bytes);
     try {
-      const encoder = await openEncoder(addon, vocabulary, boundsOf("library"), vocab);
+      const encoder = await openEncoder(addon, vocabulary, { ...settingsFor("library"), library: vocab });
       return { encoder, inlineBytes: INLINE_BYTES.library };
     } finally {
       vocab.close();

@@ -5,7 +5,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { openEncoder } from "#lib/native/encoder";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
-import { createTokenizer } from "#lib/text/tokenizer";
+import { createTokenizer, readTokens } from "#lib/text/tokenizer";
 import { chatTemplateOf, checkVocabulary, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
 import { randomTexts, specialTorture, TORTURE } from "../../../test/fixtures/text/torture.ts";
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
@@ -34,7 +34,7 @@ describe.skipIf(native.reason !== undefined)(`tokenizing in native code (${nativ
     const whole = await openVocab(bytes);
     const bounds = { memoryBytes: 1 << 20, inlineBytes: 1 << 20 };
     const own = await openEncoder(addon, vocabulary, bounds);
-    const byLibrary = await openEncoder(addon, vocabulary, bounds, whole);
+    const byLibrary = await openEncoder(addon, vocabulary, { ...bounds, library: whole });
     const byScript = createTokenizer(vocabulary, { encoder: createBytePairEncoder(vocabulary) });
     const specials = byScript.specials.map(({ text }) => text);
     const texts = [...TORTURE, ...specialTorture(specials), ...randomTexts(9n, 500 * scale, specials)];
@@ -60,7 +60,14 @@ describe.skipIf(native.reason !== undefined)(`tokenizing in native code (${nativ
     const bytes = extractVocabulary(parseGgufHeader(makeVocabulary({ pre: "qwen2" }), "m"));
     const vocabulary = { ...checkVocabulary(bytes), pre: "a rule of tomorrow" };
     const told: string[] = [];
-    const options = { addon, gate: new Gate(4), cacheBytes: 1 << 20, onLibrary: (why: string) => void told.push(why) };
+    const { specials } = readTokens(vocabulary);
+    const options = {
+      addon,
+      specials,
+      gate: new Gate(4),
+      cacheBytes: 1 << 20,
+      onLibrary: (why: string) => void told.push(why),
+    };
     const encoder = await openNativeEncoder(vocabulary, bytes, { ...options, library: () => llama });
     const whole = await openVocab(bytes);
     expect(await encoder?.encode("Hello <|im_end|> there", { chat: false })).toEqual(

@@ -98,12 +98,17 @@ function longestPiece({ kind }: Vocabulary, { pieces, specials }: Tokens): numbe
   return longest;
 }
 
+/** A vocabulary, read once, and what encodes by it. */
+interface OpenVocabulary {
+  readonly vocabulary: Vocabulary;
+  readonly tokens: Tokens;
+  readonly encoder: PromptEncoder;
+}
+
 function modelText(
-  vocabulary: Vocabulary,
-  encoder: PromptEncoder,
+  { vocabulary, tokens, encoder }: OpenVocabulary,
   options: TextOpenerOptions & Pick<TextArtifacts, "template" | "markersInContent">,
 ): ModelText {
-  const tokens = readTokens(vocabulary);
   const texts = createPieceTexts(tokens.pieces);
   const template = templateOf(options.template, options);
   const longest = longestPiece(vocabulary, tokens);
@@ -136,11 +141,14 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
   let threads: ThreadPool | undefined;
   const pool = () => (threads ??= new ThreadPool({ threads: options.threads ?? 1, queueLimit, log }));
   const library = options.library ?? (() => undefined);
-  const openEncoder = async (vocabulary: Vocabulary, bytes: Uint8Array): Promise<PromptEncoder> => {
-    const onLibrary = (why: string) => log.info("the engine library encodes a model's text", { why });
+  const onLibrary = (why: string) => log.info("the engine library encodes a model's text", { why });
+  const openVocabulary = async (vocabulary: Vocabulary, bytes: Uint8Array): Promise<OpenVocabulary> => {
+    const tokens = readTokens(vocabulary);
+    const { specials } = tokens;
     const native =
-      addon && (await openNativeEncoder(vocabulary, bytes, { addon, library, gate, cacheBytes, onLibrary }));
-    return native ?? openScriptEncoder(vocabulary, bytes, { pool, cacheBytes });
+      addon && (await openNativeEncoder(vocabulary, bytes, { addon, library, specials, gate, cacheBytes, onLibrary }));
+    const encoder = native ?? openScriptEncoder(vocabulary, bytes, { pool, tokens, cacheBytes });
+    return { vocabulary, tokens, encoder };
   };
   return {
     async open({ tokenizer: bytes, tokenizerFormat, template, markersInContent }) {
@@ -149,8 +157,8 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
         throw new StatorError("UNSUPPORTED_FEATURE", { feature, detail: `only ${VOCABULARY_FORMAT} is known` });
       }
       const vocabulary = checkVocabulary(bytes, "The model's tokenizer");
-      const encoder = await openEncoder(vocabulary, bytes);
-      return modelText(vocabulary, encoder, { ...options, template, markersInContent });
+      const opened = await openVocabulary(vocabulary, bytes);
+      return modelText(opened, { ...options, template, markersInContent });
     },
     close: async () => await threads?.close(),
   };

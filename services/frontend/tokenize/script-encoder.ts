@@ -1,5 +1,5 @@
 import { createBytePairEncoder, wordRule } from "#lib/text/byte-pair";
-import { createTokenizer } from "#lib/text/tokenizer";
+import { createTokenizer, type Tokens } from "#lib/text/tokenizer";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import { createWordEncoder } from "#lib/text/words";
 import type { PromptEncoder } from "./encoder.ts";
@@ -14,6 +14,16 @@ const INLINE_UNITS = 1536;
  */
 const MOST_INLINE = { units: 131_072, specials: 32_768, missing: 256 } as const;
 
+/** What a script encoder is opened with. */
+export interface ScriptEncoderOptions {
+  /** Makes the threads when they are first needed. */
+  readonly pool: () => ThreadPool;
+  /** Of the vocabulary. */
+  readonly tokens: Tokens;
+  /** Bytes of memory for what was encoded before. */
+  readonly cacheBytes: number;
+}
+
 /**
  * An encoder in JavaScript, for machines without the native layer: little is encoded at once, much in the pool's threads.
  * Throws UNSUPPORTED_FEATURE for a vocabulary that it cannot encode.
@@ -22,13 +32,13 @@ const MOST_INLINE = { units: 131_072, specials: 32_768, missing: 256 } as const;
 export function openScriptEncoder(
   vocabulary: Vocabulary,
   bytes: Uint8Array,
-  { pool, cacheBytes }: { readonly pool: () => ThreadPool; readonly cacheBytes: number },
+  { pool, tokens, cacheBytes }: ScriptEncoderOptions,
 ): PromptEncoder {
   const plain = createBytePairEncoder(vocabulary);
   const rule = wordRule(vocabulary);
   const local = rule ? createWordEncoder(plain, rule) : plain;
   const remote = pool().open(bytes);
-  const tokenizer = createTokenizer(vocabulary, { encoder: local, cacheBytes });
+  const tokenizer = createTokenizer(vocabulary, { encoder: local, tokens, cacheBytes });
   return {
     encode(given, options) {
       const text = typeof given === "string" || given instanceof Uint8Array ? given : given.join("");
