@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "engine/failure.h"
+#include "naive_pairs.h"
 #include "small_vocabulary.h"
 #include "text/byte_characters.h"
 #include "text/words.h"
@@ -25,17 +26,12 @@ using Tokens = std::vector<uint32_t>;
 
 struct Model {
   std::map<std::string, uint32_t> tokens;
-  std::map<std::pair<std::string, std::string>, size_t> ranks;
+  stator::test::NaiveRanks ranks;
 
-  Model(const stator::text::Vocabulary& vocabulary) {
+  Model(const stator::text::Vocabulary& vocabulary) : ranks(stator::test::readRanks(vocabulary)) {
     for (uint32_t id = 0; id < vocabulary.texts.size; id++) {
       const auto text = vocabulary.texts[id];
       tokens.emplace(text.empty() ? "[EMPTY_" + std::to_string(id) + "]" : text, id);
-    }
-    for (size_t i = 0; i < vocabulary.merges.size; i++) {
-      const std::string merge(vocabulary.merges[i]);
-      const size_t space = merge.find(' ', 1);
-      if (space != std::string::npos) ranks.emplace(std::pair(merge.substr(0, space), merge.substr(space + 1)), i);
     }
   }
 
@@ -46,18 +42,7 @@ struct Model {
     for (const char byte : word) symbols.emplace_back(characters[static_cast<uint8_t>(byte)]);
     for (const auto& each : symbols) whole += each;
     if (ignoreMerges && tokens.contains(whole)) symbols = {whole};
-    for (;;) {
-      size_t lowest = SIZE_MAX, place = 0;
-      for (size_t i = 0; i + 1 < symbols.size(); i++) {
-        const auto found = ranks.find({symbols[i], symbols[i + 1]});
-        if (found == ranks.end() || found->second >= lowest) continue;
-        lowest = found->second;
-        place = i;
-      }
-      if (lowest == SIZE_MAX) break;
-      symbols[place] += symbols[place + 1];
-      symbols.erase(symbols.begin() + static_cast<long>(place) + 1);
-    }
+    stator::test::mergeNaively(ranks, symbols);
     for (const auto& symbol : symbols) append(symbol, out);
   }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "check.h"
+#include "naive_pairs.h"
 #include "small_vocabulary.h"
 #include "text/character_table.h"
 
@@ -30,16 +31,12 @@ const char* const kCharacters[] = {
 
 struct Model {
   std::map<std::string, uint32_t> tokens;
-  std::map<std::pair<std::string, std::string>, size_t> ranks;
+  stator::test::NaiveRanks ranks;
   bool wholeNewlines;
 
-  Model(const stator::text::Vocabulary& vocabulary) : wholeNewlines(vocabulary.pre != "sarvam-moe") {
+  Model(const stator::text::Vocabulary& vocabulary)
+      : ranks(stator::test::readRanks(vocabulary)), wholeNewlines(vocabulary.pre != "sarvam-moe") {
     for (uint32_t id = 0; id < vocabulary.texts.size; id++) tokens.emplace(vocabulary.texts[id], id);
-    for (size_t i = 0; i < vocabulary.merges.size; i++) {
-      const std::string merge(vocabulary.merges[i]);
-      const size_t space = merge.find(' ', 1);
-      if (space != std::string::npos) ranks.emplace(std::pair(merge.substr(0, space), merge.substr(space + 1)), i);
-    }
   }
 
   Tokens encode(std::string_view text) const {
@@ -65,18 +62,7 @@ struct Model {
   }
 
   void mergeAndAppend(std::vector<std::string>& symbols, Tokens& out) const {
-    for (;;) {
-      size_t lowest = SIZE_MAX, place = 0;
-      for (size_t i = 0; i + 1 < symbols.size(); i++) {
-        const auto found = ranks.find({symbols[i], symbols[i + 1]});
-        if (found == ranks.end() || found->second >= lowest) continue;
-        lowest = found->second;
-        place = i;
-      }
-      if (lowest == SIZE_MAX) break;
-      symbols[place] += symbols[place + 1];
-      symbols.erase(symbols.begin() + static_cast<long>(place) + 1);
-    }
+    stator::test::mergeNaively(ranks, symbols);
     for (const auto& symbol : symbols) append(symbol, out);
   }
 

@@ -9,17 +9,20 @@
 
 #include "check.h"
 #include "engine/failure.h"
+#include "plain_checks.h"
 #include "small_vocabulary.h"
 
 namespace {
 
+using stator::test::checkReads;
+using stator::test::checkSplits;
+using stator::test::encode;
+using stator::test::Tokens;
 using stator::text::Kind;
-using stator::text::PlainEncoder;
 using stator::text::Vocabulary;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const std::string kMark = "\u2581";
-using Tokens = std::vector<uint32_t>;
 
 /// A vocabulary with a token per byte first.
 struct Scored : stator::test::SmallVocabulary {
@@ -83,12 +86,6 @@ Tokens naive(const Scored& vocabulary, const std::string& text, bool prefix) {
       for (const char byte : part) out.push_back(1 + static_cast<uint8_t>(byte));
     }
   }
-  return out;
-}
-
-Tokens encode(const PlainEncoder& encoder, const std::string& text, bool fresh, size_t memoryBytes = 1 << 16) {
-  Tokens out;
-  encoder.lane(memoryBytes)->encode(text, fresh, out);
   return out;
 }
 
@@ -175,13 +172,7 @@ TEST(score_merge_splits_where_it_says_so) {
   for (int round = 0; round < 300; round++) {
     const auto encoder = makeScoreMergeEncoder(randomVocabulary(rng).vocabulary(rng.below(2) == 0));
     const std::string text = randomText(rng, 30);
-    for (size_t at = 1; at < text.size(); at++) {
-      if ((text[at] & 0xC0) == 0x80 || !encoder->maySplit(text, at)) continue;
-      splits++;
-      Tokens parts = encode(*encoder, text.substr(0, at), true);
-      encoder->lane(0)->encode(text.substr(at), false, parts);
-      CHECK(parts == encode(*encoder, text, true));
-    }
+    splits += checkSplits(*encoder, text);
   }
   CHECK(splits > 100);
 }
@@ -190,20 +181,12 @@ TEST(score_merge_reads_any_bytes) {
   stator::test::Rng rng(3);
   for (int round = 0; round < 100; round++) {
     Scored vocabulary = randomVocabulary(rng);
-    const auto bytes = [&] {
-      std::string text(rng.below(80), ' ');
-      for (char& byte : text) byte = static_cast<char>(rng.below(3) == 0 ? 'a' : rng.below(256));
-      return text;
-    };
+    const auto bytes = [&] { return stator::test::randomBytes(rng, rng.below(80)); };
     for (int each = 0; each < 20; each++) {
       if (const std::string text = bytes(); !text.empty()) vocabulary.piece(text.substr(0, 1 + rng.below(4)), -1);
     }
     const auto encoder = makeScoreMergeEncoder(vocabulary.vocabulary(true));
-    for (int each = 0; each < 20; each++) {
-      const std::string text = bytes();
-      for (const uint32_t token : encode(*encoder, text, true)) CHECK(token < vocabulary.types.size());
-      for (size_t at = 1; at < text.size(); at++) encoder->maySplit(text, at);
-    }
+    for (int each = 0; each < 20; each++) checkReads(*encoder, bytes(), vocabulary.types.size());
   }
 }
 

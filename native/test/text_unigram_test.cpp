@@ -9,18 +9,21 @@
 
 #include "check.h"
 #include "engine/failure.h"
+#include "plain_checks.h"
 #include "small_map.h"
 #include "small_vocabulary.h"
 
 namespace {
 
 using stator::test::SmallMap;
+using stator::test::checkReads;
+using stator::test::checkSplits;
+using stator::test::encode;
+using stator::test::Tokens;
 using stator::text::Kind;
-using stator::text::PlainEncoder;
 using stator::text::Vocabulary;
 
 const std::string kMark = "\u2581";
-using Tokens = std::vector<uint32_t>;
 
 struct Scored : stator::test::SmallVocabulary {
   Scored() { add("<unk>", 2, 0); }
@@ -75,12 +78,6 @@ Tokens naive(const Scored& vocabulary, const std::string& normal) {
   for (size_t at = normal.size(); at > 0; at = ways[at].second) {
     if (ways[at].first != 0 || out.empty() || out.front() != 0) out.insert(out.begin(), ways[at].first);
   }
-  return out;
-}
-
-Tokens encode(const PlainEncoder& encoder, const std::string& text, bool fresh) {
-  Tokens out;
-  encoder.lane(1 << 16)->encode(text, fresh, out);
   return out;
 }
 
@@ -188,13 +185,7 @@ TEST(unigram_splits_where_it_says_so) {
     file.removeExtraSpaces = rng.below(2) == 0;
     const auto encoder = makeUnigramEncoder(file);
     const std::string text = randomText(rng, 30);
-    for (size_t at = 1; at < text.size(); at++) {
-      if ((text[at] & 0xC0) == 0x80 || !encoder->maySplit(text, at)) continue;
-      splits++;
-      Tokens parts = encode(*encoder, text.substr(0, at), true);
-      encoder->lane(0)->encode(text.substr(at), false, parts);
-      CHECK(parts == encode(*encoder, text, true));
-    }
+    splits += checkSplits(*encoder, text);
   }
   CHECK(splits > 100);
 }
@@ -203,21 +194,13 @@ TEST(unigram_reads_any_bytes) {
   stator::test::Rng rng(3);
   for (int round = 0; round < 200; round++) {
     Scored vocabulary = randomVocabulary(rng);
-    const auto bytes = [&] {
-      std::string text(rng.below(80), ' ');
-      for (char& byte : text) byte = static_cast<char>(rng.below(3) == 0 ? 'a' : rng.below(256));
-      return text;
-    };
+    const auto bytes = [&] { return stator::test::randomBytes(rng, rng.below(80)); };
     for (int each = 0; each < 20; each++) {
       const std::string text = bytes();
       if (!text.empty()) vocabulary.piece(text.substr(0, 1 + rng.below(4)), -1, rng.below(2) == 0 ? 4 : 1);
     }
     const auto encoder = makeUnigramEncoder(vocabulary.vocabulary());
-    for (int each = 0; each < 20; each++) {
-      const std::string text = bytes();
-      for (const uint32_t token : encode(*encoder, text, true)) CHECK(token < vocabulary.types.size());
-      for (size_t at = 1; at < text.size(); at++) encoder->maySplit(text, at);
-    }
+    for (int each = 0; each < 20; each++) checkReads(*encoder, bytes(), vocabulary.types.size());
   }
 }
 

@@ -7,16 +7,20 @@
 
 #include "check.h"
 #include "engine/failure.h"
+#include "plain_checks.h"
 #include "small_vocabulary.h"
 
 namespace {
 
+using stator::test::checkReads;
+using stator::test::checkSplits;
+using stator::test::encode;
+using stator::test::randomBytes;
+using stator::test::Tokens;
 using stator::text::Kind;
-using stator::text::PlainEncoder;
 using stator::text::Vocabulary;
 
 const std::string kMark = "\u2581";
-using Tokens = std::vector<uint32_t>;
 
 struct Pieces : stator::test::SmallVocabulary {
   explicit Pieces(const std::vector<std::string>& texts) {
@@ -35,12 +39,6 @@ struct Pieces : stator::test::SmallVocabulary {
 
   std::map<std::string, uint32_t> ids;
 };
-
-Tokens encode(const PlainEncoder& encoder, const std::string& text) {
-  Tokens out;
-  encoder.lane(1 << 16)->encode(text, true, out);
-  return out;
-}
 
 /// One word by the rule as it is told.
 void naiveWord(const Pieces& pieces, const std::string& word, Tokens& out) {
@@ -142,13 +140,7 @@ TEST(word_piece_splits_where_it_says_so) {
   for (int round = 0; round < 200; round++) {
     const auto encoder = makeWordPieceEncoder(randomPieces(rng).vocabulary());
     const std::string text = randomText(rng, 40);
-    for (size_t at = 1; at < text.size(); at++) {
-      if (!encoder->maySplit(text, at)) continue;
-      splits++;
-      Tokens parts = encode(*encoder, text.substr(0, at));
-      encoder->lane(0)->encode(text.substr(at), false, parts);
-      CHECK(parts == encode(*encoder, text));
-    }
+    splits += checkSplits(*encoder, text);
   }
   CHECK(splits > 100);
 }
@@ -157,18 +149,9 @@ TEST(word_piece_reads_any_bytes) {
   stator::test::Rng rng(3);
   for (int round = 0; round < 100; round++) {
     Pieces pieces = randomPieces(rng);
-    const auto bytes = [&](size_t size) {
-      std::string text(size, ' ');
-      for (char& byte : text) byte = static_cast<char>(rng.below(3) == 0 ? 'a' : rng.below(256));
-      return text;
-    };
-    for (int each = 0; each < 20; each++) pieces.piece(bytes(1 + rng.below(4)));
+    for (int each = 0; each < 20; each++) pieces.piece(randomBytes(rng, 1 + rng.below(4)));
     const auto encoder = makeWordPieceEncoder(pieces.vocabulary());
-    for (int each = 0; each < 20; each++) {
-      const std::string text = bytes(rng.below(80));
-      for (const uint32_t token : encode(*encoder, text)) CHECK(token < pieces.types.size());
-      for (size_t at = 1; at < text.size(); at++) encoder->maySplit(text, at);
-    }
+    for (int each = 0; each < 20; each++) checkReads(*encoder, randomBytes(rng, rng.below(80)), pieces.types.size());
   }
 }
 
