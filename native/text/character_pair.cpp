@@ -97,13 +97,7 @@ class CharacterPairLane final : public WordLane {
       const auto found = tables_.tokenOfNewlines.find(word.size());
       if (found != tables_.tokenOfNewlines.end()) return out.push_back(found->second);
     }
-    merger_.begin(word.size());
-    for (size_t at = 0; at < word.size();) {
-      const auto [point, size] = readCharacter(word.substr(at));
-      merger_.add(tables_.characters[point], size);
-      at += size;
-    }
-    merger_.merge(tables_.merges);
+    merger_.mergeCharacters(word, tables_.characters, tables_.merges);
     merger_.visit([&](uint32_t symbol, size_t begin, size_t end) {
       if (symbol < tables_.tokens) return out.push_back(symbol);
       appendBytes(word.substr(begin, end - begin), out);

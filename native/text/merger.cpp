@@ -61,6 +61,16 @@ void Merger::merge(const MergeTable& table) {
   }
 }
 
+void Merger::mergeCharacters(std::string_view word, const CharacterTable& characters, const MergeTable& table) {
+  begin(word.size());
+  for (size_t at = 0; at < word.size();) {
+    const auto [point, size] = readCharacter(word.substr(at));
+    add(characters[point], size);
+    at += size;
+  }
+  merge(table);
+}
+
 Merger::Joined Merger::join(const MergeTable& table, size_t at) {
   uint32_t* symbols = symbols_.data();
   uint32_t* spans = spans_.data();

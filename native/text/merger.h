@@ -2,8 +2,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "text/character_table.h"
 #include "text/merge_table.h"
 
 namespace stator::text {
@@ -23,6 +25,8 @@ class Merger {
   }
   /// Merges as long as there is a pair that has a rank. There is at least one symbol.
   void merge(const MergeTable& table);
+  /// Begins a word with a symbol for each of its characters, and merges it.
+  void mergeCharacters(std::string_view word, const CharacterTable& characters, const MergeTable& table);
   /// Calls `each(symbol, begin, end)` for what is left, in order, with the bytes of the word that it stands for.
   template <typename Each>
   void visit(Each each) const {

@@ -175,13 +175,7 @@ class ScoreMergeLane final : public WordLane {
   void trim() override { merger_.trim(); }
 
   void encodeWord(std::string_view word, std::vector<uint32_t>& out) override {
-    merger_.begin(word.size());
-    for (size_t at = 0; at < word.size();) {
-      const auto [point, size] = readCharacter(word.substr(at));
-      merger_.add(tables_.characters[point], size);
-      at += size;
-    }
-    merger_.merge(tables_.merges);
+    merger_.mergeCharacters(word, tables_.characters, tables_.merges);
     merger_.visit([&](uint32_t symbol, size_t begin, size_t end) {
       if (symbol < tables_.tokens) return out.push_back(symbol);
       appendBytes(word.substr(begin, end - begin), out);
