@@ -1,5 +1,7 @@
 import type { StatorError } from "#lib/base/errors";
+import type { PassRecord } from "#lib/perf/time-model";
 import type { Decision } from "./decision.ts";
+import type { Fleet } from "./fleet.ts";
 
 /** Where a choice runs: a worker, and one of its data-parallel ranks; undefined leaves that to the worker. */
 export interface Target {
@@ -14,6 +16,14 @@ export interface Target {
  * is; or what a model of tensors makes of them. A tensor ask is placed like any other, but nothing of it enters a link.
  */
 export type AskKind = "generate" | "prefill" | "embed" | "encode" | "score" | "tensor";
+
+/** A word of a worker that a request would rather have, or avoid. */
+export interface PreferredTaint {
+  /** Such as zone=a. */
+  readonly taint: string;
+  /** How much: costs are multiplied by exp(-tanh(weight)); below 0 it is avoided. */
+  readonly weight: number;
+}
 
 /** As much of a request as its place may depend on. Its arrays are borrowed until the answer. */
 export interface RouteAsk {
@@ -45,6 +55,12 @@ export interface RouteAsk {
   readonly target: Target | undefined;
   /** Word for the weights that its tokens came from: no others will do. undefined while it has no token. */
   readonly weights: string | undefined;
+  /** Requests of one session go to one worker, by the router's affinity; undefined: it is of none. */
+  readonly session: string | undefined;
+  /** Words that its worker must have. */
+  readonly requiredTaints: readonly string[];
+  /** Words that make a worker better or worse. */
+  readonly preferredTaints: readonly PreferredTaint[];
   /** Workers that failed it a moment ago: not asked again before all others were. */
   readonly avoid: ReadonlySet<bigint>;
   /** Nothing was asked for this request before. */
@@ -74,6 +90,8 @@ export type RouteAnswer =
 export type RouteNote =
   | { readonly kind: "accepted"; readonly choice: number; readonly cachedTokens: number }
   | { readonly kind: "first token"; readonly choice: number }
+  /** Its answer has so many tokens by now, those of earlier attempts among them. */
+  | { readonly kind: "tokens"; readonly choice: number; readonly tokens: number }
   /** Nothing more runs there: it finished, failed, moved on, or never went. */
   | { readonly kind: "ended"; readonly choice: number };
 
@@ -89,4 +107,8 @@ export interface Ticket {
 export interface Router {
   /** Asks where the choices go. `answer` is called once, unless the ticket is cancelled before. */
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket;
+  /** The workers that are there from now on; those that are gone take nothing with them that is still counted. */
+  follow(fleet: Fleet): void;
+  /** What a worker told of one of its passes; it borrows the record. */
+  observe(worker: bigint, pass: PassRecord): void;
 }

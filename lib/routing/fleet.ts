@@ -1,0 +1,38 @@
+import type { TimePrior } from "#lib/perf/time-model";
+
+/** What prefixes must agree on to be compared. */
+export interface KvScope {
+  /** Tokens of a block. */
+  readonly blockTokens: number;
+  /** The name of how blocks are hashed. */
+  readonly hashScheme: string;
+}
+
+/** As much of a worker as a place on it may depend on. Another incarnation is another worker. */
+export interface FleetWorker {
+  /** Its instance. */
+  readonly worker: bigint;
+  /** Of its start. */
+  readonly incarnation: bigint;
+  /** Data-parallel ranks, at least 1. */
+  readonly ranks: number;
+  /** Word for its weights: prefixes are compared within equal words. */
+  readonly weights: string;
+  /** undefined: what it holds is not known by prefix, and `why` says why not. */
+  readonly scope: KvScope | undefined;
+  /** Why it is not routed by prefixes, one sentence; empty when it is. */
+  readonly why: string;
+  /** What is reused of a prefix is a multiple of so many tokens, at least 1. */
+  readonly reuseTokens: number;
+  /** KV blocks of one rank; undefined where nobody knows. */
+  readonly totalBlocks: number | undefined;
+  /** Requests that run side by side; undefined where nobody knows. */
+  readonly maxRunningRequests: number | undefined;
+  /** Words that its operator gave it, such as zone=a; requests may require or prefer them. */
+  readonly taints: ReadonlySet<string>;
+  /** How fast it says that it is; undefined when it does not. */
+  readonly prior: TimePrior | undefined;
+}
+
+/** The workers that are there, by id; in a stable order. */
+export type Fleet = ReadonlyMap<bigint, FleetWorker>;

@@ -1,0 +1,30 @@
+/**
+ * What one rank of a worker has to do, as far as this router knows: what it placed there itself, joined with what the
+ * worker's last step record tells of other callers' requests, nothing counted twice.
+ */
+export interface RankLoad {
+  /** Prompt tokens that are still to be computed there: placed ones less what was cached, until their first token. */
+  readonly prefillTokens: number;
+  /** The same with what was cached: as the reference counts them. */
+  readonly rawPrefillTokens: number;
+  /** Distinct KV blocks of the requests there, prompts and answers. */
+  readonly activeBlocks: number;
+  /** Requests there that have not ended, waiting ones among them. */
+  readonly openRequests: number;
+  /** Of those, requests that wait at the worker, as it said last. */
+  readonly waitingRequests: number;
+  /** Requests that have had their first token and have not ended. */
+  readonly decodeSequences: number;
+  /** Tokens of their contexts. */
+  readonly decodeContextTokens: number;
+  /** Blocks of its pool in use by requests, as it said last; 0 before. */
+  readonly usedBlocks: number;
+  /** Blocks of its pool; 0 where nobody knows. */
+  readonly totalBlocks: number;
+  /** Share of the last while in which it computed prompts, 0 to 1: u of β = u ÷ (1 − u). */
+  readonly prefillUtilisation: number;
+  /** Tokens that it made in a second lately, prompts and answers; 0 before anything was seen. */
+  readonly tokensPerSecond: number;
+  /** Milliseconds since its last step record; undefined before the first. */
+  readonly ageMs: number | undefined;
+}
