@@ -60,7 +60,11 @@ describe("the dispatcher", () => {
       ...{ openChoices: 0, follow() {}, observe() {} },
       place(ask, answer) {
         const ticket = router.place(ask, answer);
-        return { note: (told) => void (seen.push(told.kind), ticket.note(told)), cancel: () => ticket.cancel() };
+        const note: typeof ticket.note = (told) => {
+          seen.push(told.kind);
+          ticket.note(told);
+        };
+        return { note, cancel: () => ticket.cancel() };
       },
     }));
     for (const id of [1n, 2n]) cluster.add(id);
