@@ -117,6 +117,7 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
     reuseTokens: card.reuseTokens ?? 0,
     input: card.input === "text" ? ModelInput.TEXT : ModelInput.TOKENS,
     markersInContent: identity.markersInContent,
+    timePrior: card.times && { ...card.times },
     artifacts: card.artifacts.map(({ kind, format, digest: sha, content }) => ({
       kind,
       format,
