@@ -3,7 +3,7 @@ import { SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import { printDecision } from "./decision.ts";
 import { ModeRouter, type Unplaced } from "./mode-router.ts";
-import type { RouteAnswer, RouteAsk, Ticket } from "./router.ts";
+import { NO_WISHES, type RouteAnswer, type RouteAsk, type Ticket } from "./router.ts";
 import type { RouterMode } from "./select.ts";
 
 function ask(more: Partial<RouteAsk> = {}): RouteAsk {
@@ -12,6 +12,7 @@ function ask(more: Partial<RouteAsk> = {}): RouteAsk {
     ...{ kind: "generate", adapter: undefined, texts: [] },
     ...{ salt: "", priority: 0, deadlineMs: undefined, target: undefined, weights: undefined, isNew: true },
     avoid: new Set(),
+    ...NO_WISHES,
     ...more,
   };
 }

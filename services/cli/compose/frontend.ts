@@ -16,6 +16,7 @@ import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
+import { ModeRouter } from "#lib/routing/mode-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen } from "#lib/rpc/options";
@@ -81,7 +82,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
-    mode: values["router.mode"],
+    router: (locate) => new ModeRouter({ mode: values["router.mode"], locate, chance: process.chance }),
     ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
     compile: (guidance) => reader.compile(guidance),
   });

@@ -56,6 +56,7 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     engineName: recipe.engine,
     models: [recipe.model],
     aliases: recipe.aliases,
+    taints: values.taints,
     markersInContent: recipe.markersInContent ?? values["tokenizer.markers-in-content"],
     onState({ state }) {
       for (const { service } of worker.services) process.health.set(service.typeName, state === "ready");
