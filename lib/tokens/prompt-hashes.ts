@@ -19,7 +19,7 @@ export class PromptHashes {
   readonly #hasher: ContentHasher;
   readonly #shape: Required<PromptShape>;
   #local = new BigUint64Array(512);
-  #tokens = new Uint32Array(0);
+  #tokens: Uint32Array = new Uint32Array(0);
   #seed = 0n;
   #objects: BlockObjects | undefined;
   #length = 0;
