@@ -1,13 +1,14 @@
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
+import { hashSeed } from "#lib/tokens/block-hash";
 import { type SessionTable, sessionKey } from "./affinity.ts";
 import type { Decision, Missing } from "./decision.ts";
 import { DecisionRing, type KeptDecision, type KeptTable } from "./explain/decision-ring.ts";
-import { fillCandidates } from "./fill.ts";
-import { reusable } from "./grain.ts";
+import { type FillFor, fillCandidates } from "./fill.ts";
 import type { PromptBlocks } from "./index/prefix-index.ts";
+import type { LoadBook } from "./load/load-book.ts";
 import type { Affinity } from "./options.ts";
-import type { BlockPrompt, RankSeat } from "./ranks.ts";
+import type { RankSeat, Shelf } from "./ranks.ts";
 import type { RouteAsk } from "./router.ts";
 import type { RuleBook, RuleInForce } from "./rule-book.ts";
 import { type Candidates, createCandidates } from "./rules/candidates.ts";
@@ -29,8 +30,8 @@ export interface ChooserOptions {
   readonly constants: RuleConstants;
   /** Workers tell of their caches. */
   readonly followsEvents: boolean;
-  /** Hashes a prompt's blocks on demand. */
-  readonly openBlocks: (prompt: BlockPrompt) => PromptBlocks;
+  /** What everybody has to do. */
+  readonly loads: LoadBook;
   /** Tells when choices are made. */
   readonly clock: Pick<Clock, "nowMs">;
   /** Drawn from where rules draw. */
@@ -61,8 +62,6 @@ export interface Chosen {
   readonly costs: Float64Array;
   /** The prompt's blocks in the chosen one's index; undefined where prefixes are not compared. */
   readonly blocks: PromptBlocks | undefined;
-  /** Tokens that a second choice of the same prompt finds there. */
-  readonly siblingTokens: number;
   /** No candidate had anything of the prompt. */
   readonly isCold: boolean;
 }
@@ -98,8 +97,8 @@ export class Chooser {
     const nowMs = clock.nowMs();
     const prompt = Math.floor(choices[0]! / ask.choicesPerPrompt);
     const tokens = ask.prompts[prompt] ?? NO_TOKENS;
-    const found = new Map<string, PromptBlocks>();
-    this.#fill(ask, seats, { tokens, found, nowMs });
+    const blocks = this.#blocksOf(ask, tokens);
+    this.#fill(ask, seats, { tokens, choices, blocks, nowMs });
     const candidates = this.#candidates;
     const inForce = rules.ruleOf(seats);
     const ruleAsk: RuleAsk = {
@@ -131,12 +130,9 @@ export class Chooser {
       seenMs: undefined,
       seenTokens: undefined,
     };
-    const { fleet, shelf } = seat;
-    const grain = { promptTokens: tokens.length, reuseTokens: fleet.reuseTokens };
     return {
       ...{ seat, at, kept, candidates, costs: this.#costs },
-      blocks: shelf && found.get(shelf.key),
-      siblingTokens: shelf ? reusable(tokens.length, grain) : 0,
+      blocks: seat.shelf && blocks?.(seat.shelf),
       isCold: tokens.length > 0 && candidates.deviceTokens.subarray(0, candidates.count).every((each) => each === 0),
     };
   }
@@ -149,34 +145,29 @@ export class Chooser {
     return ring.table(kept)!;
   }
 
+  /** Cuts the prompt into an index's blocks, once for each; undefined for what is computed whole, such as what is scored. */
+  #blocksOf({ kind, salt, adapter }: RouteAsk, tokens: Uint32Array): ((shelf: Shelf) => PromptBlocks) | undefined {
+    if (tokens.length === 0 || (kind !== "generate" && kind !== "prefill")) return undefined;
+    const open = new Set<Shelf>();
+    return (shelf) => {
+      if (open.has(shelf)) return shelf.hashes;
+      open.add(shelf);
+      return shelf.hashes.open(tokens, hashSeed(salt, adapter));
+    };
+  }
+
   #fill(
-    ask: RouteAsk,
+    { preferredTaints: preferred }: RouteAsk,
     seats: readonly RankSeat[],
-    about: { readonly tokens: Uint32Array; readonly found: Map<string, PromptBlocks>; readonly nowMs: number },
+    about: Pick<FillFor, "choices" | "blocks" | "nowMs"> & { readonly tokens: Uint32Array },
   ): void {
-    const { openBlocks, followsEvents } = this.#options;
-    const { tokens, found, nowMs } = about;
+    const { loads, followsEvents } = this.#options;
     if (seats.length > this.#costs.length) {
       this.#candidates = createCandidates(seats.length * 2);
       this.#costs = new Float64Array(seats.length * 2);
     }
-    // What is embedded or scored is computed whole.
-    const reuses = tokens.length > 0 && (ask.kind === "generate" || ask.kind === "prefill");
-    const { salt, adapter } = ask;
-    fillCandidates(
-      seats,
-      {
-        ...{ promptTokens: tokens.length, preferred: ask.preferredTaints, followsEvents, nowMs },
-        blocks: reuses
-          ? ({ key, scope }) => {
-              const blocks = found.get(key) ?? openBlocks({ tokens, scope, salt, adapter });
-              found.set(key, blocks);
-              return blocks;
-            }
-          : undefined,
-      },
-      this.#candidates,
-    );
+    const { tokens, ...rest } = about;
+    fillCandidates(seats, { ...rest, promptTokens: tokens.length, preferred, loads, followsEvents }, this.#candidates);
   }
 
   /** Place of the rank that the ask's session holds on to; undefined where it holds on to none of these. */

@@ -1,18 +1,20 @@
 import { assert } from "#lib/base/errors";
 import type { KvApplied, KvChange, KvKnowledge, KvSink } from "#lib/kv/event";
-import type { PassRecord } from "#lib/perf/time-model";
+import { CalibratedTimes } from "#lib/perf/calibrated-times";
+import type { ContentHasher } from "#lib/tokens/block-hash";
+import { PromptHashes } from "#lib/tokens/prompt-hashes";
 import type { Fleet, FleetWorker, KvScope } from "./fleet.ts";
-import type { PrefixIndex } from "./index/prefix-index.ts";
-import { createOverlaps, type RankBook, RankSeat, type Shelf, type WorkerTimes } from "./ranks.ts";
+import { createOverlaps, type PrefixIndex } from "./index/prefix-index.ts";
+import { RankSeat, type Shelf } from "./ranks.ts";
 
-/** Who makes what a rank is known by. */
+/** What indexes are made with. */
 export interface RankParts {
   /** Makes an index for workers whose prefixes agree on a scope; dropped when the last of them left. */
   readonly openIndex: (scope: KvScope) => PrefixIndex;
-  /** Makes the book of one rank. */
-  readonly openBook: (worker: FleetWorker, rank: number) => RankBook;
-  /** Makes what is learned of a worker's speed, one for all its ranks. */
-  readonly openTimes: (worker: FleetWorker) => WorkerTimes;
+  /** Hashes prompts; the native addon is the fastest. */
+  readonly hasher: ContentHasher;
+  /** Blocks that it hashes at a time. */
+  readonly stepBlocks: number;
 }
 
 const NOTHING: KvApplied = { stored: 0, removed: 0, absent: 0, parentUnknown: false };
@@ -54,14 +56,6 @@ export class RankTable {
     for (const [worker, about] of fleet) if (!this.#seats.has(worker)) this.#add(worker, about);
   }
 
-  /** A worker told of a pass. */
-  observe(worker: bigint, pass: PassRecord): void {
-    const seat = this.#seats.get(worker)?.[pass.rank];
-    if (!seat) return;
-    seat.times.observe(pass);
-    seat.book.observe(pass);
-  }
-
   /** Takes what a rank's worker says of its cache, as long as this incarnation is there. */
   sink(worker: bigint, rank: number): KvSink {
     const seat = this.#seats.get(worker)?.[rank];
@@ -77,9 +71,9 @@ export class RankTable {
   }
 
   #add(worker: bigint, about: FleetWorker): void {
-    const times = this.#parts.openTimes(about);
+    const learned = new CalibratedTimes({ prior: about.prior, blockTokens: about.scope?.blockTokens ?? 0 });
     const seats = Array.from({ length: about.ranks }, (_, rank) => {
-      const seat = new RankSeat(about, rank, { book: this.#parts.openBook(about, rank), times });
+      const seat = new RankSeat(about, rank, learned);
       this.#shelve(seat);
       return seat;
     });
@@ -95,10 +89,7 @@ export class RankTable {
 
   #remove(worker: bigint, seats: readonly RankSeat[]): void {
     this.#seats.delete(worker);
-    for (const seat of seats) {
-      this.#unshelve(seat);
-      seat.isGone = true;
-    }
+    for (const seat of seats) this.#unshelve(seat);
   }
 
   #shelve(seat: RankSeat): void {
@@ -107,7 +98,9 @@ export class RankTable {
     if (!scope || key === undefined) return;
     let shelf = this.#shelves.get(key);
     if (!shelf) {
-      shelf = { key, scope, index: this.#parts.openIndex(scope), members: 0, overlaps: createOverlaps(0) };
+      const { openIndex, hasher, stepBlocks } = this.#parts;
+      const hashes = new PromptHashes(hasher, { blockTokens: scope.blockTokens, stepBlocks });
+      shelf = { key, scope, index: openIndex(scope), hashes, members: 0, overlaps: createOverlaps(0) };
       this.#shelves.set(key, shelf);
     }
     seat.slot = shelf.index.join();

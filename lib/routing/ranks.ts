@@ -1,56 +1,10 @@
 import type { KvKnowledge } from "#lib/kv/event";
-import type { PassRecord, TimeModel } from "#lib/perf/time-model";
+import type { CalibratedTimes } from "#lib/perf/calibrated-times";
+import type { PromptHashes } from "#lib/tokens/prompt-hashes";
+import { KeptTimes } from "./cost/kept-times.ts";
 import type { FleetWorker, KvScope } from "./fleet.ts";
-import type { Overlaps, PrefixIndex, PromptBlocks } from "./index/prefix-index.ts";
-import type { RankLoad } from "./load/rank-load.ts";
-
-/** Keeps what one rank has to do: what this router placed there, and what its passes tell. */
-export interface RankBook {
-  /** As of now. */
-  readonly load: RankLoad;
-  /** Distinct blocks of its requests with those of a prompt of so many tokens; the prompt's blocks where there are any. */
-  potentialBlocks(promptTokens: number, blocks: PromptBlocks | undefined): number;
-  /** A choice goes there; `cachedTokens` of its prompt are expected to be there. Borrows the blocks. */
-  open(prompt: {
-    readonly promptTokens: number;
-    readonly cachedTokens: number;
-    readonly blocks: PromptBlocks | undefined;
-  }): Booking;
-  /** It told of a pass; borrowed. */
-  observe(pass: PassRecord): void;
-}
-
-/** What one choice takes of a rank, until it ends. */
-export interface Booking {
-  /** The worker took it, and found so many tokens of its prompt in its cache. */
-  accepted(cachedTokens: number): void;
-  /** Its prompt is computed. */
-  firstToken(): void;
-  /** Its answer has so many tokens. */
-  tokens(count: number): void;
-  /** Nothing of it is there any more; called once. */
-  ended(): void;
-}
-
-/** How fast a worker is, learned from its passes. */
-export interface WorkerTimes {
-  /** As of now; the same object as long as the worker is there. */
-  readonly model: TimeModel;
-  /** It told of a pass; borrowed. */
-  observe(pass: PassRecord): void;
-}
-
-/** A prompt that is to be cut into blocks. */
-export interface BlockPrompt {
-  /** Its tokens; borrowed. */
-  readonly tokens: Uint32Array;
-  /** What blocks are to be compared with. */
-  readonly scope: KvScope;
-  /** Separates prefix caches. */
-  readonly salt: string;
-  /** The adapter; undefined for the model alone. */
-  readonly adapter: string | undefined;
-}
+import type { Overlaps, PrefixIndex } from "./index/prefix-index.ts";
+import type { RankPlace } from "./load/load-book.ts";
 
 /** One index and who is in it: workers of equal weights, block size and hash scheme. */
 export interface Shelf {
@@ -60,6 +14,8 @@ export interface Shelf {
   readonly scope: KvScope;
   /** Who holds what. */
   readonly index: PrefixIndex;
+  /** Cuts prompts into its blocks, one after the other. */
+  readonly hashes: PromptHashes;
   /** Ranks that are in it. */
   members: number;
   /** What the last prompt found, by slot. */
@@ -75,15 +31,16 @@ export const NO_KNOWLEDGE: KvKnowledge = {
 };
 
 /** One rank of a worker: a candidate of choices. Written by the router alone. */
-export class RankSeat {
+export class RankSeat implements RankPlace {
   /** Its worker, as followed last. */
   fleet: FleetWorker;
+  /** Its instance. */
+  readonly worker: bigint;
   /** From 0. */
   readonly rank: number;
-  /** Its load. */
-  readonly book: RankBook;
-  /** Its worker's speed. */
-  readonly times: WorkerTimes;
+  /** What is learned of its worker's speed, one for all ranks. */
+  readonly learned: CalibratedTimes;
+  #kept: KeptTimes | undefined;
   /** Where its prefixes are; undefined where they cannot be compared. */
   shelf: Shelf | undefined;
   /** Its place there. */
@@ -92,19 +49,18 @@ export class RankSeat {
   knowledge: KvKnowledge = NO_KNOWLEDGE;
   /** As in Candidates. */
   coldTurn = 0;
-  /** Its worker is gone. */
-  isGone = false;
 
-  constructor(fleet: FleetWorker, rank: number, parts: { readonly book: RankBook; readonly times: WorkerTimes }) {
+  constructor(fleet: FleetWorker, rank: number, learned: CalibratedTimes) {
     this.fleet = fleet;
+    this.worker = fleet.worker;
     this.rank = rank;
-    this.book = parts.book;
-    this.times = parts.times;
+    this.learned = learned;
   }
-}
 
-/** Arrays for what a prompt finds at so many slots. */
-export function createOverlaps(slots: number): Overlaps {
-  const column = () => new Uint32Array(slots);
-  return { device: column(), host: column(), disk: column(), external: column() };
+  /** Its times now, as a value that stays: the same one until something was learned. */
+  get times(): KeptTimes {
+    if (this.#kept?.passes !== this.learned.passes) this.#kept = undefined;
+    this.#kept ??= new KeptTimes(this.learned.toPrior(), this.learned);
+    return this.#kept;
+  }
 }

@@ -1,29 +1,32 @@
 import type { KeptDecision } from "./explain/decision-ring.ts";
-import type { Booking } from "./ranks.ts";
+import type { Reservation } from "./load/reservation.ts";
 import type { RouteNote, Ticket } from "./router.ts";
 
-/** A choice that was placed, until it ends. */
-export interface OpenChoice {
+/** A prompt that was placed, until its last choice ends. */
+export interface PlacedPrompt {
   /** What it takes at its rank. */
-  readonly booking: Booking;
+  readonly reservation: Reservation;
   /** Why it went there; what comes of it is written there. */
   readonly kept: KeptDecision;
   /** The session that it belongs to; undefined for none. */
   readonly session: bigint | undefined;
-  /** It is the choice by which its decision is judged. */
-  readonly isFirst: boolean;
-  /** Tokens of its answer, as told last. */
+}
+
+/** A choice that was placed and has not ended. */
+interface OpenChoice {
+  readonly prompt: PlacedPrompt;
+  /** Of its answer, as told last. */
   tokens: number;
 }
 
-/** Told what becomes of placed choices. */
-export interface ChoiceListener {
-  /** A worker found so many tokens of the prompt in its cache. */
-  accepted(choice: OpenChoice, cachedTokens: number): void;
-  /** Its prompt is computed. */
-  firstToken(choice: OpenChoice): void;
-  /** Nothing of it runs any more; called once for each. */
-  ended(choice: OpenChoice): void;
+/** Told what becomes of placed prompts. */
+export interface PromptListener {
+  /** A worker took a choice, and found so many tokens of the prompt in its cache. */
+  accepted(prompt: PlacedPrompt, cachedTokens: number): void;
+  /** A choice has its first token. */
+  firstToken(prompt: PlacedPrompt): void;
+  /** A choice has ended, with so many tokens; called once for each. */
+  ended(prompt: PlacedPrompt, tokens: number): void;
 }
 
 /** Of an ask that was not placed. */
@@ -31,34 +34,34 @@ export const NO_TICKET: Ticket = { note() {}, cancel() {} };
 
 /** Of an ask that was placed: knows which of its choices are open. */
 export class RouteTicket implements Ticket {
-  readonly #listener: ChoiceListener;
-  readonly #open: Map<number, OpenChoice>;
+  readonly #listener: PromptListener;
+  readonly #open = new Map<number, OpenChoice>();
 
-  constructor(open: Map<number, OpenChoice>, listener: ChoiceListener) {
-    this.#open = open;
+  constructor(prompts: readonly PlacedPrompt[], listener: PromptListener) {
     this.#listener = listener;
+    for (const prompt of prompts) {
+      for (const choice of prompt.kept.choices) this.#open.set(choice, { prompt, tokens: 0 });
+    }
   }
 
   note(note: RouteNote): void {
     const open = this.#open.get(note.choice);
     if (!open) return;
+    const { prompt } = open;
+    prompt.reservation.note(note);
     switch (note.kind) {
       case "accepted":
-        open.booking.accepted(note.cachedTokens);
-        this.#listener.accepted(open, note.cachedTokens);
+        this.#listener.accepted(prompt, note.cachedTokens);
         return;
       case "first token":
-        open.booking.firstToken();
-        this.#listener.firstToken(open);
+        this.#listener.firstToken(prompt);
         return;
       case "tokens":
         open.tokens = note.tokens;
-        open.booking.tokens(note.tokens);
         return;
       case "ended":
         this.#open.delete(note.choice);
-        open.booking.ended();
-        this.#listener.ended(open);
+        this.#listener.ended(prompt, open.tokens);
     }
   }
 

@@ -3,23 +3,27 @@ import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
 import type { KvKnowledge, KvSink } from "#lib/kv/event";
+import { promptShareMs } from "#lib/perf/prompt-times";
 import type { PassRecord } from "#lib/perf/time-model";
-import { SessionTable, sessionKey } from "./affinity.ts";
+import { SessionTable } from "./affinity.ts";
 import { Chooser, type Chosen } from "./chooser.ts";
 import { RoutingCounters, type RoutingLevels, showRouting } from "./counters.ts";
-import { DecisionRing } from "./explain/decision-ring.ts";
+import { DecisionRing, type KeptDecision } from "./explain/decision-ring.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
+import { heldBlocks } from "./fill.ts";
 import type { Fleet } from "./fleet.ts";
 import type { PromptBlocks } from "./index/prefix-index.ts";
 import { ROUTING_LIMITS, type RoutingLimits } from "./limits.ts";
+import { LoadBook } from "./load/load-book.ts";
 import type { Locate, Unplaced } from "./locate.ts";
 import type { Affinity, RouterMode } from "./options.ts";
 import { type RankParts, RankTable } from "./rank-table.ts";
-import type { BlockPrompt, RankSeat } from "./ranks.ts";
-import { type ChoiceListener, NO_TICKET, type OpenChoice, RouteTicket } from "./route-ticket.ts";
+import type { RankSeat } from "./ranks.ts";
+import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "./route-ticket.ts";
 import type { Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
 import { type InForce, RuleBook } from "./rule-book.ts";
+import type { Candidates } from "./rules/candidates.ts";
 import type { RuleConstants } from "./rules/constants.ts";
 import type { RuleName } from "./rules/table.ts";
 
@@ -43,8 +47,6 @@ export interface RuleRouterOptions extends RankParts {
   readonly sessionTtlMs: number;
   /** Who could take an ask; of a pinned one no other worker. */
   readonly locate: Locate;
-  /** Hashes a prompt's blocks on demand. */
-  readonly openBlocks: (prompt: BlockPrompt) => PromptBlocks;
   /** Tells when choices are made. */
   readonly clock: Pick<Clock, "nowMs">;
   /** Borrowed; drawn from where rules draw. */
@@ -86,8 +88,9 @@ export class RuleRouter implements Router {
   readonly #sessions: SessionTable;
   readonly #chooser: Chooser;
   readonly #ring: DecisionRing;
+  readonly #loads = new LoadBook();
   readonly #counters = new RoutingCounters();
-  readonly #listener: ChoiceListener;
+  readonly #listener: PromptListener;
   readonly #offScrape: () => void;
   #openChoices = 0;
 
@@ -98,11 +101,11 @@ export class RuleRouter implements Router {
     this.#rules = new RuleBook(options);
     this.#sessions = new SessionTable({ sessions: this.#limits.sessions, ttlMs: options.sessionTtlMs });
     this.#ring = new DecisionRing(this.#limits);
-    this.#chooser = new Chooser({ ...options, rules: this.#rules, sessions: this.#sessions });
+    this.#chooser = new Chooser({ ...options, rules: this.#rules, sessions: this.#sessions, loads: this.#loads });
     this.#listener = {
-      accepted: (choice, cachedTokens) => this.#accepted(choice, cachedTokens),
-      firstToken: (choice) => this.#firstToken(choice),
-      ended: (choice) => this.#ended(choice),
+      accepted: (prompt, cachedTokens) => this.#accepted(prompt, cachedTokens),
+      firstToken: (prompt) => this.#firstToken(prompt),
+      ended: (prompt, tokens) => this.#ended(prompt, tokens),
     };
     this.#offScrape = showRouting(options.metrics, this.#counters, () => this.#levels());
   }
@@ -118,11 +121,17 @@ export class RuleRouter implements Router {
 
   follow(fleet: Fleet): void {
     this.#ranks.follow(fleet);
+    this.#loads.follow(fleet);
     this.#rules.follow(fleet);
   }
 
   observe(worker: bigint, pass: PassRecord): void {
-    this.#ranks.observe(worker, pass);
+    const seat = this.#ranks.of(worker)[pass.rank];
+    if (!seat) return;
+    const poolTokens = pass.totalBlocks * (seat.fleet.scope?.blockTokens ?? 0);
+    const promptMs = promptShareMs(seat.learned, pass, poolTokens);
+    this.#loads.observe(worker, pass, { nowMs: this.#options.clock.nowMs(), promptMs });
+    seat.learned.observe(pass);
   }
 
   /** Takes what the events of a rank say, for the incarnation that was followed last. */
@@ -138,8 +147,8 @@ export class RuleRouter implements Router {
       why: seat.fleet.why || (this.#options.followsEvents ? seat.knowledge.reason : ""),
       knowledge: seat.knowledge,
       heldBlocks: heldBlocks(seat),
-      timeFactor: seat.times.model.factor,
-      timedPasses: seat.times.model.passes,
+      timeFactor: seat.learned.factor,
+      timedPasses: seat.learned.passes,
     }));
   }
 
@@ -150,15 +159,15 @@ export class RuleRouter implements Router {
       return NO_TICKET;
     }
     const places = new Map<RankSeat, Place & { readonly choices: number[] }>();
-    const open = new Map<number, OpenChoice>();
+    const prompts: PlacedPrompt[] = [];
     for (const choices of promptsOf(ask)) {
       const chosen = this.#chooser.choose(ask, { choices, seats, isReal: true });
       const place = places.get(chosen.seat) ?? newPlace(chosen);
       place.choices.push(...choices);
       places.set(chosen.seat, place);
-      this.#book(ask, chosen, open);
+      prompts.push(this.#book(ask, chosen));
     }
-    const ticket = new RouteTicket(open, this.#listener);
+    const ticket = new RouteTicket(prompts, this.#listener);
     answer({ kind: "placed", places: [...places.values()] });
     return ticket;
   }
@@ -227,37 +236,42 @@ export class RuleRouter implements Router {
     };
   }
 
-  #book(ask: RouteAsk, chosen: Chosen, open: Map<number, OpenChoice>): void {
-    const { seat, kept, blocks, candidates, costs, at } = chosen;
-    const { promptTokens } = kept.ask;
+  #book(ask: RouteAsk, { seat, kept, blocks, candidates, costs, isCold }: Chosen): PlacedPrompt {
+    const { atMs: nowMs, choices } = kept;
     this.#ring.add(kept, candidates, costs);
-    this.#count(chosen);
-    const nowMs = kept.atMs;
-    const session = ask.session === undefined ? undefined : sessionKey(ask.model, ask.session);
-    const home = { worker: seat.fleet.worker, incarnation: seat.fleet.incarnation, rank: seat.rank };
-    for (const [place, choice] of kept.choices.entries()) {
-      // Further choices of a prompt find what the first computes.
-      const cachedTokens = place === 0 ? kept.predictedTokens : chosen.siblingTokens;
-      const booking = seat.book.open({ promptTokens, cachedTokens, blocks });
-      open.set(choice, { booking, kept, session, isFirst: place === 0, tokens: 0 });
-      if (session !== undefined) this.#sessions.begin(session, home, nowMs);
-    }
-    this.#openChoices += kept.choices.length;
-    if (chosen.isCold) seat.coldTurn = kept.ask.turn + 1;
-    const untilMs = nowMs + (isTold(seat, candidates.known[at]!) ? this.#options.predictedTtlMs : this.#options.ttlMs);
-    const { shelf, slot, knowledge } = seat;
-    if (shelf && blocks && untilMs > nowMs && knowledge.state !== "untrusted") {
-      shelf.index.expect(slot, blocks, untilMs);
-    }
+    this.#count(kept, candidates);
+    if (isCold) seat.coldTurn = kept.ask.turn + 1;
+    this.#expect(seat, blocks, nowMs);
+    const session = ask.session === undefined ? undefined : kept.ask.session;
+    const home = { worker: seat.worker, incarnation: seat.fleet.incarnation, rank: seat.rank };
+    for (const _ of choices) if (session !== undefined) this.#sessions.begin(session, home, nowMs);
+    this.#openChoices += choices.length;
+    const contents = blocks ? blocks.contents(blocks.length).subarray(0, blocks.length) : NO_CONTENTS;
+    const { promptTokens } = kept.ask;
+    const reservation = this.#loads.reserve(seat, {
+      promptTokens,
+      choices,
+      contents,
+      cachedTokens: kept.predictedTokens,
+    });
+    return { reservation, kept, session };
   }
 
-  #count({ kept, candidates, at }: Chosen): void {
+  /** The prompt is on its way there: others like it that come now should follow. */
+  #expect(seat: RankSeat, blocks: PromptBlocks | undefined, nowMs: number): void {
+    const { shelf, slot, knowledge } = seat;
+    if (!shelf || !blocks || knowledge.state === "untrusted") return;
+    const { followsEvents, predictedTtlMs, ttlMs } = this.#options;
+    const forMs = followsEvents && knowledge.state !== "none" ? predictedTtlMs : ttlMs;
+    if (forMs > 0) shelf.index.expect(slot, blocks, nowMs + forMs);
+  }
+
+  #count({ decision, ask, missing, chosen }: KeptDecision, candidates: Candidates): void {
     const counters = this.#counters;
-    const { decision, ask, missing } = kept;
     const by = decision.rule === "by cost" ? decision.name : decision.rule;
     counters.choices.set(by, (counters.choices.get(by) ?? 0) + 1);
     for (const { need } of missing) counters.missing.set(need, (counters.missing.get(need) ?? 0) + 1);
-    const own = candidates.deviceTokens[at]!;
+    const own = candidates.deviceTokens[chosen]!;
     let longest = own;
     for (let other = 0; other < candidates.count; other++) longest = Math.max(longest, candidates.deviceTokens[other]!);
     counters.promptTokens += ask.promptTokens;
@@ -266,15 +280,16 @@ export class RuleRouter implements Router {
     if (longest > own) counters.shorterChoices++;
   }
 
-  #accepted({ kept, isFirst }: OpenChoice, cachedTokens: number): void {
-    if (!isFirst || kept.seenTokens !== undefined) return;
+  /** The first of a prompt's choices tells: others find what it computes. */
+  #accepted({ kept }: PlacedPrompt, cachedTokens: number): void {
+    if (kept.seenTokens !== undefined) return;
     kept.seenTokens = cachedTokens;
     this.#counters.foundTokens += cachedTokens;
     this.#counters.expectedTokens += kept.predictedTokens;
   }
 
-  #firstToken({ kept, isFirst }: OpenChoice): void {
-    if (!isFirst || kept.seenMs !== undefined) return;
+  #firstToken({ kept }: PlacedPrompt): void {
+    if (kept.seenMs !== undefined) return;
     kept.seenMs = this.#options.clock.nowMs() - kept.atMs;
     const { predictedMs } = kept;
     if (predictedMs !== undefined && predictedMs > 0) {
@@ -282,7 +297,7 @@ export class RuleRouter implements Router {
     }
   }
 
-  #ended({ session, tokens }: OpenChoice): void {
+  #ended({ session }: PlacedPrompt, tokens: number): void {
     this.#openChoices--;
     if (session !== undefined) this.#sessions.end(session, this.#options.clock.nowMs());
     if (tokens > 0) this.#chooser.answered(tokens);
@@ -310,6 +325,8 @@ export class RuleRouter implements Router {
   }
 }
 
+const NO_CONTENTS = new BigUint64Array(0);
+
 /** The choices of an ask, those of one prompt together. */
 function promptsOf({ choices, choicesPerPrompt }: RouteAsk): number[][] {
   return [...Map.groupBy(choices, (choice) => Math.floor(choice / choicesPerPrompt)).values()];
@@ -327,17 +344,4 @@ function refused(detail: string): Unplaced {
 
 function hasAll({ fleet: { taints } }: RankSeat, required: readonly string[]): boolean {
   return required.every((taint) => taints.has(taint));
-}
-
-/** Whether its events will say that a prompt came. */
-function isTold({ knowledge: { state } }: RankSeat, known: number): boolean {
-  return known === 1 && (state === "live" || state === "recovering");
-}
-
-function heldBlocks({ shelf, slot }: RankSeat): number {
-  if (!shelf) return 0;
-  const { index } = shelf;
-  return (
-    index.held(slot, "device") + index.held(slot, "host") + index.held(slot, "disk") + index.held(slot, "external")
-  );
 }

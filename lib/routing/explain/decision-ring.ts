@@ -1,3 +1,4 @@
+import type { TimeModel } from "#lib/perf/time-model";
 import type { Decision, Missing } from "../decision.ts";
 import type { RoutingLimits } from "../limits.ts";
 import { type Candidates, COLUMNS, createCandidates } from "../rules/candidates.ts";
@@ -69,6 +70,8 @@ export class DecisionRing {
   #first = 0;
   #values = new Float64Array(0);
   #workers = new BigUint64Array(0);
+  /** Beside the values; those of rows that were given away stay until others come there. */
+  readonly #times: TimeModel[] = [];
   /** Where the next rows go. */
   #at = 0;
 
@@ -117,6 +120,7 @@ export class DecisionRing {
     const candidates = createCandidates(rows);
     candidates.count = rows;
     candidates.workers.set(this.#workers.subarray(from, from + rows));
+    candidates.times.push(...this.#times.slice(from, from + rows));
     let at = from * this.#width;
     for (const name of COLUMNS) {
       candidates[name].set(this.#values.subarray(at, at + rows));
@@ -128,7 +132,10 @@ export class DecisionRing {
   #copy(from: number, candidates: Candidates, costs: Float64Array): void {
     const { count } = candidates;
     const values = this.#values;
-    for (let row = 0; row < count; row++) this.#workers[from + row] = candidates.workers[row]!;
+    for (let row = 0; row < count; row++) {
+      this.#workers[from + row] = candidates.workers[row]!;
+      this.#times[from + row] = candidates.times[row]!;
+    }
     let at = from * this.#width;
     for (const name of COLUMNS) {
       const column = candidates[name];
@@ -139,7 +146,10 @@ export class DecisionRing {
 
   #copyPicked(kept: readonly number[], from: number, candidates: Candidates, costs: Float64Array): void {
     let at = from * this.#width;
-    for (const [row, place] of kept.entries()) this.#workers[from + row] = candidates.workers[place]!;
+    for (const [row, place] of kept.entries()) {
+      this.#workers[from + row] = candidates.workers[place]!;
+      this.#times[from + row] = candidates.times[place]!;
+    }
     for (const name of COLUMNS) for (const place of kept) this.#values[at++] = candidates[name][place]!;
     for (const place of kept) this.#values[at++] = costs[place]!;
   }

@@ -30,10 +30,10 @@ export const aibrixPrefix: RuleRow = {
       },
       parts({ blockTokens }, of, at, { bound, longest, loads }): Parts {
         const open = of.openRequests[at]!;
-        if (longest === 0) return { requests: open };
+        if (longest === 0) return { "requests, this one too": open + 1 };
         if (open > bound || of.deviceTokens[at] === 0) return { "left out": Number.POSITIVE_INFINITY };
         return {
-          "blocks less than the longest match": (longest - of.deviceTokens[at]!) / blockTokens,
+          "blocks less than one more than the longest match": 1 + (longest - of.deviceTokens[at]!) / blockTokens,
           "requests, as a share": open / loads,
         };
       },

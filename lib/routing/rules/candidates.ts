@@ -1,3 +1,5 @@
+import type { TimeModel } from "#lib/perf/time-model";
+
 /**
  * What is known of candidates, one column for each fact and one place in it for each candidate. Numbers without a unit are
  * counts. A table is filled anew for each choice; its columns are longer than `count`.
@@ -51,18 +53,10 @@ export interface Candidates {
   readonly preference: Float64Array;
   /** 1 where its passes were timed, or it said how long they take; else 0. */
   readonly timed: Float64Array;
-  /** Prompt tokens that a pass computes at most, beside what decodes there now. */
-  readonly passTokens: Float64Array;
-  /** Of a pass that computes prompt tokens beside what decodes there now, in ms: whatever their number. */
-  readonly baseMs: Float64Array;
-  /** For each prompt token of a pass. */
-  readonly tokenMs: Float64Array;
-  /** For the square of their number. */
-  readonly squareMs: Float64Array;
-  /** For each token of context that they attend to. */
-  readonly contextMs: Float64Array;
-  /** Of a pass that computes no prompt token, in ms. */
-  readonly decodeMs: Float64Array;
+  /** Tokens that its KV pool holds; 0 where nobody knows. */
+  readonly poolTokens: Float64Array;
+  /** How long its passes take, as it was known then: what was learned since changes none of these. */
+  readonly times: TimeModel[];
 }
 
 /** The columns that hold numbers, in the order in which they are kept. */
@@ -89,13 +83,8 @@ export const COLUMNS = [
   "coldTurn",
   "preference",
   "timed",
-  "passTokens",
-  "baseMs",
-  "tokenMs",
-  "squareMs",
-  "contextMs",
-  "decodeMs",
-] as const satisfies readonly Exclude<keyof Candidates, "count" | "workers">[];
+  "poolTokens",
+] as const satisfies readonly Exclude<keyof Candidates, "count" | "workers" | "times">[];
 
 /** Name of a column. */
 export type Column = (typeof COLUMNS)[number];
@@ -103,5 +92,5 @@ export type Column = (typeof COLUMNS)[number];
 /** A table with room for so many. */
 export function createCandidates(capacity: number): Candidates {
   const columns = Object.fromEntries(COLUMNS.map((name) => [name, new Float64Array(capacity)]));
-  return { count: 0, workers: new BigUint64Array(capacity), ...(columns as Record<Column, Float64Array>) };
+  return { count: 0, workers: new BigUint64Array(capacity), times: [], ...(columns as Record<Column, Float64Array>) };
 }

@@ -24,11 +24,11 @@ export const smgEvent: RuleRow = {
       },
       parts({ blockTokens }, of, at, { longest, loads, trees }): Parts {
         const open = of.openRequests[at]!;
-        if (longest === 0) return { "open requests": open };
+        if (longest === 0) return { "requests, this one too": open + 1 };
         // What comes second is less than one block of the first, and what comes third less than one request.
         const tree = of.heldBlocks[at]! / trees / loads;
         return {
-          "blocks less than the longest match": (longest - of.deviceTokens[at]!) / blockTokens,
+          "blocks less than one more than the longest match": 1 + (longest - of.deviceTokens[at]!) / blockTokens,
           "open requests, as a share": open / loads,
           "blocks held, as a share": tree,
         };

@@ -28,6 +28,8 @@ export const smgLeastLoad: RuleRow = {
         const fill = of.totalBlocks[at]! > 0 ? Math.min(of.usedBlocks[at]! / of.totalBlocks[at]!, MOST_FILL) : 0;
         return {
           "tokens to compute": (1_000 * of.prefillTokens[at]!) / speed,
+          // Where nobody has anything to do, what the request prefers still has something to weigh.
+          "its own": 1,
           "pressure on the pool": (PRESSURE_MS * fill) / (1 - fill),
         };
       },

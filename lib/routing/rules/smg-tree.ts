@@ -20,9 +20,11 @@ export const smgTree: RuleRow = {
         return { longest, by: isUneven(of, constants) ? "load" : follows ? "match" : "tree" } as const;
       },
       parts({ blockTokens }, of, at, { longest, by }): Parts {
-        if (by === "load") return { "open requests": of.openRequests[at]! };
-        if (by === "tree") return { "blocks held": of.heldBlocks[at]! };
-        return { "blocks less than the longest match": (longest - of.deviceTokens[at]!) / blockTokens };
+        if (by === "load") return { "requests, this one too": of.openRequests[at]! + 1 };
+        if (by === "tree") return { "blocks held, and one": of.heldBlocks[at]! + 1 };
+        return {
+          "blocks less than one more than the longest match": 1 + (longest - of.deviceTokens[at]!) / blockTokens,
+        };
       },
     }),
 };

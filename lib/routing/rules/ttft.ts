@@ -1,4 +1,4 @@
-import { passMs, prefillMs, slotMs, waitMs } from "../cost/pass-times.ts";
+import { alone, behindOthers, decodePassMs, type PromptPart, slotMs } from "../cost/first-token.ts";
 import type { Candidates } from "./candidates.ts";
 import type { RuleConstants } from "./constants.ts";
 import { pickLeast } from "./pick.ts";
@@ -7,40 +7,35 @@ import type { Rule, RuleAsk, RuleRow, Term } from "./rule.ts";
 /** What a prefill delays of those that come later is its own time, times u ÷ (1 − u), and at most so often. */
 export const MOST_BETA = 3;
 
-/** Milliseconds that a place at a candidate takes, in parts. */
+/** Milliseconds until a prompt has its first token at a candidate, in parts. */
 export interface TtftParts {
-  /** Until its prompt gets a pass: prompts before it, and a free place to run in. */
+  /** Because of prompts before it. */
   readonly waitMs: number;
+  /** Until a place is free that it can run in. */
+  readonly slotMs: number;
   /** Its own passes. */
   readonly prefillMs: number;
   /** Bringing what lower tiers have of it. */
   readonly onboardingMs: number;
-  /** What it delays of requests that come later. */
-  readonly delayMs: number;
-  /** By how much each token is late that decodes there meanwhile: beyond the target, or at all where there is none. */
-  readonly interferenceMs: number;
 }
 
 /**
- * Predicted time to the first token, and what the placement costs others. Onboarding has no measured times yet: a lower
- * tier saves the share of its tokens' prefill that the reference's weights say, and takes the rest.
+ * Predicted time to the first token. Onboarding has no measured times yet: a lower tier saves the share of its tokens'
+ * prefill that the reference's weights say, and takes the rest.
  */
 export function ttftParts(ask: RuleAsk, of: Candidates, at: number, constants: RuleConstants): TtftParts {
-  const device = of.deviceTokens[at]!;
-  const left = Math.max(1, ask.promptTokens - device);
-  const { tokens, weighted } = lowerTiers(of, at, constants);
-  const own = prefillMs(of, at, Math.max(1, left - tokens), device + tokens);
-  const onboardingMs = tokens === 0 ? 0 : (prefillMs(of, at, left, device) - own) * (1 - weighted / tokens);
+  const own = ownPart(ask, of, at);
+  const { waitMs, ownMs } = behindOthers(of, at, own);
+  const lower = of.hostTokens[at]! + of.diskTokens[at]! + of.externalTokens[at]!;
   return {
-    waitMs: waitMs(of, at) + slotMs(of, at, ask.answerTokens),
-    prefillMs: own,
-    onboardingMs,
-    delayMs: betaOf(of.prefillUtilisation[at]!) * own,
-    interferenceMs: interferenceMs(of, at, left - tokens, constants.itlTargetMs),
+    waitMs,
+    slotMs: slotMs(of, at, ask.answerTokens),
+    prefillMs: ownMs,
+    onboardingMs: lower > 0 ? onboardingMs(of, at, { own, ownMs, lower }, constants) : 0,
   };
 }
 
-/** β = u ÷ (1 − u), at most 3: how much of the later arrivals meet a prefill that runs. */
+/** β = u ÷ (1 − u), at most 3: how much of later arrivals meet a prefill that runs. */
 export function betaOf(utilisation: number): number {
   const free = 1 - utilisation;
   return free * MOST_BETA <= utilisation ? MOST_BETA : utilisation / free;
@@ -48,25 +43,36 @@ export function betaOf(utilisation: number): number {
 
 /** Predicted milliseconds to the first token at a candidate, under any rule. */
 export function firstTokenMs(ask: RuleAsk, of: Candidates, at: number, constants: RuleConstants): number {
-  const { waitMs: wait, prefillMs: own, onboardingMs } = ttftParts(ask, of, at, constants);
-  return wait + own + onboardingMs;
+  const parts = ttftParts(ask, of, at, constants);
+  return parts.waitMs + parts.slotMs + parts.prefillMs + parts.onboardingMs;
 }
 
-function lowerTiers(of: Candidates, at: number, { hostWeight, diskWeight, externalWeight }: RuleConstants) {
-  const [host, disk, external] = [of.hostTokens[at]!, of.diskTokens[at]!, of.externalTokens[at]!];
-  return {
-    tokens: host + disk + external,
-    weighted: host * hostWeight + disk * diskWeight + external * externalWeight,
-  };
+/** What is left to compute of a prompt, at least one token, behind what any tier has of it. */
+function ownPart({ promptTokens }: RuleAsk, of: Candidates, at: number): PromptPart {
+  const contextTokens = of.deviceTokens[at]! + of.hostTokens[at]! + of.diskTokens[at]! + of.externalTokens[at]!;
+  return { tokens: Math.max(1, promptTokens - contextTokens), contextTokens };
 }
 
-/** Over the passes of a prompt: what each takes longer than one without it, or than the target allows. */
-function interferenceMs(of: Candidates, at: number, tokens: number, targetMs: number | undefined): number {
-  if (of.decodeSequences[at] === 0) return 0;
-  const most = of.passTokens[at]!;
-  const passes = Math.ceil(tokens / most);
-  const each = passMs(of, at, Math.min(tokens, most), 0);
-  return passes * Math.max(0, each - Math.max(targetMs ?? 0, of.decodeMs[at]!));
+function onboardingMs(
+  of: Candidates,
+  at: number,
+  about: { readonly own: PromptPart; readonly ownMs: number; readonly lower: number },
+  { hostWeight, diskWeight, externalWeight }: RuleConstants,
+): number {
+  const { own, ownMs, lower } = about;
+  const weighted =
+    hostWeight * of.hostTokens[at]! + diskWeight * of.diskTokens[at]! + externalWeight * of.externalTokens[at]!;
+  const without = alone(of, at, { tokens: own.tokens + lower, contextTokens: own.contextTokens - lower });
+  return (without - ownMs) * (1 - weighted / lower);
+}
+
+/** By how much tokens that decode there come later for the prompt's passes: than without, or than the target allows. */
+function interferenceMs(ask: RuleAsk, of: Candidates, at: number, targetMs: number | undefined): number {
+  const sequences = of.decodeSequences[at]!;
+  if (sequences === 0) return 0;
+  const own = ownPart(ask, of, at);
+  const passes = Math.ceil(own.tokens / Math.max(1, of.times[at]!.passTokens - sequences));
+  return Math.max(0, alone(of, at, own) - passes * Math.max(targetMs ?? 0, decodePassMs(of, at)));
 }
 
 /** The default rule. */
@@ -90,28 +96,28 @@ class TtftRule implements Rule {
   }
 
   score(ask: RuleAsk, of: Candidates, costs: Float64Array): void {
-    const counts = this.#constants.itlTargetMs !== undefined;
+    const { itlTargetMs } = this.#constants;
     for (let at = 0; at < of.count; at++) {
-      const parts = ttftParts(ask, of, at, this.#constants);
-      const own = parts.waitMs + parts.prefillMs + parts.onboardingMs + parts.delayMs;
-      costs[at] = counts ? own + parts.interferenceMs : own;
+      const { waitMs, slotMs: slot, prefillMs, onboardingMs: onboarding } = ttftParts(ask, of, at, this.#constants);
+      const cost = waitMs + slot + onboarding + (1 + betaOf(of.prefillUtilisation[at]!)) * prefillMs;
+      costs[at] = itlTargetMs === undefined ? cost : cost + interferenceMs(ask, of, at, itlTargetMs);
     }
   }
 
   terms(ask: RuleAsk, of: Candidates, at: number): Term[] {
+    const { itlTargetMs } = this.#constants;
     const parts = ttftParts(ask, of, at, this.#constants);
-    const slot = slotMs(of, at, ask.answerTokens);
     const counts = true;
     return [
-      { name: "prompts before it", value: parts.waitMs - slot, counts },
-      { name: "a free place", value: slot, counts },
-      { name: "own prefill", value: parts.prefillMs, counts },
+      { name: "prompts before it", value: parts.waitMs, counts },
+      { name: "until a place is free", value: parts.slotMs, counts },
+      { name: "its own prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
-      { name: "delay of later requests", value: parts.delayMs, counts },
+      { name: "delay of later requests", value: betaOf(of.prefillUtilisation[at]!) * parts.prefillMs, counts },
       {
         name: "delay of tokens that decode there",
-        value: parts.interferenceMs,
-        counts: this.#constants.itlTargetMs !== undefined,
+        value: interferenceMs(ask, of, at, itlTargetMs),
+        counts: itlTargetMs !== undefined,
       },
     ];
   }
