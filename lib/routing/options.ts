@@ -38,6 +38,13 @@ export const ROUTING_OPTIONS = {
     doc: "Follow what workers say of their caches. Without it a worker is taken to hold what was sent there, for router.ttl-ms.",
     alike: "--router-kv-events",
   }),
+  "router.index-bytes": integer({
+    initial: 256 * 1024 * 1024,
+    unit: "bytes",
+    least: 1024 * 1024,
+    most: 64 * 1024 * 1024 * 1024,
+    doc: "Most memory of the index of one weight set; of more, what was not asked for lately is forgotten. A block at a worker takes up to 64.",
+  }),
   "router.ttl-ms": integer({
     initial: 120_000,
     ...MILLIS,

@@ -114,6 +114,11 @@ export class RuleRouter implements Router {
     return this.#openChoices;
   }
 
+  /** Prompts that were placed and whose choices have not all ended. */
+  get openReservations(): number {
+    return this.#loads.openReservations;
+  }
+
   /** The rule in force for the workers of each weight set, and why where it is not the configured one. */
   get inForce(): readonly InForce[] {
     return this.#rules.inForce;
