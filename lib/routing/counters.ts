@@ -57,10 +57,10 @@ export function showRouting(metrics: Metrics, counters: RoutingCounters, levels:
     shown.set(key, value);
   };
   return metrics.onScrape(() => {
+    const now = levels();
     for (const [field, name] of Object.entries(SUMS) as [keyof typeof SUMS, string][]) grow(name, counters[field]);
     for (const [by, count] of counters.choices) grow("stator_routing_choices_total", count, { by });
     for (const [need, count] of counters.missing) grow("stator_routing_missing_total", count, { need });
-    const now = levels();
     for (const rule of now.rules) rules.add(rule);
     for (const rule of rules) {
       metrics.set("stator_routing_in_force", now.rules.filter((each) => each === rule).length, { rule });

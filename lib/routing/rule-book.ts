@@ -69,16 +69,17 @@ export class RuleBook {
 
   /** The rule that decides among seats, at least one. */
   ruleOf(seats: readonly RankSeat[]): RuleInForce {
-    if (!this.#needsPrefixes || seats.some(({ fleet }) => fleet.scope)) return this.#configured;
+    if (!this.needsPrefixes || seats.some(({ fleet }) => fleet.scope)) return this.#configured;
     return this.#judge(seats.map(({ fleet }) => fleet));
   }
 
-  get #needsPrefixes(): boolean {
+  /** The configured rule goes by prefixes. */
+  get needsPrefixes(): boolean {
     return (RULES[this.#configured.name].needs as readonly string[]).includes("prefixes");
   }
 
   #judge(workers: readonly FleetWorker[]): RuleInForce {
-    if (!this.#needsPrefixes || workers.some(({ scope }) => scope)) return this.#configured;
+    if (!this.needsPrefixes || workers.some(({ scope }) => scope)) return this.#configured;
     const reason = workers.find(({ why }) => why !== "")?.why ?? "No worker says how its blocks are named.";
     return { name: STAND_IN, rule: this.#standIn, why: `${this.#configured.name} needs prefixes. ${reason}` };
   }

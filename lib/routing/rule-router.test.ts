@@ -273,7 +273,9 @@ describe("the rule in force", () => {
       rule: "power-of-two",
       why: expect.stringContaining("ttft needs"),
     });
-    expect(rig.router.view(1n)).toMatchObject([{ rule: "power-of-two", why: "Worker 1 has other blocks." }]);
+    expect(rig.router.view(1n)).toMatchObject([
+      { rule: "power-of-two", why: "ttft needs prefixes. Worker 1 has other blocks." },
+    ]);
   });
 
   it("is the configured one where any can be compared, or where it needs none", () => {
@@ -286,6 +288,8 @@ describe("the rule in force", () => {
     const loads = new RoutingRig([blind(1n)], { rule: "smg-least-load" });
     expect(loads.router.inForce).toEqual([{ weights: "w", rule: "smg-least-load", why: "" }]);
     const turns = new RoutingRig([blind(1n)], { mode: "round-robin" });
+    turns.know(1n, "none");
+    expect(turns.router.view(1n)).toMatchObject([{ rule: "round-robin", why: "" }]);
     expect(turns.router.inForce).toEqual([{ weights: "w", rule: "round-robin", why: "" }]);
     expect(shownAnswer(turns.place(routeAskOf(promptOf(1, 4))).answer)).toEqual(["1: 0, round-robin, 1 of 1"]);
   });

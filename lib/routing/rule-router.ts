@@ -146,15 +146,24 @@ export class RuleRouter implements Router {
 
   /** The ranks of a worker; none of one that is not followed. */
   view(worker: bigint): readonly RankView[] {
-    return this.#ranks.of(worker).map((seat) => ({
-      rank: seat.rank,
-      rule: this.#rules.ruleOf([seat]).name,
-      why: seat.fleet.why || (this.#options.followsEvents ? seat.knowledge.reason : ""),
-      knowledge: seat.knowledge,
-      heldBlocks: heldBlocks(seat),
-      timeFactor: seat.learned.factor,
-      timedPasses: seat.learned.passes,
-    }));
+    return this.#ranks.of(worker).map((seat) => {
+      const { name, why } = this.#rules.ruleOf([seat]);
+      return {
+        rank: seat.rank,
+        rule: name,
+        why: why || this.#whyBlind(seat),
+        knowledge: seat.knowledge,
+        heldBlocks: heldBlocks(seat),
+        timeFactor: seat.learned.factor,
+        timedPasses: seat.learned.passes,
+      };
+    });
+  }
+
+  /** Why a rule that goes by prefixes does not know those of a rank; empty where it does, and where none goes by them. */
+  #whyBlind({ fleet, knowledge }: RankSeat): string {
+    if (!this.#rules.needsPrefixes) return "";
+    return fleet.why || (this.#options.followsEvents ? knowledge.reason : "");
   }
 
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket {
