@@ -94,6 +94,8 @@ export interface KvReaderListener {
 export interface KvSnapshotView {
   /** The last event that it has in it. */
   readonly lastId: bigint;
+  /** When it was made, Unix time in milliseconds. */
+  readonly unixMs: number;
   /** Blocks as they would be stored, those before them first, in parts of `batchBlocks` at most. */
   readonly runs: readonly HeldRun[];
   /** The same as the contract says it; the same for all who hear it. */
@@ -218,7 +220,10 @@ export class KvSource {
   /** All that is kept now. */
   snapshot(): KvSnapshotView {
     this.#flush();
-    this.#snapshot ??= createSnapshot(this.#mirror.runs(), this.lastId, this.limits.batchBlocks);
+    this.#snapshot ??= createSnapshot(this.#mirror.runs(), this.limits.batchBlocks, {
+      lastId: this.lastId,
+      unixMs: this.#options.clock.unixMs(),
+    });
     return this.#snapshot;
   }
 
@@ -345,7 +350,11 @@ export class KvSource {
   }
 }
 
-function createSnapshot(held: readonly HeldRun[], lastId: bigint, mostBlocks: number): KvSnapshotView {
+function createSnapshot(
+  held: readonly HeldRun[],
+  mostBlocks: number,
+  { lastId, unixMs }: { readonly lastId: bigint; readonly unixMs: number },
+): KvSnapshotView {
   const parts: HeldRun[][] = [[]];
   let blocks = 0;
   for (const run of held) {
@@ -360,6 +369,7 @@ function createSnapshot(held: readonly HeldRun[], lastId: bigint, mostBlocks: nu
   let messages: SubscribeResponse[] | undefined;
   return {
     lastId,
+    unixMs,
     runs: held,
     get messages() {
       messages ??= parts.map((part, at) =>
