@@ -1,9 +1,7 @@
-import { create } from "@bufbuild/protobuf";
-import { KvEventService, SubscribeRequestSchema } from "#gen/stator/worker/v1/kv_event_pb";
-import { StatorError } from "#lib/base/errors";
+import { KvEventService } from "#gen/stator/worker/v1/kv_event_pb";
 import type { Transport } from "#lib/rpc/transport";
+import { subscribeOver } from "./channel-feed.ts";
 import type { KvFeed } from "./feed.ts";
-import { readFeedMessage } from "./wire.ts";
 
 /**
  * The events of a worker over a transport to it, which it takes: a session of its own over gRPC, or a direct call in the
@@ -11,27 +9,11 @@ import { readFeedMessage } from "./wire.ts";
  */
 export function createRpcFeed(transport: Transport): KvFeed {
   return {
-    subscribe({ rank, incarnation, fromId }, listener) {
+    subscribe(ask, listener) {
       const channel = transport.open(KvEventService.method.subscribe);
-      let isOver = false;
-      channel.receive({
-        onMessage: (message) => {
-          if (!isOver) listener.onMessage(readFeedMessage(message));
-        },
-        onEnd: (error) => {
-          if (!isOver) listener.onEnd(error);
-          isOver = true;
-        },
-      });
-      channel.send(create(SubscribeRequestSchema, { rank, incarnation, fromEventId: fromId }));
+      const subscription = subscribeOver(channel, ask, listener);
       channel.end();
-      return {
-        close() {
-          if (isOver) return;
-          isOver = true;
-          channel.end(new StatorError("CANCELLED"));
-        },
-      };
+      return subscription;
     },
     close: () => transport.close(),
   };

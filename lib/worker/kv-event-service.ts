@@ -8,9 +8,8 @@ import {
 import { printId } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { CallContext } from "#lib/rpc/call";
+import type { MemoryEnd } from "#lib/rpc/memory-wire";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { DuplexChannel } from "#lib/rpc/stream";
 import type { sharedMessage } from "./kv-ring.ts";
 import type { KvReader, KvSource } from "./kv-source.ts";
 
@@ -22,19 +21,32 @@ export interface KvEventServiceOptions {
   readonly clock: Clock;
 }
 
-type Channel = DuplexChannel<SubscribeResponse, SubscribeRequest>;
+/** The worker's end of one subscription. */
+export type KvSubscriberChannel = MemoryEnd<SubscribeResponse, SubscribeRequest>;
 
 /** stator.worker.v1.KvEventService over the sources of a worker's ranks. */
 export function createKvEventService(options: KvEventServiceOptions): ServedService {
   return createService(KvEventService, {
-    subscribe: { open: (channel, call) => new Subscription(channel, call, options).receive() },
+    subscribe: {
+      open(channel, call) {
+        const subscription = serveKvSubscriber(channel, options);
+        // A cancel may look like an end in order.
+        call.signal.addEventListener("abort", () => subscription.stop());
+      },
+    },
   });
+}
+
+/** Serves one subscriber over a channel, whatever carries it, until one of them ends it; `stop` when the subscriber is gone. */
+export function serveKvSubscriber(channel: KvSubscriberChannel, options: KvEventServiceOptions): { stop(): void } {
+  const subscription = new Subscription(channel, options);
+  subscription.receive();
+  return subscription;
 }
 
 /** One subscriber: it is sent as much as it reads, and what it does not read is not kept for it. */
 class Subscription {
-  readonly #channel: Channel;
-  readonly #call: CallContext;
+  readonly #channel: KvSubscriberChannel;
   readonly #options: KvEventServiceOptions;
   #source: KvSource | undefined;
   #reader: KvReader | undefined;
@@ -46,18 +58,16 @@ class Subscription {
   #spoke = false;
   #timer: Timer | undefined;
 
-  constructor(channel: Channel, call: CallContext, options: KvEventServiceOptions) {
+  constructor(channel: KvSubscriberChannel, options: KvEventServiceOptions) {
     this.#channel = channel;
-    this.#call = call;
     this.#options = options;
   }
 
   receive(): void {
-    this.#call.signal.addEventListener("abort", () => this.#stop());
     this.#channel.receive({
       onMessage: (request) => this.#begin(request),
       onEnd: (error) => {
-        if (error) this.#stop();
+        if (error) this.stop();
         else if (!this.#source) this.#end(new StatorError("INVALID_ARGUMENT", { detail: "Nothing was asked for" }));
       },
       onDrain: () => {
@@ -151,11 +161,11 @@ class Subscription {
 
   #end(error?: StatorError): void {
     if (this.#isOver) return;
-    this.#stop();
+    this.stop();
     this.#channel.end(error);
   }
 
-  #stop(): void {
+  stop(): void {
     this.#isOver = true;
     this.#timer?.cancel();
     this.#reader?.close();
