@@ -1,4 +1,5 @@
 import { choice, decimal, flag, integer, MILLIS, type Options, type Values } from "#lib/base/option";
+import { MIN_BUDGET_BYTES } from "./index/run-index.ts";
 import type { RuleConstants } from "./rules/constants.ts";
 import { RULE_NAMES } from "./rules/table.ts";
 
@@ -50,6 +51,13 @@ export const ROUTING_OPTIONS = {
     least: 0,
     doc: "How long a prompt is expected where it was sent, until the worker says that it has it; 0 expects nothing.",
     alike: "--router-predicted-ttl-secs",
+  }),
+  "router.index-bytes": integer({
+    initial: 268_435_456,
+    least: MIN_BUDGET_BYTES,
+    most: 17_179_869_184,
+    unit: "bytes",
+    doc: "Memory for what workers hold, of one model's weights; a block takes about 60. Of more, what was not asked for lately is forgotten.",
   }),
   "router.session-affinity": choice({
     initial: "soft",

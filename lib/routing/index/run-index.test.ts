@@ -44,7 +44,12 @@ function prompt(path: readonly Node[]): PromptBlocks {
   return { length: path.length, contents: () => contents };
 }
 
-function stored(tier: KvTier, parent: bigint | undefined, nodes: readonly Node[], name: (node: Node) => bigint): KvChange {
+function stored(
+  tier: KvTier,
+  parent: bigint | undefined,
+  nodes: readonly Node[],
+  name: (node: Node) => bigint,
+): KvChange {
   const hashes = BigUint64Array.from(nodes, name);
   const contents = BigUint64Array.from(nodes, (node) => node.content);
   return { kind: "stored", tier, group: 0, parent, hashes, contents, adapter: undefined, saltNamespace: 0n, media: [] };
@@ -105,7 +110,11 @@ class Pair {
     const has = overlaps.device[slot]! + overlaps.host[slot]! + overlaps.disk[slot]! + overlaps.external[slot]!;
     const isAside = !this.#isMixed && pick(this.chance, 4) === 0;
     const from = pick(this.chance, isAside ? path.length : Math.min(has + 1, path.length));
-    const isHeld = (at: number) => this.flat.holds(slot, path.slice(0, at).map((node) => node.content));
+    const isHeld = (at: number) =>
+      this.flat.holds(
+        slot,
+        path.slice(0, at).map((node) => node.content),
+      );
     if (this.#isMixed && from > 0 && !isHeld(from)) return;
     const to = from + 1 + pick(this.chance, path.length - from);
     const parent = from === 0 ? undefined : name(path[from - 1]!);
