@@ -12,7 +12,7 @@ import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
-import type { Locate } from "#lib/routing/mode-router";
+import type { Locate } from "#lib/routing/locate";
 import type { Router } from "#lib/routing/router";
 import { type Ask, readyAsk, textAsk } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
@@ -27,7 +27,7 @@ import { RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
-export interface DispatcherOptions {
+export interface DispatcherOptions<Placer extends Router = Router> {
   /** Who calls, for the workers' logs, such as frontend/5f3a. */
   readonly caller: string;
   /** Who serves which names; stays the owner's. */
@@ -35,7 +35,7 @@ export interface DispatcherOptions {
   /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
   readonly connect: (instance: InstanceRecord) => Connection;
   /** Makes what chooses workers, among those that `locate` finds. The dispatcher tells it who is there and how they do. */
-  readonly router: (locate: Locate) => Router;
+  readonly router: (locate: Locate) => Placer;
   /** Of all its waits and times. */
   readonly clock: Clock;
   /** Of how long links wait before they connect again. */
@@ -57,13 +57,13 @@ export interface DispatcherOptions {
 }
 
 /** The dispatcher of a frontend, with what its operators look at. */
-export interface FrontendDispatcher extends Dispatcher {
+export interface FrontendDispatcher<Placer extends Router = Router> extends Dispatcher {
   /** The records of its requests, the only source of usage. */
   readonly ledger: Ledger;
   /** Requests that have not ended. */
   readonly openRequests: number;
   /** Chooses workers for its requests. */
-  readonly router: Router;
+  readonly router: Placer;
   /** Choices that the router counts at some worker. */
   readonly placedChoices: number;
   /** The workers in order of instance id. */
@@ -79,7 +79,9 @@ export interface FrontendDispatcher extends Dispatcher {
 }
 
 /** Serves requests with the workers that the watch shows: one link per worker, placed by the router mode. */
-export function createDispatcher(options: DispatcherOptions): FrontendDispatcher {
+export function createDispatcher<Placer extends Router>(
+  options: DispatcherOptions<Placer>,
+): FrontendDispatcher<Placer> {
   return new Core(options);
 }
 
@@ -91,10 +93,10 @@ const COUNTED = {
   droppedFrames: "stator_dispatch_dropped_frames_total",
 } as const satisfies Record<keyof CallerCounters, string>;
 
-class Core implements FrontendDispatcher {
+class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   readonly ledger: Ledger;
-  readonly router: Router;
-  readonly #options: DispatcherOptions;
+  readonly router: Placer;
+  readonly #options: DispatcherOptions<Placer>;
   readonly #seats = new Map<bigint, WorkerSeat>();
   /** Seats of workers that have left the view, until their links end. */
   readonly #leaving = new Set<WorkerSeat>();
@@ -109,7 +111,7 @@ class Core implements FrontendDispatcher {
   readonly #refused = new Set<string>();
   #draining = false;
 
-  constructor(options: DispatcherOptions) {
+  constructor(options: DispatcherOptions<Placer>) {
     this.#options = options;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
     const { clock, log } = options;
@@ -183,7 +185,7 @@ class Core implements FrontendDispatcher {
     this.#offScrape();
   }
 
-  #createRouter(): Router {
+  #createRouter(): Placer {
     const { view, clock, router } = this.#options;
     const locate = createLocate({
       view,

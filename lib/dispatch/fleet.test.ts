@@ -54,6 +54,12 @@ test("a worker is what its record and its card say", () => {
   );
 });
 
+test("how fast it is, is what its card says, unless that cannot be", () => {
+  const said = { passMs: 1, prefillTokenMs: 0.5, passTokens: 512 };
+  expect(fleet([...records(1n, 16, {}, { timePrior: said })]).get(1n)?.prior).toMatchObject(said);
+  expect(fleet([...records(1n, 16, {}, { timePrior: { ...said, passMs: -1 } })]).get(1n)?.prior).toBeUndefined();
+});
+
 test("what nobody said is not known, and the grain of reuse is the block", () => {
   const found = fleet([...records(1n, undefined)], [...records(2n, 32)]);
   expect(found.get(1n)).toMatchObject({ ranks: 1, scope: undefined, why: "It has no model card.", reuseTokens: 1 });

@@ -2,6 +2,7 @@ import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
 import { readTaints } from "#lib/base/taint";
 import type { Models } from "#lib/discovery/models";
 import { type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
+import { parseTimePrior } from "#lib/perf/time-prior";
 import type { Fleet, FleetWorker } from "#lib/routing/fleet";
 
 /** The workers that are there, as a router looks at them: the verdict of discovery in the words of routing. */
@@ -35,12 +36,14 @@ function readInstance(instance: InstanceRecord): FleetWorker {
   };
 }
 
-function read({ instance, card: { routing, reuseTokens }, kvRouting, reason }: SetWorker, set: WorkerSet): FleetWorker {
+function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet): FleetWorker {
+  const { routing, reuseTokens, timePrior } = card;
   return {
     ...readInstance(instance),
     weights: set.id,
     scope: kvRouting && routing ? { blockTokens: routing.blockTokens, hashScheme: routing.hashScheme } : undefined,
     why: reason,
     reuseTokens: reuseTokens || routing?.blockTokens || 1,
+    prior: parseTimePrior(timePrior),
   };
 }
