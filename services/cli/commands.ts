@@ -2,6 +2,7 @@ import type { Command } from "./command.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
+import { explain } from "./commands/explain.ts";
 import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
@@ -17,6 +18,7 @@ export const COMMANDS: readonly Command[] = [
   chat,
   models,
   ps,
+  explain,
   frontend,
   worker,
   hub,
