@@ -1,4 +1,5 @@
 import type { Command } from "./command.ts";
+import { cache } from "./commands/cache.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
@@ -17,6 +18,7 @@ export const COMMANDS: readonly Command[] = [
   chat,
   models,
   ps,
+  cache,
   frontend,
   worker,
   hub,
