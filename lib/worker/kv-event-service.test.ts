@@ -78,13 +78,13 @@ test("one who reads a long snapshot slowly hears what came meanwhile, if it is r
 });
 
 test("a heartbeat is sent only after silence", () => {
-  const { clock, store, subscribe } = open({ heartbeatMs: 1_000 });
+  const { clock, store, subscribe } = open({ heartbeatMs: 500 });
   const { heard } = subscribe();
-  clock.advance(1_000);
+  clock.advance(500);
   store(1);
-  clock.advance(995);
+  clock.advance(495);
   expect(kindsOf(heard.messages)).toEqual(["header", "snapshot", "batch"]);
-  clock.advance(1_000);
+  clock.advance(500);
   expect(heard.messages.at(-1)?.content).toMatchObject({ case: "heartbeat", value: { lastEventId: 1n } });
 });
 
