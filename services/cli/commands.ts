@@ -1,4 +1,5 @@
 import type { Command } from "./command.ts";
+import { cache } from "./commands/cache.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   models,
   ps,
   explain,
+  cache,
   frontend,
   worker,
   hub,
