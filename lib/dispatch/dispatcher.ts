@@ -139,8 +139,10 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   }
 
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
-    const { model = ask.model, facts } = this.#options.view.models.names.get(ask.model) ?? {};
-    const request = facts?.input === "text" ? textAsk(ask) : readyAsk(ask);
+    const { model = ask.model, parent, facts } = this.#options.view.models.names.get(ask.model) ?? {};
+    const asked = facts?.input === "text" ? textAsk(ask) : readyAsk(ask);
+    // The name of an adapter says both: what it computes is kept apart from what its model does.
+    const request = parent === undefined ? asked : { ...asked, adapter: model };
     const run = new RequestRun(request, model, { sink, options: this.#runOptions });
     this.#runs.add(run);
     run.start();

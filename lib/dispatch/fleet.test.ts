@@ -73,3 +73,8 @@ test("one whose blocks are of another length is not compared by prefixes, and it
   expect(without).toMatchObject([{ why: expect.stringContaining("tokens instead of") }]);
   expect(found.size).toBe(2);
 });
+
+test("one that loads is not there yet", () => {
+  expect(fleet([...records(1n, undefined, { state: InstanceState.LOADING })]).size).toBe(0);
+  expect(fleet([...records(1n, undefined, { state: InstanceState.DRAINING })]).size).toBe(1);
+});

@@ -1,4 +1,4 @@
-import type { InstanceRecord } from "#gen/stator/discovery/v1/discovery_pb";
+import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { readTaints } from "#lib/base/taint";
 import type { Models } from "#lib/discovery/models";
 import { type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
@@ -8,7 +8,10 @@ import type { Fleet, FleetWorker } from "#lib/routing/fleet";
 /** The workers that are there, as a router looks at them: the verdict of discovery in the words of routing. */
 export function fleetOf({ workers, names }: Models): Fleet {
   const fleet = new Map<bigint, FleetWorker>();
-  for (const [worker, instance] of workers) fleet.set(worker, readInstance(instance));
+  // Who loads takes nothing and has no card yet: of such a one nothing is to be said.
+  for (const [worker, instance] of workers) {
+    if (instance.state !== InstanceState.LOADING) fleet.set(worker, readInstance(instance));
+  }
   for (const { name, model, parent, sets } of names.values()) {
     // An alias and an adapter have the workers of their model.
     if (name !== model || parent !== undefined) continue;

@@ -7,6 +7,7 @@ const ABILITIES = {
   adapters: { feature: "LoRA", capability: "lora" },
   blocks: { feature: "Moving KV blocks", capability: "kvBlocks" },
   embeddings: { feature: "Embedding", capability: "embed" },
+  cache: { feature: "Clearing the cache", capability: undefined },
 } as const satisfies Readonly<
   Record<string, { readonly feature: string; readonly capability: keyof EngineCapabilities | undefined }>
 >;

@@ -27,6 +27,8 @@ export type KvFeedMessage =
   | {
       readonly kind: "snapshot";
       readonly changes: readonly KvChange[];
+      /** From 0. */
+      readonly part: number;
       readonly isLast: boolean;
       /** The state after this event. */
       readonly lastId: bigint;

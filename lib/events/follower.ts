@@ -94,6 +94,7 @@ class FleetFollower<Worker extends FollowedWorker> implements KvFollower<Worker>
 
   close(): void {
     for (const id of [...this.#followed.keys()]) this.#leave(id);
+    this.#scrape();
     this.#offScrape();
   }
 

@@ -23,6 +23,7 @@ export function createMemoryFeed(
   const { input: up, output: down } = KvEventService.method.subscribe;
   const wires = new Set<MemoryWire<SubscribeRequest, SubscribeResponse>>();
   let isFrozen = false;
+  let isClosed = false;
   return {
     subscribe(ask, listener) {
       const wire = createMemoryWire({ up, down }, clock, options);
@@ -33,7 +34,7 @@ export function createMemoryFeed(
         onMessage: listener.onMessage,
         onEnd(error) {
           wires.delete(wire);
-          listener.onEnd(error);
+          if (!isClosed) listener.onEnd(error);
         },
       });
       return {
@@ -55,6 +56,7 @@ export function createMemoryFeed(
       for (const wire of wires) wire.thaw("caller");
     },
     close() {
+      isClosed = true;
       for (const wire of [...wires]) wire.cut();
       wires.clear();
     },

@@ -89,8 +89,8 @@ export class RankMachine {
   /** Last event that the worker told of. */
   #seen = 0n;
   #way: RecoveryWay = "snapshot";
-  /** The first part of a snapshot has come. */
-  #isFilled = false;
+  /** Parts of a snapshot that have come. */
+  #parts = 0;
   /** Something was learned since the last subscription. */
   #progressed = false;
   #tries = 0;
@@ -189,7 +189,8 @@ export class RankMachine {
   }
 
   #hear(message: KvFeedMessage, unixMs: number, nowMs: number) {
-    this.#listenOn(nowMs);
+    // Without its header nothing can be made of a subscription, however much comes.
+    if (this.#phase !== "asking" || message.kind === "header") this.#listenOn(nowMs);
     switch (message.kind) {
       case "header":
         return this.#onHeader(message, nowMs);
@@ -207,7 +208,8 @@ export class RankMachine {
   }
 
   #onHeader(header: KvFeedMessage & { kind: "header" }, nowMs: number) {
-    if (this.#phase !== "asking") return this.#fault("order", "A second header came", nowMs);
+    // Said twice.
+    if (this.#phase !== "asking") return;
     const wrong = this.#mismatch(header);
     if (wrong) return this.#fault(wrong.fault, wrong.reason, nowMs);
     this.#progressed = true;
@@ -218,13 +220,14 @@ export class RankMachine {
     }
     if (header.isSnapshot) {
       this.#way = "snapshot";
-      this.#isFilled = false;
+      this.#parts = 0;
       this.#phase = "filling";
       this.#reason = "A snapshot comes.";
       return;
     }
     if (this.#cursor === undefined) return this.#fault("order", "A snapshot was asked for and none came", nowMs);
     this.#way = "replay";
+    this.#parts = 0;
     this.#phase = "replaying";
     this.#reason = "What was missed comes.";
     this.#liveWhenThere(nowMs);
@@ -240,13 +243,16 @@ export class RankMachine {
     return { fault: "scope", reason: `Its blocks are hashed by ${header.hashScheme}, not ${hashScheme}` };
   }
 
-  #onSnapshot({ changes, isLast, lastId }: KvFeedMessage & { kind: "snapshot" }, nowMs: number) {
+  #onSnapshot({ changes, part, isLast, lastId }: KvFeedMessage & { kind: "snapshot" }, nowMs: number) {
+    // Said twice, or before the header.
+    if (part < this.#parts || this.#phase === "asking") return;
     if (this.#phase !== "filling") return this.#fault("order", "A snapshot came that was not announced", nowMs);
-    if (!this.#isFilled) {
-      this.#isFilled = true;
+    if (part > this.#parts) return this.#retry("A part of the snapshot did not come.", nowMs);
+    if (part === 0) {
       this.#cursor = undefined;
       this.#effects.push({ kind: "reset" });
     }
+    this.#parts++;
     if (changes.some(({ kind }) => kind !== "stored")) {
       return this.#fault("order", "A snapshot tells what is not there", nowMs);
     }
@@ -284,8 +290,10 @@ export class RankMachine {
 
   #onHeartbeat(lastId: bigint, nowMs: number) {
     this.#see(lastId);
+    // It is sent when there is nothing else to send.
+    if (this.#phase === "filling") return this.#retry("The end of the snapshot did not come.", nowMs);
     const cursor = this.#cursor;
-    if (this.#phase !== "live" || cursor === undefined || lastId === cursor) return;
+    if (this.#phase === "asking" || cursor === undefined || lastId === cursor) return;
     // It may have come late: the header of a new subscription tells.
     if (lastId < cursor) return this.#catchUp(`Its last event is ${lastId}, and ${cursor} was told before.`, nowMs);
     this.#effects.push({ kind: "gap" });
@@ -319,7 +327,7 @@ export class RankMachine {
     this.#effects.push({ kind: "unsubscribe" });
     if (WITH_TURN.includes(this.#phase)) this.#effects.push({ kind: "release" });
     // Half a snapshot is nothing to go on from.
-    if (this.#phase === "filling" && this.#isFilled) this.#cursor = undefined;
+    if (this.#phase === "filling" && this.#parts > 0) this.#cursor = undefined;
   }
 
   /** Asks from the next id on; what is known stays. */

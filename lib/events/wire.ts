@@ -227,8 +227,8 @@ function read({ content }: SubscribeResponse): KvFeedMessage {
       return { kind: "header", incarnation, blockTokens, hashScheme, cacheDomain, lastId, isSnapshot };
     }
     case "snapshot": {
-      const { changes, isLast, lastEventId: lastId } = content.value;
-      return { kind: "snapshot", changes: changes ? readChanges(changes) : [], isLast, lastId };
+      const { changes, part, isLast, lastEventId: lastId } = content.value;
+      return { kind: "snapshot", changes: changes ? readChanges(changes) : [], part, isLast, lastId };
     }
     case "batch": {
       const { firstEventId: firstId, unixMs, changes } = content.value;

@@ -50,7 +50,7 @@ export class RankTable {
       const now = fleet.get(worker);
       const [first] = seats;
       const isSame = now?.incarnation === first?.fleet.incarnation && now?.ranks === seats.length;
-      if (now && isSame) for (const seat of seats) this.#update(seat, now);
+      if (now && isSame) this.#update(seats, now);
       else this.#remove(worker, seats);
     }
     for (const [worker, about] of fleet) if (!this.#seats.has(worker)) this.#add(worker, about);
@@ -71,7 +71,7 @@ export class RankTable {
   }
 
   #add(worker: bigint, about: FleetWorker): void {
-    const learned = new CalibratedTimes({ prior: about.prior, blockTokens: about.scope?.blockTokens ?? 0 });
+    const learned = newTimes(about);
     const seats = Array.from({ length: about.ranks }, (_, rank) => {
       const seat = new RankSeat(about, rank, learned);
       this.#shelve(seat);
@@ -80,11 +80,16 @@ export class RankTable {
     this.#seats.set(worker, seats);
   }
 
-  #update(seat: RankSeat, about: FleetWorker): void {
-    const isMoved = keyOf(about) !== keyOf(seat.fleet);
-    if (isMoved) this.#unshelve(seat);
-    seat.fleet = about;
-    if (isMoved) this.#shelve(seat);
+  #update(seats: readonly RankSeat[], about: FleetWorker): void {
+    // A worker's record may come before its card, which says how fast it is.
+    const learned = seats.some(({ fleet }) => isSameSpeed(fleet, about)) ? undefined : newTimes(about);
+    for (const seat of seats) {
+      const isMoved = keyOf(about) !== keyOf(seat.fleet);
+      if (isMoved) this.#unshelve(seat);
+      seat.fleet = about;
+      if (learned) seat.learn(learned);
+      if (isMoved) this.#shelve(seat);
+    }
   }
 
   #remove(worker: bigint, seats: readonly RankSeat[]): void {
@@ -118,6 +123,15 @@ export class RankTable {
     assert(shelf.members >= 0, "a shelf loses as many as it got");
     if (shelf.members === 0) this.#shelves.delete(shelf.key);
   }
+}
+
+function newTimes({ prior, scope }: FleetWorker): CalibratedTimes {
+  return new CalibratedTimes({ prior, blockTokens: scope?.blockTokens ?? 0 });
+}
+
+function isSameSpeed(before: FleetWorker, now: FleetWorker): boolean {
+  const told = ({ prior, scope }: FleetWorker) => JSON.stringify([prior, scope?.blockTokens]);
+  return told(before) === told(now);
 }
 
 /** Names the index that a worker's prefixes are in; undefined for none. */

@@ -39,7 +39,7 @@ export class RankSeat implements RankPlace {
   /** From 0. */
   readonly rank: number;
   /** What is learned of its worker's speed, one for all ranks. */
-  readonly learned: CalibratedTimes;
+  learned: CalibratedTimes;
   #kept: KeptTimes | undefined;
   /** Where its prefixes are; undefined where they cannot be compared. */
   shelf: Shelf | undefined;
@@ -55,6 +55,12 @@ export class RankSeat implements RankPlace {
     this.worker = fleet.worker;
     this.rank = rank;
     this.learned = learned;
+  }
+
+  /** Begins to learn anew, from what its worker says now. */
+  learn(learned: CalibratedTimes): void {
+    this.learned = learned;
+    this.#kept = undefined;
   }
 
   /** Its times now, as a value that stays: the same one until something was learned. */

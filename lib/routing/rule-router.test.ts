@@ -34,6 +34,17 @@ describe("a router by prefixes", () => {
     expect(workersOf(rig.place(routeAskOf(prompt)).answer)).toEqual([1n]);
   });
 
+  it("goes by what a worker's card says of its speed, though its record came before", () => {
+    const early = fleetWorker(2n, { prior: undefined, scope: undefined, why: "It has no model card." });
+    const rig = new RoutingRig([fleetWorker(1n), early]);
+    const times = () => rig.router.explainAsk(routeAskOf(promptOf(1, 2)))[0]!.candidates.map((each) => each.timesKnown);
+    expect(times()).toContain(false);
+    const quick = fleetWorker(2n, { times: { prefillTokenMs: 0.5 } });
+    rig.router.follow(new Map([fleetWorker(1n), quick].map((each) => [each.worker, each])));
+    expect(times()).toEqual([true, true]);
+    expect(workersOf(rig.place(routeAskOf(promptOf(2, 2))).answer)).toEqual([2n]);
+  });
+
   it("counts what is reused in whole grains, and never the whole prompt", () => {
     const rig = new RoutingRig([fleetWorker(1n, { reuseTokens: 64 }), fleetWorker(2n, { reuseTokens: 1 })]);
     const prompt = promptOf(1, 12, 0);

@@ -161,6 +161,15 @@ test("another incarnation has numbers of its own, and the same blocks", () => {
   expect([source.lastId, clock.pending]).toEqual([1n, 0]);
 });
 
+test("of an engine that does not say how many blocks it has, only so many are remembered", () => {
+  const { source } = open({ heldBlocks: 3, gatherMs: 2 }, undefined);
+  source.open({ blockTokens: 2, hashScheme: "test", totalBlocks: undefined });
+  source.publish(stored(undefined, [1, 2, 3]));
+  expect([source.heldBlocks, source.counters.overflows]).toEqual([3, 0]);
+  source.publish(stored(3n, [4]));
+  expect([source.heldBlocks, source.counters.overflows]).toEqual([0, 1]);
+});
+
 test("before the engine is open it says so", () => {
   const clock = new FakeClock();
   const source = new KvSource({ incarnation: 1n, hasher: new TokenHasher(), clock, log: silentLog });

@@ -372,12 +372,13 @@ function createSnapshot(
     unixMs,
     runs: held,
     get messages() {
-      messages ??= parts.map((part, at) =>
+      messages ??= parts.map((runs, part) =>
         sharedMessage({
           case: "snapshot",
           value: {
-            changes: printChanges(part.map(({ change }) => change)),
-            isLast: at === parts.length - 1,
+            changes: printChanges(runs.map(({ change }) => change)),
+            part,
+            isLast: part === parts.length - 1,
             lastEventId: lastId,
           },
         }),

@@ -1,7 +1,9 @@
 import type { Command } from "./command.ts";
+import { cache } from "./commands/cache.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
+import { explain } from "./commands/explain.ts";
 import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
@@ -17,6 +19,8 @@ export const COMMANDS: readonly Command[] = [
   chat,
   models,
   ps,
+  explain,
+  cache,
   frontend,
   worker,
   hub,

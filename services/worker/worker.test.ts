@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { WorkerAdminService } from "#gen/stator/worker/v1/admin_pb";
 import { ArtifactService } from "#gen/stator/worker/v1/artifact_pb";
+import { KvEventService } from "#gen/stator/worker/v1/kv_event_pb";
 import { CancelMode, RequestKind } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
 import { createClient } from "#lib/rpc/client";
@@ -336,7 +338,53 @@ describe("a drain", () => {
   });
 });
 
+describe("the cache", () => {
+  it("is cleared for operators by an engine that can, and not for who cannot", async () => {
+    const rig = await started();
+    const admin = createClient(WorkerAdminService, rig.transport);
+    await expect(admin.clearCache({})).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
+    Object.assign(rig.engine, { cache: { clear: () => ({ cleared: 5, kept: 2 }) } });
+    expect(await admin.clearCache({})).toMatchObject({ clearedBlocks: 5n, keptBlocks: 2n });
+  });
+
+  it("cannot be cleared while the model loads", async () => {
+    const rig = rigOf();
+    await expect(createClient(WorkerAdminService, rig.transport).clearCache({})).rejects.toMatchObject({
+      reason: "MODEL_LOADING",
+    });
+  });
+
+  it("has events, which are counted, and end with the worker", async () => {
+    const rig = await started({ blockTokens: 2, hashScheme: "test" });
+    const events = createClient(KvEventService, rig.transport).subscribe({});
+    expect((await events.next()).value?.content.case).toBe("header");
+    expect((await events.next()).value?.content.case).toBe("snapshot");
+    rig.engine.kv({ kind: "cleared" });
+    rig.clock.advance(5);
+    expect((await events.next()).value?.content.case).toBe("batch");
+    const text = await rig.metrics.print();
+    expect(text).toContain('stator_worker_kv_events_total{kind="cleared"} 1');
+    expect(text).toContain("stator_worker_kv_subscribers 1");
+    await rig.worker.close();
+    await expect(events.next()).rejects.toMatchObject({ reason: "DRAINING" });
+  });
+});
+
 describe("a lapsed lease", () => {
+  it("ends the events of the old incarnation", async () => {
+    const rig = await started({ blockTokens: 2, hashScheme: "test" });
+    const client = createClient(KvEventService, rig.transport);
+    const { incarnation } = rig.discovery.seen.instance!;
+    const events = client.subscribe({ incarnation });
+    await events.next();
+    await events.next();
+    rig.discovery.lapse();
+    await expect(events.next()).rejects.toMatchObject({ reason: "STREAM_LOST" });
+    await expect(client.subscribe({ incarnation }).next()).rejects.toMatchObject({ reason: "NOT_FOUND" });
+    const again = client.subscribe({ incarnation: rig.discovery.seen.instance!.incarnation });
+    expect((await again.next()).value?.content.case).toBe("header");
+  });
+
   it("makes another incarnation, which ends the links of the old one and refuses them", async () => {
     const rig = await started();
     const before = rig.discovery.seen.instance!;

@@ -265,6 +265,30 @@ export function engineConformance(name: string, rig: EngineRig): void {
       if (first?.kind === "stored") expect(first.tokens).toEqual(tokens.slice(0, first.hashes.length * blockTokens));
     });
 
+    it("forgets its cache when it is told to, what is in use as soon as it is not, and tells of both", async () => {
+      const fresh = await open();
+      const { cache } = fresh.engine;
+      if (!cache) return;
+      const ask = { prompt: rig.longPrompt, stopping: { maxTokens: 2, ignoreEos: true } };
+      await fresh.ask(ask);
+      expect((await fresh.ask(ask)).finish.cachedTokens).toBeGreaterThan(0);
+      const { size } = fresh.stored;
+      expect(cache.clear()).toEqual({ cleared: size, kept: 0 });
+      expect((await fresh.ask(ask)).finish.cachedTokens).toBe(0);
+      expect(fresh.notices.map(({ kind }) => kind)).toContain("cleared");
+      const running = fresh.start({ ...ask, stopping: { maxTokens: 60, ignoreEos: true } });
+      const salted = fresh.start({ ...ask, cacheSalt: "other", stopping: { maxTokens: 60, ignoreEos: true } });
+      while (fresh.metrics.at(-1)?.runningRequests !== 2) await fresh.ask({ ...ask, prompt: rig.prompts[0]! });
+      const { kept } = cache.clear();
+      expect(kept).toBeGreaterThan(0);
+      await Promise.all([running.done, salted.done]);
+      expect((await fresh.ask(ask)).finish.cachedTokens).toBe(0);
+      // What is told is what is there: all of it goes at once now that nothing runs.
+      const left = fresh.stored.size;
+      expect(cache.clear()).toEqual({ cleared: left, kept: 0 });
+      await fresh.ask({ ...ask, prompt: rig.prompts[0]!, stopping: { maxTokens: 1 } });
+    });
+
     it("keeps going when memory is short, evicting and waiting, and counts blocks right", async () => {
       const small = await open({ contextTokens: 256, maxRunning: 8, maxWaiting: 64 });
       const asks = Array.from({ length: 12 }, (_, at) =>

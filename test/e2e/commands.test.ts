@@ -69,6 +69,55 @@ describe("what runs", () => {
   });
 });
 
+describe("the cache", () => {
+  const ask = async (): Promise<{ worker: string; cached: number }> => {
+    const content = "Say again what was said before, and then once more, until everybody here has heard it. ".repeat(8);
+    const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "stator-mock", max_tokens: 4, messages: [{ role: "user", content }] }),
+    });
+    const { usage } = (await response.json()) as { usage: { prompt_tokens_details?: { cached_tokens?: number } } };
+    const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
+    return { worker: response.headers.get("x-stator-worker") ?? "", cached };
+  };
+
+  it("of every worker is cleared by cache clear, and what was there is computed again", async () => {
+    const seen = new Set<string>();
+    for (let at = 0; at < 40 && seen.size < 2; at++) seen.add((await ask()).worker);
+    expect((await ask()).cached).toBeGreaterThan(0);
+    const { code, out } = await stator("cache", "clear", "--http-port", port, "--json");
+    const rows = JSON.parse(out) as { worker: string; cleared: number; kept: number; failure: string }[];
+    expect([code, rows.map(({ failure, kept }) => [failure, kept])]).toEqual([
+      0,
+      [
+        ["", 0],
+        ["", 0],
+      ],
+    ]);
+    expect(Math.min(...rows.map(({ cleared }) => cleared))).toBeGreaterThan(0);
+    expect((await ask()).cached).toBe(0);
+  });
+
+  it("of one worker is cleared by its name or its address, and of nobody else", async () => {
+    const { address } = readBoard(cluster).get("worker-1")!;
+    const byAddress = await stator("cache", "clear", address);
+    expect([byAddress.code, byAddress.out.split("\n")[0]?.split(/ {2,}/)]).toEqual([
+      0,
+      ["WORKER", "ADDRESS", "CLEARED", "IN USE", "WHY NOT"],
+    ]);
+    const [row] = JSON.parse((await stator("ps", "--http-port", port, "--json")).out) as { worker: string }[];
+    const byName = await stator("cache", "clear", row!.worker, "--http-port", port, "--json");
+    expect(JSON.parse(byName.out)).toMatchObject([{ worker: row!.worker, failure: "" }]);
+    expect(await stator("cache", "clear", "17", "--http-port", port)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("The worker 17 was not found") as string,
+    });
+    expect((await stator("cache", "clear", "127.0.0.1:1")).code).toBe(1);
+    expect((await stator("cache")).err).toContain("stator cache clear WORKER");
+  });
+});
+
 describe("what a model file makes of", () => {
   const MODEL = "models/stator-demo-q8_0.gguf";
   const SCRIPT = ["--tokenizer-engine", "javascript"];

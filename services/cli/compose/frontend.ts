@@ -1,6 +1,7 @@
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
+import { RouterService } from "#gen/stator/router/v1/router_pb";
 import { ArtifactService } from "#gen/stator/worker/v1/artifact_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
@@ -28,6 +29,7 @@ import { type FrontendOptions, openFrontend } from "#services/frontend/frontend"
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
+import { createRouterService } from "#services/frontend/router-service";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
@@ -93,9 +95,13 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     compile: (guidance) => reader.compile(guidance),
   });
   scope.own("dispatcher", dispatcher);
-  scope.defer("router", feedRouter(context, process, { view, router: dispatcher.router }));
+  const { router } = dispatcher;
+  scope.defer("router", feedRouter(context, process, { view, router }));
   const texts = scope.own("texts", openTexts(context));
-  const port = await process.listen([createFrontendService({ dispatcher, view })]);
+  const port = await process.listen([
+    createFrontendService({ dispatcher, router, view }),
+    createRouterService({ router, view }),
+  ]);
   const traced = createTracedDispatcher(dispatcher, await process.openTracer());
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
@@ -139,7 +145,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
 /** Publishes this frontend, so that whoever watches discovery finds what operators may call. */
 function announce({ values, log }: ProcessContext, discovery: Discovery, address: string): Promise<Announcement> {
   return announceServices(discovery, {
-    services: [FrontendService],
+    services: [FrontendService, RouterService],
     role: InstanceRole.FRONTEND,
     address,
     ttlMs: values["lease-ms"],
