@@ -31,17 +31,18 @@ type Row = readonly [at: number, candidate: Candidate];
 function printCandidates(explanation: Explanation, paint: Paint): string {
   const { candidates, chosen, candidateCount, unit } = explanation;
   const rows: Row[] = [...candidates.entries()].filter(([at]) => at < SHOWN - 1 || at === chosen);
-  const terms = [...new Set(candidates.flatMap((each) => each.terms.map(({ name }) => name)))];
+  const shownTerms = candidates.flatMap((each) => each.terms.filter(({ value }) => value !== 0));
+  const terms = [...new Set(shownTerms.map(({ name }) => name))];
   const isWeighed = candidates.some(({ preferenceFactor }) => preferenceFactor !== 1);
   const hasRanks = candidates.some(({ rank }) => rank > 0);
   const columns: Column<Row>[] = [
     ["", ([at]) => (at === chosen ? "->" : " ")],
     ["WORKER", ([, { worker, rank }]) => printId(worker) + (hasRanks ? `/${rank}` : "")],
     [`COST${unit === "none" ? "" : `, ${unit}`}`, ([, { cost }]) => shown(cost)],
-    ...terms.map((name): Column<Row> => [name.toUpperCase(), ([, candidate]) => shown(termOf(candidate, name))]),
+    ...terms.map((name): Column<Row> => [name.toUpperCase(), ([, candidate]) => printTerm(candidate, name)]),
     ...(isWeighed ? [["PREFERRED", ([, { preferenceFactor }]) => `x ${shown(preferenceFactor)}`] as Column<Row>] : []),
     ["CACHED", ([, candidate]) => printCached(candidate)],
-    ["TO COMPUTE", ([, { prefillTokens }]) => prefillTokens],
+    ["QUEUED", ([, { prefillTokens }]) => prefillTokens],
     ["OPEN", ([, { openRequests }]) => openRequests],
   ];
   const [head = "", ...body] = printTable(columns, rows).split("\n");
@@ -50,8 +51,11 @@ function printCandidates(explanation: Explanation, paint: Paint): string {
   return [head, ...painted, ...(more > 0 ? [paint.dim(`and ${more} more that cost no less`)] : [])].join("\n");
 }
 
-function termOf({ terms }: Candidate, name: string): number {
-  return terms.find((term) => term.name === name)?.value ?? Number.NaN;
+/** In brackets when it is no part of the cost. */
+function printTerm({ terms }: Candidate, name: string): string {
+  const term = terms.find((each) => each.name === name);
+  if (!term) return "";
+  return term.counts ? shown(term.value) : `(${shown(term.value)})`;
 }
 
 /** Tokens in each tier, those that are not on the device behind a plus. */
@@ -83,8 +87,10 @@ function outcome(given: Outcome | undefined): string {
 /** Such as: With 240 fewer cached tokens at A it would have gone to B. */
 function printFlip({ what, candidate, by, chooses }: Flip, { candidates, requestId }: Explanation): string {
   const name = (at: number) => printId(candidates[at]?.worker ?? 0n);
+  const amount = shown(Math.abs(by));
+  const thing = amount === "1" ? what.replace(/s\b/, "") : what;
   const would = requestId === "" ? "it would go" : "it would have gone";
-  return `With ${shown(Math.abs(by))} ${by < 0 ? "fewer" : "more"} ${what} at ${name(candidate)} ${would} to ${name(chooses)}.`;
+  return `With ${amount} ${by < 0 ? "fewer" : "more"} ${thing} at ${name(candidate)} ${would} to ${name(chooses)}.`;
 }
 
 function printAge(ms: number): string {

@@ -209,6 +209,16 @@ describe("what a worker says of other callers", () => {
     stream.cancel();
   });
 
+  test("who ended in a pass is not taken for another caller's after it", () => {
+    const book = bookOf();
+    const stream = book.reserve(HERE, placementOf());
+    stream.note({ kind: "accepted", choice: 0, cachedTokens: 0 });
+    stream.note({ kind: "first token", choice: 0 });
+    stream.note({ kind: "ended", choice: 0 });
+    observe(book, { decodeSequences: 1, decodeContextTokens: 10, runningRequests: 0 });
+    expect(book.read(HERE, 0)).toMatchObject({ openRequests: 0, decodeSequences: 0, decodeContextTokens: 0 });
+  });
+
   test("a worker that has only this router's requests has no others", () => {
     const book = bookOf();
     const streams = [0, 1, 2].map(() => book.reserve(HERE, placementOf()));
@@ -225,13 +235,11 @@ describe("what a worker says of other callers", () => {
     for (const stream of streams) stream.cancel();
   });
 
-  test("a pass that only prefills, and one without counts of requests, do not hide those that decode", () => {
+  test("a pass that only prefills does not hide those that decode", () => {
     const book = bookOf();
     observe(book, BUSY);
     observe(book, { ...BUSY, decodeSequences: 0, decodeContextTokens: 0 });
     expect(book.read(HERE, 0)).toMatchObject({ decodeSequences: 5, decodeContextTokens: 500 });
-    observe(book, { decodeSequences: 4, decodeContextTokens: 400 });
-    expect(book.read(HERE, 0)).toMatchObject({ openRequests: 4, decodeSequences: 4 });
     observe(book, { decodeSequences: 40, decodeContextTokens: 4_000, mergedSteps: 9, runningRequests: 4 });
     expect(book.read(HERE, 0), "sums over passes").toMatchObject({ openRequests: 4, decodeContextTokens: 400 });
   });

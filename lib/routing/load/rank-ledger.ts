@@ -83,8 +83,8 @@ export class RankLedger {
    */
   #othersOf(pass: PassRecord): OtherLoad {
     const { own } = this;
-    const running = Math.max(pass.runningRequests, pass.mergedSteps === 0 ? pass.decodeSequences : 0);
-    const requests = Math.max(0, running + pass.waitingRequests - own.accepted);
+    // What runs after the pass, and not what decoded in it: a request whose last token it was is nobody's load.
+    const requests = Math.max(0, pass.runningRequests + pass.waitingRequests - own.accepted);
     const waiting = Math.min(requests, Math.max(0, pass.waitingRequests - own.acceptedPrefilling));
     const waitingTokens = waiting > 0 ? Math.max(0, pass.waitingTokens - own.acceptedPrefillTokens) : 0;
     const blocks = Math.max(0, pass.usedBlocks - this.ownBlocks);
