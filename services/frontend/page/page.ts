@@ -7,12 +7,14 @@ import type { Exchange } from "../http/exchange.ts";
 /** Pages of the book that /docs/NAME shows, by their name. */
 const PAGES: Readonly<Record<string, URL>> = {
   "guide.md": new URL("../../../docs/guide.md", import.meta.url),
+  "routing.md": new URL("../../../docs/routing.md", import.meta.url),
   "link.md": new URL("../../../docs/link.md", import.meta.url),
   "contracts.md": new URL("../../../docs/contracts.md", import.meta.url),
   "config.md": new URL("../../../gen/docs/config.md", import.meta.url),
   "errors.md": new URL("../../../gen/docs/errors.md", import.meta.url),
   "fields.md": new URL("../../../gen/docs/fields.md", import.meta.url),
   "metrics.md": new URL("../../../gen/docs/metrics.md", import.meta.url),
+  "rules.md": new URL("../../../gen/docs/rules.md", import.meta.url),
 };
 
 /** The page at `/`: one file that asks this port alone. */
