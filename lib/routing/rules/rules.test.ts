@@ -115,6 +115,12 @@ it("lmetric multiplies what is to be computed with what is in use", () => {
     { deviceTokens: blocks(64), potentialBlocks: 72 },
   ];
   expect(costsBy("lmetric", rows)).toEqual([144 * 73, 0]);
+  const terms = RULES.lmetric.create(DEFAULTS).terms(ruleAsk(), candidatesOf(rows), 0);
+  expect(terms.map(({ value, counts }) => [value, counts])).toEqual([
+    [144, false],
+    [73, false],
+    [144 * 73, true],
+  ]);
 });
 
 describe("the SMG rules", () => {
@@ -234,6 +240,22 @@ describe("rules that look at no prompt", () => {
     expect(at).toEqual([1, 1, 2, 1]);
   });
 
+  it("count the request itself, so that there is something to weigh", () => {
+    expect(costsBy("power-of-two", three)).toEqual([3, 2, 2]);
+    expect(costsBy("random", three)).toEqual([1, 1, 1]);
+  });
+
+  it("power-of-two draws once where there is one", () => {
+    let draws = 0;
+    const next = () => {
+      draws++;
+      return 0.9;
+    };
+    const chance = { next, id: () => 1n };
+    expect(RULES["power-of-two"].create(DEFAULTS).pick(ruleAsk(), Float64Array.of(5), chance, 1)).toBe(0);
+    expect(draws).toBe(1);
+  });
+
   it("power-of-two takes the better of two that differ, the first of equal ones", () => {
     const rule = RULES["power-of-two"].create(DEFAULTS);
     const at = (costs: number[], ...draws: number[]) => {
@@ -288,7 +310,18 @@ describe("session", () => {
     for (const count of counts) expect(count).toBeGreaterThan(70);
   });
 
+  it("draws the same for ever: frontends of all builds agree", () => {
+    const one = costsBy("session", [{}, {}, { rank: 1 }], { ask: { session: 0x0123_4567_89ab_cdefn } });
+    expect(one).toEqual([0.12918362479026393, 0.10594945807644722, 0.3248917001554407]);
+  });
+
   it("tells ranks apart, and takes the fewest requests where there is no session", () => {
+    const rule = RULES.session.create(DEFAULTS);
+    const of = candidatesOf([{ rank: 0 }, { rank: 1 }]);
+    of.workers.fill(7n);
+    const costs = new Float64Array(2);
+    rule.score(ruleAsk({ session: 3n }), of, costs);
+    expect(costs[0]).not.toBe(costs[1]);
     const ranks = [{ rank: 0 }, { rank: 1 }];
     const chosen = new Set(
       Array.from({ length: 20 }, (_, at) => chosenBy("session", ranks, { ask: { session: BigInt(at) } })),

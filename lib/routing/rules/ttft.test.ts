@@ -100,6 +100,9 @@ describe("what a place costs in milliseconds", () => {
       cost: 292 + 142,
     });
     expect(late(100)).toEqual({ prefill: 292, cost: 292 });
+    // More decode than fit into a pass: a token of the prompt goes with each.
+    const crowded = priced({ decodeSequences: 150 }, { ask: { promptTokens: 2 }, constants: { itlTargetMs: 300 } });
+    expect(crowded["late tokens"]).toBe(2 * (10 + 1 + 300) - 2 * 310);
     // A pass without the prompt takes 14 ms: that is not the prompt's doing.
     expect(late(1)["late tokens"]).toBe(292 - 3 * 14);
     expect(priced({}, { constants: { itlTargetMs: 1 } }).cost).toBe(280);
