@@ -115,7 +115,7 @@ describe("what a router knows (mock)", () => {
       const [, hub] = await open("hub", "--hub-port", "0").until(/(hub:\/\/[\w.:]+\d)/);
       const place = ["--discovery", hub!];
       const workers = ["a", "b"].map((taint) =>
-        open("worker", "--engine", "mock", "--mock-speed", "0", "--taints", taint, ...place),
+        open("worker", "--engine", "mock", "--mock-speed", "1", "--taints", taint, ...place),
       );
       for (const worker of workers) await worker.until(/worker serves/);
       const openFrontend = async () => {
