@@ -2,6 +2,7 @@ import type { Determinism } from "#lib/base/determinism";
 import type { StatorError } from "#lib/base/errors";
 import type { DefaultSampling } from "#lib/base/sampling";
 import type { KvLayout } from "#lib/kv/layout";
+import type { TimePrior } from "#lib/perf/time-model";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
 
@@ -100,6 +101,8 @@ export interface EngineCard extends KnownSizes {
   readonly artifacts: readonly EngineArtifact[];
   /** Absent when blocks cannot be exported. */
   readonly layout: KvLayout | undefined;
+  /** How long its passes take, as it states itself before anybody has seen one; undefined when nobody knows. */
+  readonly times: TimePrior | undefined;
   /** For people, in the order in which they are told. */
   readonly facts: readonly EngineFact[];
 }

@@ -42,6 +42,7 @@ const CARD: SizedCard = {
   defaultSampling: {},
   artifacts: [],
   layout: mockLayout(4),
+  times: undefined,
   facts: [],
 };
 

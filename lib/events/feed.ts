@@ -1,3 +1,4 @@
+import type { Clock } from "#lib/base/clock";
 import type { StatorError } from "#lib/base/errors";
 import type { KvChange } from "#lib/kv/event";
 
@@ -62,4 +63,15 @@ export interface KvFeed {
   subscribe(ask: KvAsk, listener: KvFeedListener): { close(): void };
   /** Ends all subscriptions without a word and gives the connection back. */
   close(): void;
+}
+
+/** The way to a worker to which there is none. */
+export function createRefusedFeed(error: StatorError, clock: Pick<Clock, "after">): KvFeed {
+  return {
+    subscribe(_, listener) {
+      const timer = clock.after(0, () => listener.onEnd(error));
+      return { close: () => timer.cancel() };
+    },
+    close() {},
+  };
 }

@@ -1,6 +1,7 @@
 /**
- * What is known of a worker's speed before it was seen: how long a pass takes, as a sum. Milliseconds; what nobody knows
- * is 0. The fit of a real GPU that the mock uses is one of these, and so is what an engine measures when it loads.
+ * What is known of a worker's speed before it was seen: how long a pass takes, as a sum. Milliseconds, at least 0; what
+ * nobody knows is 0. The fit of a real GPU that the mock uses is one of these, and so is what an engine measures when it
+ * loads. `passMsOf` says what they add up to.
  */
 export interface TimePrior {
   /** Of every pass. */
@@ -19,13 +20,13 @@ export interface TimePrior {
   readonly decodeSequenceMs: number;
   /** For each token of their contexts. */
   readonly decodeContextMs: number;
-  /** For the share of the KV pool that they fill, 0 to 1. */
+  /** For the share of the KV pool that all contexts of the pass fill, 0 to 1, in a pass in which any sequence decodes. */
   readonly decodeFillMs: number;
-  /** For its square. */
+  /** For its square; it may be negative as long as decoding never is. */
   readonly decodeFillSquareMs: number;
   /** What decoding adds at least to a pass in which any sequence decodes. */
   readonly decodeLeastMs: number;
-  /** Prompt tokens that a pass computes at most. */
+  /** Tokens that a pass computes at most, those of sequences that decode among them; at least 1. */
   readonly passTokens: number;
 }
 
@@ -39,7 +40,7 @@ export interface PassShape {
   readonly decodeSequences: number;
   /** Tokens of their contexts. */
   readonly decodeContextTokens: number;
-  /** Tokens that the KV pool holds; 0 where nobody knows. */
+  /** Tokens that the KV pool holds; 0 where nobody knows: it counts as full then. */
   readonly poolTokens: number;
 }
 
@@ -67,7 +68,7 @@ export interface PassRecord {
   readonly waitingRequests: number;
   /** Their tokens that are to be computed. */
   readonly waitingTokens: number;
-  /** Further passes that this record stands for the end of: their times and tokens are not in it. */
+  /** Passes before this one that were joined to it: times, tokens and sequences are sums over all, levels the last one's. */
   readonly mergedSteps: number;
 }
 
@@ -75,12 +76,12 @@ export interface PassRecord {
 export interface TimeModel {
   /** Predicted milliseconds of one pass. */
   passMs(shape: PassShape): number;
-  /** Prompt tokens that a pass computes at most. */
+  /** Tokens that a pass computes at most, those of sequences that decode among them; at least 1. */
   readonly passTokens: number;
-  /** Seen ÷ prior, over what was seen lately; 1 before anything was. */
+  /** Seen ÷ prior, over what was seen lately; 1 before anything was, and where there is no prior to compare with. */
   readonly factor: number;
   /** Passes that were learned from; 0 says that this is the prior. */
   readonly passes: number;
-  /** Nobody stated a prior: times are in units of nothing until passes were seen. */
+  /** Nobody stated a prior: times are in units of nothing while `passes` is 0. */
   readonly isGuess: boolean;
 }

@@ -16,18 +16,18 @@ export class EngineMood {
     this.#paceMs = 1 + pick(chance, 15);
   }
 
-  /** For the mock, which asks once a step. */
+  /** What the mock's card says: its pace. */
   get timing(): MockTiming {
-    const stepMs = () => this.#stepMs();
-    return {
-      kind: "linear",
-      prefillTokenMs: 0.1,
-      decodeSequenceMs: 0.5,
-      get stepMs() {
-        return stepMs();
-      },
-    };
+    return { kind: "linear", stepMs: this.#paceMs, prefillTokenMs: 0.1, decodeSequenceMs: 0.5 };
   }
+
+  /** For the mock, which asks once a step. */
+  readonly lateMs = (): number => {
+    if (this.#isBroken) throw new StatorError("ENGINE_FAILED", { detail: "the world broke it" });
+    const isSlow = this.#slowSteps > 0;
+    if (isSlow) this.#slowSteps--;
+    return this.#chance.next() + (isSlow ? this.#slowMs : 0);
+  };
 
   /** The next steps take so much longer. */
   slow(steps: number, byMs: number): void {
@@ -44,12 +44,5 @@ export class EngineMood {
   mend(): void {
     this.#slowSteps = 0;
     this.#isBroken = false;
-  }
-
-  #stepMs(): number {
-    if (this.#isBroken) throw new StatorError("ENGINE_FAILED", { detail: "the world broke it" });
-    const isSlow = this.#slowSteps > 0;
-    if (isSlow) this.#slowSteps--;
-    return this.#paceMs + this.#chance.next() + (isSlow ? this.#slowMs : 0);
   }
 }

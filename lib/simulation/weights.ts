@@ -37,7 +37,7 @@ const POOL_TOKENS = 512;
 export function createEngine(
   model: MockModel,
   weights: Weights,
-  options: Pick<MockOptions, "clock" | "log" | "timing" | "instantTokens" | "maxRunning" | "maxWaiting">,
+  options: Pick<MockOptions, "clock" | "log" | "timing" | "lateMs" | "instantTokens" | "maxRunning" | "maxWaiting">,
 ): Engine {
   const { blockTokens } = weights;
   const size = { blocks: POOL_TOKENS / blockTokens, contextTokens: CONTEXT_TOKENS, maxBatchTokens: 96 };

@@ -90,7 +90,8 @@ export class SimulatedWorker extends SimulatedProcess {
     await this.pause(pick(this.chance, MOST_LOAD_MS));
     const { clock, log, mood, plan } = this;
     const instantTokens = 1 + pick(this.chance, 3);
-    const shape = { clock, log, timing: mood.timing, instantTokens, maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING };
+    const { timing, lateMs } = mood;
+    const shape = { clock, log, timing, lateMs, instantTokens, maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING };
     this.#engine = createEngine(plan.model, plan.weights, shape);
     this.board = createBoard(
       this.#engine,

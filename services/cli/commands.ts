@@ -3,6 +3,7 @@ import { cache } from "./commands/cache.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
+import { explain } from "./commands/explain.ts";
 import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   models,
   ps,
   cache,
+  explain,
   frontend,
   worker,
   hub,

@@ -1,3 +1,4 @@
+import type { DescService } from "@bufbuild/protobuf";
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
@@ -23,14 +24,31 @@ export const OPERATOR_SAYS: NonNullable<Command["says"]> = {
   "insecure-listen": "Allow reading from another machine without TLS.",
 };
 
+/** A question for the operators' port of a frontend. */
+export interface OperatorQuestion<Service extends DescService, Answer> {
+  /** Asks. */
+  readonly ask: (client: Client<Service>, options: CallOptions) => Promise<Answer>;
+  /** Where, as host:port; else the frontend at http.host and http.port tells. */
+  readonly target?: string | undefined;
+}
+
+/** As `askOperators`, of FrontendService. */
+export function askFrontend<Answer>(
+  values: CommandContext["values"],
+  ask: OperatorQuestion<typeof FrontendService, Answer>["ask"],
+  target?: string,
+): Promise<Answer> {
+  return askOperators(FrontendService, values, { ask, target });
+}
+
 /**
  * Asks a running frontend on its operators' port: the one that `target` names as host:port, else the one that the frontend at
  * http.host and http.port tells of. Throws UNAVAILABLE when nobody is there.
  */
-export async function askFrontend<Answer>(
+export async function askOperators<Service extends DescService, Answer>(
+  service: Service,
   values: CommandContext["values"],
-  ask: (frontend: Client<typeof FrontendService>, options: CallOptions) => Promise<Answer>,
-  target?: string,
+  { ask, target }: OperatorQuestion<Service, Answer>,
 ): Promise<Answer> {
   const base = `http://${values["http.host"]}:${values["http.port"]}`;
   const operators = target ?? (await readHealth(base)).operators;
@@ -40,7 +58,7 @@ export async function askFrontend<Answer>(
   }
   const channel = new Channel(operators, readCredentials(values, systemClock), systemClock);
   try {
-    return await ask(createClient(FrontendService, channel), { timeoutMs: TIMEOUT_MS });
+    return await ask(createClient(service, channel), { timeoutMs: TIMEOUT_MS });
   } finally {
     channel.close();
   }

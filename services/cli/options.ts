@@ -28,6 +28,11 @@ export const PROGRAM_OPTIONS = {
     doc: "Worker processes that `up` starts, shared out among the models: at least one each.",
   }),
   json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
+  prompt: text({
+    initial: undefined,
+    placeholder: "TEXT",
+    doc: "What `explain` places as if it came now, in place of a request that came.",
+  }),
   system: text({
     initial: undefined,
     placeholder: "TEXT",

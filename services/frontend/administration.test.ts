@@ -18,7 +18,11 @@ test("a model's text is told with eight of its holders at most, and why there is
   const clock = new FakeClock();
   const watch = new RehearsalWatch();
   const dispatcher = {} as AdministrationParts["dispatcher"];
-  const service = createFrontendService({ dispatcher, view: new ModelView({ watch, clock }) });
+  const service = createFrontendService({
+    dispatcher,
+    router: { view: () => [] },
+    view: new ModelView({ watch, clock }),
+  });
   const metrics = createMetrics([RPC_INSTRUMENTS], { processMetrics: false });
   const client = createClient(
     FrontendService,

@@ -3,8 +3,10 @@ import { StatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
 import { absent } from "#lib/discovery/models";
 import type { FrontendDispatcher } from "#lib/dispatch/dispatcher";
+import type { RuleRouter } from "#lib/routing/rule-router";
 import { createService, type ServedService } from "#lib/rpc/service";
 import { onlyThere } from "./models/worker-text.ts";
+import { printRank } from "./router-service.ts";
 
 const USUAL_LIMIT = 100;
 const MOST_RECORDS = 1000;
@@ -14,14 +16,21 @@ const MOST_HOLDERS = 8;
 export interface AdministrationParts {
   /** Runs this frontend's requests. */
   readonly dispatcher: Pick<FrontendDispatcher, "workers" | "ledger">;
+  /** Chooses workers for them. */
+  readonly router: Pick<RuleRouter, "view">;
   /** Who serves which names. */
   readonly view: Pick<ModelView, "known">;
 }
 
 /** stator.frontend.v1.FrontendService: what this frontend sees and did, for operators. */
-export function createFrontendService({ dispatcher, view }: AdministrationParts): ServedService {
+export function createFrontendService({ dispatcher, router, view }: AdministrationParts): ServedService {
   return createService(FrontendService, {
-    listWorkers: () => ({ workers: dispatcher.workers() }),
+    listWorkers: () => ({
+      workers: dispatcher.workers().map((worker) => {
+        const ranks = router.view(worker.instance?.instanceId ?? 0n);
+        return { ...worker, ranks: ranks.map(printRank) };
+      }),
+    }),
     listRequests({ limit }) {
       if (limit > MOST_RECORDS) {
         throw new StatorError("INVALID_ARGUMENT", { detail: `limit: expected at most ${MOST_RECORDS}, got ${limit}` });

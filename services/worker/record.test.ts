@@ -8,6 +8,7 @@ import {
   WorkerRole,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { readModels } from "#lib/discovery/models";
+import { NO_TIME, parseTimePrior } from "#lib/perf/time-prior";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
 import { NOTHING_KNOWN } from "../../test/support/late-engine.ts";
 import { modelCard, workerRecords } from "./record.ts";
@@ -20,6 +21,7 @@ const IDENTITY = {
   engine: "fake",
   role: "aggregated",
   aliases: ["other"],
+  taints: ["zone=a"],
   markersInContent: false,
   models: ["fake-model", "pirate"],
   services: ["stator.worker.v1.WorkerLinkService"],
@@ -135,4 +137,12 @@ test("a card says what is missing and why, and survives the wire", () => {
   const markers = modelCard({ ...IDENTITY, markersInContent: true }, card, 10).markersInContent;
   expect([written.markersInContent, markers]).toEqual([false, true]);
   expect(written.transfer).toBeUndefined();
+});
+
+test("how fast an engine says that it is comes back from its card, and nothing where it does not say", () => {
+  const times = { ...NO_TIME, prefillTokenMs: 0.125, decodeMs: 10, passTokens: 2_048 };
+  const written = modelCard(IDENTITY, new FakeEngine({ times }).card, 10);
+  const read = fromBinary(ModelCardSchema, toBinary(ModelCardSchema, written));
+  expect(parseTimePrior(read.timePrior)).toEqual(times);
+  expect(modelCard(IDENTITY, new FakeEngine().card, 10).timePrior).toBeUndefined();
 });

@@ -57,6 +57,8 @@ export interface WorkerDeps {
   readonly models: readonly string[];
   /** Other names for the model; none unless given. */
   readonly aliases?: readonly string[];
+  /** Words for it, which requests may require or prefer; none unless given. */
+  readonly taints?: readonly string[];
   /** What is spelled like a control token in a message to the model is one; false unless given. */
   readonly markersInContent?: boolean;
   /** What part of requests it does; aggregated unless given. */
@@ -320,6 +322,7 @@ class WorkerShell implements Worker {
       role,
       models: this.#models(),
       aliases: this.#deps.aliases ?? [],
+      taints: this.#deps.taints ?? [],
       markersInContent: this.#deps.markersInContent ?? false,
       services: this.services.map(({ service }) => service.typeName),
     };

@@ -62,6 +62,7 @@ const CARD: EngineCard = {
   defaultSampling: {},
   artifacts: [],
   layout: undefined,
+  times: undefined,
   facts: [],
 };
 

@@ -147,6 +147,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
     defaultSampling,
     artifacts,
     layout: "reason" in layout ? undefined : layout,
+    times: undefined,
     facts: llamaFacts(llama, loaded, { options, plan, quantization, defaultSampling }),
   };
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);

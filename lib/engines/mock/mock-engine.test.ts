@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { FakeClock } from "#lib/base/clock";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
+import { passMsOf } from "#lib/perf/time-prior";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { EngineFinish, EngineStep, GenerateRequest } from "../engine.ts";
 import { MOCK_MODEL, openMock } from "./mock-engine.ts";
@@ -85,6 +86,21 @@ test("steps take the time that the model says, on any clock", async () => {
   await advance(6);
   expect(steps.map((step) => step.metrics.durationUs)).toEqual([12_000, 3_000, 3_000]);
   expect(finishes).toMatchObject([{ reason: "length", completionTokens: 3 }]);
+});
+
+test("its steps take what its card says, and as much longer as it is told", async () => {
+  const lates = [0, 30, 0, 0];
+  const timing = { kind: "polynomial", speedup: 2, decodeSpeedup: 1 } as const;
+  const { engine, steps, advance } = await openRig({ timing, lateMs: () => lates.shift() ?? 0 });
+  engine.submit(requestOf(1, { promptTokens: new Uint32Array(300).fill(5) }));
+  for (let ms = 0; ms < 200 && steps.length < 4; ms++) await advance(1);
+  const poolTokens = engine.card.totalBlocks * engine.card.blockTokens;
+  const seen = steps.slice(0, 4).map(({ metrics }) => metrics);
+  const said = seen.map((shape) => passMsOf(engine.card.times!, { ...shape, poolTokens }));
+  expect(seen.map(({ durationUs }) => durationUs)).toEqual(
+    said.map((ms, at) => Math.round((ms + (at === 1 ? 30 : 0)) * 1000)),
+  );
+  expect(seen.map(({ decodeSequences }) => decodeSequences)).toEqual([0, 1, 1, 1]);
 });
 
 test("several tokens of one step come as one entry with a count", async () => {

@@ -14,7 +14,7 @@ import { CANDIDATES } from "./choose.ts";
 import { mockLayout } from "./memory.ts";
 import { MOCK_EMBEDDING_SIZE, MockExecutor } from "./mock-executor.ts";
 import type { MockOptions } from "./mock-options.ts";
-import type { MockTiming } from "./timing.ts";
+import { type MockTiming, timesOf } from "./timing.ts";
 import { findWords, type MockWords } from "./words.ts";
 
 /** Name under which a mock is served unless it is given another. */
@@ -84,6 +84,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     chunkTokens: 0,
     space: () => pagedSpace,
   };
+  const times = timesOf(options.timing ?? DEFAULT_TIMING, scheduler.maxBatchTokens);
   const card: SizedCard = {
     engine: "mock",
     software: { name: "stator-mock", version: MOCK_VERSION },
@@ -103,15 +104,15 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     defaultSampling: readDefaultSampling(header, options.sampling, options.log),
     artifacts,
     layout: mockLayout(blockTokens),
+    times,
     facts: [
       { what: "engine", value: "mock", by: "it computes nothing and makes its text up" },
       { what: "context", value: countOf(scheduler.contextTokens, "tokens") },
       { what: "blocks", value: countOf(blocks, `of ${blockTokens} tokens`) },
     ],
   };
-  const { clock, log } = options;
-  const timing = options.timing ?? DEFAULT_TIMING;
-  const executor = new MockExecutor({ blocks, blockTokens, timing, clock, words });
+  const { clock, log, lateMs } = options;
+  const executor = new MockExecutor({ blocks, blockTokens, times, lateMs, clock, words });
   // The text side is made when somebody asks: most callers tokenize for themselves.
   let tokenizer: Tokenizer | undefined;
   const tokenize = (text: string) => {

@@ -1,5 +1,7 @@
 import type { Clock, Timer } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
+import type { PassShape, TimePrior } from "#lib/perf/time-model";
+import { passMsOf } from "#lib/perf/time-prior";
 import type { EmbedRequest } from "../engine.ts";
 import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
 import { sha256 } from "../model-file.ts";
@@ -7,7 +9,6 @@ import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type
 import type { Sequence } from "../schedule/sequence.ts";
 import { type Choice, type ChoosePoint, chooseToken, scoreToken } from "./choose.ts";
 import { advanceRows, MockMemory, ROW_WORDS, scramble } from "./memory.ts";
-import { type MockTiming, stepDurationMs } from "./timing.ts";
 import type { MockWords } from "./words.ts";
 
 /** Length of the mock's embeddings. */
@@ -36,7 +37,9 @@ export interface MockExecutorOptions {
   /** Tokens of a block. */
   readonly blockTokens: number;
   /** How long a step takes. */
-  readonly timing: MockTiming;
+  readonly times: TimePrior;
+  /** How much longer it takes than that; asked once a step, and what it throws breaks the engine. */
+  readonly lateMs?: (() => number) | undefined;
   /** A step is one timer of it. */
   readonly clock: Clock;
   /** What it says. */
@@ -73,13 +76,8 @@ export class MockExecutor implements Executor {
 
   submit(plan: StepPlan): void {
     assert(!this.#running, "the mock runs one step at a time");
-    const { clock, timing, blocks, blockTokens } = this.#options;
-    const durationMs = stepDurationMs(timing, {
-      prefillTokens: plan.prefillTokens,
-      decodeSequences: plan.decodeSequences,
-      activeTokens: plan.prefillContextTokens + plan.decodeContextTokens,
-      totalTokens: blocks * blockTokens,
-    });
+    const { clock } = this.#options;
+    const durationMs = this.#durationMs(plan);
     const nowMs = clock.nowMs();
     const endMs = (this.#endedMs ?? nowMs) + durationMs;
     const timer = clock.after(delayOf(endMs - nowMs, durationMs), () => this.#end("ok"));
@@ -92,6 +90,14 @@ export class MockExecutor implements Executor {
     const { clock } = this.#options;
     const timer = clock.after(0, () => this.#end("aborted"));
     this.#running = { ...this.#running, endMs: clock.nowMs(), timer };
+  }
+
+  #durationMs(computed: Omit<PassShape, "poolTokens">): number {
+    const { times, lateMs, blocks, blockTokens } = this.#options;
+    const { prefillTokens, prefillContextTokens, decodeSequences, decodeContextTokens } = computed;
+    const prefill = { prefillTokens, prefillContextTokens };
+    const shape = { ...prefill, decodeSequences, decodeContextTokens, poolTokens: blocks * blockTokens };
+    return passMsOf(times, shape) + (lateMs?.() ?? 0);
   }
 
   #end(status: "ok" | "aborted"): void {
@@ -220,11 +226,12 @@ export class MockExecutor implements Executor {
   }
 
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {
-    const { clock, timing, blocks, blockTokens } = this.#options;
+    const { clock } = this.#options;
     const prefillTokens = requests.reduce((sum, request) => sum + request.promptTokens.length, 0);
-    const load = { prefillTokens, decodeSequences: 0, activeTokens: prefillTokens, totalTokens: blocks * blockTokens };
+    const prefill = { prefillTokens, prefillContextTokens: prefillTokens };
+    const durationMs = this.#durationMs({ ...prefill, decodeSequences: 0, decodeContextTokens: 0 });
     const { promise, resolve, reject } = Promise.withResolvers<readonly Float32Array[]>();
-    const timer = clock.after(stepDurationMs(timing, load), () => {
+    const timer = clock.after(durationMs, () => {
       this.#embedding.delete(timer);
       resolve(requests.map(embeddingOf));
     });

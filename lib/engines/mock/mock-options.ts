@@ -18,6 +18,8 @@ export interface MockOptions {
   readonly log: Log;
   /** Default: the reference's polynomial without speedup. */
   readonly timing?: MockTiming;
+  /** How much longer a step takes than the timing says; asked once a step, and what it throws breaks the engine. */
+  readonly lateMs?: () => number;
   /** Longest prompt and answer together, at most what the blocks hold; default 32,768. */
   readonly contextTokens?: number;
   /** Tokens of a KV block; default 16. */

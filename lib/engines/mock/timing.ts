@@ -1,3 +1,6 @@
+import type { TimePrior } from "#lib/perf/time-model";
+import { NO_TIME } from "#lib/perf/time-prior";
+
 /**
  * How long a step of the mock takes.
  * `polynomial`: the reference system's fit of a real GPU, divided by the speedups; a speedup of 0 takes no time.
@@ -13,39 +16,27 @@ export type MockTiming =
     }
   | { readonly kind: "instant" };
 
-/** What a step computes. */
-export interface StepLoad {
-  /** Prompt tokens. */
-  readonly prefillTokens: number;
-  /** Sequences that decode. */
-  readonly decodeSequences: number;
-  /** Tokens of all contexts in the step. */
-  readonly activeTokens: number;
-  /** Tokens that the pool holds. */
-  readonly totalTokens: number;
+/** The reference's fit: parts of a step that grow with its prompt tokens. */
+const PREFILL = { prefillMs: 16.50142, prefillTokenMs: 1.518344e-2, prefillSquareMs: 4.209989e-7 } as const;
+/** Parts that grow with the share of the pool that is in use. */
+const DECODE = { decodeMs: 5.74, decodeFillMs: 54.01, decodeFillSquareMs: -25.74 } as const;
+/** However fast the mock is, a step in which it decodes takes so long. */
+const LEAST_DECODE_MS = 1;
+
+function dividedBy<Parts extends Partial<TimePrior>>(parts: Parts, speedup: number): Parts {
+  const divided = Object.entries(parts).map(([name, ms]) => [name, speedup === 0 ? 0 : ms / speedup]);
+  return Object.fromEntries(divided) as Parts;
 }
 
-/** Milliseconds to prefill so many tokens; 0 for none. */
-export function polynomialPrefillMs(tokens: number): number {
-  return tokens === 0 ? 0 : 4.209989e-7 * tokens ** 2 + 1.518344e-2 * tokens + 16.50142;
-}
-
-/** Milliseconds of a decode step at a utilisation of the KV pool, 0 to 1; at least 1. */
-export function polynomialDecodeMs(utilisation: number): number {
-  return Math.max(1, -25.74 * utilisation ** 2 + 54.01 * utilisation + 5.74);
-}
-
-/** Milliseconds of a step. */
-export function stepDurationMs(timing: MockTiming, load: StepLoad): number {
-  if (timing.kind === "instant") return 0;
-  const { prefillTokens, decodeSequences, activeTokens, totalTokens } = load;
+/** How long steps take by a timing, of at most so many tokens each: what the mock keeps to, and what its card says. */
+export function timesOf(timing: MockTiming, passTokens: number): TimePrior {
+  const base = { ...NO_TIME, passTokens };
+  if (timing.kind === "instant") return base;
   if (timing.kind === "linear") {
-    return timing.stepMs + timing.prefillTokenMs * prefillTokens + timing.decodeSequenceMs * decodeSequences;
+    const { stepMs, prefillTokenMs, decodeSequenceMs } = timing;
+    return { ...base, passMs: stepMs, prefillTokenMs, decodeSequenceMs };
   }
-  if (timing.speedup === 0) return 0;
-  const prefillMs = polynomialPrefillMs(prefillTokens) / timing.speedup;
-  if (decodeSequences === 0 || timing.decodeSpeedup === 0) return prefillMs;
-  const utilisation = totalTokens === 0 ? 1 : Math.min(1, activeTokens / totalTokens);
-  const decodeMs = polynomialDecodeMs(utilisation) / (timing.speedup * timing.decodeSpeedup);
-  return prefillMs + Math.max(1, decodeMs);
+  const decodeSpeedup = timing.speedup * timing.decodeSpeedup;
+  const decodeLeastMs = decodeSpeedup === 0 ? 0 : LEAST_DECODE_MS;
+  return { ...base, ...dividedBy(PREFILL, timing.speedup), ...dividedBy(DECODE, decodeSpeedup), decodeLeastMs };
 }

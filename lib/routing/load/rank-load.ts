@@ -1,9 +1,10 @@
 /**
  * What one rank of a worker has to do, as far as this router knows: what it placed there itself, joined with what the
- * worker's last step record tells of other callers' requests, nothing counted twice.
+ * worker's last step record tells of other callers' requests, nothing counted twice. The record's part counts whole for two
+ * seconds, and then half as much after each two seconds more; this router's own stays until its streams end.
  */
 export interface RankLoad {
-  /** Prompt tokens that are still to be computed there: placed ones less what was cached, until their first token. */
+  /** Prompt tokens that are still to be computed there: placed ones less what was cached, until their first token. Choices of one prompt share it. */
   readonly prefillTokens: number;
   /** The same with what was cached: as the reference counts them. */
   readonly rawPrefillTokens: number;
@@ -11,7 +12,7 @@ export interface RankLoad {
   readonly activeBlocks: number;
   /** Requests there that have not ended, waiting ones among them. */
   readonly openRequests: number;
-  /** Of those, requests that wait at the worker, as it said last. */
+  /** Of those, requests that wait at the worker, as it said last and as far as that still counts. */
   readonly waitingRequests: number;
   /** Requests that have had their first token and have not ended. */
   readonly decodeSequences: number;
@@ -21,9 +22,9 @@ export interface RankLoad {
   readonly usedBlocks: number;
   /** Blocks of its pool; 0 where nobody knows. */
   readonly totalBlocks: number;
-  /** Share of the last while in which it computed prompts, 0 to 1: u of β = u ÷ (1 − u). */
+  /** Share of time that went into prompts, 0 to 1, over some four seconds (what was counts 1 ÷ e after them): u of β = u ÷ (1 − u). */
   readonly prefillUtilisation: number;
-  /** Tokens that it made in a second lately, prompts and answers; 0 before anything was seen. */
+  /** Tokens that it computed in a second, prompts and answers, over the same time; 0 before anything was seen. */
   readonly tokensPerSecond: number;
   /** Milliseconds since its last step record; undefined before the first. */
   readonly ageMs: number | undefined;

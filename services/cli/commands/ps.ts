@@ -51,7 +51,29 @@ interface Row {
   /** null when nobody knows. */
   readonly totalBlocks: number | null;
   readonly steps: number;
+  /** How the router looks at its ranks. */
+  readonly routing: readonly RoutingRow[];
   readonly version: string;
+}
+
+/** One rank of a worker, as `--json` prints it. */
+interface RoutingRow {
+  readonly rank: number;
+  /** The rule in force. */
+  readonly rule: string;
+  /** Why its prefixes do not decide. */
+  readonly why: string;
+  /** How well it is known what it holds. */
+  readonly knowledge: string;
+  /** Blocks that the index has of it. */
+  readonly indexedBlocks: number;
+  /** Changes that the index does not have yet. */
+  readonly behindEvents: number;
+  /** null before the first change. */
+  readonly lagMs: number | null;
+  /** Seen ÷ what its card says. */
+  readonly timeFactor: number;
+  readonly timedPasses: number;
 }
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -61,8 +83,23 @@ const COLUMNS: readonly Column<Row>[] = [
   ["STATE", ({ state, link }) => (state !== "ready" || link === "ready" ? state : `${state}, link ${link}`)],
   ["OPEN", ({ openRequests }) => openRequests],
   ["WAITING", ({ waitingRequests }) => waitingRequests],
+  ["RULE", ({ routing }) => [...new Set(routing.map(({ rule }) => rule))].join(" ")],
+  ["INDEXED", ({ routing }) => routing.map(printKnowledge).join(" ")],
+  ["SPEED", ({ routing }) => [...new Set(routing.map(printFactor))].join(" ")],
   ["BLOCKS", ({ usedBlocks, totalBlocks }) => (totalBlocks === null ? "unknown" : `${usedBlocks}/${totalBlocks}`)],
 ];
+
+/** Blocks in the index, with what is wrong with them and how late it hears of changes. */
+function printKnowledge({ knowledge, indexedBlocks, behindEvents, lagMs }: RoutingRow): string {
+  const behind = behindEvents > 0 ? `, ${behindEvents} behind` : "";
+  const lag = lagMs === null ? "" : `, ${Math.round(lagMs)} ms`;
+  return knowledge === "live" ? `${indexedBlocks}${lag}${behind}` : `${indexedBlocks}, ${knowledge}`;
+}
+
+/** How long passes take beside what the card says, once some were seen. */
+function printFactor({ timeFactor, timedPasses }: RoutingRow): string {
+  return timedPasses > 0 ? `x ${timeFactor.toFixed(2)}` : "as told";
+}
 
 function readWorker({ instance, ...view }: WorkerView): Row {
   return {
@@ -81,6 +118,13 @@ function readWorker({ instance, ...view }: WorkerView): Row {
     usedBlocks: view.usedBlocks,
     totalBlocks: instance?.totalKvBlocks === undefined ? null : Number(instance.totalKvBlocks),
     steps: Number(view.steps),
+    routing: view.ranks.map(({ rank, rule, why, knowledge, timeFactor, ...counts }) => ({
+      ...{ rank, rule, why, knowledge, timeFactor },
+      indexedBlocks: Number(counts.indexedBlocks),
+      behindEvents: Number(counts.behindEvents),
+      lagMs: counts.lagMs ?? null,
+      timedPasses: Number(counts.timedPasses),
+    })),
     version: instance?.version ?? "",
   };
 }

@@ -1,6 +1,7 @@
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
+import { RouterService } from "#gen/stator/router/v1/router_pb";
 import { ArtifactService } from "#gen/stator/worker/v1/artifact_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
@@ -14,8 +15,10 @@ import { createServicePool } from "#lib/discovery/service-pool";
 import { createDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { Connection } from "#lib/dispatch/worker-seat";
+import { EVENTS_INSTRUMENTS } from "#lib/events/instruments";
 import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
+import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen } from "#lib/rpc/options";
@@ -26,11 +29,13 @@ import { type FrontendOptions, openFrontend } from "#services/frontend/frontend"
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
+import { createRouterService } from "#services/frontend/router-service";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
 import { openProcess, type ServiceProcess } from "./process.ts";
+import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
 
 /** A frontend process that serves. */
@@ -42,6 +47,10 @@ export interface OpenedFrontend {
   /** Takes itself off the list and finishes what runs, for so long at most. The scope closes the rest. */
   drain(deadlineMs: number): Promise<void>;
 }
+
+const INSTRUMENTS = [
+  ...[DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, EVENTS_INSTRUMENTS, ROUTING_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+] as const;
 
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
 const FIRST_WORKER_MS = 10_000;
@@ -62,7 +71,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   checkHttpListen(values, "The OpenAI API", values["http.host"]);
   const process = openProcess(context, {
     role: "frontend",
-    instruments: [DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+    instruments: INSTRUMENTS,
     listen: { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port" },
     // Every request draws: asking the operating system each time would be a twentieth of a short request's cost.
     chance: new SeededChance(systemChance.id()),
@@ -81,13 +90,18 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
-    mode: values["router.mode"],
+    router: (locate) => createRouter(context, process, locate),
     ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
     compile: (guidance) => reader.compile(guidance),
   });
   scope.own("dispatcher", dispatcher);
+  const { router } = dispatcher;
+  scope.defer("router", feedRouter(context, process, { view, router }));
   const texts = scope.own("texts", openTexts(context));
-  const port = await process.listen([createFrontendService({ dispatcher, view })]);
+  const port = await process.listen([
+    createFrontendService({ dispatcher, router, view }),
+    createRouterService({ router, view }),
+  ]);
   const traced = createTracedDispatcher(dispatcher, await process.openTracer());
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
@@ -131,7 +145,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
 /** Publishes this frontend, so that whoever watches discovery finds what operators may call. */
 function announce({ values, log }: ProcessContext, discovery: Discovery, address: string): Promise<Announcement> {
   return announceServices(discovery, {
-    services: [FrontendService],
+    services: [FrontendService, RouterService],
     role: InstanceRole.FRONTEND,
     address,
     ttlMs: values["lease-ms"],

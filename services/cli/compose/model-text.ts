@@ -18,6 +18,8 @@ export type Conversation = Parameters<ModelText["renderChat"]>[0];
 export interface OpenedText {
   /** The command's scope closes it. */
   readonly text: ModelText;
+  /** It can render conversations. */
+  readonly hasTemplate: boolean;
   /** Whether a token is one that no text but a template's names. */
   isControl(token: number): boolean;
 }
@@ -36,7 +38,11 @@ export async function openModelText(model: string, context: CommandContext): Pro
   const text = await texts.open({ ...artifacts, markersInContent });
   context.scope.own("text", { close: async () => void (await text.close()) });
   const bits = tokenBits(checkVocabulary(artifacts.tokenizer));
-  return { text, isControl: (token) => ((bits[token] ?? 0) & TOKEN_BIT.control) !== 0 };
+  return {
+    text,
+    hasTemplate: artifacts.template !== undefined,
+    isControl: (token) => ((bits[token] ?? 0) & TOKEN_BIT.control) !== 0,
+  };
 }
 
 /** Whether somebody means a file: there is one, or the name is that of one. */

@@ -57,6 +57,7 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     engineName: recipe.engine,
     models: [recipe.model],
     aliases: recipe.aliases,
+    taints: values.taints,
     hasher: loadNative().addon,
     markersInContent: recipe.markersInContent ?? values["tokenizer.markers-in-content"],
     onState({ state }) {

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/discovery/v1/discovery.proto.
  */
 export const file_stator_discovery_v1_discovery: GenFile = /*@__PURE__*/
-  fileDesc("CiNzdGF0b3IvZGlzY292ZXJ5L3YxL2Rpc2NvdmVyeS5wcm90bxITc3RhdG9yLmRpc2NvdmVyeS52MSKiAQoRRW5naW5lRGVzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEkAKBWZhY3RzGAMgAygLMjEuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbi5GYWN0c0VudHJ5GiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKOBAoOSW5zdGFuY2VSZWNvcmQSEwoLaW5zdGFuY2VfaWQYASABKAQSEwoLaW5jYXJuYXRpb24YAiABKAQSLwoEcm9sZRgDIAEoDjIhLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSb2xlEg8KB2FkZHJlc3MYBCABKAkSMQoFc3RhdGUYBSABKA4yIi5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlU3RhdGUSDgoGcmVhc29uGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJEg4KBm1vZGVscxgIIAMoCRIOCgZlbmdpbmUYCSABKAkSDQoFcmFua3MYCiABKA0SHAoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYCyABKA0SHAoPdG90YWxfa3ZfYmxvY2tzGAwgASgESACIAQESDwoHdmVyc2lvbhgNIAEoCRITCgZ3ZWlnaHQYDiABKAFIAYgBARIRCgluYW1lc3BhY2UYDyABKAkSNAoLd29ya2VyX3JvbGUYECABKA4yHy5zdGF0b3IuZGlzY292ZXJ5LnYxLldvcmtlclJvbGUSQgoSZW5naW5lX2Rlc2NyaXB0aW9uGBEgASgLMiYuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbkISChBfdG90YWxfa3ZfYmxvY2tzQgkKB193ZWlnaHQirAUKCU1vZGVsQ2FyZBIMCgRuYW1lGAEgASgJEhMKC2luc3RhbmNlX2lkGAIgASgEEg8KB2FsaWFzZXMYAyADKAkSFgoOY29udGV4dF90b2tlbnMYBCABKA0SLwoHcm91dGluZxgFIAEoCzIeLnN0YXRvci5jb21tb24udjEuUm91dGluZ1Njb3BlEi8KB3dlaWdodHMYBiABKAsyHi5zdGF0b3IuY29tbW9uLnYxLldlaWdodHNTY29wZRIxCgh0cmFuc2ZlchgHIAEoCzIfLnN0YXRvci5jb21tb24udjEuVHJhbnNmZXJTY29wZRI3CgxjYXBhYmlsaXRpZXMYCCABKAsyIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkNhcGFiaWxpdGllcxIzCglhcnRpZmFjdHMYCSADKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEhwKFGNyZWF0ZWRfdW5peF9zZWNvbmRzGAogASgEEhAKCG93bmVkX2J5GAsgASgJEk0KEGRlZmF1bHRfc2FtcGxpbmcYDCADKAsyMy5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsQ2FyZC5EZWZhdWx0U2FtcGxpbmdFbnRyeRI3Cg1kZXRlcm1pbmlzdGljGA0gASgOMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5EZXRlcm1pbmlzbRIUCgxyZXVzZV90b2tlbnMYDiABKA0SLgoFaW5wdXQYDyABKA4yHy5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsSW5wdXQSGgoSbWFya2Vyc19pbl9jb250ZW50GBAgASgIGjYKFERlZmF1bHRTYW1wbGluZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEizgIKDENhcGFiaWxpdGllcxIQCghnZW5lcmF0ZRgBIAEoCBINCgVlbWJlZBgCIAEoCBIPCgdncmFtbWFyGAMgASgIEhAKCGxvZ3Byb2JzGAQgASgIEgwKBGxvcmEYBSABKAgSEQoJa3ZfYmxvY2tzGAYgASgIEgwKBG1vY2sYByABKAgSFgoOZW1iZWRkaW5nX3NpemUYCCABKA0SPwoHbWlzc2luZxgJIAMoCzIuLnN0YXRvci5kaXNjb3ZlcnkudjEuQ2FwYWJpbGl0aWVzLk1pc3NpbmdFbnRyeRIYChBtYXhfdG9wX2xvZ3Byb2JzGAogASgNEhcKD3Byb21wdF9sb2dwcm9icxgLIAEoCBIPCgd1bmtub3duGAwgAygJGi4KDE1pc3NpbmdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KC0FydGlmYWN0UmVmEgwKBGtpbmQYASABKAkSDgoGZGlnZXN0GAIgASgMEhIKCnNpemVfYnl0ZXMYAyABKAQSDgoGZm9ybWF0GAQgASgJIlQKC0FkYXB0ZXJDYXJkEgwKBG5hbWUYASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAQSEgoKYmFzZV9tb2RlbBgDIAEoCRIOCgZkaWdlc3QYBCABKAwizwEKBlJlY29yZBILCgNrZXkYASABKAkSEAoIcmV2aXNpb24YAiABKAQSNwoIaW5zdGFuY2UYCiABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkSAASLwoFbW9kZWwYCyABKAsyHi5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsQ2FyZEgAEjMKB2FkYXB0ZXIYDCABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFkYXB0ZXJDYXJkSABCBwoFdmFsdWUiIwoRR3JhbnRMZWFzZVJlcXVlc3QSDgoGdHRsX21zGAEgASgNIlEKEkdyYW50TGVhc2VSZXNwb25zZRIQCghsZWFzZV9pZBgBIAEoBBIOCgZ0dGxfbXMYAiABKA0SGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQiJAoQS2VlcEFsaXZlUmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBCIjChFLZWVwQWxpdmVSZXNwb25zZRIOCgZ0dGxfbXMYASABKA0iJgoSUmV2b2tlTGVhc2VSZXF1ZXN0EhAKCGxlYXNlX2lkGAEgASgEIhUKE1Jldm9rZUxlYXNlUmVzcG9uc2UiTAoKUHV0UmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBBIsCgdyZWNvcmRzGAIgAygLMhsuc3RhdG9yLmRpc2NvdmVyeS52MS5SZWNvcmQiHwoLUHV0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiLwoNUmVtb3ZlUmVxdWVzdBIMCgRrZXlzGAEgAygJEhAKCGxlYXNlX2lkGAIgASgEIiIKDlJlbW92ZVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIh0KC0xpc3RSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCSJpCgxMaXN0UmVzcG9uc2USLAoHcmVjb3JkcxgBIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEhAKCHJldmlzaW9uGAIgASgEEhkKEXN0b3JlX2luY2FybmF0aW9uGAMgASgEIlEKDFdhdGNoUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YAiABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQijQEKDVdhdGNoUmVzcG9uc2USEAoIc25hcHNob3QYASABKAgSLAoHdXBzZXJ0cxgCIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEg8KB3JlbW92ZWQYAyADKAkSEAoIcmV2aXNpb24YBCABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YBSABKAQquAEKDUluc3RhbmNlU3RhdGUSHgoaSU5TVEFOQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZJTlNUQU5DRV9TVEFURV9MT0FESU5HEAESGAoUSU5TVEFOQ0VfU1RBVEVfUkVBRFkQAhIbChdJTlNUQU5DRV9TVEFURV9EUkFJTklORxADEhkKFUlOU1RBTkNFX1NUQVRFX0FTTEVFUBAEEhkKFUlOU1RBTkNFX1NUQVRFX0ZBSUxFRBAFKn4KDEluc3RhbmNlUm9sZRIdChlJTlNUQU5DRV9ST0xFX1VOU1BFQ0lGSUVEEAASGAoUSU5TVEFOQ0VfUk9MRV9XT1JLRVIQARIaChZJTlNUQU5DRV9ST0xFX0ZST05URU5EEAISGQoVSU5TVEFOQ0VfUk9MRV9TRVJWSUNFEAMqjgEKCldvcmtlclJvbGUSGwoXV09SS0VSX1JPTEVfVU5TUEVDSUZJRUQQABIaChZXT1JLRVJfUk9MRV9BR0dSRUdBVEVEEAESFwoTV09SS0VSX1JPTEVfUFJFRklMTBACEhYKEldPUktFUl9ST0xFX0RFQ09ERRADEhYKEldPUktFUl9ST0xFX0VOQ09ERRAEKlcKCk1vZGVsSW5wdXQSGwoXTU9ERUxfSU5QVVRfVU5TUEVDSUZJRUQQABIWChJNT0RFTF9JTlBVVF9UT0tFTlMQARIUChBNT0RFTF9JTlBVVF9URVhUEAIqbAoLRGV0ZXJtaW5pc20SGwoXREVURVJNSU5JU01fVU5TUEVDSUZJRUQQABISCg5ERVRFUk1JTklTTV9OTxABEhUKEURFVEVSTUlOSVNNX0FMT05FEAISFQoRREVURVJNSU5JU01fQkFUQ0gQAzKVBQoQRGlzY292ZXJ5U2VydmljZRJjCgpHcmFudExlYXNlEiYuc3RhdG9yLmRpc2NvdmVyeS52MS5HcmFudExlYXNlUmVxdWVzdBonLnN0YXRvci5kaXNjb3ZlcnkudjEuR3JhbnRMZWFzZVJlc3BvbnNlIgSouxgDEmAKCUtlZXBBbGl2ZRIlLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVxdWVzdBomLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVzcG9uc2UiBKi7GAMSZgoLUmV2b2tlTGVhc2USJy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJldm9rZUxlYXNlUmVxdWVzdBooLnN0YXRvci5kaXNjb3ZlcnkudjEuUmV2b2tlTGVhc2VSZXNwb25zZSIEqLsYAxJOCgNQdXQSHy5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlcXVlc3QaIC5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlc3BvbnNlIgSouxgDElcKBlJlbW92ZRIiLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVxdWVzdBojLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVzcG9uc2UiBKi7GAMSUQoETGlzdBIgLnN0YXRvci5kaXNjb3ZlcnkudjEuTGlzdFJlcXVlc3QaIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkxpc3RSZXNwb25zZSIEqLsYAxJWCgVXYXRjaBIhLnN0YXRvci5kaXNjb3ZlcnkudjEuV2F0Y2hSZXF1ZXN0GiIuc3RhdG9yLmRpc2NvdmVyeS52MS5XYXRjaFJlc3BvbnNlIgSouxgDMAFiBnByb3RvMw", [file_stator_common_v1_common]);
+  fileDesc("CiNzdGF0b3IvZGlzY292ZXJ5L3YxL2Rpc2NvdmVyeS5wcm90bxITc3RhdG9yLmRpc2NvdmVyeS52MSKiAQoRRW5naW5lRGVzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEkAKBWZhY3RzGAMgAygLMjEuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbi5GYWN0c0VudHJ5GiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKeBAoOSW5zdGFuY2VSZWNvcmQSEwoLaW5zdGFuY2VfaWQYASABKAQSEwoLaW5jYXJuYXRpb24YAiABKAQSLwoEcm9sZRgDIAEoDjIhLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSb2xlEg8KB2FkZHJlc3MYBCABKAkSMQoFc3RhdGUYBSABKA4yIi5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlU3RhdGUSDgoGcmVhc29uGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJEg4KBm1vZGVscxgIIAMoCRIOCgZlbmdpbmUYCSABKAkSDQoFcmFua3MYCiABKA0SHAoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYCyABKA0SHAoPdG90YWxfa3ZfYmxvY2tzGAwgASgESACIAQESDwoHdmVyc2lvbhgNIAEoCRITCgZ3ZWlnaHQYDiABKAFIAYgBARIRCgluYW1lc3BhY2UYDyABKAkSNAoLd29ya2VyX3JvbGUYECABKA4yHy5zdGF0b3IuZGlzY292ZXJ5LnYxLldvcmtlclJvbGUSQgoSZW5naW5lX2Rlc2NyaXB0aW9uGBEgASgLMiYuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbhIOCgZ0YWludHMYEiADKAlCEgoQX3RvdGFsX2t2X2Jsb2Nrc0IJCgdfd2VpZ2h0IuAFCglNb2RlbENhcmQSDAoEbmFtZRgBIAEoCRITCgtpbnN0YW5jZV9pZBgCIAEoBBIPCgdhbGlhc2VzGAMgAygJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgNEi8KB3JvdXRpbmcYBSABKAsyHi5zdGF0b3IuY29tbW9uLnYxLlJvdXRpbmdTY29wZRIvCgd3ZWlnaHRzGAYgASgLMh4uc3RhdG9yLmNvbW1vbi52MS5XZWlnaHRzU2NvcGUSMQoIdHJhbnNmZXIYByABKAsyHy5zdGF0b3IuY29tbW9uLnYxLlRyYW5zZmVyU2NvcGUSNwoMY2FwYWJpbGl0aWVzGAggASgLMiEuc3RhdG9yLmRpc2NvdmVyeS52MS5DYXBhYmlsaXRpZXMSMwoJYXJ0aWZhY3RzGAkgAygLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhIcChRjcmVhdGVkX3VuaXhfc2Vjb25kcxgKIAEoBBIQCghvd25lZF9ieRgLIAEoCRJNChBkZWZhdWx0X3NhbXBsaW5nGAwgAygLMjMuc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbENhcmQuRGVmYXVsdFNhbXBsaW5nRW50cnkSNwoNZGV0ZXJtaW5pc3RpYxgNIAEoDjIgLnN0YXRvci5kaXNjb3ZlcnkudjEuRGV0ZXJtaW5pc20SFAoMcmV1c2VfdG9rZW5zGA4gASgNEi4KBWlucHV0GA8gASgOMh8uc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbElucHV0EhoKEm1hcmtlcnNfaW5fY29udGVudBgQIAEoCBIyCgp0aW1lX3ByaW9yGBEgASgLMh4uc3RhdG9yLmRpc2NvdmVyeS52MS5UaW1lUHJpb3IaNgoURGVmYXVsdFNhbXBsaW5nRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKwAgoJVGltZVByaW9yEg8KB3Bhc3NfbXMYASABKAESEgoKcHJlZmlsbF9tcxgCIAEoARIYChBwcmVmaWxsX3Rva2VuX21zGAMgASgBEhkKEXByZWZpbGxfc3F1YXJlX21zGAQgASgBEhoKEnByZWZpbGxfY29udGV4dF9tcxgFIAEoARIRCglkZWNvZGVfbXMYBiABKAESGgoSZGVjb2RlX3NlcXVlbmNlX21zGAcgASgBEhkKEWRlY29kZV9jb250ZXh0X21zGAggASgBEhYKDmRlY29kZV9maWxsX21zGAkgASgBEh0KFWRlY29kZV9maWxsX3NxdWFyZV9tcxgKIAEoARIXCg9kZWNvZGVfbGVhc3RfbXMYCyABKAESEwoLcGFzc190b2tlbnMYDCABKA0izgIKDENhcGFiaWxpdGllcxIQCghnZW5lcmF0ZRgBIAEoCBINCgVlbWJlZBgCIAEoCBIPCgdncmFtbWFyGAMgASgIEhAKCGxvZ3Byb2JzGAQgASgIEgwKBGxvcmEYBSABKAgSEQoJa3ZfYmxvY2tzGAYgASgIEgwKBG1vY2sYByABKAgSFgoOZW1iZWRkaW5nX3NpemUYCCABKA0SPwoHbWlzc2luZxgJIAMoCzIuLnN0YXRvci5kaXNjb3ZlcnkudjEuQ2FwYWJpbGl0aWVzLk1pc3NpbmdFbnRyeRIYChBtYXhfdG9wX2xvZ3Byb2JzGAogASgNEhcKD3Byb21wdF9sb2dwcm9icxgLIAEoCBIPCgd1bmtub3duGAwgAygJGi4KDE1pc3NpbmdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KC0FydGlmYWN0UmVmEgwKBGtpbmQYASABKAkSDgoGZGlnZXN0GAIgASgMEhIKCnNpemVfYnl0ZXMYAyABKAQSDgoGZm9ybWF0GAQgASgJIlQKC0FkYXB0ZXJDYXJkEgwKBG5hbWUYASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAQSEgoKYmFzZV9tb2RlbBgDIAEoCRIOCgZkaWdlc3QYBCABKAwizwEKBlJlY29yZBILCgNrZXkYASABKAkSEAoIcmV2aXNpb24YAiABKAQSNwoIaW5zdGFuY2UYCiABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkSAASLwoFbW9kZWwYCyABKAsyHi5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsQ2FyZEgAEjMKB2FkYXB0ZXIYDCABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFkYXB0ZXJDYXJkSABCBwoFdmFsdWUiIwoRR3JhbnRMZWFzZVJlcXVlc3QSDgoGdHRsX21zGAEgASgNIlEKEkdyYW50TGVhc2VSZXNwb25zZRIQCghsZWFzZV9pZBgBIAEoBBIOCgZ0dGxfbXMYAiABKA0SGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQiJAoQS2VlcEFsaXZlUmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBCIjChFLZWVwQWxpdmVSZXNwb25zZRIOCgZ0dGxfbXMYASABKA0iJgoSUmV2b2tlTGVhc2VSZXF1ZXN0EhAKCGxlYXNlX2lkGAEgASgEIhUKE1Jldm9rZUxlYXNlUmVzcG9uc2UiTAoKUHV0UmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBBIsCgdyZWNvcmRzGAIgAygLMhsuc3RhdG9yLmRpc2NvdmVyeS52MS5SZWNvcmQiHwoLUHV0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiLwoNUmVtb3ZlUmVxdWVzdBIMCgRrZXlzGAEgAygJEhAKCGxlYXNlX2lkGAIgASgEIiIKDlJlbW92ZVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIh0KC0xpc3RSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCSJpCgxMaXN0UmVzcG9uc2USLAoHcmVjb3JkcxgBIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEhAKCHJldmlzaW9uGAIgASgEEhkKEXN0b3JlX2luY2FybmF0aW9uGAMgASgEIlEKDFdhdGNoUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YAiABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQijQEKDVdhdGNoUmVzcG9uc2USEAoIc25hcHNob3QYASABKAgSLAoHdXBzZXJ0cxgCIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEg8KB3JlbW92ZWQYAyADKAkSEAoIcmV2aXNpb24YBCABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YBSABKAQquAEKDUluc3RhbmNlU3RhdGUSHgoaSU5TVEFOQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZJTlNUQU5DRV9TVEFURV9MT0FESU5HEAESGAoUSU5TVEFOQ0VfU1RBVEVfUkVBRFkQAhIbChdJTlNUQU5DRV9TVEFURV9EUkFJTklORxADEhkKFUlOU1RBTkNFX1NUQVRFX0FTTEVFUBAEEhkKFUlOU1RBTkNFX1NUQVRFX0ZBSUxFRBAFKn4KDEluc3RhbmNlUm9sZRIdChlJTlNUQU5DRV9ST0xFX1VOU1BFQ0lGSUVEEAASGAoUSU5TVEFOQ0VfUk9MRV9XT1JLRVIQARIaChZJTlNUQU5DRV9ST0xFX0ZST05URU5EEAISGQoVSU5TVEFOQ0VfUk9MRV9TRVJWSUNFEAMqjgEKCldvcmtlclJvbGUSGwoXV09SS0VSX1JPTEVfVU5TUEVDSUZJRUQQABIaChZXT1JLRVJfUk9MRV9BR0dSRUdBVEVEEAESFwoTV09SS0VSX1JPTEVfUFJFRklMTBACEhYKEldPUktFUl9ST0xFX0RFQ09ERRADEhYKEldPUktFUl9ST0xFX0VOQ09ERRAEKlcKCk1vZGVsSW5wdXQSGwoXTU9ERUxfSU5QVVRfVU5TUEVDSUZJRUQQABIWChJNT0RFTF9JTlBVVF9UT0tFTlMQARIUChBNT0RFTF9JTlBVVF9URVhUEAIqbAoLRGV0ZXJtaW5pc20SGwoXREVURVJNSU5JU01fVU5TUEVDSUZJRUQQABISCg5ERVRFUk1JTklTTV9OTxABEhUKEURFVEVSTUlOSVNNX0FMT05FEAISFQoRREVURVJNSU5JU01fQkFUQ0gQAzKVBQoQRGlzY292ZXJ5U2VydmljZRJjCgpHcmFudExlYXNlEiYuc3RhdG9yLmRpc2NvdmVyeS52MS5HcmFudExlYXNlUmVxdWVzdBonLnN0YXRvci5kaXNjb3ZlcnkudjEuR3JhbnRMZWFzZVJlc3BvbnNlIgSouxgDEmAKCUtlZXBBbGl2ZRIlLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVxdWVzdBomLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVzcG9uc2UiBKi7GAMSZgoLUmV2b2tlTGVhc2USJy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJldm9rZUxlYXNlUmVxdWVzdBooLnN0YXRvci5kaXNjb3ZlcnkudjEuUmV2b2tlTGVhc2VSZXNwb25zZSIEqLsYAxJOCgNQdXQSHy5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlcXVlc3QaIC5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlc3BvbnNlIgSouxgDElcKBlJlbW92ZRIiLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVxdWVzdBojLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVzcG9uc2UiBKi7GAMSUQoETGlzdBIgLnN0YXRvci5kaXNjb3ZlcnkudjEuTGlzdFJlcXVlc3QaIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkxpc3RSZXNwb25zZSIEqLsYAxJWCgVXYXRjaBIhLnN0YXRvci5kaXNjb3ZlcnkudjEuV2F0Y2hSZXF1ZXN0GiIuc3RhdG9yLmRpc2NvdmVyeS52MS5XYXRjaFJlc3BvbnNlIgSouxgDMAFiBnByb3RvMw", [file_stator_common_v1_common]);
 
 /**
  * What computes in a worker. Further facts need no field of their own.
@@ -175,6 +175,13 @@ export type InstanceRecord = Message<"stator.discovery.v1.InstanceRecord"> & {
    * @generated from field: stator.discovery.v1.EngineDescription engine_description = 17;
    */
   engineDescription?: EngineDescription | undefined;
+
+  /**
+   * Words that its operator gave it, such as zone=a: requests may require or prefer them. At most 32.
+   *
+   * @generated from field: repeated string taints = 18;
+   */
+  taints: string[];
 };
 
 /**
@@ -302,6 +309,14 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
    * @generated from field: bool markers_in_content = 16;
    */
   markersInContent: boolean;
+
+  /**
+   * How long its passes take, before anybody has seen one; absent when the engine does not know. Readers go on from it by
+   * what they see.
+   *
+   * @generated from field: stator.discovery.v1.TimePrior time_prior = 17;
+   */
+  timePrior?: TimePrior | undefined;
 };
 
 /**
@@ -310,6 +325,105 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
  */
 export const ModelCardSchema: GenMessage<ModelCard> = /*@__PURE__*/
   messageDesc(file_stator_discovery_v1_discovery, 2);
+
+/**
+ * How long a pass of an engine takes, as a sum of parts: those of every pass, of one that computes prompt tokens, and of one
+ * in which sequences decode. Milliseconds, finite and at least 0; what nobody knows is 0.
+ *
+ * @generated from message stator.discovery.v1.TimePrior
+ */
+export type TimePrior = Message<"stator.discovery.v1.TimePrior"> & {
+  /**
+   * Of every pass.
+   *
+   * @generated from field: double pass_ms = 1;
+   */
+  passMs: number;
+
+  /**
+   * Of a pass that computes any prompt token.
+   *
+   * @generated from field: double prefill_ms = 2;
+   */
+  prefillMs: number;
+
+  /**
+   * For each prompt token of a pass.
+   *
+   * @generated from field: double prefill_token_ms = 3;
+   */
+  prefillTokenMs: number;
+
+  /**
+   * For the square of the prompt tokens of a pass.
+   *
+   * @generated from field: double prefill_square_ms = 4;
+   */
+  prefillSquareMs: number;
+
+  /**
+   * For each token of context that prompt tokens attend to, as Step.prefill_context_tokens counts them.
+   *
+   * @generated from field: double prefill_context_ms = 5;
+   */
+  prefillContextMs: number;
+
+  /**
+   * Of a pass in which any sequence decodes.
+   *
+   * @generated from field: double decode_ms = 6;
+   */
+  decodeMs: number;
+
+  /**
+   * For each sequence that decodes.
+   *
+   * @generated from field: double decode_sequence_ms = 7;
+   */
+  decodeSequenceMs: number;
+
+  /**
+   * For each token of their contexts.
+   *
+   * @generated from field: double decode_context_ms = 8;
+   */
+  decodeContextMs: number;
+
+  /**
+   * For the share of the KV pool that all contexts of the pass fill, 0 to 1, in a pass in which any sequence decodes.
+   *
+   * @generated from field: double decode_fill_ms = 9;
+   */
+  decodeFillMs: number;
+
+  /**
+   * For the square of that share. It alone may be negative, as long as decode_ms + decode_fill_ms + this is not.
+   *
+   * @generated from field: double decode_fill_square_ms = 10;
+   */
+  decodeFillSquareMs: number;
+
+  /**
+   * What decoding adds at least to a pass in which any sequence decodes.
+   *
+   * @generated from field: double decode_least_ms = 11;
+   */
+  decodeLeastMs: number;
+
+  /**
+   * Tokens that a pass computes at most, those of sequences that decode among them; at least 1.
+   *
+   * @generated from field: uint32 pass_tokens = 12;
+   */
+  passTokens: number;
+};
+
+/**
+ * Describes the message stator.discovery.v1.TimePrior.
+ * Use `create(TimePriorSchema)` to create a new message.
+ */
+export const TimePriorSchema: GenMessage<TimePrior> = /*@__PURE__*/
+  messageDesc(file_stator_discovery_v1_discovery, 3);
 
 /**
  * What an engine can do with a model. A feature that is absent is absent for the reason given.
@@ -408,7 +522,7 @@ export type Capabilities = Message<"stator.discovery.v1.Capabilities"> & {
  * Use `create(CapabilitiesSchema)` to create a new message.
  */
 export const CapabilitiesSchema: GenMessage<Capabilities> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 3);
+  messageDesc(file_stator_discovery_v1_discovery, 4);
 
 /**
  * A file known by its content.
@@ -450,7 +564,7 @@ export type ArtifactRef = Message<"stator.discovery.v1.ArtifactRef"> & {
  * Use `create(ArtifactRefSchema)` to create a new message.
  */
 export const ArtifactRefSchema: GenMessage<ArtifactRef> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 4);
+  messageDesc(file_stator_discovery_v1_discovery, 5);
 
 /**
  * A LoRA adapter that an instance has loaded.
@@ -492,7 +606,7 @@ export type AdapterCard = Message<"stator.discovery.v1.AdapterCard"> & {
  * Use `create(AdapterCardSchema)` to create a new message.
  */
 export const AdapterCardSchema: GenMessage<AdapterCard> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 5);
+  messageDesc(file_stator_discovery_v1_discovery, 6);
 
 /**
  * One record of the store.
@@ -552,7 +666,7 @@ export type Record = Message<"stator.discovery.v1.Record"> & {
  * Use `create(RecordSchema)` to create a new message.
  */
 export const RecordSchema: GenMessage<Record> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 6);
+  messageDesc(file_stator_discovery_v1_discovery, 7);
 
 /**
  * Asks for a lease.
@@ -573,7 +687,7 @@ export type GrantLeaseRequest = Message<"stator.discovery.v1.GrantLeaseRequest">
  * Use `create(GrantLeaseRequestSchema)` to create a new message.
  */
 export const GrantLeaseRequestSchema: GenMessage<GrantLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 7);
+  messageDesc(file_stator_discovery_v1_discovery, 8);
 
 /**
  * The lease.
@@ -608,7 +722,7 @@ export type GrantLeaseResponse = Message<"stator.discovery.v1.GrantLeaseResponse
  * Use `create(GrantLeaseResponseSchema)` to create a new message.
  */
 export const GrantLeaseResponseSchema: GenMessage<GrantLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 8);
+  messageDesc(file_stator_discovery_v1_discovery, 9);
 
 /**
  * Prolongs a lease.
@@ -629,7 +743,7 @@ export type KeepAliveRequest = Message<"stator.discovery.v1.KeepAliveRequest"> &
  * Use `create(KeepAliveRequestSchema)` to create a new message.
  */
 export const KeepAliveRequestSchema: GenMessage<KeepAliveRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 9);
+  messageDesc(file_stator_discovery_v1_discovery, 10);
 
 /**
  * The lease lives on.
@@ -650,7 +764,7 @@ export type KeepAliveResponse = Message<"stator.discovery.v1.KeepAliveResponse">
  * Use `create(KeepAliveResponseSchema)` to create a new message.
  */
 export const KeepAliveResponseSchema: GenMessage<KeepAliveResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 10);
+  messageDesc(file_stator_discovery_v1_discovery, 11);
 
 /**
  * Ends a lease.
@@ -671,7 +785,7 @@ export type RevokeLeaseRequest = Message<"stator.discovery.v1.RevokeLeaseRequest
  * Use `create(RevokeLeaseRequestSchema)` to create a new message.
  */
 export const RevokeLeaseRequestSchema: GenMessage<RevokeLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 11);
+  messageDesc(file_stator_discovery_v1_discovery, 12);
 
 /**
  * The lease and its records are gone.
@@ -686,7 +800,7 @@ export type RevokeLeaseResponse = Message<"stator.discovery.v1.RevokeLeaseRespon
  * Use `create(RevokeLeaseResponseSchema)` to create a new message.
  */
 export const RevokeLeaseResponseSchema: GenMessage<RevokeLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 12);
+  messageDesc(file_stator_discovery_v1_discovery, 13);
 
 /**
  * Writes records.
@@ -714,7 +828,7 @@ export type PutRequest = Message<"stator.discovery.v1.PutRequest"> & {
  * Use `create(PutRequestSchema)` to create a new message.
  */
 export const PutRequestSchema: GenMessage<PutRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 13);
+  messageDesc(file_stator_discovery_v1_discovery, 14);
 
 /**
  * Written.
@@ -735,7 +849,7 @@ export type PutResponse = Message<"stator.discovery.v1.PutResponse"> & {
  * Use `create(PutResponseSchema)` to create a new message.
  */
 export const PutResponseSchema: GenMessage<PutResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 14);
+  messageDesc(file_stator_discovery_v1_discovery, 15);
 
 /**
  * Removes records.
@@ -763,7 +877,7 @@ export type RemoveRequest = Message<"stator.discovery.v1.RemoveRequest"> & {
  * Use `create(RemoveRequestSchema)` to create a new message.
  */
 export const RemoveRequestSchema: GenMessage<RemoveRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 15);
+  messageDesc(file_stator_discovery_v1_discovery, 16);
 
 /**
  * Removed.
@@ -784,7 +898,7 @@ export type RemoveResponse = Message<"stator.discovery.v1.RemoveResponse"> & {
  * Use `create(RemoveResponseSchema)` to create a new message.
  */
 export const RemoveResponseSchema: GenMessage<RemoveResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 16);
+  messageDesc(file_stator_discovery_v1_discovery, 17);
 
 /**
  * Reads records.
@@ -805,7 +919,7 @@ export type ListRequest = Message<"stator.discovery.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 17);
+  messageDesc(file_stator_discovery_v1_discovery, 18);
 
 /**
  * What is there.
@@ -840,7 +954,7 @@ export type ListResponse = Message<"stator.discovery.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 18);
+  messageDesc(file_stator_discovery_v1_discovery, 19);
 
 /**
  * Follows records.
@@ -875,7 +989,7 @@ export type WatchRequest = Message<"stator.discovery.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 19);
+  messageDesc(file_stator_discovery_v1_discovery, 20);
 
 /**
  * A change, or a heartbeat when it carries nothing.
@@ -924,7 +1038,7 @@ export type WatchResponse = Message<"stator.discovery.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 20);
+  messageDesc(file_stator_discovery_v1_discovery, 21);
 
 /**
  * A place in the life of a worker or of another instance.

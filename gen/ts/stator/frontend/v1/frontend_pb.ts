@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stator/frontend/v1/frontend.proto.
  */
 export const file_stator_frontend_v1_frontend: GenFile = /*@__PURE__*/
-  fileDesc("CiFzdGF0b3IvZnJvbnRlbmQvdjEvZnJvbnRlbmQucHJvdG8SEnN0YXRvci5mcm9udGVuZC52MSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiRgoTTGlzdFdvcmtlcnNSZXNwb25zZRIvCgd3b3JrZXJzGAEgAygLMh4uc3RhdG9yLmZyb250ZW5kLnYxLldvcmtlclZpZXcipgEKCldvcmtlclZpZXcSNQoIaW5zdGFuY2UYASABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEgwKBGxpbmsYAiABKAkSFQoNb3Blbl9yZXF1ZXN0cxgDIAEoDRITCgt1c2VkX2Jsb2NrcxgEIAEoDRIYChB3YWl0aW5nX3JlcXVlc3RzGAUgASgNEg0KBXN0ZXBzGAYgASgEIiQKE0xpc3RSZXF1ZXN0c1JlcXVlc3QSDQoFbGltaXQYASABKA0iSwoUTGlzdFJlcXVlc3RzUmVzcG9uc2USMwoIcmVxdWVzdHMYASADKAsyIS5zdGF0b3IuZnJvbnRlbmQudjEuUmVxdWVzdFJlY29yZCKrAgoNUmVxdWVzdFJlY29yZBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBXJvdXRlGAIgASgJEg0KBW1vZGVsGAMgASgJEg8KB3dvcmtlcnMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAEoDRIVCg1jYWNoZWRfdG9rZW5zGAYgASgNEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgASgNEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEhcKD2Fycml2ZWRfdW5peF9tcxgKIAEoBBIbCg5maXJzdF90b2tlbl9tcxgLIAEoAUgAiAEBEhAKCHRvdGFsX21zGAwgASgBEhIKCm1pZ3JhdGlvbnMYDSABKA1CEQoPX2ZpcnN0X3Rva2VuX21zIiAKD0ZpbmRUZXh0UmVxdWVzdBINCgVtb2RlbBgBIAEoCSLNAQoQRmluZFRleHRSZXNwb25zZRIzCgl0b2tlbml6ZXIYASABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEjIKCHRlbXBsYXRlGAIgASgLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhI0Cgdob2xkZXJzGAMgAygLMiMuc3RhdG9yLmRpc2NvdmVyeS52MS5JbnN0YW5jZVJlY29yZBIaChJtYXJrZXJzX2luX2NvbnRlbnQYBCABKAgyvQIKD0Zyb250ZW5kU2VydmljZRJkCgtMaXN0V29ya2VycxImLnN0YXRvci5mcm9udGVuZC52MS5MaXN0V29ya2Vyc1JlcXVlc3QaJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIEqLsYAhJnCgxMaXN0UmVxdWVzdHMSJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFJlcXVlc3RzUmVxdWVzdBooLnN0YXRvci5mcm9udGVuZC52MS5MaXN0UmVxdWVzdHNSZXNwb25zZSIEqLsYAhJbCghGaW5kVGV4dBIjLnN0YXRvci5mcm9udGVuZC52MS5GaW5kVGV4dFJlcXVlc3QaJC5zdGF0b3IuZnJvbnRlbmQudjEuRmluZFRleHRSZXNwb25zZSIEqLsYAmIGcHJvdG8z", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
+  fileDesc("CiFzdGF0b3IvZnJvbnRlbmQvdjEvZnJvbnRlbmQucHJvdG8SEnN0YXRvci5mcm9udGVuZC52MSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiRgoTTGlzdFdvcmtlcnNSZXNwb25zZRIvCgd3b3JrZXJzGAEgAygLMh4uc3RhdG9yLmZyb250ZW5kLnYxLldvcmtlclZpZXci0wEKCldvcmtlclZpZXcSNQoIaW5zdGFuY2UYASABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEgwKBGxpbmsYAiABKAkSFQoNb3Blbl9yZXF1ZXN0cxgDIAEoDRITCgt1c2VkX2Jsb2NrcxgEIAEoDRIYChB3YWl0aW5nX3JlcXVlc3RzGAUgASgNEg0KBXN0ZXBzGAYgASgEEisKBXJhbmtzGAcgAygLMhwuc3RhdG9yLmZyb250ZW5kLnYxLlJhbmtWaWV3IsABCghSYW5rVmlldxIMCgRyYW5rGAEgASgNEgwKBHJ1bGUYAiABKAkSCwoDd2h5GAMgASgJEhEKCWtub3dsZWRnZRgEIAEoCRIWCg5pbmRleGVkX2Jsb2NrcxgFIAEoBBITCgZsYWdfbXMYBiABKAFIAIgBARIVCg1iZWhpbmRfZXZlbnRzGAcgASgEEhMKC3RpbWVfZmFjdG9yGAggASgBEhQKDHRpbWVkX3Bhc3NlcxgJIAEoBEIJCgdfbGFnX21zIiQKE0xpc3RSZXF1ZXN0c1JlcXVlc3QSDQoFbGltaXQYASABKA0iSwoUTGlzdFJlcXVlc3RzUmVzcG9uc2USMwoIcmVxdWVzdHMYASADKAsyIS5zdGF0b3IuZnJvbnRlbmQudjEuUmVxdWVzdFJlY29yZCKrAgoNUmVxdWVzdFJlY29yZBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBXJvdXRlGAIgASgJEg0KBW1vZGVsGAMgASgJEg8KB3dvcmtlcnMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAEoDRIVCg1jYWNoZWRfdG9rZW5zGAYgASgNEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgASgNEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEhcKD2Fycml2ZWRfdW5peF9tcxgKIAEoBBIbCg5maXJzdF90b2tlbl9tcxgLIAEoAUgAiAEBEhAKCHRvdGFsX21zGAwgASgBEhIKCm1pZ3JhdGlvbnMYDSABKA1CEQoPX2ZpcnN0X3Rva2VuX21zIiAKD0ZpbmRUZXh0UmVxdWVzdBINCgVtb2RlbBgBIAEoCSLNAQoQRmluZFRleHRSZXNwb25zZRIzCgl0b2tlbml6ZXIYASABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEjIKCHRlbXBsYXRlGAIgASgLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhI0Cgdob2xkZXJzGAMgAygLMiMuc3RhdG9yLmRpc2NvdmVyeS52MS5JbnN0YW5jZVJlY29yZBIaChJtYXJrZXJzX2luX2NvbnRlbnQYBCABKAgyvQIKD0Zyb250ZW5kU2VydmljZRJkCgtMaXN0V29ya2VycxImLnN0YXRvci5mcm9udGVuZC52MS5MaXN0V29ya2Vyc1JlcXVlc3QaJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIEqLsYAhJnCgxMaXN0UmVxdWVzdHMSJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFJlcXVlc3RzUmVxdWVzdBooLnN0YXRvci5mcm9udGVuZC52MS5MaXN0UmVxdWVzdHNSZXNwb25zZSIEqLsYAhJbCghGaW5kVGV4dBIjLnN0YXRvci5mcm9udGVuZC52MS5GaW5kVGV4dFJlcXVlc3QaJC5zdGF0b3IuZnJvbnRlbmQudjEuRmluZFRleHRSZXNwb25zZSIEqLsYAmIGcHJvdG8z", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
 
 /**
  * Asks for the workers.
@@ -100,6 +100,13 @@ export type WorkerView = Message<"stator.frontend.v1.WorkerView"> & {
    * @generated from field: uint64 steps = 6;
    */
   steps: bigint;
+
+  /**
+   * How this frontend's router looks at each of its ranks; empty before it has a model.
+   *
+   * @generated from field: repeated stator.frontend.v1.RankView ranks = 7;
+   */
+  ranks: RankView[];
 };
 
 /**
@@ -108,6 +115,83 @@ export type WorkerView = Message<"stator.frontend.v1.WorkerView"> & {
  */
 export const WorkerViewSchema: GenMessage<WorkerView> = /*@__PURE__*/
   messageDesc(file_stator_frontend_v1_frontend, 2);
+
+/**
+ * One rank of a worker as a router sees it.
+ *
+ * @generated from message stator.frontend.v1.RankView
+ */
+export type RankView = Message<"stator.frontend.v1.RankView"> & {
+  /**
+   * Data-parallel rank.
+   *
+   * @generated from field: uint32 rank = 1;
+   */
+  rank: number;
+
+  /**
+   * The rule in force for it, by its name in the option router.rule.
+   *
+   * @generated from field: string rule = 2;
+   */
+  rule: string;
+
+  /**
+   * Why its prefixes do not decide, one sentence; empty where they do.
+   *
+   * @generated from field: string why = 3;
+   */
+  why: string;
+
+  /**
+   * How well it is known what it holds: none, recovering, live or untrusted.
+   *
+   * @generated from field: string knowledge = 4;
+   */
+  knowledge: string;
+
+  /**
+   * Blocks that the index has of it, in all tiers.
+   *
+   * @generated from field: uint64 indexed_blocks = 5;
+   */
+  indexedBlocks: bigint;
+
+  /**
+   * Time from a change at the worker until the index had it, of the last one, in milliseconds; absent before the first.
+   *
+   * @generated from field: optional double lag_ms = 6;
+   */
+  lagMs?: number | undefined;
+
+  /**
+   * Changes that the worker told of and the index does not have.
+   *
+   * @generated from field: uint64 behind_events = 7;
+   */
+  behindEvents: bigint;
+
+  /**
+   * How long passes take, as a multiple of what its card says; 1 before any was seen.
+   *
+   * @generated from field: double time_factor = 8;
+   */
+  timeFactor: number;
+
+  /**
+   * Passes that this was learned from.
+   *
+   * @generated from field: uint64 timed_passes = 9;
+   */
+  timedPasses: bigint;
+};
+
+/**
+ * Describes the message stator.frontend.v1.RankView.
+ * Use `create(RankViewSchema)` to create a new message.
+ */
+export const RankViewSchema: GenMessage<RankView> = /*@__PURE__*/
+  messageDesc(file_stator_frontend_v1_frontend, 3);
 
 /**
  * Asks for requests.
@@ -128,7 +212,7 @@ export type ListRequestsRequest = Message<"stator.frontend.v1.ListRequestsReques
  * Use `create(ListRequestsRequestSchema)` to create a new message.
  */
 export const ListRequestsRequestSchema: GenMessage<ListRequestsRequest> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 3);
+  messageDesc(file_stator_frontend_v1_frontend, 4);
 
 /**
  * The requests.
@@ -149,7 +233,7 @@ export type ListRequestsResponse = Message<"stator.frontend.v1.ListRequestsRespo
  * Use `create(ListRequestsResponseSchema)` to create a new message.
  */
 export const ListRequestsResponseSchema: GenMessage<ListRequestsResponse> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 4);
+  messageDesc(file_stator_frontend_v1_frontend, 5);
 
 /**
  * What the ledger keeps of one request. Never its text.
@@ -255,7 +339,7 @@ export type RequestRecord = Message<"stator.frontend.v1.RequestRecord"> & {
  * Use `create(RequestRecordSchema)` to create a new message.
  */
 export const RequestRecordSchema: GenMessage<RequestRecord> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 5);
+  messageDesc(file_stator_frontend_v1_frontend, 6);
 
 /**
  * Asks for a model's text.
@@ -276,7 +360,7 @@ export type FindTextRequest = Message<"stator.frontend.v1.FindTextRequest"> & {
  * Use `create(FindTextRequestSchema)` to create a new message.
  */
 export const FindTextRequestSchema: GenMessage<FindTextRequest> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 6);
+  messageDesc(file_stator_frontend_v1_frontend, 7);
 
 /**
  * What a model's text is made with, and who has it.
@@ -318,7 +402,7 @@ export type FindTextResponse = Message<"stator.frontend.v1.FindTextResponse"> & 
  * Use `create(FindTextResponseSchema)` to create a new message.
  */
 export const FindTextResponseSchema: GenMessage<FindTextResponse> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 7);
+  messageDesc(file_stator_frontend_v1_frontend, 8);
 
 /**
  * What this frontend sees and did.

@@ -1,0 +1,193 @@
+import { expect, test } from "vitest";
+import { type Chance, pick, SeededChance } from "#lib/base/chance";
+import { CalibratedTimes } from "./calibrated-times.ts";
+import type { PassRecord, PassShape, TimeModel, TimePrior } from "./time-model.ts";
+import { NO_TIME, passMsOf } from "./time-prior.ts";
+
+const BLOCK_TOKENS = 16;
+const TOTAL_BLOCKS = 16_384;
+const GPU: TimePrior = {
+  ...{ ...NO_TIME, prefillMs: 16, prefillTokenMs: 0.015, prefillSquareMs: 4e-7 },
+  ...{ decodeMs: 6, decodeFillMs: 54, decodeFillSquareMs: -25, decodeLeastMs: 1, passTokens: 8192 },
+};
+const LINEAR: TimePrior = { ...NO_TIME, prefillTokenMs: 0.125, decodeMs: 10, passTokens: 2048 };
+
+type Kind = "prefill" | "decode" | "both";
+const ANY: readonly Kind[] = ["prefill", "decode", "decode", "decode", "both"];
+
+function randomShape(chance: Chance, kind: Kind): PassShape {
+  const prefillTokens = kind === "decode" ? 0 : 64 + pick(chance, 4_000);
+  const decodeSequences = kind === "prefill" ? 0 : 1 + pick(chance, 60);
+  return {
+    prefillTokens,
+    prefillContextTokens: prefillTokens > 0 ? prefillTokens + pick(chance, 4_000) : 0,
+    decodeSequences,
+    decodeContextTokens: decodeSequences * (200 + pick(chance, 2_000)),
+    poolTokens: BLOCK_TOKENS * TOTAL_BLOCKS,
+  };
+}
+
+function recordOf(shape: PassShape, ms: number, more: Partial<PassRecord> = {}): PassRecord {
+  const { poolTokens: _, ...counts } = shape;
+  const levels = { usedBlocks: 0, totalBlocks: TOTAL_BLOCKS, runningRequests: 0, waitingRequests: 0, waitingTokens: 0 };
+  return { rank: 0, durationUs: Math.round(ms * 1000), ...counts, ...levels, mergedSteps: 0, ...more };
+}
+
+interface World {
+  readonly truth: (shape: PassShape) => number;
+  readonly passes?: number;
+  readonly kinds?: readonly Kind[];
+  /** One in so many takes a hundred times as long. */
+  readonly pauses?: number;
+}
+
+/** Shows a model passes of a worker, each up to a tenth longer or shorter than the truth. */
+function show(times: CalibratedTimes, world: World, chance: Chance = new SeededChance(9n)): CalibratedTimes {
+  const { truth, passes = 300, kinds = ANY, pauses = Number.POSITIVE_INFINITY } = world;
+  for (let pass = 1; pass <= passes; pass++) {
+    const shape = randomShape(chance, kinds[pick(chance, kinds.length)]!);
+    const noise = 0.9 + 0.2 * chance.next();
+    times.observe(recordOf(shape, truth(shape) * noise * (pass % pauses === 0 ? 100 : 1)));
+  }
+  return times;
+}
+
+/** Mean distance of predictions from the truth, as a logarithm. */
+function errorOf(times: TimeModel, truth: (shape: PassShape) => number, kind: Kind): number {
+  const chance = new SeededChance(77n);
+  let sum = 0;
+  for (let each = 0; each < 200; each++) {
+    const shape = randomShape(chance, kind);
+    sum += Math.abs(Math.log(times.passMs(shape) / truth(shape)));
+  }
+  return sum / 200;
+}
+
+function learned(prior: TimePrior | undefined, world: World): CalibratedTimes {
+  return show(new CalibratedTimes({ prior, blockTokens: BLOCK_TOKENS }), world);
+}
+
+const KINDS: readonly Kind[] = ["prefill", "decode", "both"];
+
+test("before anything is seen the prior holds", () => {
+  const times = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  const shape = randomShape(new SeededChance(1n), "both");
+  expect(times.passMs(shape)).toBeCloseTo(passMsOf(GPU, shape), 12);
+  expect(times).toMatchObject({ factor: 1, passes: 0, isGuess: false, passTokens: 8192 });
+});
+
+test.each([Math.exp(0.4), Math.exp(-0.4), 4, 0.25])("a prior that is wrong by a factor %f is put right", (factor) => {
+  const truth = (shape: PassShape) => factor * passMsOf(GPU, shape);
+  const before = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  const after = learned(GPU, { truth });
+  for (const kind of KINDS) {
+    expect(errorOf(before, truth, kind)).toBeGreaterThan(0.39);
+    expect(errorOf(after, truth, kind), kind).toBeLessThan(0.05);
+  }
+  expect(Math.abs(Math.log(after.factor / factor))).toBeLessThan(0.05);
+  expect(after.passes).toBe(300);
+});
+
+test("so is one whose parts are wrong in opposite directions", () => {
+  const truth = (shape: PassShape) =>
+    1.5 * passMsOf(GPU, { ...shape, decodeSequences: 0 }) + 0.6 * passMsOf(GPU, { ...shape, prefillTokens: 0 });
+  const times = learned(GPU, { truth });
+  for (const kind of ["prefill", "both"] as const) expect(errorOf(times, truth, kind), kind).toBeLessThan(0.06);
+});
+
+test.each([
+  ["a linear worker under a GPU's prior", GPU, LINEAR],
+  ["a GPU under a linear prior", LINEAR, GPU],
+  ["a GPU under no prior", undefined, GPU],
+  ["a linear worker under no prior", undefined, LINEAR],
+  ["a GPU whose card says that it takes no time", NO_TIME, GPU],
+] as const)("%s is learned, shape and all", (_, prior, truth) => {
+  const times = learned(prior, { truth: (shape) => passMsOf(truth, shape), passes: 600 });
+  for (const kind of KINDS)
+    expect(
+      errorOf(times, (shape) => passMsOf(truth, shape), kind),
+      kind,
+    ).toBeLessThan(0.08);
+});
+
+test("while only decoding is seen, prefill keeps the prior's shape by most of the factor that is known", () => {
+  const times = learned(GPU, { truth: (shape) => 1.5 * passMsOf(GPU, shape), kinds: ["decode"], passes: 2_000 });
+  const chance = new SeededChance(4n);
+  for (let each = 0; each < 50; each++) {
+    const shape = randomShape(chance, "prefill");
+    const factor = times.passMs(shape) / passMsOf(GPU, shape);
+    expect(factor).toBeGreaterThan(1.2);
+    expect(factor).toBeLessThan(1.5);
+  }
+});
+
+test("what was learned of prefill stays while only decoding is seen", () => {
+  const truth = (shape: PassShape) => (shape.prefillTokens > 0 ? 2 : 1) * passMsOf(GPU, shape);
+  const times = learned(GPU, { truth, kinds: ["prefill", "decode"] });
+  show(times, { truth, kinds: ["decode"], passes: 1_000 });
+  expect(errorOf(times, truth, "prefill")).toBeLessThan(0.1);
+});
+
+test("a worker that becomes slower is followed, and so is one that recovers", () => {
+  const truth = (shape: PassShape) => passMsOf(GPU, shape);
+  const slow = (shape: PassShape) => 2 * truth(shape);
+  const times = show(learned(GPU, { truth, passes: 1_000 }), { truth: slow, passes: 800 });
+  for (const kind of KINDS) expect(errorOf(times, slow, kind), kind).toBeLessThan(0.1);
+  expect(times.factor).toBeGreaterThan(1.9);
+  show(times, { truth, passes: 800 });
+  for (const kind of KINDS) expect(errorOf(times, truth, kind), kind).toBeLessThan(0.1);
+});
+
+test("a process that pauses now and then is not a slow one", () => {
+  const truth = (shape: PassShape) => passMsOf(GPU, shape);
+  const times = learned(GPU, { truth, passes: 600, pauses: 40 });
+  for (const kind of KINDS) expect(errorOf(times, truth, kind), kind).toBeLessThan(0.08);
+  const shape = randomShape(new SeededChance(3n), "decode");
+  const beforeMs = times.passMs(shape);
+  times.observe(recordOf(shape, 60_000));
+  expect(times.passMs(shape) / beforeMs).toBeLessThan(1.05);
+});
+
+test("nothing is learned from what took no time, computed nothing or was joined", () => {
+  const times = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  const shape = randomShape(new SeededChance(3n), "both");
+  times.observe(recordOf(shape, 0));
+  times.observe(recordOf(shape, 50, { mergedSteps: 1 }));
+  times.observe(recordOf({ ...shape, prefillTokens: 0, decodeSequences: 0 }, 50));
+  expect(times).toMatchObject({ passes: 0, factor: 1 });
+  expect(times.passMs(shape)).toBeCloseTo(passMsOf(GPU, shape), 12);
+});
+
+test("without a prior the first pass sets the unit, and there is no factor", () => {
+  const times = new CalibratedTimes({ prior: undefined, blockTokens: 0 });
+  expect(times).toMatchObject({ isGuess: true, factor: 1, passes: 0 });
+  const shape = randomShape(new SeededChance(3n), "decode");
+  times.observe(recordOf(shape, 7, { totalBlocks: 0 }));
+  expect(times.passMs({ ...shape, poolTokens: 0 })).toBeCloseTo(7, 0);
+  expect(times).toMatchObject({ isGuess: true, factor: 1, passes: 1 });
+});
+
+test("whatever a worker says, a pass takes a time that can be", () => {
+  const chance = new SeededChance(21n);
+  const big = () => Math.floor(2 ** (32 * chance.next())) - 1;
+  for (const prior of [GPU, LINEAR, NO_TIME, undefined]) {
+    const times = new CalibratedTimes({ prior, blockTokens: BLOCK_TOKENS });
+    const anything = () => ({
+      ...{ prefillTokens: big(), prefillContextTokens: big(), decodeSequences: big(), decodeContextTokens: big() },
+      poolTokens: big(),
+    });
+    for (let pass = 0; pass < 2_000; pass++) {
+      times.observe(recordOf(anything(), big() / 1000, { totalBlocks: big() }));
+      const ms = times.passMs(anything());
+      expect(ms >= 0 && Number.isFinite(ms), `pass ${pass}: ${ms}`).toBe(true);
+      expect(Number.isFinite(times.factor) && times.factor >= 0).toBe(true);
+    }
+  }
+});
+
+test("what is known is a prior to whoever goes on from it", () => {
+  const times = learned(undefined, { truth: (shape) => passMsOf(GPU, shape), passes: 100 });
+  const prior = times.toPrior();
+  for (const kind of KINDS) expect(errorOf(times, (shape) => passMsOf(prior, shape), kind)).toBeLessThan(1e-9);
+  expect(new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS }).toPrior()).toEqual(GPU);
+});

@@ -1,0 +1,122 @@
+import type { PassRecord } from "#lib/perf/time-model";
+import type { RankLoad } from "./rank-load.ts";
+import { RecentRate } from "./recent.ts";
+import { SharedBlocks } from "./shared-blocks.ts";
+
+/** What a step record says of other callers counts whole for so long, and then half as much after each half-life. */
+const FRESH_MS = 2_000;
+const HALF_LIFE_MS = 2_000;
+
+/** Requests that this router placed and that have not ended, in sums. Reservations change them; all begin and end at 0. */
+export interface OwnLoad {
+  /** Choices. */
+  open: number;
+  /** Of those, what the worker has said that it has taken: its records count them too. */
+  accepted: number;
+  /** Accepted ones without a first token. */
+  acceptedPrefilling: number;
+  /** Prompt tokens of those, once for each choice. */
+  acceptedPrefillTokens: number;
+  /** Of prompts without a first token, less what was cached. */
+  prefillTokens: number;
+  /** The same with it. */
+  rawPrefillTokens: number;
+  /** Choices that have had their first token. */
+  decodeSequences: number;
+  /** Tokens of their contexts. */
+  decodeContextTokens: number;
+  /** Blocks that nobody shares or of which nobody knows. */
+  privateBlocks: number;
+}
+
+/** What the last record says beyond this router's own requests. */
+interface OtherLoad {
+  readonly requests: number;
+  readonly waitingTokens: number;
+  readonly decodeSequences: number;
+  readonly blocks: number;
+}
+
+const NO_OTHERS: OtherLoad = { requests: 0, waitingTokens: 0, decodeSequences: 0, blocks: 0 };
+
+/** The load of one rank of one incarnation of a worker. */
+export class RankLedger {
+  readonly own: OwnLoad = {
+    ...{ open: 0, accepted: 0, acceptedPrefilling: 0, acceptedPrefillTokens: 0, prefillTokens: 0, rawPrefillTokens: 0 },
+    ...{ decodeSequences: 0, decodeContextTokens: 0, privateBlocks: 0 },
+  };
+  /** Blocks of prompts whose content is known. */
+  readonly shared = new SharedBlocks();
+  /** Tokens of a block; 0 where nobody knows: then blocks are what the records say. */
+  blockTokens = 0;
+  /** Blocks of its pool; 0 where nobody knows. */
+  totalBlocks = 0;
+  readonly #promptMs = new RecentRate();
+  readonly #tokens = new RecentRate();
+  #others = NO_OTHERS;
+  /** Tokens of one context, of all callers' lately. */
+  #contextTokens = 0;
+  #waitingRequests = 0;
+  #usedBlocks = 0;
+  #saidMs: number | undefined;
+
+  /** Distinct blocks of this router's requests. */
+  get ownBlocks(): number {
+    return this.shared.distinct + this.own.privateBlocks;
+  }
+
+  /** Takes a record; borrows it. `promptMs`: how much of the pass went into prompts. */
+  observe(pass: PassRecord, { nowMs, promptMs }: { readonly nowMs: number; readonly promptMs: number }): void {
+    this.#promptMs.add(promptMs, nowMs);
+    this.#tokens.add(pass.prefillTokens + pass.decodeSequences, nowMs);
+    if (pass.decodeSequences > 0) this.#contextTokens = pass.decodeContextTokens / pass.decodeSequences;
+    if (pass.totalBlocks > 0) this.totalBlocks = pass.totalBlocks;
+    this.#waitingRequests = pass.waitingRequests;
+    this.#usedBlocks = pass.usedBlocks;
+    this.#others = this.#othersOf(pass);
+    this.#saidMs = nowMs;
+  }
+
+  /**
+   * What is left when this router's own are taken away. A request that the worker has not confirmed yet is not in its record.
+   * Which of the waiting ones are whose nobody says: as many and as much as can be this router's are taken to be.
+   */
+  #othersOf(pass: PassRecord): OtherLoad {
+    const { own } = this;
+    const running = Math.max(pass.runningRequests, pass.mergedSteps === 0 ? pass.decodeSequences : 0);
+    const requests = Math.max(0, running + pass.waitingRequests - own.accepted);
+    const waiting = Math.min(requests, Math.max(0, pass.waitingRequests - own.acceptedPrefilling));
+    const waitingTokens = waiting > 0 ? Math.max(0, pass.waitingTokens - own.acceptedPrefillTokens) : 0;
+    const blocks = Math.max(0, pass.usedBlocks - this.ownBlocks);
+    return { requests, waitingTokens, decodeSequences: requests - waiting, blocks };
+  }
+
+  /** The load now. */
+  read(nowMs: number): RankLoad {
+    const { own } = this;
+    const others = this.#others;
+    const ageMs = this.#saidMs === undefined ? undefined : nowMs - this.#saidMs;
+    const trust = trustOf(ageMs);
+    const otherPrefillTokens = Math.round(trust * others.waitingTokens);
+    const otherSequences = Math.round(trust * others.decodeSequences);
+    return {
+      prefillTokens: own.prefillTokens + otherPrefillTokens,
+      rawPrefillTokens: own.rawPrefillTokens + otherPrefillTokens,
+      activeBlocks: this.ownBlocks + Math.round(trust * others.blocks),
+      openRequests: own.open + Math.round(trust * others.requests),
+      waitingRequests: Math.round(trust * this.#waitingRequests),
+      decodeSequences: own.decodeSequences + otherSequences,
+      decodeContextTokens: own.decodeContextTokens + Math.round(otherSequences * this.#contextTokens),
+      usedBlocks: this.#usedBlocks,
+      totalBlocks: this.totalBlocks,
+      prefillUtilisation: Math.min(1, this.#promptMs.perMs(nowMs)),
+      tokensPerSecond: 1_000 * this.#tokens.perMs(nowMs),
+      ageMs,
+    };
+  }
+}
+
+function trustOf(ageMs: number | undefined): number {
+  if (ageMs === undefined || ageMs <= FRESH_MS) return 1;
+  return 0.5 ** ((ageMs - FRESH_MS) / HALF_LIFE_MS);
+}

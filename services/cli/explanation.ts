@@ -1,0 +1,97 @@
+import type { Candidate, Explanation, Flip, Outcome } from "#gen/stator/router/v1/router_pb";
+import { printId } from "#lib/base/bytes";
+import { printCost } from "#lib/routing/decision";
+import type { Paint } from "./screen.ts";
+import { type Column, printTable } from "./table.ts";
+
+/** Candidates that are shown; of more, those that cost least and the chosen one. */
+const SHOWN = 16;
+
+/** One decision for people: what was chosen, what it was chosen among, and what would have changed it. */
+export function printExplanation(explanation: Explanation, paint: Paint): string {
+  const { requestId, agoMs, promptTokens, decision, why, rule, missing } = explanation;
+  const what = requestId === "" ? "A prompt that comes now" : `Request ${requestId}, ${printAge(agoMs)} ago`;
+  const lines = [
+    `${what}: ${promptTokens} tokens`,
+    paint.bold(decision),
+    ...(why === "" ? [] : [paint.yellow(`${rule} is in force: ${why}`)]),
+    "",
+    printCandidates(explanation, paint),
+    "",
+    ...printOutcome(explanation),
+    ...explanation.flips.map((flip) => printFlip(flip, explanation)),
+    ...missing.map(({ need, candidates }) => paint.yellow(`Not known: the ${need} of ${candidates} of them.`)),
+  ];
+  return lines.join("\n");
+}
+
+/** A candidate and its place. */
+type Row = readonly [at: number, candidate: Candidate];
+
+function printCandidates(explanation: Explanation, paint: Paint): string {
+  const { candidates, chosen, candidateCount, unit } = explanation;
+  const rows: Row[] = [...candidates.entries()].filter(([at]) => at < SHOWN - 1 || at === chosen);
+  const terms = [...new Set(candidates.flatMap((each) => each.terms.map(({ name }) => name)))];
+  const isWeighed = candidates.some(({ preferenceFactor }) => preferenceFactor !== 1);
+  const hasRanks = candidates.some(({ rank }) => rank > 0);
+  const columns: Column<Row>[] = [
+    ["", ([at]) => (at === chosen ? "->" : " ")],
+    ["WORKER", ([, { worker, rank }]) => printId(worker) + (hasRanks ? `/${rank}` : "")],
+    [`COST${unit === "none" ? "" : `, ${unit}`}`, ([, { cost }]) => shown(cost)],
+    ...terms.map((name): Column<Row> => [name.toUpperCase(), ([, candidate]) => shown(termOf(candidate, name))]),
+    ...(isWeighed ? [["PREFERRED", ([, { preferenceFactor }]) => `x ${shown(preferenceFactor)}`] as Column<Row>] : []),
+    ["CACHED", ([, candidate]) => printCached(candidate)],
+    ["TO COMPUTE", ([, { prefillTokens }]) => prefillTokens],
+    ["OPEN", ([, { openRequests }]) => openRequests],
+  ];
+  const [head = "", ...body] = printTable(columns, rows).split("\n");
+  const painted = body.map((line, at) => (rows[at]?.[0] === chosen ? paint.green(line) : line));
+  const more = candidateCount - rows.length;
+  return [head, ...painted, ...(more > 0 ? [paint.dim(`and ${more} more that cost no less`)] : [])].join("\n");
+}
+
+function termOf({ terms }: Candidate, name: string): number {
+  return terms.find((term) => term.name === name)?.value ?? Number.NaN;
+}
+
+/** Tokens in each tier, those that are not on the device behind a plus. */
+function printCached({ prefixesKnown, deviceTokens, hostTokens, diskTokens, externalTokens }: Candidate): string {
+  if (!prefixesKnown) return "?";
+  const more = [
+    [hostTokens, "host"],
+    [diskTokens, "disk"],
+    [externalTokens, "external"],
+  ] as const;
+  return [deviceTokens, ...more.filter(([tokens]) => tokens > 0).map((each) => each.join(" "))].join(" + ");
+}
+
+function printOutcome({ predicted, seen }: Explanation): string[] {
+  const [foreseen, came] = [outcome(predicted), outcome(seen)];
+  if (foreseen === "") return came === "" ? [] : [`Seen: ${came}.`];
+  return [`Foreseen: ${foreseen}.${came === "" ? "" : ` Seen: ${came}.`}`];
+}
+
+function outcome(given: Outcome | undefined): string {
+  const { firstTokenMs, cachedTokens } = given ?? {};
+  const parts = [
+    ...(firstTokenMs === undefined ? [] : [`the first token after ${shown(firstTokenMs)} ms`]),
+    ...(cachedTokens === undefined ? [] : [`${cachedTokens} tokens cached`]),
+  ];
+  return parts.join(", ");
+}
+
+/** Such as: With 240 fewer cached tokens at A it would have gone to B. */
+function printFlip({ what, candidate, by, chooses }: Flip, { candidates, requestId }: Explanation): string {
+  const name = (at: number) => printId(candidates[at]?.worker ?? 0n);
+  const would = requestId === "" ? "it would go" : "it would have gone";
+  return `With ${shown(Math.abs(by))} ${by < 0 ? "fewer" : "more"} ${what} at ${name(candidate)} ${would} to ${name(chooses)}.`;
+}
+
+function printAge(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}
+
+function shown(value: number): string {
+  if (Number.isNaN(value)) return "";
+  return Number.isFinite(value) ? printCost(value) : "left out";
+}
