@@ -242,6 +242,12 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     bounds: { ratio: { atLeast: 0.8 } },
     beside: ["workerUs", "frontendUs", "directUs"],
   },
+  "events/two-subscribers": {
+    file: "events.ts",
+    about: "tokens per CPU second of a llama worker whose cache two subscribers follow / of one that nobody follows",
+    bounds: { ratio: { atLeast: 0.97 } },
+    beside: ["followedPerCpuSecond", "alonePerCpuSecond", "blocksPerTurn"],
+  },
   "start/first-token": {
     file: "start.ts",
     about: "seconds from `npm start` to the first streamed token, compile cache empty and full",
