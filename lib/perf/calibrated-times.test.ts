@@ -184,10 +184,3 @@ test("whatever a worker says, a pass takes a time that can be", () => {
     }
   }
 });
-
-test("what is known is a prior to whoever goes on from it", () => {
-  const times = learned(undefined, { truth: (shape) => passMsOf(GPU, shape), passes: 100 });
-  const prior = times.toPrior();
-  for (const kind of KINDS) expect(errorOf(times, (shape) => passMsOf(prior, shape), kind)).toBeLessThan(1e-9);
-  expect(new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS }).toPrior()).toEqual(GPU);
-});
