@@ -164,7 +164,9 @@ test("without a prior the first pass sets the unit, and there is no factor", () 
   const shape = randomShape(new SeededChance(3n), "decode");
   times.observe(recordOf(shape, 7, { totalBlocks: 0 }));
   expect(times.passMs({ ...shape, poolTokens: 0 })).toBeCloseTo(7, 0);
-  expect(times).toMatchObject({ isGuess: true, factor: 1, passes: 1 });
+  expect(times).toMatchObject({ isGuess: true, factor: 1, passes: 1, passTokens: 2_048 });
+  times.observe(recordOf({ ...shape, prefillTokens: 8_000, decodeSequences: 192 }, 7));
+  expect(times.passTokens, "the most that was seen").toBe(8_192);
 });
 
 test("whatever a worker says, a pass takes a time that can be", () => {

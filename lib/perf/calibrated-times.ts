@@ -47,7 +47,6 @@ const LAZY_PASSES = 8;
  */
 export class CalibratedTimes implements TimeModel {
   readonly isGuess: boolean;
-  readonly passTokens: number;
   readonly #stated: TimePrior | undefined;
   readonly #blockTokens: number;
   readonly #features = new Float64Array(9);
@@ -59,6 +58,8 @@ export class CalibratedTimes implements TimeModel {
   #decode = 1;
   #lack: TimePrior;
   #passes = 0;
+  /** As stated, or the most that were seen. */
+  #passTokens: number;
   #seenMs = 0;
   #statedMs = 0;
   /** Mean distance of passes from their predictions lately, as a logarithm. */
@@ -67,7 +68,7 @@ export class CalibratedTimes implements TimeModel {
   constructor({ prior, blockTokens }: CalibrationOptions) {
     this.isGuess = prior === undefined;
     this.#blockTokens = blockTokens;
-    this.passTokens = (prior ?? GUESS).passTokens;
+    this.#passTokens = (prior ?? GUESS).passTokens;
     const isStated = prior !== undefined && sizeOf(prior).largestMs > 0;
     this.#stated = isStated ? prior : undefined;
     this.#base = prior ?? GUESS;
@@ -78,6 +79,10 @@ export class CalibratedTimes implements TimeModel {
 
   get passes(): number {
     return this.#passes;
+  }
+
+  get passTokens(): number {
+    return this.#passTokens;
   }
 
   get factor(): number {
@@ -102,6 +107,7 @@ export class CalibratedTimes implements TimeModel {
     if (this.#passes === 0 && this.#stated === undefined) this.#begin(ms / passMsOf(GUESS, shape));
     const near = this.#clip(ms, this.passMs(shape));
     this.#passes++;
+    if (this.isGuess) this.#passTokens = Math.max(this.#passTokens, prefillTokens + decodeSequences);
     this.#compare(near, shape);
     const kind = prefillTokens === 0 ? KINDS.decode : decodeSequences === 0 ? KINDS.prefill : KINDS.both;
     this.#fit.add(kind, this.#featuresOf(shape), near);
