@@ -116,13 +116,12 @@ export class CalibratedTimes implements TimeModel {
 
   #solve(): void {
     this.#fit.solve();
-    const [prefill = 1, decode = 1, passMs = 0, ...lack] = this.#fit.coefficients;
-    const [prefillMs = 0, prefillTokenMs = 0, prefillContextMs = 0, decodeMs = 0, ...more] = lack;
-    const [decodeSequenceMs = 0, decodeContextMs = 0] = more;
-    this.#prefill = prefill;
-    this.#decode = decode;
-    const prefillLack = { prefillMs, prefillTokenMs, prefillContextMs };
-    this.#lack = { ...NO_TIME, passMs, ...prefillLack, decodeMs, decodeSequenceMs, decodeContextMs };
+    const found = this.#fit.coefficients;
+    this.#prefill = found[0]!;
+    this.#decode = found[1]!;
+    const prefill = { prefillMs: found[3]!, prefillTokenMs: found[4]!, prefillContextMs: found[5]! };
+    const decode = { decodeMs: found[6]!, decodeSequenceMs: found[7]!, decodeContextMs: found[8]! };
+    this.#lack = { ...NO_TIME, passMs: found[2]!, ...prefill, ...decode };
   }
 
   /** Nothing was stated: the guess in the size of the first pass. */
@@ -154,10 +153,10 @@ export class CalibratedTimes implements TimeModel {
     features[2] = 1;
     features[3] = prefillTokens > 0 ? 1 : 0;
     features[4] = prefillTokens;
-    features[5] = prefillTokens > 0 ? prefillContextTokens : 0;
+    features[5] = prefillContextTokens;
     features[6] = decodeSequences > 0 ? 1 : 0;
     features[7] = decodeSequences;
-    features[8] = decodeSequences > 0 ? decodeContextTokens : 0;
+    features[8] = decodeContextTokens;
     return features;
   }
 }
@@ -184,6 +183,6 @@ function createFit(prior: TimePrior, how: typeof STATED | typeof GUESSED): Bound
     means: [1, 1, prior.passMs, 0, 0, 0, 0, 0, 0],
     spreads: [partSpread, partSpread, Math.min(prefillMs, decodeMs), ...prefill, ...decode],
     commonSpread,
-    kinds: 3,
+    kinds: Object.keys(KINDS).length,
   });
 }
