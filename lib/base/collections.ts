@@ -40,6 +40,11 @@ export class Queue<Item> {
     return this.#size === 0 ? undefined : this.#items[this.#head];
   }
 
+  /** Looks at the one that so many come before; undefined beyond the newest. */
+  at(place: number): Item | undefined {
+    return place < this.#size ? this.#items[(this.#head + place) & (this.#items.length - 1)] : undefined;
+  }
+
   #grow(): void {
     const bigger: (Item | undefined)[] = new Array(this.#items.length * 2);
     for (let at = 0; at < this.#size; at++) bigger[at] = this.#items[(this.#head + at) & (this.#items.length - 1)];

@@ -105,6 +105,13 @@ export const REASONS = {
     code: "worker_not_found",
     text: "There is no worker {worker} for {model}.",
   },
+  DECISION_NOT_KEPT: {
+    ...invalid,
+    grpc: 5,
+    http: 404,
+    code: "decision_not_kept",
+    text: "No decision about {request} is kept; {reach}.",
+  },
   ACCESS_DENIED: { ...invalid, grpc: 7, http: 403, code: "access_denied", text: "{method} is not open on this port." },
   CANCELLED: { ...invalid, grpc: 1, http: 499, code: "cancelled", text: "The caller cancelled the request." },
 
@@ -114,7 +121,12 @@ export const REASONS = {
     retry: "backoff",
     text: "The model {model} is loading; try again in a moment.",
   },
-  NO_WORKERS: { ...gone, code: "no_workers", retry: "backoff", text: "No worker can take a request for {model} now." },
+  NO_WORKERS: {
+    ...gone,
+    code: "no_workers",
+    retry: "backoff",
+    text: "No worker{that} can take a request for {model} now.",
+  },
   OVERLOADED: {
     ...gone,
     grpc: 8,

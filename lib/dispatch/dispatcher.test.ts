@@ -27,6 +27,55 @@ describe("the dispatcher", () => {
     expect(cluster.dispatcher.workers()).toMatchObject([{ link: "ready", openRequests: 0 }]);
   });
 
+  it("tells its router of each choice: that it began, how it grows, that it ended", () => {
+    const seen: string[] = [];
+    cluster = new DispatchRig("round-robin", {}, (router) => ({
+      openChoices: 0,
+      follow: (fleet) => void seen.push(`fleet ${[...fleet.keys()]}`),
+      observe: (worker, { decodeSequences }) => void (decodeSequences > 0 && seen.push(`pass of ${worker}`)),
+      place: (ask, answer) => {
+        const ticket = router.place(ask, answer);
+        const note: typeof ticket.note = (told) => {
+          seen.push(`${told.choice} ${told.kind}${told.kind === "tokens" ? ` ${told.tokens}` : ""}`);
+          ticket.note(told);
+        };
+        return { note, cancel: () => ticket.cancel() };
+      },
+    }));
+    cluster.add(1n);
+    cluster.start({ choicesPerPrompt: 2, maxTokens: 33 });
+    cluster.advance(1_000);
+    const growth = (choice: number) =>
+      ["accepted", "first token", "tokens 16", "tokens 32", "ended"].map((told) => `${choice} ${told}`);
+    for (const choice of [0, 1]) expect(seen.filter((told) => told.startsWith(`${choice} `))).toEqual(growth(choice));
+    expect(seen).toEqual(expect.arrayContaining(["fleet 1"]));
+    cluster.add(2n);
+    cluster.kill(1n);
+    expect(seen.at(-1)).toBe("fleet 1,2");
+  });
+
+  it("tells its router that a prompt is computed again where a request moved", () => {
+    const seen: string[] = [];
+    cluster = new DispatchRig("round-robin", {}, (router) => ({
+      ...{ openChoices: 0, follow() {}, observe() {} },
+      place(ask, answer) {
+        const ticket = router.place(ask, answer);
+        const note: typeof ticket.note = (told) => {
+          seen.push(told.kind);
+          ticket.note(told);
+        };
+        return { note, cancel: () => ticket.cancel() };
+      },
+    }));
+    for (const id of [1n, 2n]) cluster.add(id);
+    const { client } = cluster.start({ maxTokens: 12 });
+    cluster.advance(100);
+    cluster.kill(client.placements[0]!.worker);
+    cluster.advance(2_000);
+    const once = ["accepted", "first token", "ended"];
+    expect([client.usage?.completionTokens, seen]).toEqual([12, [...once, ...once]]);
+  });
+
   it("embeds", () => {
     cluster.add(1n);
     const { client } = cluster.start({ kind: "embed", prompts: [Uint32Array.of(1), Uint32Array.of(2)] });

@@ -12,32 +12,33 @@ import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
-import { ModeRouter } from "#lib/routing/mode-router";
-import type { RouterMode } from "#lib/routing/select";
+import type { Locate } from "#lib/routing/locate";
+import type { Router } from "#lib/routing/router";
 import { type Ask, readyAsk, textAsk } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import { compileGuidance } from "#lib/text/grammar/guidance";
 import type { Compile } from "./asked-form.ts";
+import { fleetOf } from "./fleet.ts";
 import { createLocate } from "./locate.ts";
 import { logRequest } from "./request-line.ts";
 import { RequestRun, type RunOptions } from "./request-run.ts";
 import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
-export interface DispatcherOptions {
+export interface DispatcherOptions<Placer extends Router = Router> {
   /** Who calls, for the workers' logs, such as frontend/5f3a. */
   readonly caller: string;
   /** Who serves which names; stays the owner's. */
   readonly view: ModelView;
   /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
   readonly connect: (instance: InstanceRecord) => Connection;
-  /** How a worker is chosen for a new request. */
-  readonly mode: RouterMode;
+  /** Makes what chooses workers, among those that `locate` finds. The dispatcher tells it who is there and how they do. */
+  readonly router: (locate: Locate) => Placer;
   /** Of all its waits and times. */
   readonly clock: Clock;
-  /** Of the router's choices, and of how long links wait before they connect again. */
+  /** Of how long links wait before they connect again. */
   readonly chance: Chance;
   /** Told of requests that ended, and of workers. */
   readonly log: Log;
@@ -56,11 +57,13 @@ export interface DispatcherOptions {
 }
 
 /** The dispatcher of a frontend, with what its operators look at. */
-export interface FrontendDispatcher extends Dispatcher {
+export interface FrontendDispatcher<Placer extends Router = Router> extends Dispatcher {
   /** The records of its requests, the only source of usage. */
   readonly ledger: Ledger;
   /** Requests that have not ended. */
   readonly openRequests: number;
+  /** Chooses workers for its requests. */
+  readonly router: Placer;
   /** Choices that the router counts at some worker. */
   readonly placedChoices: number;
   /** The workers in order of instance id. */
@@ -76,7 +79,9 @@ export interface FrontendDispatcher extends Dispatcher {
 }
 
 /** Serves requests with the workers that the watch shows: one link per worker, placed by the router mode. */
-export function createDispatcher(options: DispatcherOptions): FrontendDispatcher {
+export function createDispatcher<Placer extends Router>(
+  options: DispatcherOptions<Placer>,
+): FrontendDispatcher<Placer> {
   return new Core(options);
 }
 
@@ -88,9 +93,10 @@ const COUNTED = {
   droppedFrames: "stator_dispatch_dropped_frames_total",
 } as const satisfies Record<keyof CallerCounters, string>;
 
-class Core implements FrontendDispatcher {
+class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   readonly ledger: Ledger;
-  readonly #options: DispatcherOptions;
+  readonly router: Placer;
+  readonly #options: DispatcherOptions<Placer>;
   readonly #seats = new Map<bigint, WorkerSeat>();
   /** Seats of workers that have left the view, until their links end. */
   readonly #leaving = new Set<WorkerSeat>();
@@ -103,19 +109,18 @@ class Core implements FrontendDispatcher {
   readonly #unsubscribe: () => void;
   readonly #offScrape: () => void;
   readonly #refused = new Set<string>();
-  readonly #router: ModeRouter;
   #draining = false;
 
-  constructor(options: DispatcherOptions) {
+  constructor(options: DispatcherOptions<Placer>) {
     this.#options = options;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
     const { clock, log } = options;
-    this.#router = this.#createRouter();
+    this.router = this.#createRouter();
     this.#runOptions = {
       clock,
       log,
       limits: options.life,
-      router: this.#router,
+      router: this.router,
       compile: options.compile ?? compileGuidance,
       seat: (worker) => this.#seats.get(worker),
       onWaiting: (run, waiting) => void (waiting ? this.#waiting.add(run) : this.#waiting.delete(run)),
@@ -130,7 +135,7 @@ class Core implements FrontendDispatcher {
   }
 
   get placedChoices(): number {
-    return this.#router.openChoices;
+    return this.router.openChoices;
   }
 
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
@@ -180,8 +185,8 @@ class Core implements FrontendDispatcher {
     this.#offScrape();
   }
 
-  #createRouter(): ModeRouter {
-    const { view, clock, mode, chance } = this.#options;
+  #createRouter(): Placer {
+    const { view, clock, router } = this.#options;
     const locate = createLocate({
       view,
       clock,
@@ -189,13 +194,15 @@ class Core implements FrontendDispatcher {
       mayWait: () => this.#mayWait(),
       isDraining: () => this.#draining,
     });
-    return new ModeRouter({ mode, chance, locate });
+    return router(locate);
   }
 
   /** The view changed: seats follow it. Another incarnation is another worker, and the old one's frames are refused. */
   #follow(): void {
-    const { workers, refused } = this.#options.view.models;
+    const { models } = this.#options.view;
+    const { workers, refused } = models;
     this.#tellRefused(refused);
+    this.router.follow(fleetOf(models));
     for (const [worker, seat] of [...this.#seats]) {
       const record = workers.get(worker);
       if (record?.incarnation === seat.record.incarnation) seat.update(record);
@@ -228,6 +235,7 @@ class Core implements FrontendDispatcher {
       onReady: () => {
         for (const run of [...this.#waiting]) run.wake();
       },
+      onStep: (step) => this.router.observe(worker, step),
       onSuspect: (suspect, error) => {
         for (const run of this.#runs.snapshot()) run.suspect(suspect.worker, error);
       },

@@ -11,13 +11,23 @@ import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router
 import type { Usage } from "#lib/serving/answer";
 import type { LinkAsk } from "#lib/serving/ask";
 import type { ServingHandle, ServingSink } from "#lib/serving/dispatcher";
-import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
+import {
+  type Choice,
+  createLife,
+  type Life,
+  type LifeEffect,
+  type LifeEvent,
+  type LifeLimits,
+} from "#lib/serving/life";
 import { usageOf } from "#lib/serving/record";
 import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import { AskedForm, type Compile } from "./asked-form.ts";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
+
+/** An answer's growth is told each time that it passes a multiple of so many tokens: the shortest blocks are as long. */
+const GROWTH_TOKENS = 16;
 
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {
@@ -130,10 +140,9 @@ export class RequestRun implements ServingHandle, Rostered {
     frame: { readonly tokens: Uint32Array; readonly start: number; readonly end: number },
     logprobs: StepLogprobs | undefined,
   ): void {
-    const isFirst = this.#life.firstTokenMs === undefined;
     const view = takeTokens(this.#life, at, { ...frame, nowMs: this.#options.clock.nowMs() });
     if (!view) return;
-    if (isFirst) this.#note({ kind: "first token", choice: at.choice });
+    this.#grown(this.#life.choices[at.choice]!, view.length);
     this.#busy = true;
     try {
       this.#sink.onTokens(at.choice, view, logprobs);
@@ -333,6 +342,13 @@ export class RequestRun implements ServingHandle, Rostered {
     const isEnd = answer.final || answer.error.row.retry !== "backoff";
     if (isEnd && !asked.ticket) this.#options.clock.soon(() => this.tell(answer));
     else this.tell(answer);
+  }
+
+  /** Tells the router that a choice's prompt is computed, and of growth every few tokens: what it counts are blocks. */
+  #grown({ index, generated, attemptFrom }: Choice, by: number): void {
+    const tokens = generated.count;
+    if (tokens - by === attemptFrom) this.#note({ kind: "first token", choice: index });
+    if (tokens % GROWTH_TOKENS < by) this.#note({ kind: "tokens", choice: index, tokens });
   }
 
   #note(note: RouteNote): void {

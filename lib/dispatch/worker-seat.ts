@@ -45,6 +45,8 @@ export interface SeatOptions {
   readonly limits?: Partial<LinkLimits>;
   /** It takes requests from now on. */
   readonly onReady: (seat: WorkerSeat) => void;
+  /** It told of a pass of its engine; borrowed. */
+  readonly onStep: (step: Step) => void;
   /** What runs on it is to be continued elsewhere. */
   readonly onSuspect: (seat: WorkerSeat, error: StatorError) => void;
   /** A link ended; its counters are final. */
@@ -148,6 +150,7 @@ export class WorkerSeat {
       onStep: (step) => {
         this.steps++;
         this.lastStep = step;
+        this.#options.onStep(step);
       },
       onNotice: () => {},
     };

@@ -253,7 +253,10 @@ export interface EngineStep {
   readonly embeddings: readonly { readonly id: number; readonly values: Float32Array }[];
 }
 
-/** A KV block entered or left the engine's device pool. `hash` is the sequence hash under the card's hash scheme. */
+/**
+ * KV blocks entered or left the engine's device pool. `hashes` are the sequence hashes under the card's hash scheme;
+ * `cleared`: the pool holds none any more.
+ */
 export type KvNotice =
   | {
       readonly kind: "stored";
@@ -333,6 +336,15 @@ export interface EngineBlocks {
   ): Promise<number>;
 }
 
+/** The prefix cache of an engine, for who runs it. */
+export interface EngineCache {
+  /**
+   * Forgets the blocks that nobody uses now, and those that running requests use when these end, unless others have come to
+   * use them. Returns how many are forgotten and how many are kept.
+   */
+  clear(): { readonly cleared: number; readonly kept: number };
+}
+
 /** Inputs that become vectors. */
 export interface EngineEmbeddings {
   /** As Engine.submit. */
@@ -365,6 +377,8 @@ export interface Engine {
   readonly blocks?: EngineBlocks | undefined;
   /** There when `embed` is. */
   readonly embeddings?: EngineEmbeddings | undefined;
+  /** There where the engine's cache can be cleared. */
+  readonly cache?: EngineCache | undefined;
 }
 
 /** An engine that knows how large it is. */

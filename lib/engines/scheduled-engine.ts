@@ -10,6 +10,7 @@ import type {
   EmbedRequest,
   EngineAdapters,
   EngineBlocks,
+  EngineCache,
   EngineEmbeddings,
   EngineListener,
   EngineRequest,
@@ -56,6 +57,7 @@ export class ScheduledEngine implements SizedEngine {
   readonly adapters: EngineAdapters | undefined;
   readonly blocks: EngineBlocks | undefined;
   readonly embeddings: EngineEmbeddings | undefined;
+  readonly cache: EngineCache;
   readonly #scheduler: Scheduler;
   readonly #executor: Executor;
   readonly #text: ModelText;
@@ -111,6 +113,7 @@ export class ScheduledEngine implements SizedEngine {
     this.text = { tokenize: (text) => this.#tokenize(text), piece: (token) => this.#text.piece(token) };
     this.adapters = lora ? this.#createAdapters() : undefined;
     this.blocks = kvBlocks ? this.#createBlocks() : undefined;
+    this.cache = { clear: () => this.#clearCache() };
     this.embeddings = embed ? { submit: (request) => this.#submitEmbed(request) } : undefined;
     executor.start({
       onOutcome: (outcome) => this.#apply(outcome),
@@ -207,6 +210,13 @@ export class ScheduledEngine implements SizedEngine {
       if (request) this.#finishEmbed(request, "cancelled");
     }
     this.#wake();
+  }
+
+  #clearCache() {
+    this.#checkOpen();
+    const counts = this.#scheduler.kv.forget();
+    this.#wake();
+    return counts;
   }
 
   #tokenize(text: string): Uint32Array {

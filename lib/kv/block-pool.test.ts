@@ -142,6 +142,38 @@ test("a block that was evicted by name is not evicted again for room", () => {
   expect([evicted, pool.cachedBlocks, pool.usedBlocks]).toEqual([[1n, 2n], 0, 2]);
 });
 
+test("what is in use when the rest is cleared goes with its last user, and so does what follows it", () => {
+  const evicted: bigint[] = [];
+  const pool = new BlockPool({ blocks: 8, onEvict: (_, hash) => evicted.push(hash) });
+  give(pool, store(pool, [9n]));
+  const used = store(pool, [1n, 2n]);
+  expect(pool.clear()).toBe(1);
+  pool.doom();
+  // Another one came to use the first block, and goes on from it.
+  const shared = pool.match(BigUint64Array.of(1n));
+  const [next] = pool.allocate(1)!;
+  pool.complete(next!);
+  pool.register(next!, 3n, shared[0]!);
+  give(pool, used);
+  expect([evicted, pool.cachedBlocks, pool.usedBlocks]).toEqual([[9n, 2n], 0, 2]);
+  give(pool, [...shared, next!]);
+  expect([evicted, pool.registeredBlocks]).toEqual([[9n, 2n, 3n, 1n], 0]);
+  // A block that comes into such a place is as any other.
+  give(pool, store(pool, [4n, 5n]));
+  expect(pool.cachedBlocks).toBe(2);
+});
+
+test("a doomed block that is given back before those that follow it goes with the last of them", () => {
+  const evicted: bigint[] = [];
+  const pool = new BlockPool({ blocks: 4, onEvict: (_, hash) => evicted.push(hash) });
+  const blocks = store(pool, [1n, 2n]);
+  pool.doom();
+  pool.release(blocks[0]!);
+  expect(evicted).toEqual([]);
+  pool.release(blocks[1]!);
+  expect([evicted, pool.resetBlocks]).toEqual([[2n, 1n], 4]);
+});
+
 test("matches are counted from the first on without a gap", () => {
   const pool = new BlockPool({ blocks: 3 });
   store(pool, [1n, 2n, 3n]);

@@ -40,6 +40,8 @@ export class BlockPool {
   readonly #children: Int32Array;
   readonly #parent: Int32Array;
   readonly #priority: Int32Array;
+  /** 1: it is not to stay as cache. */
+  readonly #doomed: Uint8Array;
   readonly #tick: Float64Array;
   readonly #hash: BigUint64Array;
   readonly #reset: Int32Array;
@@ -61,6 +63,7 @@ export class BlockPool {
     this.#children = new Int32Array(blocks);
     this.#parent = new Int32Array(blocks).fill(NO_BLOCK);
     this.#priority = new Int32Array(blocks);
+    this.#doomed = new Uint8Array(blocks);
     this.#tick = new Float64Array(blocks);
     this.#hash = new BigUint64Array(blocks);
     this.#reset = Int32Array.from({ length: blocks }, (_, at) => blocks - 1 - at);
@@ -167,7 +170,8 @@ export class BlockPool {
   /**
    * Takes a reference away. With the last one, a registered block becomes cache, most recently returned; any other is
    * reset. Release a sequence from its tail to its head, so that its leaves are the oldest. When more blocks of priority 0
-   * are cached than may be, the first in the order of eviction go.
+   * are cached than may be, the first in the order of eviction go; a doomed one goes at once, or with the last that
+   * follows it.
    */
   release(block: number): void {
     assert(this.#references[block]! > 0, "a block is released as often as it was referenced");
@@ -177,6 +181,7 @@ export class BlockPool {
       return;
     }
     this.#countCached(block, 1);
+    if (this.#sweep(block)) return;
     this.#tick[block] = ++this.#ticks;
     this.#offer(block);
     this.#trim();
@@ -205,7 +210,10 @@ export class BlockPool {
     this.#state[block] = REGISTERED;
     this.#hash[block] = hash;
     this.#parent[block] = parent;
-    if (parent !== NO_BLOCK) this.#children[parent]!++;
+    if (parent !== NO_BLOCK) {
+      this.#children[parent]!++;
+      this.#doomed[block] = this.#doomed[parent]!;
+    }
     this.#byHash.set(hash, block);
     return block;
   }
@@ -234,7 +242,7 @@ export class BlockPool {
     this.#toReset(block);
     if (parent === NO_BLOCK) return;
     this.#children[parent]!--;
-    this.#offer(parent);
+    if (!this.#sweep(parent)) this.#offer(parent);
   }
 
   /** Evicts all that is cached; returns how many blocks that were. */
@@ -243,6 +251,19 @@ export class BlockPool {
     for (let first = this.#order.pop(); first; first = this.#order.pop()) this.evict(first.block);
     assert(this.#cachedCount === 0, "all cached blocks can be evicted, leaves first");
     return count;
+  }
+
+  /** What is registered now, and what will follow it, is evicted as soon as nobody uses it. Nothing is cached now. */
+  doom(): void {
+    assert(this.#cachedCount === 0, "a pool is cleared before the rest is doomed");
+    for (const block of this.#byHash.values()) this.#doomed[block] = 1;
+  }
+
+  /** Evicts a block that is doomed if nobody uses it and none follows it; returns whether it did. */
+  #sweep(block: number): boolean {
+    if (this.#doomed[block] === 0 || !this.#isLeaf(block)) return false;
+    this.evict(block);
+    return true;
   }
 
   #countCached(block: number, by: number): void {
@@ -273,6 +294,7 @@ export class BlockPool {
 
   #toReset(block: number): void {
     this.#state[block] = RESET;
+    this.#doomed[block] = 0;
     this.#parent[block] = NO_BLOCK;
     this.#reset[this.#resetCount++] = block;
   }

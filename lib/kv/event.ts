@@ -72,7 +72,11 @@ export interface KvApplied {
   readonly removed: number;
   /** Blocks that were to be removed and were not known: nothing happened to them. */
   readonly absent: number;
-  /** The block that the change goes on from is not known: nothing of it was applied. */
+  /**
+   * The block that the change goes on from was never told: nothing of it was applied, and the worker is asked for all that
+   * it keeps. False of a sink that let blocks of this rank go by itself, for room, since its last reset: that is no fault of
+   * the worker's, and nothing was stored.
+   */
   readonly parentUnknown: boolean;
 }
 

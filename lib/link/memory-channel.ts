@@ -1,17 +1,7 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import {
-  type LinkRequest,
-  LinkRequestSchema,
-  type LinkResponse,
-  LinkResponseSchema,
-} from "#gen/stator/worker/v1/link_pb";
+import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import type { Clock } from "#lib/base/clock";
-import { StatorError } from "#lib/base/errors";
-import { parse, Serializer } from "#lib/rpc/serialize";
-import type { CallerChannel, LinkChannel, WorkerChannel } from "./link.ts";
-
-/** Send buffer above which `send` returns false, as of a socket. */
-const FULL_BYTES = 256 * 1024;
+import { createMemoryWire } from "#lib/rpc/memory-wire";
+import type { CallerChannel, WorkerChannel } from "./link.ts";
 
 /** Two ends of a link in one process. Messages pass through their bytes, as they would over a network. */
 export interface MemoryLink {
@@ -32,129 +22,11 @@ export interface MemoryLink {
  * arrives by the clock of its receiver: a worker that is a process of its own brings one.
  */
 export function createMemoryLink(clock: Clock, delayMs?: () => number, workerClock: Clock = clock): MemoryLink {
-  const laterBy = (own: Clock) =>
-    delayMs ? (call: () => void) => void own.after(delayMs(), call) : (call: () => void) => own.soon(call);
-  const caller = new End<LinkRequest, LinkResponse>(LinkRequestSchema, LinkResponseSchema, laterBy(clock));
-  const worker = new End<LinkResponse, LinkRequest>(LinkResponseSchema, LinkRequestSchema, laterBy(workerClock));
-  caller.peer = worker;
-  worker.peer = caller;
-  const ends = { caller, worker };
-  return {
-    ...ends,
-    freeze: (end) => ends[end].setFrozen(true),
-    thaw: (end) => ends[end].setFrozen(false),
-    cut() {
-      const error = new StatorError("UNAVAILABLE", { what: "The other end", detail: "the wire was cut" });
-      caller.fail(error);
-      worker.fail(error);
-    },
-  };
-}
-
-type Handlers<In> = Parameters<LinkChannel<unknown, In>["receive"]>[0];
-
-/** What is under way to an end: bytes, or the end of the peer. */
-type Parcel = { readonly bytes: Uint8Array } | { readonly end: true };
-
-class End<Out extends MessageShape<DescMessage>, In> implements LinkChannel<Out, In> {
-  readonly #in: DescMessage;
-  readonly #later: (call: () => void) => void;
-  readonly #inbox: Parcel[] = [];
-  readonly #serializer: Serializer;
-  #inboxBytes = 0;
-  #handlers: Handlers<In> | undefined;
-  #frozen = false;
-  #pumping = false;
-  #ended = false;
-  #heardEnd = false;
-  #peerWaits = false;
-  peer: End<MessageShape<DescMessage>, Out> | undefined;
-
-  constructor(out: DescMessage, received: DescMessage, later: (call: () => void) => void) {
-    this.#serializer = new Serializer(out);
-    this.#in = received;
-    this.#later = later;
-  }
-
-  get bufferedBytes(): number {
-    return this.peer ? this.peer.#inboxBytes : 0;
-  }
-
-  send(message: Out): boolean {
-    const { peer } = this;
-    if (this.#ended || !peer) return true;
-    // An odd offset, as in a receive buffer: readers must not count on alignment.
-    const encoded = this.#serializer.serialize(message);
-    const bytes = new Uint8Array(encoded.length + 1).subarray(1);
-    bytes.set(encoded);
-    peer.#take({ bytes });
-    if (this.bufferedBytes <= FULL_BYTES) return true;
-    peer.#peerWaits = true;
-    return false;
-  }
-
-  receive(handlers: Handlers<In>): void {
-    this.#handlers = handlers;
-    this.#pump();
-  }
-
-  end(error?: StatorError): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    if (error) {
-      this.fail(error);
-      this.peer?.fail(error);
-      return;
-    }
-    const { peer } = this;
-    if (peer) peer.#take({ end: true });
-  }
-
-  setFrozen(frozen: boolean): void {
-    this.#frozen = frozen;
-    this.#pump();
-  }
-
-  /** Ends at once: nothing that is under way arrives. */
-  fail(error: StatorError): void {
-    this.#ended = true;
-    this.#inbox.length = 0;
-    this.#inboxBytes = 0;
-    if (this.#heardEnd) return;
-    this.#heardEnd = true;
-    this.#later(() => this.#handlers?.onEnd(error));
-  }
-
-  #take(parcel: Parcel): void {
-    if (this.#heardEnd) return;
-    this.#inbox.push(parcel);
-    if ("bytes" in parcel) this.#inboxBytes += parcel.bytes.length;
-    this.#pump();
-  }
-
-  #pump(): void {
-    if (this.#pumping || this.#frozen || !this.#handlers || this.#inbox.length === 0) return;
-    this.#pumping = true;
-    this.#later(() => {
-      this.#pumping = false;
-      if (this.#frozen) return;
-      for (const parcel of this.#inbox.splice(0)) this.#open(parcel);
-      this.#pump();
-    });
-  }
-
-  #open(parcel: Parcel): void {
-    if (this.#heardEnd) return;
-    if ("end" in parcel) {
-      this.#heardEnd = true;
-      this.#handlers?.onEnd(undefined);
-      return;
-    }
-    this.#inboxBytes -= parcel.bytes.length;
-    this.#handlers?.onMessage(parse(this.#in, parcel.bytes) as In);
-    if (!this.#peerWaits || this.#inboxBytes > FULL_BYTES) return;
-    this.#peerWaits = false;
-    const { peer } = this;
-    if (peer) peer.#later(() => peer.#handlers?.onDrain?.());
-  }
+  const { input: up, output: down } = WorkerLinkService.method.link;
+  const { caller, server, freeze, thaw, cut } = createMemoryWire({ up, down }, clock, {
+    delayMs,
+    serverClock: workerClock,
+  });
+  const nameOf = (end: "caller" | "worker") => (end === "caller" ? end : "server");
+  return { caller, worker: server, freeze: (end) => freeze(nameOf(end)), thaw: (end) => thaw(nameOf(end)), cut };
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { pick, SeededChance } from "#lib/base/chance";
+import { completeBlocks, TokenHasher } from "#lib/tokens/block-hash";
 import { loadNative, nativeErrorCode } from "./addon.ts";
 
 const native = loadNative();
@@ -66,6 +68,25 @@ describe.skipIf(native.addon === undefined)(`the addon's arithmetic (${native.un
     expect((1337n + addon.xxh3(Buffer.from("tenant-a"), 1n)).toString(16)).toBe("1b095b6229544fb6");
   });
 
+  it("hashes contents like the TypeScript twin, with objects and a look ahead", () => {
+    const twin = new TokenHasher();
+    const chance = new SeededChance(7n);
+    for (let round = 0; round < 200; round++) {
+      const [blockTokens, ahead] = [1 + pick(chance, 80), pick(chance, 2)];
+      const tokens = Uint32Array.from({ length: pick(chance, 2000) }, () => pick(chance, 2 ** 32));
+      const blocks = completeBlocks(tokens.length, blockTokens, ahead);
+      const to = pick(chance, blocks + 1);
+      const from = pick(chance, to + 1);
+      const named = Uint32Array.from({ length: pick(chance, 6) }, () => pick(chance, blocks + 2)).sort();
+      const objects = { blocks: named, hashes: BigUint64Array.from(named, () => chance.id()) };
+      const [own, other] = [new BigUint64Array(blocks), new BigUint64Array(blocks)];
+      const seed = chance.id();
+      addon.hashContents(tokens, blockTokens, ahead, seed, from, to, own, round % 2 ? objects : undefined);
+      twin.hashContents(tokens, blockTokens, ahead, seed, from, to, other, round % 2 ? objects : undefined);
+      expect(own).toEqual(other);
+    }
+  });
+
   it("draws as documented", () => {
     const golden: [bigint, number, number, number][] = [
       [0n, 0, 0, 0.39904647231489565],
@@ -88,6 +109,17 @@ describe.skipIf(native.addon === undefined)(`the addon's arithmetic (${native.un
       () => addon.hashBlocks(new Uint32Array(8), 0, 0n, u64, u64),
       () => addon.hashBlocks(new Uint32Array(8), 1, 0n, u64, u64),
       () => addon.hashBlocks(new Int32Array(8) as never, 4, 0n, u64, u64),
+      () => addon.hashContents(new Uint32Array(8), 4, 2, 0n, 0, 1, u64),
+      () => addon.hashContents(new Uint32Array(8), 4, 0, 0n, 0, 3, u64),
+      () => addon.hashContents(new Uint32Array(8), 4, 1, 0n, 0, 2, u64),
+      () => addon.hashContents(new Uint32Array(8), 4, 0, 0n, 2, 1, u64),
+      () => addon.hashContents(new Uint32Array(8), 1, 0, 0n, 0, 8, u64),
+      () => addon.hashContents(new Uint32Array(8), 4, 0, 0n, 0, 1, u64, { blocks: Uint32Array.of(1), hashes: u64 }),
+      () =>
+        addon.hashContents(new Uint32Array(8), 4, 0, 0n, 0, 1, u64, {
+          blocks: Uint32Array.of(3, 2, 1, 0),
+          hashes: u64,
+        }),
       () => addon.uniformDraw(0n, -1, 0),
       () => addon.uniformDraw(0n, 0, 0.5),
       () => addon.uniformDraw(0n, 0, 0, 2),

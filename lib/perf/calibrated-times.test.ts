@@ -256,3 +256,20 @@ test("a pass of one token is a pass, of its own kind", () => {
   for (let pass = 0; pass < 300; pass++) times.observe(recordOf(shapes[1]!, 20));
   expect(times.passMs(shapes[0]!) / 75, "what is not seen any more stays for long").toBeGreaterThan(0.9);
 });
+
+test("what is known is a prior to whoever goes on from it", () => {
+  const said = {
+    ...GPU,
+    passMs: 1,
+    prefillContextMs: 0.001,
+    decodeSequenceMs: 0.1,
+    decodeContextMs: 1e-4,
+    decodeLeastMs: 0,
+  };
+  const times = learned(said, { truth: (shape) => 1.7 * passMsOf(LINEAR, shape), passes: 100 });
+  const prior = times.toPrior();
+  for (const kind of KINDS) expect(errorOf(times, (shape) => passMsOf(prior, shape), kind)).toBeLessThan(1e-9);
+  const unseen = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  expect(unseen.toPrior()).toEqual(GPU);
+  expect(new CalibratedTimes({ prior: NO_TIME, blockTokens: 0 }).toPrior()).toEqual(NO_TIME);
+});

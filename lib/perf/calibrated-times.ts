@@ -124,6 +124,25 @@ export class CalibratedTimes implements TimeModel {
     this.#lack = { ...NO_TIME, passMs: found[2]!, ...prefill, ...decode };
   }
 
+  /** As far as known now, as a prior that says the same; exact where the one it began with has no least of decoding. */
+  toPrior(): TimePrior {
+    const [base, lack, prefill, decode] = [this.#base, this.#lack, this.#prefill, this.#decode];
+    return {
+      passMs: lack.passMs,
+      prefillMs: prefill * base.prefillMs + lack.prefillMs,
+      prefillTokenMs: prefill * base.prefillTokenMs + lack.prefillTokenMs,
+      prefillSquareMs: prefill * base.prefillSquareMs,
+      prefillContextMs: prefill * base.prefillContextMs + lack.prefillContextMs,
+      decodeMs: decode * base.decodeMs + lack.decodeMs,
+      decodeSequenceMs: decode * base.decodeSequenceMs + lack.decodeSequenceMs,
+      decodeContextMs: decode * base.decodeContextMs + lack.decodeContextMs,
+      decodeFillMs: decode * base.decodeFillMs,
+      decodeFillSquareMs: decode * base.decodeFillSquareMs,
+      decodeLeastMs: decode * base.decodeLeastMs,
+      passTokens: this.#passTokens,
+    };
+  }
+
   /** Nothing was stated: the guess in the size of the first pass. */
   #begin(scale: number): void {
     this.#base = { ...GUESS, prefillTokenMs: scale * GUESS.prefillTokenMs, decodeMs: scale * GUESS.decodeMs };

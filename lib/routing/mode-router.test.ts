@@ -3,7 +3,7 @@ import { SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import { printDecision } from "./decision.ts";
 import { ModeRouter, type Unplaced } from "./mode-router.ts";
-import type { RouteAnswer, RouteAsk, Ticket } from "./router.ts";
+import { NO_WISHES, type RouteAnswer, type RouteAsk, type Ticket } from "./router.ts";
 import type { RouterMode } from "./select.ts";
 
 function ask(more: Partial<RouteAsk> = {}): RouteAsk {
@@ -12,6 +12,7 @@ function ask(more: Partial<RouteAsk> = {}): RouteAsk {
     ...{ kind: "generate", adapter: undefined, texts: [] },
     ...{ salt: "", priority: 0, deadlineMs: undefined, target: undefined, weights: undefined, isNew: true },
     avoid: new Set(),
+    ...NO_WISHES,
     ...more,
   };
 }
@@ -83,19 +84,19 @@ describe("a router by mode", () => {
     const place = rig("least-loaded", new Map([[1n, "w"]]));
     const first = place({ choices: [0, 1], choicesPerPrompt: 2 });
     const second = place();
-    expect(shown(second)).toEqual(["1 w: 0, least-loaded, 2 open, of 1"]);
+    expect(shown(second)).toEqual(["1 w: 0, least-request, 2 open, of 1"]);
     first.ticket.note({ kind: "accepted", choice: 0, cachedTokens: 0 });
     first.ticket.note({ kind: "first token", choice: 0 });
-    expect(shown(place())).toEqual(["1 w: 0, least-loaded, 3 open, of 1"]);
+    expect(shown(place())).toEqual(["1 w: 0, least-request, 3 open, of 1"]);
     for (let twice = 0; twice < 2; twice++) first.ticket.note({ kind: "ended", choice: 0 });
-    expect(shown(place())).toEqual(["1 w: 0, least-loaded, 3 open, of 1"]);
+    expect(shown(place())).toEqual(["1 w: 0, least-request, 3 open, of 1"]);
     first.ticket.cancel();
     first.ticket.cancel();
     second.ticket.note({ kind: "ended", choice: 7 });
-    expect(shown(place())).toEqual(["1 w: 0, least-loaded, 3 open, of 1"]);
+    expect(shown(place())).toEqual(["1 w: 0, least-request, 3 open, of 1"]);
     const alone = rig("least-loaded", new Map([[1n, "w"]]));
     alone().ticket.cancel();
-    expect(shown(alone())).toEqual(["1 w: 0, least-loaded, 0 open, of 1"]);
+    expect(shown(alone())).toEqual(["1 w: 0, least-request, 0 open, of 1"]);
   });
 
   it("passes on why nobody can take it, and asks for a worker's name where only that decides", () => {
@@ -130,19 +131,19 @@ it("waits for nobody when it is to be told the worker and is not, whoever is the
 it("counts each choice of a worker until it ends, and none twice", () => {
   const place = rig("least-loaded", new Map([[1n, "w"]]));
   const first = place({ choices: [0, 1, 2] });
-  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 3 open, of 1"]);
+  expect(shown(place())).toEqual(["1 w: 0, least-request, 3 open, of 1"]);
   for (let times = 0; times < 2; times++) first.ticket.note({ kind: "ended", choice: 1 });
   first.ticket.note({ kind: "first token", choice: 0 });
   first.ticket.note({ kind: "ended", choice: 2 });
-  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 2 open, of 1"]);
+  expect(shown(place())).toEqual(["1 w: 0, least-request, 2 open, of 1"]);
   first.ticket.cancel();
   first.ticket.cancel();
-  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 2 open, of 1"]);
+  expect(shown(place())).toEqual(["1 w: 0, least-request, 2 open, of 1"]);
 });
 
 it("still counts the last choice of a worker", () => {
   const place = rig("least-loaded", new Map([[1n, "w"]]));
   const first = place({ choices: [0, 1] });
   first.ticket.note({ kind: "ended", choice: 0 });
-  expect(shown(place())).toEqual(["1 w: 0, least-loaded, 1 open, of 1"]);
+  expect(shown(place())).toEqual(["1 w: 0, least-request, 1 open, of 1"]);
 });

@@ -57,6 +57,10 @@ export class ModeRouter implements Router {
     return ticket;
   }
 
+  follow(): void {}
+
+  observe(): void {}
+
   #choose(ask: RouteAsk, able: ReadonlyMap<bigint, string>): Place[] {
     const { mode, chance } = this.#options;
     const places = new Map<bigint, Place & { readonly choices: number[] }>();

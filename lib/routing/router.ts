@@ -25,8 +25,21 @@ export interface PreferredTaint {
   readonly weight: number;
 }
 
+/** What a request says of its worker, beside naming one. */
+export interface RouteWishes {
+  /** Requests of one session go to one worker, by the router's affinity; undefined: it is of none. */
+  readonly session: string | undefined;
+  /** Words that its worker must have. */
+  readonly requiredTaints: readonly string[];
+  /** Words that make a worker better or worse. */
+  readonly preferredTaints: readonly PreferredTaint[];
+}
+
+/** Of a request that says nothing. */
+export const NO_WISHES: RouteWishes = { session: undefined, requiredTaints: [], preferredTaints: [] };
+
 /** As much of a request as its place may depend on. Its arrays are borrowed until the answer. */
-export interface RouteAsk {
+export interface RouteAsk extends RouteWishes {
   /** For logs; the same for every ask of a request. */
   readonly requestId: string;
   /** What its worker is to do. */
@@ -55,12 +68,6 @@ export interface RouteAsk {
   readonly target: Target | undefined;
   /** Word for the weights that its tokens came from: no others will do. undefined while it has no token. */
   readonly weights: string | undefined;
-  /** Requests of one session go to one worker, by the router's affinity; undefined: it is of none. */
-  readonly session: string | undefined;
-  /** Words that its worker must have. */
-  readonly requiredTaints: readonly string[];
-  /** Words that make a worker better or worse. */
-  readonly preferredTaints: readonly PreferredTaint[];
   /** Workers that failed it a moment ago: not asked again before all others were. */
   readonly avoid: ReadonlySet<bigint>;
   /** Nothing was asked for this request before. */
@@ -105,6 +112,8 @@ export interface Ticket {
 
 /** Decides where requests run. It may answer during the call, or later: from a queue, or another process. */
 export interface Router {
+  /** Choices that were placed and have not ended there. */
+  readonly openChoices: number;
   /** Asks where the choices go. `answer` is called once, unless the ticket is cancelled before. */
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket;
   /** The workers that are there from now on; those that are gone take nothing with them that is still counted. */

@@ -81,7 +81,7 @@ describe("select", () => {
 
   it("says how many are open at the least loaded, and gives equal ones to the next in turn", () => {
     const at = (turn: number) => select(workers(1, 3, 1, 1), { ...options, mode: "least-loaded", turn });
-    expect(at(0)).toEqual({ worker: 1n, decision: { rule: "least-loaded", open: 1, of: 4 } });
+    expect(at(0)).toEqual({ worker: 1n, decision: { rule: "least-request", open: 1, of: 4 } });
     expect([1, 2, 3, 4, 5].map((turn) => at(turn)?.worker)).toEqual([3n, 3n, 4n, 1n, 3n]);
   });
 

@@ -64,7 +64,7 @@ export function select(candidates: readonly Candidate[], options: SelectOptions)
     }
     case "least-loaded": {
       const { worker, openRequests } = leastLoaded(candidates, options.turn);
-      return { worker, decision: { rule: mode, open: openRequests, of } };
+      return { worker, decision: { rule: "least-request", open: openRequests, of } };
     }
   }
 }

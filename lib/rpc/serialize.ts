@@ -7,6 +7,19 @@ import { MESSAGE_LIMIT_BYTES } from "./settings.ts";
 /** Memory that a serializer keeps for its next message. */
 const KEPT_BYTES = 64 * 1024;
 
+const SHARED = Symbol("bytes of a shared message");
+
+/** A message that may be shared: the slot for its bytes is not a field of it. */
+type Shared = Message & { readonly [SHARED]?: { bytes: Buffer | undefined } };
+
+/**
+ * Says of a message that it goes out on several streams: it is made to bytes once, and they are kept as long as it is. It
+ * must not change from now on. Returns it.
+ */
+export function share<Shape extends Message>(message: Shape): Shape {
+  return Object.defineProperty(message, SHARED, { value: { bytes: undefined } });
+}
+
 /** Makes the messages of one stream to bytes, in memory that it uses again. */
 export class Serializer {
   readonly #schema: DescMessage;
@@ -18,8 +31,15 @@ export class Serializer {
     this.#codec = CODECS.get(schema);
   }
 
-  /** A message as bytes of the caller's own. LIMIT when it is longer than any receiver takes. */
+  /** A message as bytes: the caller's own, of a shared message everybody's. LIMIT when it is longer than any receiver takes. */
   serialize(message: Message): Buffer {
+    const slot = (message as Shared)[SHARED];
+    if (slot === undefined) return this.#serialize(message);
+    slot.bytes ??= this.#serialize(message);
+    return slot.bytes;
+  }
+
+  #serialize(message: Message): Buffer {
     const bytes = this.#codec ? this.#write(this.#codec, message) : toBinary(this.#schema, message);
     if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
       const limit = `${MESSAGE_LIMIT_BYTES} bytes`;

@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import type { AskKind, Target } from "#lib/routing/router";
+import type { AskKind, RouteWishes, Target } from "#lib/routing/router";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { ChatMessage } from "#lib/text/template";
 import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
@@ -75,6 +75,8 @@ export interface Ask<Conversation = readonly ChatMessage[]> {
   readonly priority: number;
   /** Where it is to run; undefined: where the router says. */
   readonly target: Target | undefined;
+  /** What its worker is to be like. */
+  readonly wishes: RouteWishes;
   /** Milliseconds from its arrival in which it has to end; undefined: as long as it takes. */
   readonly deadlineMs: number | undefined;
   /** Trace context of W3C; undefined begins a trace. */

@@ -1,3 +1,4 @@
+import { NO_WISHES } from "#lib/routing/router";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { AskStopping, ReadyAsk } from "./ask.ts";
 
@@ -29,6 +30,7 @@ export function plainAsk(changes: PlainChanges = {}): ReadyAsk {
     promptLogprobs: false,
     cacheSalt: "",
     priority: 0,
+    wishes: NO_WISHES,
     target: worker === undefined ? undefined : { worker, rank: undefined },
     deadlineMs: undefined,
     traceparent: undefined,

@@ -25,6 +25,7 @@ export function routeAsk(life: Life): RouteAsk {
     deadlineMs: request.deadlineMs,
     target: request.target,
     weights,
+    ...request.wishes,
     avoid: life.avoid,
     isNew: life.attempt === 0 && life.searchingSinceMs === undefined,
   };

@@ -246,8 +246,7 @@ function texted({ life, nowMs, effects }: Moment, choice: Choice, text: string):
     life.droppedFrames++;
     return;
   }
-  if (life.firstTokenMs === undefined)
-    effects.push({ kind: "note", note: { kind: "first token", choice: choice.index } });
+  if (choice.pieces === 0) effects.push({ kind: "note", note: { kind: "first token", choice: choice.index } });
   life.firstTokenMs ??= nowMs;
   choice.pieces++;
   effects.push({ kind: "text", choice: choice.index, text });

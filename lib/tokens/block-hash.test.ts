@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { HASH_SCHEME, hashSeed, TokenHasher } from "./block-hash.ts";
+import { type BlockObjects, completeBlocks, HASH_SCHEME, hashSeed, TokenHasher } from "./block-hash.ts";
 
 const hex = (hash: bigint) => hash.toString(16).padStart(16, "0");
 const counted = (count: number) => Uint32Array.from({ length: count }, (_, at) => at + 1);
@@ -36,4 +36,26 @@ test("salt and adapter enter the seed", () => {
 test("an incomplete block has no hash", () => {
   expect(hashes(counted(15), 16).local).toEqual([]);
   expect(hashes(counted(31), 16).local).toHaveLength(1);
+});
+
+test("objects in a block follow its ids in ascending order, and a hash may look one token ahead", () => {
+  const of = (tokens: Uint32Array, ahead: number, objects?: BlockObjects) => {
+    const local = new BigUint64Array(completeBlocks(tokens.length, 4, ahead));
+    new TokenHasher().hashContents(tokens, 4, ahead, 1337n, 0, local.length, local, objects);
+    return [...local].map(hex);
+  };
+  const plain = of(counted(16), 0);
+  expect(plain).toEqual(hashes(counted(16), 4).local);
+  const one = { blocks: Uint32Array.of(1), hashes: BigUint64Array.of(0xdead_beef_cafen) };
+  expect(of(counted(16), 0, one)).toEqual([plain[0], "dc500a7a4e3c6bd4", plain[2], plain[3]]);
+  expect(of(counted(16), 1)).toEqual(["1a92ffa9004c0851", "1ac55a72d61806e3", "7173bc24eaf6c994"]);
+  const ascending = of(counted(16), 0, { blocks: Uint32Array.of(2, 2), hashes: BigUint64Array.of(2n, 2n ** 63n) });
+  const descending = of(counted(16), 0, { blocks: Uint32Array.of(2, 2), hashes: BigUint64Array.of(2n ** 63n, 2n) });
+  expect(descending).toEqual(ascending);
+  expect(ascending[2]).not.toBe(plain[2]);
+});
+
+test("blocks are complete when all that their hash needs is there", () => {
+  expect([0, 15, 16, 17, 32].map((tokens) => completeBlocks(tokens, 16))).toEqual([0, 0, 1, 1, 2]);
+  expect([0, 16, 17, 32, 33].map((tokens) => completeBlocks(tokens, 16, 1))).toEqual([0, 0, 1, 1, 2]);
 });

@@ -34,8 +34,42 @@ export interface BlockHasher {
   ): number;
 }
 
+/** Pictures, films or sounds among the tokens of a prompt: blocks that differ in them are different blocks. */
+export interface BlockObjects {
+  /** For each object, and each block that it is in, the place of that block in the prompt; ascending. */
+  readonly blocks: Uint32Array;
+  /** Hash of its content; as many as `blocks`. */
+  readonly hashes: BigUint64Array;
+}
+
+/** Hashes what is in blocks, not what is before them; the native addon is one too, and faster. */
+export interface ContentHasher {
+  /**
+   * Writes local hashes of blocks `from` to `to - 1` at their own indices of `local`. Borrows everything.
+   * @param aheadTokens how far a hash looks into the block that follows: 0; or 1 where a draft head does (Eagle), and
+   * then a block is complete when its successor has begun
+   * @param objects of the whole prompt: a block is hashed with the hashes of its objects behind its ids, as little-endian
+   * u64 in ascending order
+   */
+  hashContents(
+    tokens: Uint32Array,
+    blockTokens: number,
+    aheadTokens: number,
+    seed: bigint,
+    from: number,
+    to: number,
+    local: BigUint64Array,
+    objects?: BlockObjects,
+  ): void;
+}
+
+/** How many blocks of a prompt have a hash. */
+export function completeBlocks(tokens: number, blockTokens: number, aheadTokens = 0): number {
+  return Math.floor(Math.max(0, tokens - aheadTokens) / blockTokens);
+}
+
 /** The TypeScript hasher. About 0.5 µs for a block of 16 tokens; an instance serves one caller at a time. */
-export class TokenHasher implements BlockHasher {
+export class TokenHasher implements BlockHasher, ContentHasher {
   readonly #kernel = new Xxh3();
   readonly #pair = new DataView(new ArrayBuffer(16));
 
@@ -64,8 +98,7 @@ export class TokenHasher implements BlockHasher {
     const { blockTokens, from, to } = range;
     const kernel = this.#kernel;
     const pair = this.#pair;
-    const seedLo = Number(range.seed & 0xffff_ffffn) | 0;
-    const seedHi = Number(range.seed >> 32n) | 0;
+    const [seedLo, seedHi] = halves(range.seed);
     const data = new DataView(tokens.buffer, tokens.byteOffset, tokens.byteLength);
     const localWords = new Int32Array(local.buffer, local.byteOffset, local.length * 2);
     const sequenceWords = new Int32Array(sequence.buffer, sequence.byteOffset, sequence.length * 2);
@@ -85,4 +118,47 @@ export class TokenHasher implements BlockHasher {
       sequenceWords[block * 2 + 1] = kernel.hi;
     }
   }
+
+  hashContents(
+    tokens: Uint32Array,
+    blockTokens: number,
+    aheadTokens: number,
+    seed: bigint,
+    from: number,
+    to: number,
+    local: BigUint64Array,
+    objects?: BlockObjects,
+  ): void {
+    const kernel = this.#kernel;
+    const [seedLo, seedHi] = halves(seed);
+    const data = new DataView(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+    const words = new Int32Array(local.buffer, local.byteOffset, local.length * 2);
+    const size = (blockTokens + aheadTokens) * 4;
+    for (let block = from; block < to; block++) {
+      kernel.hash(data, block * blockTokens * 4, size, seedLo, seedHi);
+      words[block * 2] = kernel.lo;
+      words[block * 2 + 1] = kernel.hi;
+    }
+    if (!objects) return;
+    for (let at = 0; at < objects.blocks.length; ) {
+      const block = objects.blocks[at]!;
+      let end = at;
+      while (objects.blocks[end] === block) end++;
+      if (block >= from && block < to) {
+        const bytes = new Uint8Array(size + (end - at) * 8);
+        bytes.set(new Uint8Array(tokens.buffer, tokens.byteOffset + block * blockTokens * 4, size));
+        const view = new DataView(bytes.buffer);
+        const hashes = objects.hashes.slice(at, end).sort();
+        for (const [index, hash] of hashes.entries()) view.setBigUint64(size + index * 8, hash, true);
+        kernel.hash(view, 0, bytes.length, seedLo, seedHi);
+        words[block * 2] = kernel.lo;
+        words[block * 2 + 1] = kernel.hi;
+      }
+      at = end;
+    }
+  }
+}
+
+function halves(value: bigint): readonly [low: number, high: number] {
+  return [Number(value & 0xffff_ffffn) | 0, Number(value >> 32n) | 0];
 }

@@ -3,6 +3,8 @@
 
 #include <napi.h>
 
+#include <algorithm>
+
 #include "binding/addon_data.h"
 #include "binding/context.h"
 #include "binding/encoder.h"
@@ -17,7 +19,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 4;
+constexpr int kRevision = 5;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -40,6 +42,31 @@ Napi::Value hashTokenBlocks(const Napi::CallbackInfo& info) {
     hashBlocks(tokens.data, tokens.size, block, seed, const_cast<uint64_t*>(local.data),
                const_cast<uint64_t*>(sequence.data));
     return Napi::Number::New(info.Env(), static_cast<double>(blocks));
+  });
+}
+
+Napi::Value hashTokenContents(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto tokens = viewU32(info[0], "tokens");
+    const auto block = static_cast<size_t>(readInteger(info[1], "blockTokens", 1, 1 << 20));
+    const auto ahead = static_cast<size_t>(readInteger(info[2], "aheadTokens", 0, 1));
+    const uint64_t seed = readU64(info[3], "seed");
+    const size_t complete = (tokens.size - std::min(tokens.size, ahead)) / block;
+    const auto to = static_cast<size_t>(readInteger(info[5], "to", 0, static_cast<int64_t>(complete)));
+    const auto from = static_cast<size_t>(readInteger(info[4], "from", 0, static_cast<int64_t>(to)));
+    const auto local = viewU64(info[6], "local");
+    require(local.size >= to, "local must hold " + std::to_string(to) + " values.");
+    BlockObjects objects{};
+    if (given(info[7])) {
+      const auto named = readObject(info[7], "objects");
+      const auto blocks = viewU32(named.Get("blocks"), "blocks");
+      const auto hashes = viewU64(named.Get("hashes"), "hashes");
+      require(blocks.size == hashes.size, "blocks and hashes must be as many.");
+      require(std::is_sorted(blocks.data, blocks.data + blocks.size), "blocks must be ascending.");
+      objects = {blocks.data, hashes.data, blocks.size};
+    }
+    hashContents({tokens.data, block, ahead, seed}, from, to, objects, const_cast<uint64_t*>(local.data));
+    return info.Env().Undefined();
   });
 }
 
@@ -129,6 +156,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("revision", kRevision);
   exports.Set("xxh3", Napi::Function::New<hashBytes>(env));
   exports.Set("hashBlocks", Napi::Function::New<hashTokenBlocks>(env));
+  exports.Set("hashContents", Napi::Function::New<hashTokenContents>(env));
   exports.Set("uniformDraw", Napi::Function::New<drawUniform>(env));
   exports.Set("trimMemory", Napi::Function::New<trimMemory>(env));
   exports.Set("openEncoder", Napi::Function::New<openEncoder>(env));

@@ -1,6 +1,9 @@
 #include "core/block_hash.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
+#include <vector>
 
 #include "core/xxh3.h"
 
@@ -19,6 +22,24 @@ size_t hashBlocks(const uint32_t* tokens, size_t count, size_t block, uint64_t s
     sequence[i] = parent;
   }
   return blocks;
+}
+
+void hashContents(const BlockShape& shape, size_t from, size_t to, const BlockObjects& objects, uint64_t* local) {
+  const size_t size = (shape.block + shape.ahead) * sizeof(uint32_t);
+  for (size_t i = from; i < to; i++) local[i] = xxh3(shape.tokens + i * shape.block, size, shape.seed);
+  std::vector<uint64_t> hashes;
+  std::vector<uint8_t> bytes;
+  for (size_t at = 0; at < objects.count;) {
+    const size_t block = objects.blocks[at];
+    hashes.clear();
+    for (; at < objects.count && objects.blocks[at] == block; at++) hashes.push_back(objects.hashes[at]);
+    if (block < from || block >= to) continue;
+    std::sort(hashes.begin(), hashes.end());
+    bytes.resize(size + hashes.size() * sizeof(uint64_t));
+    std::memcpy(bytes.data(), shape.tokens + block * shape.block, size);
+    std::memcpy(bytes.data() + size, hashes.data(), hashes.size() * sizeof(uint64_t));
+    local[block] = xxh3(bytes.data(), bytes.size(), shape.seed);
+  }
 }
 
 }  // namespace stator

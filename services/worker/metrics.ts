@@ -1,6 +1,7 @@
 import type { EndReason } from "#lib/engines/engine";
-import type { Instruments, Metrics } from "#lib/host/metrics";
+import type { Instruments, Labels, Metrics } from "#lib/host/metrics";
 import type { Board } from "#lib/worker/board";
+import type { KvSource } from "#lib/worker/kv-source";
 import type { WorkerState } from "./record.ts";
 
 /** What a worker counts. The `vllm:` gauges let pickers that know vLLM schedule this worker unmodified. */
@@ -17,6 +18,23 @@ export const WORKER_INSTRUMENTS = {
   stator_worker_step_duration_us: { kind: "gauge", help: "Duration of the last engine step." },
   stator_worker_used_blocks: { kind: "gauge", help: "KV blocks in use by requests." },
   stator_worker_total_blocks: { kind: "gauge", help: "KV blocks of the device pool." },
+  stator_worker_kv_events_total: {
+    kind: "counter",
+    help: "Events of the cache, by kind: stored, removed, cleared.",
+    labels: ["kind"],
+  },
+  stator_worker_kv_refused_total: {
+    kind: "counter",
+    help: "Things that the engine told of its cache and that cannot be: blocks behind one that was never stored, or without tokens.",
+  },
+  stator_worker_kv_overflows_total: {
+    kind: "counter",
+    help: "Times that the engine told of more blocks than it has, and its cache was told to be cleared.",
+  },
+  stator_worker_kv_behind_total: { kind: "counter", help: "Subscribers of events that were too slow." },
+  stator_worker_kv_subscribers: { kind: "gauge", help: "Subscribers of events." },
+  stator_worker_kv_blocks: { kind: "gauge", help: "Blocks that the events say are kept." },
+  stator_worker_kv_ring_bytes: { kind: "gauge", help: "Memory of events that can be replayed." },
   "vllm:num_requests_running": { kind: "gauge", help: "Requests that run.", labels: ["model_name"] },
   "vllm:num_requests_waiting": { kind: "gauge", help: "Requests that wait.", labels: ["model_name"] },
   "vllm:kv_cache_usage_perc": { kind: "gauge", help: "Share of KV blocks in use, 0 to 1.", labels: ["model_name"] },
@@ -30,22 +48,38 @@ export interface Scraped {
   readonly links: number;
   /** The board and the name of its model; undefined while it loads. */
   readonly served: { readonly board: Board; readonly model: string } | undefined;
+  /** The events of its cache. */
+  readonly kvSource: KvSource;
 }
 
 const STATES: readonly WorkerState["state"][] = ["loading", "ready", "draining", "asleep", "failed"];
 
 /** Copies what a worker has counted into its instruments at every scrape. Returns what ends it. */
 export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void {
-  const seen = new Map<EndReason | "refused", number>();
+  const seen = new Map<string, number>();
+  const copy = (name: keyof typeof WORKER_INSTRUMENTS, total: number, labels: Labels = {}): void => {
+    const key = [name, ...Object.values(labels)].join(" ");
+    metrics.add(name, total - (seen.get(key) ?? 0), labels);
+    seen.set(key, total);
+  };
   const count = (reason: EndReason | "refused", total: number): void => {
-    metrics.add("stator_worker_requests_total", total - (seen.get(reason) ?? 0), { reason });
-    seen.set(reason, total);
+    copy("stator_worker_requests_total", total, { reason });
+  };
+  const countEvents = ({ counters, readers, heldBlocks, ringBytes }: KvSource): void => {
+    for (const [kind, total] of Object.entries(counters.events)) copy("stator_worker_kv_events_total", total, { kind });
+    copy("stator_worker_kv_refused_total", counters.refused);
+    copy("stator_worker_kv_overflows_total", counters.overflows);
+    copy("stator_worker_kv_behind_total", counters.behind);
+    metrics.set("stator_worker_kv_subscribers", readers);
+    metrics.set("stator_worker_kv_blocks", heldBlocks);
+    metrics.set("stator_worker_kv_ring_bytes", ringBytes);
   };
   return metrics.onScrape(() => {
-    const { state, links, served } = look();
+    const { state, links, served, kvSource } = look();
     for (const each of STATES) metrics.set("stator_worker_state", each === state ? 1 : 0, { state: each });
     metrics.set("stator_worker_links", links);
     metrics.set("stator_worker_open_requests", served?.board.open ?? 0);
+    countEvents(kvSource);
     if (!served) return;
     const { board, model } = served;
     for (const [reason, total] of Object.entries(board.ended)) count(reason as EndReason, total);

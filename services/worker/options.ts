@@ -1,7 +1,22 @@
-import { flag, type Options, text } from "#lib/base/option";
+import { flag, type OptionBase, type Options, text } from "#lib/base/option";
+import { MOST_TAINTS, parseTaints } from "#lib/base/taint";
+
+function words({ doc }: { readonly doc: string }): OptionBase<readonly string[]> {
+  return {
+    doc,
+    placeholder: "WORDS",
+    initial: [],
+    parse: (given) => parseTaints(given) ?? { expected: `at most ${MOST_TAINTS} words of letters, digits and ._=:/-` },
+    schema: { type: "string" },
+    print: (given) => given.join(","),
+  };
+}
 
 /** What is decided for a worker, whatever engine it has. */
 export const WORKER_OPTIONS = {
+  taints: words({
+    doc: "Words for this worker, with commas between them, such as zone=a: requests may require or prefer them.",
+  }),
   "adapter-folder": text({
     initial: undefined,
     placeholder: "FOLDER",

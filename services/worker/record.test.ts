@@ -21,6 +21,7 @@ const IDENTITY = {
   engine: "fake",
   role: "aggregated",
   aliases: ["other"],
+  taints: ["zone=a"],
   markersInContent: false,
   models: ["fake-model", "pirate"],
   services: ["stator.worker.v1.WorkerLinkService"],

@@ -37,6 +37,8 @@ export interface Identity {
   readonly models: readonly string[];
   /** Other names for its model. */
   readonly aliases: readonly string[];
+  /** Words for it, which requests may require or prefer. */
+  readonly taints: readonly string[];
   /** What is spelled like a control token in a message to its model is one. */
   readonly markersInContent: boolean;
   /** Full names of the services it answers. */
@@ -79,6 +81,7 @@ export function instanceRecord(identity: Identity, at: WorkerState, card: Engine
     engine: identity.engine,
     workerRole: WIRE_ROLES[identity.role],
     engineDescription: card && describeEngine(card),
+    taints: [...identity.taints],
     ranks: 1,
     maxRunningRequests: card?.maxRunningRequests ?? 0,
     totalKvBlocks: card?.totalBlocks === undefined ? undefined : BigInt(card.totalBlocks),

@@ -4,7 +4,7 @@ import { StatorError } from "#lib/base/errors";
 import type { Discovery, Registration } from "#lib/discovery/discovery";
 import type { WorkerRole } from "#lib/discovery/worker-role";
 import { adaptersOf } from "#lib/engines/ability";
-import type { Engine } from "#lib/engines/engine";
+import type { Engine, KvNotice } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
@@ -12,12 +12,15 @@ import type { Tracer } from "#lib/host/telemetry";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
 import type { ChoiceText } from "#lib/serving/choice";
+import { type BlockHasher, TokenHasher } from "#lib/tokens/block-hash";
 import { type Board, createBoard } from "#lib/worker/board";
+import { createKvEventService } from "#lib/worker/kv-event-service";
+import { KvSource, type KvSourceLimits } from "#lib/worker/kv-source";
 import { createLinks, type Links } from "#lib/worker/links";
 import type { ModelNames } from "#lib/worker/translate";
 import { WORKER_FEATURES } from "#lib/worker/translate";
+import { createAdminService } from "./admin.ts";
 import { createArtifactService } from "./artifacts.ts";
-import { createKvFeed, type KvFeed } from "./events/kv-feed.ts";
 import { scrapeWorker } from "./metrics.ts";
 import type { CheckAdapterPath } from "./openengine/adapter-folder.ts";
 import { createControlService } from "./openengine/control.ts";
@@ -54,10 +57,16 @@ export interface WorkerDeps {
   readonly models: readonly string[];
   /** Other names for the model; none unless given. */
   readonly aliases?: readonly string[];
+  /** Words for it, which requests may require or prefer; none unless given. */
+  readonly taints?: readonly string[];
   /** What is spelled like a control token in a message to the model is one; false unless given. */
   readonly markersInContent?: boolean;
   /** What part of requests it does; aggregated unless given. */
   readonly role?: WorkerRole;
+  /** Hashes what blocks hold, for its events; the one in TypeScript unless given. */
+  readonly hasher?: BlockHasher;
+  /** Bounds of its events that differ from the usual ones. */
+  readonly kvEvents?: Partial<KvSourceLimits>;
   /** Called with the state at the start and at every change, before it is published. */
   onState(state: WorkerState): void;
 }
@@ -95,7 +104,7 @@ class WorkerShell implements Worker {
   readonly #deps: WorkerDeps;
   readonly #scope: Scope;
   readonly #links: Links;
-  readonly #kvFeed: KvFeed;
+  readonly #kvSource: KvSource;
   readonly #instanceId: bigint;
   readonly #loading = new AbortController();
   #incarnation: bigint;
@@ -113,7 +122,8 @@ class WorkerShell implements Worker {
     this.#instanceId = chance.id();
     this.#incarnation = chance.id();
     const calls = createOpenCalls();
-    this.#kvFeed = createKvFeed({ clock });
+    const { hasher = new TokenHasher(), kvEvents: limits } = deps;
+    this.#kvSource = new KvSource({ incarnation: this.#incarnation, hasher, clock, log, limits });
     const serving = () => this.#serving();
     this.#links = createLinks({
       serving,
@@ -126,7 +136,7 @@ class WorkerShell implements Worker {
       served: () => this.#served,
       state: () => this.#state,
       calls,
-      kvFeed: this.#kvFeed,
+      kvSource: this.#kvSource,
       instanceId: this.#instanceId,
       version: deps.version,
       role: deps.role ?? "aggregated",
@@ -138,12 +148,15 @@ class WorkerShell implements Worker {
       this.#links.service,
       createArtifactService(() => this.#served?.engine.card.artifacts ?? []),
       createInferenceService({ serving, calls, clock, drawSeed: () => chance.id() }),
+      createKvEventService({ sources: [this.#kvSource], clock }),
+      createAdminService(() => serving().engine),
       control,
     ];
     const offScrape = scrapeWorker(metrics, () => ({
       state: this.#state.state,
       links: this.#links.size,
       served: this.#served && { board: this.#served.board, model: this.#served.engine.card.model },
+      kvSource: this.#kvSource,
     }));
     this.#scope.defer("scrape", offScrape);
   }
@@ -187,8 +200,9 @@ class WorkerShell implements Worker {
   }
 
   #serve(engine: Engine): Served {
+    this.#kvSource.open(engine.card);
     const listener = {
-      onKv: this.#kvFeed.publish,
+      onKv: (notice: KvNotice) => this.#kvSource.publish(notice),
       onFailure: (error: StatorError) => this.#engineFailed(error),
       onMetrics: this.#links.load,
       onIdle: () => this.#onIdle?.(),
@@ -243,6 +257,7 @@ class WorkerShell implements Worker {
     const error = new StatorError("DRAINING", { what: "The worker" });
     // Callers on links go on elsewhere when the link ends with an error; everybody else hears it of each request.
     this.#links.closeAll(board?.open ? error : undefined);
+    this.#kvSource.close(error);
     board?.end(error);
     await engine?.close();
     await this.#scope.close();
@@ -276,6 +291,7 @@ class WorkerShell implements Worker {
     this.#incarnation = this.#deps.chance.id();
     this.#deps.log.warn("lease lapsed, registering anew", { incarnation: this.#incarnation });
     this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
+    this.#kvSource.restart(this.#incarnation);
     this.#scope.spawn("publish", () => this.#publish());
   }
 
@@ -306,6 +322,7 @@ class WorkerShell implements Worker {
       role,
       models: this.#models(),
       aliases: this.#deps.aliases ?? [],
+      taints: this.#deps.taints ?? [],
       markersInContent: this.#deps.markersInContent ?? false,
       services: this.services.map(({ service }) => service.typeName),
     };

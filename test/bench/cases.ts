@@ -40,6 +40,16 @@ function unary(about: string): BenchCase {
   };
 }
 
+/** What routing by prefixes costs where no prompt is like another. */
+function routing(about: string): BenchCase {
+  return {
+    file: "frontend.ts",
+    about: `CPU of the frontend of \`up\` with --router-mode kv / with power-of-two, prompts not seen before: ${about}`,
+    bounds: { ratio: { atMost: 1.1 } },
+    beside: ["baseUs", "oursUs", "baseCores", "oursCores"],
+  };
+}
+
 function tokenize(about: string, bounds: BenchCase["bounds"]): BenchCase {
   return {
     file: "tokenize.ts",
@@ -170,6 +180,9 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "frontend/unary/16-workers": unary("16 workers"),
   "frontend/unary/2k-vocabulary": unary("4 workers, a small vocabulary"),
   "frontend/unary/128k-vocabulary": unary("4 workers, a large vocabulary"),
+  "frontend/routing/unary": routing("unary requests, 16 workers"),
+  "frontend/routing/stream": routing("512 streams of 50, 4 workers"),
+  "frontend/routing/saturated": routing("2,048 streams of 50, more than a core can do one by one, 4 workers"),
   "frontend/new/6500-tokens": newPrompts("6,500 tokens"),
   "frontend/new/49000-tokens": newPrompts("49,000 tokens"),
   "loop/worst-inputs": {

@@ -24,6 +24,8 @@ import { createLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
+import { ModeRouter } from "#lib/routing/mode-router";
+import type { Router } from "#lib/routing/router";
 import type { RouterMode } from "#lib/routing/select";
 import type { Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, ServingSink } from "#lib/serving/dispatcher";
@@ -95,6 +97,7 @@ export class DispatchRig {
   constructor(
     mode: RouterMode = "round-robin",
     more: Pick<DispatcherOptions, "life" | "waitingRequests" | "compile"> = {},
+    watched: (router: Router) => Router = (router) => router,
   ) {
     this.dispatcher = createDispatcher({
       caller: "frontend/test",
@@ -107,7 +110,7 @@ export class DispatchRig {
         this.wires.get(instance.instanceId)?.push(wire);
         return { channel: wire.caller, close() {} };
       },
-      mode,
+      router: (locate) => watched(new ModeRouter({ mode, locate, chance: new SeededChance(1n) })),
       clock: this.clock,
       chance: new SeededChance(1n),
       log: createLog({ level: "warn", pretty: false, write: (line) => this.warnings.push(JSON.parse(line).phrase) }),

@@ -8,6 +8,7 @@ import type { EngineRequest } from "#lib/engines/engine";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
 import { systemClock } from "#lib/host/system-clock";
+import { ModeRouter } from "#lib/routing/mode-router";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import { pieceTable } from "#lib/text/pieces";
 import { tokenBits } from "#lib/text/special";
@@ -157,7 +158,8 @@ export class Doors {
     const watch = new RehearsalWatch();
     watch.put(...rig.discovery.versions.at(-1)!);
     const dispatcher = createDispatcher({
-      ...{ caller: "frontend/doors", mode: "round-robin", clock: systemClock, chance: new SeededChance(3n) },
+      ...{ caller: "frontend/doors", clock: systemClock, chance: new SeededChance(3n) },
+      router: (locate) => new ModeRouter({ mode: "round-robin", locate, chance: new SeededChance(3n) }),
       view: new ModelView({ watch, clock: systemClock }),
       connect: () => ({ channel: rig.transport.open(WorkerLinkService.method.link), close() {} }),
       log: silentLog,

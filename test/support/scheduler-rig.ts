@@ -305,7 +305,10 @@ export class Rig {
   }
 
   #note(notice: KvNotice): void {
-    if (notice.kind === "cleared") return;
+    if (notice.kind === "cleared") {
+      this.stored.clear();
+      return;
+    }
     for (const hash of notice.hashes) {
       const count = (this.stored.get(hash) ?? 0) + (notice.kind === "stored" ? 1 : -1);
       holds(count === 0 || count === 1, "stored and removed take turns");

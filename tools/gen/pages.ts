@@ -7,6 +7,7 @@ import { DOORS, documentedRoutes } from "#services/frontend/doors/doors";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
 import { renderMetricsPage } from "./metrics-page.ts";
+import { renderRulesPage } from "./rules-page.ts";
 
 /** One generated page or schema. */
 export interface Page {
@@ -25,6 +26,7 @@ export const PAGES: readonly Page[] = [
   { path: "gen/docs/errors.md", render: renderErrorPage },
   { path: "gen/docs/fields.md", render: () => printFieldsPage(ROUTES) },
   { path: "gen/docs/metrics.md", render: renderMetricsPage },
+  { path: "gen/docs/rules.md", render: renderRulesPage },
   { path: "gen/schema/config.json", render: () => printConfigSchema(OPTIONS) },
   { path: "gen/schema/openapi.json", render: renderOpenApi },
 ];

@@ -1,4 +1,5 @@
 import { ANSWER_BOUNDS, ANSWER_RANGES, SAMPLING_RANGES } from "#lib/base/sampling";
+import { SESSION_LENGTH, TAINT_PATTERN } from "#lib/base/taint";
 import type { Fields } from "../field.ts";
 
 const STOP_TEXT = { is: "text", leastLength: 1, mostLength: ANSWER_BOUNDS.stopTextUnits } as const;
@@ -10,7 +11,7 @@ export const TOKEN_IDS = { is: "list", of: ANSWER_RANGES.token } as const;
 export const MODEL_FIELDS = {
   model: {
     use: "honoured",
-    shape: { is: "text", leastLength: 1, mostLength: 256 },
+    shape: { is: "text", leastLength: 1, mostLength: SESSION_LENGTH },
     required: true,
     about: "Name of a served model or adapter, as GET /v1/models lists it.",
   },
@@ -190,6 +191,9 @@ export const EXTENSION_FIELDS = {
   },
 } as const satisfies Fields;
 
+/** As an operator gives it to a worker. */
+const TAINT = { is: "text", pattern: TAINT_PATTERN } as const;
+
 /** Extensions about where and when a request runs, for every route. */
 export const PLACEMENT_FIELDS = {
   cache_salt: {
@@ -211,6 +215,22 @@ export const PLACEMENT_FIELDS = {
           use: "ours",
           shape: { is: "text", pattern: "[0-9a-fA-F]{1,16}" },
           about: "Instance id of the worker to run on. The header x-stator-worker says the same and wins.",
+        },
+        session: {
+          use: "ours",
+          shape: { is: "text", leastLength: 1, mostLength: 256 },
+          about:
+            "Requests of one session run on one worker while it is there. The header x-stator-session says the same and wins.",
+        },
+        required_taints: {
+          use: "ours",
+          shape: { is: "list", of: TAINT, most: 16 },
+          about: "Words that the worker must have, such as zone=a: what its operator gave it by --taints.",
+        },
+        preferred_taints: {
+          use: "ours",
+          shape: { is: "map", of: { is: "number", least: -100, most: 100 }, keys: TAINT.pattern, most: 16 },
+          about: "Words that make a worker better, by a weight each; below 0 it is avoided.",
         },
         explain: {
           use: "ours",

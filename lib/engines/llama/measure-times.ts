@@ -14,7 +14,7 @@ const LONG_TOKENS = 256;
 
 /**
  * Times passes of a model that was loaded and that no other probe has tried: a prompt, short ones, one sequence and three
- * that decode. It computes about 110 rows, as much as a short chat. Rejects as `openContext` does.
+ * that decode. It computes about 90 rows, as much as a short chat. Rejects as `openContext` does.
  */
 export async function timePasses(
   model: Model,

@@ -243,9 +243,21 @@ export class KvAccount {
     this.#release(ticket.blocks);
   }
 
-  /** Evicts all that nobody uses. */
-  clear(): void {
-    this.pool.clear();
+  /** Evicts all that nobody uses; returns how many blocks that were. */
+  clear(): number {
+    const cleared = this.pool.clear();
+    if (this.pool.registeredBlocks > 0) return cleared;
+    // What went is in this word.
+    this.#removed = [];
+    this.#notices.push({ kind: "cleared" });
+    return cleared;
+  }
+
+  /** The same, and what is in use now goes when it is given back. Returns how many blocks went, and how many are in use. */
+  forget(): { readonly cleared: number; readonly kept: number } {
+    const cleared = this.clear();
+    this.pool.doom();
+    return { cleared, kept: this.pool.registeredBlocks };
   }
 
   /** Takes the notices since the last call, in order. */

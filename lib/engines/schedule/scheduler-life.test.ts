@@ -77,6 +77,11 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
       const chain = request && rig.scheduler.createChain(request.promptTokens, request);
       if (chain && rig.options.reusesPrefixes) importBlocks(rig, chain, request);
     }
+    if (pick(chance, 30) === 0) {
+      const { kept } = rig.scheduler.kv.forget();
+      holds(kept === rig.scheduler.kv.pool.registeredBlocks, "what is kept is registered");
+      holds(rig.scheduler.kv.pool.cachedBlocks === 0, "nothing is cached then");
+    }
     rig.step();
   }
   for (const unpin of pins) unpin();

@@ -14,8 +14,10 @@ import { createServicePool } from "#lib/discovery/service-pool";
 import { createDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { Connection } from "#lib/dispatch/worker-seat";
+import { EVENTS_INSTRUMENTS } from "#lib/events/instruments";
 import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
+import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen } from "#lib/rpc/options";
@@ -31,6 +33,7 @@ import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
 import { openProcess, type ServiceProcess } from "./process.ts";
+import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
 
 /** A frontend process that serves. */
@@ -42,6 +45,10 @@ export interface OpenedFrontend {
   /** Takes itself off the list and finishes what runs, for so long at most. The scope closes the rest. */
   drain(deadlineMs: number): Promise<void>;
 }
+
+const INSTRUMENTS = [
+  ...[DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, EVENTS_INSTRUMENTS, ROUTING_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+] as const;
 
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
 const FIRST_WORKER_MS = 10_000;
@@ -62,7 +69,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   checkHttpListen(values, "The OpenAI API", values["http.host"]);
   const process = openProcess(context, {
     role: "frontend",
-    instruments: [DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+    instruments: INSTRUMENTS,
     listen: { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port" },
     // Every request draws: asking the operating system each time would be a twentieth of a short request's cost.
     chance: new SeededChance(systemChance.id()),
@@ -81,11 +88,12 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
-    mode: values["router.mode"],
+    router: (locate) => createRouter(context, process, locate),
     ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
     compile: (guidance) => reader.compile(guidance),
   });
   scope.own("dispatcher", dispatcher);
+  scope.defer("router", feedRouter(context, process, { view, router: dispatcher.router }));
   const texts = scope.own("texts", openTexts(context));
   const port = await process.listen([createFrontendService({ dispatcher, view })]);
   const traced = createTracedDispatcher(dispatcher, await process.openTracer());

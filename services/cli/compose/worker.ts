@@ -1,5 +1,6 @@
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import type { Engine } from "#lib/engines/engine";
+import { loadNative } from "#lib/native/addon";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import { createAdapterFolder } from "#services/worker/openengine/adapter-folder";
 import { createWorker } from "#services/worker/worker";
@@ -56,6 +57,8 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     engineName: recipe.engine,
     models: [recipe.model],
     aliases: recipe.aliases,
+    taints: values.taints,
+    hasher: loadNative().addon,
     markersInContent: recipe.markersInContent ?? values["tokenizer.markers-in-content"],
     onState({ state }) {
       for (const { service } of worker.services) process.health.set(service.typeName, state === "ready");

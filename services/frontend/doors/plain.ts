@@ -1,3 +1,4 @@
+import { NO_WISHES } from "#lib/routing/router";
 import { UNSAID } from "#lib/tokens/sampling";
 import type { Asked, DoorAsk, DoorWords } from "./door.ts";
 
@@ -20,6 +21,7 @@ export const PLAIN_ASK: Omit<DoorAsk, "model" | "input"> = {
   cacheSalt: "",
   priority: 0,
   target: undefined,
+  wishes: NO_WISHES,
   pooling: undefined,
   normalize: true,
 };

@@ -175,6 +175,14 @@ it("what an ask leaves out is the model's to say, and metadata says where it run
   });
 });
 
+it("metadata names the session before the body does, and a name has its length", async () => {
+  const session = (name: string) => new Call({ "x-stator-session": name });
+  expect((await ask({}, { call: session("s") })).request!.wishes).toMatchObject({ session: "s", requiredTaints: [] });
+  expect((await ask({}, { call: session("") })).request!.wishes.session).toBeUndefined();
+  await ask({}, { call: session("s".repeat(256)) });
+  await expect(ask({}, { call: session("s".repeat(257)) })).rejects.toThrow("has 257 characters");
+});
+
 it("a caller that left while its prompt was encoded gets no worker", async () => {
   const call = new Call();
   call.closed = true;

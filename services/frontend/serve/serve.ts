@@ -1,5 +1,7 @@
 import { parseId } from "#lib/base/bytes";
 import { assert, StatorError } from "#lib/base/errors";
+import { SESSION_LENGTH } from "#lib/base/taint";
+import type { RouteWishes } from "#lib/routing/router";
 import type { Ask } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { fillSampling } from "#lib/tokens/sampling";
@@ -46,6 +48,7 @@ export async function serve<Form, Printed>(
     input: conversation ? { kind: "messages", messages: conversation } : (asked.ask.input as Ask<never>["input"]),
     sampling: fillSampling(asked.ask.sampling, model.defaultSampling, tools.drawSeed),
     target: readTarget(reply.header("x-stator-worker")) ?? asked.ask.target,
+    wishes: readSession(reply.header("x-stator-session"), asked.ask.wishes),
     deadlineMs: undefined,
     traceparent: readTrace(reply.header("traceparent")),
   };
@@ -89,6 +92,14 @@ function readTarget(id: string | undefined): Ask["target"] {
   const worker = parseId(id);
   if (worker !== undefined) return { worker, rank: undefined };
   throw new StatorError("INVALID_FIELD", { field: "The header x-stator-worker", detail: "is not an instance id" });
+}
+
+/** The session that a header or metadata names. */
+function readSession(session: string | undefined, wishes: RouteWishes): RouteWishes {
+  if (session === undefined || session === "") return wishes;
+  if (session.length <= SESSION_LENGTH) return { ...wishes, session };
+  const detail = `has ${session.length} characters, and at most ${SESSION_LENGTH} are taken`;
+  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-session", detail });
 }
 
 /** What is no trace context begins a trace. */

@@ -4,7 +4,7 @@ import { Access } from "#gen/stator/common/v1/common_pb";
 import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { KvFeed } from "../events/kv-feed.ts";
+import type { KvSource } from "#lib/worker/kv-source";
 import type { CheckAdapterPath } from "./adapter-folder.ts";
 import { createAdapterCalls } from "./adapters.ts";
 import { loadInfo, modelInfo, serverInfo } from "./describe.ts";
@@ -19,7 +19,7 @@ export interface ControlDeps extends EngineView {
   /** Those of the inference service, for Abort. */
   readonly calls: OpenCalls;
   /** What SubscribeKvEvents tells. */
-  readonly kvFeed: KvFeed;
+  readonly kvSource: KvSource;
   /** Called when adapters come or go. */
   onAdapters(): Promise<void>;
   /** Decides which files LoadLora may name. */
@@ -38,7 +38,6 @@ export function createControlService(deps: ControlDeps): ServedService {
     onAdapters: () => deps.onAdapters(),
     checkAdapterPath: deps.checkAdapterPath,
   });
-  const kvEvents = { feed: deps.kvFeed, blockTokens: () => deps.served()?.engine.card.blockTokens ?? 0 };
   return createService(
     Control,
     {
@@ -52,7 +51,7 @@ export function createControlService(deps: ControlDeps): ServedService {
       listLoras: () => ({ adapters: adapters.list() }),
       // SubscribeKvEvents is the source: nothing is published anywhere else.
       getKvEventSources: () => ({ sources: [] }),
-      subscribeKvEvents: (request, call) => subscribeKvEvents(kvEvents, request, call.signal),
+      subscribeKvEvents: (request, call) => subscribeKvEvents(deps.kvSource, request, call.signal),
     },
     { access: Access.PEER, checkBytes: checkControlBytes },
   );

@@ -8,6 +8,7 @@ import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
 import { requireAbility } from "#lib/engines/ability";
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
+import { NO_WISHES } from "#lib/routing/router";
 import type { LinkAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import { checkSampling, fillSampling, type SamplingOptions, UNSAID, within } from "#lib/tokens/sampling";
@@ -73,6 +74,7 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): LinkAs
     cacheSalt: kv?.cacheSalt ?? "",
     priority,
     target: undefined,
+    wishes: NO_WISHES,
     deadlineMs: undefined,
     traceparent,
     pooling: undefined,

@@ -305,6 +305,50 @@ async function newPrompts(tokens: number): Promise<object> {
   });
 }
 
+/** Modes of the router that are compared: what prefixes cost where none is shared, against two draws. */
+const MODES = ["power-of-two", "kv"] as const;
+
+/** The same load on two whole products in turn, one for each mode. */
+async function routing(
+  workers: number,
+  mock: readonly (string | number)[],
+  load: (port: number) => Load | Promise<Load>,
+) {
+  const time = { warmMs: volume(3_000, 500), ms: volume(4_000, 500), rounds: volume(4, 1) };
+  return overStarts(async (start) => {
+    const clusters: Cluster[] = [];
+    const client = await openClient(start);
+    try {
+      for (const mode of MODES) clusters.push(await openProduct(workers, "32k", [...mock, "--router-mode", mode]));
+      const [blind, kv] = clusters.map(serverOf) as [Server, Server];
+      const asked = await load(blind.port);
+      if (asked.ending !== STREAM_END) for (const server of [blind, kv]) await warm(server, client, asked);
+      return await compare(blind, kv, client, asked, time);
+    } finally {
+      client.end();
+      for (const cluster of clusters) await cluster.close();
+    }
+  });
+}
+
+/** As `unary`, mode against mode. */
+function unaryRouting(workers: number): Promise<object> {
+  const fields = { model: MODEL, max_tokens: 16, ignore_eos: true };
+  return routing(workers, ["--mock-speed", 0, "--mock-step-tokens", 16], async (port) => {
+    const words = await wordsOfPrompt(port);
+    return { path: "/v1/chat/completions", sockets: 16, fields, words, ending: "}}", everyMs: 0 };
+  });
+}
+
+/** As `streams`, mode against mode. */
+function streamRouting({ rate, streams: count, workers }: Streams): Promise<object> {
+  const tokens = Math.min(4_000, rate * LONGEST_SECONDS);
+  const fields = { model: MODEL, stream: true, max_tokens: tokens, ignore_eos: true };
+  const sockets = volume(count, Math.max(8, count >> 4));
+  const load = { path: "/v1/chat/completions", sockets, fields, words: 30, ending: STREAM_END, everyMs: 0 };
+  return routing(workers, mockRate(rate), () => load);
+}
+
 const USUAL = { workers: 4, vocabulary: "32k" } as const;
 
 await runCases({
@@ -318,6 +362,9 @@ await runCases({
   "frontend/stream/16-workers": () => streams({ rate: 50, streams: 512, workers: 16, vocabulary: "32k" }),
   "frontend/stream/2k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "2k" }),
   "frontend/stream/128k-vocabulary": () => streams({ rate: 50, streams: 512, workers: 4, vocabulary: "128k" }),
+  "frontend/routing/unary": () => unaryRouting(16),
+  "frontend/routing/stream": () => streamRouting({ ...USUAL, rate: 50, streams: 512 }),
+  "frontend/routing/saturated": () => streamRouting({ ...USUAL, rate: 50, streams: 2_048 }),
   "frontend/new/6500-tokens": () => newPrompts(6_500),
   "frontend/new/49000-tokens": () => newPrompts(49_000),
   "frontend/unary/1-worker": () => unary(1, "32k"),

@@ -2,7 +2,7 @@ import { parseBody } from "#lib/api/json-body";
 import { checkEmbedding } from "#lib/api/openai/embedding-fields";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { DoorAsk, DoorReader } from "../door.ts";
-import { readInput, readTarget } from "../openai/ask.ts";
+import { readInput, readPlacement } from "../openai/ask.ts";
 import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 
 /** How an embedding is written. */
@@ -24,7 +24,7 @@ export const reader: DoorReader<EmbeddingForm> = {
       sampling: GREEDY,
       cacheSalt: body.cache_salt ?? "",
       priority: body.priority ?? 0,
-      target: readTarget(body),
+      ...readPlacement(body),
     };
     const form = { base64: body.encoding_format === "base64" };
     return { ...PLAIN_ASKED, ask, ignored, form, dimensions: body.dimensions ?? undefined };

@@ -2,6 +2,7 @@ import type { ChatBody } from "#lib/api/openai/chat-fields";
 import type { CompletionBody } from "#lib/api/openai/completion-fields";
 import type { EmbeddingBody } from "#lib/api/openai/embedding-fields";
 import { parseId } from "#lib/base/bytes";
+import { NO_WISHES, type RouteWishes } from "#lib/routing/router";
 import type { TextInput, TokenInput } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { AskedSampling } from "#lib/tokens/sampling";
@@ -55,7 +56,7 @@ export function readGeneration(body: GenerationBody, parts: AskParts): DoorAsk {
     promptLogprobs: parts.promptLogprobs,
     cacheSalt: body.cache_salt ?? "",
     priority: body.priority ?? 0,
-    target: readTarget(body),
+    ...readPlacement(body),
   };
 }
 
@@ -73,9 +74,19 @@ export function answerAs(body: GenerationBody, ask: DoorAsk, ignored: readonly s
 }
 
 /** Where it is to run, as every route says it. */
-export function readTarget({ stator }: Pick<EmbeddingBody, "stator">): DoorAsk["target"] {
+export function readPlacement({ stator }: Pick<EmbeddingBody, "stator">): Pick<DoorAsk, "target" | "wishes"> {
   const worker = stator?.worker ? parseId(stator.worker) : undefined;
-  return worker === undefined ? undefined : { worker, rank: undefined };
+  return { target: worker === undefined ? undefined : { worker, rank: undefined }, wishes: readWishes(stator) };
+}
+
+function readWishes(stator: EmbeddingBody["stator"]): RouteWishes {
+  const { session, required_taints: required, preferred_taints: preferred } = stator ?? {};
+  if (!session && !required && !preferred) return NO_WISHES;
+  return {
+    session: session ?? undefined,
+    requiredTaints: required ?? NO_WISHES.requiredTaints,
+    preferredTaints: Object.entries(preferred ?? {}).map(([taint, weight]) => ({ taint, weight })),
+  };
 }
 
 /** Prompts or inputs as a field gives them: one or several, as text or as token ids. */

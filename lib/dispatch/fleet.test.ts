@@ -1,0 +1,80 @@
+import { create } from "@bufbuild/protobuf";
+import { expect, test } from "vitest";
+import {
+  InstanceRecordSchema,
+  InstanceRole,
+  InstanceState,
+  ModelCardSchema,
+} from "#gen/stator/discovery/v1/discovery_pb";
+import { readModels } from "#lib/discovery/models";
+import { instanceKey, modelKey } from "#lib/discovery/record-keys";
+import { fleetOf } from "./fleet.ts";
+
+const HASHES = "xxh3-1337-v1";
+
+function records(id: bigint, blockTokens: number | undefined, instance: object = {}, card: object = {}) {
+  const about = {
+    instanceId: id,
+    incarnation: 7n,
+    role: InstanceRole.WORKER,
+    state: InstanceState.READY,
+    models: ["m"],
+  };
+  const value = create(InstanceRecordSchema, { ...about, ...instance });
+  const routing = { blockTokens, hashScheme: HASHES };
+  const model = create(ModelCardSchema, {
+    name: "m",
+    instanceId: id,
+    routing: blockTokens ? routing : undefined,
+    ...card,
+  });
+  return [
+    { key: instanceKey(id), value: { case: "instance", value } },
+    ...(blockTokens === undefined ? [] : [{ key: modelKey("m", id), value: { case: "model", value: model } } as const]),
+  ] as const;
+}
+
+const fleet = (...all: Parameters<typeof readModels>[0] extends Iterable<infer One> ? One[][] : never) =>
+  fleetOf(readModels(all.flat(), { policy: "degrade", before: undefined, nowMs: 0 }));
+
+test("a worker is what its record and its card say", () => {
+  const said = { ranks: 2, totalKvBlocks: 101n, maxRunningRequests: 4, taints: ["zone=a", "no word"] };
+  const weights = { modelDigest: Uint8Array.of(1), quantization: "q8_0" };
+  expect(fleet([...records(1n, 16, said, { reuseTokens: 64, weights, aliases: ["other"] })])).toEqual(
+    new Map([
+      [
+        1n,
+        {
+          ...{ worker: 1n, incarnation: 7n, ranks: 2, weights: "01-q8_0", why: "", reuseTokens: 64, totalBlocks: 50 },
+          ...{ scope: { blockTokens: 16, hashScheme: HASHES }, maxRunningRequests: 4, taints: new Set(["zone=a"]) },
+          prior: undefined,
+        },
+      ],
+    ]),
+  );
+});
+
+test("how fast it is, is what its card says, unless that cannot be", () => {
+  const said = { passMs: 1, prefillTokenMs: 0.5, passTokens: 512 };
+  expect(fleet([...records(1n, 16, {}, { timePrior: said })]).get(1n)?.prior).toMatchObject(said);
+  expect(fleet([...records(1n, 16, {}, { timePrior: { ...said, passMs: -1 } })]).get(1n)?.prior).toBeUndefined();
+});
+
+test("what nobody said is not known, and the grain of reuse is the block", () => {
+  const found = fleet([...records(1n, undefined)], [...records(2n, 32)]);
+  expect(found.get(1n)).toMatchObject({ ranks: 1, scope: undefined, why: "It has no model card.", reuseTokens: 1 });
+  expect(found.get(1n)).toMatchObject({ totalBlocks: undefined, maxRunningRequests: undefined, weights: "unknown" });
+  expect(found.get(2n)).toMatchObject({ scope: { blockTokens: 32 }, reuseTokens: 32, why: "" });
+});
+
+test("one whose blocks are of another length is not compared by prefixes, and it is said why", () => {
+  const found = fleet([...records(1n, 16)], [...records(2n, 32)]);
+  const without = [...found.values()].filter(({ scope }) => scope === undefined);
+  expect(without).toMatchObject([{ why: expect.stringContaining("tokens instead of") }]);
+  expect(found.size).toBe(2);
+});
+
+test("one that loads is not there yet", () => {
+  expect(fleet([...records(1n, undefined, { state: InstanceState.LOADING })]).size).toBe(0);
+  expect(fleet([...records(1n, undefined, { state: InstanceState.DRAINING })]).size).toBe(1);
+});

@@ -1,0 +1,52 @@
+import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { readTaints } from "#lib/base/taint";
+import type { Models } from "#lib/discovery/models";
+import { type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
+import { parseTimePrior } from "#lib/perf/time-prior";
+import type { Fleet, FleetWorker } from "#lib/routing/fleet";
+
+/** The workers that are there, as a router looks at them: the verdict of discovery in the words of routing. */
+export function fleetOf({ workers, names }: Models): Fleet {
+  const fleet = new Map<bigint, FleetWorker>();
+  // Who loads takes nothing and has no card yet: of such a one nothing is to be said.
+  for (const [worker, instance] of workers) {
+    if (instance.state !== InstanceState.LOADING) fleet.set(worker, readInstance(instance));
+  }
+  for (const { name, model, parent, sets } of names.values()) {
+    // An alias and an adapter have the workers of their model.
+    if (name !== model || parent !== undefined) continue;
+    for (const set of sets) for (const member of set.workers) fleet.set(member.instance.instanceId, read(member, set));
+  }
+  return fleet;
+}
+
+/** As much as its record says, before it has a card or where its card is refused. */
+function readInstance(instance: InstanceRecord): FleetWorker {
+  const { instanceId, incarnation, totalKvBlocks, maxRunningRequests, taints } = instance;
+  const ranks = Math.max(1, instance.ranks);
+  return {
+    worker: instanceId,
+    incarnation,
+    ranks,
+    weights: weightsId(undefined),
+    scope: undefined,
+    why: "It has no model card.",
+    reuseTokens: 1,
+    totalBlocks: totalKvBlocks === undefined ? undefined : Math.floor(Number(totalKvBlocks) / ranks),
+    maxRunningRequests: maxRunningRequests || undefined,
+    taints: readTaints(taints),
+    prior: undefined,
+  };
+}
+
+function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet): FleetWorker {
+  const { routing, reuseTokens, timePrior } = card;
+  return {
+    ...readInstance(instance),
+    weights: set.id,
+    scope: kvRouting && routing ? { blockTokens: routing.blockTokens, hashScheme: routing.hashScheme } : undefined,
+    why: reason,
+    reuseTokens: reuseTokens || routing?.blockTokens || 1,
+    prior: parseTimePrior(timePrior),
+  };
+}

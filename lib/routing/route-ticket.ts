@@ -1,0 +1,71 @@
+import type { KeptDecision } from "./explain/decision-ring.ts";
+import type { Reservation } from "./load/reservation.ts";
+import type { RouteNote, Ticket } from "./router.ts";
+
+/** A prompt that was placed, until its last choice ends. */
+export interface PlacedPrompt {
+  /** What it takes at its rank. */
+  readonly reservation: Reservation;
+  /** Why it went there; what comes of it is written there. */
+  readonly kept: KeptDecision;
+  /** The session that it belongs to; undefined for none. */
+  readonly session: bigint | undefined;
+}
+
+/** A choice that was placed and has not ended. */
+interface OpenChoice {
+  readonly prompt: PlacedPrompt;
+  /** Of its answer, as told last. */
+  tokens: number;
+}
+
+/** Told what becomes of placed prompts. */
+export interface PromptListener {
+  /** A worker took a choice, and found so many tokens of the prompt in its cache. */
+  accepted(prompt: PlacedPrompt, cachedTokens: number): void;
+  /** A choice has its first token. */
+  firstToken(prompt: PlacedPrompt): void;
+  /** A choice has ended, with so many tokens; called once for each. */
+  ended(prompt: PlacedPrompt, tokens: number): void;
+}
+
+/** Of an ask that was not placed. */
+export const NO_TICKET: Ticket = { note() {}, cancel() {} };
+
+/** Of an ask that was placed: knows which of its choices are open. */
+export class RouteTicket implements Ticket {
+  readonly #listener: PromptListener;
+  readonly #open = new Map<number, OpenChoice>();
+
+  constructor(prompts: readonly PlacedPrompt[], listener: PromptListener) {
+    this.#listener = listener;
+    for (const prompt of prompts) {
+      for (const choice of prompt.kept.choices) this.#open.set(choice, { prompt, tokens: 0 });
+    }
+  }
+
+  note(note: RouteNote): void {
+    const open = this.#open.get(note.choice);
+    if (!open) return;
+    const { prompt } = open;
+    prompt.reservation.note(note);
+    switch (note.kind) {
+      case "accepted":
+        this.#listener.accepted(prompt, note.cachedTokens);
+        return;
+      case "first token":
+        this.#listener.firstToken(prompt);
+        return;
+      case "tokens":
+        open.tokens = note.tokens;
+        return;
+      case "ended":
+        this.#open.delete(note.choice);
+        this.#listener.ended(prompt, open.tokens);
+    }
+  }
+
+  cancel(): void {
+    for (const choice of [...this.#open.keys()]) this.note({ kind: "ended", choice });
+  }
+}

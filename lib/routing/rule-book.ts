@@ -1,0 +1,86 @@
+import { assert } from "#lib/base/errors";
+import type { Fleet, FleetWorker } from "./fleet.ts";
+import type { RouterMode } from "./options.ts";
+import type { RankSeat } from "./ranks.ts";
+import type { RuleConstants } from "./rules/constants.ts";
+import type { Rule } from "./rules/rule.ts";
+import { RULES, type RuleName } from "./rules/table.ts";
+
+/** Which rule is in force for the workers of one weight set. */
+export interface InForce {
+  /** Word for the weights. */
+  readonly weights: string;
+  /** Of the table. */
+  readonly rule: RuleName;
+  /** Why it is not the configured one, one sentence; empty when it is. */
+  readonly why: string;
+}
+
+/** A rule that decides. */
+export interface RuleInForce {
+  /** Of the table. */
+  readonly name: RuleName;
+  /** The rule. */
+  readonly rule: Rule;
+  /** As in InForce. */
+  readonly why: string;
+}
+
+/** Stands in where prefixes cannot be compared. */
+const STAND_IN = "power-of-two";
+
+/**
+ * Says which rule decides. The mode kv goes by prefixes where those of any worker can be compared; where they cannot, the
+ * better of two is in force, and why is said: a rule without what it lives on would choose by nothing.
+ */
+export class RuleBook {
+  readonly #configured: RuleInForce;
+  readonly #standIn: Rule;
+  readonly #rules = new Map<RuleName, Rule>();
+  #inForce: readonly InForce[] = [];
+
+  constructor(options: { readonly mode: RouterMode; readonly rule: RuleName; readonly constants: RuleConstants }) {
+    const name = options.mode === "kv" ? options.rule : options.mode;
+    for (const each of [name, STAND_IN] as const) this.#rules.set(each, RULES[each].create(options.constants));
+    this.#configured = { name, rule: this.named(name), why: "" };
+    this.#standIn = this.named(STAND_IN);
+  }
+
+  /** For each weight set, in the order in which its first worker stands in the fleet. */
+  get inForce(): readonly InForce[] {
+    return this.#inForce;
+  }
+
+  /** A rule that was in force. */
+  named(name: RuleName): Rule {
+    const rule = this.#rules.get(name);
+    assert(rule, `the rule ${name} was in force`);
+    return rule;
+  }
+
+  /** The workers that are there from now on. */
+  follow(fleet: Fleet): void {
+    const sets = Map.groupBy(fleet.values(), ({ weights }) => weights);
+    this.#inForce = [...sets].map(([weights, workers]) => {
+      const { name, why } = this.#judge(workers);
+      return { weights, rule: name, why };
+    });
+  }
+
+  /** The rule that decides among seats, at least one. */
+  ruleOf(seats: readonly RankSeat[]): RuleInForce {
+    if (!this.needsPrefixes || seats.some(({ fleet }) => fleet.scope)) return this.#configured;
+    return this.#judge(seats.map(({ fleet }) => fleet));
+  }
+
+  /** The configured rule goes by prefixes. */
+  get needsPrefixes(): boolean {
+    return (RULES[this.#configured.name].needs as readonly string[]).includes("prefixes");
+  }
+
+  #judge(workers: readonly FleetWorker[]): RuleInForce {
+    if (!this.needsPrefixes || workers.some(({ scope }) => scope)) return this.#configured;
+    const reason = workers.find(({ why }) => why !== "")?.why ?? "No worker says how its blocks are named.";
+    return { name: STAND_IN, rule: this.#standIn, why: `${this.#configured.name} needs prefixes. ${reason}` };
+  }
+}

@@ -1,0 +1,500 @@
+import { describe, expect, it } from "vitest";
+import { SeededChance } from "#lib/base/chance";
+import {
+  BLOCK,
+  errorOf,
+  fleetWorker,
+  promptOf,
+  RoutingRig,
+  routeAskOf,
+  shownAnswer,
+  workersOf,
+} from "../../test/support/routing-rig.ts";
+import type { RouterMode } from "./options.ts";
+import type { RouteAsk, Ticket } from "./router.ts";
+
+const TWO = [fleetWorker(1n), fleetWorker(2n)];
+const THREE = [...TWO, fleetWorker(3n)];
+
+function end(ticket: Ticket, ...choices: number[]): void {
+  for (const choice of choices) ticket.note({ kind: "ended", choice });
+}
+
+describe("a router by prefixes", () => {
+  it("sends a prompt to who has the most of it, as long as waiting costs less", () => {
+    const rig = new RoutingRig(TWO);
+    const prompt = promptOf(1, 20);
+    rig.store(2n, prompt);
+    expect(shownAnswer(rig.place(routeAskOf(prompt)).answer)).toEqual(["2: 0, ttft, 1 ms, 320 tokens cached, of 2"]);
+    // Two new prompts of 200 tokens wait there by now: 400 ms are more than the 320 that it saves.
+    rig.place(routeAskOf(promptOf(2, 12, 8), { target: { worker: 2n, rank: undefined } }));
+    expect(workersOf(rig.place(routeAskOf(prompt)).answer)).toEqual([2n]);
+    rig.place(routeAskOf(promptOf(3, 12, 8), { target: { worker: 2n, rank: undefined } }));
+    expect(workersOf(rig.place(routeAskOf(prompt)).answer)).toEqual([1n]);
+  });
+
+  it("goes by what a worker's card says of its speed, though its record came before", () => {
+    const early = fleetWorker(2n, { prior: undefined, scope: undefined, why: "It has no model card." });
+    const rig = new RoutingRig([fleetWorker(1n), early]);
+    const times = () => rig.router.explainAsk(routeAskOf(promptOf(1, 2)))[0]!.candidates.map((each) => each.timesKnown);
+    expect(times()).toContain(false);
+    const quick = fleetWorker(2n, { times: { prefillTokenMs: 0.5 } });
+    rig.router.follow(new Map([fleetWorker(1n), quick].map((each) => [each.worker, each])));
+    expect(times()).toEqual([true, true]);
+    expect(workersOf(rig.place(routeAskOf(promptOf(2, 2))).answer)).toEqual([2n]);
+  });
+
+  it("counts what is reused in whole grains, and never the whole prompt", () => {
+    const rig = new RoutingRig([fleetWorker(1n, { reuseTokens: 64 }), fleetWorker(2n, { reuseTokens: 1 })]);
+    const prompt = promptOf(1, 12, 0);
+    rig.store(1n, prompt.subarray(0, 11 * BLOCK));
+    const cached = (worker: bigint, of = prompt) => {
+      const target = { worker, rank: undefined };
+      const [explanation] = rig.router.explainAsk(routeAskOf(of, { target }));
+      return explanation?.candidates[0]?.deviceTokens;
+    };
+    expect(cached(1n)).toBe(128);
+    rig.store(1n, prompt);
+    expect(cached(1n)).toBe(128);
+    rig.store(2n, prompt);
+    expect(cached(2n)).toBe(191);
+    expect(cached(2n, promptOf(1, 0, 1))).toBe(0);
+  });
+
+  it("keeps prompts of another salt, adapter or weight set apart", () => {
+    const rig = new RoutingRig([fleetWorker(1n), fleetWorker(2n, { weights: "other" })]);
+    const prompt = promptOf(1, 8);
+    rig.store(1n, prompt, { salt: "tenant" });
+    rig.store(2n, prompt);
+    const best = (more: Partial<RouteAsk>) => rig.router.explainAsk(routeAskOf(prompt, more))[0]?.candidates[0];
+    expect(best({ salt: "tenant" })).toMatchObject({ worker: 1n, deviceTokens: 128 });
+    expect(best({})).toMatchObject({ worker: 2n, deviceTokens: 128 });
+    expect(best({ adapter: "a" })?.deviceTokens).toBe(0);
+    expect(best({ salt: "else" })?.deviceTokens).toBe(0);
+  });
+
+  it("takes nothing for reused that is computed whole", () => {
+    const rig = new RoutingRig(TWO);
+    const prompt = promptOf(1, 8);
+    rig.store(1n, prompt);
+    for (const kind of ["embed", "encode", "score"] as const) {
+      expect(rig.router.explainAsk(routeAskOf(prompt, { kind }))[0]?.predicted.cachedTokens).toBe(0);
+    }
+    expect(rig.router.explainAsk(routeAskOf(prompt, { kind: "prefill" }))[0]?.predicted.cachedTokens).toBe(128);
+    const tensor = rig.place(routeAskOf(new Uint32Array(0), { kind: "tensor", prompts: [] }));
+    expect(workersOf(tensor.answer)).toHaveLength(1);
+  });
+
+  it("expects a prompt where it sent it, so that siblings in a burst follow", () => {
+    const prompt = promptOf(1, 4);
+    const rig = new RoutingRig(TWO, { predictedTtlMs: 5_000 });
+    const expected = () => {
+      const found = rig.router.explainAsk(routeAskOf(prompt))[0]!.candidates;
+      return found.reduce((sum, { deviceTokens }) => sum + deviceTokens, 0);
+    };
+    const { answer, ticket } = rig.place(routeAskOf(prompt));
+    expect(expected()).toBe(64);
+    // Its prompt is computed: what it waited for costs nothing more.
+    ticket.note({ kind: "first token", choice: 0 });
+    expect(workersOf(rig.place(routeAskOf(prompt)).answer)).toEqual(workersOf(answer));
+    rig.clock.advance(4_999);
+    expect(expected()).toBe(64);
+    rig.clock.advance(1);
+    expect(expected()).toBe(0);
+    const none = new RoutingRig(TWO, { predictedTtlMs: 0 });
+    none.place(routeAskOf(prompt));
+    expect(none.router.explainAsk(routeAskOf(prompt))[0]?.predicted.cachedTokens).toBe(0);
+  });
+
+  it("places prompts one by one, each knowing of those before, and the choices of one together", () => {
+    const rig = new RoutingRig(THREE);
+    const prompts = [promptOf(1, 8), promptOf(2, 8), promptOf(3, 8)];
+    const { answer } = rig.place(
+      routeAskOf(prompts[0]!, { prompts, choices: [0, 1, 2, 3, 4, 5], choicesPerPrompt: 2 }),
+    );
+    expect(answer.kind === "placed" && answer.places.map(({ choices }) => choices)).toEqual([
+      [0, 1],
+      [2, 3],
+      [4, 5],
+    ]);
+    expect(new Set(workersOf(answer)).size).toBe(3);
+    // Those of a later attempt alone.
+    const later = rig.place(routeAskOf(prompts[0]!, { prompts, choices: [3, 5], choicesPerPrompt: 2 }));
+    expect(later.answer.kind === "placed" && later.answer.places.flatMap(({ choices }) => choices)).toEqual([3, 5]);
+  });
+});
+
+describe("what a request says of its worker", () => {
+  it.each(["kv", "round-robin", "random", "power-of-two", "least-request", "direct"] as const)(
+    "a pin is obeyed in the mode %s",
+    (mode: RouterMode) => {
+      const rig = new RoutingRig(TWO, { mode });
+      rig.store(1n, promptOf(1, 8));
+      for (let times = 0; times < 3; times++) {
+        const { answer } = rig.place(routeAskOf(promptOf(1, 8), { target: { worker: 2n, rank: undefined } }));
+        expect(shownAnswer(answer)).toEqual(["2: 0, direct, pinned"]);
+      }
+      expect(
+        shownAnswer(rig.place(routeAskOf(promptOf(1, 8), { target: { worker: 9n, rank: undefined } })).answer),
+      ).toEqual([mode === "direct" ? "NO_WORKERS" : "NO_WORKERS"]);
+    },
+  );
+
+  it("waits for nobody when it is to be told the worker and is not, whoever is there", () => {
+    const rig = new RoutingRig(TWO, { mode: "direct" });
+    expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 1))).answer)).toEqual(["INVALID_ARGUMENT, final"]);
+    rig.follow([]);
+    expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 1))).answer)).toEqual(["NO_WORKERS, final"]);
+  });
+
+  it("names a rank, or leaves it to the router; a worker of one rank is asked for none", () => {
+    const rig = new RoutingRig([fleetWorker(1n, { ranks: 2 }), fleetWorker(2n)]);
+    const prompt = promptOf(1, 8);
+    rig.store(1n, prompt, { rank: 1 });
+    expect(shownAnswer(rig.place(routeAskOf(prompt)).answer)[0]).toMatch(/^1\/1: 0, ttft/);
+    const pinned = (rank: number | undefined) => rig.place(routeAskOf(prompt, { target: { worker: 1n, rank } })).answer;
+    expect(shownAnswer(pinned(0))).toEqual(["1/0: 0, direct, pinned"]);
+    expect(shownAnswer(pinned(undefined))).toEqual(["1/1: 0, direct, pinned"]);
+    expect(shownAnswer(pinned(2))).toEqual(["INVALID_ARGUMENT, final"]);
+    expect(errorOf(pinned(2)).message).toContain("has 2 ranks, and no rank 2");
+    expect(shownAnswer(rig.place(routeAskOf(promptOf(2, 1), { avoid: new Set([1n]) })).answer)[0]).toMatch(/^2: 0/);
+  });
+
+  it("required taints leave the others out; one that nobody has is named", () => {
+    const rig = new RoutingRig([fleetWorker(1n), fleetWorker(2n, { taints: new Set(["zone=a", "gpu"]) })]);
+    const prompt = promptOf(1, 8);
+    rig.store(1n, prompt);
+    const ask = (...requiredTaints: string[]) => rig.place(routeAskOf(prompt, { requiredTaints })).answer;
+    expect(workersOf(ask("zone=a"))).toEqual([2n]);
+    expect(workersOf(ask("gpu", "zone=a"))).toEqual([2n]);
+    const lacking = ask("gpu", "zone=b");
+    expect(shownAnswer(lacking)).toEqual(["NO_WORKERS, final"]);
+    expect(errorOf(lacking).message).toBe("No worker with the taint zone=b can take a request for m now.");
+    expect(errorOf(lacking).param).toBe("stator.required_taints");
+    // It is there, and cannot take anything now: it may be back soon.
+    rig.unable.add(2n);
+    expect(shownAnswer(ask("zone=a"))).toEqual(["NO_WORKERS"]);
+    expect(errorOf(ask("zone=a")).message).toContain("with the taint zone=a");
+  });
+
+  it("preferred taints weigh", () => {
+    const rig = new RoutingRig([fleetWorker(1n), fleetWorker(2n, { taints: new Set(["zone=a", "old"]) })]);
+    const ask = (taint: string, weight: number) => {
+      const asked = routeAskOf(promptOf(1, 8), { preferredTaints: [{ taint, weight }] });
+      return rig.router.explainAsk(asked)[0]!.candidates.map(({ worker, cost }) => [worker, Math.round(cost)]);
+    };
+    expect(ask("zone=a", 1)).toEqual([
+      [2n, 60],
+      [1n, 129],
+    ]);
+    expect(ask("old", -1)).toEqual([
+      [1n, 129],
+      [2n, 276],
+    ]);
+    expect(ask("none", 5)).toEqual([
+      [1n, 129],
+      [2n, 129],
+    ]);
+  });
+
+  it("a worker that failed the request is left out by who knows of it", () => {
+    const rig = new RoutingRig(TWO);
+    const avoid = new Set([1n]);
+    for (let times = 0; times < 5; times++) {
+      expect(workersOf(rig.place(routeAskOf(promptOf(times, 1), { avoid })).answer)).toEqual([2n]);
+    }
+  });
+});
+
+describe("sessions", () => {
+  const full = [fleetWorker(1n, { maxRunningRequests: 2 }), fleetWorker(2n, { maxRunningRequests: 2 })];
+  const ask = (session: string | undefined, kind = 1) => routeAskOf(promptOf(kind, 4), { session });
+
+  it("follow their worker, soft ones until it is full", () => {
+    for (const affinity of ["soft", "hard", "off"] as const) {
+      const rig = new RoutingRig(full, { affinity, rule: "least-request" });
+      const first = rig.place(ask("s"));
+      const [home] = workersOf(first.answer);
+      const second = rig.place(ask("s", 2));
+      expect(workersOf(second.answer)).toEqual([affinity === "off" ? 3n - home! : home]);
+      if (affinity === "off") continue;
+      expect(shownAnswer(second.answer)).toEqual([`${home}: 0, affinity, ${affinity}, of 2`]);
+      const third = rig.place(ask("s", 3));
+      expect(workersOf(third.answer)).toEqual([affinity === "hard" ? home : 3n - home!]);
+      // A soft one is at home where it went last.
+      expect(workersOf(rig.place(ask("s", 4)).answer)).toEqual(workersOf(third.answer));
+    }
+  });
+
+  it("are of one model", () => {
+    const rig = new RoutingRig(TWO, { affinity: "hard", rule: "round-robin" });
+    const at = (model: string) => workersOf(rig.place({ ...ask("s"), model }).answer)[0];
+    expect([at("a"), at("b"), at("a"), at("b")]).toEqual([1n, 2n, 1n, 2n]);
+  });
+
+  it("move after their worker is lost, failed them, or started again", () => {
+    const rig = new RoutingRig(TWO, { affinity: "hard", rule: "round-robin" });
+    const [home] = workersOf(rig.place(ask("s")).answer);
+    expect(home).toBe(1n);
+    expect(workersOf(rig.place({ ...ask("s"), avoid: new Set([1n]) }).answer)).toEqual([2n]);
+    expect(workersOf(rig.place(ask("s")).answer)).toEqual([2n]);
+    rig.follow([fleetWorker(1n)]);
+    expect(workersOf(rig.place(ask("s")).answer)).toEqual([1n]);
+    rig.follow([fleetWorker(1n, { incarnation: 2n }), fleetWorker(2n)]);
+    expect(shownAnswer(rig.place(ask("s")).answer)[0]).toContain("round-robin");
+  });
+
+  it("leave their worker when they were idle, and not while a request runs", () => {
+    const rig = new RoutingRig(TWO, { affinity: "hard", rule: "round-robin", sessionTtlMs: 1_000 });
+    const first = rig.place(ask("s"));
+    rig.clock.advance(5_000);
+    const second = rig.place(ask("s"));
+    expect(shownAnswer(second.answer)[0]).toContain("affinity");
+    end(first.ticket, 0);
+    rig.clock.advance(5_000);
+    end(second.ticket, 0);
+    rig.clock.advance(999);
+    const third = rig.place(ask("s"));
+    expect(shownAnswer(third.answer)[0]).toContain("affinity");
+    end(third.ticket, 0);
+    rig.clock.advance(1_000);
+    expect(shownAnswer(rig.place(ask("s")).answer)[0]).toContain("round-robin");
+  });
+
+  it("that are too many lose their worker, one that was not used for long first", () => {
+    const rig = new RoutingRig(TWO, { affinity: "hard", rule: "round-robin", limits: { sessions: 2 } });
+    const decisions = ["a", "b", "a", "c", "a", "b"].map((session) => shownAnswer(rig.place(ask(session)).answer)[0]);
+    expect(decisions.map((each) => each?.includes("affinity"))).toEqual([false, false, true, false, true, false]);
+  });
+});
+
+describe("the rule in force", () => {
+  const blind = (worker: bigint) =>
+    fleetWorker(worker, { scope: undefined, why: `Worker ${worker} has other blocks.` });
+
+  it("is power-of-two where no prefixes can be compared, which is said", () => {
+    const rig = new RoutingRig([blind(1n), blind(2n)]);
+    expect(rig.router.inForce).toEqual([
+      { weights: "w", rule: "power-of-two", why: "ttft needs prefixes. Worker 1 has other blocks." },
+    ]);
+    expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 4))).answer)[0]).toMatch(
+      /^[12]: 0, power-of-two, 0 open, of 2, prefixes of 2 unknown$/,
+    );
+    expect(rig.router.explain("r")[0]).toMatchObject({
+      rule: "power-of-two",
+      why: expect.stringContaining("ttft needs"),
+    });
+    expect(rig.router.view(1n)).toMatchObject([
+      { rule: "power-of-two", why: "ttft needs prefixes. Worker 1 has other blocks." },
+    ]);
+  });
+
+  it("is the configured one where any can be compared, or where it needs none", () => {
+    const mixed = new RoutingRig([blind(1n), fleetWorker(2n), fleetWorker(3n, { weights: "x", scope: undefined })]);
+    expect(mixed.router.inForce).toEqual([
+      { weights: "w", rule: "ttft", why: "" },
+      { weights: "x", rule: "power-of-two", why: "ttft needs prefixes. No worker says how its blocks are named." },
+    ]);
+    expect(shownAnswer(mixed.place(routeAskOf(promptOf(1, 4))).answer)[0]).toMatch(/ttft.*, prefixes of 2 unknown$/);
+    const loads = new RoutingRig([blind(1n)], { rule: "smg-least-load" });
+    expect(loads.router.inForce).toEqual([{ weights: "w", rule: "smg-least-load", why: "" }]);
+    const turns = new RoutingRig([blind(1n)], { mode: "round-robin" });
+    turns.know(1n, "none");
+    expect(turns.router.view(1n)).toMatchObject([{ rule: "round-robin", why: "" }]);
+    expect(turns.router.inForce).toEqual([{ weights: "w", rule: "round-robin", why: "" }]);
+    expect(shownAnswer(turns.place(routeAskOf(promptOf(1, 4))).answer)).toEqual(["1: 0, round-robin, 1 of 1"]);
+  });
+
+  it("says of whom it is not known what they hold, and takes them to hold what was sent there", () => {
+    const rig = new RoutingRig(TWO, { ttlMs: 60_000 });
+    rig.know(1n, "none");
+    rig.know(2n, "none");
+    const first = rig.place(routeAskOf(promptOf(1, 4)));
+    expect(shownAnswer(first.answer)[0]).toContain("0 tokens cached, of 2, prefixes of 2 unknown");
+    end(first.ticket, 0);
+    rig.clock.advance(59_000);
+    const second = rig.place(routeAskOf(promptOf(1, 4)));
+    expect(shownAnswer(second.answer)[0]).toContain("64 tokens cached");
+    end(second.ticket, 0);
+    expect(rig.router.view(1n)[0]?.why).toBe("It is none.");
+    rig.clock.advance(60_001);
+    expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 4))).answer)[0]).toContain(" 0 tokens cached");
+    // Where events are not wanted there is nothing to miss.
+    const without = new RoutingRig(TWO, { followsEvents: false });
+    for (const worker of [1n, 2n]) without.know(worker, "none");
+    expect(shownAnswer(without.place(routeAskOf(promptOf(1, 4))).answer)[0]).not.toContain("unknown");
+    expect(without.router.view(1n)[0]?.why).toBe("");
+  });
+
+  it("forgets what a liar said, and goes by nothing of it until it is trusted again", () => {
+    const rig = new RoutingRig(TWO);
+    const prompt = promptOf(1, 8);
+    rig.store(1n, prompt);
+    expect(rig.router.view(1n)[0]?.heldBlocks).toBe(8);
+    rig.know(1n, "recovering");
+    expect(rig.router.explainAsk(routeAskOf(prompt))[0]).toMatchObject({
+      missing: [],
+      predicted: { cachedTokens: 128 },
+    });
+    rig.know(1n, "untrusted");
+    expect(rig.router.view(1n)[0]).toMatchObject({ heldBlocks: 0, why: "It is untrusted." });
+    const [explanation] = rig.router.explainAsk(routeAskOf(prompt));
+    expect(explanation).toMatchObject({
+      missing: [{ need: "prefixes", candidates: 1 }],
+      predicted: { cachedTokens: 0 },
+    });
+    rig.place(routeAskOf(prompt, { target: { worker: 1n, rank: undefined } }));
+    expect(rig.router.explainAsk(routeAskOf(prompt))[0]?.candidates.map(({ deviceTokens }) => deviceTokens)).toEqual([
+      0, 0,
+    ]);
+    rig.know(1n, "live");
+    rig.store(1n, prompt);
+    expect(rig.router.explainAsk(routeAskOf(prompt))[0]?.missing).toEqual([]);
+  });
+
+  it("says of whom the times are not known, and takes them to be like the others", () => {
+    const unknown = { prior: undefined };
+    const rig = new RoutingRig([
+      fleetWorker(1n, { times: { prefillTokenMs: 1 } }),
+      fleetWorker(2n, unknown),
+      fleetWorker(3n, { times: { prefillTokenMs: 4 } }),
+      fleetWorker(4n, { times: { prefillTokenMs: 2 } }),
+    ]);
+    const [explanation] = rig.router.explainAsk(routeAskOf(promptOf(1, 1, 0)));
+    expect(explanation?.missing).toEqual([{ need: "times", candidates: 1 }]);
+    const shown = explanation?.candidates.map(({ worker, cost, timesKnown, firstTokenMs }) => [
+      ...[worker, cost, timesKnown, firstTokenMs],
+    ]);
+    expect(shown).toEqual([
+      [1n, 16, true, 16],
+      [2n, 32, false, undefined],
+      [4n, 32, true, 32],
+      [3n, 64, true, 64],
+    ]);
+    // Nobody is known: all are compared by the same guess, in no unit, and nothing is foretold.
+    const none = new RoutingRig([fleetWorker(1n, unknown), fleetWorker(2n, unknown)]);
+    none.store(2n, promptOf(1, 4));
+    const { answer, ticket } = none.place(routeAskOf(promptOf(1, 4)));
+    expect(shownAnswer(answer)[0]).toMatch(/^2: 0, ttft, .*, times of 2 unknown$/);
+    end(ticket, 0);
+    expect(none.router.explain("r")[0]?.predicted.firstTokenMs).toBeUndefined();
+    none.pass(1n, { durationUs: 50_000, prefillTokens: 100, prefillContextTokens: 100 });
+    expect(none.router.explainAsk(routeAskOf(promptOf(1, 4)))[0]?.missing).toEqual([{ need: "times", candidates: 1 }]);
+  });
+
+  it("says when a session is missed", () => {
+    const rig = new RoutingRig(TWO, { rule: "session", affinity: "off" });
+    expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 4))).answer)[0]).toContain(", session of 2 unknown");
+    const named = rig.place(routeAskOf(promptOf(1, 4), { session: "s" }));
+    expect(shownAnswer(named.answer)[0]).not.toContain("unknown");
+  });
+});
+
+describe("the fleet", () => {
+  it("takes its cache with it when it goes, is another incarnation, or moves to other weights", () => {
+    const rig = new RoutingRig(TWO);
+    const prompt = promptOf(1, 8);
+    const cached = () => {
+      const found = rig.router.explainAsk(routeAskOf(prompt))[0]!.candidates;
+      return found.map(({ worker, deviceTokens }) => `${worker} ${deviceTokens}`).sort();
+    };
+    for (const worker of [1n, 2n]) rig.store(worker, prompt);
+    const old = rig.router.sink(2n, 0);
+    rig.follow([fleetWorker(1n), fleetWorker(2n, { taints: new Set(["new"]) })]);
+    expect(cached()).toEqual(["1 128", "2 128"]);
+    rig.follow([fleetWorker(1n), fleetWorker(2n, { incarnation: 2n })]);
+    expect(cached()).toEqual(["1 128", "2 0"]);
+    // What the old one's events still say is nothing of the new one's.
+    expect(old.apply({ kind: "cleared" })).toEqual({ stored: 0, removed: 0, absent: 0, parentUnknown: false });
+    rig.follow([fleetWorker(1n, { weights: "x" }), fleetWorker(2n, { incarnation: 2n })]);
+    expect(cached()).toEqual(["1 0", "2 0"]);
+    rig.store(1n, prompt);
+    rig.router.sink(1n, 0).reset();
+    expect(cached()).toEqual(["1 0", "2 0"]);
+    rig.follow([]);
+    expect(rig.router.view(1n)).toEqual([]);
+    expect(rig.router.inForce).toEqual([]);
+    expect(rig.router.sink(7n, 0).apply({ kind: "cleared" }).stored).toBe(0);
+  });
+
+  it("is learned from by its passes: times, load of others, waiting", () => {
+    const rig = new RoutingRig(TWO);
+    rig.pass(1n, {
+      runningRequests: 3,
+      decodeSequences: 3,
+      decodeContextTokens: 900,
+      waitingRequests: 2,
+      waitingTokens: 500,
+    });
+    const [explanation] = rig.router.explainAsk(routeAskOf(promptOf(1, 4)));
+    const one = explanation?.candidates.find(({ worker }) => worker === 1n);
+    expect(one).toMatchObject({ openRequests: 5, prefillTokens: 500 });
+    expect(explanation?.candidates[0]?.worker).toBe(2n);
+    expect(rig.router.view(1n)[0]?.timedPasses).toBe(1);
+    rig.pass(9n, {});
+    rig.pass(1n, { rank: 4 });
+  });
+});
+
+it("answers the same to the same asks, notes and chance", () => {
+  const live = (seed: bigint): string[] => {
+    const rig = new RoutingRig(THREE, { chance: new SeededChance(9n) });
+    const chance = new SeededChance(seed);
+    const shown: string[] = [];
+    const tickets: Ticket[] = [];
+    for (let turn = 0; turn < 200; turn++) {
+      const kind = Math.floor(chance.next() * 6);
+      const { answer, ticket } = rig.place(routeAskOf(promptOf(kind, 2 + kind)));
+      shown.push(...shownAnswer(answer));
+      tickets.push(ticket);
+      if (turn % 3 === 0) tickets.shift()?.cancel();
+      if (turn % 5 === 0) rig.router.explainAsk(routeAskOf(promptOf(kind, 9)));
+      rig.clock.advance(chance.next() * 50);
+    }
+    return shown;
+  };
+  expect(live(3n)).toEqual(live(3n));
+  expect(live(3n)).not.toEqual(live(4n));
+});
+
+it("has nothing open once everything has ended, whatever came when", () => {
+  const chance = new SeededChance(21n);
+  const rig = new RoutingRig(THREE, { affinity: "soft" });
+  const open: { ticket: Ticket; choices: number[] }[] = [];
+  const draw = (count: number) => Math.floor(chance.next() * count);
+  for (let turn = 0; turn < 3_000; turn++) {
+    const act = draw(12);
+    if (act < 4) {
+      const prompts = Array.from({ length: 1 + draw(3) }, () => promptOf(draw(9), draw(6), draw(20)));
+      const choicesPerPrompt = 1 + draw(2);
+      const choices = prompts.flatMap((_, at) =>
+        Array.from({ length: choicesPerPrompt }, (__, of) => at * choicesPerPrompt + of),
+      );
+      const session = draw(2) === 0 ? `s${draw(9)}` : undefined;
+      const { answer, ticket } = rig.place(routeAskOf(prompts[0]!, { prompts, choices, choicesPerPrompt, session }));
+      if (answer.kind === "placed") open.push({ ticket, choices });
+    } else if (act === 4) open.splice(draw(open.length), 1)[0]?.ticket.cancel();
+    else if (act === 5)
+      rig.follow(THREE.filter(() => draw(4) > 0).map((each) => ({ ...each, incarnation: BigInt(1 + draw(2)) })));
+    else if (act === 6)
+      rig.pass(BigInt(1 + draw(3)), { decodeSequences: draw(4), waitingRequests: draw(3), runningRequests: draw(5) });
+    else {
+      const one = open[draw(open.length)];
+      const choice = one?.choices[draw(one.choices.length)] ?? 0;
+      const kind = (["accepted", "first token", "tokens", "ended", "ended"] as const)[draw(5)]!;
+      if (kind === "accepted") one?.ticket.note({ kind, choice, cachedTokens: draw(100) });
+      else if (kind === "tokens") one?.ticket.note({ kind, choice, tokens: draw(50) });
+      else one?.ticket.note({ kind, choice });
+    }
+    rig.clock.advance(draw(20));
+  }
+  for (const { ticket } of open) ticket.cancel();
+  rig.follow(THREE);
+  expect(rig.router.openChoices).toBe(0);
+  expect(rig.router.openReservations).toBe(0);
+  rig.clock.advance(60_000);
+  const [explanation] = rig.router.explainAsk(routeAskOf(promptOf(50, 3)));
+  for (const candidate of explanation!.candidates) {
+    expect(candidate).toMatchObject({ openRequests: 0, prefillTokens: 0, potentialBlocks: 4 });
+  }
+});

@@ -1,0 +1,361 @@
+import type { Chance } from "#lib/base/chance";
+import type { Clock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
+import type { Metrics } from "#lib/host/metrics";
+import type { KvKnowledge, KvSink } from "#lib/kv/event";
+import { promptShareMs } from "#lib/perf/prompt-times";
+import type { PassRecord } from "#lib/perf/time-model";
+import { SessionTable } from "./affinity.ts";
+import { Chooser, type Chosen } from "./chooser.ts";
+import { RoutingCounters, type RoutingLevels, showRouting } from "./counters.ts";
+import { DecisionRing, type KeptDecision } from "./explain/decision-ring.ts";
+import { explain } from "./explain/explain.ts";
+import type { Explanation } from "./explain/explanation.ts";
+import { heldBlocks } from "./fill.ts";
+import type { Fleet } from "./fleet.ts";
+import type { PromptBlocks } from "./index/prefix-index.ts";
+import { ROUTING_LIMITS, type RoutingLimits } from "./limits.ts";
+import { LoadBook } from "./load/load-book.ts";
+import type { Locate, Unplaced } from "./locate.ts";
+import type { Affinity, RouterMode } from "./options.ts";
+import { type RankParts, RankTable } from "./rank-table.ts";
+import type { RankSeat } from "./ranks.ts";
+import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "./route-ticket.ts";
+import type { Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
+import { type InForce, RuleBook } from "./rule-book.ts";
+import type { Candidates } from "./rules/candidates.ts";
+import type { RuleConstants } from "./rules/constants.ts";
+import type { RuleName } from "./rules/table.ts";
+
+/** What a router by rule needs. */
+export interface RuleRouterOptions extends RankParts {
+  /** How a worker is chosen for asks that name none. */
+  readonly mode: RouterMode;
+  /** The rule of the mode kv. */
+  readonly rule: RuleName;
+  /** The numbers of the rules. */
+  readonly constants: RuleConstants;
+  /** Workers tell of their caches; else one is taken to hold what was sent there. */
+  readonly followsEvents: boolean;
+  /** How long a prompt is taken to be where it was sent, while its worker says nothing of its cache. */
+  readonly ttlMs: number;
+  /** How long it is expected there until the worker says that it has it; 0 for not at all. */
+  readonly predictedTtlMs: number;
+  /** How a session holds on to its worker. */
+  readonly affinity: Affinity;
+  /** How long it does after its last request. */
+  readonly sessionTtlMs: number;
+  /** Who could take an ask; of a pinned one no other worker. */
+  readonly locate: Locate;
+  /** Tells when choices are made. */
+  readonly clock: Pick<Clock, "nowMs">;
+  /** Borrowed; drawn from where rules draw. */
+  readonly chance: Chance;
+  /** Holds the instruments of this room. */
+  readonly metrics: Metrics;
+  /** Bounds that differ from the usual ones. */
+  readonly limits?: Partial<RoutingLimits>;
+}
+
+/** What is known of one rank, for lists of workers. */
+export interface RankView {
+  /** From 0. */
+  readonly rank: number;
+  /** The rule in force for it. */
+  readonly rule: RuleName;
+  /** Why its prefixes do not decide, one sentence; empty where they do. */
+  readonly why: string;
+  /** How well it is known what it holds. */
+  readonly knowledge: KvKnowledge;
+  /** Blocks that the index has of it, in all tiers. */
+  readonly heldBlocks: number;
+  /** Seen ÷ prior of its times; 1 before anything was seen. */
+  readonly timeFactor: number;
+  /** Passes that its times were learned from. */
+  readonly timedPasses: number;
+}
+
+/**
+ * Places by a rule of the table, over who could take an ask, what the workers hold, have to do and how fast they are.
+ * Choices of one prompt stay together; prompts of one request are placed one by one, each knowing of those before it.
+ * Answers during the call.
+ */
+export class RuleRouter implements Router {
+  readonly #options: RuleRouterOptions;
+  readonly #limits: RoutingLimits;
+  readonly #ranks: RankTable;
+  readonly #rules: RuleBook;
+  readonly #sessions: SessionTable;
+  readonly #chooser: Chooser;
+  readonly #ring: DecisionRing;
+  readonly #loads = new LoadBook();
+  readonly #counters = new RoutingCounters();
+  readonly #listener: PromptListener;
+  readonly #offScrape: () => void;
+  #openChoices = 0;
+
+  constructor(options: RuleRouterOptions) {
+    this.#options = options;
+    this.#limits = { ...ROUTING_LIMITS, ...options.limits };
+    this.#ranks = new RankTable(options);
+    this.#rules = new RuleBook(options);
+    this.#sessions = new SessionTable({ sessions: this.#limits.sessions, ttlMs: options.sessionTtlMs });
+    this.#ring = new DecisionRing(this.#limits);
+    this.#chooser = new Chooser({ ...options, rules: this.#rules, sessions: this.#sessions, loads: this.#loads });
+    this.#listener = {
+      accepted: (prompt, cachedTokens) => this.#accepted(prompt, cachedTokens),
+      firstToken: (prompt) => this.#firstToken(prompt),
+      ended: (prompt, tokens) => this.#ended(prompt, tokens),
+    };
+    this.#offScrape = showRouting(options.metrics, this.#counters, () => this.#levels());
+  }
+
+  get openChoices(): number {
+    return this.#openChoices;
+  }
+
+  /** Prompts that were placed and whose choices have not all ended. */
+  get openReservations(): number {
+    return this.#loads.openReservations;
+  }
+
+  /** The rule in force for the workers of each weight set, and why where it is not the configured one. */
+  get inForce(): readonly InForce[] {
+    return this.#rules.inForce;
+  }
+
+  follow(fleet: Fleet): void {
+    this.#ranks.follow(fleet);
+    this.#loads.follow(fleet);
+    this.#rules.follow(fleet);
+  }
+
+  observe(worker: bigint, pass: PassRecord): void {
+    const seat = this.#ranks.of(worker)[pass.rank];
+    if (!seat) return;
+    const poolTokens = pass.totalBlocks * (seat.fleet.scope?.blockTokens ?? 0);
+    const promptMs = promptShareMs(seat.learned, pass, poolTokens);
+    this.#loads.observe(worker, pass, { nowMs: this.#options.clock.nowMs(), promptMs });
+    seat.learned.observe(pass);
+  }
+
+  /** Takes what the events of a rank say, for the incarnation that was followed last. */
+  sink(worker: bigint, rank: number): KvSink {
+    return this.#ranks.sink(worker, rank);
+  }
+
+  /** The ranks of a worker; none of one that is not followed. */
+  view(worker: bigint): readonly RankView[] {
+    return this.#ranks.of(worker).map((seat) => {
+      const { name, why } = this.#rules.ruleOf([seat]);
+      return {
+        rank: seat.rank,
+        rule: name,
+        why: why || this.#whyBlind(seat),
+        knowledge: seat.knowledge,
+        heldBlocks: heldBlocks(seat),
+        timeFactor: seat.learned.factor,
+        timedPasses: seat.learned.passes,
+      };
+    });
+  }
+
+  /** Why a rule that goes by prefixes does not know those of a rank; empty where it does, and where none goes by them. */
+  #whyBlind({ fleet, knowledge }: RankSeat): string {
+    if (!this.#rules.needsPrefixes) return "";
+    return fleet.why || (this.#options.followsEvents ? knowledge.reason : "");
+  }
+
+  place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket {
+    const seats = this.#seatsFor(ask);
+    if ("kind" in seats) {
+      answer(seats);
+      return NO_TICKET;
+    }
+    const places = new Map<RankSeat, Place & { readonly choices: number[] }>();
+    const prompts: PlacedPrompt[] = [];
+    for (const choices of promptsOf(ask)) {
+      const chosen = this.#chooser.choose(ask, { choices, seats, isReal: true });
+      const place = places.get(chosen.seat) ?? newPlace(chosen);
+      place.choices.push(...choices);
+      places.set(chosen.seat, place);
+      prompts.push(this.#book(ask, chosen));
+    }
+    const ticket = new RouteTicket(prompts, this.#listener);
+    answer({ kind: "placed", places: [...places.values()] });
+    return ticket;
+  }
+
+  /** Why the prompts of a request went where they did, the latest first. Throws DECISION_NOT_KEPT. */
+  explain(requestId: string): readonly Explanation[] {
+    const found = this.#ring.find(requestId);
+    if (found.length === 0) {
+      throw new StatorError("DECISION_NOT_KEPT", { request: requestId, reach: this.#reach() });
+    }
+    const nowMs = this.#options.clock.nowMs();
+    const with_ = { constants: this.#options.constants, nowMs };
+    return found.reverse().flatMap((kept) => {
+      const table = this.#ring.table(kept);
+      return table ? [explain(kept, table, { ...with_, rule: this.#rules.named(kept.rule) })] : [];
+    });
+  }
+
+  /** Where the prompts of an ask would go now, and why; nothing is placed or counted. Throws why nobody can take it. */
+  explainAsk(ask: RouteAsk): readonly Explanation[] {
+    const seats = this.#seatsFor(ask);
+    if ("kind" in seats) throw seats.error;
+    const nowMs = this.#options.clock.nowMs();
+    const with_ = { constants: this.#options.constants, nowMs };
+    return promptsOf(ask).map((choices) => {
+      const { kept } = this.#chooser.choose(ask, { choices, seats, isReal: false });
+      return explain(kept, this.#chooser.table(kept), { ...with_, rule: this.#rules.named(kept.rule) });
+    });
+  }
+
+  /** Counts nothing any more. */
+  close(): void {
+    this.#offScrape();
+  }
+
+  /** The ranks that may be chosen for an ask; at least one. */
+  #seatsFor(ask: RouteAsk): readonly RankSeat[] | Unplaced {
+    const { mode, locate } = this.#options;
+    const able = locate(ask);
+    const isNameless = mode === "direct" && ask.target === undefined;
+    if ("kind" in able) return isNameless ? { ...able, final: true } : able;
+    if (isNameless) return refused("The router mode is direct: the request must name a worker");
+    const seats: RankSeat[] = [];
+    for (const worker of able.keys()) for (const seat of this.#ranks.of(worker)) seats.push(seat);
+    const { target, requiredTaints } = ask;
+    const rank = target?.rank;
+    const ranked = rank === undefined ? seats : seats.filter((seat) => seat.rank === rank);
+    if (ranked.length === 0 && rank !== undefined && seats.length > 0) {
+      return refused(`The worker that the request names has ${seats.length} ranks, and no rank ${rank}`);
+    }
+    const fit = requiredTaints.length === 0 ? ranked : ranked.filter((seat) => hasAll(seat, requiredTaints));
+    return fit.length > 0 ? fit : this.#nobody(ask);
+  }
+
+  /** Who has what the request requires may be back soon; where there is no such worker, nobody is waited for. */
+  #nobody({ model, requiredTaints }: RouteAsk): Unplaced {
+    const all = [...this.#ranks.workers.values()].map(([first]) => first);
+    const lacking = requiredTaints.filter((taint) => !all.some((seat) => seat?.fleet.taints.has(taint)));
+    const named = lacking.length > 0 ? lacking : requiredTaints;
+    const that = named.length > 0 ? ` with the taint ${named.join(" and ")}` : "";
+    const param = named.length > 0 ? { param: "stator.required_taints" } : {};
+    return {
+      kind: "unplaced",
+      error: new StatorError("NO_WORKERS", { model, that }, param),
+      final: lacking.length > 0,
+    };
+  }
+
+  #book(ask: RouteAsk, { seat, kept, blocks, candidates, costs, isCold }: Chosen): PlacedPrompt {
+    const { atMs: nowMs, choices } = kept;
+    this.#ring.add(kept, candidates, costs);
+    this.#count(kept, candidates);
+    if (isCold) seat.coldTurn = kept.ask.turn + 1;
+    this.#expect(seat, blocks, nowMs);
+    const session = ask.session === undefined ? undefined : kept.ask.session;
+    const home = { worker: seat.worker, incarnation: seat.fleet.incarnation, rank: seat.rank };
+    for (const _ of choices) if (session !== undefined) this.#sessions.begin(session, home, nowMs);
+    this.#openChoices += choices.length;
+    const contents = blocks ? blocks.contents(blocks.length).subarray(0, blocks.length) : NO_CONTENTS;
+    const { promptTokens } = kept.ask;
+    const reservation = this.#loads.reserve(seat, {
+      promptTokens,
+      choices,
+      contents,
+      cachedTokens: kept.predictedTokens,
+    });
+    return { reservation, kept, session };
+  }
+
+  /** The prompt is on its way there: others like it that come now should follow. */
+  #expect(seat: RankSeat, blocks: PromptBlocks | undefined, nowMs: number): void {
+    const { shelf, slot, knowledge } = seat;
+    if (!shelf || !blocks || knowledge.state === "untrusted") return;
+    const { followsEvents, predictedTtlMs, ttlMs } = this.#options;
+    const forMs = followsEvents && knowledge.state !== "none" ? predictedTtlMs : ttlMs;
+    if (forMs > 0) shelf.index.expect(slot, blocks, nowMs + forMs);
+  }
+
+  #count({ decision, ask, missing, chosen }: KeptDecision, candidates: Candidates): void {
+    const counters = this.#counters;
+    const by = decision.rule === "by cost" ? decision.name : decision.rule;
+    counters.choices.set(by, (counters.choices.get(by) ?? 0) + 1);
+    for (const { need } of missing) counters.missing.set(need, (counters.missing.get(need) ?? 0) + 1);
+    const own = candidates.deviceTokens[chosen]!;
+    let longest = own;
+    for (let other = 0; other < candidates.count; other++) longest = Math.max(longest, candidates.deviceTokens[other]!);
+    counters.promptTokens += ask.promptTokens;
+    counters.overlapTokens += own;
+    counters.lostTokens += longest - own;
+    if (longest > own) counters.shorterChoices++;
+  }
+
+  /** The first of a prompt's choices tells: others find what it computes. */
+  #accepted({ kept }: PlacedPrompt, cachedTokens: number): void {
+    if (kept.seenTokens !== undefined) return;
+    kept.seenTokens = cachedTokens;
+    this.#counters.foundTokens += cachedTokens;
+    this.#counters.expectedTokens += kept.predictedTokens;
+  }
+
+  #firstToken({ kept }: PlacedPrompt): void {
+    if (kept.seenMs !== undefined) return;
+    kept.seenMs = this.#options.clock.nowMs() - kept.atMs;
+    const { predictedMs } = kept;
+    if (predictedMs !== undefined && predictedMs > 0) {
+      this.#options.metrics.observe("stator_routing_first_token_ratio", kept.seenMs / predictedMs);
+    }
+  }
+
+  #ended({ session }: PlacedPrompt, tokens: number): void {
+    this.#openChoices--;
+    if (session !== undefined) this.#sessions.end(session, this.#options.clock.nowMs());
+    if (tokens > 0) this.#chooser.answered(tokens);
+  }
+
+  #reach(): string {
+    const { oldestMs, size } = this.#ring;
+    if (oldestMs === undefined) return "none was made yet";
+    const seconds = Math.round((this.#options.clock.nowMs() - oldestMs) / 1_000);
+    return `the oldest of ${size} that are kept was made ${seconds} s ago`;
+  }
+
+  #levels(): RoutingLevels {
+    const shelves = [...this.#ranks.shelves];
+    this.#counters.forgottenSessions = this.#sessions.forgotten;
+    return {
+      rules: this.inForce.map(({ rule }) => rule),
+      knowledge: [...this.#ranks.workers.values()].flat().map(({ knowledge }) => knowledge.state),
+      openChoices: this.#openChoices,
+      indexEntries: shelves.reduce((sum, { index }) => sum + index.entries, 0),
+      indexBytes: shelves.reduce((sum, { index }) => sum + index.bytes, 0),
+      sessions: this.#sessions.size,
+      decisions: this.#ring.size,
+    };
+  }
+}
+
+const NO_CONTENTS = new BigUint64Array(0);
+
+/** The choices of an ask, those of one prompt together. */
+function promptsOf({ choices, choicesPerPrompt }: RouteAsk): number[][] {
+  return [...Map.groupBy(choices, (choice) => Math.floor(choice / choicesPerPrompt)).values()];
+}
+
+function newPlace({ seat, kept }: Chosen): Place & { readonly choices: number[] } {
+  const { worker, weights, ranks } = seat.fleet;
+  // A worker of one rank is asked for none.
+  return { choices: [], target: { worker, rank: ranks > 1 ? seat.rank : undefined }, weights, decision: kept.decision };
+}
+
+function refused(detail: string): Unplaced {
+  return { kind: "unplaced", error: new StatorError("INVALID_ARGUMENT", { detail }), final: true };
+}
+
+function hasAll({ fleet: { taints } }: RankSeat, required: readonly string[]): boolean {
+  return required.every((taint) => taints.has(taint));
+}

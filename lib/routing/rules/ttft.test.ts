@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import { type CandidateRow, candidatesOf, ruleAsk } from "../../../test/support/candidates.ts";
+import { readRuleConstants, routingDefaults } from "../options.ts";
+import type { RuleConstants } from "./constants.ts";
+import type { RuleAsk } from "./rule.ts";
+import { betaOf, firstTokenMs, MOST_BETA, ttft } from "./ttft.ts";
+
+const DEFAULTS = readRuleConstants(routingDefaults());
+
+/** Passes of 100 tokens: 10 ms, 1 ms for a token, 2 ms for each sequence that decodes. */
+const prior = { passMs: 10, prefillTokenMs: 1, decodeSequenceMs: 2, passTokens: 100 };
+
+/** The terms of one candidate for a prompt of 250 tokens, and its cost. */
+function priced(
+  row: CandidateRow,
+  more: { readonly ask?: Partial<RuleAsk>; readonly constants?: Partial<RuleConstants> } = {},
+): Record<string, number> {
+  const rule = ttft.create({ ...DEFAULTS, ...more.constants });
+  const [ask, of] = [ruleAsk({ promptTokens: 250, answerTokens: 40, ...more.ask }), candidatesOf([{ prior, ...row }])];
+  const costs = new Float64Array(1);
+  rule.score(ask, of, costs);
+  const terms = rule.terms(ask, of, 0);
+  const counted = terms.filter(({ counts }) => counts).reduce((sum, { value }) => sum + value, 0);
+  expect(counted).toBeCloseTo(costs[0]!, 9);
+  const shown = terms.filter(({ value }) => value !== 0).map(({ name, value }) => [name, Number(value.toFixed(6))]);
+  return { ...Object.fromEntries(shown), cost: Number(costs[0]!.toFixed(6)) };
+}
+
+describe("what a place costs in milliseconds", () => {
+  it("is its own prefill in whole passes, behind what it has", () => {
+    expect(priced({})).toEqual({ "its own prefill": 280, cost: 280 });
+    expect(priced({ deviceTokens: 150 })).toEqual({ "its own prefill": 110, cost: 110 });
+    expect(priced({ deviceTokens: 249 })).toEqual({ "its own prefill": 11, cost: 11 });
+    expect(priced({}, { ask: { promptTokens: 0 } })).toEqual({ "its own prefill": 11, cost: 11 });
+  });
+
+  it("is longer with what decodes beside it, which shares the passes", () => {
+    // 98 tokens fit beside two sequences: three passes of 10 + 4 ms.
+    const own = { "its own prefill": 250 + 3 * 14, "delay of tokens that decode there": 250 };
+    expect(priced({ decodeSequences: 2 })).toEqual({ ...own, cost: 292 });
+  });
+
+  it("waits for prompts before it, the last of which shares a pass", () => {
+    // 320 tokens that wait fill three passes, and 20 more come along with the prompt's 250.
+    expect(priced({ prefillTokens: 320, rawPrefillTokens: 320 })).toEqual({
+      "prompts before it": 3 * 110 + 20,
+      "its own prefill": 280,
+      cost: 630,
+    });
+  });
+
+  it("attends to what waiting prompts have cached, too", () => {
+    const context = { ...prior, prefillContextMs: 0.01 };
+    const fresh = priced({ prefillTokens: 200, rawPrefillTokens: 200, prior: context });
+    const cached = priced({ prefillTokens: 200, rawPrefillTokens: 1_200, prior: context });
+    expect(cached["prompts before it"]! - fresh["prompts before it"]!).toBeCloseTo(2 * 500 * 0.01, 6);
+  });
+
+  it("waits for a free place where all are taken", () => {
+    const row = { maxRunningRequests: 4, decodeSequences: 4 };
+    expect(priced({ ...row, openRequests: 3 })["until a place is free"]).toBeUndefined();
+    // One of four has to end, which takes a quarter of an answer of 40 tokens in passes of 18 ms.
+    expect(priced({ ...row, openRequests: 4 })["until a place is free"]).toBe(10 * 18);
+    expect(priced({ ...row, openRequests: 9 })["until a place is free"]).toBe(6 * 10 * 18);
+    expect(priced({ ...row, maxRunningRequests: 0, openRequests: 9 })["until a place is free"]).toBeUndefined();
+  });
+
+  it("brings lower tiers at the share of their prefill that the weights leave", () => {
+    // Of 100 tokens a pass of 110 ms is saved.
+    const onboarding = (row: CandidateRow, constants = {}) => priced(row, { constants }).onboarding;
+    expect(onboarding({ hostTokens: 100 })).toBe(27.5);
+    expect(onboarding({ diskTokens: 100 })).toBe(82.5);
+    expect(onboarding({ externalTokens: 100 })).toBe(55);
+    expect(onboarding({ hostTokens: 50, diskTokens: 50 })).toBe(55);
+    expect(onboarding({ hostTokens: 100 }, { hostWeight: 1 })).toBeUndefined();
+    expect(priced({ deviceTokens: 100, hostTokens: 100 })).toEqual({
+      "its own prefill": 60,
+      onboarding: 27.5,
+      cost: 87.5,
+    });
+  });
+
+  it("delays later requests by β of its own, at most three times", () => {
+    expect([0, 0.25, 0.5, 0.75, 0.8, 1].map(betaOf)).toEqual([0, 1 / 3, 1, 3, 3, 3]);
+    expect(MOST_BETA).toBe(3);
+    expect(priced({ prefillUtilisation: 0.5, prefillTokens: 100, rawPrefillTokens: 100 })).toEqual({
+      "prompts before it": 110,
+      "its own prefill": 280,
+      "delay of later requests": 280,
+      cost: 670,
+    });
+  });
+
+  it("counts late tokens of others only where there is a target, and beyond it", () => {
+    const row = { decodeSequences: 2 };
+    const late = (itlTargetMs: number) => priced(row, { constants: { itlTargetMs } });
+    expect(late(50)).toEqual({
+      "its own prefill": 292,
+      "delay of tokens that decode there": 292 - 3 * 50,
+      cost: 292 + 142,
+    });
+    expect(late(100)).toEqual({ "its own prefill": 292, cost: 292 });
+    // A pass without the prompt takes 14 ms: that is not the prompt's doing.
+    expect(late(1)["delay of tokens that decode there"]).toBe(292 - 3 * 14);
+    expect(priced({}, { constants: { itlTargetMs: 1 } }).cost).toBe(280);
+  });
+});
+
+it("foretells the first token without what it costs others", () => {
+  const of = candidatesOf([
+    { prior, prefillUtilisation: 0.9, hostTokens: 100, prefillTokens: 100, rawPrefillTokens: 100 },
+  ]);
+  expect(firstTokenMs(ruleAsk({ promptTokens: 250 }), of, 0, DEFAULTS)).toBeCloseTo(110 + 170 + 27.5, 9);
+});
