@@ -23,6 +23,7 @@ import { LlamaExecutor } from "./llama-executor.ts";
 import { llamaFacts } from "./llama-facts.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
 import { type LoadedModel, loadForMode } from "./load-model.ts";
+import { timesFrom } from "./measure-times.ts";
 import { fromNativeError } from "./native-errors.ts";
 
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
@@ -147,7 +148,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
     defaultSampling,
     artifacts,
     layout: "reason" in layout ? undefined : layout,
-    times: undefined,
+    times: timesFrom(loaded.passes, scheduler.maxBatchTokens),
     facts: llamaFacts(llama, loaded, { options, plan, quantization, defaultSampling }),
   };
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);
