@@ -218,6 +218,12 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     bounds: { addonRatio: { atMost: 10 } },
     beside: ["scriptRatio", "bareUs"],
   },
+  "index/memory/20m-events": {
+    file: "index.ts",
+    about: "what a process with an index over a full budget keeps after 20 million events / after 2 million",
+    bounds: { growth: { atMost: 1.05 }, ofBudget: { atMost: 1 } },
+    beside: ["evictedShare", "keptMb"],
+  },
   "open/152k": open("byte pairs, 152k tokens"),
   "open/128k": open("byte pairs, 128k tokens"),
   "open/32k-scored": open("merges by score, 32k tokens"),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
 import { KV_TIERS, type KvChange, type KvTier } from "#lib/kv/event";
@@ -6,8 +7,8 @@ import { type Node, prompt, Sequences, stored } from "../../../test/support/sequ
 import { createOverlaps, type PrefixIndex } from "./prefix-index.ts";
 import { RunIndex } from "./run-index.ts";
 
-/** Of four worlds each, of about ten thousand operations together: a million in the long form. */
-const rounds = Number(process.env.TEST_SCALE ?? 1) >= 20 ? 103 : 2;
+/** Of four worlds each, of 4,900 operations together: a million in the long form. */
+const rounds = Number(process.env.TEST_SCALE ?? 1) >= 20 ? 205 : 2;
 
 /** Two indexes that are told the same, and what is asked of them. */
 class Pair {
@@ -28,7 +29,9 @@ class Pair {
 
   #both<Answer>(call: (index: PrefixIndex) => Answer): Answer {
     const answer = call(this.flat);
-    expect(call(this.run)).toEqual(answer);
+    const own = call(this.run);
+    // Ten times as fast as to expect it.
+    if (!isDeepStrictEqual(own, answer)) expect(own).toEqual(answer);
     return answer;
   }
 
@@ -140,7 +143,7 @@ test("whatever it is told, it answers as a flat table does", () => {
   for (let seed = 0; seed < rounds; seed++) {
     for (const [kind, options] of KINDS.entries()) {
       const pair = new Pair(seed * 10 + kind, options);
-      const steps = options.depth > 1000 ? 200 : 3200;
+      const steps = options.depth > 1000 ? 100 : 1600;
       for (let step = 0; step < steps; step++) {
         try {
           pair.step();

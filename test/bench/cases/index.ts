@@ -1,14 +1,16 @@
 // The prefix index over a million (block, worker) entries of 64 workers: a match against a flat table of chain hashes in
 // C++ (index-floor.cpp, compiled here), which is given the chain hashes as ours is given the content hashes; what an
 // entry takes; and what hashing a prompt costs on the way to a match. Every answer is checked.
-//   node --expose-gc test/bench/cases/index.ts [NAME_PART]
+//   node test/bench/cases/index.ts [NAME_PART]
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { SeededChance } from "#lib/base/chance";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { pick, SeededChance } from "#lib/base/chance";
 import { loadNative } from "#lib/native/addon";
 import { createOverlaps, type PromptBlocks } from "#lib/routing/index/prefix-index";
 import { RunIndex } from "#lib/routing/index/run-index";
@@ -17,6 +19,16 @@ import { PromptHashes } from "#lib/tokens/prompt-hashes";
 import { cacheFolder } from "../cache.ts";
 import { median, runCases, volume } from "../harness.ts";
 import { createWorkload, WORKERS, type Workload, type WorkloadQueries } from "../index-workload.ts";
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** Bytes of this process that are in use. */
+function keptBytes(): number {
+  collect();
+  const { arrayBuffers, heapUsed } = process.memoryUsage();
+  return arrayBuffers + heapUsed;
+}
 
 /** Pairs of passes over all queries, ours and the floor's in turn. */
 const PAIRS = 9;
@@ -128,14 +140,11 @@ async function match(): Promise<object> {
     writeWorkload(path.join(folder, "workload"), workload);
     const other = new Floor(floor.program, path.join(folder, "workload"));
     await other.heard();
-    globalThis.gc?.();
-    const before = process.memoryUsage();
+    const before = keptBytes();
     const started = performance.now();
     const index = fill(workload);
     const storeMs = performance.now() - started;
-    globalThis.gc?.();
-    const after = process.memoryUsage();
-    const seen = after.arrayBuffers - before.arrayBuffers + after.heapUsed - before.heapUsed;
+    const seen = keptBytes() - before;
     const ratios = workload.queries.map((): number[] => []);
     const ours = workload.queries.map((): number[] => []);
     for (const kind of workload.queries) for (let warm = 0; warm < 3; warm++) pass(index, kind);
@@ -150,12 +159,58 @@ async function match(): Promise<object> {
     }
     other.end();
     const [ratio, ratio32, ratio4000] = ratios.map(median);
-    const bytesPerEntry = Math.max(index.bytes, globalThis.gc ? seen : 0) / index.entries;
+    const bytesPerEntry = Math.max(index.bytes, seen) / index.entries;
     const matchUs = median(ours[0]!);
     return { ratio, bytesPerEntry, ratio32, ratio4000, matchUs, storedPerSecond: (index.entries / storeMs) * 1000 };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Events of turns, ends and deaths without end, over a budget: what the process keeps, early and late. */
+function memory(): object {
+  const budgetBytes = volume(64 << 20, 2 << 20);
+  const index = new RunIndex({ budgetBytes });
+  const chance = new SeededChance(5n);
+  const slots = Array.from({ length: WORKERS }, () => index.join());
+  const rest = { tier: "device", group: 0, adapter: undefined, saltNamespace: 0n, media: [] } as const;
+  /** The sequences that workers have at the moment: the names of their blocks. */
+  const open: { slot: number; names: BigUint64Array }[] = [];
+  const events = volume(20_000_000, 40_000);
+  const kept: number[] = [];
+  let mostBytes = 0;
+  for (let event = 0; event < events; event++) {
+    const draw = chance.next();
+    const at = pick(chance, Math.max(1, open.length));
+    const sequence = open[at];
+    if (sequence && draw < 0.45) {
+      const names = sequence.names;
+      index.apply(sequence.slot, { kind: "removed", tier: "device", group: 0, hashes: names.toReversed() });
+      open[at] = open.at(-1)!;
+      open.pop();
+    } else if (draw < 0.99999) {
+      const slot = slots[pick(chance, slots.length)]!;
+      const hashes = BigUint64Array.from({ length: 1 + pick(chance, 12) }, () => chance.id());
+      // Content is told apart from names by nobody here.
+      const parent = sequence && draw < 0.7 ? sequence.names.at(-1) : undefined;
+      index.apply(slot, { kind: "stored", parent, hashes, contents: hashes, ...rest });
+      const entry = { slot, names: hashes };
+      if (open.length < 200_000) open.push(entry);
+      else open[at] = entry;
+    } else {
+      const place = pick(chance, slots.length);
+      index.leave(slots[place]!);
+      slots[place] = index.join();
+    }
+    mostBytes = Math.max(mostBytes, index.bytes);
+    if (event % (events / 20) === events / 20 - 1) kept.push(keptBytes());
+  }
+  return {
+    growth: kept.at(-1)! / kept[1]!,
+    ofBudget: mostBytes / budgetBytes,
+    evictedShare: index.evicted / events,
+    keptMb: kept.at(-1)! / 2 ** 20,
+  };
 }
 
 /** What it takes from token ids to what each worker has, hashing on demand. */
@@ -210,4 +265,4 @@ function hashing(): object {
   };
 }
 
-await runCases({ "index/match/1m": match, "index/hash/8k": hashing });
+await runCases({ "index/match/1m": match, "index/hash/8k": hashing, "index/memory/20m-events": memory });
