@@ -5,7 +5,7 @@ import { root } from "../../tools/run-tool.ts";
 
 // The code in a room's README runs as a test: a block that begins with ```ts is a module that throws when it is wrong.
 // A block that is only a sketch begins with ```ts sketch.
-const READMES = globSync("{lib,services}/*/README.md", { cwd: root }).sort();
+const READMES = globSync("{lib,services}/**/README.md", { cwd: root }).sort();
 
 test.each(READMES.filter((readme) => readme.startsWith("lib/")))("%s shows how the room is used", (readme) => {
   expect(codeBlocks(readme).length).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 // The prefix index over a million (block, worker) entries of 64 workers: a match against a flat table of chain hashes in
 // C++ (index-floor.cpp, compiled here), which is given the chain hashes as ours is given the content hashes; what an
 // entry takes; and what hashing a prompt costs on the way to a match. Every answer is checked.
-//   node test/bench/cases/index.ts [NAME_PART]
+//   node test/bench/cases/prefix-index.ts [NAME_PART]
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
