@@ -218,6 +218,25 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     bounds: { ratio: { atMost: 1.3 } },
     beside: ["wholeUs", "jsonUs", "encodeUs", "hashUs", "tokens"],
   },
+  "index/match/1m": {
+    file: "prefix-index.ts",
+    about:
+      "a 512-block match in a million entries of 64 workers / a flat table in C++ that is given chain hashes; bytes per entry",
+    bounds: { ratio: { atMost: 3 }, bytesPerEntry: { atMost: 64 } },
+    beside: ["ratio32", "ratio4000", "matchUs", "storedPerSecond"],
+  },
+  "index/hash/8k": {
+    file: "prefix-index.ts",
+    about: "from 8k token ids to what 64 workers have of them, hashing by the addon / XXH3 of its blocks by the addon",
+    bounds: { addonRatio: { atMost: 10 } },
+    beside: ["scriptRatio", "bareUs"],
+  },
+  "index/memory/20m-events": {
+    file: "prefix-index.ts",
+    about: "what a process with an index over a full budget keeps after 20 million events / after 2 million",
+    bounds: { growth: { atMost: 1.05 }, ofBudget: { atMost: 1 } },
+    beside: ["evictedShare", "keptMb"],
+  },
   "open/152k": open("byte pairs, 152k tokens"),
   "open/128k": open("byte pairs, 128k tokens"),
   "open/32k-scored": open("merges by score, 32k tokens"),
