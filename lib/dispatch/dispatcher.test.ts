@@ -31,7 +31,10 @@ describe("the dispatcher", () => {
     const seen: string[] = [];
     cluster = new DispatchRig("round-robin", {}, (router) => ({
       openChoices: 0,
-      follow: (fleet) => void seen.push(`fleet ${[...fleet.keys()]}`),
+      follow(fleet) {
+        seen.push(`fleet ${[...fleet.keys()]}`);
+        router.follow(fleet);
+      },
       observe: (worker, { decodeSequences }) => void (decodeSequences > 0 && seen.push(`pass of ${worker}`)),
       place: (ask, answer) => {
         const ticket = router.place(ask, answer);
@@ -57,7 +60,8 @@ describe("the dispatcher", () => {
   it("tells its router that a prompt is computed again where a request moved", () => {
     const seen: string[] = [];
     cluster = new DispatchRig("round-robin", {}, (router) => ({
-      ...{ openChoices: 0, follow() {}, observe() {} },
+      ...{ openChoices: 0, observe() {} },
+      follow: (fleet) => router.follow(fleet),
       place(ask, answer) {
         const ticket = router.place(ask, answer);
         const note: typeof ticket.note = (told) => {

@@ -3,7 +3,7 @@ import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
 import { type NamedModel, noWorkers } from "#lib/discovery/models";
-import type { Locate, Unplaced } from "#lib/routing/mode-router";
+import type { Locate, Unplaced } from "#lib/routing/locate";
 import type { RouteAsk } from "#lib/routing/router";
 import type { WorkerSeat } from "./worker-seat.ts";
 

@@ -113,7 +113,7 @@ export class Chooser {
     const seat = seats[at]!;
     if (isReal) this.#turn++;
     const missing = this.#missing(inForce, ruleAsk);
-    const predictedTokens = candidates.deviceTokens[at]!;
+    const isForeseen = rules.needsPrefixes;
     const kept: KeptDecision = {
       requestId: ask.requestId,
       choices,
@@ -125,8 +125,9 @@ export class Chooser {
       missing,
       of: seats.length,
       chosen: at,
-      predictedMs: candidates.timed[at] === 1 ? firstTokenMs(ruleAsk, candidates, at, constants) : undefined,
-      predictedTokens,
+      predictedMs:
+        isForeseen && candidates.timed[at] === 1 ? firstTokenMs(ruleAsk, candidates, at, constants) : undefined,
+      predictedTokens: isForeseen ? candidates.deviceTokens[at]! : undefined,
       seenMs: undefined,
       seenTokens: undefined,
     };
@@ -145,9 +146,13 @@ export class Chooser {
     return ring.table(kept)!;
   }
 
-  /** Cuts the prompt into an index's blocks, once for each; undefined for what is computed whole, such as what is scored. */
+  /**
+   * Cuts the prompt into an index's blocks, once for each; undefined for what is computed whole, such as what is
+   * scored, and under a rule that does not look at prefixes: it is to cost no hashing.
+   */
   #blocksOf({ kind, salt, adapter }: RouteAsk, tokens: Uint32Array): ((shelf: Shelf) => PromptBlocks) | undefined {
-    if (tokens.length === 0 || (kind !== "generate" && kind !== "prefill")) return undefined;
+    const isReused = tokens.length > 0 && (kind === "generate" || kind === "prefill");
+    if (!isReused || !this.#options.rules.needsPrefixes) return undefined;
     const open = new Set<Shelf>();
     return (shelf) => {
       if (open.has(shelf)) return shelf.hashes;

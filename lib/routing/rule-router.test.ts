@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SeededChance } from "#lib/base/chance";
+import { type ContentHasher, TokenHasher } from "#lib/tokens/block-hash";
 import {
   BLOCK,
   errorOf,
@@ -83,6 +84,27 @@ describe("a router by prefixes", () => {
     expect(rig.router.explainAsk(routeAskOf(prompt, { kind: "prefill" }))[0]?.predicted.cachedTokens).toBe(128);
     const tensor = rig.place(routeAskOf(new Uint32Array(0), { kind: "tensor", prompts: [] }));
     expect(workersOf(tensor.answer)).toHaveLength(1);
+  });
+
+  it("hashes nothing for a rule that looks at no prefix, and foretells nothing", () => {
+    const hasher = new TokenHasher();
+    let hashed = 0;
+    const counting: ContentHasher = {
+      hashContents(...given) {
+        hashed++;
+        hasher.hashContents(...given);
+      },
+    };
+    for (const mode of ["kv", "power-of-two"] as const) {
+      const rig = new RoutingRig(TWO, { mode, hasher: counting });
+      const { ticket } = rig.place(routeAskOf(promptOf(1, 8)));
+      ticket.note({ kind: "accepted", choice: 0, cachedTokens: 5 });
+      const known =
+        mode === "kv" ? { firstTokenMs: 129, cachedTokens: 0 } : { firstTokenMs: undefined, cachedTokens: undefined };
+      expect(rig.router.explain("r")[0]).toMatchObject({ predicted: known, seen: { cachedTokens: 5 } });
+      expect(hashed).toBe(mode === "kv" ? 1 : 0);
+      hashed = 0;
+    }
   });
 
   it("expects a prompt where it sent it, so that siblings in a burst follow", () => {

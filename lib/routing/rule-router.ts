@@ -266,7 +266,7 @@ export class RuleRouter implements Router {
       promptTokens,
       choices,
       contents,
-      cachedTokens: kept.predictedTokens,
+      cachedTokens: kept.predictedTokens ?? 0,
     });
     return { reservation, kept, session };
   }
@@ -298,6 +298,7 @@ export class RuleRouter implements Router {
   #accepted({ kept }: PlacedPrompt, cachedTokens: number): void {
     if (kept.seenTokens !== undefined) return;
     kept.seenTokens = cachedTokens;
+    if (kept.predictedTokens === undefined) return;
     this.#counters.foundTokens += cachedTokens;
     this.#counters.expectedTokens += kept.predictedTokens;
   }

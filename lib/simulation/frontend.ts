@@ -6,8 +6,8 @@ import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatc
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { type Metrics, noMetrics } from "#lib/host/metrics";
 import type { CallerChannel } from "#lib/link/link";
-import { ModeRouter } from "#lib/routing/mode-router";
-import type { RouterMode } from "#lib/routing/select";
+import type { RouterMode } from "#lib/routing/options";
+import { createPlainRouter } from "#lib/routing/plain-router";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { Client, type ClientFlaws } from "./client.ts";
 import { SimulatedProcess, type Surroundings } from "./process.ts";
@@ -55,7 +55,7 @@ export class SimulatedFrontend extends SimulatedProcess {
       caller: this.name,
       view: this.view,
       connect: (instance) => this.#connect(instance),
-      router: (locate) => new ModeRouter({ mode: this.#mode, locate, chance }),
+      router: (locate) => createPlainRouter({ mode: this.#mode, locate, clock, chance, metrics: noMetrics }),
       clock,
       chance,
       log,

@@ -2,7 +2,7 @@ import { printHex } from "#lib/base/bytes";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
-import { ROUTER_MODES, type RouterMode } from "#lib/routing/select";
+import { ROUTER_MODES, type RouterMode } from "#lib/routing/options";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { drawAsk } from "./asks.ts";
 import { drawFaults, FAULTS, type FaultName } from "./faults.ts";

@@ -50,6 +50,16 @@ function routing(about: string): BenchCase {
   };
 }
 
+/** A whole choice, hash to record. */
+function choice(about: string): BenchCase {
+  return {
+    file: "choice.ts",
+    about: `a choice for a prompt of 8k tokens over 64 workers / XXH3 over its blocks by the addon: ${about}`,
+    bounds: { ratio: { atMost: 80 } },
+    beside: ["scriptRatio", "oursUs", "baseUs"],
+  };
+}
+
 function tokenize(about: string, bounds: BenchCase["bounds"]): BenchCase {
   return {
     file: "tokenize.ts",
@@ -145,6 +155,9 @@ function exact(about: string): BenchCase {
 
 /** All benchmarks by name: room, load, size. */
 export const CASES: Readonly<Record<string, BenchCase>> = {
+  "choice/ttft/8k/64-workers": choice("by the default rule"),
+  "choice/dynamo/8k/64-workers": choice("by the reference's rule"),
+  "choice/power-of-two/8k/64-workers": choice("by a rule that looks at no prefix"),
   "link/saturated/64-streams": {
     file: "link.ts",
     about: "CPU per token of both ends of the worker link / of a grpc-js stream per request, without pause",

@@ -8,7 +8,7 @@ import type { Engine } from "#lib/engines/engine";
 import { openMock } from "#lib/engines/mock/mock-engine";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
-import { ROUTER_MODES } from "#lib/routing/select";
+import { ROUTER_MODES } from "#lib/routing/options";
 import type { EngineRecipe } from "#services/cli/compose/engine";
 import { createFrontend, createWorker } from "#services/cli/compose/library";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
@@ -233,7 +233,7 @@ describe("what the program says of itself", () => {
 
   it("names the choices of an option, and what a flag decides for the command at hand", async () => {
     const up = await stator("help", "up");
-    expect(up.out).toContain(`One of ${ROUTER_MODES.join(", ")}. (power-of-two)`);
+    expect(up.out).toContain(`One of ${ROUTER_MODES.join(", ")}. (kv)`);
     expect(up.out).toMatch(/--model-name NAME +Name of the one model in the API/);
     expect((await stator("chat", "--help")).out).toMatch(/--model-name NAME +Model to talk to/);
   });

@@ -3,7 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { readModelHeader } from "#lib/engines/model-file";
-import { ROUTER_MODES } from "#lib/routing/select";
+import { ROUTER_MODES } from "#lib/routing/options";
 import { extractVocabulary } from "#lib/text/vocabulary";
 import { DEMO_MODEL_PATH } from "#services/cli/compose/engine";
 import { openTerminal, type Terminal, terminalsMissing } from "../support/terminal.ts";
@@ -100,7 +100,7 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
     expect(terminal.lines().join("\n")).toMatch(/--router-mode NAME +How a worker[^\n]*\n {20,}\S/);
     // tmux breaks within a word, where the next row begins with the rest of it.
     const whole = terminal.lines().join(" ").replaceAll(/\s+/g, " ");
-    expect(whole).toContain(`One of ${ROUTER_MODES.join(", ")}. (power-of-two)`);
+    expect(whole).toContain(`One of ${ROUTER_MODES.join(", ")}. (kv)`);
   });
 
   it("ends with all its processes when the terminal goes away", async () => {

@@ -21,12 +21,12 @@ import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { createDispatcher, type DispatcherOptions, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import { createLog } from "#lib/host/log";
-import { createMetrics } from "#lib/host/metrics";
+import { createMetrics, noMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
-import { ModeRouter } from "#lib/routing/mode-router";
+import type { RouterMode } from "#lib/routing/options";
+import { createPlainRouter } from "#lib/routing/plain-router";
 import type { Router } from "#lib/routing/router";
-import type { RouterMode } from "#lib/routing/select";
 import type { Placement, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { ChoiceEnd, ServingSink } from "#lib/serving/dispatcher";
 import { type PlainChanges, plainAsk } from "#lib/serving/plain-ask";
@@ -110,7 +110,10 @@ export class DispatchRig {
         this.wires.get(instance.instanceId)?.push(wire);
         return { channel: wire.caller, close() {} };
       },
-      router: (locate) => watched(new ModeRouter({ mode, locate, chance: new SeededChance(1n) })),
+      router: (locate) => {
+        const chance = new SeededChance(1n);
+        return watched(createPlainRouter({ mode, locate, clock: this.clock, chance, metrics: noMetrics }));
+      },
       clock: this.clock,
       chance: new SeededChance(1n),
       log: createLog({ level: "warn", pretty: false, write: (line) => this.warnings.push(JSON.parse(line).phrase) }),

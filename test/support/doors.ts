@@ -6,9 +6,9 @@ import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatc
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { EngineRequest } from "#lib/engines/engine";
 import { silentLog } from "#lib/host/log";
-import { createMetrics } from "#lib/host/metrics";
+import { createMetrics, noMetrics } from "#lib/host/metrics";
 import { systemClock } from "#lib/host/system-clock";
-import { ModeRouter } from "#lib/routing/mode-router";
+import { createPlainRouter } from "#lib/routing/plain-router";
 import { createPieceTexts, Detokenizer } from "#lib/text/detokenizer";
 import { pieceTable } from "#lib/text/pieces";
 import { tokenBits } from "#lib/text/special";
@@ -159,7 +159,10 @@ export class Doors {
     watch.put(...rig.discovery.versions.at(-1)!);
     const dispatcher = createDispatcher({
       ...{ caller: "frontend/doors", clock: systemClock, chance: new SeededChance(3n) },
-      router: (locate) => new ModeRouter({ mode: "round-robin", locate, chance: new SeededChance(3n) }),
+      router(locate) {
+        const [clock, chance] = [systemClock, new SeededChance(3n)];
+        return createPlainRouter({ mode: "round-robin", locate, clock, chance, metrics: noMetrics });
+      },
       view: new ModelView({ watch, clock: systemClock }),
       connect: () => ({ channel: rig.transport.open(WorkerLinkService.method.link), close() {} }),
       log: silentLog,

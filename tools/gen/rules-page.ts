@@ -1,5 +1,5 @@
-import { RULE_NAMES, RULES } from "#lib/routing/rules/table";
 import type { RuleRow } from "#lib/routing/rules/rule";
+import { RULE_NAMES, RULES } from "#lib/routing/rules/table";
 
 const HEADER = `# Routing rules
 

@@ -27,10 +27,10 @@ export interface KeptDecision {
   readonly of: number;
   /** Of those, the chosen one: a place in the table that it was chosen from. */
   readonly chosen: number;
-  /** Foreseen time to the first token at the chosen one, in ms; undefined where its times were not known. */
+  /** Foreseen time to the first token at the chosen one, in ms; undefined where its times or prefixes were not known. */
   readonly predictedMs: number | undefined;
-  /** Foreseen tokens of the prompt that it need not compute. */
-  readonly predictedTokens: number;
+  /** Foreseen tokens of the prompt that it need not compute; undefined under a rule that does not look at prefixes. */
+  readonly predictedTokens: number | undefined;
   /** What came; written by the router. */
   seenMs: number | undefined;
   /** What its worker found in its cache; written by the router. */

@@ -28,23 +28,23 @@ function priced(
 
 describe("what a place costs in milliseconds", () => {
   it("is its own prefill in whole passes, behind what it has", () => {
-    expect(priced({})).toEqual({ "its own prefill": 280, cost: 280 });
-    expect(priced({ deviceTokens: 150 })).toEqual({ "its own prefill": 110, cost: 110 });
-    expect(priced({ deviceTokens: 249 })).toEqual({ "its own prefill": 11, cost: 11 });
-    expect(priced({}, { ask: { promptTokens: 0 } })).toEqual({ "its own prefill": 11, cost: 11 });
+    expect(priced({})).toEqual({ prefill: 280, cost: 280 });
+    expect(priced({ deviceTokens: 150 })).toEqual({ prefill: 110, cost: 110 });
+    expect(priced({ deviceTokens: 249 })).toEqual({ prefill: 11, cost: 11 });
+    expect(priced({}, { ask: { promptTokens: 0 } })).toEqual({ prefill: 11, cost: 11 });
   });
 
   it("is longer with what decodes beside it, which shares the passes", () => {
     // 98 tokens fit beside two sequences: three passes of 10 + 4 ms.
-    const own = { "its own prefill": 250 + 3 * 14, "delay of tokens that decode there": 250 };
+    const own = { prefill: 250 + 3 * 14, "late tokens": 250 };
     expect(priced({ decodeSequences: 2 })).toEqual({ ...own, cost: 292 });
   });
 
   it("waits for prompts before it, the last of which shares a pass", () => {
     // 320 tokens that wait fill three passes, and 20 more come along with the prompt's 250.
     expect(priced({ prefillTokens: 320, rawPrefillTokens: 320 })).toEqual({
-      "prompts before it": 3 * 110 + 20,
-      "its own prefill": 280,
+      wait: 3 * 110 + 20,
+      prefill: 280,
       cost: 630,
     });
   });
@@ -53,16 +53,16 @@ describe("what a place costs in milliseconds", () => {
     const context = { ...prior, prefillContextMs: 0.01 };
     const fresh = priced({ prefillTokens: 200, rawPrefillTokens: 200, prior: context });
     const cached = priced({ prefillTokens: 200, rawPrefillTokens: 1_200, prior: context });
-    expect(cached["prompts before it"]! - fresh["prompts before it"]!).toBeCloseTo(2 * 500 * 0.01, 6);
+    expect(cached.wait! - fresh.wait!).toBeCloseTo(2 * 500 * 0.01, 6);
   });
 
   it("waits for a free place where all are taken", () => {
     const row = { maxRunningRequests: 4, decodeSequences: 4 };
-    expect(priced({ ...row, openRequests: 3 })["until a place is free"]).toBeUndefined();
+    expect(priced({ ...row, openRequests: 3 })["free place"]).toBeUndefined();
     // One of four has to end, which takes a quarter of an answer of 40 tokens in passes of 18 ms.
-    expect(priced({ ...row, openRequests: 4 })["until a place is free"]).toBe(10 * 18);
-    expect(priced({ ...row, openRequests: 9 })["until a place is free"]).toBe(6 * 10 * 18);
-    expect(priced({ ...row, maxRunningRequests: 0, openRequests: 9 })["until a place is free"]).toBeUndefined();
+    expect(priced({ ...row, openRequests: 4 })["free place"]).toBe(10 * 18);
+    expect(priced({ ...row, openRequests: 9 })["free place"]).toBe(6 * 10 * 18);
+    expect(priced({ ...row, maxRunningRequests: 0, openRequests: 9 })["free place"]).toBeUndefined();
   });
 
   it("brings lower tiers at the share of their prefill that the weights leave", () => {
@@ -74,7 +74,7 @@ describe("what a place costs in milliseconds", () => {
     expect(onboarding({ hostTokens: 50, diskTokens: 50 })).toBe(55);
     expect(onboarding({ hostTokens: 100 }, { hostWeight: 1 })).toBeUndefined();
     expect(priced({ deviceTokens: 100, hostTokens: 100 })).toEqual({
-      "its own prefill": 60,
+      prefill: 60,
       onboarding: 27.5,
       cost: 87.5,
     });
@@ -84,9 +84,9 @@ describe("what a place costs in milliseconds", () => {
     expect([0, 0.25, 0.5, 0.75, 0.8, 1].map(betaOf)).toEqual([0, 1 / 3, 1, 3, 3, 3]);
     expect(MOST_BETA).toBe(3);
     expect(priced({ prefillUtilisation: 0.5, prefillTokens: 100, rawPrefillTokens: 100 })).toEqual({
-      "prompts before it": 110,
-      "its own prefill": 280,
-      "delay of later requests": 280,
+      wait: 110,
+      prefill: 280,
+      "delay of others": 280,
       cost: 670,
     });
   });
@@ -95,13 +95,13 @@ describe("what a place costs in milliseconds", () => {
     const row = { decodeSequences: 2 };
     const late = (itlTargetMs: number) => priced(row, { constants: { itlTargetMs } });
     expect(late(50)).toEqual({
-      "its own prefill": 292,
-      "delay of tokens that decode there": 292 - 3 * 50,
+      prefill: 292,
+      "late tokens": 292 - 3 * 50,
       cost: 292 + 142,
     });
-    expect(late(100)).toEqual({ "its own prefill": 292, cost: 292 });
+    expect(late(100)).toEqual({ prefill: 292, cost: 292 });
     // A pass without the prompt takes 14 ms: that is not the prompt's doing.
-    expect(late(1)["delay of tokens that decode there"]).toBe(292 - 3 * 14);
+    expect(late(1)["late tokens"]).toBe(292 - 3 * 14);
     expect(priced({}, { constants: { itlTargetMs: 1 } }).cost).toBe(280);
   });
 });

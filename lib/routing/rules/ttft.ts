@@ -109,13 +109,13 @@ class TtftRule implements Rule {
     const parts = ttftParts(ask, of, at, this.#constants);
     const counts = true;
     return [
-      { name: "prompts before it", value: parts.waitMs, counts },
-      { name: "until a place is free", value: parts.slotMs, counts },
-      { name: "its own prefill", value: parts.prefillMs, counts },
+      { name: "wait", value: parts.waitMs, counts },
+      { name: "free place", value: parts.slotMs, counts },
+      { name: "prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
-      { name: "delay of later requests", value: betaOf(of.prefillUtilisation[at]!) * parts.prefillMs, counts },
+      { name: "delay of others", value: betaOf(of.prefillUtilisation[at]!) * parts.prefillMs, counts },
       {
-        name: "delay of tokens that decode there",
+        name: "late tokens",
         value: interferenceMs(ask, of, at, itlTargetMs),
         counts: itlTargetMs !== undefined,
       },
