@@ -8,6 +8,8 @@ export interface BenchCase {
   readonly about: string;
   /** By name of a figure; all figures that are a verdict are here, each against something measured in the same run. */
   readonly bounds: Readonly<Record<string, Bound>>;
+  /** The same for figures that there are only with `--peer`. */
+  readonly peerBounds?: Readonly<Record<string, Bound>>;
   /** Figures that are shown beside and are no verdict; `pinned` begins the name of one that holds by arrangement. */
   readonly beside?: readonly string[];
 }
@@ -122,6 +124,7 @@ function newPrompts(about: string): BenchCase {
     file: "frontend.ts",
     about: `CPU per request of the frontend / of a server that parses and hashes each body: new prompts of ${about}`,
     bounds: {},
+    peerBounds: { peerRatio: { atMost: 0.5 } },
     beside: ["ratio", "oursUs", "baseUs", "oursPerSecond"],
   };
 }
