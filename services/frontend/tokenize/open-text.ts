@@ -8,6 +8,8 @@ import { TOKEN_BIT } from "#lib/text/special";
 import { type ChatTemplate, compileTemplate, TEMPLATE_LIMITS, type TemplateLimits } from "#lib/text/template";
 import { readTokens, type Tokens } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
+import { TokenHasher } from "#lib/tokens/block-hash";
+import { TokenLines } from "#lib/tokens/token-line";
 import type { ModelText } from "../text/model-text.ts";
 import { Gate, type PromptEncoder } from "./encoder.ts";
 import { openNativeEncoder } from "./native-encoder.ts";
@@ -18,6 +20,8 @@ import { ThreadPool } from "./thread-pool.ts";
 export interface TextOpenerOptions {
   /** The native addon; without it text is encoded in JavaScript. */
   readonly addon: NativeAddon | undefined;
+  /** Where prompts leave their ids, for who names blocks of them. Default: nobody does. */
+  readonly lines?: TokenLines;
   /** Opens the engine library, for vocabularies that the addon does not know. Default: there is none. */
   readonly library?: () => Llama | undefined;
   /** For templates that ask for the date, and for how long threads may be idle. */
@@ -138,6 +142,7 @@ function modelText(
 export function createTextOpener(options: TextOpenerOptions): TextOpener {
   const { addon, log, queueLimit = 256, cacheBytes = DEFAULT_CACHE_BYTES } = options;
   const gate = new Gate(queueLimit);
+  const lines = options.lines ?? new TokenLines(addon ?? new TokenHasher());
   let threads: ThreadPool | undefined;
   const pool = () => (threads ??= new ThreadPool({ threads: options.threads ?? 1, queueLimit, log }));
   const library = options.library ?? (() => undefined);
@@ -146,7 +151,8 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
     const tokens = readTokens(vocabulary);
     const { specials } = tokens;
     const native =
-      addon && (await openNativeEncoder(vocabulary, bytes, { addon, library, specials, gate, cacheBytes, onLibrary }));
+      addon &&
+      (await openNativeEncoder(vocabulary, bytes, { addon, library, specials, gate, cacheBytes, lines, onLibrary }));
     const encoder = native ?? openScriptEncoder(vocabulary, bytes, { pool, tokens, cacheBytes });
     return { vocabulary, tokens, encoder };
   };
