@@ -11,7 +11,7 @@ import type { SpecialToken } from "#lib/text/special";
 import type { Vocabulary } from "#lib/text/vocabulary";
 import type { TokenLines } from "#lib/tokens/token-line";
 import type { Gate, PromptEncoder } from "./encoder.ts";
-import { PromptMemory } from "./prompt-memory.ts";
+import { PromptMemory, type PromptTally } from "./prompt-memory.ts";
 import type { Piece, PromptText } from "./prompt-text.ts";
 
 /** What a native encoder is opened with. */
@@ -28,6 +28,8 @@ export interface NativeEncoderOptions {
   readonly cacheBytes: number;
   /** Of the process: prompts that go on from others share their ids and hashes there. */
   readonly lines: TokenLines;
+  /** Of the process: what is remembered of prompts. Default: nobody counts. */
+  readonly tally?: PromptTally;
   /** Told, with why, when the library encodes in place of the addon. */
   readonly onLibrary: (why: string) => void;
 }
@@ -120,8 +122,8 @@ export async function openNativeEncoder(
   const opened = await open(vocabulary, bytes, options);
   if (!opened) return undefined;
   const { encoder, inlineBytes } = opened;
-  const { gate, cacheBytes, lines } = options;
-  const memory = new PromptMemory(Math.floor(cacheBytes / 2), lines);
+  const { gate, cacheBytes, lines, tally } = options;
+  const memory = new PromptMemory(Math.floor(cacheBytes / 2), lines, tally);
   return {
     encode(given, { chat, content }) {
       const text = promptText(given, content);
@@ -135,6 +137,9 @@ export async function openNativeEncoder(
       if (!(encoding instanceof Promise)) return memory.add(text, known, encoding);
       return gate.count(encoding.then((made) => memory.add(text, known, made)));
     },
-    close: () => encoder.close(),
+    close() {
+      memory.close();
+      encoder.close();
+    },
   };
 }

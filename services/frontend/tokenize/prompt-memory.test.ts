@@ -3,7 +3,7 @@ import { type Chance, SeededChance } from "#lib/base/chance";
 import { BEFORE, type NativeEncoding } from "#lib/native/addon";
 import { TokenHasher } from "#lib/tokens/block-hash";
 import { TokenLines } from "#lib/tokens/token-line";
-import { type Known, PromptMemory, type Rest } from "./prompt-memory.ts";
+import { createTally, type Known, PromptMemory, type Rest } from "./prompt-memory.ts";
 import type { PromptText } from "./prompt-text.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
@@ -82,7 +82,8 @@ test.each([
 ])("prompts are what they are without a memory, and so are their hashes: %s", (_, mostBytes) => {
   const chance = new SeededChance(BigInt(mostBytes) + 3n);
   const lines = new TokenLines(new TokenHasher());
-  const memory = new PromptMemory(mostBytes, lines);
+  const tally = createTally();
+  const memory = new PromptMemory(mostBytes, lines, tally);
   const fresh = new TokenLines(new TokenHasher());
   const talks: Talk[] = Array.from({ length: 6 }, () => ({ parts: ["the same beginning ".repeat(20)], content: [] }));
   const kept: [Uint32Array, string][] = [];
@@ -116,8 +117,11 @@ test.each([
   // Nobody writes over what a prompt has.
   for (const [ids, expected] of kept) expect(ids.join()).toBe(expected);
   for (const [ids] of kept) expect(lines.blockHashes(ids, NAMING)).toEqual(fresh.blockHashes(ids.slice(), NAMING));
-  if (mostBytes > 1_000_000) expect(memory.knownTokens).toBeGreaterThan(memory.newTokens);
-  if (mostBytes === 0) expect(memory.knownTokens).toBe(0);
+  if (mostBytes > 1_000_000) expect(tally.knownTokens).toBeGreaterThan(tally.newTokens);
+  if (mostBytes === 0) expect(tally.knownTokens).toBe(0);
+  expect(tally.bytes).toBe(memory.bytes);
+  memory.close();
+  expect([memory.bytes, tally.bytes]).toEqual([0, 0]);
 });
 
 /** Encodes a text; how many of its tokens were known. */

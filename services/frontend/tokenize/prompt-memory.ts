@@ -60,6 +60,21 @@ interface Node {
   bytes: number;
 }
 
+/** What the memories of a process hold, and what they found. */
+export interface PromptTally {
+  /** Held now. */
+  bytes: number;
+  /** Tokens of prompts that were known. */
+  knownTokens: number;
+  /** Tokens of prompts that were encoded. */
+  newTokens: number;
+}
+
+/** A tally of nothing. */
+export function createTally(): PromptTally {
+  return { bytes: 0, knownTokens: 0, newTokens: 0 };
+}
+
 /** How far a text is known. */
 export interface Known {
   /** What ends there. */
@@ -91,23 +106,21 @@ const LINE_BYTES = 300;
  * the same. Bounded in bytes; what was least recently used goes first, the end of a text before its start.
  */
 export class PromptMemory {
-  /** Tokens of prompts that were known. */
-  knownTokens = 0;
-  /** Tokens of prompts that were encoded. */
-  newTokens = 0;
-  readonly #mostBytes: number;
+  #mostBytes: number;
   readonly #lines: TokenLines;
+  readonly #tally: PromptTally;
   readonly #roots = new Map<string, Node>();
   /** Least recently used first, but each before the one that it goes on from. */
   readonly #order = new Set<Node>();
-  /** How many nodes have a line. They follow each other: what parts from a line begins another. */
+  /** How many nodes have a line. */
   readonly #users = new Map<TokenLine, number>();
   #bytes = 0;
   #version = 0;
 
-  constructor(mostBytes: number, lines: TokenLines) {
+  constructor(mostBytes: number, lines: TokenLines, tally: PromptTally = createTally()) {
     this.#mostBytes = mostBytes;
     this.#lines = lines;
+    this.#tally = tally;
   }
 
   /** What it holds. */
@@ -135,13 +148,13 @@ export class PromptMemory {
 
   /** The tokens of a text by those of its rest, which it takes. Nobody may write to them. */
   add(text: PromptText, { node, place, version }: Known, { ids, cuts }: NativeEncoding): Uint32Array {
-    this.knownTokens += node.tokens;
-    this.newTokens += ids.length;
+    this.#tally.knownTokens += node.tokens;
+    this.#tally.newTokens += ids.length;
     // Others came and went while it was encoded: it is remembered when it comes again.
     if (version !== this.#version || this.#mostBytes === 0) return appended(node, ids);
     const had = node.line?.bytes ?? 0;
     const goesOn = node.line?.extend(node.tokens, ids) ?? false;
-    if (goesOn) this.#bytes += node.line!.bytes - had;
+    if (goesOn) this.#weigh(node.line!.bytes - had);
     let prompt: Uint32Array;
     if (cuts.length === 0) {
       prompt = goesOn ? node.line!.first(node.tokens + ids.length) : appended(node, ids);
@@ -153,6 +166,17 @@ export class PromptMemory {
     }
     this.#shrink();
     return prompt;
+  }
+
+  /** Gives up all of it, and remembers nothing more. */
+  close(): void {
+    this.#mostBytes = 0;
+    for (const node of this.#order) this.#forget(node);
+  }
+
+  #weigh(bytes: number): void {
+    this.#bytes += bytes;
+    this.#tally.bytes += bytes;
   }
 
   #root(form: string): Node {
@@ -187,9 +211,10 @@ export class PromptMemory {
     const upper: Node = { stretch: first, children: new Map(), parent, key, tokens, line, bytes: bytesOf(first) };
     const alike = parent.children!.get(key)!;
     alike[alike.indexOf(node)] = upper;
-    this.#order.add(upper);
+    // In the order of use it comes before what it goes on from, whether a text is added behind it or not.
+    this.#touch(upper);
     this.#users.set(line, this.#users.get(line)! + 1);
-    this.#bytes += upper.bytes - node.bytes;
+    this.#weigh(upper.bytes - node.bytes);
     node.stretch = {
       pieces: ownPieces(stretch, place),
       content: contentIn(stretch.content, at.units),
@@ -200,7 +225,7 @@ export class PromptMemory {
     node.key = joined(behind(stretch, place, KEY_LENGTH));
     node.bytes = bytesOf(node.stretch);
     upper.children!.set(node.key, [node]);
-    this.#bytes += node.bytes;
+    this.#weigh(node.bytes);
     this.#version++;
     return upper;
   }
@@ -217,11 +242,11 @@ export class PromptMemory {
     parent.children.set(key, alike);
     const users = this.#users.get(line) ?? 0;
     this.#users.set(line, users + 1);
-    this.#bytes += bytes;
+    this.#weigh(bytes);
     if (users === 0) {
-      this.#bytes += LINE_BYTES + line.bytes;
+      this.#weigh(LINE_BYTES + line.bytes);
       line.onHashes = (more) => {
-        this.#bytes += more;
+        this.#weigh(more);
         this.#shrink();
       };
     }
@@ -258,7 +283,7 @@ export class PromptMemory {
     if (alike.length === 0) parent.children!.delete(key);
     if (parent.children!.size === 0) parent.children = undefined;
     this.#order.delete(node);
-    this.#bytes -= node.bytes;
+    this.#weigh(-node.bytes);
     this.#version++;
     const users = this.#users.get(line)! - 1;
     this.#users.set(line, users);
@@ -268,16 +293,20 @@ export class PromptMemory {
 
   #giveUp(line: TokenLine): void {
     this.#users.delete(line);
-    this.#bytes -= LINE_BYTES + line.bytes;
+    this.#weigh(-(LINE_BYTES + line.bytes));
     line.onHashes = undefined;
   }
 
   /** Gives the nodes of a line another one that ends with the last of them: prompts may still be views of the first. */
   #shorten(line: TokenLine, last: Node): void {
+    const nodes: Node[] = [];
+    for (let each: Node | undefined = last; each?.line === line; each = each.parent) nodes.push(each);
+    // Others with the same ids may go on elsewhere.
+    if (nodes.length < this.#users.get(line)!) return;
     const shorter = line.fork(last.tokens);
-    for (let each: Node | undefined = last; each?.line === line; each = each.parent) each.line = shorter;
-    this.#users.set(shorter, this.#users.get(line)!);
-    this.#bytes += LINE_BYTES + shorter.bytes;
+    for (const node of nodes) node.line = shorter;
+    this.#users.set(shorter, nodes.length);
+    this.#weigh(LINE_BYTES + shorter.bytes);
     shorter.onHashes = line.onHashes;
     this.#giveUp(line);
   }
