@@ -95,7 +95,7 @@ const SCORED = "merges by score, 32k tokens";
 function longConversation(about: string): BenchCase {
   return {
     file: "conversation.ts",
-    about: `CPU of the 40th turn of a chat of 60k tokens, 500 of them new, to ids and hashes / of a new 1k prompt: ${about}`,
+    about: `CPU of the 40th turn of a chat of 60k tokens, 500 of them new, parsed messages to ids and hashes / of a new 1k prompt: ${about}`,
     bounds: { ratio: { atMost: 1.5 } },
     beside: ["turnUs", "freshUs", "turnTokens", "freshTokens"],
   };

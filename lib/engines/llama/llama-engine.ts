@@ -1,5 +1,6 @@
 import { assert, StatorError } from "#lib/base/errors";
 import {
+  BEFORE,
   loadNative,
   type NativeAddon,
   type NativeEncoder,
@@ -87,9 +88,9 @@ function textOf(vocab: Vocab, encoder: NativeEncoder): ModelText {
   return {
     vocabularySize: vocab.size,
     tokenize(text) {
-      const tokens = encoder.encode(Buffer.from(text), NO_CONTENT, false);
-      assert(!(tokens instanceof Promise), "all text is encoded at once");
-      return tokens;
+      const encoding = encoder.encode(Buffer.from(text), NO_CONTENT, false, BEFORE.nothing);
+      assert(!(encoding instanceof Promise), "all text is encoded at once");
+      return encoding.ids;
     },
     piece: (token) => bytes.subarray(offsets[token] ?? 0, offsets[token + 1] ?? 0),
   };
