@@ -8,13 +8,22 @@ import type { KvFeed } from "./feed.ts";
  * same process.
  */
 export function createRpcFeed(transport: Transport): KvFeed {
+  let isClosed = false;
   return {
     subscribe(ask, listener) {
       const channel = transport.open(KvEventService.method.subscribe);
-      const subscription = subscribeOver(channel, ask, listener);
+      const subscription = subscribeOver(channel, ask, {
+        onMessage: listener.onMessage,
+        onEnd(error) {
+          if (!isClosed) listener.onEnd(error);
+        },
+      });
       channel.end();
       return subscription;
     },
-    close: () => transport.close(),
+    close() {
+      isClosed = true;
+      transport.close();
+    },
   };
 }

@@ -29,7 +29,9 @@ export interface NativeAddon {
   /**
    * Hashes every complete block of `blockTokens` token ids (ids as little-endian u32): `local[i]` is the XXH3-64 of
    * block i with `seed`; `sequence[0] = local[0]`, `sequence[i] = XXH3(LE64(sequence[i-1]) || LE64(local[i]), 1337)`.
-   * Both outputs must hold `floor(tokens.length / blockTokens)` values. Returns that count. 8,192 ids cost about 2 µs.
+   * Both outputs must hold `floor(tokens.length / blockTokens)` values, and may be the same array where local hashes are
+   * not wanted. Returns that count. 8,192 ids cost about 2 µs.
+   * @param from the blocks before it are done: of them `sequence[from - 1]` is read. Default 0
    */
   hashBlocks(
     tokens: Uint32Array,
@@ -37,6 +39,7 @@ export interface NativeAddon {
     seed: bigint,
     local: BigUint64Array,
     sequence: BigUint64Array,
+    from?: number,
   ): number;
 
   /**
@@ -117,30 +120,49 @@ export interface EncoderOptions {
   readonly first: number | undefined;
   /** The token that is put behind a text; undefined for none. */
   readonly last: number | undefined;
-  /** Bytes for beginnings of texts that were encoded. */
-  readonly prefixBytes: number;
   /** Bytes for words, for each thread that encodes: three at most. */
   readonly wordBytes: number;
-  /** Text that is not known is encoded on the calling thread up to so many bytes. */
+  /** Text is encoded on the calling thread up to so many bytes. */
   readonly inlineBytes: number;
   /** The vocabulary in the engine library, which then encodes the plain parts; it may be closed afterwards. */
   readonly library: Vocab | undefined;
+}
+
+/** What stands before a text that is encoded, as `Before` of native/text/prompt.h has it. */
+export const BEFORE = { nothing: 0, special: 1, plain: 2 } as const;
+
+/** Numbers that tell of one cut. */
+export const CUT_NUMBERS = 5;
+
+/** A text in tokens, and where it may be cut. Both arrays are the caller's. */
+export interface NativeEncoding {
+  /** Of a whole text its buffer is an eighth longer, with nothing in it: more ids fit behind these. */
+  readonly ids: Uint32Array;
+  /**
+   * Places that nothing reaches over, whatever follows: the tokens of a longer text are those before a cut and those of the
+   * rest, encoded alone. In order, at least 256 bytes apart; of each five numbers: its end in UTF-16 units; the same in bytes
+   * of UTF-8; tokens before it; how much behind it must be the same too, in bytes of a text that came so, else in units; what
+   * the rest stands behind, of `BEFORE`.
+   */
+  readonly cuts: Uint32Array;
 }
 
 /** An encoder of whole texts. */
 export interface NativeEncoder {
   /**
    * The tokens of a text: special ones where their texts stand, plain ones between them, the frame around them. At once
-   * where little of it is new, else from a thread, in any order. Throws `CLOSED` after `close`.
+   * where it is short, else from a thread, in any order. Throws `CLOSED` after `close`.
    * @param text in one piece or several, or valid UTF-8; copied where the answer is a promise. A lone surrogate is U+FFFD.
    * @param content where it is somebody else's and names no control token: start and end in UTF-16 units, ascending
    * @param isChat a rendered chat prompt: it keeps a begin token that its template wrote, and gets no end token
+   * @param before what the cut said behind which this is the rest of a text, of `BEFORE`
    */
   encode(
     text: string | readonly string[] | Uint8Array,
     content: Uint32Array,
     isChat: boolean,
-  ): Uint32Array | Promise<Uint32Array>;
+    before: number,
+  ): NativeEncoding | Promise<NativeEncoding>;
   /** Bytes of its tables and memories now. */
   memoryBytes(): number;
   /** Frees it when what is under way is done. */

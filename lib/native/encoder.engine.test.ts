@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { extractVocabulary, readVocabulary } from "#lib/text/vocabulary";
 import { DEMO_MODEL, openNative } from "../../test/support/engine-driver.ts";
-import { nativeErrorCode } from "./addon.ts";
+import { BEFORE, CUT_NUMBERS, nativeErrorCode } from "./addon.ts";
 import { openEncoder } from "./encoder.ts";
 
 const native = openNative();
@@ -26,40 +26,44 @@ describe.skipIf(native.reason !== undefined)(`an encoder (${native.reason ?? "bu
   const vocabulary = readVocabulary(parseGgufHeader(bytes, "demo"));
   const turn = (at: number) => `<|im_start|>user\n${`Question ${at} about the cache? `.repeat(80)}<|im_end|>\n`;
 
-  test("what is new and long comes from a thread, what is known at once", async () => {
+  test("what is long comes from a thread, what is short at once", async () => {
     const encoder = await openEncoder(addon, vocabulary, { memoryBytes: 1 << 20, inlineBytes: 1500 });
-    const before = encoder.memoryBytes();
-    const first = encoder.encode(encode(turn(1)), NO_CONTENT, true);
-    expect(first).toBeInstanceOf(Promise);
-    const tokens = await first;
-    expect(encoder.encode(encode(`${turn(1)}more`), NO_CONTENT, true)).toEqual(
-      Uint32Array.of(...tokens, ...(await encoder.encode(encode("more"), NO_CONTENT, true))),
-    );
-    expect(encoder.memoryBytes()).toBeGreaterThan(before);
+    const long = encoder.encode(encode(turn(1)), NO_CONTENT, true, BEFORE.nothing);
+    expect(long).toBeInstanceOf(Promise);
+    const short = encoder.encode(encode("more"), NO_CONTENT, true, BEFORE.nothing);
+    expect(short).not.toBeInstanceOf(Promise);
+    expect((await long).ids.length).toBeGreaterThan((await short).ids.length);
     encoder.close();
-    expect(await codeOf(() => encoder.encode(encode("x"), NO_CONTENT, true))).toBe("CLOSED");
+    expect(await codeOf(() => encoder.encode(encode("x"), NO_CONTENT, true, BEFORE.nothing))).toBe("CLOSED");
   });
 
-  test("remembers no more than it may", async () => {
-    const bounds = { memoryBytes: 40_000, inlineBytes: 1 << 20 };
-    const encoder = await openEncoder(addon, vocabulary, bounds);
-    const free = await openEncoder(addon, vocabulary, { ...bounds, memoryBytes: 0 });
-    const before = encoder.memoryBytes();
-    let text = "";
-    for (let at = 0; at < 100; at++) {
-      text += turn(at);
-      expect(encoder.encode(encode(text), NO_CONTENT, true)).toEqual(free.encode(encode(text), NO_CONTENT, true));
-      expect(encoder.memoryBytes() - before).toBeLessThanOrEqual(bounds.memoryBytes + (64 << 10));
+  test("a text is the tokens before any of its cuts, and those of the rest", async () => {
+    const encoder = await openEncoder(addon, vocabulary, { memoryBytes: 40_000, inlineBytes: 1 << 20 });
+    const text = `${turn(1)}${"é🙂 and more of it. ".repeat(60)}${turn(2)}`;
+    const utf8 = encode(text);
+    for (const given of [text, [text.slice(0, 900), text.slice(900)], utf8] as const) {
+      const { ids, cuts } = await encoder.encode(given, NO_CONTENT, true, BEFORE.nothing);
+      // The memory behind the ids is for those that follow.
+      expect(ids.buffer.byteLength).toBeGreaterThan(ids.byteLength);
+      expect(cuts.length / CUT_NUMBERS).toBeGreaterThan(10);
+      for (let at = 0; at < cuts.length; at += CUT_NUMBERS) {
+        const [units, bytes, tokens, ahead, before] = cuts.subarray(at, at + CUT_NUMBERS) as unknown as number[];
+        expect(utf8.subarray(0, bytes).toString()).toBe(text.slice(0, units));
+        expect(ahead).toBeLessThanOrEqual(given === utf8 ? 4 : 2);
+        const rest = given === utf8 ? utf8.subarray(bytes) : text.slice(units);
+        const more = await encoder.encode(rest, NO_CONTENT, true, before!);
+        expect([...ids.subarray(0, tokens), ...more.ids]).toEqual([...ids]);
+      }
     }
-    for (const each of [encoder, free]) each.close();
+    encoder.close();
   });
 
   test("content names no control token, in places that are counted in UTF-16 units", async () => {
     const encoder = await openEncoder(addon, vocabulary, { memoryBytes: 0, inlineBytes: 1 << 20 });
     const text = "é🙂<|im_end|>é<|im_end|>";
-    const end = (await encoder.encode(encode("<|im_end|>"), NO_CONTENT, true))[0];
+    const end = (await encoder.encode(encode("<|im_end|>"), NO_CONTENT, true, BEFORE.nothing)).ids[0];
     const count = async (...content: number[]) => {
-      const tokens = await encoder.encode(encode(text), Uint32Array.from(content), true);
+      const { ids: tokens } = await encoder.encode(encode(text), Uint32Array.from(content), true, BEFORE.nothing);
       return tokens.filter((token) => token === end).length;
     };
     expect([
@@ -80,8 +84,12 @@ describe.skipIf(native.reason !== undefined)(`an encoder (${native.reason ?? "bu
     expect(await open({ unknown: vocabulary.size })).toBe("INVALID_ARGUMENT");
     expect(await open({ kind: "foreign" })).toBe("UNSUPPORTED");
     const encoder = await openEncoder(addon, vocabulary, bounds);
-    expect(await codeOf(() => encoder.encode(encode("x"), Uint32Array.of(1), true))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => encoder.encode(encode("x"), Uint32Array.of(1, 0), true))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => encoder.encode(encode("x"), Uint32Array.of(1), true, BEFORE.nothing))).toBe(
+      "INVALID_ARGUMENT",
+    );
+    expect(await codeOf(() => encoder.encode(encode("x"), Uint32Array.of(1, 0), true, BEFORE.nothing))).toBe(
+      "INVALID_ARGUMENT",
+    );
     encoder.close();
   });
 });

@@ -6,9 +6,9 @@ import type { Vocab } from "./llama.ts";
 
 /** What an encoder may hold and hold up, and what is known already. */
 export interface EncoderSettings {
-  /** Bytes of memory beside its tables: beginnings of texts, and words. */
+  /** Bytes of memory beside its tables, for words. */
   readonly memoryBytes: number;
-  /** Text that is not known is encoded on the calling thread up to so many bytes. */
+  /** Text is encoded on the calling thread up to so many bytes. */
   readonly inlineBytes: number;
   /** The special tokens, for who has read them; read from the vocabulary otherwise. */
   readonly specials?: readonly SpecialToken[];
@@ -39,12 +39,10 @@ export function openEncoder(
   { memoryBytes, inlineBytes, specials, library }: EncoderSettings,
 ): Promise<NativeEncoder> {
   const { first, last } = frameOf(vocabulary);
-  const half = Math.floor(memoryBytes / 2);
   const options: EncoderOptions = {
     ...{ first, last, inlineBytes, library },
     specials: specials ?? specialTokens(vocabulary, tokenBits(vocabulary)),
-    prefixBytes: half,
-    wordBytes: Math.floor(half / LANES),
+    wordBytes: Math.floor(memoryBytes / LANES),
   };
   return addon.openEncoder(nativeVocabulary(vocabulary), options);
 }

@@ -164,7 +164,9 @@ test("without a prior the first pass sets the unit, and there is no factor", () 
   const shape = randomShape(new SeededChance(3n), "decode");
   times.observe(recordOf(shape, 7, { totalBlocks: 0 }));
   expect(times.passMs({ ...shape, poolTokens: 0 })).toBeCloseTo(7, 0);
-  expect(times).toMatchObject({ isGuess: true, factor: 1, passes: 1 });
+  expect(times).toMatchObject({ isGuess: true, factor: 1, passes: 1, passTokens: 2_048 });
+  times.observe(recordOf({ ...shape, prefillTokens: 8_000, decodeSequences: 192 }, 7));
+  expect(times.passTokens, "the most that was seen").toBe(8_192);
 });
 
 test("whatever a worker says, a pass takes a time that can be", () => {
@@ -185,9 +187,89 @@ test("whatever a worker says, a pass takes a time that can be", () => {
   }
 });
 
+const LACKS: Partial<TimePrior>[] = [
+  ...[{ passMs: 9 }, { prefillMs: 20 }, { prefillTokenMs: 0.03 }, { prefillContextMs: 0.02 }],
+  ...[{ decodeMs: 9 }, { decodeSequenceMs: 0.9 }, { decodeContextMs: 0.0004 }],
+];
+test.each(LACKS)("what a prior lacks is learned: %j", (lack) => {
+  const part = { ...NO_TIME, ...lack };
+  const truth = (shape: PassShape) => passMsOf(GPU, shape) + passMsOf(part, shape);
+  const times = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  const chance = new SeededChance(12n);
+  for (let pass = 0; pass < 800; pass++) {
+    const shape = randomShape(chance, ANY[pass % ANY.length]!);
+    times.observe(recordOf(shape, truth(shape)));
+  }
+  for (const kind of KINDS) expect(errorOf(times, truth, kind), kind).toBeLessThan(0.02);
+});
+
+test("the factor is what was seen for what the prior says, over some sixty passes", () => {
+  const chance = new SeededChance(8n);
+  const times = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  let [seen, said] = [0, 0];
+  for (let pass = 0; pass < 200; pass++) {
+    const shape = randomShape(chance, ANY[pass % ANY.length]!);
+    const ms = passMsOf(GPU, shape) * (0.8 + 0.3 * chance.next());
+    times.observe(recordOf(shape, ms));
+    seen = (seen * 63) / 64 + Math.round(ms * 1000) / 1000;
+    said = (said * 63) / 64 + passMsOf(GPU, shape);
+    expect(times.factor).toBeCloseTo(seen / said, 9);
+  }
+});
+
+test("one pass that is far off counts as twice as far, and those that go on so count more and more", () => {
+  const shape = randomShape(new SeededChance(3n), "decode");
+  const usualMs = passMsOf(GPU, shape);
+  const learnedFrom = (factors: readonly number[]) => {
+    const times = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+    for (let pass = 0; pass < 100; pass++) times.observe(recordOf(shape, usualMs));
+    for (const factor of factors) times.observe(recordOf(shape, usualMs * factor));
+    return times.factor;
+  };
+  const once = (factor: number) => learnedFrom([factor]) - learnedFrom([1]);
+  expect(once(1.9)).toBeGreaterThan(once(1.5));
+  for (const factor of [3, 50, 10_000]) expect(once(factor)).toBeCloseTo(once(2), 4);
+  for (const factor of [0.3, 0.001]) expect(once(factor)).toBeCloseTo(once(0.5), 4);
+  const tenTimes = Array.from({ length: 30 }, () => 10);
+  expect(learnedFrom(tenTimes)).toBeGreaterThan(3);
+});
+
+test("a pass of one token is a pass, of its own kind", () => {
+  const one = {
+    prefillTokens: 1,
+    prefillContextTokens: 1,
+    decodeSequences: 1,
+    decodeContextTokens: 1,
+    poolTokens: 262_144,
+  };
+  const shapes = [
+    one,
+    { ...one, prefillTokens: 0, prefillContextTokens: 0 },
+    { ...one, decodeSequences: 0, decodeContextTokens: 0 },
+  ];
+  const seenMs = [75, 20, 60];
+  const times = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  for (let pass = 0; pass < 300; pass++) {
+    for (const [at, shape] of shapes.entries()) times.observe(recordOf(shape, seenMs[at]!));
+  }
+  for (const [at, shape] of shapes.entries()) expect(times.passMs(shape) / seenMs[at]!).toBeCloseTo(1, 1);
+  for (let pass = 0; pass < 300; pass++) times.observe(recordOf(shapes[1]!, 20));
+  expect(times.passMs(shapes[0]!) / 75, "what is not seen any more stays for long").toBeGreaterThan(0.9);
+});
+
 test("what is known is a prior to whoever goes on from it", () => {
-  const times = learned(undefined, { truth: (shape) => passMsOf(GPU, shape), passes: 100 });
+  const said = {
+    ...GPU,
+    passMs: 1,
+    prefillContextMs: 0.001,
+    decodeSequenceMs: 0.1,
+    decodeContextMs: 1e-4,
+    decodeLeastMs: 0,
+  };
+  const times = learned(said, { truth: (shape) => 1.7 * passMsOf(LINEAR, shape), passes: 100 });
   const prior = times.toPrior();
   for (const kind of KINDS) expect(errorOf(times, (shape) => passMsOf(prior, shape), kind)).toBeLessThan(1e-9);
-  expect(new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS }).toPrior()).toEqual(GPU);
+  const unseen = new CalibratedTimes({ prior: GPU, blockTokens: BLOCK_TOKENS });
+  expect(unseen.toPrior()).toEqual(GPU);
+  expect(new CalibratedTimes({ prior: NO_TIME, blockTokens: 0 }).toPrior()).toEqual(NO_TIME);
 });

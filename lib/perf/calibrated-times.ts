@@ -47,7 +47,6 @@ const LAZY_PASSES = 8;
  */
 export class CalibratedTimes implements TimeModel {
   readonly isGuess: boolean;
-  readonly passTokens: number;
   readonly #stated: TimePrior | undefined;
   readonly #blockTokens: number;
   readonly #features = new Float64Array(9);
@@ -59,6 +58,8 @@ export class CalibratedTimes implements TimeModel {
   #decode = 1;
   #lack: TimePrior;
   #passes = 0;
+  /** As stated, or the most that were seen. */
+  #passTokens: number;
   #seenMs = 0;
   #statedMs = 0;
   /** Mean distance of passes from their predictions lately, as a logarithm. */
@@ -67,7 +68,7 @@ export class CalibratedTimes implements TimeModel {
   constructor({ prior, blockTokens }: CalibrationOptions) {
     this.isGuess = prior === undefined;
     this.#blockTokens = blockTokens;
-    this.passTokens = (prior ?? GUESS).passTokens;
+    this.#passTokens = (prior ?? GUESS).passTokens;
     const isStated = prior !== undefined && sizeOf(prior).largestMs > 0;
     this.#stated = isStated ? prior : undefined;
     this.#base = prior ?? GUESS;
@@ -78,6 +79,10 @@ export class CalibratedTimes implements TimeModel {
 
   get passes(): number {
     return this.#passes;
+  }
+
+  get passTokens(): number {
+    return this.#passTokens;
   }
 
   get factor(): number {
@@ -102,6 +107,7 @@ export class CalibratedTimes implements TimeModel {
     if (this.#passes === 0 && this.#stated === undefined) this.#begin(ms / passMsOf(GUESS, shape));
     const near = this.#clip(ms, this.passMs(shape));
     this.#passes++;
+    if (this.isGuess) this.#passTokens = Math.max(this.#passTokens, prefillTokens + decodeSequences);
     this.#compare(near, shape);
     const kind = prefillTokens === 0 ? KINDS.decode : decodeSequences === 0 ? KINDS.prefill : KINDS.both;
     this.#fit.add(kind, this.#featuresOf(shape), near);
@@ -110,13 +116,12 @@ export class CalibratedTimes implements TimeModel {
 
   #solve(): void {
     this.#fit.solve();
-    const [prefill = 1, decode = 1, passMs = 0, ...lack] = this.#fit.coefficients;
-    const [prefillMs = 0, prefillTokenMs = 0, prefillContextMs = 0, decodeMs = 0, ...more] = lack;
-    const [decodeSequenceMs = 0, decodeContextMs = 0] = more;
-    this.#prefill = prefill;
-    this.#decode = decode;
-    const prefillLack = { prefillMs, prefillTokenMs, prefillContextMs };
-    this.#lack = { ...NO_TIME, passMs, ...prefillLack, decodeMs, decodeSequenceMs, decodeContextMs };
+    const found = this.#fit.coefficients;
+    this.#prefill = found[0]!;
+    this.#decode = found[1]!;
+    const prefill = { prefillMs: found[3]!, prefillTokenMs: found[4]!, prefillContextMs: found[5]! };
+    const decode = { decodeMs: found[6]!, decodeSequenceMs: found[7]!, decodeContextMs: found[8]! };
+    this.#lack = { ...NO_TIME, passMs: found[2]!, ...prefill, ...decode };
   }
 
   /** As far as known now, as a prior that says the same; exact where the one it began with has no least of decoding. */
@@ -134,7 +139,7 @@ export class CalibratedTimes implements TimeModel {
       decodeFillMs: decode * base.decodeFillMs,
       decodeFillSquareMs: decode * base.decodeFillSquareMs,
       decodeLeastMs: decode * base.decodeLeastMs,
-      passTokens: this.passTokens,
+      passTokens: this.#passTokens,
     };
   }
 
@@ -167,10 +172,10 @@ export class CalibratedTimes implements TimeModel {
     features[2] = 1;
     features[3] = prefillTokens > 0 ? 1 : 0;
     features[4] = prefillTokens;
-    features[5] = prefillTokens > 0 ? prefillContextTokens : 0;
+    features[5] = prefillContextTokens;
     features[6] = decodeSequences > 0 ? 1 : 0;
     features[7] = decodeSequences;
-    features[8] = decodeSequences > 0 ? decodeContextTokens : 0;
+    features[8] = decodeContextTokens;
     return features;
   }
 }
@@ -197,6 +202,6 @@ function createFit(prior: TimePrior, how: typeof STATED | typeof GUESSED): Bound
     means: [1, 1, prior.passMs, 0, 0, 0, 0, 0, 0],
     spreads: [partSpread, partSpread, Math.min(prefillMs, decodeMs), ...prefill, ...decode],
     commonSpread,
-    kinds: 3,
+    kinds: Object.keys(KINDS).length,
   });
 }

@@ -78,6 +78,11 @@ test("of a pass that was seen, prompts have what decoding alone would not have t
     ...{ decodeContextTokens: 0, ...levels, mergedSteps: 0 },
   });
   expect(promptShareMs(times, pass(0, 3), 0)).toBe(0);
+  expect(promptShareMs(times, pass(0, 0), 0)).toBe(0);
+  const whole = modelOf({ passMs: 10, prefillTokenMs: 1 }, 100);
+  expect(promptShareMs(whole, pass(10, 0), 0), "nobody else caused the pass").toBe(40);
+  expect(promptShareMs(whole, pass(10, 1), 0)).toBe(20);
+  expect(promptShareMs(whole, pass(1, 1), 0)).toBeCloseTo(40 / 11, 9);
   expect(promptShareMs(times, pass(20, 0), 0)).toBe(40);
   expect(promptShareMs(times, pass(20, 3), 0)).toBe(20);
   expect(promptShareMs(modelOf({}, 100), pass(20, 3), 0), "a model that knows no time").toBe(0);

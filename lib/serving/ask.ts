@@ -7,7 +7,10 @@ import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
 /** Token ids. */
 export interface TokenInput {
   readonly kind: "tokens";
-  /** One sequence each; for embed exactly one entry per input. Entries share the prompt when there is one. */
+  /**
+   * One sequence each; for embed exactly one entry per input. Entries share the prompt when there is one. Nobody writes to
+   * them: they may be views of what other prompts begin with.
+   */
   readonly prompts: readonly Uint32Array[];
   /** Digest of the tokenizer that made them, in hex; empty when nobody stated one. */
   readonly tokenizer: string;

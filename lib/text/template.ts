@@ -136,8 +136,9 @@ function contentOf(given: ChatMessage["content"], at: number, { takesParts }: Ha
 
 function messageOf(message: ChatMessage, at: number, habits: Habits): Dict {
   const dict = new Dict(true);
-  for (const [field, value] of Object.entries(message)) {
-    if (value !== undefined) dict.set(field, field, fieldOf(field, message, { at, habits }));
+  const place = { at, habits };
+  for (const field of Object.keys(message)) {
+    if (message[field as keyof ChatMessage] !== undefined) dict.set(field, field, fieldOf(field, message, place));
   }
   return dict;
 }

@@ -1,3 +1,4 @@
+import { ownCopy } from "#lib/base/bytes";
 import { BoundedCache } from "#lib/base/collections";
 import { assert } from "#lib/base/errors";
 import { type PieceTable, pieceTable } from "./pieces.ts";
@@ -135,11 +136,6 @@ export function frameOf(vocabulary: Vocabulary): Frame {
   return { bos, eos, first: addBos ? bos : undefined, last: addEos ? eos : undefined };
 }
 
-/** A copy that does not keep the text alive from which it was cut. */
-function ownedCopy(text: string): string {
-  return Buffer.from(text).toString();
-}
-
 class CachedEncoding implements Encoding {
   readonly missing: string[] = [];
   missingUnits = 0;
@@ -187,7 +183,7 @@ class CachedEncoding implements Encoding {
     // A part keeps alive the text it was cut from: where that is not much longer it is kept, and weighed, with it.
     const withText = text.length * 2 >= this.#textUnits;
     const units = withText ? this.#textUnits : text.length;
-    this.#cache.set(withText ? text : ownedCopy(text), tokens, units * 2 + tokens.byteLength + ENTRY_BYTES);
+    this.#cache.set(withText ? text : ownCopy(text), tokens, units * 2 + tokens.byteLength + ENTRY_BYTES);
   }
 
   finish(): Uint32Array {

@@ -12,7 +12,13 @@ import { KvSource, type KvSourceLimits } from "./kv-source.ts";
 
 function open(limits: Partial<KvSourceLimits> = {}) {
   const clock = new FakeClock();
-  const source = new KvSource({ incarnation: 1n, hasher: new TokenHasher(), clock, log: silentLog, limits });
+  const source = new KvSource({
+    incarnation: 1n,
+    hasher: new TokenHasher(),
+    clock,
+    log: silentLog,
+    limits: { gatherMs: 5, ...limits },
+  });
   source.open({ blockTokens: 2, hashScheme: "test", totalBlocks: 1_000_000 });
   let first = 0;
   /** Stores so many new blocks and tells them. */

@@ -11,7 +11,13 @@ function open(limits: Partial<KvSourceLimits> = {}, totalBlocks: number | undefi
   const clock = new FakeClock(1000);
   const lines: string[] = [];
   const log = createLog({ level: "warn", pretty: false, write: (line) => void lines.push(line) });
-  const source = new KvSource({ incarnation: 1n, hasher: new TokenHasher(), clock, log, limits });
+  const source = new KvSource({
+    incarnation: 1n,
+    hasher: new TokenHasher(),
+    clock,
+    log,
+    limits: { gatherMs: 5, ...limits },
+  });
   source.open({ blockTokens: 2, hashScheme: "test", totalBlocks });
   return { source, clock, lines };
 }

@@ -18,7 +18,7 @@ export interface KvSourceLimits {
   readonly ringBytes: number;
   /** Blocks in one batch or part of a snapshot; a notice of more is told in several events. */
   readonly batchBlocks: number;
-  /** Events are gathered for so long, to be told together. */
+  /** Events are gathered for so long, to be told together: a message costs more than what is in it. */
   readonly gatherMs: number;
   /** A subscriber that heard nothing for so long hears that nothing happened. */
   readonly heartbeatMs: number;
@@ -31,7 +31,7 @@ export const KV_SOURCE_LIMITS: KvSourceLimits = {
   ringEvents: 16_384,
   ringBytes: 16 << 20,
   batchBlocks: 4_096,
-  gatherMs: 5,
+  gatherMs: 20,
   heartbeatMs: 1_000,
   heldBlocks: 1 << 20,
 };

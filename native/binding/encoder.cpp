@@ -15,6 +15,9 @@ namespace {
 constexpr size_t kKeptTokens = size_t{1} << 18;
 constexpr int64_t kMostBytes = int64_t{1} << 40;
 
+/// A part of so many is the memory beyond the ids of a whole text.
+constexpr size_t kRoomShare = 8;
+
 /// Bits of a special token, as TOKEN_BIT of lib/text/special.ts has them.
 constexpr int64_t kOfTemplate = 1 | 32;
 constexpr int64_t kStripsLeft = 64;
@@ -28,7 +31,7 @@ struct OpenOrder {
   text::Vocabulary vocabulary;
   std::vector<text::SpecialToken> specials;
   text::Frame frame;
-  text::EncoderMemory memory;
+  size_t wordBytes = 0;
   size_t inlineBytes = 0;
   /// The library's vocabulary, where that is to encode.
   std::shared_ptr<Model> library;
@@ -125,17 +128,40 @@ OpenOrder readOrder(const Napi::CallbackInfo& info) {
   const auto bytes = [&](const char* name) {
     return static_cast<size_t>(readInteger(options.Get(name), name, 0, kMostBytes));
   };
-  order.memory = {bytes("prefixBytes"), bytes("wordBytes")};
+  order.wordBytes = bytes("wordBytes");
   order.inlineBytes = bytes("inlineBytes");
   const auto vocab = options.Get("library");
   if (given(vocab)) order.library = VocabWrap::modelOf(vocab);
   return order;
 }
 
-Napi::Uint32Array makeIds(Napi::Env env, const std::vector<uint32_t>& ids) {
-  auto array = Napi::Uint32Array::New(env, ids.size());
-  std::copy(ids.begin(), ids.end(), array.Data());
-  return array;
+/// Numbers that tell of one cut.
+constexpr size_t kCutNumbers = 5;
+
+/// `NativeEncoding` of lib/native/addon.ts.
+Napi::Object makeEncoding(Napi::Env env, const text::Prompt& prompt, const text::Encoding& encoding, bool inUnits) {
+  const auto& [tokens, cuts] = encoding;
+  // Of a whole text some memory more, so that the ids of the next turn are written behind these and none is copied.
+  const size_t room = prompt.before == text::Before::nothing ? tokens.size() / kRoomShare : 0;
+  const auto memory = Napi::ArrayBuffer::New(env, (tokens.size() + room) * sizeof(uint32_t));
+  auto ids = Napi::Uint32Array::New(env, tokens.size(), memory, 0);
+  std::copy(tokens.begin(), tokens.end(), ids.Data());
+  auto places = Napi::Uint32Array::New(env, cuts.size() * kCutNumbers);
+  auto* at = places.Data();
+  size_t end = 0;
+  size_t units = 0;
+  for (const auto& cut : cuts) {
+    units += text::countUnits(prompt.text.substr(end, cut.end - end));
+    end = cut.end;
+    const size_t ahead = inUnits ? text::countUnits(prompt.text.substr(end, cut.ahead)) : cut.ahead;
+    for (const size_t each : {units, end, cut.tokens, ahead, static_cast<size_t>(cut.before)}) {
+      *at++ = static_cast<uint32_t>(each);
+    }
+  }
+  auto made = Napi::Object::New(env);
+  made.Set("ids", ids);
+  made.Set("cuts", places);
+  return made;
 }
 
 /// Units of a string, which are written to `out`.
@@ -172,7 +198,6 @@ size_t readPieces(const Napi::Value& value, text::Transcoder& transcoder) {
 struct OwnedPrompt {
   std::string text;
   text::Prompt prompt;
-  text::Encoding encoding;
 };
 
 }  // namespace
@@ -199,6 +224,7 @@ text::Prompt EncoderWrap::readPrompt(const Napi::CallbackInfo& info) {
           "content must have a start and an end of each part, ascending.");
   text::Prompt prompt;
   prompt.isChat = readBool(info[2], "isChat");
+  prompt.before = static_cast<text::Before>(readInteger(info[3], "before", 0, 2));
   if (info[0].IsTypedArray()) {
     const auto bytes = viewBytes(info[0], "text");
     require(bytes.size <= INT32_MAX, "text must not be longer than 2^31 - 1 bytes.");
@@ -215,22 +241,25 @@ Napi::Value EncoderWrap::encode(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto encoder = open();
     const auto prompt = readPrompt(info);
-    auto encoding = encoder->begin(prompt, std::move(room_));
-    if (prompt.text.size() - encoding.known.at <= opened_.inlineBytes) {
-      room_ = encoder->finish(prompt, std::move(encoding));
-      const auto ids = makeIds(info.Env(), room_);
+    const bool inUnits = !info[0].IsTypedArray();
+    if (prompt.text.size() <= opened_.inlineBytes) {
+      auto encoding = encoder->encode(prompt, std::move(room_));
+      const auto made = makeEncoding(info.Env(), prompt, encoding, inUnits);
+      room_ = std::move(encoding.tokens);
       if (room_.capacity() > kKeptTokens) room_ = {};
       transcoder_.trim();
-      return ids;
+      return made;
     }
     const auto owned = std::make_shared<OwnedPrompt>();
     owned->text = prompt.text;
-    owned->prompt = {owned->text, prompt.content, prompt.isChat};
-    owned->encoding = std::move(encoding);
+    owned->prompt = prompt;
+    owned->prompt.text = owned->text;
     transcoder_.trim();
     return promiseOf(
-        info.Env(), false, [encoder, owned] { return encoder->finish(owned->prompt, std::move(owned->encoding)); },
-        [](Napi::Env env, const std::vector<uint32_t>& ids) { return makeIds(env, ids); });
+        info.Env(), false, [encoder, owned] { return encoder->encode(owned->prompt); },
+        [owned, inUnits](Napi::Env env, const text::Encoding& encoding) {
+          return makeEncoding(env, owned->prompt, encoding, inUnits);
+        });
   });
 }
 
@@ -252,7 +281,7 @@ Napi::Value openEncoder(const Napi::CallbackInfo& info) {
         [order] {
           auto plain = order->library ? makeLibraryEncoder(order->library) : text::makePlainEncoder(order->vocabulary);
           auto encoder = std::make_shared<text::PromptEncoder>(
-              std::move(plain), text::Specials(std::move(order->specials)), order->frame, order->memory);
+              std::move(plain), text::Specials(std::move(order->specials)), order->frame, order->wordBytes);
           return OpenedEncoder{std::move(encoder), order->inlineBytes};
         },
         [](Napi::Env env, OpenedEncoder opened) { return makeWrapped(env, dataOf(env).encoder, opened); });

@@ -1,5 +1,5 @@
 // Against the rule as the library has it, on characters that stand for bytes, with vocabularies of every oddness.
-#include "text/byte_pair.h"
+#include "text/encoders/byte_pair.h"
 
 #include <map>
 #include <set>
@@ -10,8 +10,8 @@
 #include "engine/failure.h"
 #include "naive_pairs.h"
 #include "small_vocabulary.h"
-#include "text/byte_characters.h"
-#include "text/words.h"
+#include "text/encoders/byte_characters.h"
+#include "text/words/words.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "text/character_map.h"
+#include "text/encoders/character_map.h"
 
 #include <cstring>
 #include <map>

@@ -1,5 +1,5 @@
 // Against the rule as the library has it, on text with marks for spaces, with vocabularies of every oddness.
-#include "text/character_pair.h"
+#include "text/encoders/character_pair.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -11,7 +11,7 @@
 #include "check.h"
 #include "naive_pairs.h"
 #include "small_vocabulary.h"
-#include "text/character_table.h"
+#include "text/pieces/character_table.h"
 
 namespace {
 

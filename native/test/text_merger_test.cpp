@@ -1,4 +1,4 @@
-#include "text/merger.h"
+#include "text/pieces/merger.h"
 
 #include <map>
 #include <string>
@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "check.h"
-#include "text/merge_table.h"
-#include "text/piece_table.h"
+#include "text/pieces/merge_table.h"
+#include "text/pieces/piece_table.h"
 
 namespace {
 

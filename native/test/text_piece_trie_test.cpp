@@ -1,4 +1,4 @@
-#include "text/piece_trie.h"
+#include "text/pieces/piece_trie.h"
 
 #include <map>
 #include <string>

@@ -1,5 +1,6 @@
 #include "text/prompt.h"
 
+#include <algorithm>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,16 +36,28 @@ class WordEncoder : public PlainEncoder {
   size_t memoryBytes() const override { return 1000; }
 };
 
-PromptEncoder makeEncoder(size_t prefixBytes, Frame frame = {}) {
+PromptEncoder makeEncoder(Frame frame = {}) {
   std::vector<SpecialToken> specials{
       {12, "<|user|>", true, false, false}, {10, "<turn>", true, false, false}, {14, "<m> ", false, false, false},
       {16, "<s>", true, false, false},
   };
-  return PromptEncoder(std::make_unique<WordEncoder>(), Specials(std::move(specials)), frame, {prefixBytes, 0});
+  return PromptEncoder(std::make_unique<WordEncoder>(), Specials(std::move(specials)), frame, 0);
 }
 
-std::vector<uint32_t> encode(PromptEncoder& encoder, const Prompt& prompt) {
-  return encoder.finish(prompt, encoder.begin(prompt));
+std::vector<uint32_t> encode(PromptEncoder& encoder, const Prompt& prompt) { return encoder.encode(prompt).tokens; }
+
+/// The tokens before a cut and those of what follows it, encoded alone.
+std::vector<uint32_t> continued(PromptEncoder& encoder, const Encoding& known, const Cut& cut, const Prompt& prompt) {
+  Prompt rest{prompt.text.substr(cut.end), {}, prompt.isChat, cut.before};
+  for (size_t at = 0; at < prompt.content.size(); at += 2) {
+    if (prompt.content[at + 1] <= cut.end) continue;
+    rest.content.push_back(static_cast<uint32_t>(std::max<size_t>(prompt.content[at], cut.end) - cut.end));
+    rest.content.push_back(static_cast<uint32_t>(prompt.content[at + 1] - cut.end));
+  }
+  std::vector<uint32_t> tokens(known.tokens.begin(), known.tokens.begin() + static_cast<ptrdiff_t>(cut.tokens));
+  const auto more = encode(encoder, rest);
+  tokens.insert(tokens.end(), more.begin(), more.end());
+  return tokens;
 }
 
 /// A conversation that grows: words, special tokens, some of it content.
@@ -61,64 +74,63 @@ void grow(std::string& text, Content& content, Rng& rng) {
 }  // namespace
 
 TEST(prompts_are_framed) {
-  auto encoder = makeEncoder(1 << 20, {16, 2});
+  auto encoder = makeEncoder({16, 2});
   CHECK((encode(encoder, {"<turn>", {}, false}) == std::vector<uint32_t>{16, 10, 2}));
   CHECK((encode(encoder, {"<turn>", {}, true}) == std::vector<uint32_t>{16, 10}));
   CHECK((encode(encoder, {"<s><turn>", {}, true}) == std::vector<uint32_t>{16, 10}));
   CHECK((encode(encoder, {"<s><turn>", {}, false}) == std::vector<uint32_t>{16, 16, 10, 2}));
   CHECK((encode(encoder, {"", {}, true}) == std::vector<uint32_t>{16}));
+  // The rest of a text has no front.
+  CHECK((encode(encoder, {"<s><turn>", {}, true, Before::special}) == std::vector<uint32_t>{16, 10}));
+  CHECK((encode(encoder, {"<turn>", {}, false, Before::plain}) == std::vector<uint32_t>{10, 2}));
 }
 
-TEST(prompts_that_grow_are_what_they_are_alone) {
-  for (const size_t prefixBytes : {size_t{1} << 20, size_t{8000}, size_t{0}}) {
-    auto encoder = makeEncoder(prefixBytes, {16, std::nullopt});
-    auto without = makeEncoder(0, {16, std::nullopt});
-    Rng rng(prefixBytes + 1);
+TEST(prompts_go_on_behind_each_cut_whatever_follows) {
+  size_t cuts = 0;
+  for (const bool isChat : {true, false}) {
+    auto encoder = makeEncoder({16, 2});
+    Rng rng(isChat ? 1 : 2);
     for (int conversation = 0; conversation < 60; conversation++) {
-      std::string text;
+      std::string text = rng.below(2) == 0 ? "<s>" : "";
       Content content;
-      for (int turn = 0; turn < 12; turn++) {
-        grow(text, content, rng);
-        const Prompt prompt{text, content, true};
-        CHECK(encode(encoder, prompt) == encode(without, prompt));
-        // Another ending, other content: what is known must not be taken for it.
-        auto other = text;
-        other[other.size() - 1 - rng.below(other.size())] = "x <"[rng.below(3)];
-        const Prompt changed{other, rng.below(2) == 0 ? Content{} : content, true};
-        CHECK(encode(encoder, changed) == encode(without, changed));
-        CHECK(encoder.memoryBytes() <= prefixBytes + without.memoryBytes());
+      for (int turn = 0; turn < 3; turn++) grow(text, content, rng);
+      const Prompt prompt{text, content, isChat};
+      const auto known = encoder.encode(prompt);
+      size_t before = 0;
+      for (const auto& cut : known.cuts) {
+        CHECK(cut.end >= before + PromptEncoder::kLeastChunk && cut.end <= text.size());
+        before = cut.end;
+        CHECK(continued(encoder, known, cut, prompt) == known.tokens);
+        // Another ending behind what the cut looked at, and other content there.
+        auto other = text.substr(0, cut.end + cut.ahead);
+        Content marked;
+        for (size_t at = 0; at < content.size() && content[at] < other.size(); at += 2) {
+          marked.push_back(content[at]);
+          marked.push_back(std::min(content[at + 1], static_cast<uint32_t>(other.size())));
+        }
+        grow(other, marked, rng);
+        const Prompt changed{other, marked, isChat};
+        CHECK(continued(encoder, known, cut, changed) == encode(encoder, changed));
+        cuts++;
       }
     }
   }
+  CHECK(cuts > 500);
 }
 
-TEST(prompts_find_what_they_begin_with) {
-  auto encoder = makeEncoder(1 << 20);
+TEST(prompts_are_cut_often) {
+  auto encoder = makeEncoder();
   std::string text;
   Content content;
   Rng rng(3);
   while (text.size() < 20000) grow(text, content, rng);
-  encode(encoder, {text, content, true});
-  const auto known = encoder.begin({text, content, true}).known.at;
-  CHECK(known > 17000 && known <= text.size());
-  CHECK(encoder.begin({text + "more", content, true}).known.at == known);
-  CHECK(encoder.begin({text, {}, true}).known.at < known);
-}
-
-TEST(prompts_take_turns_in_a_small_memory_without_losing_their_starts) {
-  auto encoder = makeEncoder(12000);
-  std::string text;
-  Content content;
-  Rng rng(5);
-  while (text.size() < 40000) grow(text, content, rng);
-  encode(encoder, {text, content, true});
-  const auto known = encoder.begin({text, content, true}).known.at;
-  CHECK(known > 1000 && known < 12000);
+  const auto known = encoder.encode({text, content, true});
+  CHECK(known.cuts.size() > 20000 / PromptEncoder::kLeastChunk / 3);
+  CHECK(known.cuts.back().end > text.size() - 3000);
 }
 
 TEST(prompts_are_encoded_on_many_threads) {
-  auto encoder = makeEncoder(100000);
-  auto without = makeEncoder(0);
+  auto encoder = makeEncoder();
   std::vector<std::thread> threads;
   std::vector<int> wrong(4, 0);
   for (size_t each = 0; each < wrong.size(); each++) {
@@ -126,10 +138,11 @@ TEST(prompts_are_encoded_on_many_threads) {
       Rng rng(each % 2);
       std::string text;
       Content content;
-      for (int turn = 0; turn < 40; turn++) {
+      auto own = makeEncoder();
+      for (int turn = 0; turn < 20; turn++) {
         grow(text, content, rng);
         const Prompt prompt{text, content, true};
-        wrong[each] += encode(encoder, prompt) == encode(without, prompt) ? 0 : 1;
+        wrong[each] += encode(encoder, prompt) == encode(own, prompt) ? 0 : 1;
       }
     });
   }

@@ -1,4 +1,4 @@
-#include "text/score_merge.h"
+#include "text/encoders/score_merge.h"
 
 #include <cmath>
 #include <limits>

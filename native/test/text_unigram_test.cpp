@@ -1,4 +1,4 @@
-#include "text/unigram.h"
+#include "text/encoders/unigram.h"
 
 #include <cfloat>
 #include <cmath>

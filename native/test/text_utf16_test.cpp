@@ -11,6 +11,7 @@ namespace {
 using stator::test::Rng;
 using stator::text::bytePlaces;
 using stator::text::Content;
+using stator::text::countUnits;
 using stator::text::Transcoder;
 
 /// A text in both forms, with every place between two characters in both.
@@ -54,6 +55,7 @@ TEST(utf16_becomes_utf8_with_its_places) {
     CHECK(transcode(transcoder, text.units, text.unitPlaces, &content) == text.bytes);
     CHECK(content == text.bytePlaces);
     CHECK(bytePlaces(text.bytes, text.unitPlaces.data(), text.unitPlaces.size()) == text.bytePlaces);
+    CHECK(countUnits(text.bytes) == text.units.size());
     if (round % 100 == 0) transcoder.trim();
   }
 }

@@ -1,4 +1,4 @@
-#include "text/word_memory.h"
+#include "text/encoders/word_memory.h"
 
 #include <algorithm>
 #include <map>

@@ -1,4 +1,4 @@
-#include "text/word_piece.h"
+#include "text/encoders/word_piece.h"
 
 #include <cctype>
 #include <map>

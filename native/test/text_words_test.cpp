@@ -1,9 +1,9 @@
-#include "text/words.h"
+#include "text/words/words.h"
 
 #include <string>
 
 #include "check.h"
-#include "text/unicode.h"
+#include "text/words/unicode.h"
 
 using stator::test::Rng;
 using stator::text::classOf;

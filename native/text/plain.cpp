@@ -1,11 +1,11 @@
 #include "text/plain.h"
 
 #include "engine/failure.h"
-#include "text/byte_pair.h"
-#include "text/character_pair.h"
-#include "text/score_merge.h"
-#include "text/unigram.h"
-#include "text/word_piece.h"
+#include "text/encoders/byte_pair.h"
+#include "text/encoders/character_pair.h"
+#include "text/encoders/score_merge.h"
+#include "text/encoders/unigram.h"
+#include "text/encoders/word_piece.h"
 
 namespace stator::text {
 

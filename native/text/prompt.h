@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "text/plain.h"
-#include "text/prefix_memory.h"
 #include "text/special.h"
 
 namespace stator::text {
@@ -18,12 +17,14 @@ struct Frame {
   std::optional<uint32_t> last;
 };
 
-/// What an encoder of prompts may hold beside its tables.
-struct EncoderMemory {
-  /// Of beginnings of texts.
-  size_t prefixBytes = 0;
-  /// Of words, for each thread that encodes.
-  size_t wordBytes = 0;
+/// What stands before a text that is encoded.
+enum class Before {
+  /// Nothing.
+  nothing,
+  /// A cut behind a special token.
+  special,
+  /// A cut in plain text.
+  plain,
 };
 
 /// A text to be encoded; borrowed. UTF-8; content in bytes.
@@ -32,24 +33,42 @@ struct Prompt {
   Content content;
   /// A rendered chat prompt: it keeps a begin token that its template wrote, and gets no end token.
   bool isChat = false;
+  /// Where the text is the rest of one: what its cut said.
+  Before before = Before::nothing;
 };
 
-/// A prompt on its way to tokens.
+/// A place in a text that nothing reaches over, whatever follows: whoever knows the tokens before it has the tokens of
+/// a longer text by encoding the rest alone.
+struct Cut {
+  /// Bytes of the text before it.
+  size_t end;
+  /// Tokens of these.
+  size_t tokens;
+  /// Bytes behind it that must be the same too: of the character on which the cut depends.
+  size_t ahead;
+  /// What the rest begins behind.
+  Before before;
+};
+
+/// A text in tokens, and where it may be cut.
 struct Encoding {
-  PrefixMemory::Known known;
   std::vector<uint32_t> tokens;
+  /// In order.
+  std::vector<Cut> cuts;
 };
 
 /// Turns whole texts into the tokens that the engine library would make of them: special tokens cut the text, plain parts
 /// are encoded, the frame goes around. Any thread may use it.
 class PromptEncoder {
  public:
-  PromptEncoder(std::unique_ptr<PlainEncoder> plain, Specials specials, Frame frame, EncoderMemory memory);
+  /// Bytes between two cuts, at least.
+  static constexpr size_t kLeastChunk = 256;
 
-  /// Looks up how the text begins; fast. Tokens are written to `room`, whatever it holds.
-  Encoding begin(const Prompt& prompt, std::vector<uint32_t> room = {});
-  /// Encodes the rest, remembers it, and puts the frame around.
-  std::vector<uint32_t> finish(const Prompt& prompt, Encoding encoding);
+  /// `wordBytes`: what each thread that encodes may hold of words.
+  PromptEncoder(std::unique_ptr<PlainEncoder> plain, Specials specials, Frame frame, size_t wordBytes);
+
+  /// Tokens are written to `room`, whatever it holds.
+  Encoding encode(const Prompt& prompt, std::vector<uint32_t> room = {});
   /// Bytes that it holds.
   size_t memoryBytes() const;
 
@@ -63,7 +82,6 @@ class PromptEncoder {
   const Specials specials_;
   const Frame frame_;
   const size_t wordBytes_;
-  PrefixMemory prefixes_;
   mutable std::mutex mutex_;
   /// Lanes that nobody is on.
   std::vector<std::unique_ptr<Lane>> lanes_;

@@ -68,6 +68,16 @@ bool continuesCharacter(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) 
 
 size_t unitsOf(char byte) { return continuesCharacter(byte) ? 0 : static_cast<uint8_t>(byte) >= 0xF0 ? 2 : 1; }
 
+/// Units of a block of bytes. Summed up as a byte, so that the compiler takes many at once.
+size_t unitsOfBlock(const char* bytes) {
+  uint8_t sum = 0;
+  for (size_t byte = 0; byte < kBlock; byte++) {
+    const auto value = static_cast<uint8_t>(bytes[byte]);
+    sum = static_cast<uint8_t>(sum + ((value & 0xC0) != 0x80) + (value >= 0xF0));
+  }
+  return sum;
+}
+
 }  // namespace
 
 char16_t* Transcoder::units(size_t count) {
@@ -96,6 +106,14 @@ void Transcoder::trim() {
   bytes_ = {};
 }
 
+size_t countUnits(std::string_view text) {
+  size_t units = 0;
+  size_t at = 0;
+  for (; at + kBlock <= text.size(); at += kBlock) units += unitsOfBlock(text.data() + at);
+  for (; at < text.size(); at++) units += unitsOf(text[at]);
+  return units;
+}
+
 Content bytePlaces(std::string_view text, const uint32_t* units, size_t count) {
   Content places;
   places.reserve(count);
@@ -104,13 +122,7 @@ Content bytePlaces(std::string_view text, const uint32_t* units, size_t count) {
   for (size_t each = 0; each < count; each++) {
     // At most one unit a byte: such a block ends before the place.
     while (at + kBlock <= text.size() && unit + kBlock < units[each]) {
-      // As a byte, so that the compiler adds up many at once.
-      uint8_t sum = 0;
-      for (size_t byte = 0; byte < kBlock; byte++) {
-        const auto value = static_cast<uint8_t>(text[at + byte]);
-        sum = static_cast<uint8_t>(sum + ((value & 0xC0) != 0x80) + (value >= 0xF0));
-      }
-      unit += sum;
+      unit += unitsOfBlock(text.data() + at);
       at += kBlock;
     }
     while (at < text.size() && (unit < units[each] || continuesCharacter(text[at]))) unit += unitsOf(text[at++]);

@@ -24,6 +24,9 @@ class Transcoder {
   std::vector<char> bytes_;
 };
 
+/// UTF-16 units of a UTF-8 text.
+size_t countUnits(std::string_view text);
+
 /// Makes places in UTF-16 units, ascending, places in bytes of a UTF-8 text, as `Transcoder::utf8` does.
 Content bytePlaces(std::string_view text, const uint32_t* units, size_t count);
 

@@ -1,6 +1,7 @@
 import type { Metrics } from "#lib/host/metrics";
 import type { Usage } from "#lib/serving/answer";
 import type { Outcome } from "./http/exchange.ts";
+import type { PromptTally } from "./tokenize/prompt-memory.ts";
 
 /** What was counted for one route since the last scrape. */
 interface RouteCounts {
@@ -8,6 +9,28 @@ interface RouteCounts {
   promptTokens: number;
   cachedTokens: number;
   completionTokens: number;
+}
+
+/** Tokens of prompts that were told, so that only those since are added. */
+export class PromptCounts {
+  readonly #prompts: Readonly<PromptTally>;
+  #known = 0;
+  #new = 0;
+
+  /** Borrows what counts on. */
+  constructor(prompts: Readonly<PromptTally>) {
+    this.#prompts = prompts;
+  }
+
+  /** Moves what was counted into the instruments. */
+  flush(metrics: Metrics): void {
+    const { bytes, knownTokens, newTokens } = this.#prompts;
+    metrics.set("stator_frontend_prompt_memory_bytes", bytes);
+    metrics.add("stator_frontend_encoded_tokens_total", knownTokens - this.#known, { found: "known" });
+    metrics.add("stator_frontend_encoded_tokens_total", newTokens - this.#new, { found: "new" });
+    this.#known = knownTokens;
+    this.#new = newTokens;
+  }
 }
 
 /** Counts requests and tokens by route in plain numbers, and copies them into the instruments when those are read. */

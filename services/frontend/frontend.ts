@@ -12,7 +12,7 @@ import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Dispatcher } from "#lib/serving/dispatcher";
 import { compileStops, type StopStrings } from "#lib/text/stop";
-import { Counts } from "./counts.ts";
+import { Counts, PromptCounts } from "./counts.ts";
 import type { HttpDoor } from "./doors/door.ts";
 import { DOORS, documentedRoutes, readersOf } from "./doors/doors.ts";
 import { printOpenAiError } from "./doors/openai/error.ts";
@@ -27,6 +27,7 @@ import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
 import { BodyReader } from "./read/reader.ts";
 import { createLagProbe } from "./serve/lag.ts";
 import { Pacer } from "./serve/pacer.ts";
+import type { PromptTally } from "./tokenize/prompt-memory.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
 export interface FrontendOptions {
@@ -54,6 +55,8 @@ export interface FrontendOptions {
   readonly fetchArtifact: FetchArtifact;
   /** Opens a model's text from them; the frontend closes it. */
   readonly openText: OpenModelText;
+  /** What the texts remember of prompts; undefined: nobody tells. */
+  readonly prompts?: Readonly<PromptTally>;
   /** Called when a model's text turns out to be one that can never be opened; returns whether it was told, else the log says it. */
   readonly onUnusable?: (error: StatorError) => boolean;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
@@ -94,8 +97,10 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
   const { clock, log, metrics } = options;
   const scope = new Scope("frontend", log);
   const { registry, waits, pacer, admission, server, counts } = createParts(options, scope);
+  const prompts = options.prompts && new PromptCounts(options.prompts);
   const endScrape = metrics.onScrape(() => {
     counts.flush(metrics);
+    prompts?.flush(metrics);
     metrics.set("stator_frontend_active_requests", admission.requests);
     metrics.set("stator_frontend_open_streams", pacer.open);
     metrics.set("stator_frontend_loading_requests", waits.size);

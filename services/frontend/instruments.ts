@@ -19,6 +19,15 @@ export const FRONTEND_INSTRUMENTS = {
   stator_frontend_loading_requests: { kind: "gauge", help: "Requests that wait for a model that is loading" },
   stator_frontend_connections: { kind: "gauge", help: "Open HTTP connections" },
   stator_frontend_body_bytes: { kind: "gauge", help: "Request bodies in memory, bytes" },
+  stator_frontend_prompt_memory_bytes: {
+    kind: "gauge",
+    help: "What is remembered of prompts that were encoded, bytes",
+  },
+  stator_frontend_encoded_tokens_total: {
+    kind: "counter",
+    help: "Tokens of prompts: known from a prompt before, or new",
+    labels: ["found"],
+  },
   stator_frontend_first_token_seconds: {
     kind: "histogram",
     help: "From the arrival of a request to the first token of its answer",

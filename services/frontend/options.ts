@@ -89,7 +89,7 @@ export const TEXT_OPTIONS = {
     least: 0,
     most: 4_294_967_296,
     unit: "bytes",
-    doc: "Memory of each model for what was tokenized before: beginnings of prompts, and words. A conversation of 8,192 tokens takes about 80,000.",
+    doc: "Memory of each model for what was tokenized before: half of it for prompts, half for words. A conversation of 8,192 tokens takes about 90,000.",
   }),
 } as const satisfies Options;
 

@@ -360,7 +360,7 @@ describe("the cache", () => {
     expect((await events.next()).value?.content.case).toBe("header");
     expect((await events.next()).value?.content.case).toBe("snapshot");
     rig.engine.kv({ kind: "cleared" });
-    rig.clock.advance(5);
+    rig.clock.advance(20);
     expect((await events.next()).value?.content.case).toBe("batch");
     const text = await rig.metrics.print();
     expect(text).toContain('stator_worker_kv_events_total{kind="cleared"} 1');

@@ -8,6 +8,8 @@ export interface BenchCase {
   readonly about: string;
   /** By name of a figure; all figures that are a verdict are here, each against something measured in the same run. */
   readonly bounds: Readonly<Record<string, Bound>>;
+  /** The same for figures that there are only with `--peer`. */
+  readonly peerBounds?: Readonly<Record<string, Bound>>;
   /** Figures that are shown beside and are no verdict; `pinned` begins the name of one that holds by arrangement. */
   readonly beside?: readonly string[];
 }
@@ -93,7 +95,7 @@ const SCORED = "merges by score, 32k tokens";
 function longConversation(about: string): BenchCase {
   return {
     file: "conversation.ts",
-    about: `CPU of the 40th turn of a chat of 60k tokens, 500 of them new, to ids and hashes / of a new 1k prompt: ${about}`,
+    about: `CPU of the 40th turn of a chat of 60k tokens, 500 of them new, parsed messages to ids and hashes / of a new 1k prompt: ${about}`,
     bounds: { ratio: { atMost: 1.5 } },
     beside: ["turnUs", "freshUs", "turnTokens", "freshTokens"],
   };
@@ -122,6 +124,7 @@ function newPrompts(about: string): BenchCase {
     file: "frontend.ts",
     about: `CPU per request of the frontend / of a server that parses and hashes each body: new prompts of ${about}`,
     bounds: {},
+    peerBounds: { peerRatio: { atMost: 0.5 } },
     beside: ["ratio", "oursUs", "baseUs", "oursPerSecond"],
   };
 }
@@ -231,6 +234,25 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     bounds: { ratio: { atMost: 1.3 } },
     beside: ["wholeUs", "jsonUs", "encodeUs", "hashUs", "tokens"],
   },
+  "index/match/1m": {
+    file: "prefix-index.ts",
+    about:
+      "a 512-block match in a million entries of 64 workers / a flat table in C++ that is given chain hashes; bytes per entry",
+    bounds: { ratio: { atMost: 3 }, bytesPerEntry: { atMost: 64 } },
+    beside: ["ratio32", "ratio4000", "matchUs", "storedPerSecond"],
+  },
+  "index/hash/8k": {
+    file: "prefix-index.ts",
+    about: "from 8k token ids to what 64 workers have of them, hashing by the addon / XXH3 of its blocks by the addon",
+    bounds: { addonRatio: { atMost: 10 } },
+    beside: ["scriptRatio", "bareUs"],
+  },
+  "index/memory/20m-events": {
+    file: "prefix-index.ts",
+    about: "what a process with an index over a full budget keeps after 20 million events / after 2 million",
+    bounds: { growth: { atMost: 1.05 }, ofBudget: { atMost: 1 } },
+    beside: ["evictedShare", "keptMb"],
+  },
   "open/152k": open("byte pairs, 152k tokens"),
   "open/128k": open("byte pairs, 128k tokens"),
   "open/32k-scored": open("merges by score, 32k tokens"),
@@ -254,6 +276,12 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     about: "tokens per CPU second of worker and frontend / of the addon driven directly",
     bounds: { ratio: { atLeast: 0.8 } },
     beside: ["workerUs", "frontendUs", "directUs"],
+  },
+  "events/two-subscribers": {
+    file: "events.ts",
+    about: "tokens per CPU second of a llama worker whose cache two subscribers follow / of one that nobody follows",
+    bounds: { ratio: { atLeast: 0.97 } },
+    beside: ["followedPerCpuSecond", "alonePerCpuSecond", "blocksPerTurn"],
   },
   "start/first-token": {
     file: "start.ts",

@@ -5,6 +5,7 @@ import { loadNative, type NativeAddon } from "#lib/native/addon";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { readTokens } from "#lib/text/tokenizer";
 import { checkVocabulary, extractVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
+import { TokenLines } from "#lib/tokens/token-line";
 import type { ModelText } from "#services/frontend/text/model-text";
 import { Gate, type PromptEncoder } from "#services/frontend/tokenize/encoder";
 import { openNativeEncoder } from "#services/frontend/tokenize/native-encoder";
@@ -56,7 +57,7 @@ const CACHE_BYTES = 16 << 20;
 export async function openFrontendEncoder({ addon, bytes, vocabulary }: TextModel): Promise<PromptEncoder> {
   const encoder = await openNativeEncoder(vocabulary, bytes, {
     specials: readTokens(vocabulary).specials,
-    ...{ addon, library: () => undefined, gate: new Gate(256), cacheBytes: CACHE_BYTES },
+    ...{ addon, library: () => undefined, gate: new Gate(256), cacheBytes: CACHE_BYTES, lines: new TokenLines(addon) },
     onLibrary: (why) => {
       throw new Error(why);
     },
@@ -66,13 +67,17 @@ export async function openFrontendEncoder({ addon, bytes, vocabulary }: TextMode
 }
 
 /** Opens a model's texts as the frontend does, with a chat template. */
-export function openModelText({ addon, bytes }: TextModel, template: string): Promise<ModelText> {
-  const opener = createTextOpener({ addon, clock: systemClock, log: silentLog });
+export function openModelText(
+  { addon, bytes }: TextModel,
+  template: string,
+  lines = new TokenLines(addon),
+): Promise<ModelText> {
+  const opener = createTextOpener({ addon, lines, clock: systemClock, log: silentLog });
   return opener.open({ tokenizer: bytes, tokenizerFormat: VOCABULARY_FORMAT, template });
 }
 
 /** Tokens in a block of what is hashed. */
-const BLOCK_TOKENS = 16;
+export const BLOCK_TOKENS = 16;
 
 /** The hashes of every block of a prompt, one for all that is before it. */
 export function hashesOf(addon: NativeAddon, ids: Uint32Array): BigUint64Array {

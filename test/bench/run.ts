@@ -1,6 +1,6 @@
-// npm run bench [-- [--list] [--small] [--repeat N] [--against COMMIT] [--verbose] PATTERN…]: runs the cases whose name
-// contains a pattern, each in a process of its own and one after the other, and prints one table. With --against the same
-// cases run in turn here and in that commit. Ends with 1 when a case failed or missed a bound.
+// npm run bench [-- [--list] [--small] [--repeat N] [--against COMMIT] [--peer PYTHON] [--verbose] PATTERN…]: runs the cases
+// whose name contains a pattern, each in a process of its own and one after the other, and prints one table. With
+// --against the same cases run in turn here and in that commit, with --peer beside another system. Ends with 1 when a case failed or missed a bound.
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -18,6 +18,7 @@ const { values, positionals } = parseArgs({
     small: { type: "boolean", default: false },
     repeat: { type: "string" },
     against: { type: "string" },
+    peer: { type: "string" },
     verbose: { type: "boolean" },
   },
 });
@@ -27,6 +28,7 @@ function runCase(name: string, { file }: BenchCase, root: string): Promise<Figur
   const env = {
     ...process.env,
     ...(values.small && { BENCH_VOLUME: "small" }),
+    ...(values.peer !== undefined && { BENCH_PEER: values.peer }),
     // Runs that take turns with another commit are starts already.
     ...(values.against !== undefined && { BENCH_STARTS: "1" }),
   };
@@ -105,9 +107,14 @@ function refuse(sentence: string): void {
   process.exitCode = 2;
 }
 
-const chosen = Object.entries(CASES).filter(
-  ([name]) => positionals.length === 0 || positionals.some((pattern) => name.includes(pattern)),
-);
+/** The case as it is judged in this run. */
+function asJudged({ peerBounds, ...bench }: BenchCase): BenchCase {
+  return values.peer === undefined ? bench : { ...bench, bounds: { ...bench.bounds, ...peerBounds } };
+}
+
+const chosen = Object.entries(CASES)
+  .filter(([name]) => positionals.length === 0 || positionals.some((pattern) => name.includes(pattern)))
+  .map(([name, bench]) => [name, asJudged(bench)] as const);
 const repeat = Number(values.repeat ?? (values.against === undefined || values.small ? 1 : 3));
 if (!Number.isInteger(repeat) || repeat < 1) refuse("--repeat takes a whole number from 1.");
 else if (chosen.length === 0) refuse(`No case contains ${positionals.join(" or ")}. --list names all of them.`);

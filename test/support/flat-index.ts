@@ -9,8 +9,8 @@ interface Block {
   readonly before: Block | undefined;
   /** Blocks that go on from it. */
   after: number;
-  /** Who has it, as "tier/slot". */
-  readonly holders: Set<string>;
+  /** Who has it: place of the tier and slot in one number. */
+  readonly holders: Set<number>;
   /** Until when whom it is expected of. */
   readonly untilMs: Map<number, number>;
   /** What takes its names back when it is forgotten. */
@@ -58,7 +58,7 @@ export class FlatIndex implements PrefixIndex {
   }
 
   held(slot: number, tier: KvTier): number {
-    return [...this.#blocks.values()].filter((block) => block.holders.has(`${tier}/${slot}`)).length;
+    return [...this.#blocks.values()].filter((block) => block.holders.has(laneOf(tier, slot))).length;
   }
 
   lost(): number {
@@ -72,7 +72,7 @@ export class FlatIndex implements PrefixIndex {
     let removed = 0;
     for (const hash of change.hashes) {
       const block = this.#named(slot, hash);
-      if (!block?.holders.delete(`${change.tier}/${slot}`)) continue;
+      if (!block?.holders.delete(laneOf(change.tier, slot))) continue;
       removed++;
       this.#prune(block);
     }
@@ -106,7 +106,7 @@ export class FlatIndex implements PrefixIndex {
       for (const tier of KV_TIERS) {
         const from = depth;
         const has = (block: Block) =>
-          block.holders.has(`${tier}/${slot}`) || (tier === "device" && block.untilMs.has(slot));
+          block.holders.has(laneOf(tier, slot)) || (tier === "device" && block.untilMs.has(slot));
         while (depth < path.length && has(path[depth]!)) depth++;
         into[tier][slot] = depth - from;
       }
@@ -120,7 +120,7 @@ export class FlatIndex implements PrefixIndex {
       block = this.#blocks.get(keyOf(block, content));
       if (!block) return false;
     }
-    return block !== undefined && KV_TIERS.some((tier) => block.holders.has(`${tier}/${slot}`));
+    return block !== undefined && KV_TIERS.some((tier) => block.holders.has(laneOf(tier, slot)));
   }
 
   /** A flat table is no place to learn from. */
@@ -149,8 +149,8 @@ export class FlatIndex implements PrefixIndex {
     let stored = 0;
     for (const [at, content] of change.contents.entries()) {
       before = this.#block(before, content);
-      if (!before.holders.has(`${change.tier}/${slot}`)) stored++;
-      before.holders.add(`${change.tier}/${slot}`);
+      if (!before.holders.has(laneOf(change.tier, slot))) stored++;
+      before.holders.add(laneOf(change.tier, slot));
       name(this.#names[slot]!, change.hashes[at]!, before);
       if (!this.#common.has(change.hashes[at]!)) name(this.#common, change.hashes[at]!, before);
     }
@@ -160,7 +160,7 @@ export class FlatIndex implements PrefixIndex {
   #clear(slot: number): number {
     let removed = 0;
     for (const block of [...this.#blocks.values()]) {
-      for (const tier of KV_TIERS) if (block.holders.delete(`${tier}/${slot}`)) removed++;
+      for (const tier of KV_TIERS) if (block.holders.delete(laneOf(tier, slot))) removed++;
       block.untilMs.delete(slot);
       this.#prune(block);
     }
@@ -185,6 +185,10 @@ function name(names: Map<bigint, Block>, hash: bigint, block: Block): void {
   block.unname.push(() => {
     if (names.get(hash) === block) names.delete(hash);
   });
+}
+
+function laneOf(tier: KvTier, slot: number): number {
+  return KV_TIERS.indexOf(tier) * 65_536 + slot;
 }
 
 function keyOf(before: Block | undefined, content: bigint): string {

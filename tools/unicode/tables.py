@@ -1,4 +1,4 @@
-"""Writes native/text/unicode_tables.h: what the encoders of text know about characters.
+"""Writes native/text/words/unicode_tables.h: what the encoders of text know about characters.
 
   python3.13 tools/unicode/tables.py            writes the file
   python3.13 tools/unicode/tables.py --check    fails when the file is not what would be written
@@ -14,8 +14,8 @@ import unicodedata
 EDITION = "15.1.0"
 CODE_POINTS = 0x110000
 BLOCK = 128
-TARGET = pathlib.Path(__file__).parents[2] / "native" / "text" / "unicode_tables.h"
-# Numbers of the classes: bit positions in CharacterClass of native/text/unicode.h.
+TARGET = pathlib.Path(__file__).parents[2] / "native" / "text" / "words" / "unicode_tables.h"
+# Numbers of the classes: bit positions in CharacterClass of native/text/words/unicode.h.
 CLASSES = {"L": 0, "N": 1, "M": 2, "P": 3, "S": 4, "C": 5, "Cn": 6}
 SPACE = 7
 # White_Space outside of the categories of separators.

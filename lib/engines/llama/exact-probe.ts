@@ -1,8 +1,8 @@
 import type { Determinism } from "#lib/base/determinism";
-import { assert, StatorError } from "#lib/base/errors";
-import { type Context, type ContextOptions, ENTRY, OP, type StepResult } from "#lib/native/context";
+import type { ContextOptions } from "#lib/native/context";
 import type { Model } from "#lib/native/llama";
 import { phraseOf } from "./llama-card.ts";
+import { Line, someTokens, Trial, type TrialOptions } from "./trial.ts";
 
 /** Nothing can be promised. */
 export interface Impossible {
@@ -11,7 +11,9 @@ export interface Impossible {
 }
 
 /** How the context that is meant computes. */
-export interface ProbeOptions extends Pick<ContextOptions, "kvTypeK" | "kvTypeV" | "hostMemory"> {
+export interface ProbeOptions
+  extends Pick<ContextOptions, "kvTypeK" | "kvTypeV" | "hostMemory">,
+    Pick<TrialOptions, "onPass"> {
   /** Of the context that is meant: a lone row may be divided among them. */
   readonly threads: number;
   /** Rows are never computed alone. */
@@ -28,122 +30,16 @@ const LONG_CELLS = 512;
 const LONG_REST = 5;
 const DECODED = 2;
 const SLOTS = 3;
-const TOP = 16;
 
-/** The most likely tokens where one was drawn, and how likely they are. */
-interface Row {
-  readonly ids: Int32Array;
-  readonly values: Float32Array;
-}
-
-function isEqual(left: Row, right: Row | undefined): boolean {
-  if (!right || left.ids.length === 0) return false;
-  return left.ids.every((id, rank) => id === right.ids[rank] && Object.is(left.values[rank], right.values[rank]));
-}
-
-/** A sequence on its way: what is known of it, how much of that is computed, and what its tokens were drawn from. */
-class Line {
-  readonly slot: number;
-  readonly tokens: number[];
-  readonly rows: Row[] = [];
-  at: number;
-
-  constructor(slot: number, tokens: Iterable<number>, at = 0) {
-    this.slot = slot;
-    this.tokens = [...tokens];
-    this.at = at;
-  }
-
-  /** Whether it draws the same from the same as another, as far as that has come. */
-  follows(other: Line): boolean {
-    return other.rows.length > 0 && other.rows.every((row, at) => isEqual(row, this.rows[at]));
-  }
-}
-
-/** A small context of the kind that is meant, driven step by step. */
-class Trial {
-  readonly context: Context;
-  readonly #results: StepResult[];
-  readonly #wake: { call: () => void };
-  #step = 0;
-
-  private constructor(context: Context, results: StepResult[], wake: { call: () => void }) {
-    this.context = context;
-    this.#results = results;
-    this.#wake = wake;
-  }
-
-  static async open(model: Model, { chunkTokens, ...options }: ProbeOptions): Promise<Trial> {
-    const results: StepResult[] = [];
-    const wake = { call: () => {} };
-    const cells = longChunks(chunkTokens) * chunkTokens + LONG_REST + DECODED;
-    const maxBatchTokens = chunkTokens + REST + SLOTS;
-    const context = await model.openContext(
-      { ...options, streams: true, cellTokens: cells, maxSequences: SLOTS, maxBatchTokens },
-      (result) => {
-        results.push(result);
-        wake.call();
-      },
-    );
-    return new Trial(context, results, wake);
-  }
-
-  /** A line that begins in a slot with these blocks, which stand for the first positions of its tokens. */
-  async begin(slot: number, tokens: Iterable<number>, blocks: readonly Uint8Array[] = []): Promise<Line> {
-    await this.#run([], [OP.remove, slot, 0, -1, 0]);
-    this.context.openSequence(slot, { logprobs: TOP, ignoreEos: true });
-    let at = 0;
-    for (const block of blocks) {
-      await this.context.importBlock(slot, at, block);
-      at += block.length / this.context.kvLayout.tokenBytes;
-    }
-    return new Line(slot, tokens, at);
-  }
-
-  /** Computes the next tokens of each line in one step; a line whose tokens end with them draws one more. */
-  async step(...parts: readonly (readonly [Line, number])[]): Promise<void> {
-    const result = await this.#run(parts, []);
-    for (const [entry, [line, count]] of parts.entries()) {
-      line.at += count;
-      if (line.at < line.tokens.length) continue;
-      line.tokens.push(result.tokens[entry]!);
-      line.rows.push(rowOf(result, entry));
-    }
-  }
-
-  async #run(parts: readonly (readonly [Line, number])[], ops: readonly number[]): Promise<StepResult> {
-    this.context.submitStep({
-      step: ++this.#step,
-      adapter: -1,
-      ops: Int32Array.from(ops),
-      slots: Int32Array.from(parts, ([line]) => line.slot),
-      positions: Int32Array.from(parts, ([line]) => line.at),
-      counts: Int32Array.from(parts, ([, count]) => count),
-      flags: Uint8Array.from(parts, ([line, count]) => (line.at + count === line.tokens.length ? ENTRY.sample : 0)),
-      tokens: Uint32Array.from(parts.flatMap(([line, count]) => line.tokens.slice(line.at, line.at + count))),
-    });
-    while (this.#results.length === 0) await new Promise<void>((resolve) => (this.#wake.call = resolve));
-    const result = this.#results.shift()!;
-    const [error] = result.errors;
-    if (error) throw new StatorError("ENGINE_FAILED", { detail: error.message.replace(/\.$/, "") });
-    return result;
-  }
-}
-
-function rowOf({ top }: StepResult, entry: number): Row {
-  assert(top, "every sequence of a trial asks for log-probabilities");
-  const from = top.entries.indexOf(entry);
-  const to = top.entries.lastIndexOf(entry) + 1;
-  return { ids: top.ids.slice(from, to), values: top.values.slice(from, to) };
+/** A small context of the kind that is meant. */
+function openTrial(model: Model, { chunkTokens, ...options }: ProbeOptions): Promise<Trial> {
+  const cellTokens = longChunks(chunkTokens) * chunkTokens + LONG_REST + DECODED;
+  const maxBatchTokens = chunkTokens + REST + SLOTS;
+  return Trial.open(model, { ...options, streams: true, cellTokens, maxSequences: SLOTS, maxBatchTokens });
 }
 
 function longChunks(chunkTokens: number): number {
   return Math.ceil((LONG_CELLS + 1) / chunkTokens);
-}
-
-/** Ids that are spread over the vocabulary; which ones does not matter, as long as they are always the same. */
-function someTokens(count: number, vocabularySize: number): number[] {
-  return Array.from({ length: count }, (_, at) => (Math.imul(at + 1, 2_654_435_761) >>> 8) % vocabularySize);
 }
 
 /** A prompt is computed alone, and then behind a chunk that came from elsewhere, in other pieces, beside others or alone. */
@@ -199,7 +95,7 @@ async function tryLong(
  */
 export async function probeExactness(model: Model, options: ProbeOptions): Promise<Determinism | Impossible> {
   const { chunkTokens } = options;
-  const trial = await Trial.open(model, options);
+  const trial = await openTrial(model, options);
   try {
     const { exportable, reason } = trial.context.kvLayout;
     if (!exportable) return { why: phraseOf(reason ?? "This model keeps no cache.") };

@@ -48,6 +48,15 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
   const answer = async (from: EngineClient, question: string): Promise<string> =>
     from.text((await from.ask({ prompt: chat(question) })).tokens);
 
+  it("says how fast it is by what it tried when it loaded, in exact mode and outside of it", async () => {
+    const cards = [client.engine.card, (await open({ exact: false, maxBatchTokens: 300 })).engine.card];
+    for (const { times } of cards) {
+      expect(times?.prefillTokenMs).toBeGreaterThan(0);
+      expect(times!.decodeMs + times!.decodeSequenceMs).toBeGreaterThan(0);
+    }
+    expect(cards.map(({ times }) => times?.passTokens)).toEqual([512, 300]);
+  });
+
   it("chooses what nobody said, and says by what", async () => {
     const lines: string[] = [];
     const telling = createLog({ level: "info", pretty: false, write: (line) => void lines.push(line) });

@@ -1,5 +1,6 @@
 import { assert, StatorError } from "#lib/base/errors";
 import {
+  BEFORE,
   loadNative,
   type NativeAddon,
   type NativeEncoder,
@@ -23,6 +24,7 @@ import { LlamaExecutor } from "./llama-executor.ts";
 import { llamaFacts } from "./llama-facts.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
 import { type LoadedModel, loadForMode } from "./load-model.ts";
+import { timesFrom } from "./measure-times.ts";
 import { fromNativeError } from "./native-errors.ts";
 
 /** Opens the libraries. Throws NATIVE_UNAVAILABLE with what to do. */
@@ -86,9 +88,9 @@ function textOf(vocab: Vocab, encoder: NativeEncoder): ModelText {
   return {
     vocabularySize: vocab.size,
     tokenize(text) {
-      const tokens = encoder.encode(Buffer.from(text), NO_CONTENT, false);
-      assert(!(tokens instanceof Promise), "all text is encoded at once");
-      return tokens;
+      const encoding = encoder.encode(Buffer.from(text), NO_CONTENT, false, BEFORE.nothing);
+      assert(!(encoding instanceof Promise), "all text is encoded at once");
+      return encoding.ids;
     },
     piece: (token) => bytes.subarray(offsets[token] ?? 0, offsets[token + 1] ?? 0),
   };
@@ -147,7 +149,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
     defaultSampling,
     artifacts,
     layout: "reason" in layout ? undefined : layout,
-    times: undefined,
+    times: timesFrom(loaded.passes, scheduler.maxBatchTokens),
     facts: llamaFacts(llama, loaded, { options, plan, quantization, defaultSampling }),
   };
   const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);

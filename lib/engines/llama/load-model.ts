@@ -1,11 +1,13 @@
 import type { Determinism } from "#lib/base/determinism";
 import { StatorError } from "#lib/base/errors";
 import type { Llama, Model } from "#lib/native/llama";
+import type { PassRecord } from "#lib/perf/time-model";
 import { chunkTokensOf, threadsOf } from "./cache-plan.ts";
 import type { Choice } from "./choice.ts";
 import { type Impossible, probeExactness } from "./exact-probe.ts";
 import { phraseOf } from "./llama-card.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
+import { timePasses } from "./measure-times.ts";
 import { fromNativeError } from "./native-errors.ts";
 
 async function loadModel(
@@ -45,6 +47,8 @@ export interface LoadedModel {
   readonly exact: Verdict | undefined;
   /** Why answers may differ. */
   readonly whyNot: string | undefined;
+  /** Passes that it was tried with, for what they took. */
+  readonly passes: readonly PassRecord[];
 }
 
 /** Ways to compute exactly, the cheapest first. */
@@ -73,13 +77,17 @@ function waysOf(threads: number): readonly [Way, ...Way[]] {
 }
 
 /** Tries one way on a model that was loaded for it. */
-async function prove(options: LlamaEngineOptions, model: Model, way: Way & { readonly threads: number }) {
+async function prove(
+  options: LlamaEngineOptions,
+  model: Model,
+  way: Way & { readonly threads: number; readonly onPass: (pass: PassRecord) => void },
+) {
   if (model.recurrent || model.hybrid) return { why: "its state is not kept per token" };
   const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
-  const { threads, pairRows } = way;
+  const { threads, pairRows, onPass } = way;
   const chunkTokens = chunkTokensOf(options);
   try {
-    return await probeExactness(model, { ...kvTypes, threads, pairRows, chunkTokens, hostMemory: true });
+    return await probeExactness(model, { ...kvTypes, threads, pairRows, chunkTokens, hostMemory: true, onPass });
   } catch (caught) {
     return { why: phraseOf(fromNativeError(caught, options.modelPath).message) };
   }
@@ -90,10 +98,13 @@ interface Proof {
   readonly model: Model;
   readonly threads: Choice;
   readonly found: Verdict | Impossible;
+  /** Of the last way that was tried. */
+  readonly passes: readonly PassRecord[];
 }
 
 async function proveAny(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<Proof> {
   let plainKernels = false;
+  let passes: PassRecord[] = [];
   let model = await loadModel(llama, options, { gpuLayers, plainKernels });
   const threads = threadsOf(options, model);
   let found: Verdict | Impossible = { why: "the same rows gave other bits when they were cut or placed otherwise" };
@@ -103,13 +114,27 @@ async function proveAny(llama: Llama, options: LlamaEngineOptions, gpuLayers: nu
       plainKernels = way.plainKernels;
       model = await loadModel(llama, options, { gpuLayers, plainKernels });
     }
-    const deterministic = await prove(options, model, { ...way, threads: threads.value });
-    if (typeof deterministic === "object") return { model, threads, found: deterministic };
+    passes = [];
+    const onPass = (pass: PassRecord) => passes.push(pass);
+    const deterministic = await prove(options, model, { ...way, threads: threads.value, onPass });
+    if (typeof deterministic === "object") return { model, threads, found: deterministic, passes };
     const { pairRows } = way;
-    if (deterministic === "batch") return { model, threads, found: { deterministic, pairRows } };
+    if (deterministic === "batch") return { model, threads, found: { deterministic, pairRows }, passes };
     if (deterministic === "alone" && plainKernels && pairRows) found = { deterministic, pairRows };
   }
-  return { model, threads, found };
+  return { model, threads, found, passes };
+}
+
+/** Times a model that no other probe has tried. What cannot be timed has no times: whoever wants them learns them. */
+async function timeAlone(options: LlamaEngineOptions, model: Model, threads: number): Promise<readonly PassRecord[]> {
+  if (!model.decoder) return [];
+  const kvTypes = options.kvType && { kvTypeK: options.kvType, kvTypeV: options.kvType };
+  try {
+    return await timePasses(model, { threads, ...kvTypes });
+  } catch (caught) {
+    options.log.info("passes were not timed", { reason: fromNativeError(caught, options.modelPath).message });
+    return [];
+  }
 }
 
 /**
@@ -118,12 +143,13 @@ async function proveAny(llama: Llama, options: LlamaEngineOptions, gpuLayers: nu
  */
 export async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpuLayers: number): Promise<LoadedModel> {
   const { exact = gpuLayers === 0, log } = options;
-  let whyNot = options.exact === false ? "exact mode is off" : "a GPU computes";
+  let whyNot: string | undefined = options.exact === false ? "exact mode is off" : "a GPU computes";
   if (exact) {
-    const { model, threads, found } = await proveAny(llama, options, gpuLayers);
+    const { model, threads, found, passes } = await proveAny(llama, options, gpuLayers);
     if (!("why" in found)) {
       const beside = "rows beside others are summed in another order";
-      return { model, gpuLayers, threads, exact: found, whyNot: found.deterministic === "batch" ? undefined : beside };
+      whyNot = found.deterministic === "batch" ? undefined : beside;
+      return { model, gpuLayers, threads, exact: found, whyNot, passes };
     }
     model.close();
     if (options.exact) throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Exact mode", detail: found.why });
@@ -131,5 +157,7 @@ export async function loadForMode(llama: Llama, options: LlamaEngineOptions, gpu
     whyNot = found.why;
   }
   const model = await loadModel(llama, options, { gpuLayers, plainKernels: false });
-  return { model, gpuLayers, threads: threadsOf(options, model), exact: undefined, whyNot };
+  const threads = threadsOf(options, model);
+  const passes = await timeAlone(options, model, threads.value);
+  return { model, gpuLayers, threads, exact: undefined, whyNot, passes };
 }

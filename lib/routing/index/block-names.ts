@@ -13,7 +13,9 @@ interface ForeignNames {
 
 /** The names of a change, as numbers and as words, low word first. */
 export interface NameList {
+  /** The engine's hashes. */
   readonly hashes: BigUint64Array;
+  /** The same memory, two words for each. */
   readonly words: Int32Array;
 }
 

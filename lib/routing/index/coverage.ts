@@ -1,4 +1,4 @@
-import { FULL, HEAD, LENGTH, PART, PARTS, type RunTable } from "./run-table.ts";
+import { EXPECTED, FULL, HEAD, LENGTH, PART, PARTS, type RunTable } from "./run-table.ts";
 
 /** Which lane: one tier of one holder. */
 export function laneOf(tier: number, slot: number): number {
@@ -122,6 +122,15 @@ export function laneEnd(runs: RunTable, run: number, lane: number): number {
     if (head[base + PART + index * 2] === lane) last = Math.max(last, head[base + PART + index * 2 + 1]! & 0xffff);
   }
   return last;
+}
+
+/** Whether a slot may have something of a run, in any tier or expected; quick, for those who look at all runs. */
+export function mayHave(runs: RunTable, run: number, slot: number): boolean {
+  const { full, head, width, words } = runs;
+  if (head[run * HEAD + PARTS] !== 0 || head[run * HEAD + EXPECTED] !== 0) return true;
+  const row = run * width;
+  for (let word = slot >> 5; word < width; word += words) if ((full[row + word]! >>> (slot & 31)) & 1) return true;
+  return false;
 }
 
 /** After a run became shorter: who has what is left of it has all of it. */

@@ -68,15 +68,15 @@ function neededRuns(runs: RunTable, slot: number): Map<number, number> {
   return needed;
 }
 
-/** The blocks of a run in order, each in the first tier that has it, -1 for none; then what further tiers have. */
+/** The blocks of a run in order, each in the first tier that has it, -1 for none; then what further tiers have too. */
 function* piecesOf(runs: RunTable, run: number, needed: number, slot: number): Generator<Piece> {
   const later: Piece[] = [];
-  const stretches = (tier: number, from: number) =>
-    Math.min(needed - from, stretchFrom(runs, run, laneOf(tier, slot), from));
+  const tiersAt = (block: number) =>
+    [...KV_TIERS.keys()].filter((tier) => stretchFrom(runs, run, laneOf(tier, slot), block) > 0);
   for (let from = 0; from < needed; ) {
-    const tiers = [...KV_TIERS.keys()].filter((tier) => stretches(tier, from) > 0);
-    const length = Math.max(1, Math.min(...tiers.map((tier) => stretches(tier, from)), needed - from));
-    const to = tiers.length === 0 ? from + 1 : from + length;
+    const tiers = tiersAt(from);
+    let to = from + 1;
+    while (to < needed && tiersAt(to).join() === tiers.join()) to++;
     yield { run, tier: tiers[0] ?? -1, from, to };
     for (const tier of tiers.slice(1)) later.push({ run, tier, from, to });
     from = to;

@@ -4,8 +4,11 @@ import type { KvApplied, KvChange, KvTier } from "#lib/kv/event";
 export interface PromptBlocks {
   /** Complete blocks of the prompt. */
   readonly length: number;
+  /** Those whose local hashes are there already. */
+  readonly hashed: number;
   /**
-   * Local hashes, of which at least the first `to` are there; `to` is at most `length`. Stays the owner's. Best the same
+   * Local hashes, of which at least the first `to` are there; `to` is at most `length`. How many more are made
+   * at a time is the owner's to say, and so is the array. Best the same
    * array every time, also for the next prompt: who reads it makes views of it once.
    */
   contents(to: number): BigUint64Array;

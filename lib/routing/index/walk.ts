@@ -4,9 +4,6 @@ import type { Expectations } from "./expectations.ts";
 import type { Overlaps, PromptBlocks } from "./prefix-index.ts";
 import { DATA, EXPECTED, HEAD, LENGTH, PART, PARTS, ROOT, type RunTable, TICK } from "./run-table.ts";
 
-/** Blocks that a prompt is asked to hash at a time. */
-const STEP_BLOCKS = 32;
-
 /** Content hashes of somebody else's, as floats to compare and as words. */
 export class HashView {
   #of: BigUint64Array | undefined;
@@ -34,20 +31,22 @@ export class HashView {
 export function equalHashes(arena: BlockArena, from: number, view: HashView, start: number, count: number): number {
   const mine = arena.contents;
   const others = view.floats;
-  let at = 0;
+  const end = from + count;
+  const shift = start - from;
+  let at = from;
   for (;;) {
-    while (at + 3 < count) {
-      if (mine[from + at] !== others[start + at]) break;
-      if (mine[from + at + 1] !== others[start + at + 1]) break;
-      if (mine[from + at + 2] !== others[start + at + 2]) break;
-      if (mine[from + at + 3] !== others[start + at + 3]) break;
-      at += 4;
+    for (const most = end - 7; at < most; at += 8) {
+      const other = at + shift;
+      if (mine[at] !== others[other] || mine[at + 1] !== others[other + 1]) break;
+      if (mine[at + 2] !== others[other + 2] || mine[at + 3] !== others[other + 3]) break;
+      if (mine[at + 4] !== others[other + 4] || mine[at + 5] !== others[other + 5]) break;
+      if (mine[at + 6] !== others[other + 6] || mine[at + 7] !== others[other + 7]) break;
     }
-    while (at < count && mine[from + at] === others[start + at]) at++;
-    if (at === count) return count;
-    const [mineAt, otherAt] = [(from + at) * 2, (start + at) * 2];
-    if (arena.contentWords[mineAt] !== view.words[otherAt]) return at;
-    if (arena.contentWords[mineAt + 1] !== view.words[otherAt + 1]) return at;
+    while (at < end && mine[at] === others[at + shift]) at++;
+    if (at >= end) return count;
+    const other = (at + shift) * 2;
+    if (arena.contentWords[at * 2] !== view.words[other]) return at - from;
+    if (arena.contentWords[at * 2 + 1] !== view.words[other + 1]) return at - from;
     at++;
   }
 }
@@ -87,7 +86,7 @@ export class Walk {
   /** Fills in who has what, and marks the runs as used at `tick`. `lower` says by slot who has something in a lower tier. */
   match(prompt: PromptBlocks, into: Overlaps, slots: number, lower: Uint32Array | undefined, tick: number): void {
     const { device } = into;
-    for (let slot = 0; slot < slots; slot++) device[slot] = 0;
+    device.fill(0, 0, slots);
     const { head } = this.#runs;
     const length = prompt.length;
     const alive = this.#alive.fill(-1);
@@ -100,8 +99,8 @@ export class Walk {
     let isAnybody = true;
     while (start < length && (isAnybody || lower !== undefined)) {
       if (start >= there) {
-        there = Math.min(length, start + STEP_BLOCKS);
-        view.look(prompt.contents(there));
+        view.look(prompt.contents(start + 1));
+        there = prompt.hashed;
       }
       run = this.#runs.find(run, behind, view.words[start * 2]!, view.words[start * 2 + 1]!);
       if (run < 0) break;
@@ -110,8 +109,8 @@ export class Walk {
       const data = head[base + DATA]!;
       behind = equalHashes(this.#arena, data, view, start, Math.min(most, there - start));
       while (start + behind === there && behind < most) {
-        there = Math.min(length, there + STEP_BLOCKS);
-        view.look(prompt.contents(there));
+        view.look(prompt.contents(there + 1));
+        there = prompt.hashed;
         behind += equalHashes(this.#arena, data + behind, view, start + behind, Math.min(most, there - start) - behind);
       }
       head[base + TICK] = tick;
@@ -123,8 +122,10 @@ export class Walk {
       start += behind;
     }
     if (steps > 0) for (let word = 0; word < alive.length; word++) tell(device, word, alive[word]!, start);
-    if (this.#runs.width === this.#runs.words) return;
-    this.#extend(into, slots, lower, steps);
+    into.host.fill(0, 0, slots);
+    into.disk.fill(0, 0, slots);
+    into.external.fill(0, 0, slots);
+    if (lower !== undefined) this.#extend(into, slots, lower, steps);
   }
 
   /** Who has not the first `blocks` blocks of a run drops out, and is told how far it came; false when nobody is left. */
@@ -206,10 +207,8 @@ export class Walk {
   }
 
   /** Goes on along the path in each lower tier, from where the one before ended. */
-  #extend(into: Overlaps, slots: number, lower: Uint32Array | undefined, steps: number): void {
+  #extend(into: Overlaps, slots: number, lower: Uint32Array, steps: number): void {
     const tiers = [into.host, into.disk, into.external];
-    for (const of of tiers) of.fill(0, 0, slots);
-    if (lower === undefined) return;
     for (let slot = 0; slot < slots; slot++) {
       if (lower[slot] === 0) continue;
       let depth = into.device[slot]!;

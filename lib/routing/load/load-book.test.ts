@@ -146,6 +146,24 @@ describe("the life of a stream", () => {
     expect(book.read(HERE, 0)).toEqual(IDLE);
   });
 
+  test("another number of ranks is another division of its load", () => {
+    const book = bookOf();
+    const stream = book.reserve(HERE, placementOf());
+    book.follow(fleetOf(workerOf(1n, { ranks: 2 })));
+    expect(book.read(HERE, 0)).toEqual(IDLE);
+    stream.cancel();
+    expect(book.openReservations).toBe(0);
+  });
+
+  test("blocks may be as short as a token", () => {
+    const book = bookOf(workerOf(1n, { scope: { blockTokens: 1, hashScheme: "h" } }));
+    const stream = book.reserve(HERE, placementOf());
+    expect(book.read(HERE, 0)).toMatchObject({ activeBlocks: 10 });
+    stream.note({ kind: "tokens", choice: 0, tokens: 3 });
+    expect(book.read(HERE, 0)).toMatchObject({ activeBlocks: 13 });
+    stream.cancel();
+  });
+
   test("ranks are counted apart", () => {
     const book = bookOf(workerOf(1n, { ranks: 2 }));
     const stream = book.reserve({ worker: 1n, rank: 1 }, placementOf());
@@ -235,6 +253,41 @@ describe("what a worker says of other callers", () => {
     for (const stream of streams) stream.cancel();
   });
 
+  test("what can be this router's own is taken to be, and nobody is fewer than none", () => {
+    const book = bookOf();
+    const waiting = book.reserve(HERE, placementOf());
+    waiting.note({ kind: "accepted", choice: 0, cachedTokens: 0 });
+    observe(book, { runningRequests: 2, waitingRequests: 1, waitingTokens: 500 });
+    expect(book.read(HERE, 0)).toMatchObject({ openRequests: 3, decodeSequences: 2, prefillTokens: 10 });
+    observe(book, { runningRequests: 2, waitingRequests: 2, waitingTokens: 4 });
+    expect(book.read(HERE, 0)).toMatchObject({ openRequests: 4, decodeSequences: 2, prefillTokens: 10 });
+    waiting.note({ kind: "first token", choice: 0 });
+    const other = book.reserve(HERE, placementOf());
+    other.note({ kind: "first token", choice: 0 });
+    observe(book, { waitingRequests: 1, waitingTokens: 500 });
+    expect(book.read(HERE, 0)).toMatchObject({
+      openRequests: 2,
+      decodeSequences: 2,
+      prefillTokens: 0,
+      activeBlocks: 6,
+    });
+    for (const stream of [waiting, other]) stream.cancel();
+  });
+
+  test("one request is counted as one", () => {
+    const book = bookOf();
+    const one = { decodeSequences: 1, decodeContextTokens: 70, totalBlocks: 1, runningRequests: 1 };
+    observe(book, { ...one, waitingRequests: 1, waitingTokens: 30 });
+    expect(book.read(HERE, 0)).toMatchObject({
+      openRequests: 2,
+      prefillTokens: 30,
+      decodeContextTokens: 70,
+      totalBlocks: 1,
+    });
+    observe(book, { decodeSequences: 9, decodeContextTokens: 630, mergedSteps: 8 });
+    expect(book.read(HERE, 0), "how many of them run now nobody says").toMatchObject({ openRequests: 0 });
+  });
+
   test("a pass that only prefills does not hide those that decode", () => {
     const book = bookOf();
     observe(book, BUSY);
@@ -273,6 +326,9 @@ describe("what a worker says of other callers", () => {
     const load = book.read(HERE, 20_000);
     expect(load.prefillUtilisation).toBeCloseTo(0.6, 1);
     expect(load.tokensPerSecond / 500).toBeCloseTo(1, 1);
+    const once = bookOf();
+    observe(once, { prefillTokens: 30, decodeSequences: 10 }, { nowMs: 500, promptMs: 400 });
+    expect(once.read(HERE, 500)).toMatchObject({ tokensPerSecond: 10, prefillUtilisation: 0.1 });
     observe(book, {}, { nowMs: 20_000, promptMs: 1e9 });
     expect(book.read(HERE, 20_000).prefillUtilisation).toBe(1);
   });
@@ -287,11 +343,15 @@ interface Told {
   readonly notes: RouteNote[];
 }
 
-/** Loads from scratch: every note that a placement ever heard is read again. */
+/** A record in which many others run and wait. */
+const CROWD = { ...QUIET, runningRequests: 500, waitingRequests: 200, waitingTokens: 50_000, usedBlocks: 9_000 };
+
+/** Loads from scratch behind a record of a crowd: every note that a placement ever heard is read again. */
 function naiveLoad(told: readonly Told[]) {
   const load = { prefillTokens: 0, rawPrefillTokens: 0, openRequests: 0, decodeSequences: 0, decodeContextTokens: 0 };
   const prefixes = new Set<string>();
   let blocks = 0;
+  const taken = { choices: 0, prefilling: 0, prefillTokens: 0 };
   for (const { placement, notes } of told) {
     const { promptTokens, contents, choices } = placement;
     const complete = Math.floor(promptTokens / BLOCK_TOKENS);
@@ -318,13 +378,28 @@ function naiveLoad(told: readonly Told[]) {
     blocks += complete - known.length;
     for (const choice of open) {
       const context = promptTokens + (tokens.get(choice) ?? 0);
+      const isTaken = notes.some(
+        (note) => note.choice === choice && (note.kind === "accepted" || note.kind === "first token"),
+      );
+      taken.choices += isTaken ? 1 : 0;
+      taken.prefilling += isTaken && !first.has(choice) ? 1 : 0;
+      taken.prefillTokens += isTaken && !first.has(choice) ? promptTokens : 0;
       blocks += Math.ceil(context / BLOCK_TOKENS) - complete;
       if (!first.has(choice)) continue;
       load.decodeSequences++;
       load.decodeContextTokens += context;
     }
   }
-  return { ...load, activeBlocks: blocks + prefixes.size };
+  const waitingTokens = CROWD.waitingTokens - taken.prefillTokens;
+  return {
+    prefillTokens: load.prefillTokens + waitingTokens,
+    rawPrefillTokens: load.rawPrefillTokens + waitingTokens,
+    openRequests: load.openRequests + CROWD.runningRequests + CROWD.waitingRequests - taken.choices,
+    decodeSequences: load.decodeSequences + CROWD.runningRequests - (taken.choices - taken.prefilling),
+    decodeContextTokens: load.decodeContextTokens,
+    activeBlocks: CROWD.usedBlocks,
+    ownBlocks: blocks + prefixes.size,
+  };
 }
 
 function randomPlacement(chance: Chance): Placement {
@@ -353,7 +428,11 @@ test("any notes, aborts and lost workers are counted as reading everything again
     const check = () => {
       for (const [worker, incarnation] of incarnations) {
         const here = told.filter((each) => each.worker === worker && each.incarnation === incarnation);
-        expect(book.read({ worker, rank: 0 }, 0)).toMatchObject(naiveLoad(here));
+        const { ownBlocks, ...load } = naiveLoad(here);
+        book.observe(worker, QUIET, { nowMs: 0, promptMs: 0 });
+        expect(book.read({ worker, rank: 0 }, 0).activeBlocks).toBe(ownBlocks);
+        book.observe(worker, CROWD, { nowMs: 0, promptMs: 0 });
+        expect(book.read({ worker, rank: 0 }, 0)).toMatchObject(load);
       }
     };
     for (let turn = 0; turn < 200; turn++) {
@@ -382,7 +461,10 @@ test("any notes, aborts and lost workers are counted as reading everything again
       stream.cancel();
     }
     check();
-    for (const worker of incarnations.keys()) expect(book.read({ worker, rank: 0 }, 0)).toEqual(IDLE);
+    for (const worker of incarnations.keys()) {
+      book.observe(worker, QUIET, { nowMs: 0, promptMs: 0 });
+      expect(book.read({ worker, rank: 0 }, 0)).toEqual({ ...IDLE, ageMs: 0 });
+    }
     expect(book.openReservations).toBe(0);
   });
 });

@@ -47,6 +47,15 @@ export function attribute(value: Value, name: string): Value {
   return missing(value, name);
 }
 
+/** Reads `value.name` for a name that stands in a template: most are items of a dict, and no method of one. */
+export function attributeReader(name: string): (value: Value) => Value {
+  const isItem = !own(MAPPING_METHODS, name) && !CHANGING.has(name);
+  return (value) => {
+    const found = isItem && value instanceof Dict ? value.get(name) : undefined;
+    return found === undefined ? attribute(value, name) : found;
+  };
+}
+
 /** `value[key]`: an item, else an attribute; undefined where there is neither. */
 export function item(value: Value, key: Value): Value {
   refuseUndefined(value);

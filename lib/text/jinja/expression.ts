@@ -1,4 +1,4 @@
-import { attribute, call, item, slice } from "./access.ts";
+import { attributeReader, call, item, slice } from "./access.ts";
 import { FILTERS } from "./filters.ts";
 import { keyName } from "./key-name.ts";
 import { concat, plain } from "./marked.ts";
@@ -269,7 +269,8 @@ function parseAttribute(tokens: Tokens, value: Expression): Expression {
   if (tokens.isOperator("(") && MISSING_METHODS.has(name))
     tokens.fail(`the method ${name} is not supported`, token.line);
   tokens.mentions.add(name);
-  return (run) => attribute(value(run), name);
+  const read = attributeReader(name);
+  return (run) => read(value(run));
 }
 
 function parseSubscript(tokens: Tokens, value: Expression): Expression {

@@ -1,3 +1,5 @@
+import { ownCopy } from "#lib/base/bytes";
+
 /**
  * A string that knows which of its characters came with the request and not from the template: what a client wrote is never
  * a control token, however it is spelled. A string that the template wrote in full is a plain one.
@@ -36,9 +38,15 @@ export function hasContent(text: Text): boolean {
   return typeof text !== "string" && text.content.length > 0;
 }
 
+/** A stretch of a string. It keeps the string alive, so that of a small one a copy is made: who keeps it counts what it has. */
+function stretch(text: string, start: number, end: number): string {
+  const piece = text.slice(start, end);
+  return piece.length * 2 < text.length ? ownCopy(piece) : piece;
+}
+
 /** From `start` to before `end`, in UTF-16 units. */
 export function cut(text: Text, start: number, end: number): Text {
-  if (typeof text === "string") return text.slice(start, end);
+  if (typeof text === "string") return stretch(text, start, end);
   if (start <= 0 && end >= text.text.length) return text;
   const ranges: number[] = [];
   for (let at = 0; at < text.content.length; at += 2) {
@@ -46,7 +54,7 @@ export function cut(text: Text, start: number, end: number): Text {
     const to = Math.min(text.content[at + 1]!, end);
     if (from < to) ranges.push(from - start, to - start);
   }
-  const piece = text.text.slice(start, end);
+  const piece = stretch(text.text, start, end);
   return ranges.length === 0 && !text.isMarkup ? piece : new Marked(piece, ranges, text.isMarkup);
 }
 

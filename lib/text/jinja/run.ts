@@ -23,10 +23,16 @@ export interface TemplateLimits {
   readonly mostMs: number;
 }
 
+/** Names of a scope that are looked through one by one: a turn of a loop has two or three. */
+const FEW_NAMES = 8;
+
 /** Names that hold in a stretch of a template. */
 export class Scope {
   readonly #parent: Scope | undefined;
-  readonly #values = new Map<string, Value>();
+  readonly #names: string[] = [];
+  readonly #values: Value[] = [];
+  /** Places of the names, where they are many. */
+  #places: Map<string, number> | undefined;
 
   constructor(parent?: Scope) {
     this.#parent = parent;
@@ -34,14 +40,26 @@ export class Scope {
 
   get(name: string): Value {
     for (let scope: Scope | undefined = this; scope; scope = scope.#parent) {
-      const value = scope.#values.get(name);
-      if (value !== undefined) return value;
+      const at = scope.#placeOf(name);
+      if (at >= 0) return scope.#values[at]!;
     }
     return new Undefined(`'${name}' is undefined`);
   }
 
   set(name: string, value: Value): void {
-    this.#values.set(name, value);
+    const known = this.#placeOf(name);
+    if (known >= 0) {
+      this.#values[known] = value;
+      return;
+    }
+    const at = this.#names.push(name) - 1;
+    this.#values.push(value);
+    if (at === FEW_NAMES) this.#places = new Map(this.#names.map((each, place) => [each, place]));
+    else this.#places?.set(name, at);
+  }
+
+  #placeOf(name: string): number {
+    return this.#places ? (this.#places.get(name) ?? -1) : this.#names.indexOf(name);
   }
 }
 

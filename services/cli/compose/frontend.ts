@@ -120,7 +120,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
       parts.onText?.();
       return text;
     },
-    onUnusable: parts.onUnusable,
+    ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
     fallback: publicRpcs(process),
     operators: port.server.address,
     version: VERSION,

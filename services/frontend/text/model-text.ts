@@ -58,7 +58,7 @@ export interface ModelText {
   readsVariable(name: string): boolean;
   /**
    * Tokens of a rendered prompt: names of special tokens in it become those tokens. In its content no control token is
-   * named, unless the model's texts are opened so.
+   * named, unless the model's texts are opened so. Nobody may write to them: they may be the beginning of other prompts.
    */
   encodePrompt(prompt: RenderedPrompt): Uint32Array | Promise<Uint32Array>;
   /** Tokens of plain text, a long one as UTF-8, with the model's begin token, if it has one. */

@@ -9,7 +9,10 @@ import type { Llama, Vocab } from "#lib/native/llama";
 import { badModelFile } from "#lib/text/gguf";
 import type { SpecialToken } from "#lib/text/special";
 import type { Vocabulary } from "#lib/text/vocabulary";
+import type { TokenLines } from "#lib/tokens/token-line";
 import type { Gate, PromptEncoder } from "./encoder.ts";
+import { PromptMemory, type PromptTally } from "./prompt-memory.ts";
+import type { Piece, PromptText } from "./prompt-text.ts";
 
 /** What a native encoder is opened with. */
 export interface NativeEncoderOptions {
@@ -21,8 +24,12 @@ export interface NativeEncoderOptions {
   readonly gate: Gate;
   /** Of the vocabulary. */
   readonly specials: readonly SpecialToken[];
-  /** Bytes of memory for what was encoded before. */
+  /** Bytes of memory for what was encoded before: half of it for prompts, half for words. */
   readonly cacheBytes: number;
+  /** Of the process: prompts that go on from others share their ids and hashes there. */
+  readonly lines: TokenLines;
+  /** Of the process: what is remembered of prompts. Default: nobody counts. */
+  readonly tally?: PromptTally;
   /** Told, with why, when the library encodes in place of the addon. */
   readonly onLibrary: (why: string) => void;
 }
@@ -31,6 +38,7 @@ export interface NativeEncoderOptions {
 const INLINE_BYTES = { addon: 32_768, library: 8192 } as const;
 
 const NO_CONTENT = new Uint32Array(0);
+const NO_RANGES: readonly number[] = [];
 
 /** Opens a vocabulary in the engine library, by way of a file that is gone when this returns. */
 async function openInLibrary(llama: Llama, vocabulary: Vocabulary, bytes: Uint8Array): Promise<Vocab> {
@@ -57,7 +65,7 @@ async function open(
   { addon, library, specials, cacheBytes, onLibrary }: NativeEncoderOptions,
 ): Promise<{ encoder: NativeEncoder; inlineBytes: number } | undefined> {
   const settingsFor = (by: keyof typeof INLINE_BYTES) => ({
-    ...{ memoryBytes: cacheBytes, inlineBytes: INLINE_BYTES[by], specials },
+    ...{ memoryBytes: Math.floor(cacheBytes / 2), inlineBytes: INLINE_BYTES[by], specials },
   });
   try {
     const encoder = await openEncoder(addon, vocabulary, settingsFor("addon"));
@@ -85,8 +93,16 @@ function isBytes(text: Given): text is Uint8Array {
   return text instanceof Uint8Array;
 }
 
-function lengthOf(text: Given): number {
-  return typeof text === "string" || isBytes(text) ? text.length : text.reduce((sum, { length }) => sum + length, 0);
+function lengthOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+function promptText(text: Given, content: readonly number[] = NO_RANGES): PromptText {
+  const pieces: readonly Piece[] = isBytes(text) ? [wellFormed(text)] : typeof text === "string" ? [text] : text;
+  return {
+    pieces: pieces.every(({ length }) => length > 0) ? pieces : pieces.filter(({ length }) => length > 0),
+    content,
+  };
 }
 
 function wellFormed(text: Uint8Array): Uint8Array {
@@ -106,15 +122,24 @@ export async function openNativeEncoder(
   const opened = await open(vocabulary, bytes, options);
   if (!opened) return undefined;
   const { encoder, inlineBytes } = opened;
-  const { gate } = options;
+  const { gate, cacheBytes, lines, tally } = options;
+  const memory = new PromptMemory(Math.floor(cacheBytes / 2), lines, tally);
   return {
-    encode(text, { chat, content }) {
-      // Before it is begun nobody knows whether it will take long: much of it may be known.
-      if (gate.isFull && lengthOf(text) > inlineBytes) gate.check();
-      const places = content && content.length > 0 ? Uint32Array.from(content) : NO_CONTENT;
-      const tokens = encoder.encode(isBytes(text) ? wellFormed(text) : text, places, chat);
-      return tokens instanceof Promise ? gate.count(tokens) : tokens;
+    encode(given, { chat, content }) {
+      const text = promptText(given, content);
+      const known = memory.find(text, chat);
+      const { pieces, content: ranges, before } = memory.rest(text, known);
+      if (gate.isFull && lengthOf(pieces) > inlineBytes) gate.check();
+      const places = ranges.length > 0 ? Uint32Array.from(ranges) : NO_CONTENT;
+      // All are bytes or none is, and bytes are in one piece.
+      const rest = pieces[0] instanceof Uint8Array ? pieces[0] : (pieces as readonly string[]);
+      const encoding = encoder.encode(rest, places, chat, before);
+      if (!(encoding instanceof Promise)) return memory.add(text, known, encoding);
+      return gate.count(encoding.then((made) => memory.add(text, known, made)));
     },
-    close: () => encoder.close(),
+    close() {
+      memory.close();
+      encoder.close();
+    },
   };
 }

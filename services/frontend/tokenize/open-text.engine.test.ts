@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { SeededChance } from "#lib/base/chance";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
+import { BEFORE } from "#lib/native/addon";
 import { openEncoder } from "#lib/native/encoder";
 import { createBytePairEncoder } from "#lib/text/byte-pair";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { createTokenizer, readTokens } from "#lib/text/tokenizer";
 import { chatTemplateOf, checkVocabulary, extractVocabulary, VOCABULARY_FORMAT } from "#lib/text/vocabulary";
+import { TokenLines } from "#lib/tokens/token-line";
 import { randomTexts, specialTorture, TORTURE } from "../../../test/fixtures/text/torture.ts";
 import { makeVocabulary } from "../../../test/fixtures/text/vocabulary.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
@@ -41,8 +44,12 @@ describe.skipIf(native.reason !== undefined)(`tokenizing in native code (${nativ
     for (const text of texts) {
       const expected = whole.tokenize(text, { parseSpecial: true, addSpecial: true });
       const utf8 = Buffer.from(text);
-      expect(own.encode(utf8, new Uint32Array(0), false), JSON.stringify(text)).toEqual(expected);
-      expect(byLibrary.encode(utf8, new Uint32Array(0), false), JSON.stringify(text)).toEqual(expected);
+      expect(own.encode(utf8, new Uint32Array(0), false, BEFORE.nothing), JSON.stringify(text)).toMatchObject({
+        ids: expected,
+      });
+      expect(byLibrary.encode(utf8, new Uint32Array(0), false, BEFORE.nothing), JSON.stringify(text)).toMatchObject({
+        ids: expected,
+      });
       for (const parseSpecial of [true, false]) {
         const options = { parseSpecial, addSpecial: true };
         expect(byScript.encode(text, options), JSON.stringify(text)).toEqual(whole.tokenize(text, options));
@@ -66,6 +73,7 @@ describe.skipIf(native.reason !== undefined)(`tokenizing in native code (${nativ
       specials,
       gate: new Gate(4),
       cacheBytes: 1 << 20,
+      lines: new TokenLines(addon),
       onLibrary: (why: string) => void told.push(why),
     };
     const encoder = await openNativeEncoder(vocabulary, bytes, { ...options, library: () => llama });
@@ -98,6 +106,46 @@ describe.skipIf(native.reason !== undefined)(`tokenizing in native code (${nativ
     expect(unigrams.leastTokens(unknown.length)).toBeLessThanOrEqual((await unigrams.encodeText(unknown)).length);
     await unigrams.close();
     await opener.close();
+  });
+
+  test.each([
+    ["control tokens", chatTemplateOf(parseGgufHeader(readFileSync(DEMO_MODEL), "demo"))],
+    ["none", "{% for m in messages %}{{ m.role }}: {{ m.content | trim }}\n{% endfor %}assistant:"],
+  ])("conversations that take turns are what they are alone, under a template that writes %s", async (_, template) => {
+    const tokenizer = extractVocabulary(parseGgufHeader(readFileSync(DEMO_MODEL), "demo"));
+    const chance = new SeededChance(8n);
+    const words = ["cache", " the", "<|im_end|>", "\n\n", " é", "🙂", "  ", " prefill", "x", "."];
+    const some = () =>
+      Array.from({ length: 20 + 300 * chance.next() }, () => words[Math.floor(chance.next() * 10)]).join("");
+    const open = (cacheBytes: number, lines?: TokenLines) =>
+      createTextOpener({ addon, clock: systemClock, log: silentLog, cacheBytes, lines }).open({
+        ...{ tokenizer, template, tokenizerFormat: VOCABULARY_FORMAT },
+      });
+    const alone = await open(0);
+    const lines = new TokenLines(addon);
+    const bounds = await Promise.all([1 << 22, 60_000, 9000].map((cacheBytes) => open(cacheBytes, lines)));
+    const talks = Array.from({ length: 3 }, () => [{ role: "user", content: some() }]);
+    for (let round = 0; round < 40 * scale; round++) {
+      const messages = talks[Math.floor(chance.next() * 3)]!;
+      const role = messages.length % 2 === 0 ? "user" : "assistant";
+      messages.push({ role, content: some() });
+      // A client may change what it said.
+      if (chance.next() < 0.2) messages[Math.floor(chance.next() * messages.length)]!.content += "!";
+      const prompt = alone.renderChat({ messages });
+      const whole = {
+        text: chance.next() < 0.3 ? Buffer.from(String(prompt.text)) : prompt.text,
+        content: prompt.content,
+      };
+      const expected = await alone.encodePrompt(prompt);
+      const hashes = new BigUint64Array(Math.floor(expected.length / 16));
+      addon.hashBlocks(expected, 16, 3n, hashes.slice(), hashes);
+      for (const text of bounds) {
+        const ids = await text.encodePrompt(chance.next() < 0.5 ? prompt : whole);
+        expect(ids).toEqual(expected);
+        expect(lines.blockHashes(ids, { blockTokens: 16, seed: 3n })).toEqual(hashes);
+      }
+    }
+    for (const each of [alone, ...bounds]) await each.close();
   });
 
   test("the text of a model: short at once, long in the addon's threads, too much refused", async () => {

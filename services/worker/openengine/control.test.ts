@@ -242,7 +242,7 @@ it("events of the cache reach whoever subscribed", async () => {
   const next = events.next();
   await settle();
   rig.engine.kv({ kind: "cleared" });
-  rig.clock.advance(5);
+  rig.clock.advance(20);
   expect((await next).value).toMatchObject({
     event: { case: "batch", value: { events: [{ event: { case: "allBlocksCleared" } }] } },
   });

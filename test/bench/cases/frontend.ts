@@ -5,6 +5,7 @@ import { vocabularyFile } from "../cache.ts";
 import { type Cluster, cpuSecondsOf, metricOf, startCluster } from "../cluster.ts";
 import { median, medianFigures, Program, pinTo, runCases, sleep, startsOf, volume } from "../harness.ts";
 import { realVocabularyFile } from "../models.ts";
+import { PEER_PYTHON, type Peer, startPeer } from "../peer.ts";
 import { TextWriter } from "../text.ts";
 import type { VocabularyName } from "../vocabulary.ts";
 import type { HttpCount, HttpLoad } from "./http-client.ts";
@@ -14,6 +15,8 @@ interface Server {
   readonly port: number;
   /** CPU seconds that it has used. */
   cpuSeconds(): number | Promise<number>;
+  /** The last bytes of its answers, where they are not those of the load. */
+  readonly ending?: string;
   /** Tokens that it has said. */
   tokens(): Promise<number>;
 }
@@ -28,7 +31,8 @@ interface Time {
 }
 
 const MODEL = "bench";
-const STREAM_END = "data: [DONE]\n\n\r\n0\r\n\r\n";
+const CHUNKED_END = "\r\n0\r\n\r\n";
+const STREAM_END = `data: [DONE]\n\n${CHUNKED_END}`;
 /** Blocks for every token of every stream: a mock with a full pool is a slow one. */
 const MOCK_BLOCKS = 262_144;
 
@@ -60,7 +64,7 @@ function openProduct(workers: number, vocabulary: VocabularyName, mock: readonly
   return startCluster([...model, ...sizes, ...mock].map(String));
 }
 
-function serverOf({ port, frontendPid }: Cluster): Server {
+function serverOf({ port, frontendPid }: Pick<Cluster, "port" | "frontendPid">): Server {
   const tokens = () => metricOf(port, "stator_dispatch_tokens_total");
   return { port, cpuSeconds: () => cpuSecondsOf(frontendPid), tokens };
 }
@@ -90,7 +94,7 @@ async function measure(server: Server, client: Program, load: Load, time: Time):
     if (refused) throw new Error(`A request was refused: ${refused}`);
     return { atMs: performance.now(), seconds, reads, things: isStream ? await server.tokens() : requests };
   };
-  await client.ask({ load: { ...load, port: server.port } });
+  await client.ask({ load: { ...load, port: server.port, ending: server.ending ?? load.ending } });
   await sleep(time.warmMs);
   const before = await look();
   await sleep(time.ms);
@@ -280,27 +284,38 @@ const UNITS_PER_TOKEN = 4.3;
 
 /**
  * New prompts of natural prose, against a server that parses each body and hashes it once: what anybody has to do who looks
- * at it at all. One token is asked for, four connections send again as soon as they have their answer.
+ * at it at all. One token is asked for, four connections send again as soon as they have their answer. With a peer, the
+ * same load on it and us in turn.
  */
 async function newPrompts(tokens: number): Promise<object> {
   const file = realVocabularyFile("152k");
   if (file.path === undefined) return { skipped: file.reason };
   const model = ["--model", file.path, "--model-name", MODEL, "--engine", "mock", "--mock-speed", "0"];
-  const sizes = ["--workers", "2", "--mock-context-tokens", "65536", "--mock-total-blocks", String(MOCK_BLOCKS)];
+  const contextTokens = 65_536;
+  const sizes = ["--workers", 2, "--mock-context-tokens", contextTokens, "--mock-total-blocks", MOCK_BLOCKS].map(
+    String,
+  );
   const time = { warmMs: volume(4_000, 500), ms: volume(4_000, 1_000), rounds: volume(3, 1) };
   return overStarts(async (start) => {
     const base = await openBare("look");
     const cluster = await startCluster([...model, ...sizes]);
     const client = await openClient(start);
+    let peer: Peer | undefined;
     try {
       const fields = { model: MODEL, max_tokens: 1, ignore_eos: true };
       const proseUnits = Math.round(tokens * UNITS_PER_TOKEN);
       const load = { path: "/v1/chat/completions", sockets: 4, fields, words: 0, proseUnits, ending: "}}", everyMs: 0 };
-      return await compare(base, serverOf(cluster), client, load, time);
+      const ours = serverOf(cluster);
+      const figures = await compare(base, ours, client, load, time);
+      if (PEER_PYTHON === undefined) return figures;
+      peer = await startPeer(PEER_PYTHON, { file: file.path, name: MODEL, contextTokens });
+      const chunked = { ...serverOf(peer), ending: CHUNKED_END };
+      const { ratio, baseUs } = await compare(chunked, ours, client, load, time);
+      return { ...figures, peerRatio: ratio, peerUs: baseUs };
     } finally {
       client.end();
       base.program.end();
-      await cluster.close();
+      await Promise.all([cluster.close(), peer?.close()]);
     }
   });
 }

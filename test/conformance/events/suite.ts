@@ -178,6 +178,16 @@ export function eventSuite(name: string, open: OpenEventRig): void {
       expect(heard.isOver, "nothing is told to who left").toBe(false);
     });
 
+    test("a way that is closed ends its subscriptions without a word", async () => {
+      const { rig, source } = await start();
+      const feed = connect(rig);
+      const heard = subscribe(feed);
+      await until("it has begun", () => kinds(heard).length === 2);
+      feed.close();
+      await until("it is gone", () => source.readers === 0);
+      expect(heard.isOver).toBe(false);
+    });
+
     test("ranks have events of their own", async () => {
       const { rig, sources } = await start({}, 2);
       sources[1]!.publish(stored(undefined, 1));
