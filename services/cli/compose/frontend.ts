@@ -12,13 +12,14 @@ import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { ModelView } from "#lib/discovery/model-view";
 import { createServicePool } from "#lib/discovery/service-pool";
-import { createDispatcher } from "#lib/dispatch/dispatcher";
+import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { EVENTS_INSTRUMENTS } from "#lib/events/instruments";
 import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
 import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
+import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen } from "#lib/rpc/options";
@@ -85,18 +86,8 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const reading = { policy: values["router.mismatch"], startMs: FIRST_WORKER_MS };
   const view = scope.own("models", new ModelView({ watch, clock, ...reading }));
   const reader = scope.own("reader", new BodyReader({ ...process, readers: readersOf(DOORS) }));
-  const dispatcher = createDispatcher({
-    ...process,
-    caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
-    view,
-    connect: (instance) => connectLink(instance, process),
-    router: (locate) => createRouter(context, process, locate),
-    ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
-    compile: (guidance) => reader.compile(guidance),
-  });
-  scope.own("dispatcher", dispatcher);
+  const dispatcher = openDispatcher(context, process, { view, reader });
   const { router } = dispatcher;
-  scope.defer("router", feedRouter(context, process, { view, router }));
   const texts = scope.own("texts", openTexts(context));
   const port = await process.listen([
     createFrontendService({ dispatcher, router, view }),
@@ -140,6 +131,27 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
       await Promise.all([gone, frontend.close({ drainMs })]);
     },
   };
+}
+
+/** Runs requests on the workers of a view, each where the router says. */
+function openDispatcher(
+  context: ProcessContext,
+  process: ServiceProcess,
+  { view, reader }: { readonly view: ModelView; readonly reader: BodyReader },
+): FrontendDispatcher<RuleRouter> {
+  const { values, scope } = context;
+  const dispatcher = createDispatcher({
+    ...process,
+    caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
+    view,
+    connect: (instance) => connectLink(instance, process),
+    router: (locate) => createRouter(context, process, locate),
+    ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
+    compile: (guidance) => reader.compile(guidance),
+  });
+  scope.own("dispatcher", dispatcher);
+  scope.defer("router", feedRouter(context, process, { view, router: dispatcher.router }));
+  return dispatcher;
 }
 
 /** Publishes this frontend, so that whoever watches discovery finds what operators may call. */
