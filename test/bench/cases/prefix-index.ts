@@ -25,6 +25,8 @@ const collect = runInNewContext("gc") as () => void;
 
 /** Bytes of this process that are in use. */
 function keptBytes(): number {
+  // Memory of arrays that died is given back by the next collection.
+  collect();
   collect();
   const { arrayBuffers, heapUsed } = process.memoryUsage();
   return arrayBuffers + heapUsed;
