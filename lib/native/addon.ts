@@ -44,7 +44,7 @@ export interface NativeAddon {
 
   /**
    * Writes the local hashes of blocks `from` to `to - 1` at their own indices of `local`, without those of sequences.
-   * 128 blocks of 16 ids cost about as much as the call itself, half a microsecond.
+   * The call itself costs as much as some dozen blocks: ask for many at once.
    * @param aheadTokens 0, or 1 for hashes that look one token into the next block
    * @param objects for each object and block the block's place, ascending, and the object's hash: the hashes follow the
    * ids of their block in ascending order

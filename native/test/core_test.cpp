@@ -97,6 +97,18 @@ TEST(block_hashes_equal_the_reference_vectors) {
   CHECK(std::equal(continued, continued + 4, sequence));
 }
 
+TEST(contents_have_objects_behind_their_ids_and_may_look_ahead) {
+  std::vector<uint32_t> tokens;
+  for (uint32_t i = 1; i <= 16; i++) tokens.push_back(i);
+  const uint32_t block = 1;
+  const uint64_t object = 0xdeadbeefcafe;
+  uint64_t local[4] = {};
+  stator::hashContents({tokens.data(), 4, 0, 1337}, 0, 4, {&block, &object, 1}, local);
+  CHECK(local[0] == 0xcb38e4d7fb2dca5cu && local[1] == 0xdc500a7a4e3c6bd4u && local[2] == 0x06b748f1777d599cu);
+  stator::hashContents({tokens.data(), 4, 1, 1337}, 1, 3, {}, local);
+  CHECK(local[0] == 0xcb38e4d7fb2dca5cu && local[1] == 0x1ac55a72d61806e3u && local[2] == 0x7173bc24eaf6c994u);
+}
+
 TEST(philox_equals_its_published_vectors) {
   using Words = std::array<uint32_t, 4>;
   CHECK((stator::philox({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));

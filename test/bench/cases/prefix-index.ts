@@ -25,6 +25,8 @@ const collect = runInNewContext("gc") as () => void;
 
 /** Bytes of this process that are in use. */
 function keptBytes(): number {
+  // Memory of arrays that died is given back by the next collection.
+  collect();
   collect();
   const { arrayBuffers, heapUsed } = process.memoryUsage();
   return arrayBuffers + heapUsed;
@@ -169,7 +171,7 @@ async function match(): Promise<object> {
 
 /** Events of turns, ends and deaths without end, over a budget: what the process keeps, early and late. */
 function memory(): object {
-  const budgetBytes = volume(64 << 20, 2 << 20);
+  const budgetBytes = volume(16 << 20, 2 << 20);
   const index = new RunIndex({ budgetBytes });
   const chance = new SeededChance(5n);
   const slots = Array.from({ length: WORKERS }, () => index.join());
@@ -190,12 +192,14 @@ function memory(): object {
       open.pop();
     } else if (draw < 0.99999) {
       const slot = slots[pick(chance, slots.length)]!;
-      const hashes = BigUint64Array.from({ length: 1 + pick(chance, 12) }, () => chance.id());
-      // Content is told apart from names by nobody here.
+      // Nobody minds here that contents and names are the same.
+      const hashes = new BigUint64Array(1 + pick(chance, 12));
+      const words = new Uint32Array(hashes.buffer);
+      for (let word = 0; word < words.length; word++) words[word] = chance.next() * 2 ** 32;
       const parent = sequence && draw < 0.7 ? sequence.names.at(-1) : undefined;
       index.apply(slot, { kind: "stored", parent, hashes, contents: hashes, ...rest });
       const entry = { slot, names: hashes };
-      if (open.length < 200_000) open.push(entry);
+      if (open.length < volume(100_000, 10_000)) open.push(entry);
       else open[at] = entry;
     } else {
       const place = pick(chance, slots.length);
