@@ -45,8 +45,32 @@ describe("what runs", () => {
     expect([code, table.length, table[0]?.split(/ {2,}/)]).toEqual([
       0,
       3,
-      ["WORKER", "MODELS", "ADDRESS", "STATE", "OPEN", "WAITING", "BLOCKS"],
+      ["WORKER", "MODELS", "ADDRESS", "STATE", "OPEN", "WAITING", "RULE", "INDEXED", "SPEED", "BLOCKS"],
     ]);
+  });
+
+  it("is explained: why a request went to its worker, and where a prompt would go", async () => {
+    const content = "Where do ducks sleep? ".repeat(20);
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-request-id": "duck" },
+      body: JSON.stringify({ model: "stator-mock", max_tokens: 1, messages: [{ role: "user", content }] }),
+    });
+    const worker = answer.headers.get("x-stator-worker");
+    const { code, out } = await stator("explain", "duck", "--http-port", port);
+    expect([code, out]).toEqual([0, expect.stringMatching(/^Request duck, .* ago: \d+ tokens\nttft, /)]);
+    expect(out).toMatch(new RegExp(`^->  ${worker} `, "m"));
+    expect(out).toMatch(/^Foreseen: the first token after .* Seen: the first token after .*\.$/m);
+    const now = await stator("explain", "stator-mock", "--prompt", content, "--http-port", port, "--json");
+    const { explanations } = JSON.parse(now.out) as { explanations: { chosen?: number; candidates: object[] }[] };
+    const [explanation] = explanations;
+    expect(explanation!.candidates).toHaveLength(2);
+    expect(explanation!.candidates[explanation!.chosen ?? 0]).toMatchObject({ deviceTokens: expect.any(Number) });
+    expect(await stator("explain", "goose", "--http-port", port)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("No decision about goose is kept; the oldest of "),
+    });
+    expect((await stator("explain")).err).toContain("Name a request: stator explain ID");
   });
 
   it("is told by models", async () => {
