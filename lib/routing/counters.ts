@@ -15,6 +15,7 @@ export class RoutingCounters {
   foundTokens = 0;
   expectedTokens = 0;
   forgottenSessions = 0;
+  evictedEntries = 0;
 }
 
 /** Levels of a router at a scrape. */
@@ -45,6 +46,7 @@ const SUMS = {
   foundTokens: "stator_routing_found_tokens_total",
   expectedTokens: "stator_routing_expected_tokens_total",
   forgottenSessions: "stator_routing_forgotten_sessions_total",
+  evictedEntries: "stator_routing_evicted_entries_total",
 } as const;
 
 /** Copies counters and levels into instruments at each scrape; returns what ends it. */

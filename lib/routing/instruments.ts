@@ -51,6 +51,10 @@ export const ROUTING_INSTRUMENTS = {
   stator_routing_open_choices: { kind: "gauge", help: "Choices that were placed and have not ended" },
   stator_routing_index_entries: { kind: "gauge", help: "(block, rank, tier) entries of all indexes" },
   stator_routing_index_bytes: { kind: "gauge", help: "Memory of all indexes, in bytes" },
+  stator_routing_evicted_entries_total: {
+    kind: "counter",
+    help: "Entries that indexes forgot because router.index-bytes was full",
+  },
   stator_routing_sessions: { kind: "gauge", help: "Sessions that have a worker" },
   stator_routing_forgotten_sessions_total: {
     kind: "counter",

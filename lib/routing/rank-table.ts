@@ -24,6 +24,8 @@ export class RankTable {
   readonly #parts: RankParts;
   readonly #seats = new Map<bigint, readonly RankSeat[]>();
   readonly #shelves = new Map<string, Shelf>();
+  /** What the budgets of indexes took that are gone. */
+  #evictedBefore = 0;
 
   constructor(parts: RankParts) {
     this.#parts = parts;
@@ -32,6 +34,11 @@ export class RankTable {
   /** The indexes that are in use. */
   get shelves(): Iterable<Shelf> {
     return this.#shelves.values();
+  }
+
+  /** Entries that the budgets of indexes took so far. */
+  get evicted(): number {
+    return [...this.#shelves.values()].reduce((sum, { index }) => sum + index.evicted, this.#evictedBefore);
   }
 
   /** The ranks of all workers, by instance. */
@@ -121,7 +128,9 @@ export class RankTable {
     seat.shelf = undefined;
     shelf.members--;
     assert(shelf.members >= 0, "a shelf loses as many as it got");
-    if (shelf.members === 0) this.#shelves.delete(shelf.key);
+    if (shelf.members > 0) return;
+    this.#evictedBefore += shelf.index.evicted;
+    this.#shelves.delete(shelf.key);
   }
 }
 

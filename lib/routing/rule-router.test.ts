@@ -11,6 +11,7 @@ import {
   shownAnswer,
   workersOf,
 } from "../../test/support/routing-rig.ts";
+import { MIN_BUDGET_BYTES, RunIndex } from "./index/run-index.ts";
 import type { RouterMode } from "./options.ts";
 import type { RouteAsk, Ticket } from "./router.ts";
 
@@ -331,4 +332,31 @@ it("has nothing open once everything has ended, whatever came when", () => {
   for (const candidate of explanation!.candidates) {
     expect(candidate).toMatchObject({ openRequests: 0, prefillTokens: 0, potentialBlocks: 4 });
   }
+});
+
+it("says what it has to do without, for as long as it is so", () => {
+  const rig = new RoutingRig([
+    fleetWorker(1n),
+    fleetWorker(2n, { scope: undefined, weights: "x", why: "Without KV routing." }),
+  ]);
+  expect(rig.router.lacking).toEqual(["power-of-two is in force: ttft needs prefixes. Without KV routing."]);
+  rig.follow([fleetWorker(1n), fleetWorker(3n)]);
+  rig.know(1n, "live");
+  rig.know(3n, "none");
+  expect(rig.router.lacking).toEqual([expect.stringMatching(/^What 1 of 2 ranks hold is not known\. \S/)]);
+  rig.know(3n, "recovering");
+  expect(rig.router.lacking).toEqual([]);
+  const blind = new RoutingRig([fleetWorker(1n, { scope: undefined })], { mode: "random" });
+  expect(blind.router.lacking).toEqual([]);
+});
+
+it("counts what the budget of an index took, also when its workers have left", () => {
+  const index = new RunIndex({ budgetBytes: MIN_BUDGET_BYTES });
+  const rig = new RoutingRig([fleetWorker(1n)], { openIndex: () => index });
+  for (let kind = 0; kind < 40; kind++) rig.store(1n, promptOf(kind, 1_000));
+  expect(index.evicted).toBeGreaterThan(0);
+  const told = rig.router.evictedEntries;
+  expect(told).toBe(index.evicted);
+  rig.follow([]);
+  expect(rig.router.evictedEntries).toBe(told);
 });

@@ -124,6 +124,22 @@ export class RuleRouter implements Router {
     return this.#rules.inForce;
   }
 
+  /** Entries that the budgets of its indexes took so far. */
+  get evictedEntries(): number {
+    return this.#ranks.evicted;
+  }
+
+  /** What its rules have to do without now, a sentence each; none when they have all. */
+  get lacking(): readonly string[] {
+    const rules = this.inForce.filter(({ why }) => why !== "").map(({ rule, why }) => `${rule} is in force: ${why}`);
+    if (!this.#options.followsEvents || !this.#rules.needsPrefixes) return rules;
+    const ranks = [...this.#ranks.workers.values()].flat().filter(({ shelf }) => shelf);
+    const unknown = ranks.filter(({ knowledge }) => knowledge.state === "none" || knowledge.state === "untrusted");
+    if (unknown.length === 0) return rules;
+    const reason = unknown[0]!.knowledge.reason;
+    return [...rules, `What ${unknown.length} of ${ranks.length} ranks hold is not known. ${reason}`];
+  }
+
   follow(fleet: Fleet): void {
     this.#ranks.follow(fleet);
     this.#loads.follow(fleet);
@@ -328,6 +344,7 @@ export class RuleRouter implements Router {
   #levels(): RoutingLevels {
     const shelves = [...this.#ranks.shelves];
     this.#counters.forgottenSessions = this.#sessions.forgotten;
+    this.#counters.evictedEntries = this.evictedEntries;
     return {
       rules: this.inForce.map(({ rule }) => rule),
       knowledge: [...this.#ranks.workers.values()].flat().map(({ knowledge }) => knowledge.state),

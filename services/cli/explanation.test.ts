@@ -62,9 +62,9 @@ test("a decision is shown with its candidates, the chosen one marked, and terms 
 Request r, 1.2 s ago: 368 tokens
 ttft, 7.06 ms
 
-    WORKER            COST, ms  ITS OWN PREFILL  DELAY  CACHED       QUEUED  OPEN
-<->  0000000000000001  7.06      7                (16)   352          0       0>
-    0000000000000002  22.1      22.1             -      0 + 16 host  5       2
+    WORKER            COST, ms  ITS OWN PREFILL  DELAY  CACHED       TO COMPUTE  OPEN
+<->  0000000000000001  7.06      7                (16)   352          0           0>
+    0000000000000002  22.1      22.1             -      0 + 16 host  5           2
 
 Foreseen: the first token after 7 ms, 352 tokens cached. Seen: the first token after 12.2 ms, 336 tokens cached.
 With 1 fewer cached token at 0000000000000001 it would have gone to 0000000000000002.

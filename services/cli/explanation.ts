@@ -42,7 +42,7 @@ function printCandidates(explanation: Explanation, paint: Paint): string {
     ...terms.map((name): Column<Row> => [name.toUpperCase(), ([, candidate]) => printTerm(candidate, name)]),
     ...(isWeighed ? [["PREFERRED", ([, { preferenceFactor }]) => `x ${shown(preferenceFactor)}`] as Column<Row>] : []),
     ["CACHED", ([, candidate]) => printCached(candidate)],
-    ["QUEUED", ([, { prefillTokens }]) => prefillTokens],
+    ["TO COMPUTE", ([, { prefillTokens }]) => prefillTokens],
     ["OPEN", ([, { openRequests }]) => openRequests],
   ];
   const [head = "", ...body] = printTable(columns, rows).split("\n");

@@ -47,6 +47,8 @@ export interface FrontendOptions {
   readonly dispatcher: Dispatcher;
   /** Names that the dispatcher would place a request for now; unless given, those with a ready worker. */
   readonly placeable?: () => readonly string[];
+  /** What its router has to do without, a sentence each; nothing unless given. */
+  readonly lacking?: () => readonly string[];
   /** Whether the dispatcher ever reached a worker; unless given, it did. */
   readonly isReached?: (worker: bigint) => boolean;
   /** Reads bodies; unless given, the frontend has one of its own. */
@@ -178,6 +180,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     metrics,
     openApi: printOpenApi(options.version, documentedRoutes(doors)),
     operators: options.operators,
+    lacking: options.lacking,
     draining: () => server.draining,
   });
   const server: HttpServer = new HttpServer({

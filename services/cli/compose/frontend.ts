@@ -104,6 +104,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
       start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
     },
     placeable: () => dispatcher.routable(),
+    lacking: () => router.lacking,
     isReached: (worker) => dispatcher.reached(worker),
     fetchArtifact: createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client),
     async openText(found) {

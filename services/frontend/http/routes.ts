@@ -32,6 +32,8 @@ export interface RouteTools {
   readonly openApi: string;
   /** host:port of the port for operators; told to this machine alone. */
   readonly operators: string | undefined;
+  /** What routing has to do without, a sentence each. */
+  readonly lacking: (() => readonly string[]) | undefined;
   /** Whether the frontend takes requests at all. */
   readonly draining: () => boolean;
 }
@@ -99,10 +101,19 @@ function showModel(exchange: Exchange, id: string, models: Models): void {
 function showHealth(exchange: Exchange, tools: RouteTools): void {
   const models = tools.models.routable();
   const tell = (code: number, status: string, names: readonly string[]): void =>
-    exchange.json(code, JSON.stringify({ status, models: names, ...operatorsFor(exchange, tools) }));
+    exchange.json(
+      code,
+      JSON.stringify({ status, models: names, ...lackingIn(tools), ...operatorsFor(exchange, tools) }),
+    );
   if (tools.draining()) tell(503, "draining", []);
   else if (models.length === 0) tell(503, "no model is routable", []);
   else tell(200, "ready", models);
+}
+
+/** What routing has to do without: no reason not to be ready. */
+function lackingIn({ lacking }: RouteTools): { routing?: readonly string[] } {
+  const routing = lacking?.() ?? [];
+  return routing.length > 0 ? { routing } : {};
 }
 
 /** Who runs on this machine may know where operators ask; whether they may is that port's to say. */
