@@ -29,9 +29,7 @@ export interface NativeAddon {
   /**
    * Hashes every complete block of `blockTokens` token ids (ids as little-endian u32): `local[i]` is the XXH3-64 of
    * block i with `seed`; `sequence[0] = local[0]`, `sequence[i] = XXH3(LE64(sequence[i-1]) || LE64(local[i]), 1337)`.
-   * Both outputs must hold `floor(tokens.length / blockTokens)` values, and may be the same array where local hashes are
-   * not wanted. Returns that count. 8,192 ids cost about 2 µs.
-   * @param from the blocks before it are done: of them `sequence[from - 1]` is read. Default 0
+   * Both outputs must hold `floor(tokens.length / blockTokens)` values. Returns that count.
    */
   hashBlocks(
     tokens: Uint32Array,
@@ -39,7 +37,6 @@ export interface NativeAddon {
     seed: bigint,
     local: BigUint64Array,
     sequence: BigUint64Array,
-    from?: number,
   ): number;
 
   /**

@@ -13,7 +13,7 @@ export interface RankParts {
   readonly openIndex: (scope: KvScope) => PrefixIndex;
   /** Hashes prompts; the native addon is the fastest. */
   readonly hasher: ContentHasher;
-  /** Blocks that it hashes at a time. */
+  /** Blocks that it hashes first. */
   readonly stepBlocks: number;
 }
 

@@ -23,9 +23,7 @@ export function hashSeed(cacheSalt: string, adapter: string | undefined): bigint
 export interface BlockHasher {
   /**
    * Writes local and sequence hashes of every complete block. Both outputs hold at least
-   * `floor(tokens.length / blockTokens)` values, and may be the same array where local hashes are not wanted; returns that
-   * count. Borrows everything.
-   * @param from the blocks before it are done: `sequence[from - 1]` must be there. Default 0
+   * `floor(tokens.length / blockTokens)` values; returns that count. Borrows everything.
    */
   hashBlocks(
     tokens: Uint32Array,
@@ -33,7 +31,6 @@ export interface BlockHasher {
     seed: bigint,
     local: BigUint64Array,
     sequence: BigUint64Array,
-    from?: number,
   ): number;
 }
 
@@ -82,10 +79,9 @@ export class TokenHasher implements BlockHasher, ContentHasher {
     seed: bigint,
     local: BigUint64Array,
     sequence: BigUint64Array,
-    from = 0,
   ): number {
     const count = Math.floor(tokens.length / blockTokens);
-    this.hashRange(tokens, { blockTokens, seed, from, to: count }, local, sequence);
+    this.hashRange(tokens, { blockTokens, seed, from: 0, to: count }, local, sequence);
     return count;
   }
 

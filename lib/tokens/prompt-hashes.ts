@@ -7,13 +7,14 @@ export interface PromptShape {
   readonly blockTokens: number;
   /** How far a hash looks into the block that follows, 0 or 1; without it 0. */
   readonly aheadTokens?: number;
-  /** Blocks that are hashed at a time, at least 1; without it 32. A native hasher has a call to pay: 128 serve it best. */
+  /** Blocks that are hashed first, at least 1; without it 32. A native hasher has a call to pay: 128 serve it best. */
   readonly stepBlocks?: number;
 }
 
 /**
- * Local hashes of one prompt after another, made when they are asked for, a step at a time: who compares them with what
- * is cached pays for as many blocks as match. An instance serves one prompt at a time and uses its memory again.
+ * Local hashes of one prompt after another, made when they are asked for, a step at a time and each step as long as all
+ * before it: who compares them with what is cached pays for at most twice as many blocks as match, in few calls. An
+ * instance serves one prompt at a time and uses its memory again.
  */
 export class PromptHashes {
   readonly #hasher: ContentHasher;
@@ -60,8 +61,8 @@ export class PromptHashes {
   #hash(to: number): void {
     assert(to <= this.#length, "only complete blocks have a hash");
     const { blockTokens, aheadTokens, stepBlocks } = this.#shape;
-    const end = Math.min(this.#length, Math.ceil(to / stepBlocks) * stepBlocks);
     const from = this.#hashed;
+    const end = Math.min(this.#length, Math.max(Math.ceil(to / stepBlocks) * stepBlocks, 2 * from));
     this.#hasher.hashContents(
       this.#tokens,
       blockTokens,

@@ -39,10 +39,8 @@ Napi::Value hashTokenBlocks(const Napi::CallbackInfo& info) {
     const size_t blocks = tokens.size / block;
     require(local.size >= blocks && sequence.size >= blocks,
             "local and sequence must hold " + std::to_string(blocks) + " values.");
-    const auto most = static_cast<int64_t>(blocks);
-    const auto from = given(info[5]) ? static_cast<size_t>(readInteger(info[5], "from", 0, most)) : 0;
     hashBlocks(tokens.data, tokens.size, block, seed, const_cast<uint64_t*>(local.data),
-               const_cast<uint64_t*>(sequence.data), from);
+               const_cast<uint64_t*>(sequence.data));
     return Napi::Number::New(info.Env(), static_cast<double>(blocks));
   });
 }

@@ -92,9 +92,6 @@ TEST(block_hashes_equal_the_reference_vectors) {
   CHECK(local[0] == 0xcb38e4d7fb2dca5cu && local[3] == 0x01e03482f18b34e9u);
   CHECK(sequence[0] == local[0] && sequence[1] == 0x44a2b2379d6d3c3du && sequence[3] == 0x1aaa5eb6e2524a3bu);
   CHECK(stator::hashBlocks(tokens.data(), 3, 4, 1337, local, sequence) == 0);
-  uint64_t continued[4] = {sequence[0], sequence[1], 0, 0};
-  CHECK(stator::hashBlocks(tokens.data(), tokens.size(), 4, 1337, continued, continued, 2) == 4);
-  CHECK(std::equal(continued, continued + 4, sequence));
 }
 
 TEST(contents_have_objects_behind_their_ids_and_may_look_ahead) {

@@ -5,7 +5,7 @@ import { loadNative, type NativeAddon } from "#lib/native/addon";
 import { parseGgufHeader } from "#lib/text/gguf";
 import { readTokens } from "#lib/text/tokenizer";
 import { checkVocabulary, extractVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
-import { TokenLines } from "#lib/tokens/token-line";
+import { PromptHashes } from "#lib/tokens/prompt-hashes";
 import type { ModelText } from "#services/frontend/text/model-text";
 import { Gate, type PromptEncoder } from "#services/frontend/tokenize/encoder";
 import { openNativeEncoder } from "#services/frontend/tokenize/native-encoder";
@@ -57,7 +57,7 @@ const CACHE_BYTES = 16 << 20;
 export async function openFrontendEncoder({ addon, bytes, vocabulary }: TextModel): Promise<PromptEncoder> {
   const encoder = await openNativeEncoder(vocabulary, bytes, {
     specials: readTokens(vocabulary).specials,
-    ...{ addon, library: () => undefined, gate: new Gate(256), cacheBytes: CACHE_BYTES, lines: new TokenLines(addon) },
+    ...{ addon, library: () => undefined, gate: new Gate(256), cacheBytes: CACHE_BYTES },
     onLibrary: (why) => {
       throw new Error(why);
     },
@@ -67,24 +67,31 @@ export async function openFrontendEncoder({ addon, bytes, vocabulary }: TextMode
 }
 
 /** Opens a model's texts as the frontend does, with a chat template. */
-export function openModelText(
-  { addon, bytes }: TextModel,
-  template: string,
-  lines = new TokenLines(addon),
-): Promise<ModelText> {
-  const opener = createTextOpener({ addon, lines, clock: systemClock, log: silentLog });
+export function openModelText({ addon, bytes }: TextModel, template: string): Promise<ModelText> {
+  const opener = createTextOpener({ addon, clock: systemClock, log: silentLog });
   return opener.open({ tokenizer: bytes, tokenizerFormat: VOCABULARY_FORMAT, template });
 }
 
 /** Tokens in a block of what is hashed. */
-export const BLOCK_TOKENS = 16;
+const BLOCK_TOKENS = 16;
 
-/** The hashes of every block of a prompt, one for all that is before it. */
-export function hashesOf(addon: NativeAddon, ids: Uint32Array): BigUint64Array {
-  const blocks = Math.floor(ids.length / BLOCK_TOKENS);
-  const sequence = new BigUint64Array(blocks);
-  addon.hashBlocks(ids, BLOCK_TOKENS, 1337n, new BigUint64Array(blocks), sequence);
-  return sequence;
+/** Blocks that a router with the addon hashes at a time. */
+const STEP_BLOCKS = 128;
+
+/** Hashes the blocks of prompts as a router does that finds all of each cached. */
+export class BlockHashes {
+  readonly #hashes: PromptHashes;
+
+  constructor({ addon }: TextModel) {
+    this.#hashes = new PromptHashes(addon, { blockTokens: BLOCK_TOKENS, stepBlocks: STEP_BLOCKS });
+  }
+
+  /** Local hashes of the complete blocks, valid until the next prompt. */
+  of(ids: Uint32Array): BigUint64Array {
+    const hashes = this.#hashes.open(ids, 1337n);
+    while (hashes.hashed < hashes.length) hashes.contents(hashes.hashed + 1);
+    return hashes.contents(0).subarray(0, hashes.length);
+  }
 }
 
 /** A template that writes control tokens around each message. */

@@ -15,7 +15,7 @@ import { TokenHasher } from "#lib/tokens/block-hash";
 import type { ProcessContext } from "../command.ts";
 import type { ServiceProcess } from "./process.ts";
 
-/** Blocks of a prompt that are hashed at a time: a call of the addon costs as much as so many of them. */
+/** Blocks of a prompt that are hashed first: a call of the addon costs as much as so many of them. */
 const STEP_BLOCKS = { native: 128, script: 32 } as const;
 
 /** A router by the options: prompts are hashed by the addon where it is built. */

@@ -9,7 +9,6 @@ import type { Llama, Vocab } from "#lib/native/llama";
 import { badModelFile } from "#lib/text/gguf";
 import type { SpecialToken } from "#lib/text/special";
 import type { Vocabulary } from "#lib/text/vocabulary";
-import type { TokenLines } from "#lib/tokens/token-line";
 import type { Gate, PromptEncoder } from "./encoder.ts";
 import { PromptMemory, type PromptTally } from "./prompt-memory.ts";
 import type { Piece, PromptText } from "./prompt-text.ts";
@@ -26,8 +25,6 @@ export interface NativeEncoderOptions {
   readonly specials: readonly SpecialToken[];
   /** Bytes of memory for what was encoded before: half of it for prompts, half for words. */
   readonly cacheBytes: number;
-  /** Of the process: prompts that go on from others share their ids and hashes there. */
-  readonly lines: TokenLines;
   /** Of the process: what is remembered of prompts. Default: nobody counts. */
   readonly tally?: PromptTally;
   /** Told, with why, when the library encodes in place of the addon. */
@@ -122,8 +119,8 @@ export async function openNativeEncoder(
   const opened = await open(vocabulary, bytes, options);
   if (!opened) return undefined;
   const { encoder, inlineBytes } = opened;
-  const { gate, cacheBytes, lines, tally } = options;
-  const memory = new PromptMemory(Math.floor(cacheBytes / 2), lines, tally);
+  const { gate, cacheBytes, tally } = options;
+  const memory = new PromptMemory(Math.floor(cacheBytes / 2), tally);
   return {
     encode(given, { chat, content }) {
       const text = promptText(given, content);

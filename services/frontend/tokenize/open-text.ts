@@ -8,8 +8,6 @@ import { TOKEN_BIT } from "#lib/text/special";
 import { type ChatTemplate, compileTemplate, TEMPLATE_LIMITS, type TemplateLimits } from "#lib/text/template";
 import { readTokens, type Tokens } from "#lib/text/tokenizer";
 import { checkVocabulary, VOCABULARY_FORMAT, type Vocabulary } from "#lib/text/vocabulary";
-import { TokenHasher } from "#lib/tokens/block-hash";
-import { TokenLines } from "#lib/tokens/token-line";
 import type { ModelText } from "../text/model-text.ts";
 import { Gate, type PromptEncoder } from "./encoder.ts";
 import { openNativeEncoder } from "./native-encoder.ts";
@@ -21,8 +19,6 @@ import { ThreadPool } from "./thread-pool.ts";
 export interface TextOpenerOptions {
   /** The native addon; without it text is encoded in JavaScript. */
   readonly addon: NativeAddon | undefined;
-  /** Where prompts leave their ids, for who names blocks of them. Default: its own. */
-  readonly lines?: TokenLines;
   /** Opens the engine library, for vocabularies that the addon does not know. Default: there is none. */
   readonly library?: () => Llama | undefined;
   /** For templates that ask for the date, and for how long threads may be idle. */
@@ -55,8 +51,6 @@ export interface TextArtifacts {
 
 /** Opens texts; owns the threads that they share. */
 export interface TextOpener {
-  /** Names the blocks of prompts; of one that goes on from another those of its own part alone are hashed. */
-  readonly lines: TokenLines;
   /** What is remembered of prompts, over all models. */
   readonly prompts: Readonly<PromptTally>;
   /** Throws BAD_MODEL_FILE or UNSUPPORTED_FEATURE for a tokenizer that cannot be used. */
@@ -148,7 +142,6 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
   const { addon, log, queueLimit = 256, cacheBytes = DEFAULT_CACHE_BYTES } = options;
   const gate = new Gate(queueLimit);
   const tally = createTally();
-  const lines = options.lines ?? new TokenLines(addon ?? new TokenHasher());
   let threads: ThreadPool | undefined;
   const pool = () => (threads ??= new ThreadPool({ threads: options.threads ?? 1, queueLimit, log }));
   const library = options.library ?? (() => undefined);
@@ -164,7 +157,6 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
         specials,
         gate,
         cacheBytes,
-        lines,
         tally,
         onLibrary,
       }));
@@ -172,7 +164,6 @@ export function createTextOpener(options: TextOpenerOptions): TextOpener {
     return { vocabulary, tokens, encoder };
   };
   return {
-    lines,
     prompts: tally,
     async open({ tokenizer: bytes, tokenizerFormat, template, markersInContent }) {
       if (tokenizerFormat !== VOCABULARY_FORMAT) {

@@ -1,13 +1,10 @@
 import { expect, test } from "vitest";
 import { type Chance, SeededChance } from "#lib/base/chance";
 import { BEFORE, type NativeEncoding } from "#lib/native/addon";
-import { TokenHasher } from "#lib/tokens/block-hash";
-import { TokenLines } from "#lib/tokens/token-line";
 import { createTally, type Known, PromptMemory, type Rest } from "./prompt-memory.ts";
 import type { PromptText } from "./prompt-text.ts";
 
 const scale = Number(process.env.TEST_SCALE ?? 1);
-const NAMING = { blockTokens: 4, seed: 7n };
 const LEAST = 100;
 
 function below(chance: Chance, count: number): number {
@@ -79,12 +76,10 @@ test.each([
   ["little memory", 30_000],
   ["next to none", 4000],
   ["none", 0],
-])("prompts are what they are without a memory, and so are their hashes: %s", (_, mostBytes) => {
+])("prompts are what they are without a memory: %s", (_, mostBytes) => {
   const chance = new SeededChance(BigInt(mostBytes) + 3n);
-  const lines = new TokenLines(new TokenHasher());
   const tally = createTally();
-  const memory = new PromptMemory(mostBytes, lines, tally);
-  const fresh = new TokenLines(new TokenHasher());
+  const memory = new PromptMemory(mostBytes, tally);
   const talks: Talk[] = Array.from({ length: 6 }, () => ({ parts: ["the same beginning ".repeat(20)], content: [] }));
   const kept: [Uint32Array, string][] = [];
   let late: { text: PromptText; known: Known; made: NativeEncoding; expected: string } | undefined;
@@ -104,9 +99,6 @@ test.each([
     }
     const ids = memory.add(text, known, made);
     expect(ids.join()).toBe(expected);
-    if (below(chance, 2) === 0) {
-      expect(lines.blockHashes(ids, NAMING)).toEqual(fresh.blockHashes(ids.slice(), NAMING));
-    }
     expect(memory.bytes).toBeLessThanOrEqual(mostBytes);
     kept.push([ids, expected]);
     if (late && below(chance, 4) === 0) {
@@ -116,7 +108,6 @@ test.each([
   }
   // Nobody writes over what a prompt has.
   for (const [ids, expected] of kept) expect(ids.join()).toBe(expected);
-  for (const [ids] of kept) expect(lines.blockHashes(ids, NAMING)).toEqual(fresh.blockHashes(ids.slice(), NAMING));
   if (mostBytes > 1_000_000) expect(tally.knownTokens).toBeGreaterThan(tally.newTokens);
   if (mostBytes === 0) expect(tally.knownTokens).toBe(0);
   expect(tally.bytes).toBe(memory.bytes);
@@ -134,7 +125,7 @@ function add(memory: PromptMemory, pieces: readonly string[], isChat = true): { 
 const turn = (at: number) => `Turn ${at} says something of its own. `.repeat(6);
 
 test("a turn costs its own tokens, and shares the memory of those before", () => {
-  const memory = new PromptMemory(1 << 20, new TokenLines(new TokenHasher()));
+  const memory = new PromptMemory(1 << 20);
   const parts: string[] = [];
   let before: Uint32Array | undefined;
   for (let at = 0; at < 40; at++) {
@@ -148,14 +139,14 @@ test("a turn costs its own tokens, and shares the memory of those before", () =>
 });
 
 test("what chats know is not what other texts know", () => {
-  const memory = new PromptMemory(1 << 20, new TokenLines(new TokenHasher()));
+  const memory = new PromptMemory(1 << 20);
   add(memory, [turn(1)]);
   expect(add(memory, [turn(1)]).known).toBeGreaterThan(0);
   expect(add(memory, [turn(1)], false).known).toBe(0);
 });
 
 test("what was used last stays, and the start of a text longer than its end", () => {
-  const memory = new PromptMemory(14_000, new TokenLines(new TokenHasher()));
+  const memory = new PromptMemory(14_000);
   const [old, used, start] = [turn(1), turn(2), "The beginning of all. ".repeat(10)];
   add(memory, [start]);
   add(memory, [start, old]);

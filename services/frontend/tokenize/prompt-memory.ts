@@ -1,6 +1,5 @@
 import { assert } from "#lib/base/errors";
 import { BEFORE, CUT_NUMBERS, type NativeEncoding } from "#lib/native/addon";
-import type { TokenLine, TokenLines } from "#lib/tokens/token-line";
 import {
   agreeingContent,
   behind,
@@ -15,6 +14,7 @@ import {
   START,
   same,
 } from "./prompt-text.ts";
+import { TokenLine } from "./token-line.ts";
 
 /** A place in a stretch of text behind which the rest is encoded as it would be alone. */
 interface Cut {
@@ -95,19 +95,18 @@ export interface Rest extends PromptText {
 const KEY_LENGTH = 80;
 /** Stretches behind the same one that begin alike. */
 const MOST_ALIKE = 8;
-/** What is held beside texts, ids and hashes: objects, maps, a place in the order of use. */
+/** What is held beside texts and ids: objects, maps, a place in the order of use. */
 const NODE_BYTES = 700;
 const PIECE_BYTES = 32;
 const LINE_BYTES = 300;
 
 /**
- * Remembers the texts that were encoded, their tokens and the hashes of these, so that a conversation which comes again
- * with a new turn pays for the turn alone. Texts are a tree: a stretch is used only if all of it, and the content in it, is
+ * Remembers the texts that were encoded and their tokens, so that a conversation which comes again with a new turn pays
+ * for the turn alone. Texts are a tree: a stretch is used only if all of it, and the content in it, is
  * the same. Bounded in bytes; what was least recently used goes first, the end of a text before its start.
  */
 export class PromptMemory {
   #mostBytes: number;
-  readonly #lines: TokenLines;
   readonly #tally: PromptTally;
   readonly #roots = new Map<string, Node>();
   /** Least recently used first, but each before the one that it goes on from. */
@@ -117,9 +116,8 @@ export class PromptMemory {
   #bytes = 0;
   #version = 0;
 
-  constructor(mostBytes: number, lines: TokenLines, tally: PromptTally = createTally()) {
+  constructor(mostBytes: number, tally: PromptTally = createTally()) {
     this.#mostBytes = mostBytes;
-    this.#lines = lines;
     this.#tally = tally;
   }
 
@@ -160,7 +158,7 @@ export class PromptMemory {
       prompt = goesOn ? node.line!.first(node.tokens + ids.length) : appended(node, ids);
       this.#touch(node);
     } else {
-      const line = goesOn ? node.line! : (node.line?.fork(node.tokens, ids) ?? this.#lines.begin(ids));
+      const line = goesOn ? node.line! : (node.line?.fork(node.tokens, ids) ?? new TokenLine(ids));
       prompt = line.first(node.tokens + ids.length);
       this.#touch(this.#insert(stretchOf(text, place, cuts), node, line));
     }
@@ -243,13 +241,7 @@ export class PromptMemory {
     const users = this.#users.get(line) ?? 0;
     this.#users.set(line, users + 1);
     this.#weigh(bytes);
-    if (users === 0) {
-      this.#weigh(LINE_BYTES + line.bytes);
-      line.onHashes = (more) => {
-        this.#weigh(more);
-        this.#shrink();
-      };
-    }
+    if (users === 0) this.#weigh(LINE_BYTES + line.bytes);
     this.#version++;
     return node;
   }
@@ -294,7 +286,6 @@ export class PromptMemory {
   #giveUp(line: TokenLine): void {
     this.#users.delete(line);
     this.#weigh(-(LINE_BYTES + line.bytes));
-    line.onHashes = undefined;
   }
 
   /** Gives the nodes of a line another one that ends with the last of them: prompts may still be views of the first. */
@@ -307,7 +298,6 @@ export class PromptMemory {
     for (const node of nodes) node.line = shorter;
     this.#users.set(shorter, nodes.length);
     this.#weigh(LINE_BYTES + shorter.bytes);
-    shorter.onHashes = line.onHashes;
     this.#giveUp(line);
   }
 }

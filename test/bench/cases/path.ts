@@ -7,7 +7,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { reader as chat } from "#services/frontend/doors/chat/read";
 import { BodyReader } from "#services/frontend/read/reader";
 import { cpuUs, median, runCases, timed, volume } from "../harness.ts";
-import { hashesOf, MARKS_TEMPLATE, openFrontendEncoder, openModelText, realModel } from "../models.ts";
+import { BlockHashes, MARKS_TEMPLATE, openFrontendEncoder, openModelText, realModel } from "../models.ts";
 import { NaturalWriter } from "../natural-text.ts";
 
 /** Of text, about 8k tokens. */
@@ -28,6 +28,7 @@ async function run(): Promise<object> {
   if (typeof model === "string") return { skipped: model };
   const reader = new BodyReader({ readers: [chat], clock: systemClock, log: silentLog });
   const text = await openModelText(model, MARKS_TEMPLATE);
+  const hashes = new BlockHashes(model);
   const bare = await openFrontendEncoder(model);
   const writer = new NaturalWriter("prose", Date.now());
   const rounds: { wholeUs: number; jsonUs: number; encodeUs: number; hashUs: number; tokens: number }[] = [];
@@ -35,7 +36,7 @@ async function run(): Promise<object> {
   const whole = async (bytes: Buffer): Promise<Uint32Array> => {
     const { conversation, close } = await reader.read(chat, bytes);
     const ids = await text.encodePrompt(await conversation!.render(text));
-    hashesOf(model.addon, ids);
+    hashes.of(ids);
     close();
     return ids;
   };
