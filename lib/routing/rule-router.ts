@@ -230,11 +230,11 @@ export class RuleRouter implements Router {
 
   /** The ranks that may be chosen for an ask; at least one. */
   #seatsFor(ask: RouteAsk): readonly RankSeat[] | Unplaced {
-    const { mode, locate } = this.#options;
-    const able = locate(ask);
-    const isNameless = mode === "direct" && ask.target === undefined;
+    const able = this.#options.locate(ask);
+    // In the mode of that name, or by the rule in the mode kv.
+    const isNameless = this.#rules.configured === "direct" && ask.target === undefined;
     if ("kind" in able) return isNameless ? { ...able, final: true } : able;
-    if (isNameless) return refused("The router mode is direct: the request must name a worker");
+    if (isNameless) return refused("The router's rule is direct: the request must name a worker");
     const seats: RankSeat[] = [];
     for (const worker of able.keys()) for (const seat of this.#ranks.of(worker)) seats.push(seat);
     const { target, requiredTaints } = ask;
