@@ -24,10 +24,12 @@ export class SessionTable {
   readonly #held: BoundedCache<bigint, Held>;
   readonly #ttlMs: number;
   #forgotten = 0;
+  #open = 0;
 
   constructor(options: { readonly sessions: number; readonly ttlMs: number }) {
-    this.#held = new BoundedCache(options.sessions, () => {
+    this.#held = new BoundedCache(options.sessions, (_, { open }) => {
       this.#forgotten++;
+      this.#open -= open;
     });
     this.#ttlMs = options.ttlMs;
   }
@@ -40,6 +42,11 @@ export class SessionTable {
   /** Sessions that lost theirs because there were too many. */
   get forgotten(): number {
     return this.#forgotten;
+  }
+
+  /** Requests of sessions that have a home and that have not ended: 0 when nothing runs. */
+  get open(): number {
+    return this.#open;
   }
 
   /** The home of a session; undefined when it has none, or was idle for too long. */
@@ -56,6 +63,7 @@ export class SessionTable {
   /** A request of the session went there, and the session is at home there from now on. */
   begin(session: bigint, home: Home, nowMs: number): void {
     const held = this.#held.get(session);
+    this.#open++;
     if (held) {
       held.home = home;
       held.open++;
@@ -66,7 +74,11 @@ export class SessionTable {
   end(session: bigint, nowMs: number): void {
     const held = this.#held.get(session);
     if (!held) return;
-    held.open = Math.max(0, held.open - 1);
+    // One that was forgotten meanwhile counts only what began since.
+    if (held.open > 0) {
+      held.open--;
+      this.#open--;
+    }
     held.idleSinceMs = nowMs;
   }
 }

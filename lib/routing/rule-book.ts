@@ -46,6 +46,11 @@ export class RuleBook {
     this.#standIn = this.named(STAND_IN);
   }
 
+  /** The configured rule. */
+  get configured(): RuleName {
+    return this.#configured.name;
+  }
+
   /** For each weight set, in the order in which its first worker stands in the fleet. */
   get inForce(): readonly InForce[] {
     return this.#inForce;

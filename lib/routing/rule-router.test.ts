@@ -159,8 +159,11 @@ describe("what a request says of its worker", () => {
     },
   );
 
-  it("waits for nobody when it is to be told the worker and is not, whoever is there", () => {
-    const rig = new RoutingRig(TWO, { mode: "direct" });
+  it.each([
+    { mode: "direct", rule: "ttft" },
+    { mode: "kv", rule: "direct" },
+  ] as const)("waits for nobody when it is to be told the worker and is not: mode $mode, rule $rule", (options) => {
+    const rig = new RoutingRig(TWO, options);
     expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 1))).answer)).toEqual(["INVALID_ARGUMENT, final"]);
     rig.follow([]);
     expect(shownAnswer(rig.place(routeAskOf(promptOf(1, 1))).answer)).toEqual(["NO_WORKERS, final"]);

@@ -2,7 +2,7 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
-import type { KvKnowledge, KvSink } from "#lib/kv/event";
+import type { KvChange, KvKnowledge, KvSink } from "#lib/kv/event";
 import { promptShareMs } from "#lib/perf/prompt-times";
 import type { PassRecord } from "#lib/perf/time-model";
 import { SessionTable } from "./affinity.ts";
@@ -119,6 +119,11 @@ export class RuleRouter implements Router {
     return this.#loads.openReservations;
   }
 
+  /** Requests of sessions that were placed and have not ended. */
+  get openSessionRequests(): number {
+    return this.#sessions.open;
+  }
+
   /** The rule in force for the workers of each weight set, and why where it is not the configured one. */
   get inForce(): readonly InForce[] {
     return this.#rules.inForce;
@@ -158,6 +163,12 @@ export class RuleRouter implements Router {
   /** Takes what the events of a rank say, for the incarnation that was followed last. */
   sink(worker: bigint, rank: number): KvSink {
     return this.#ranks.sink(worker, rank);
+  }
+
+  /** What a rank was told to hold, as `PrefixIndex.dump`; nothing of one that is not followed or not known by prefixes. */
+  dump(worker: bigint, rank: number): Iterable<KvChange> {
+    const { shelf, slot } = this.#ranks.of(worker)[rank] ?? {};
+    return shelf && slot !== undefined ? shelf.index.dump(slot) : [];
   }
 
   /** The ranks of a worker; none of one that is not followed. */
@@ -235,11 +246,11 @@ export class RuleRouter implements Router {
 
   /** The ranks that may be chosen for an ask; at least one. */
   #seatsFor(ask: RouteAsk): readonly RankSeat[] | Unplaced {
-    const { mode, locate } = this.#options;
-    const able = locate(ask);
-    const isNameless = mode === "direct" && ask.target === undefined;
+    const able = this.#options.locate(ask);
+    // In the mode of that name, or by the rule in the mode kv.
+    const isNameless = this.#rules.configured === "direct" && ask.target === undefined;
     if ("kind" in able) return isNameless ? { ...able, final: true } : able;
-    if (isNameless) return refused("The router mode is direct: the request must name a worker");
+    if (isNameless) return refused("The router's rule is direct: the request must name a worker");
     const seats: RankSeat[] = [];
     for (const worker of able.keys()) for (const seat of this.#ranks.of(worker)) seats.push(seat);
     const { target, requiredTaints } = ask;

@@ -1,5 +1,6 @@
 import { type Chance, pick } from "#lib/base/chance";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
+import type { RouteWishes } from "#lib/routing/router";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { plainAsk } from "#lib/serving/plain-ask";
 import { GREEDY } from "#lib/tokens/sampling";
@@ -7,6 +8,10 @@ import { MODEL } from "./weights.ts";
 
 /** Texts that many prompts begin with, so that prefixes are found in caches. */
 const DOCUMENTS = 3;
+/** More than a frontend remembers. */
+const SESSIONS = 6;
+/** Where workers are, as their taints say. */
+export const ZONES = ["a", "b"] as const;
 /** Shortest prompt: from one block on other weights say something else. */
 const LEAST_PROMPT = 17;
 const MOST_PROMPT = 80;
@@ -28,7 +33,8 @@ export interface AskSource {
 export function drawAsk(requestId: string, { chance, model, tokenizer, workers }: AskSource): ReadyAsk {
   const oneIn = (count: number): boolean => pick(chance, count) === 0;
   const prompts = Array.from({ length: oneIn(6) ? 2 : 1 }, () => drawPrompt(chance));
-  const common = { requestId, model: MODEL, tokenizer, prompts };
+  const wishes = drawWishes(chance);
+  const common = { requestId, model: MODEL, tokenizer, prompts, wishes };
   const worker = oneIn(10) ? workers[pick(chance, workers.length)] : undefined;
   const deadlineMs = oneIn(8) ? 100 + pick(chance, 8_000) : undefined;
   if (oneIn(15)) return plainAsk({ ...common, kind: "embed", worker, deadlineMs });
@@ -48,6 +54,16 @@ export function drawAsk(requestId: string, { chance, model, tokenizer, workers }
     cacheSalt: oneIn(6) ? "salt" : "",
     priority: oneIn(5) ? 1 : 0,
   });
+}
+
+/** Half of the requests belong to a session, and some would rather be in a zone. */
+function drawWishes(chance: Chance): RouteWishes {
+  const taint = `zone=${ZONES[pick(chance, ZONES.length)]}`;
+  return {
+    session: pick(chance, 2) === 0 ? `session-${pick(chance, SESSIONS)}` : undefined,
+    requiredTaints: [],
+    preferredTaints: pick(chance, 8) === 0 ? [{ taint, weight: pick(chance, 2) === 0 ? 1 : -1 }] : [],
+  };
 }
 
 function drawPrompt(chance: Chance): Uint32Array {

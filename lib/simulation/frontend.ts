@@ -3,23 +3,28 @@ import { printId } from "#lib/base/bytes";
 import type { DiscoveryWatch } from "#lib/discovery/discovery";
 import { ModelView } from "#lib/discovery/model-view";
 import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
+import { fleetOf } from "#lib/dispatch/fleet";
 import type { Connection } from "#lib/dispatch/worker-seat";
+import { type KvFollower, openKvFollower } from "#lib/events/follower";
 import { type Metrics, noMetrics } from "#lib/host/metrics";
 import type { CallerChannel } from "#lib/link/link";
-import type { RouterMode } from "#lib/routing/options";
+import type { FleetWorker } from "#lib/routing/fleet";
 import { createPlainRouter } from "#lib/routing/plain-router";
+import type { RuleRouter } from "#lib/routing/rule-router";
+import type { RuleName } from "#lib/routing/rules/table";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { Client, type ClientFlaws } from "./client.ts";
 import { SimulatedProcess, type Surroundings } from "./process.ts";
+import type { RoutingPlan } from "./routing-plan.ts";
 
 /** A frontend process: the dispatcher over what discovery shows, with the clients of its requests. */
 export class SimulatedFrontend extends SimulatedProcess {
   readonly clients: Client[] = [];
-  dispatcher: FrontendDispatcher | undefined;
+  dispatcher: FrontendDispatcher<RuleRouter> | undefined;
   view: ModelView | undefined;
   state: "starting" | "serving" | "closed" = "starting";
   wasKilled = false;
-  readonly #mode: RouterMode;
+  readonly #routing: RoutingPlan;
   readonly #gauges = new Map<string, number>();
   readonly #scrapes = new Set<() => void>();
   /** Workers that were seen, by instance and incarnation: since when they are known to take nothing, if they are. */
@@ -27,10 +32,22 @@ export class SimulatedFrontend extends SimulatedProcess {
   /** Those that said themselves that they leave. */
   readonly #leaving = new Map<string, number>();
   #watch: DiscoveryWatch | undefined;
+  #follower: KvFollower<FleetWorker> | undefined;
 
-  constructor(about: { readonly name: string; readonly mode: RouterMode }, surroundings: Surroundings) {
+  constructor(about: { readonly name: string; readonly routing: RoutingPlan }, surroundings: Surroundings) {
     super(about.name, surroundings);
-    this.#mode = about.mode;
+    this.#routing = about.routing;
+  }
+
+  /** The rule that it is to go by. */
+  get rule(): RuleName {
+    const { mode, rule } = this.#routing;
+    return mode === "kv" ? rule : mode;
+  }
+
+  /** It hears what workers tell of their caches. */
+  get followsEvents(): boolean {
+    return this.#routing.mode === "kv" && this.#routing.followsEvents;
   }
 
   /** Serves from the first view on; one that sees none is a process that ends. */
@@ -49,19 +66,33 @@ export class SimulatedFrontend extends SimulatedProcess {
 
   #serve(watch: DiscoveryWatch): void {
     const { clock, chance, log } = this;
+    const metrics = this.#metrics();
     this.view = new ModelView({ watch, clock });
     this.view.subscribe(() => this.#look());
     this.dispatcher = createDispatcher({
       caller: this.name,
       view: this.view,
       connect: (instance) => this.#connect(instance),
-      router: (locate) => createPlainRouter({ mode: this.#mode, locate, clock, chance, metrics: noMetrics }),
+      router: (locate) => createPlainRouter({ ...this.#routing, locate, clock, chance, metrics }),
       clock,
       chance,
       log,
-      metrics: this.#metrics(),
+      metrics,
     });
+    if (this.followsEvents) this.#follow(this.view, this.dispatcher.router, metrics);
     this.state = "serving";
+  }
+
+  /** The router hears what the workers tell of their caches. */
+  #follow(view: ModelView, router: RuleRouter, metrics: Metrics): void {
+    const { clock, chance, log } = this;
+    const follower = openKvFollower<FleetWorker>({
+      ...{ clock, chance, log, metrics },
+      connect: ({ worker }) => this.network.feed(this, view.models.workers.get(worker)?.address ?? ""),
+      sink: ({ worker }, rank) => router.sink(worker, rank),
+    });
+    this.#follower = follower;
+    view.subscribe(() => follower.follow(fleetOf(view.models).values()));
   }
 
   /** Sends a request; its client hears the answer. */
@@ -91,6 +122,8 @@ export class SimulatedFrontend extends SimulatedProcess {
     this.dispatcher?.drain();
     this.scope.spawn("close", async () => {
       await this.pause(afterMs);
+      this.#follower?.close();
+      this.dispatcher?.router.close();
       await this.dispatcher?.close();
       this.view?.close();
       await this.#watch?.close();

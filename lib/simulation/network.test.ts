@@ -4,19 +4,33 @@ import { LinkRequestSchema } from "#gen/stator/worker/v1/link_pb";
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { ProcessClock } from "#lib/base/process-clock";
+import type { KvFeedMessage } from "#lib/events/feed";
+import { silentLog } from "#lib/host/log";
 import type { WorkerChannel } from "#lib/link/link";
+import { TokenHasher } from "#lib/tokens/block-hash";
+import { type KvSubscriberChannel, serveKvSubscriber } from "#lib/worker/kv-event-service";
+import { KvSource } from "#lib/worker/kv-source";
 import { Network } from "./network.ts";
 
 describe("the network of a world", () => {
   let world: FakeClock;
   let network: Network;
   let said: string[];
-  let server: { name: string; clock: ProcessClock; isOpen: boolean; accept(channel: WorkerChannel): void };
+  let source: KvSource;
+  let server: {
+    name: string;
+    clock: ProcessClock;
+    isOpen: boolean;
+    accept(channel: WorkerChannel): void;
+    acceptSubscriber(channel: KvSubscriberChannel): void;
+  };
   let caller: { name: string; clock: ProcessClock };
   beforeEach(() => {
     world = new FakeClock();
     network = new Network(new SeededChance(1n));
     said = [];
+    source = new KvSource({ incarnation: 1n, hasher: new TokenHasher(), clock: world, log: silentLog });
+    source.open({ blockTokens: 1, hashScheme: "test", totalBlocks: 8_192 });
     caller = { name: "caller", clock: new ProcessClock(world) };
     server = {
       name: "server",
@@ -27,6 +41,9 @@ describe("the network of a world", () => {
           onMessage: ({ ping }) => void said.push(`ping ${ping?.nonce}`),
           onEnd: (error) => void said.push(`server hears ${error?.reason ?? "the end"}`),
         });
+      },
+      acceptSubscriber(channel) {
+        serveKvSubscriber(channel, { sources: [source], clock: server.clock });
       },
     };
     network.listen("here", server);
@@ -72,6 +89,48 @@ describe("the network of a world", () => {
     network.heal(server, caller);
     world.advance(100);
     expect([said.toSorted(), network.isHurt(server, caller)]).toEqual([["ping 1", "ping 2"], false]);
+  });
+
+  /** What a subscription hears of so many blocks, one every 20 ms. */
+  function hear(blocks: number): KvFeedMessage[] {
+    const heard: KvFeedMessage[] = [];
+    const listener = { onMessage: (message: KvFeedMessage) => void heard.push(message), onEnd() {} };
+    const feed = network.feed(caller, "here");
+    const subscription = feed.subscribe({ rank: 0, incarnation: 1n, fromId: source.lastId + 1n }, listener);
+    for (let block = 1; block <= blocks; block++) {
+      const hashes = BigUint64Array.of(source.lastId + 1n);
+      const tokens = Uint32Array.of(block);
+      source.publish({ kind: "stored", parent: undefined, hashes, tokens, cacheSalt: "", adapter: undefined });
+      world.advance(20);
+    }
+    world.advance(500);
+    subscription.close();
+    return heard;
+  }
+
+  it("brings events as they were told, and loses, repeats and delays some where it was spoiled", () => {
+    const ids = (heard: readonly KvFeedMessage[]) =>
+      heard.flatMap((message) => (message.kind === "events" ? Number(message.firstId) : []));
+    const ascending = (all: readonly number[]) => all.toSorted((left, right) => left - right);
+    const whole = ids(hear(100));
+    expect(whole).toEqual(Array.from({ length: 100 }, (_, at) => at + 1));
+    network.spoil(caller, server, { drop: 0.3 });
+    const lossy = ids(hear(100));
+    expect(lossy.length).toBeLessThan(90);
+    expect(lossy).toEqual(ascending(lossy));
+    expect(network.isHurt(caller, server)).toBe(true);
+    network.heal(caller, server);
+    network.spoil(server, caller, { duplicate: 0.3, lateMs: 100 });
+    const repeated = ids(hear(100));
+    expect(new Set(repeated).size).toBe(100);
+    expect(repeated.length).toBeGreaterThan(110);
+    network.heal(caller, server);
+    network.spoil(server, caller, { late: 0.3, lateMs: 100 });
+    const late = ids(hear(100));
+    expect(new Set(late).size).toBe(100);
+    expect(late).not.toEqual(ascending(late));
+    network.heal(caller, server);
+    expect(ids(hear(100))).toHaveLength(100);
   });
 
   it("breaks the links of a process that is gone, when somebody can hear of it", () => {

@@ -33,6 +33,17 @@ describe("the joined world", () => {
     60_000 + 60_000 * SCALE,
   );
 
+  it(
+    "keeps them through long lives too",
+    async () => {
+      await eachSeedFrom(100_000, Math.ceil(4 * SCALE), async (seed) => {
+        const { complaints } = await simulate(seed, { model, acts: 1_500 });
+        if (complaints.length > 0) throw new Error(complaints.join("\n"));
+      });
+    },
+    60_000 + 60_000 * SCALE,
+  );
+
   it("meets every fault and every end, and most requests succeed all the same", () => {
     expect([...faults].toSorted()).toEqual(Object.keys(FAULTS).toSorted());
     for (const end of [

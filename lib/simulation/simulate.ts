@@ -6,6 +6,7 @@ import type { Client } from "./client.ts";
 import type { FaultName } from "./faults.ts";
 import type { SimulatedFrontend } from "./frontend.ts";
 import { Oracle } from "./oracle.ts";
+import { checkRouting } from "./routing-checks.ts";
 import { MODEL, WEIGHTS } from "./weights.ts";
 import { World } from "./world.ts";
 
@@ -23,6 +24,16 @@ export interface Simulated {
   readonly migrations: number;
 }
 
+/** What lives a world. */
+export interface SimulateOptions {
+  /** What the mocks of all workers borrow. */
+  readonly model: MockModel;
+  /** Takes the lines of its trace. */
+  readonly write?: (line: string) => void;
+  /** Things that happen, of which a third are requests; 90 unless given, and at most 2,000. */
+  readonly acts?: number;
+}
+
 const ACTS = 90;
 /** Longest time for what is left to come to its end when nothing is wrong any more. */
 const MOST_RECOVERY_MS = 60_000;
@@ -35,16 +46,15 @@ const LEAVE_MS = 200;
 /** Closing takes no longer. */
 const CLOSE_MS = 1_000;
 
-/** Lives one world from its seed. `write` takes the lines of its trace. */
-export async function simulate(
-  seed: number,
-  about: { readonly model: MockModel; readonly write?: (line: string) => void },
-): Promise<Simulated> {
-  const world = new World(seed, about);
-  await live(world);
+/** Lives one world from its seed. */
+export async function simulate(seed: number, options: SimulateOptions): Promise<Simulated> {
+  const { acts = ACTS } = options;
+  const world = new World(seed, options);
+  await live(world, acts);
   const complaints = [
     ...(await waitOut(world)),
     ...(await settle(world)),
+    ...(await clear(world)),
     ...(await leave(world)),
     ...checkClients(world),
     ...(await close(world)),
@@ -54,11 +64,11 @@ export async function simulate(
 }
 
 /** Requests, faults and what mends them, in the order and at the moments that the seed draws. */
-async function live(world: World): Promise<void> {
+async function live(world: World, acts: number): Promise<void> {
   const { chance } = world;
   // Most worlds begin when everybody is there, and some when nobody is.
   if (world.faults.length === 0 || pick(chance, 3) > 0) await world.pass(1_000);
-  for (let act = 0; act < ACTS; act++) {
+  for (let act = 0; act < acts; act++) {
     world.act();
     const isLong = pick(chance, 12) === 0;
     await world.pass(pick(chance, isLong ? 2_500 : 60));
@@ -86,8 +96,22 @@ async function settle(world: World): Promise<string[]> {
   for (const { clients } of world.frontends) {
     for (const { ask } of clients.filter(({ isOver }) => !isOver)) complaints.push(`${ask.requestId} does not end`);
   }
-  await until(world, () => findHeld(world).length === 0);
-  return [...complaints, ...findHeld(world)];
+  const isIdle = () => findHeld(world).length === 0 && checkRouting(world).length === 0;
+  await until(world, isIdle);
+  return [...complaints, ...findHeld(world), ...checkRouting(world)];
+}
+
+/** Every cache is cleared: each engine had what it had told of, and soon nobody knows anything of it. */
+async function clear(world: World): Promise<string[]> {
+  const complaints: string[] = [];
+  for (const worker of world.livingWorkers) {
+    const told = worker.blocks.size;
+    const { cleared, kept } = worker.clearCache();
+    if (kept > 0) complaints.push(`${kept} blocks of ${worker.name} are in use when nothing runs`);
+    if (cleared !== told) complaints.push(`${worker.name} told of ${told} blocks, and ${cleared} were in its pool`);
+  }
+  await until(world, () => checkRouting(world).length === 0);
+  return [...complaints, ...checkRouting(world)];
 }
 
 /** A client leaves, or its frontend is killed: nobody computes for it any more. */

@@ -56,12 +56,22 @@ export interface WorkerFacts {
   readonly state: InstanceState;
   /** Why it does not. */
   readonly reason: string;
+  /** Words that requests may prefer. */
+  readonly taints: readonly string[];
 }
 
 /** What a worker publishes; its card when its engine is there. */
 export function recordsOf(facts: WorkerFacts, weights: Weights, card: EngineCard | undefined): DiscoveryRecord[] {
   const { instanceId } = facts;
-  const instance = create(InstanceRecordSchema, { ...facts, role: InstanceRole.WORKER, models: [MODEL] });
+  const instance = create(InstanceRecordSchema, {
+    ...facts,
+    role: InstanceRole.WORKER,
+    models: [MODEL],
+    taints: [...facts.taints],
+    ranks: 1,
+    maxRunningRequests: card?.maxRunningRequests ?? 0,
+    totalKvBlocks: card?.totalBlocks === undefined ? undefined : BigInt(card.totalBlocks),
+  });
   const records: DiscoveryRecord[] = [{ key: instanceKey(instanceId), value: { case: "instance", value: instance } }];
   if (!card) return records;
   const value = cardOf(instanceId, weights, card);
@@ -75,6 +85,8 @@ function cardOf(instanceId: bigint, { word }: Weights, card: EngineCard): ModelC
     instanceId,
     contextTokens,
     routing: { blockTokens, hashScheme, tokenizerDigest: card.artifacts[0]?.digest },
+    reuseTokens: card.reuseTokens ?? 0,
+    timePrior: card.times && { ...card.times },
     weights: { modelDigest: new TextEncoder().encode(word), quantization: card.quantization },
   });
 }

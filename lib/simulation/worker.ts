@@ -2,11 +2,14 @@ import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { pick } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import type { Registration } from "#lib/discovery/discovery";
-import type { Engine } from "#lib/engines/engine";
+import type { Engine, EngineCard, KvNotice } from "#lib/engines/engine";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
 import { noTracer } from "#lib/host/telemetry";
 import type { WorkerChannel } from "#lib/link/link";
+import { TokenHasher } from "#lib/tokens/block-hash";
 import { type Board, createBoard } from "#lib/worker/board";
+import { type KvSubscriberChannel, serveKvSubscriber } from "#lib/worker/kv-event-service";
+import { KvSource } from "#lib/worker/kv-source";
 import { createLinks, type Links } from "#lib/worker/links";
 import { WORKER_FEATURES } from "#lib/worker/translate";
 import { EngineMood } from "./engine-mood.ts";
@@ -29,6 +32,8 @@ export interface WorkerPlan {
   readonly weights: Weights;
   /** What its mock borrows; all workers share it. */
   readonly model: MockModel;
+  /** Words that requests may prefer. */
+  readonly taints: readonly string[];
 }
 
 /** A worker process: the mock behind the links of `lib/worker`, published as the worker service publishes itself. */
@@ -37,7 +42,10 @@ export class SimulatedWorker extends SimulatedProcess {
   readonly mood: EngineMood;
   state: "loading" | "ready" | "draining" | "failed" | "closed" = "loading";
   board: Board | undefined;
+  /** Blocks in its engine's cache, as the engine told of them, by their hashes. */
+  readonly blocks = new Set<bigint>();
   readonly #links: Links;
+  readonly #kvSource: KvSource;
   #engine: Engine | undefined;
   #incarnation: bigint;
   /** None at one of an older build, as half of them are. */
@@ -59,6 +67,14 @@ export class SimulatedWorker extends SimulatedProcess {
       clock: this.clock,
       log: this.log,
     });
+    this.#kvSource = new KvSource({
+      incarnation: this.#incarnation,
+      hasher: new TokenHasher(),
+      clock: this.clock,
+      log: this.log,
+      // Little is remembered in some, and much is cut in pieces: both ways to catch up, and all of their bounds.
+      limits: { ringEvents: 1 << pick(this.chance, 8), batchBlocks: 1 << (1 + pick(this.chance, 5)) },
+    });
     this.network.listen(plan.name, this);
   }
 
@@ -71,8 +87,28 @@ export class SimulatedWorker extends SimulatedProcess {
     return this.#links.size;
   }
 
+  /** What its events are measured by, as its card says; undefined before its engine is there. */
+  get card(): EngineCard | undefined {
+    return this.#engine?.card;
+  }
+
+  /** Readers of its events. */
+  get subscribers(): number {
+    return this.#kvSource.readers;
+  }
+
   accept(channel: WorkerChannel, peer: string): void {
     this.#links.open(channel, peer);
+  }
+
+  acceptSubscriber(channel: KvSubscriberChannel): void {
+    serveKvSubscriber(channel, { sources: [this.#kvSource], clock: this.clock });
+  }
+
+  /** Its operator clears the cache: how many blocks that were, and how many stay for requests that run. Nothing unless it is ready. */
+  clearCache(): { readonly cleared: number; readonly kept: number } {
+    const engine = this.state === "ready" && !this.clock.isStill ? this.#engine : undefined;
+    return engine?.cache?.clear() ?? { cleared: 0, kept: 0 };
   }
 
   /** Publishes itself, loads and takes requests; one that cannot publish itself is a process that ends. */
@@ -93,17 +129,24 @@ export class SimulatedWorker extends SimulatedProcess {
     const { timing, lateMs } = mood;
     const shape = { clock, log, timing, lateMs, instantTokens, maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING };
     this.#engine = createEngine(plan.model, plan.weights, shape);
+    this.#kvSource.open(this.#engine.card);
     this.board = createBoard(
       this.#engine,
       {
         onFailure: (error) => this.#failed(error),
         onMetrics: this.#links.load,
         onIdle: () => this.#onIdle?.(),
-        onKv() {},
+        onKv: (notice) => this.#heard(notice),
       },
       { log, tracer: noTracer },
     );
     if (this.state === "loading") this.#enter("ready");
+  }
+
+  #heard(notice: KvNotice): void {
+    if (notice.kind === "cleared") this.blocks.clear();
+    else for (const hash of notice.hashes) notice.kind === "stored" ? this.blocks.add(hash) : this.blocks.delete(hash);
+    this.#kvSource.publish(notice);
   }
 
   /** SIGTERM: takes nothing new, waits for what runs, at most so long, and leaves. */
@@ -134,6 +177,7 @@ export class SimulatedWorker extends SimulatedProcess {
     await this.#registration?.close();
     const error = new StatorError("DRAINING", { what: "The worker" });
     this.#links.closeAll(this.board?.open ? error : undefined);
+    this.#kvSource.close(error);
     this.board?.end(error);
     await this.#engine?.close();
     await this.exit();
@@ -164,6 +208,7 @@ export class SimulatedWorker extends SimulatedProcess {
 
   #records() {
     const { name: address, plan, state } = this;
+    const { instanceId, taints } = plan;
     const states = {
       loading: InstanceState.LOADING,
       ready: InstanceState.READY,
@@ -171,7 +216,7 @@ export class SimulatedWorker extends SimulatedProcess {
       failed: InstanceState.FAILED,
       closed: InstanceState.DRAINING,
     } as const;
-    const facts = { instanceId: plan.instanceId, incarnation: this.#incarnation, address, reason: state };
+    const facts = { instanceId, taints, incarnation: this.#incarnation, address, reason: state };
     return recordsOf({ ...facts, state: states[state] }, plan.weights, this.#engine?.card);
   }
 
@@ -193,6 +238,7 @@ export class SimulatedWorker extends SimulatedProcess {
   #lapsed(): void {
     this.#incarnation = this.chance.id();
     this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
+    this.#kvSource.restart(this.#incarnation);
     this.#publish();
   }
 

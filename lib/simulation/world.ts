@@ -2,12 +2,12 @@ import { printHex } from "#lib/base/bytes";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
-import { ROUTER_MODES, type RouterMode } from "#lib/routing/options";
 import type { ReadyAsk } from "#lib/serving/ask";
-import { drawAsk } from "./asks.ts";
+import { drawAsk, ZONES } from "./asks.ts";
 import { drawFaults, FAULTS, type FaultName } from "./faults.ts";
 import { SimulatedFrontend } from "./frontend.ts";
 import { Network } from "./network.ts";
+import { drawRouting, type RoutingPlan } from "./routing-plan.ts";
 import { SimulatedStore } from "./store.ts";
 import { Trace } from "./trace.ts";
 import { WEIGHTS } from "./weights.ts";
@@ -34,7 +34,7 @@ export class World {
   readonly faults: readonly FaultName[];
   readonly tokenizer: string;
   readonly model: MockModel;
-  readonly mode: RouterMode;
+  readonly routing: RoutingPlan;
   /** How often each kind of thing happens, in hundredths. */
   readonly #shares: { readonly send: number; readonly leave: number; readonly break: number; readonly mend: number };
   #requests = 0;
@@ -49,13 +49,18 @@ export class World {
     this.store = new SimulatedStore(this.clock, new SeededChance(this.chance.id()), this.trace);
     this.faults = seed % 8 === 0 ? [] : drawFaults(this.chance);
     this.#shares = this.#drawShares();
-    const modes = ROUTER_MODES.filter((mode) => mode !== "direct");
-    this.mode = modes[pick(this.chance, modes.length)]!;
+    this.routing = drawRouting(this.chance);
     const workers = 2 + pick(this.chance, MOST_WORKERS - 1);
     const strangers = pick(this.chance, 3) === 0 ? 1 : 0;
     this.plans = Array.from({ length: workers }, (_, at) => {
       const weights = WEIGHTS[at < strangers ? 1 : 0]!;
-      return { name: `worker-${at + 1}`, instanceId: this.chance.id(), weights, model };
+      return {
+        name: `worker-${at + 1}`,
+        instanceId: this.chance.id(),
+        weights,
+        model,
+        taints: [`zone=${ZONES[at % ZONES.length]}`],
+      };
     });
     this.frontendNames = Array.from({ length: 1 + pick(this.chance, 2) }, (_, at) => `frontend-${at + 1}`);
     for (const plan of this.plans) this.#startWorker(plan);
@@ -201,7 +206,7 @@ export class World {
   }
 
   #startFrontend(name: string): void {
-    const frontend = new SimulatedFrontend({ name, mode: this.mode }, this);
+    const frontend = new SimulatedFrontend({ name, routing: this.routing }, this);
     this.frontends.push(frontend);
     frontend.start();
   }

@@ -1,11 +1,14 @@
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
-import type { KvFeed, KvFeedMessage } from "#lib/events/feed";
+import type { KvFeed, KvFeedMessage } from "./feed.ts";
 
 /** How much of what a feed brings is lost, comes twice or comes late; shares of 1. */
 export interface Losses {
+  /** Lost. */
   readonly drop: number;
+  /** Comes again, late. */
   readonly duplicate: number;
+  /** Comes late, perhaps behind what was sent after it. */
   readonly late: number;
   /** Longest time that something is late. */
   readonly lateMs: number;
