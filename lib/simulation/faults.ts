@@ -30,10 +30,9 @@ export const FAULTS = {
   "network silent": ({ network, worker, frontend }) => network.silence(worker, frontend),
   "network silent to the worker": ({ network, worker, frontend }) => network.silence(worker, frontend, ["server"]),
   "network silent to the frontend": ({ network, worker, frontend }) => network.silence(worker, frontend, ["caller"]),
-  "events lost": ({ network, worker, frontend }) => network.spoil(worker, frontend, { drop: 0.3 }),
-  "events repeated": ({ network, worker, frontend }) =>
-    network.spoil(worker, frontend, { duplicate: 0.3, lateMs: 400 }),
-  "events late": ({ network, worker, frontend }) => network.spoil(worker, frontend, { late: 0.3, lateMs: 400 }),
+  "events lost": ({ network, frontend }) => network.spoil(frontend, { drop: 0.2 }),
+  "events repeated": ({ network, frontend }) => network.spoil(frontend, { duplicate: 0.3, lateMs: 400 }),
+  "events late": ({ network, frontend }) => network.spoil(frontend, { late: 0.3, lateMs: 400 }),
   "cache cleared": ({ worker }) => void worker.clearCache(),
   "lease revoked": ({ worker }) => worker.line.loseLease(),
   "worker without store": ({ worker }) => worker.line.take(),

@@ -46,8 +46,8 @@ const DELAYS_MS = [1, 5, 5, 40] as const;
 
 /**
  * The network of a world: each message is under way for a time drawn from the seed, in order within its direction. A path
- * between two hosts may be cut, which both ends notice, or fall silent, which nobody does; and of the events of a cache it
- * may lose some, bring some twice and some late.
+ * between two hosts may be cut, which both ends notice, or fall silent, which nobody does; and of the events of caches that
+ * come to a host it may lose some, bring some twice and some late.
  */
 export class Network {
   readonly #chance: Chance;
@@ -55,7 +55,7 @@ export class Network {
   readonly #wires = new Set<Wire>();
   /** Paths on which something does not arrive, by the names of their ends: nothing at all, or on links of then. */
   readonly #hurt = new Map<string, "whole" | "part">();
-  /** What becomes of events on a path. */
+  /** What becomes of the events that come to a host, by its name. */
   readonly #losses = new Map<string, Losses>();
 
   /** Draws from the chance for as long as it lives. */
@@ -103,7 +103,7 @@ export class Network {
       },
       close() {},
     };
-    const losses = () => this.#losses.get(path(caller, this.#find(address)));
+    const losses = () => this.#losses.get(caller.name);
     return createLossyFeed(feed, { chance: this.#chance, clock: caller.clock.arrivals, losses });
   }
 
@@ -135,10 +135,19 @@ export class Network {
     return { memory, wire };
   }
 
-  /** Of the events between two hosts so much is lost, repeated or late until `heal`, beside what was before. */
-  spoil(one: Host, other: Host, losses: Partial<Losses>): void {
-    const way = path(one, other);
-    this.#losses.set(way, { ...NO_LOSSES, ...this.#losses.get(way), ...losses });
+  /** Of the events that come to a host so much is lost, repeated or late until `restore`, beside what was before. */
+  spoil({ name }: Host, losses: Partial<Losses>): void {
+    this.#losses.set(name, { ...NO_LOSSES, ...this.#losses.get(name), ...losses });
+  }
+
+  /** Whether events that come to a host are lost, repeated or late. */
+  isSpoiled({ name }: Host): boolean {
+    return this.#losses.has(name);
+  }
+
+  /** All events that come to a host arrive once and in order from now on. */
+  restore({ name }: Host): void {
+    this.#losses.delete(name);
   }
 
   /** Breaks every link between two hosts. */
@@ -154,13 +163,12 @@ export class Network {
 
   /** Whether something does not arrive between two hosts. */
   isHurt(one: Host, other: Host): boolean {
-    return this.#hurt.has(path(one, other)) || this.#losses.has(path(one, other));
+    return this.#hurt.has(path(one, other));
   }
 
   /** What piled up arrives. A link whose other end is gone is found broken. */
   heal(one: Host, other: Host): void {
     this.#hurt.delete(path(one, other));
-    this.#losses.delete(path(one, other));
     for (const wire of this.#between(one, other)) {
       if (wire.caller.clock.isGone || wire.worker.clock.isGone) this.#break(wire);
       else for (const way of BOTH_WAYS) wire.memory.thaw(way);

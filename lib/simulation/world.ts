@@ -19,6 +19,9 @@ const MOST_WORKERS = 4;
 /** Who leaves is one of those that came last, answered or not. */
 const LAST_CLIENTS = 4;
 
+/** Faults of a way that nobody sees but by what is missing. */
+const SPOILS = ["events lost", "events repeated", "events late"] as const satisfies readonly FaultName[];
+
 /** A cluster in one process: a store, frontends, workers and their clients, on one clock and from one seed. */
 export class World {
   readonly clock = new FakeClock();
@@ -65,6 +68,10 @@ export class World {
     this.frontendNames = Array.from({ length: 1 + pick(this.chance, 2) }, (_, at) => `frontend-${at + 1}`);
     for (const plan of this.plans) this.#startWorker(plan);
     for (const name of this.frontendNames) this.#startFrontend(name);
+    // What is seldom noticed is there from the beginning.
+    for (const frontend of this.frontends) {
+      for (const name of SPOILS) if (this.faults.includes(name)) this.#inflict(name, frontend);
+    }
   }
 
   /** Lets time pass: timers, ends of turns and the promises that they keep, in one order. */
@@ -154,6 +161,10 @@ export class World {
     const worker = this.#any(this.livingWorkers);
     const frontend = this.#any(this.livingFrontends);
     if (!name || !worker || !frontend) return;
+    this.#inflict(name, frontend, worker);
+  }
+
+  #inflict(name: FaultName, frontend: SimulatedFrontend, worker = this.workers[0]!): void {
     this.trace.say("world", name, { worker: worker.name, frontend: frontend.name });
     const sendDeadly = () => this.sendDeadly(frontend);
     FAULTS[name]({ worker, frontend, network: this.network, store: this.store, sendDeadly }, this.chance);
@@ -177,6 +188,9 @@ export class World {
     for (const { name, clock, line } of [...livingWorkers, ...livingFrontends]) {
       if (clock.isStill) wound(name, "goes on", () => clock.resume());
       if (!line.isUp) wound(name, "reaches the store", () => line.give());
+    }
+    for (const frontend of livingFrontends.filter((each) => this.network.isSpoiled(each))) {
+      wound(frontend.name, "events pass", () => this.network.restore(frontend));
     }
     for (const worker of livingWorkers) {
       for (const frontend of livingFrontends.filter((other) => this.network.isHurt(worker, other))) {

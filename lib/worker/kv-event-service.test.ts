@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { KvEventService, SubscribeRequestSchema, type SubscribeResponse } from "#gen/stator/worker/v1/kv_event_pb";
 import { FakeClock } from "#lib/base/clock";
-import type { StatorError } from "#lib/base/errors";
+import { StatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
 import { createMemoryWire } from "#lib/rpc/memory-wire";
 import { SEND_BUFFER_BYTES } from "#lib/rpc/stream";
@@ -108,4 +108,14 @@ test("one who asks for nothing, or twice, is told so", () => {
   silent.caller.end();
   clock.settle();
   expect(ends[0]?.reason).toBe("INVALID_ARGUMENT");
+});
+
+test("one who asks after the end is told so, and nothing waits for it", () => {
+  const { clock, source, store, subscribe } = open();
+  const { heard: before } = subscribe();
+  source.close(new StatorError("DRAINING", { what: "The worker" }));
+  const { heard: after } = subscribe();
+  store(2);
+  expect([...before.ends, ...after.ends].map((error) => error?.reason)).toEqual(["DRAINING", "DRAINING"]);
+  expect([kindsOf(after.messages), source.readers, source.lastId, clock.pending]).toEqual([[], 0, 0n, 0]);
 });

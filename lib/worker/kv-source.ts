@@ -133,6 +133,8 @@ export class KvSource {
   #gatheredBlocks = 0;
   #timer: Timer | undefined;
   #snapshot: KvSnapshotView | undefined;
+  /** Why nothing is told any more. */
+  #closed: StatorError | undefined;
   #seed = { cacheSalt: "", adapter: undefined as string | undefined, seed: hashSeed("", undefined) };
   #scratch = new BigUint64Array(0);
 
@@ -179,8 +181,12 @@ export class KvSource {
     this.#mirror = new KvMirror(scale.blockTokens ?? 1);
   }
 
-  /** What events are read by. Throws MODEL_LOADING before the engine is open, UNSUPPORTED_FEATURE where it tells of no blocks. */
+  /**
+   * What events are read by. Throws MODEL_LOADING before the engine is open, UNSUPPORTED_FEATURE where it tells of no blocks,
+   * and what it was closed with.
+   */
   scale(): { readonly blockTokens: number; readonly hashScheme: string } {
+    if (this.#closed) throw this.#closed;
     if (!this.#scale) throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
     const { blockTokens, hashScheme } = this.#scale;
     if (blockTokens !== undefined && hashScheme !== "") return { blockTokens, hashScheme };
@@ -188,8 +194,9 @@ export class KvSource {
     throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Events of this worker's cache", detail });
   }
 
-  /** Tells what an engine told; keeps the arrays. */
+  /** Tells what an engine told; keeps the arrays. Nothing after `close`. */
   publish(notice: KvNotice): void {
+    if (this.#closed) return;
     const { blockTokens, hashScheme = "", totalBlocks } = this.#scale ?? {};
     if (blockTokens === undefined || hashScheme === "") return;
     if (notice.kind === "cleared") this.#clear();
@@ -210,8 +217,9 @@ export class KvSource {
     this.#snapshot = undefined;
   }
 
-  /** Nothing is told any more. */
+  /** Nothing is told any more, and who comes now to read is told the same as those who do. */
   close(error: StatorError): void {
+    this.#closed ??= error;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#end(error);

@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { pick, SeededChance } from "#lib/base/chance";
 import { llamaUnavailable } from "#services/cli/compose/engine-choice";
+import { readMetric } from "../support/cluster.ts";
 import { type ConversationsOptions, holdConversations } from "../support/conversations.ts";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
+import { loadRestlessly } from "../support/restless-load.ts";
 
 let cluster: Program | undefined;
 
@@ -41,7 +44,19 @@ async function json<Printed>(args: readonly string[]): Promise<Printed> {
 
 interface PsRow {
   readonly worker: string;
-  readonly routing: readonly { readonly knowledge: string; readonly indexedBlocks: number }[];
+  readonly routing: readonly {
+    readonly knowledge: string;
+    readonly indexedBlocks: number;
+    readonly behindEvents: number;
+  }[];
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 const flagsOf = (address: string) => ["--http-port", address.split(":").at(-1)!];
@@ -74,6 +89,90 @@ describe.for(ENGINES)("conversations over four workers ($engine)", ({ engine, ar
       expect(busiest(four.requests, 4), "requests of the busiest as a share of the mean").toBeLessThan(1.3);
     },
   );
+});
+
+/** In `npm test` a share of what the long form does. */
+const RESTLESS = Math.min(10_000, 400 * Number(process.env.TEST_SCALE ?? 1));
+const REQUESTS_PER_KILL = 150;
+
+describe("after restless clients and killed workers (mock)", () => {
+  interface Row extends PsRow {
+    readonly state: string;
+    readonly link: string;
+    readonly openRequests: number;
+    readonly waitingRequests: number;
+    readonly usedBlocks: number;
+  }
+  interface Explained {
+    readonly explanations: readonly {
+      readonly candidates: readonly Readonly<Record<"openRequests" | "prefillTokens" | "potentialBlocks", number>>[];
+    }[];
+  }
+
+  it(`${RESTLESS} requests leave no load behind, and the index has what the workers have`, {
+    timeout: 120_000 + RESTLESS * 120,
+  }, async () => {
+    const workers = 4;
+    const small = ["--mock-total-blocks", "256", "--mock-context-tokens", "1024", "--mock-max-running", "8"];
+    const { address, model } = await start(["--engine", "mock", "--workers", "4", "--mock-speed", "4", ...small]);
+    const chance = new SeededChance(31n);
+    let kills = 0;
+    const onRequest = (begun: number): void => {
+      if (begun % REQUESTS_PER_KILL === REQUESTS_PER_KILL / 2 && killOne(chance)) kills++;
+    };
+    const load = { address, model, requests: RESTLESS, atOnce: 32, chance, onRequest };
+    const { answered, left, refused } = await loadRestlessly(load);
+    expect(answered + left + [...refused.values()].reduce((sum, count) => sum + count, 0)).toBe(RESTLESS);
+    expect({ answered, left, kills, refused: [...refused] }).toMatchObject({ refused: [] });
+    expect(answered).toBeGreaterThan(RESTLESS / 2);
+    expect(left).toBeGreaterThan(RESTLESS / 10);
+    expect(kills).toBeGreaterThan(1);
+    const rows = () => json<Row[]>(["ps", ...flagsOf(address)]);
+    // Those that were killed last are on their way back.
+    const isSettled = async () => {
+      const all = await rows();
+      const known = all.flatMap(({ routing }) =>
+        routing.map(({ knowledge, behindEvents }) => ({ knowledge, behindEvents })),
+      );
+      const load = all.map(({ state, link, openRequests, waitingRequests, usedBlocks }) => {
+        return { state, link, openRequests, waitingRequests, usedBlocks };
+      });
+      return { known, load };
+    };
+    const idle = { state: "ready", link: "ready", openRequests: 0, waitingRequests: 0, usedBlocks: 0 };
+    await expect.poll(isSettled, { timeout: 60_000, interval: 500 }).toEqual({
+      known: Array.from({ length: workers }, () => ({ knowledge: "live", behindEvents: 0 })),
+      load: Array.from({ length: workers }, () => idle),
+    });
+    const metrics = await (await fetch(`http://${address}/metrics`)).text();
+    for (const level of [
+      "stator_routing_open_choices",
+      "stator_dispatch_open_requests",
+      "stator_dispatch_waiting_requests",
+    ]) {
+      expect(metrics).toContain(`\n${level} 0\n`);
+    }
+    expect(readMetric(metrics, "stator_events_faults_total")).toBe(0);
+    const { explanations } = await json<Explained>(["explain", model, "--prompt", "a", ...flagsOf(address)]);
+    const found = explanations[0]!.candidates.map(({ openRequests = 0, prefillTokens = 0 }) => [
+      openRequests,
+      prefillTokens,
+    ]);
+    expect(found).toEqual(Array.from({ length: workers }, () => [0, 0]));
+    const indexed = await indexedOf(address);
+    const cleared = await json<{ worker: string; cleared: number }[]>(["cache", "clear", ...flagsOf(address)]);
+    expect(new Map(cleared.map((row) => [row.worker, row.cleared]))).toEqual(indexed);
+    expect(Math.max(...indexed.values())).toBeGreaterThan(100);
+    const leftOver = async () => [...(await indexedOf(address)).values()];
+    await expect.poll(leftOver, { timeout: 20_000, interval: 500 }).toEqual([0, 0, 0, 0]);
+  });
+
+  /** Kills a worker that is alive, unless it is the last; whether it did. */
+  function killOne(chance: SeededChance): boolean {
+    const alive = [...readBoard(cluster!)].filter(([name, { pid }]) => name.startsWith("worker-") && isAlive(pid));
+    if (alive.length < 2) return false;
+    return process.kill(alive[pick(chance, alive.length)]![1].pid, "SIGKILL");
+  }
 });
 
 describe("what a router knows (mock)", () => {
