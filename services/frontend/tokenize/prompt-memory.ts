@@ -14,6 +14,7 @@ import {
   START,
   same,
 } from "./prompt-text.ts";
+import { SeenCuts } from "./seen-cuts.ts";
 import { TokenLine } from "./token-line.ts";
 
 /** A place in a stretch of text behind which the rest is encoded as it would be alone. */
@@ -95,6 +96,10 @@ export interface Rest extends PromptText {
 const KEY_LENGTH = 80;
 /** Stretches behind the same one that begin alike. */
 const MOST_ALIKE = 8;
+/** A new text of so many tokens is remembered at once: next to what it costs, remembering it is little. */
+const LONG_TOKENS = 4096;
+/** Of the memory for what came once: one part of so many. */
+const SEEN_SHARE = 16;
 /** What is held beside texts and ids: objects, maps, a place in the order of use. */
 const NODE_BYTES = 700;
 const PIECE_BYTES = 32;
@@ -102,7 +107,8 @@ const LINE_BYTES = 300;
 
 /**
  * Remembers the texts that were encoded and their tokens, so that a conversation which comes again with a new turn pays
- * for the turn alone. Texts are a tree: a stretch is used only if all of it, and the content in it, is
+ * for the turn alone. A short text is remembered when its beginning comes a second time: most come once, and keeping a
+ * text costs about as much as encoding it. Texts are a tree: a stretch is used only if all of it, and the content in it, is
  * the same. Bounded in bytes; what was least recently used goes first, the end of a text before its start.
  */
 export class PromptMemory {
@@ -113,12 +119,16 @@ export class PromptMemory {
   readonly #order = new Set<Node>();
   /** How many nodes have a line. */
   readonly #users = new Map<TokenLine, number>();
+  /** What is not remembered, should it come again. */
+  #seen: SeenCuts;
   #bytes = 0;
   #version = 0;
 
   constructor(mostBytes: number, tally: PromptTally = createTally()) {
     this.#mostBytes = mostBytes;
     this.#tally = tally;
+    this.#seen = new SeenCuts(mostBytes / SEEN_SHARE);
+    this.#weigh(this.#seen.bytes);
   }
 
   /** What it holds. */
@@ -154,7 +164,7 @@ export class PromptMemory {
     const goesOn = node.line?.extend(node.tokens, ids) ?? false;
     if (goesOn) this.#weigh(node.line!.bytes - had);
     let prompt: Uint32Array;
-    if (cuts.length === 0) {
+    if (!this.#isWorth(node, ids, cuts)) {
       prompt = goesOn ? node.line!.first(node.tokens + ids.length) : appended(node, ids);
       this.#touch(node);
     } else {
@@ -170,6 +180,15 @@ export class PromptMemory {
   close(): void {
     this.#mostBytes = 0;
     for (const node of this.#order) this.#forget(node);
+    this.#weigh(-this.#seen.bytes);
+    this.#seen = new SeenCuts(0);
+  }
+
+  /** Whether the rest of a text is to be remembered: it is long, goes on with what nothing else does, or came before. */
+  #isWorth(node: Node, ids: Uint32Array, cuts: Uint32Array): boolean {
+    if (cuts.length === 0) return false;
+    const goesOnAlone = node.parent !== undefined && node.children === undefined;
+    return goesOnAlone || ids.length >= LONG_TOKENS || this.#seen.mark(node.tokens, ids, cuts);
   }
 
   #weigh(bytes: number): void {
