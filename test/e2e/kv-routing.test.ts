@@ -92,7 +92,7 @@ describe.for(ENGINES)("conversations over four workers ($engine)", ({ engine, ar
 });
 
 /** In `npm test` a share of what the long form does. */
-const RESTLESS = Math.min(10_000, 400 * Number(process.env.TEST_SCALE ?? 1));
+const RESTLESS = Math.min(10_000, 500 * Number(process.env.TEST_SCALE ?? 1));
 const REQUESTS_PER_KILL = 150;
 
 describe("after restless clients and killed workers (mock)", () => {
