@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { findExcess } from "./json-bounds.ts";
+import { pick, SeededChance } from "#lib/base/chance";
+import { findExcess, stringEnd } from "./json-bounds.ts";
 
 const bounds = { depth: 3, values: 6, members: 3 };
 const excess = (text: string) => findExcess(Buffer.from(text), bounds);
@@ -27,4 +28,16 @@ test("what stands in a string counts for nothing", () => {
   expect(excess('["\\"[[[[,,,,,,,,\\\\"]')).toBeUndefined();
   expect(excess('["\\\\",[[[[]]]]]')).toBe("is nested deeper than 3 levels");
   expect(excess('"never closed \\')).toBeUndefined();
+});
+
+test("a string ends at its closing quote, however long it is and whatever is escaped in it", () => {
+  const chance = new SeededChance(4n);
+  for (let round = 0; round < 2000; round++) {
+    const characters = [...'ab\\"\n'].slice(0, 2 + pick(chance, 4));
+    const length = pick(chance, 400);
+    const text = Array.from({ length }, () => characters[pick(chance, characters.length)]).join("");
+    const json = JSON.stringify(text);
+    expect(stringEnd(Buffer.from(`${json},"more"`), 1)).toBe(json.length - 1);
+    expect(stringEnd(new Uint8Array(Buffer.from(json.slice(0, -1))), 1)).toBe(json.length - 1);
+  }
 });

@@ -39,9 +39,22 @@ export function findExcess(bytes: Uint8Array, { depth, values, members }: JsonBo
   return undefined;
 }
 
-/** Where the string ends that goes on at `from`: its closing quote. */
+/** Bytes in which the end of a string is looked for here, before native code is called to find the next quote. */
+const NEAR_BYTES = 64;
+
+/** Where the string ends that goes on at `from`: its closing quote, or the end of the bytes. */
 export function stringEnd(bytes: Uint8Array, from: number): number {
   let at = from;
-  while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+  while (at < bytes.length) {
+    const near = Math.min(bytes.length, at + NEAR_BYTES);
+    while (at < near && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+    if (at < near) return at;
+    const quote = Buffer.prototype.indexOf.call(bytes, QUOTE, at);
+    if (quote < 0) return bytes.length;
+    let escapes = quote;
+    while (escapes > at && bytes[escapes - 1] === BACKSLASH) escapes--;
+    if ((quote - escapes) % 2 === 0) return quote;
+    at = quote + 1;
+  }
   return at;
 }

@@ -98,7 +98,9 @@ export class TextBuilder {
 
   /** What was put together; the builder may go on. */
   take(): Text {
-    const text = this.#parts.length === 1 ? this.#parts[0]! : this.#parts.join("");
+    // Not joined: a template that adds to a long content, piece after piece, would copy it each time.
+    let text = "";
+    for (const part of this.#parts) text += part;
     return this.#content.length === 0 ? text : new Marked(text, [...this.#content]);
   }
 }
