@@ -74,7 +74,9 @@ test("one whose blocks are of another length is not compared by prefixes, and it
   expect(found.size).toBe(2);
 });
 
-test("one that loads is not there yet", () => {
-  expect(fleet([...records(1n, undefined, { state: InstanceState.LOADING })]).size).toBe(0);
+test("one that loads or has failed is not there", () => {
+  for (const state of [InstanceState.LOADING, InstanceState.FAILED]) {
+    expect(fleet([...records(1n, undefined, { state })]).size).toBe(0);
+  }
   expect(fleet([...records(1n, undefined, { state: InstanceState.DRAINING })]).size).toBe(1);
 });

@@ -5,13 +5,14 @@ import { type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker
 import { parseTimePrior } from "#lib/perf/time-prior";
 import type { Fleet, FleetWorker } from "#lib/routing/fleet";
 
+/** Whoever is in another state has no request of anybody. */
+const SERVES: ReadonlySet<InstanceState> = new Set([InstanceState.READY, InstanceState.DRAINING]);
+
 /** The workers that are there, as a router looks at them: the verdict of discovery in the words of routing. */
 export function fleetOf({ workers, names }: Models): Fleet {
   const fleet = new Map<bigint, FleetWorker>();
-  // Who loads takes nothing and has no card yet: of such a one nothing is to be said.
-  for (const [worker, instance] of workers) {
-    if (instance.state !== InstanceState.LOADING) fleet.set(worker, readInstance(instance));
-  }
+  // Of one without a card that takes nothing, because it loads or has failed, nothing is to be said.
+  for (const [worker, instance] of workers) if (SERVES.has(instance.state)) fleet.set(worker, readInstance(instance));
   for (const { name, model, parent, sets } of names.values()) {
     // An alias and an adapter have the workers of their model.
     if (name !== model || parent !== undefined) continue;
