@@ -351,6 +351,10 @@ it("says what it has to do without, for as long as it is so", () => {
   expect(rig.router.lacking).toEqual([]);
   const blind = new RoutingRig([fleetWorker(1n, { scope: undefined })], { mode: "random" });
   expect(blind.router.lacking).toEqual([]);
+  const hears = (more: object) => new RoutingRig([fleetWorker(1n)], more).router.hearsEvents;
+  expect([hears({}), hears({ followsEvents: false }), hears({ rule: "session" }), blind.router.hearsEvents]).toEqual([
+    ...[true, false, false, false],
+  ]);
 });
 
 it("counts what the budget of an index took, also when its workers have left", () => {

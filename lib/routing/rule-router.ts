@@ -134,10 +134,15 @@ export class RuleRouter implements Router {
     return this.#ranks.evicted;
   }
 
+  /** It goes by what workers tell of their caches. */
+  get hearsEvents(): boolean {
+    return this.#options.followsEvents && this.#rules.needsPrefixes;
+  }
+
   /** What its rules have to do without now, a sentence each; none when they have all. */
   get lacking(): readonly string[] {
     const rules = this.inForce.filter(({ why }) => why !== "").map(({ rule, why }) => `${rule} is in force: ${why}`);
-    if (!this.#options.followsEvents || !this.#rules.needsPrefixes) return rules;
+    if (!this.hearsEvents) return rules;
     const ranks = [...this.#ranks.workers.values()].flat().filter(({ shelf }) => shelf);
     const unknown = ranks.filter(({ knowledge }) => knowledge.state === "none" || knowledge.state === "untrusted");
     if (unknown.length === 0) return rules;

@@ -151,7 +151,7 @@ function openDispatcher(
     compile: (guidance) => reader.compile(guidance),
   });
   scope.own("dispatcher", dispatcher);
-  scope.defer("router", feedRouter(context, process, { view, router: dispatcher.router }));
+  scope.defer("router", feedRouter(process, { view, router: dispatcher.router }));
   return dispatcher;
 }
 

@@ -43,12 +43,10 @@ export function createRouter({ values }: ProcessContext, process: ServiceProcess
  * router follows the view already; returns what ends it.
  */
 export function feedRouter(
-  { values }: ProcessContext,
   process: ServiceProcess,
   { view, router }: { readonly view: ModelView; readonly router: RuleRouter },
 ): () => void {
-  const isBlind = values["router.mode"] !== "kv" || !values["router.kv-events"];
-  const follower = isBlind ? undefined : openFollower(process, { view, router });
+  const follower = router.hearsEvents ? openFollower(process, { view, router }) : undefined;
   const told = new Map<string, string>();
   const unsubscribe = view.subscribe(() => {
     follower?.follow(fleetOf(view.models).values());
