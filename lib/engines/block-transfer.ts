@@ -1,7 +1,7 @@
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { type BlockIdentity, decodeEnvelope, encodeEnvelope, type HashBytes, openEnvelope } from "#lib/kv/envelope";
-import type { TokenChain } from "#lib/tokens/token-chain";
+import type { BlockChain } from "#lib/tokens/token-chain";
 import { xxh3 } from "#lib/tokens/xxh3";
 import type { SizedCard } from "./engine.ts";
 import type { Executor } from "./executor.ts";
@@ -134,7 +134,7 @@ export class BlockTransfer {
     return failed < 0 ? results.length : failed;
   }
 
-  #wanted(chain: TokenChain, index: number): BlockIdentity {
+  #wanted(chain: BlockChain, index: number): BlockIdentity {
     return this.#identity({ index, hash: chain.hash(index), parent: index === 0 ? undefined : chain.hash(index - 1) });
   }
 

@@ -264,6 +264,8 @@ export type KvNotice =
       readonly hashes: BigUint64Array;
       /** Token ids of the blocks in order, blockTokens each. */
       readonly tokens: Uint32Array;
+      /** Local hashes of the blocks under the same scheme; undefined: whoever wants them makes them of the tokens. */
+      readonly contents?: BigUint64Array | undefined;
       readonly cacheSalt: string;
       readonly adapter: string | undefined;
     }

@@ -26,6 +26,8 @@ export interface Executor {
   start(listener: ExecutorListener): void;
   /** Takes a plan; at most as many are under way as the scheduler was told. */
   submit(plan: StepPlan): void;
+  /** Something came that is to be planned with: of a plan of many steps, the one that runs becomes the last. */
+  cut?(): void;
   /** Ends the step early where it can; its outcome still comes. */
   abort(step: number): void;
   /** The bytes of a registered block, in the canonical layout. */

@@ -44,6 +44,11 @@ export interface ScheduledEngineOptions {
   readonly clock: Clock;
   /** Told of what fails in the background. */
   readonly log: Log;
+  /**
+   * A step begins at the end of the turn in which the one before ended, so that requests which come at that moment share
+   * it; else it begins at once, so that the engine never waits for whoever is told.
+   */
+  readonly startsNextTurn?: boolean;
   /** Hashes the bytes of blocks; the native one is faster. */
   readonly hashBytes?: (bytes: Uint8Array, seed: bigint) => bigint;
 }
@@ -67,6 +72,7 @@ export class ScheduledEngine implements SizedEngine {
   readonly #embeds: EmbedQueue;
   readonly #transfer: BlockTransfer;
   readonly #maxWaiting: number;
+  readonly #startsNextTurn: boolean;
   readonly #clock: Clock;
   readonly #scope: Scope;
   #listener: EngineListener | undefined;
@@ -85,6 +91,7 @@ export class ScheduledEngine implements SizedEngine {
     this.#embedTokens = options.embedTokens;
     this.#maxWaiting = options.scheduler.maxWaiting;
     this.#clock = options.clock;
+    this.#startsNextTurn = options.startsNextTurn ?? false;
     this.#scheduler = new Scheduler(options.scheduler);
     this.#scope = new Scope("engine", options.log);
     this.#scope.own("executor", executor);
@@ -149,6 +156,7 @@ export class ScheduledEngine implements SizedEngine {
     this.#check(request, this.card.contextTokens);
     this.#checkFeatures(request);
     const admission = this.#scheduler.submit(request, this.#grammarOf(request));
+    this.#executor.cut?.();
     this.#wake();
     return admission;
   }
@@ -204,7 +212,8 @@ export class ScheduledEngine implements SizedEngine {
 
   cancel(ids: readonly number[], mode: "stop" | "kill"): void {
     const step = this.#scheduler.cancel(ids, mode);
-    if (step !== undefined) this.#executor.abort(step);
+    if (step === undefined) this.#executor.cut?.();
+    else this.#executor.abort(step);
     for (const id of ids) {
       const request = this.#embeds.cancel(id);
       if (request) this.#finishEmbed(request, "cancelled");
@@ -292,7 +301,8 @@ export class ScheduledEngine implements SizedEngine {
     try {
       const step = this.#scheduler.apply(outcome);
       // The next step starts before anybody is told of this one.
-      this.#submitPlans();
+      if (this.#startsNextTurn && !outcome.isPast) this.#wake();
+      else this.#submitPlans();
       this.#tell(step);
     } catch (caught) {
       this.#fail(asStatorError(caught));

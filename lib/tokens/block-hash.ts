@@ -97,7 +97,6 @@ export class TokenHasher implements BlockHasher, ContentHasher {
   ): void {
     const { blockTokens, from, to } = range;
     const kernel = this.#kernel;
-    const pair = this.#pair;
     const [seedLo, seedHi] = halves(range.seed);
     const data = new DataView(tokens.buffer, tokens.byteOffset, tokens.byteLength);
     const localWords = new Int32Array(local.buffer, local.byteOffset, local.length * 2);
@@ -105,18 +104,37 @@ export class TokenHasher implements BlockHasher, ContentHasher {
     for (let block = from; block < to; block++) {
       kernel.hash(data, block * blockTokens * 4, blockTokens * 4, seedLo, seedHi);
       const { lo, hi } = kernel;
-      if (block > 0) {
-        pair.setInt32(0, sequenceWords[block * 2 - 2]!, true);
-        pair.setInt32(4, sequenceWords[block * 2 - 1]!, true);
-        pair.setInt32(8, lo, true);
-        pair.setInt32(12, hi, true);
-        kernel.hash(pair, 0, 16, CHAIN_SEED, 0);
-      }
+      this.#link(sequenceWords, block, lo, hi);
       localWords[block * 2] = lo;
       localWords[block * 2 + 1] = hi;
-      sequenceWords[block * 2] = kernel.lo;
-      sequenceWords[block * 2 + 1] = kernel.hi;
     }
+  }
+
+  /** Writes the sequence hashes of blocks `from` to `to - 1` whose local hashes are known; that of block `from - 1` is there. */
+  chainRange(
+    local: BigUint64Array,
+    range: { readonly from: number; readonly to: number },
+    sequence: BigUint64Array,
+  ): void {
+    const localWords = new Int32Array(local.buffer, local.byteOffset, local.length * 2);
+    const sequenceWords = new Int32Array(sequence.buffer, sequence.byteOffset, sequence.length * 2);
+    for (let block = range.from; block < range.to; block++) {
+      this.#link(sequenceWords, block, localWords[block * 2]!, localWords[block * 2 + 1]!);
+    }
+  }
+
+  #link(sequenceWords: Int32Array, block: number, lo: number, hi: number): void {
+    const kernel = this.#kernel;
+    if (block > 0) {
+      const pair = this.#pair;
+      pair.setInt32(0, sequenceWords[block * 2 - 2]!, true);
+      pair.setInt32(4, sequenceWords[block * 2 - 1]!, true);
+      pair.setInt32(8, lo, true);
+      pair.setInt32(12, hi, true);
+      kernel.hash(pair, 0, 16, CHAIN_SEED, 0);
+    }
+    sequenceWords[block * 2] = block > 0 ? kernel.lo : lo;
+    sequenceWords[block * 2 + 1] = block > 0 ? kernel.hi : hi;
   }
 
   hashContents(

@@ -295,9 +295,7 @@ export class KvSource {
       this.counters.refused++;
       return;
     }
-    const contents = new BigUint64Array(hashes.length);
-    if (this.#scratch.length < hashes.length) this.#scratch = new BigUint64Array(hashes.length);
-    this.#options.hasher.hashBlocks(tokens, blockTokens, this.#seedOf(cacheSalt, adapter), contents, this.#scratch);
+    const contents = notice.contents ?? this.#contentsOf(notice, blockTokens);
     const saltNamespace = cacheSalt === "" ? 0n : xxh3(new TextEncoder().encode(cacheSalt), 1n);
     for (let from = 0; from < hashes.length; from += this.limits.batchBlocks) {
       const to = Math.min(from + this.limits.batchBlocks, hashes.length);
@@ -317,6 +315,16 @@ export class KvSource {
       this.#tell(change, part);
     }
     if (this.#mirror.blocks > mostBlocks) this.#overflow(mostBlocks);
+  }
+
+  #contentsOf(
+    { hashes, tokens, cacheSalt, adapter }: KvNotice & { kind: "stored" },
+    blockTokens: number,
+  ): BigUint64Array {
+    const contents = new BigUint64Array(hashes.length);
+    if (this.#scratch.length < hashes.length) this.#scratch = new BigUint64Array(hashes.length);
+    this.#options.hasher.hashBlocks(tokens, blockTokens, this.#seedOf(cacheSalt, adapter), contents, this.#scratch);
+    return contents;
   }
 
   /** What it keeps cannot be known in bounded memory: others forget it too. */

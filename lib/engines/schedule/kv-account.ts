@@ -1,6 +1,6 @@
 import { assert } from "#lib/base/errors";
 import { BlockPool, NO_BLOCK } from "#lib/kv/block-pool";
-import type { TokenChain } from "#lib/tokens/token-chain";
+import type { BlockChain } from "#lib/tokens/token-chain";
 import type { KvNotice } from "../engine.ts";
 import type { Sequence } from "./sequence.ts";
 import type { KvSpace } from "./space.ts";
@@ -56,7 +56,7 @@ export interface PinnedBlocks {
 /** Blocks on their way in from another engine; they have their places and are not findable yet. */
 export interface ImportTicket {
   /** The sequence from its start to the end of the blocks. */
-  readonly chain: TokenChain;
+  readonly chain: BlockChain;
   /** Whose tokens they are. */
   readonly owner: KvOwner;
   /** Of the KV space; it ends with the ticket. */
@@ -220,7 +220,7 @@ export class KvAccount {
    * Makes room for the first `count` blocks of a chain that come from another engine. Undefined when there is no room
    * now. Ends with `finishImport`.
    */
-  beginImport(chain: TokenChain, count: number, owner: KvOwner): ImportTicket | undefined {
+  beginImport(chain: BlockChain, count: number, owner: KvOwner): ImportTicket | undefined {
     const blocks = this.pool.match(chain.hashes(0, count));
     const from = blocks.length;
     const slot = count - from > this.pool.availableBlocks ? undefined : this.space.begin(blocks);
@@ -284,7 +284,7 @@ export class KvAccount {
     this.#tellStored(table, stored, to);
   }
 
-  #tellStored(table: { chain: TokenChain; owner: KvOwner }, from: number, to: number): void {
+  #tellStored(table: { chain: BlockChain; owner: KvOwner }, from: number, to: number): void {
     if (from >= to) return;
     const { chain, owner } = table;
     this.#flushRemoved();
@@ -293,6 +293,7 @@ export class KvAccount {
       parent: from === 0 ? undefined : chain.hash(from - 1),
       hashes: chain.hashes(from, to).slice(),
       tokens: chain.tokens(from * this.blockTokens, to * this.blockTokens).slice(),
+      contents: chain.contents(from, to).slice(),
       cacheSalt: owner.cacheSalt,
       adapter: owner.adapter,
     });

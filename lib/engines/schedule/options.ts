@@ -1,5 +1,7 @@
 import { assert } from "#lib/base/errors";
 import type { BlockPool } from "#lib/kv/block-pool";
+import type { BlockChain } from "#lib/tokens/token-chain";
+import type { GenerateRequest } from "../engine.ts";
 import type { KvSpace } from "./space.ts";
 
 /** From so many rows of one sequence on an engine may sum in another order than below. */
@@ -23,6 +25,14 @@ export interface SchedulerOptions {
   readonly maxScoredTokens: number;
   /** Tokens that one entry draws in a step; 1 for a real engine. */
   readonly tokensPerStep: number;
+  /**
+   * Steps that one plan may stand for, 1 to 255, where they decode and nothing is to be decided between them: no sequence
+   * ends or goes on into another block before the last of them. Only for an executor that ends early when something comes;
+   * 1 unless given. Only with one token a step and one plan under way.
+   */
+  readonly stretchSteps?: number;
+  /** Makes the blocks of a request that comes without known tokens; undefined: they are made of its tokens. */
+  readonly chain?: ((request: GenerateRequest) => BlockChain) | undefined;
   /** Plans that are under way at a time: 2 keeps an engine busy while the results of the first are read. */
   readonly outstandingSteps: number;
   /** Whether all entries of a step must have the same adapter. */
@@ -47,6 +57,10 @@ export function checkSchedulerOptions(options: SchedulerOptions): void {
   assert(contextTokens > 1 && contextTokens <= blocks * blockTokens, "one sequence fits into the pool");
   assert(maxRunning > 0 && maxRunning <= maxBatchTokens, "every running sequence can decode in one step");
   assert(options.tokensPerStep >= 1 && options.tokensPerStep <= 255, "an entry draws 1 to 255 tokens");
+  const { stretchSteps = 1 } = options;
+  assert(stretchSteps >= 1 && stretchSteps <= 255, "a plan stands for 1 to 255 steps");
+  const isStepped = options.tokensPerStep === 1 && options.outstandingSteps === 1;
+  assert(stretchSteps === 1 || isStepped, "only steps that are known one by one are joined");
   assert(options.outstandingSteps >= 1, "at least one step is under way");
   const { chunkTokens, maxScoredTokens } = options;
   assert(maxScoredTokens === 0 || maxScoredTokens >= chunkTokens, "the tokens of a chunk are scored in one step");

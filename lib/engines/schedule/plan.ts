@@ -27,6 +27,8 @@ export interface PlanEntry {
 export interface StepPlan {
   /** Counts from 1. */
   readonly step: number;
+  /** Equal steps that it stands for, at least 1: of more than one, each draws one token of each entry. */
+  readonly steps: number;
   /** Sequences that stopped running in a slot since the last plan: slot numbers. */
   readonly closes: readonly number[];
   /** Sequences that begin to run with this plan. */
@@ -84,7 +86,11 @@ export interface StepOutcome {
    * for them. `discarded`: nothing of it ran.
    */
   readonly status: "ok" | "aborted" | "no_space" | "discarded";
-  /** Time from its start to its end. */
+  /** How many of the plan's steps ended, from the first on, where that is not 1. */
+  readonly steps?: number;
+  /** It ended some time ago, and what follows on it began then: virtual time alone knows such a thing. */
+  readonly isPast?: boolean;
+  /** Time from its start to its end; of several steps that of the last. */
   readonly durationUs: number;
   /** Tokens drawn by each entry. */
   readonly counts: Uint8Array;

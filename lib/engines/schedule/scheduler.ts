@@ -100,7 +100,7 @@ export class Scheduler {
     if (isFull) throw new StatorError("OVERLOADED", { what: "waiting requests" });
     const { stopping, generatedTokens } = request;
     const room = Math.min(stopping.maxTokens, contextTokens, generatedTokens.length + 64);
-    const chain = this.createChain(request.promptTokens, request, room);
+    const chain = this.#options.chain?.(request) ?? this.createChain(request.promptTokens, request, room);
     const given = Math.max(0, Math.min(generatedTokens.length, contextTokens - chain.length));
     chain.append(generatedTokens.subarray(0, given));
     const sequence = new Sequence(request, chain, { order: this.#arrivals++, contextTokens, grammar });
@@ -141,12 +141,15 @@ export class Scheduler {
     this.#isRecovering = false;
     this.#admit();
     const adapter = this.#options.oneAdapterPerStep ? this.#nextAdapter() : undefined;
-    const entries = this.#planEntries(adapter);
+    const first = this.#planEntries(adapter);
+    const steps = this.#stretchOf(first);
+    const entries = steps === 1 ? first : first.map((entry) => ({ ...entry, draws: steps }));
     if (entries.length === 0 && !(options.flush && this.kv.space.hasOps)) return undefined;
     const step = ++this.#steps;
     this.#servedAt.set(adapter, step);
     const plan: StepPlan = {
       step,
+      steps,
       adapter,
       entries,
       closes: this.#closes,
@@ -169,7 +172,9 @@ export class Scheduler {
   apply(outcome: StepOutcome): EngineStep {
     const plan = this.#outstanding.shift();
     assert(plan && plan.step === outcome.step, "outcomes come in the order of their plans");
-    this.#lastApplied = outcome.step;
+    const { steps = 1 } = outcome;
+    if (steps > 1) this.#steps += steps - 1;
+    this.#lastApplied = outcome.step + steps - 1;
     if (outcome.status !== "ok") {
       this.#rollBack(plan, outcome.status);
       return this.delivery.take(this.#metrics(undefined, outcome.durationUs));
@@ -187,7 +192,7 @@ export class Scheduler {
       this.#applyEntry(entry, { ...result, ...beside, error: errors?.get(at) });
       from = to;
     }
-    return this.delivery.take(this.#metrics(plan, outcome.durationUs));
+    return this.delivery.take(this.#metrics(plan, outcome.durationUs, steps));
   }
 
   /** What is to be told though no step ended, such as the finishes of cancelled requests. */
@@ -195,14 +200,14 @@ export class Scheduler {
     return this.delivery.isEmpty ? undefined : this.delivery.take(this.#metrics(undefined, 0));
   }
 
-  #metrics(plan: StepPlan | undefined, durationUs: number): StepMetrics {
+  #metrics(plan: StepPlan | undefined, durationUs: number, steps = 1): StepMetrics {
     const metrics: StepMetrics = {
-      step: plan?.step ?? this.#lastApplied,
+      step: this.#lastApplied,
       durationUs: Math.round(durationUs),
       prefillTokens: plan?.prefillTokens ?? 0,
       prefillContextTokens: plan?.prefillContextTokens ?? 0,
       decodeSequences: plan?.decodeSequences ?? 0,
-      decodeContextTokens: plan?.decodeContextTokens ?? 0,
+      decodeContextTokens: plan ? plan.decodeContextTokens + (steps - 1) * plan.decodeSequences : 0,
       usedBlocks: this.kv.pool.usedBlocks,
       totalBlocks: this.kv.pool.totalBlocks,
       runningRequests: this.#running.length,
@@ -287,6 +292,18 @@ export class Scheduler {
     return entries;
   }
 
+  /** Equal steps in a row with nothing to decide between them, when the first one has these entries. */
+  #stretchOf(entries: readonly PlanEntry[]): number {
+    const { stretchSteps = 1, blockTokens } = this.#options;
+    if (entries.length === 0 || entries.length < this.#running.length) return 1;
+    let steps = stretchSteps;
+    for (const { sequence, start, isDecode, draws } of entries) {
+      if (!isDecode || draws !== 1) return 1;
+      steps = Math.min(steps, sequence.drawsLeft, blockTokens - (start % blockTokens));
+    }
+    return steps;
+  }
+
   /** Tokens of a sequence that the next step computes, of at most `budget`. */
   #tokensNow(sequence: Sequence, budget: number): number {
     const { chunkTokens } = this.#options;
@@ -367,6 +384,8 @@ export class Scheduler {
     const to = isEndToken ? result.to - 1 : result.to;
     for (let at = from; at < to; at++) sequence.chain.push(tokens[at]!);
     if (isCurrent) {
+      // Of a stretch that ended early the rest was never begun.
+      if (end === ENTRY_END.none) sequence.planned -= entry.draws - (to - from);
       sequence.computed = entry.start + entry.count + Math.max(0, result.to - from - 1);
       this.kv.settle(sequence);
     } else {

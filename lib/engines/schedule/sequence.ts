@@ -1,4 +1,4 @@
-import type { TokenChain } from "#lib/tokens/token-chain";
+import type { BlockChain } from "#lib/tokens/token-chain";
 import type { GenerateRequest } from "../engine.ts";
 
 /** Where a request is in its life. A preempted one waits again. */
@@ -8,7 +8,7 @@ export type SequenceState = "waiting" | "running" | "ended";
 export class Sequence {
   readonly request: GenerateRequest;
   /** Prompt, tokens of earlier attempts, tokens drawn and applied. */
-  readonly chain: TokenChain;
+  readonly chain: BlockChain;
   /** GBNF with the rule root, made of its guidance; undefined when it has none. */
   readonly grammar: string | undefined;
   /** Arrival; lower came earlier. */
@@ -46,7 +46,7 @@ export class Sequence {
 
   constructor(
     request: GenerateRequest,
-    chain: TokenChain,
+    chain: BlockChain,
     options: { order: number; contextTokens: number; grammar?: string | undefined },
   ) {
     this.request = request;
