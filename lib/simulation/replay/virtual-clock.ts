@@ -24,6 +24,8 @@ const MOST_AT_ONCE = 10_000_000;
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #order = 0;
+  /** Calls at this moment. */
+  #atOnce = 0;
   readonly #unixStartMs: number;
   readonly #queue = new Heap<Due>((left, right) => {
     if (left.atMs !== right.atMs) return left.atMs < right.atMs;
@@ -73,22 +75,18 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** Lets everything happen that is due until a moment, that one included, and is there then. Returns whether anything is left. */
-  run(untilMs = Number.POSITIVE_INFINITY): boolean {
-    let atOnce = 0;
-    for (;;) {
-      const next = this.#queue.peek();
-      if (!next || next.atMs > untilMs) break;
-      this.#queue.pop();
+  /** Lets what is next happen, and is at its moment. False when nothing waits. */
+  step(): boolean {
+    for (let next = this.#queue.pop(); next; next = this.#queue.pop()) {
       const { atMs, call } = next;
       if (!call) continue;
-      atOnce = atMs === this.#nowMs ? atOnce + 1 : 0;
-      assert(atOnce < MOST_AT_ONCE, "time goes on");
+      this.#atOnce = atMs === this.#nowMs ? this.#atOnce + 1 : 0;
+      assert(this.#atOnce < MOST_AT_ONCE, "time goes on");
       this.#nowMs = atMs;
       call();
+      return true;
     }
-    if (untilMs !== Number.POSITIVE_INFINITY) this.#nowMs = Math.max(this.#nowMs, untilMs);
-    return this.#queue.size > 0;
+    return false;
   }
 
   #add(atMs: number, phase: number, call: () => void): Due {

@@ -1,0 +1,38 @@
+import { timesOf } from "#lib/engines/mock/timing";
+import type { TimePrior } from "#lib/perf/time-model";
+import { NO_TIME } from "#lib/perf/time-prior";
+
+/** How the workers of a replay are: what an engine takes for its passes, and how many sequences it runs. */
+export interface Profile {
+  /** Of one pass, and how many tokens it computes. */
+  readonly times: TimePrior;
+  /** Sequences that run side by side, at least 1. */
+  readonly maxRunning: number;
+}
+
+/** Tokens of a pass of every profile that is here by name. */
+const PASS_TOKENS = 8_192;
+
+/** Profiles by name. */
+export const PROFILES = {
+  /** The fit of a real GPU that the mock uses, and the reference's own replay with its defaults. */
+  reference: {
+    times: timesOf({ kind: "polynomial", speedup: 1, decodeSpeedup: 1 }, PASS_TOKENS),
+    maxRunning: 256,
+  },
+  /** A GPU that computes 8,000 tokens of prompts in a second and takes 10 ms for a pass in which any sequence decodes. */
+  "bench-8k": {
+    times: { ...NO_TIME, prefillTokenMs: 0.125, decodeMs: 10, passTokens: PASS_TOKENS },
+    maxRunning: 256,
+  },
+} as const satisfies Readonly<Record<string, Profile>>;
+
+/** Name of a profile. */
+export type ProfileName = keyof typeof PROFILES;
+
+/** The same worker, so many times as fast. */
+export function spedUp({ times, maxRunning }: Profile, speed: number): Profile {
+  const { passTokens, ...parts } = times;
+  const faster = Object.entries(parts).map(([name, ms]) => [name, ms / speed]);
+  return { times: { ...(Object.fromEntries(faster) as Omit<TimePrior, "passTokens">), passTokens }, maxRunning };
+}

@@ -1,0 +1,130 @@
+import type { Chance } from "#lib/base/chance";
+import type { KvNotice } from "#lib/engines/engine";
+import { noMetrics } from "#lib/host/metrics";
+import type { KvChange } from "#lib/kv/event";
+import type { FleetWorker } from "#lib/routing/fleet";
+import { RunIndex } from "#lib/routing/index/run-index";
+import { readRuleConstants, routingDefaults } from "#lib/routing/options";
+import { NO_WISHES, type RouteAsk } from "#lib/routing/router";
+import { RuleRouter } from "#lib/routing/rule-router";
+import type { RuleConstants } from "#lib/routing/rules/constants";
+import type { RuleName } from "#lib/routing/rules/table";
+import type { ContentHasher } from "#lib/tokens/block-hash";
+import type { NamedPrompt } from "./content.ts";
+import type { ReplayRequest } from "./replay-request.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
+
+/** How a replay routes. */
+export interface ReplayRouting {
+  /** Of the table of rules. */
+  readonly rule: RuleName;
+  /** Its numbers; the options' own where absent. */
+  readonly constants?: Partial<RuleConstants>;
+  /** As the option router.predicted-ttl-ms; the option's own where absent. */
+  readonly predictedTtlMs?: number;
+}
+
+/** What a router of a replay runs on. */
+export interface RoutingSurroundings {
+  /** Of the whole replay. */
+  readonly clock: VirtualClock;
+  /** Drawn from where rules draw. */
+  readonly chance: Chance;
+  /** Workers that may take requests now. */
+  readonly serving: () => ReadonlyMap<bigint, FleetWorker>;
+}
+
+/** Word for the weights of every worker of a replay. */
+export const WEIGHTS = "replay";
+const NO_CONTENTS = new BigUint64Array(0);
+
+/** Gives the router the hashes of prompts that have names in place of tokens: it knows each by its array of tokens. */
+class NamedHasher implements ContentHasher {
+  /** What is asked of the router now. */
+  prompt: NamedPrompt | undefined;
+
+  hashContents(...[, , , , from, to, local]: Parameters<ContentHasher["hashContents"]>): void {
+    const contents = this.prompt?.contents ?? NO_CONTENTS;
+    local.set(contents.subarray(from, to), from);
+  }
+}
+
+/** The frontend's router, with prompts that have names in place of tokens. */
+export class ReplayRouter {
+  readonly router: RuleRouter;
+  readonly #hasher = new NamedHasher();
+
+  constructor({ rule, constants, predictedTtlMs }: ReplayRouting, { clock, chance, serving }: RoutingSurroundings) {
+    const defaults = routingDefaults();
+    this.router = new RuleRouter({
+      mode: "kv",
+      rule,
+      constants: { ...readRuleConstants(defaults), ...constants },
+      followsEvents: true,
+      ttlMs: defaults["router.ttl-ms"],
+      predictedTtlMs: predictedTtlMs ?? defaults["router.predicted-ttl-ms"],
+      affinity: "off",
+      sessionTtlMs: defaults["router.session-ttl-ms"],
+      openIndex: () => new RunIndex({ budgetBytes: defaults["router.index-bytes"] }),
+      hasher: this.#hasher,
+      stepBlocks: 1 << 20,
+      locate: () => new Map([...serving().keys()].map((worker) => [worker, WEIGHTS])),
+      metrics: noMetrics,
+      clock,
+      chance,
+    });
+  }
+
+  /** Asks where a request goes; the answer comes during the call. */
+  place(request: ReplayRequest, answer: Parameters<RuleRouter["place"]>[1]): ReturnType<RuleRouter["place"]> {
+    this.#hasher.prompt = request.prompt;
+    return this.router.place(askOf(request), answer);
+  }
+}
+
+function askOf({ row, prompt, tokens }: ReplayRequest): RouteAsk {
+  return {
+    ...NO_WISHES,
+    session: row.session,
+    requestId: String(row.index),
+    kind: "generate",
+    model: WEIGHTS,
+    adapter: undefined,
+    prompts: [prompt.tokens],
+    texts: [],
+    tokenizer: "",
+    choices: [0],
+    choicesPerPrompt: 1,
+    salt: "",
+    priority: row.priority,
+    deadlineMs: undefined,
+    target: undefined,
+    weights: undefined,
+    avoid: new Set(),
+    isNew: tokens === 0,
+  };
+}
+
+/** What an engine of a replay told of its blocks, as its events say it. */
+export function changeOf(notice: KvNotice): KvChange {
+  switch (notice.kind) {
+    case "cleared":
+      return { kind: "cleared" };
+    case "removed":
+      return { kind: "removed", tier: "device", group: 0, hashes: notice.hashes };
+    case "stored": {
+      const { parent, hashes, contents = NO_CONTENTS, adapter } = notice;
+      return {
+        kind: "stored",
+        tier: "device",
+        group: 0,
+        parent,
+        hashes,
+        contents,
+        adapter,
+        saltNamespace: 0n,
+        media: [],
+      };
+    }
+  }
+}

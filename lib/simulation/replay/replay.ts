@@ -1,0 +1,128 @@
+import { SeededChance } from "#lib/base/chance";
+import { Cluster } from "./cluster.ts";
+import { ContentHashes, contentOf } from "./content.ts";
+import { OpenLoop } from "./open-loop.ts";
+import type { Profile } from "./profile.ts";
+import { ReplayRequest } from "./replay-request.ts";
+import type { ReplayRouting } from "./replay-router.ts";
+import type { TraceRow } from "./trace-row.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+/** A worker that dies with its cache, or comes with an empty one. */
+export interface FleetChange {
+  /** Virtual ms. */
+  readonly atMs: number;
+  /** Its place, from 0. */
+  readonly worker: number;
+  /** Nothing is changed where it is so already. */
+  readonly what: "fail" | "join";
+}
+
+/** What is replayed, and on what. */
+export interface ReplayOptions {
+  /** In order of time; read once, as far as it is needed. */
+  readonly rows: Iterable<TraceRow>;
+  /** Tokens of a block of the trace. */
+  readonly traceBlockTokens: number;
+  /** Tokens of a block of the engines. */
+  readonly blockTokens: number;
+  /** KV blocks of one worker. */
+  readonly blocks: number;
+  /** Workers at first, at least 1. */
+  readonly workers: number;
+  /** How fast they are. */
+  readonly profile: Profile;
+  /** How requests are routed. */
+  readonly routing: ReplayRouting;
+  /** How many times as fast as in the trace requests come. */
+  readonly speed: number;
+  /** How much faster than the profile each worker is, by its place from 0; 1 where nothing is said. */
+  readonly speeds?: ReadonlyMap<number, number>;
+  /** Workers that come and go on the way. */
+  readonly changes?: readonly FleetChange[];
+  /** Of every draw. */
+  readonly seed: bigint;
+  /** Steps that one event may stand for; 1 steps one by one, with the same result. */
+  readonly stretchSteps?: number;
+  /** Passes begin when all that comes at a moment has come, as the reference's do. */
+  readonly startsNextTurn?: boolean;
+}
+
+/** What became of one request. Times are virtual ms. */
+export interface Outcome {
+  /** Place in the trace, from 0. */
+  readonly row: number;
+  /** When it came. */
+  readonly arrivedMs: number;
+  /** When its first token was there; undefined for none. */
+  readonly firstMs: number | undefined;
+  /** When it ended. */
+  readonly endedMs: number;
+  /** Tokens of its prompt. */
+  readonly promptTokens: number;
+  /** Of those, found in the cache when it was let in first. */
+  readonly cachedTokens: number;
+  /** Tokens of its answer. */
+  readonly tokens: number;
+  /** Place of the worker that it ended on, from 0; -1 for none. */
+  readonly worker: number;
+  /** Why it got no answer; empty where it did. */
+  readonly refusal: string;
+}
+
+/** Steps that one event stands for unless something else is said: further on a stretch is cut by what comes. */
+const STRETCH_STEPS = 128;
+
+/** Names of answers are above all names of a trace that are numbers. */
+const FIRST_ANSWER = 1n << 63n;
+
+/** Lives a trace on virtual time; the same options give the same outcomes, in the same order: as the requests ended. */
+export function* replay(options: ReplayOptions): Generator<Outcome> {
+  const { traceBlockTokens, speed, stretchSteps = STRETCH_STEPS, startsNextTurn = false } = options;
+  const clock = new VirtualClock();
+  const hashes = new ContentHashes(options.blockTokens);
+  const ended: Outcome[] = [];
+  const arrivals = new OpenLoop(options.rows, { speed, clock });
+  const cluster = new Cluster({
+    ...{ clock, hashes, stretchSteps, startsNextTurn },
+    chance: new SeededChance(options.seed),
+    blocks: options.blocks,
+    workers: options.workers,
+    profile: options.profile,
+    ...(options.speeds && { speeds: options.speeds }),
+    routing: options.routing,
+    onEnded(request) {
+      ended.push(outcomeOf(request));
+      arrivals.ended(request.row);
+    },
+  });
+  for (const { atMs, worker, what } of options.changes ?? []) {
+    clock.after(atMs, () => (what === "fail" ? cluster.kill(worker) : cluster.join(worker)));
+  }
+  arrivals.start({
+    send: (rows) =>
+      cluster.send(
+        rows.map((row) => {
+          const prompt = hashes.prompt(contentOf(row.names, traceBlockTokens, row.inputTokens));
+          return new ReplayRequest(row, prompt, {
+            answer: FIRST_ANSWER + BigInt(row.index),
+            arrivedMs: clock.nowMs(),
+          });
+        }),
+      ),
+  });
+  while (clock.step()) yield* ended.splice(0, ended.length);
+}
+
+function outcomeOf(request: ReplayRequest): Outcome {
+  const { row, prompt, arrivedMs, firstMs, endedMs, cachedTokens, tokens, worker, refusal } = request;
+  return {
+    row: row.index,
+    arrivedMs,
+    firstMs,
+    endedMs: endedMs ?? arrivedMs,
+    promptTokens: prompt.tokens.length,
+    cachedTokens: cachedTokens ?? 0,
+    ...{ tokens, worker, refusal },
+  };
+}
