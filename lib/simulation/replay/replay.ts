@@ -1,4 +1,5 @@
 import { SeededChance } from "#lib/base/chance";
+import type { Arrivals } from "./arrivals.ts";
 import { Cluster } from "./cluster.ts";
 import { ContentHashes, contentOf } from "./content.ts";
 import { OpenLoop } from "./open-loop.ts";
@@ -82,7 +83,7 @@ export function* replay(options: ReplayOptions): Generator<Outcome> {
   const clock = new VirtualClock();
   const hashes = new ContentHashes(options.blockTokens);
   const ended: Outcome[] = [];
-  const arrivals = new OpenLoop(options.rows, { speed, clock });
+  const arrivals: Arrivals = new OpenLoop(options.rows, { speed, clock });
   const cluster = new Cluster({
     ...{ clock, hashes, stretchSteps, startsNextTurn },
     chance: new SeededChance(options.seed),
