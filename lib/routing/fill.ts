@@ -59,6 +59,8 @@ function fillLoad(seat: RankSeat, { loads, nowMs }: FillFor, into: Candidates, a
   const load = loads.read(seat, nowMs);
   into.prefillTokens[at] = load.prefillTokens;
   into.rawPrefillTokens[at] = load.rawPrefillTokens;
+  into.startedTokens[at] = load.startedTokens;
+  into.passingMs[at] = load.passingMs;
   into.potentialBlocks[at] = load.activeBlocks;
   into.openRequests[at] = load.openRequests;
   into.waitingRequests[at] = load.waitingRequests;

@@ -299,6 +299,7 @@ export class RuleRouter implements Router {
       choices,
       contents,
       cachedTokens: kept.predictedTokens ?? 0,
+      atMs: nowMs,
     });
     return { reservation, kept, session };
   }

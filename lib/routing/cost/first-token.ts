@@ -18,11 +18,21 @@ export function decodeSet(of: Candidates, at: number): DecodeSet {
   };
 }
 
-/** Milliseconds of a prompt behind those that are to be computed at a candidate already. */
+/**
+ * Milliseconds of a prompt behind those that are to be computed at a candidate already. Of these counts what no pass has
+ * computed yet, less the time that the pass which runs has taken so far, which is at most a whole one: a worker that stands
+ * still is not taken for one that is nearly done.
+ */
 export function behindOthers(of: Candidates, at: number, own: PromptPart): PromptTimes {
-  const tokens = of.prefillTokens[at]!;
-  const queued = { tokens, contextTokens: of.rawPrefillTokens[at]! - tokens };
-  return promptTimes(of.times[at]!, { queued, own, beside: decodeSet(of, at) });
+  const started = of.startedTokens[at]!;
+  const tokens = of.prefillTokens[at]! - started;
+  const contextTokens = of.rawPrefillTokens[at]! - tokens;
+  const [times, beside] = [of.times[at]!, decodeSet(of, at)];
+  const { waitMs, ownMs } = promptTimes(times, { queued: { tokens, contextTokens }, own, beside });
+  if (waitMs === 0 || of.passingMs[at] === 0) return { waitMs, ownMs };
+  const passTokens = Math.min(tokens, Math.max(1, times.passTokens - beside.decodeSequences));
+  const passMs = times.passMs({ ...beside, prefillTokens: passTokens, prefillContextTokens: passTokens });
+  return { waitMs: Math.max(0, waitMs - Math.min(passMs, of.passingMs[at]!)), ownMs };
 }
 
 /** Milliseconds of a prompt that has a candidate's passes to itself. */

@@ -21,6 +21,8 @@ export interface OwnLoad {
   prefillTokens: number;
   /** The same with it. */
   rawPrefillTokens: number;
+  /** Of `prefillTokens`, what passes have computed. Below 0 between the word that a prompt is done and the record of its last pass. */
+  startedTokens: number;
   /** Choices that have had their first token. */
   decodeSequences: number;
   /** Tokens of their contexts. */
@@ -43,6 +45,7 @@ const NO_OTHERS: OtherLoad = { requests: 0, waitingTokens: 0, decodeSequences: 0
 export class RankLedger {
   readonly own: OwnLoad = {
     ...{ open: 0, accepted: 0, acceptedPrefilling: 0, acceptedPrefillTokens: 0, prefillTokens: 0, rawPrefillTokens: 0 },
+    startedTokens: 0,
     ...{ decodeSequences: 0, decodeContextTokens: 0, privateBlocks: 0 },
   };
   /** Blocks of prompts whose content is known. */
@@ -59,6 +62,8 @@ export class RankLedger {
   #waitingRequests = 0;
   #usedBlocks = 0;
   #saidMs: number | undefined;
+  /** When the pass that runs began. */
+  #passSinceMs = 0;
 
   /** Distinct blocks of this router's requests. */
   get ownBlocks(): number {
@@ -75,6 +80,14 @@ export class RankLedger {
     this.#usedBlocks = pass.usedBlocks;
     this.#others = this.#othersOf(pass);
     this.#saidMs = nowMs;
+    this.#passSinceMs = nowMs;
+    const { own } = this;
+    own.startedTokens = Math.max(0, Math.min(own.startedTokens + pass.prefillTokens, own.prefillTokens));
+  }
+
+  /** A request comes. Where nothing runs, a pass begins with it. */
+  begin(nowMs: number): void {
+    if (this.own.open === 0 && this.#others.requests === 0) this.#passSinceMs = nowMs;
   }
 
   /**
@@ -102,6 +115,8 @@ export class RankLedger {
     return {
       prefillTokens: own.prefillTokens + otherPrefillTokens,
       rawPrefillTokens: own.rawPrefillTokens + otherPrefillTokens,
+      startedTokens: Math.max(0, Math.min(own.startedTokens, own.prefillTokens)),
+      passingMs: own.open > 0 ? nowMs - this.#passSinceMs : 0,
       activeBlocks: this.ownBlocks + Math.round(trust * others.blocks),
       openRequests: own.open + Math.round(trust * others.requests),
       waitingRequests: Math.round(trust * this.#waitingRequests),

@@ -8,6 +8,10 @@ export interface RankLoad {
   readonly prefillTokens: number;
   /** The same with what was cached: as the reference counts them. */
   readonly rawPrefillTokens: number;
+  /** Of `prefillTokens`, what passes have computed already of prompts that have no first token yet. */
+  readonly startedTokens: number;
+  /** Milliseconds since the pass that runs began, as far as its worker's records and this router's requests say; 0 where it is idle. */
+  readonly passingMs: number;
   /** Distinct KV blocks of the requests there, prompts and answers. */
   readonly activeBlocks: number;
   /** Requests there that have not ended, waiting ones among them. */

@@ -20,6 +20,8 @@ export interface LoadPrompt {
 export interface Placement extends LoadPrompt {
   /** Tokens that the place is expected to have; what it says when it accepts goes before that. */
   readonly cachedTokens: number;
+  /** When it goes, on the router's clock. */
+  readonly atMs: number;
 }
 
 /** One choice at its place. */
@@ -84,6 +86,7 @@ export class Reservation {
     this.#choices = new Map(
       choices.map((choice) => [choice, { isAccepted: false, hasFirstToken: false, tokens: 0 }] as const),
     );
+    ledger.begin(placement.atMs);
     ledger.shared.add(this.#content);
     own.privateBlocks += this.#unknownBlocks + this.#choices.size * this.#answerBlocks(0);
     own.open += this.#choices.size;
@@ -169,6 +172,7 @@ export class Reservation {
     const { own } = this.#ledger;
     own.rawPrefillTokens -= this.#promptTokens;
     own.prefillTokens -= this.#promptTokens - this.#cachedTokens;
+    own.startedTokens -= this.#promptTokens - this.#cachedTokens;
   }
 
   #grow(choice: OpenChoice, tokens: number): void {

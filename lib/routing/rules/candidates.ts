@@ -27,6 +27,10 @@ export interface Candidates {
   readonly prefillTokens: Float64Array;
   /** The same with what was cached, as the reference counts them. */
   readonly rawPrefillTokens: Float64Array;
+  /** Of `prefillTokens`, what passes have computed already. */
+  readonly startedTokens: Float64Array;
+  /** Milliseconds since the pass that runs there began; 0 where it is idle. */
+  readonly passingMs: Float64Array;
   /** Distinct blocks of its requests, with those of this prompt. */
   readonly potentialBlocks: Float64Array;
   /** Requests there that have not ended. */
@@ -70,6 +74,8 @@ export const COLUMNS = [
   "heldBlocks",
   "prefillTokens",
   "rawPrefillTokens",
+  "startedTokens",
+  "passingMs",
   "potentialBlocks",
   "openRequests",
   "waitingRequests",
