@@ -31,7 +31,7 @@ function bookOf(...workers: FleetWorker[]): LoadBook {
 }
 
 function placementOf(more: Partial<Placement> = {}): Placement {
-  return { promptTokens: 10, cachedTokens: 0, choices: [0], contents: NOTHING, ...more };
+  return { promptTokens: 10, cachedTokens: 0, choices: [0], contents: NOTHING, atMs: 0, ...more };
 }
 
 const QUIET: PassRecord = {
@@ -41,6 +41,7 @@ const QUIET: PassRecord = {
 
 const IDLE = {
   ...{ prefillTokens: 0, rawPrefillTokens: 0, activeBlocks: 0, openRequests: 0, waitingRequests: 0 },
+  ...{ startedTokens: 0, passingMs: 0 },
   ...{ decodeSequences: 0, decodeContextTokens: 0, usedBlocks: 0, totalBlocks: 100 },
   ...{ prefillUtilisation: 0, tokensPerSecond: 0, ageMs: undefined },
 };
@@ -69,6 +70,43 @@ describe("the life of a stream", () => {
     stream.note({ kind: "ended", choice: 0 });
     expect(book.read(HERE, 0)).toEqual(IDLE);
     expect([book.openReservations, stream.open]).toEqual([0, 0]);
+  });
+
+  test("what passes compute of a prompt counts as begun, until its first token", () => {
+    const book = bookOf();
+    const started = (nowMs: number) => book.read(HERE, nowMs).startedTokens;
+    const long = book.reserve(HERE, placementOf({ promptTokens: 100 }));
+    const short = book.reserve(HERE, placementOf());
+    observe(book, { prefillTokens: 60 }, { nowMs: 10 });
+    expect(started(10)).toBe(60);
+    long.note({ kind: "first token", choice: 0 });
+    expect(started(10), "its last pass is not told of yet").toBe(0);
+    observe(book, { prefillTokens: 45 }, { nowMs: 20 });
+    expect(started(20), "of the pass that ended it, the rest was another's").toBe(5);
+    observe(book, { prefillTokens: 45 }, { nowMs: 30 });
+    expect(started(30), "no more than there is: the rest was of other callers").toBe(10);
+    short.cancel();
+    observe(book, { prefillTokens: 45 }, { nowMs: 40 });
+    expect(started(40)).toBe(0);
+    long.cancel();
+  });
+
+  test("a pass runs since the last one ended, or since a request came where nothing ran", () => {
+    const book = bookOf();
+    expect(book.read(HERE, 50).passingMs).toBe(0);
+    const first = book.reserve(HERE, placementOf({ atMs: 100 }));
+    expect(book.read(HERE, 130).passingMs).toBe(30);
+    const second = book.reserve(HERE, placementOf({ atMs: 130 }));
+    expect(book.read(HERE, 150).passingMs).toBe(50);
+    observe(book, { prefillTokens: 1 }, { nowMs: 180 });
+    expect(book.read(HERE, 200).passingMs).toBe(20);
+    first.cancel();
+    second.cancel();
+    expect(book.read(HERE, 300).passingMs).toBe(0);
+    observe(book, { runningRequests: 1 }, { nowMs: 400 });
+    const third = book.reserve(HERE, placementOf({ atMs: 430 }));
+    expect(book.read(HERE, 440).passingMs, "another caller's runs").toBe(40);
+    third.cancel();
   });
 
   test("an end frees what is still being computed", () => {
@@ -406,7 +444,7 @@ function randomPlacement(chance: Chance): Placement {
   const promptTokens = pick(chance, 40);
   const contents = BigUint64Array.from({ length: pick(chance, 12) }, () => BigInt(1 + pick(chance, 2)));
   const choices = Array.from({ length: 1 + pick(chance, 3) }, (_, at) => 5 + at);
-  return { promptTokens, contents, choices, cachedTokens: pick(chance, 50) };
+  return { promptTokens, contents, choices, cachedTokens: pick(chance, 50), atMs: 0 };
 }
 
 function randomNote(chance: Chance): RouteNote {

@@ -49,6 +49,29 @@ describe("what a place costs in milliseconds", () => {
     });
   });
 
+  it("does not wait again for what passes have computed, nor for the time that the running one took", () => {
+    const queue = { prefillTokens: 320, rawPrefillTokens: 320 };
+    expect(priced({ ...queue, startedTokens: 200 }).wait).toBe(110 + 20);
+    expect(priced({ ...queue, passingMs: 50 }).wait).toBe(350 - 50);
+    expect(priced({ ...queue, passingMs: 60_000 }).wait, "a pass takes 110 ms: it stands still").toBe(350 - 110);
+    expect(priced({ ...queue, startedTokens: 300, passingMs: 15 }).wait).toBe(20 - 15);
+    expect(priced({ ...queue, startedTokens: 300, passingMs: 25 }), "and never less than nothing").not.toHaveProperty(
+      "wait",
+    );
+    expect(priced({ passingMs: 50 })).toEqual({ prefill: 280, cost: 280 });
+  });
+
+  it("prices what it delays by what all candidates do: later requests may go to any of them", () => {
+    const rows = [{ prefillUtilisation: 0.9 }, { prefillUtilisation: 0.1 }].map((row) => ({ prior, ...row }));
+    const of = candidatesOf(rows);
+    const costs = new Float64Array(2);
+    const rule = ttft.create(DEFAULTS);
+    const ask = ruleAsk({ promptTokens: 250, answerTokens: 40 });
+    rule.score(ask, of, costs);
+    expect([...costs]).toEqual([560, 560]);
+    expect(rule.terms(ask, of, 0).find(({ name }) => name === "delay of others")?.value).toBe(280);
+  });
+
   it("attends to what waiting prompts have cached, too", () => {
     const context = { ...prior, prefillContextMs: 0.01 };
     const fresh = priced({ prefillTokens: 200, rawPrefillTokens: 200, prior: context });

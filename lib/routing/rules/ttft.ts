@@ -4,7 +4,10 @@ import type { RuleConstants } from "./constants.ts";
 import { pickLeast } from "./pick.ts";
 import type { Rule, RuleAsk, RuleRow, Term } from "./rule.ts";
 
-/** What a prefill delays of those that come later is its own time, times u ÷ (1 − u), and at most so often. */
+/**
+ * What a prefill delays of those that come later is its own time, times u ÷ (1 − u), and at most so often. Who comes later
+ * may go to any of the candidates, so u is the mean over them: what one of them did in the last seconds says little.
+ */
 export const MOST_BETA = 3;
 
 /** Milliseconds until a prompt has its first token at a candidate, in parts. */
@@ -39,6 +42,13 @@ export function ttftParts(ask: RuleAsk, of: Candidates, at: number, constants: R
 export function betaOf(utilisation: number): number {
   const free = 1 - utilisation;
   return free * MOST_BETA <= utilisation ? MOST_BETA : utilisation / free;
+}
+
+/** Share of the last while in which candidates computed prompts, 0 to 1. */
+function meanUtilisation({ prefillUtilisation, count }: Candidates): number {
+  let sum = 0;
+  for (let at = 0; at < count; at++) sum += prefillUtilisation[at]!;
+  return sum / count;
 }
 
 /** Predicted milliseconds to the first token at a candidate, under any rule. */
@@ -83,7 +93,7 @@ export const ttft: RuleRow = {
   use: "The default. It needs no weights to tune: everything it adds is time.",
   origin: "this project",
   constants:
-    "β = u ÷ (1 − u) from the share u of time in which the worker computes prompts, at most 3; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
+    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, at most 3; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
   create: (constants) => new TtftRule(constants),
 };
 
@@ -97,9 +107,10 @@ class TtftRule implements Rule {
 
   score(ask: RuleAsk, of: Candidates, costs: Float64Array): void {
     const { itlTargetMs } = this.#constants;
+    const beta = betaOf(meanUtilisation(of));
     for (let at = 0; at < of.count; at++) {
       const { waitMs, slotMs: slot, prefillMs, onboardingMs: onboarding } = ttftParts(ask, of, at, this.#constants);
-      const cost = waitMs + slot + onboarding + (1 + betaOf(of.prefillUtilisation[at]!)) * prefillMs;
+      const cost = waitMs + slot + onboarding + (1 + beta) * prefillMs;
       costs[at] = itlTargetMs === undefined ? cost : cost + interferenceMs(ask, of, at, itlTargetMs);
     }
   }
@@ -113,7 +124,7 @@ class TtftRule implements Rule {
       { name: "free place", value: parts.slotMs, counts },
       { name: "prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
-      { name: "delay of others", value: betaOf(of.prefillUtilisation[at]!) * parts.prefillMs, counts },
+      { name: "delay of others", value: betaOf(meanUtilisation(of)) * parts.prefillMs, counts },
       {
         name: "late tokens",
         value: interferenceMs(ask, of, at, itlTargetMs),
