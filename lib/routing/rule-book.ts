@@ -26,6 +26,18 @@ export interface RuleInForce {
   readonly why: string;
 }
 
+/** What decides about rules. */
+export interface RuleBookOptions {
+  /** How a worker is chosen for asks that name none. */
+  readonly mode: RouterMode;
+  /** The rule of the mode kv. */
+  readonly rule: RuleName;
+  /** The numbers of the rules. */
+  readonly constants: RuleConstants;
+  /** Makes another rule of each, for experiments such as a rule whose predictions are off; it stays itself unless given. */
+  readonly alter?: ((rule: Rule) => Rule) | undefined;
+}
+
 /** Stands in where prefixes cannot be compared. */
 const STAND_IN = "power-of-two";
 
@@ -39,9 +51,10 @@ export class RuleBook {
   readonly #rules = new Map<RuleName, Rule>();
   #inForce: readonly InForce[] = [];
 
-  constructor(options: { readonly mode: RouterMode; readonly rule: RuleName; readonly constants: RuleConstants }) {
-    const name = options.mode === "kv" ? options.rule : options.mode;
-    for (const each of [name, STAND_IN] as const) this.#rules.set(each, RULES[each].create(options.constants));
+  constructor(options: RuleBookOptions) {
+    const { mode, rule, constants, alter = (each) => each } = options;
+    const name = mode === "kv" ? rule : mode;
+    for (const each of [name, STAND_IN] as const) this.#rules.set(each, alter(RULES[each].create(constants)));
     this.#configured = { name, rule: this.named(name), why: "" };
     this.#standIn = this.named(STAND_IN);
   }

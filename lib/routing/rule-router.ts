@@ -17,24 +17,17 @@ import type { PromptBlocks } from "./index/prefix-index.ts";
 import { ROUTING_LIMITS, type RoutingLimits } from "./limits.ts";
 import { LoadBook } from "./load/load-book.ts";
 import type { Locate, Unplaced } from "./locate.ts";
-import type { Affinity, RouterMode } from "./options.ts";
+import type { Affinity } from "./options.ts";
 import { type RankParts, RankTable } from "./rank-table.ts";
 import type { RankSeat } from "./ranks.ts";
 import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "./route-ticket.ts";
 import type { Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
-import { type InForce, RuleBook } from "./rule-book.ts";
+import { type InForce, RuleBook, type RuleBookOptions } from "./rule-book.ts";
 import type { Candidates } from "./rules/candidates.ts";
-import type { RuleConstants } from "./rules/constants.ts";
 import type { RuleName } from "./rules/table.ts";
 
 /** What a router by rule needs. */
-export interface RuleRouterOptions extends RankParts {
-  /** How a worker is chosen for asks that name none. */
-  readonly mode: RouterMode;
-  /** The rule of the mode kv. */
-  readonly rule: RuleName;
-  /** The numbers of the rules. */
-  readonly constants: RuleConstants;
+export interface RuleRouterOptions extends RankParts, RuleBookOptions {
   /** Workers tell of their caches; else one is taken to hold what was sent there. */
   readonly followsEvents: boolean;
   /** How long a prompt is taken to be where it was sent, while its worker says nothing of its cache. */

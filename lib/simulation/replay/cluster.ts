@@ -4,6 +4,7 @@ import { silentLog as log } from "#lib/host/log";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import type { ContentHashes } from "./content.ts";
+import { scaled } from "./errors.ts";
 import { type Profile, spedUp } from "./profile.ts";
 import type { ReplayRequest } from "./replay-request.ts";
 import { changeOf, ReplayRouter, type ReplayRouting, WEIGHTS } from "./replay-router.ts";
@@ -101,9 +102,11 @@ export class Cluster {
   }
 
   #add(at: number): void {
-    const { speeds, profile: usual, clock, hashes, ...shape } = this.#options;
+    const { speeds, profile: usual, clock, hashes, routing, chance, ...shape } = this.#options;
     const id = BigInt(at + 1);
     const profile = spedUp(usual, speeds?.get(at) ?? 1);
+    const { prior = 0 } = routing.errors ?? {};
+    const isSlow = prior > 0 && chance.next() < 0.5;
     const fleet: FleetWorker = {
       worker: id,
       incarnation: ++this.#incarnation,
@@ -115,7 +118,7 @@ export class Cluster {
       totalBlocks: shape.blocks,
       maxRunningRequests: profile.maxRunning,
       taints: new Set(),
-      prior: profile.times,
+      prior: scaled(profile.times, Math.exp(isSlow ? -prior : prior)),
     };
     const worker = new ReplayWorker(
       { ...shape, profile },

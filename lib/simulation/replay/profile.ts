@@ -1,6 +1,7 @@
 import { timesOf } from "#lib/engines/mock/timing";
 import type { TimePrior } from "#lib/perf/time-model";
 import { NO_TIME } from "#lib/perf/time-prior";
+import { scaled } from "./errors.ts";
 
 /** How the workers of a replay are: what an engine takes for its passes, and how many sequences it runs. */
 export interface Profile {
@@ -32,7 +33,5 @@ export type ProfileName = keyof typeof PROFILES;
 
 /** The same worker, so many times as fast. */
 export function spedUp({ times, maxRunning }: Profile, speed: number): Profile {
-  const { passTokens, ...parts } = times;
-  const faster = Object.entries(parts).map(([name, ms]) => [name, ms / speed]);
-  return { times: { ...(Object.fromEntries(faster) as Omit<TimePrior, "passTokens">), passTokens }, maxRunning };
+  return { times: scaled(times, 1 / speed), maxRunning };
 }

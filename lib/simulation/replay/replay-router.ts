@@ -1,4 +1,4 @@
-import type { Chance } from "#lib/base/chance";
+import { type Chance, SeededChance } from "#lib/base/chance";
 import type { KvNotice } from "#lib/engines/engine";
 import { noMetrics } from "#lib/host/metrics";
 import type { KvChange } from "#lib/kv/event";
@@ -11,6 +11,7 @@ import type { RuleConstants } from "#lib/routing/rules/constants";
 import type { RuleName } from "#lib/routing/rules/table";
 import type { ContentHasher } from "#lib/tokens/block-hash";
 import type { NamedPrompt } from "./content.ts";
+import { misjudging, type RoutingErrors } from "./errors.ts";
 import type { ReplayRequest } from "./replay-request.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
@@ -22,6 +23,8 @@ export interface ReplayRouting {
   readonly constants?: Partial<RuleConstants>;
   /** As the option router.predicted-ttl-ms; the option's own where absent. */
   readonly predictedTtlMs?: number;
+  /** How wrong it is; not at all unless given. */
+  readonly errors?: RoutingErrors;
 }
 
 /** What a router of a replay runs on. */
@@ -54,12 +57,17 @@ export class ReplayRouter {
   readonly router: RuleRouter;
   readonly #hasher = new NamedHasher();
 
-  constructor({ rule, constants, predictedTtlMs }: ReplayRouting, { clock, chance, serving }: RoutingSurroundings) {
+  constructor(
+    { rule, constants, predictedTtlMs, errors }: ReplayRouting,
+    { clock, chance, serving }: RoutingSurroundings,
+  ) {
     const defaults = routingDefaults();
+    const drawErrors = new SeededChance(chance.id());
     this.router = new RuleRouter({
       mode: "kv",
       rule,
       constants: { ...readRuleConstants(defaults), ...constants },
+      alter: errors && ((each) => misjudging(each, errors.prediction, drawErrors)),
       followsEvents: true,
       ttlMs: defaults["router.ttl-ms"],
       predictedTtlMs: predictedTtlMs ?? defaults["router.predicted-ttl-ms"],
