@@ -28,9 +28,9 @@ const GUESSED = { commonSpread: 2, partSpread: 1, clip: 1 } as const;
 /** Kinds of passes: with prompt tokens alone, decoding alone, both. */
 const KINDS = { prefill: 0, decode: 1, both: 2 } as const;
 
-/** What was seen counts 1 ÷ e in the factor after so many passes. */
+/** What was seen counts 1 ÷ e in the factor after so many passes that were learned from. */
 const FACTOR_WINDOW = 64;
-/** Passes over which the usual distance of a prediction is measured. */
+/** Passes that were learned from, over which the usual distance of a prediction is measured. */
 const DISTANCE_WINDOW = 16;
 /** A pass counts as no more than so many usual distances away, as a logarithm; and no pass as more than the most. */
 const CLIP_DISTANCES = 3;
@@ -39,11 +39,18 @@ const MOST_DISTANCE = 3;
 /** Every one of the first passes is solved for, and then one in so many: it is the dearer half of learning. */
 const EAGER_PASSES = 64;
 const LAZY_PASSES = 8;
+/**
+ * Of passes that decode alone, behind as many eager ones, one in so many is learned from: there is one for each token, it is
+ * like the one before, and looking at each would cost a frontend more than it tells. A pass with a prompt is always learned
+ * from.
+ */
+const DECODE_SAMPLE = 16;
 
 /**
  * A worker's times, learned from its step records. A pass is the prior's prefill part and its decode part, each times a
  * factor, and what they may lack, linear in the shape. The prior holds where nothing was seen, moved by the factor
- * that was seen elsewhere. Learning from a pass takes a few microseconds, a prediction a tenth of one.
+ * that was seen elsewhere. Passes that decode alone are learned from by a sample, so that one of them costs next to nothing;
+ * learning from one takes a few microseconds, a prediction a tenth of one.
  */
 export class CalibratedTimes implements TimeModel {
   readonly isGuess: boolean;
@@ -58,7 +65,9 @@ export class CalibratedTimes implements TimeModel {
   #decode = 1;
   #lack: TimePrior;
   #passes = 0;
-  /** As stated, or the most that were seen. */
+  /** Passes that decoded alone, those among them that were passed over. */
+  #decodePasses = 0;
+  /** As stated, or the most of a pass that was learned from. */
   #passTokens: number;
   #seenMs = 0;
   #statedMs = 0;
@@ -96,20 +105,34 @@ export class CalibratedTimes implements TimeModel {
 
   /**
    * Learns from a pass; borrows the record. Nothing is learned from one that took no time, computed nothing, or has others
-   * joined to it. One that took far longer or shorter than others lately counts as less far: a process may have paused.
+   * joined to it, and of those that decode alone only from a sample, by their number alone. One that took far longer or
+   * shorter than others lately counts as less far: a process may have paused.
    */
   observe(pass: PassRecord): void {
     const { durationUs, prefillTokens, decodeSequences, mergedSteps } = pass;
     const isPlain = durationUs > 0 && mergedSteps === 0;
     if (!isPlain || (prefillTokens === 0 && decodeSequences === 0)) return;
-    const shape = { ...pass, poolTokens: pass.totalBlocks * this.#blockTokens };
-    const ms = durationUs / 1000;
+    if (prefillTokens === 0 && !this.#isInSample()) return;
+    const kind = prefillTokens === 0 ? KINDS.decode : decodeSequences === 0 ? KINDS.prefill : KINDS.both;
+    this.#learn(kind, pass);
+  }
+
+  /** Whether a pass that decodes alone is learned from; counts it. */
+  #isInSample(): boolean {
+    this.#decodePasses++;
+    return this.#decodePasses <= EAGER_PASSES || this.#decodePasses % DECODE_SAMPLE === 0;
+  }
+
+  #learn(kind: number, pass: PassRecord): void {
+    const { prefillTokens, prefillContextTokens, decodeSequences, decodeContextTokens } = pass;
+    const poolTokens = pass.totalBlocks * this.#blockTokens;
+    const shape = { prefillTokens, prefillContextTokens, decodeSequences, decodeContextTokens, poolTokens };
+    const ms = pass.durationUs / 1000;
     if (this.#passes === 0 && this.#stated === undefined) this.#begin(ms / passMsOf(GUESS, shape));
     const near = this.#clip(ms, this.passMs(shape));
     this.#passes++;
     if (this.isGuess) this.#passTokens = Math.max(this.#passTokens, prefillTokens + decodeSequences);
     this.#compare(near, shape);
-    const kind = prefillTokens === 0 ? KINDS.decode : decodeSequences === 0 ? KINDS.prefill : KINDS.both;
     this.#fit.add(kind, this.#featuresOf(shape), near);
     if (this.#passes <= EAGER_PASSES || this.#passes % LAZY_PASSES === 0) this.#solve();
   }

@@ -56,7 +56,8 @@ export function promptTimes(
 /** How much of a pass that was seen went into prompts, in ms: all of it without decoding, else what decoding alone would not have taken. */
 export function promptShareMs(times: TimeModel, pass: PassRecord, poolTokens: number): number {
   const { durationUs, prefillTokens, prefillContextTokens, decodeSequences, decodeContextTokens } = pass;
-  if (decodeSequences === 0) return prefillTokens > 0 ? durationUs / 1000 : 0;
+  if (prefillTokens === 0) return 0;
+  if (decodeSequences === 0) return durationUs / 1000;
   const beside = { decodeSequences, decodeContextTokens, poolTokens };
   const wholeMs = times.passMs({ ...beside, prefillTokens, prefillContextTokens });
   const decodeMs = times.passMs({ ...beside, prefillTokens: 0, prefillContextTokens: 0 });

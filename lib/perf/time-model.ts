@@ -78,7 +78,7 @@ export interface TimeModel {
   passMs(shape: PassShape): number;
   /** Tokens that a pass computes at most, those of sequences that decode among them; at least 1. */
   readonly passTokens: number;
-  /** Seen ÷ prior, over what was seen lately; 1 before anything was, and where there is no prior to compare with. */
+  /** Seen ÷ prior, over what was learned from lately; 1 before anything was, and where there is no prior to compare with. */
   readonly factor: number;
   /** Passes that were learned from; 0 says that this is the prior. */
   readonly passes: number;
