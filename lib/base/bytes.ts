@@ -12,16 +12,18 @@ function aligned(
   width: number,
   what: string,
 ): { buffer: ArrayBufferLike; offset: number; count: number } {
-  if (bytes.byteLength % width !== 0) {
-    throw new StatorError("INVALID_ARGUMENT", {
-      detail: `${what} has ${bytes.byteLength} bytes, not a multiple of ${width}`,
-    });
-  }
+  requireWhole(bytes, width, what);
   const count = bytes.byteLength / width;
   if (bytes.byteOffset % width === 0) return { buffer: bytes.buffer, offset: bytes.byteOffset, count };
   const copy = new Uint8Array(bytes.byteLength);
   copy.set(bytes);
   return { buffer: copy.buffer, offset: 0, count };
+}
+
+function requireWhole({ byteLength }: Uint8Array, width: number, what: string): void {
+  if (byteLength % width === 0) return;
+  const detail = `${what} has ${byteLength} bytes, not a multiple of ${width}`;
+  throw new StatorError("INVALID_ARGUMENT", { detail });
 }
 
 /** Reads u32 little endian. Borrows the memory when it is aligned: use at once or copy. Throws INVALID_ARGUMENT on a torn length. */
@@ -34,6 +36,14 @@ export function readU32(bytes: Uint8Array, what = "A field"): Uint32Array {
 export function readU64(bytes: Uint8Array, what = "A field"): BigUint64Array {
   const { buffer, offset, count } = aligned(bytes, 8, what);
   return new BigUint64Array(buffer, offset, count);
+}
+
+/** Reads u64 little endian into memory of its own, with one copy. Throws INVALID_ARGUMENT on a torn length. */
+export function copyU64(bytes: Uint8Array, what = "A field"): BigUint64Array {
+  requireWhole(bytes, 8, what);
+  const out = new BigUint64Array(bytes.byteLength / 8);
+  if (out.length > 0) viewBytes(out).set(bytes);
+  return out;
 }
 
 /** Reads f32 little endian, with the same ownership as readU32. */

@@ -7,7 +7,7 @@ import {
   type SubscribeResponse,
   KvTier as WireTier,
 } from "#gen/stator/worker/v1/kv_event_pb";
-import { readU32, readU64, viewBytes } from "#lib/base/bytes";
+import { copyU64, readU32, readU64, viewBytes } from "#lib/base/bytes";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { BlockMedia, KvChange, KvStored, KvTier } from "#lib/kv/event";
 import type { KvFeedMessage } from "./feed.ts";
@@ -23,6 +23,7 @@ const TIER_NAMES: readonly (KvTier | undefined)[] = [undefined, "device", "host"
 
 const NO_BYTES = new Uint8Array(0);
 const NO_MEDIA: readonly BlockMedia[] = [];
+const NO_MEDIA_AT_ALL: ReadonlyMap<number, readonly BlockMedia[]> = new Map();
 
 /** Changes as their wire form. Copies what it prints. */
 export function printChanges(changes: readonly KvChange[]): KvChanges {
@@ -94,7 +95,9 @@ export function readChanges(message: KvChanges): KvChange[] {
   const { kinds } = message;
   const counts = readList(readU32(message.counts, "counts"), kinds.length, "counts");
   const parts = new Parts(message, counts);
-  return Array.from(kinds, (kind, place) => parts.read(kind, place));
+  const changes: KvChange[] = [];
+  for (let place = 0; place < kinds.length; place++) changes.push(parts.read(kinds[place]!, place));
+  return changes;
 }
 
 function readList<List extends { readonly length: number }>(list: List, length: number, name: string): List {
@@ -103,8 +106,26 @@ function readList<List extends { readonly length: number }>(list: List, length: 
 }
 
 /** A list that is empty where nobody has what it tells of. */
-function readRare<List extends { readonly length: number }>(list: List, length: number, name: string) {
-  return list.length === 0 ? undefined : readList(list, length, name);
+function readRare<List extends { readonly length: number }>(
+  bytes: Uint8Array,
+  read: (bytes: Uint8Array, name: string) => List,
+  { length, name }: { readonly length: number; readonly name: string },
+): List | undefined {
+  return bytes.length === 0 ? undefined : readList(read(bytes, name), length, name);
+}
+
+const asBytes = (bytes: Uint8Array): Uint8Array => bytes;
+
+/** How many values the lists have to have. */
+function countParts(kinds: Uint8Array, counts: Uint32Array) {
+  let [blocks, storedBlocks, parents] = [0, 0, 0];
+  for (let place = 0; place < kinds.length; place++) {
+    const kind = kinds[place]!;
+    blocks += counts[place]!;
+    if (kind === KvChangeKind.BEGUN || kind === KvChangeKind.CONTINUED) storedBlocks += counts[place]!;
+    if (kind === KvChangeKind.CONTINUED) parents++;
+  }
+  return { blocks, storedBlocks, parents };
 }
 
 /** The lists of a message, walked change by change. */
@@ -125,24 +146,17 @@ class Parts {
 
   constructor(message: KvChanges, counts: Uint32Array) {
     const { kinds, adapters } = message;
-    const count = kinds.length;
+    const { length } = kinds;
+    const { blocks, storedBlocks, parents } = countParts(kinds, counts);
     this.#counts = counts;
-    const sum = (isCounted: (kind: number) => boolean) =>
-      counts.reduce((total, blocks, at) => (isCounted(kinds[at]!) ? total + blocks : total), 0);
-    const isStored = (kind: number) => kind === KvChangeKind.BEGUN || kind === KvChangeKind.CONTINUED;
     // One copy for all: what came may be misaligned, and its buffer is not kept alive.
-    this.#hashes = readList(
-      readU64(message.hashes, "hashes").slice(),
-      sum(() => true),
-      "hashes",
-    );
-    this.#contents = readList(readU64(message.contents, "contents").slice(), sum(isStored), "contents");
-    const parents = kinds.reduce((total, kind) => total + (kind === KvChangeKind.CONTINUED ? 1 : 0), 0);
+    this.#hashes = readList(copyU64(message.hashes, "hashes"), blocks, "hashes");
+    this.#contents = readList(copyU64(message.contents, "contents"), storedBlocks, "contents");
     this.#parents = readList(readU64(message.parents, "parents"), parents, "parents");
-    this.#tiers = readRare(message.tiers, count, "tiers");
-    this.#groups = readRare(readU32(message.groups, "groups"), count, "groups");
-    this.#salts = readRare(readU64(message.saltNamespaces, "salt_namespaces"), count, "salt_namespaces");
-    this.#adapterNumbers = readRare(readU32(message.adapterNumbers, "adapter_numbers"), count, "adapter_numbers");
+    this.#tiers = readRare(message.tiers, asBytes, { length, name: "tiers" });
+    this.#groups = readRare(message.groups, readU32, { length, name: "groups" });
+    this.#salts = readRare(message.saltNamespaces, readU64, { length, name: "salt_namespaces" });
+    this.#adapterNumbers = readRare(message.adapterNumbers, readU32, { length, name: "adapter_numbers" });
     this.#adapters = adapters;
     this.#media = readMedia(message);
   }
@@ -193,10 +207,11 @@ class Parts {
 }
 
 function readMedia({ media, kinds, counts }: KvChanges): ReadonlyMap<number, readonly BlockMedia[]> {
+  if (media.length === 0) return NO_MEDIA_AT_ALL;
   const byChange = new Map<number, BlockMedia[]>();
-  const blocks = media.length > 0 ? readU32(counts, "counts") : undefined;
+  const blocks = readU32(counts, "counts");
   for (const { change, block, hash, ranges } of media) {
-    const isThere = change < kinds.length && block < (blocks?.[change] ?? 0);
+    const isThere = change < kinds.length && block < (blocks[change] ?? 0);
     if (!isThere) throw new StatorError("INVALID_ARGUMENT", { detail: "An object is in a block that is not there" });
     const numbers = readU32(ranges, "ranges");
     if (numbers.length % 2 !== 0) throw new StatorError("INVALID_ARGUMENT", { detail: "ranges are pairs" });

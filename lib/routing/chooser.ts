@@ -134,7 +134,7 @@ export class Chooser {
     return {
       ...{ seat, at, kept, candidates, costs: this.#costs },
       blocks: seat.shelf && blocks?.(seat.shelf),
-      isCold: tokens.length > 0 && candidates.deviceTokens.subarray(0, candidates.count).every((each) => each === 0),
+      isCold: tokens.length > 0 && sum(candidates.deviceTokens, candidates.count) === 0,
     };
   }
 

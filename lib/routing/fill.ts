@@ -100,8 +100,8 @@ function fillPrefixes(seats: readonly RankSeat[], about: FillFor, into: Candidat
     const own = shelf && asked;
     const contents = own?.contents ?? NO_CONTENTS;
     into.potentialBlocks[at]! += loads.addedBlocks(seat, { promptTokens, choices, contents });
-    // Of a liar nothing counts but what was sent there, and that is soon forgotten.
-    if (!own || seat.knowledge.state === "untrusted") continue;
+    // Nobody in this index has anything. Of a liar nothing counts but what was sent there, and that is soon forgotten.
+    if (!own || own.contents.length === 0 || seat.knowledge.state === "untrusted") continue;
     readOverlap(own.shelf, slot, { promptTokens, reuseTokens: fleet.reuseTokens }, { candidates: into, at });
   }
 }
@@ -120,9 +120,5 @@ function match(shelf: Shelf, blocks: PromptBlocks, nowMs: number): Asked {
 
 /** Blocks that the index has of a rank, in all tiers. */
 export function heldBlocks({ shelf, slot }: RankSeat): number {
-  if (!shelf) return 0;
-  const { index } = shelf;
-  return (
-    index.held(slot, "device") + index.held(slot, "host") + index.held(slot, "disk") + index.held(slot, "external")
-  );
+  return shelf ? shelf.index.heldAnywhere(slot) : 0;
 }

@@ -61,6 +61,10 @@ export class FlatIndex implements PrefixIndex {
     return [...this.#blocks.values()].filter((block) => block.holders.has(laneOf(tier, slot))).length;
   }
 
+  heldAnywhere(slot: number): number {
+    return KV_TIERS.reduce((sum, tier) => sum + this.held(slot, tier), 0);
+  }
+
   lost(): number {
     return 0;
   }

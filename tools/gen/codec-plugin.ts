@@ -57,9 +57,7 @@ function scalarOf(field: DescField): Scalar | undefined {
 
 /** Whether a message is written here, and not by the library. */
 function isPlain(message: DescMessage): boolean {
-  return message.fields.every(
-    (field) => !field.oneof && field.fieldKind !== "map" && (field.message ?? scalarOf(field)) !== undefined,
-  );
+  return message.fields.every((field) => field.fieldKind !== "map" && (field.message ?? scalarOf(field)) !== undefined);
 }
 
 /** The messages and all that are inside of them, each once, inner ones first. */
@@ -79,13 +77,22 @@ function tagOf(field: DescField): number {
   return ((field.number << 3) | (scalarOf(field)?.wire ?? WireType.LengthDelimited)) >>> 0;
 }
 
+/** Where the value of a field is in its message, and whether it is there. */
+function placeOf(field: DescField): { readonly value: string; readonly isThere: string } {
+  const value = `message.${field.oneof?.localName ?? field.localName}`;
+  if (field.oneof) return { value: `${value}.value`, isThere: `${value}.case === "${field.localName}"` };
+  const scalar = scalarOf(field);
+  const isExplicit = scalar === undefined || field.proto.proto3Optional;
+  return { value, isThere: isExplicit ? `${value} !== undefined` : scalar.isSet(value) };
+}
+
 function printWriter(file: GeneratedFile, message: DescMessage): void {
   const writer = file.import("BinaryWriter", WIRE, true);
   const unused = message.fields.length === 0 ? "_" : "";
   const parameters = [`${unused}writer: `, writer, `, ${unused}message: `, file.importShape(message)];
   file.print("function write", message.name, "(", parameters, "): void {");
   for (const field of [...message.fields].sort((left, right) => left.number - right.number)) {
-    const value = `message.${field.localName}`;
+    const { value, isThere } = placeOf(field);
     const scalar = scalarOf(field);
     const put = (one: string): Printable[] => {
       const tag = tagOf(field);
@@ -98,12 +105,14 @@ function printWriter(file: GeneratedFile, message: DescMessage): void {
       return [`writer.uint32(${tag}).fork();\n    write${inner.name}(writer, ${one});\n    writer.join();`];
     };
     if (field.fieldKind === "list") file.print("  for (const one of ", value, ") {\n    ", put("one"), "\n  }");
-    else {
-      const explicit = scalar === undefined || field.proto.proto3Optional;
-      file.print("  if (", explicit ? `${value} !== undefined` : scalar.isSet(value), ") {\n    ", put(value), "\n  }");
-    }
+    else file.print("  if (", isThere, ") {\n    ", put(value), "\n  }");
   }
   file.print("}\n");
+}
+
+/** The message that is there already when another one comes for a field: the two are merged. */
+function mergedInto(field: DescField, target: string): string {
+  return field.oneof ? `${target}.case === "${field.localName}" ? ${target}.value : undefined` : target;
 }
 
 function printReader(file: GeneratedFile, message: DescMessage): void {
@@ -113,7 +122,9 @@ function printReader(file: GeneratedFile, message: DescMessage): void {
   file.print("function read", name, "(reader: ", reader, ", length: number, into?: ", shape, "): ", shape, " {");
   file.print("  const message: ", shape, " = into ?? {");
   file.print("    $typeName: ", file.string(message.typeName), ",");
+  for (const { localName } of message.oneofs) file.print("    ", localName, ": { case: undefined },");
   for (const field of message.fields) {
+    if (field.oneof) continue;
     const zero = field.fieldKind === "list" ? "[]" : scalarOf(field)?.zero;
     if (zero && !field.proto.proto3Optional) file.print("    ", field.localName, ": ", zero, ",");
   }
@@ -124,7 +135,7 @@ function printReader(file: GeneratedFile, message: DescMessage): void {
   file.print("    switch (tag) {");
   for (const field of message.fields) {
     const scalar = scalarOf(field);
-    const target = `message.${field.localName}`;
+    const target = `message.${field.oneof?.localName ?? field.localName}`;
     const list = field.fieldKind === "list";
     file.print("      case ", tagOf(field), ":");
     let value: Printable[];
@@ -136,9 +147,10 @@ function printReader(file: GeneratedFile, message: DescMessage): void {
     } else {
       const inner = field.message!;
       value = isPlain(inner)
-        ? [`read${inner.name}(reader, reader.uint32()${list ? "" : `, ${target}`})`]
+        ? [`read${inner.name}(reader, reader.uint32()${list ? "" : `, ${mergedInto(field, target)}`})`]
         : [file.import("fromBinary", "@bufbuild/protobuf"), "(", file.importSchema(inner), ", reader.bytes())"];
     }
+    if (field.oneof) value = [`{ case: "${field.localName}", value: `, ...value, " }"];
     file.print("        ", target, list ? ".push(" : " = ", value, list ? ")" : "", ";");
     file.print("        break;");
   }

@@ -59,6 +59,8 @@ export interface PrefixIndex {
   leave(slot: number): void;
   /** Entries of a holder in a tier. */
   held(slot: number, tier: KvTier): number;
+  /** Entries of a holder in all tiers. */
+  heldAnywhere(slot: number): number;
   /** Entries of a holder that the budget took since it joined or was cleared. */
   lost(slot: number): number;
   /** Applies a change; changes of other groups than 0 do nothing. Borrows its arrays. */

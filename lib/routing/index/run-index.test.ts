@@ -120,7 +120,9 @@ class Pair {
 
   compare(): void {
     this.#both((index) => [index.entries, index.expected, index.slots]);
-    for (const slot of this.#slots) this.#both((index) => KV_TIERS.map((tier) => index.held(slot, tier)));
+    for (const slot of this.#slots) {
+      this.#both((index) => [...KV_TIERS.map((tier) => index.held(slot, tier)), index.heldAnywhere(slot)]);
+    }
   }
 
   /** When all are gone nothing is left. */

@@ -100,6 +100,10 @@ export class RunIndex implements PrefixIndex {
     return this.#holdings.held[KV_TIERS.indexOf(tier)]![slot]!;
   }
 
+  heldAnywhere(slot: number): number {
+    return this.#holdings.held[0]![slot]! + this.#holdings.lower[slot]!;
+  }
+
   lost(slot: number): number {
     return this.#holdings.lost[slot]!;
   }

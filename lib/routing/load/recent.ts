@@ -8,6 +8,8 @@ export class RecentRate {
 
   /** A portion came; `nowMs` does not go back. */
   add(amount: number, nowMs: number): void {
+    // What was fades by itself when it is read: passes without prompts are the most, and bring no prompt time.
+    if (amount === 0) return;
     this.#sum = this.#keptAt(nowMs) + amount;
     this.#atMs = nowMs;
   }

@@ -52,7 +52,9 @@ export function addedBlocks(ledger: RankLedger, prompt: LoadPrompt): number {
   const { blockTokens, shared } = ledger;
   const complete = completeBlocksOf(prompt.promptTokens, blockTokens);
   const tails = (blocksOf(prompt.promptTokens, blockTokens) - complete) * prompt.choices.length;
-  return complete - shared.countShared(contentOf(prompt, blockTokens)) + tails;
+  // Of a prompt of which nobody has anything no block was hashed: there is nothing to compare.
+  const common = prompt.contents.length > 0 ? shared.countShared(contentOf(prompt, blockTokens)) : 0;
+  return complete - common + tails;
 }
 
 /**
