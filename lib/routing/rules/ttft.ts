@@ -8,7 +8,7 @@ import type { Rule, RuleAsk, RuleRow, Term } from "./rule.ts";
  * What a prefill delays of those that come later is its own time, times u ÷ (1 − u), and at most so often. Who comes later
  * may go to any of the candidates, so u is the mean over them: what one of them did in the last seconds says little.
  */
-export const MOST_BETA = 3;
+export const MOST_BETA = 10;
 
 /** Milliseconds until a prompt has its first token at a candidate, in parts. */
 export interface TtftParts {
@@ -38,7 +38,7 @@ export function ttftParts(ask: RuleAsk, of: Candidates, at: number, constants: R
   };
 }
 
-/** β = u ÷ (1 − u), at most 3: how much of later arrivals meet a prefill that runs. */
+/** β = u ÷ (1 − u), at most 10: how much of later arrivals meet a prefill that runs. */
 export function betaOf(utilisation: number): number {
   const free = 1 - utilisation;
   return free * MOST_BETA <= utilisation ? MOST_BETA : utilisation / free;
@@ -93,7 +93,7 @@ export const ttft: RuleRow = {
   use: "The default. It needs no weights to tune: everything it adds is time.",
   origin: "this project",
   constants:
-    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, at most 3; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
+    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, at most 10; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
   create: (constants) => new TtftRule(constants),
 };
 
