@@ -1,13 +1,5 @@
 import type { TraceRow } from "./trace-row.ts";
 
-/** What a request of a trace holds beyond its own row, and when it comes. */
-export interface Arrival {
-  /** Of the trace. */
-  readonly row: TraceRow;
-  /** When it comes, in virtual ms. */
-  readonly atMs: number;
-}
-
 /** Who is told of arrivals. */
 export interface ArrivalSink {
   /** Requests that come at one moment, in the order of the trace. */

@@ -1,4 +1,5 @@
 import type { Chance } from "#lib/base/chance";
+import { StatorError } from "#lib/base/errors";
 import type { EngineFinish } from "#lib/engines/engine";
 import { silentLog as log } from "#lib/host/log";
 import type { FleetWorker } from "#lib/routing/fleet";
@@ -99,6 +100,13 @@ export class Cluster {
     this.#add(at);
     this.#follow();
     for (const request of this.#homeless.splice(0)) this.#place(request);
+  }
+
+  /** Nobody comes any more: refuses the requests that nobody can take. False when there are none. */
+  giveUp(): boolean {
+    const lost = this.#homeless.splice(0);
+    for (const request of lost) this.#refuse(request, new StatorError("NO_WORKERS", { model: WEIGHTS }).message);
+    return lost.length > 0;
   }
 
   #add(at: number): void {

@@ -1,6 +1,15 @@
+import { StatorError } from "#lib/base/errors";
 import type { ArrivalSink, Arrivals } from "./arrivals.ts";
 import type { TraceRow } from "./trace-row.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
+
+/** What rows come on. */
+export interface LoopOptions {
+  /** How many times as fast as in the trace they come; above 0. */
+  readonly speed: number;
+  /** Of the whole replay. */
+  readonly clock: VirtualClock;
+}
 
 /** Rows come by their timestamps, so many times as fast, whatever becomes of those before. The rows are in order of time. */
 export class OpenLoop implements Arrivals {
@@ -9,10 +18,10 @@ export class OpenLoop implements Arrivals {
   readonly #clock: VirtualClock;
   #next: TraceRow | undefined;
 
-  constructor(rows: Iterable<TraceRow>, about: { readonly speed: number; readonly clock: VirtualClock }) {
+  constructor(rows: Iterable<TraceRow>, { speed, clock }: LoopOptions) {
     this.#rows = rows[Symbol.iterator]();
-    this.#speed = about.speed;
-    this.#clock = about.clock;
+    this.#speed = speed;
+    this.#clock = clock;
     this.#take();
   }
 
@@ -29,17 +38,20 @@ export class OpenLoop implements Arrivals {
 
   /** All of one moment come together; then the next moment is waited for. */
   #arrive(sink: ArrivalSink): void {
-    const atMs = this.#timeOf(this.#next);
-    if (atMs === undefined) return;
+    if (!this.#next) return;
+    const atMs = arrivalOf(this.#next, this.#speed);
     this.#clock.arrive(atMs, () => {
       const rows: TraceRow[] = [];
-      for (; this.#next && this.#timeOf(this.#next) === atMs; this.#take()) rows.push(this.#next);
+      for (; this.#next && arrivalOf(this.#next, this.#speed) === atMs; this.#take()) rows.push(this.#next);
       this.#arrive(sink);
       sink.send(rows);
     });
   }
+}
 
-  #timeOf(row: TraceRow | undefined): number | undefined {
-    return row && (row.atMs ?? 0) / this.#speed;
-  }
+/** When a row comes by its timestamp, in virtual ms. Throws INVALID_ARGUMENT for one that has none. */
+export function arrivalOf({ index, atMs }: TraceRow, speed: number): number {
+  if (atMs !== undefined) return atMs / speed;
+  const detail = `Row ${index + 1} of the trace has no timestamp, and nothing else says when it comes`;
+  throw new StatorError("INVALID_ARGUMENT", { detail });
 }

@@ -1,11 +1,13 @@
 import { SeededChance } from "#lib/base/chance";
 import type { Arrivals } from "./arrivals.ts";
 import { Cluster } from "./cluster.ts";
-import { ContentHashes, contentOf } from "./content.ts";
-import { OpenLoop } from "./open-loop.ts";
+import { ContentHashes } from "./content.ts";
+import { arrivalsOf, type Load } from "./load.ts";
 import type { Profile } from "./profile.ts";
+import { answerOf, PromptBook } from "./prompt-book.ts";
 import { ReplayRequest } from "./replay-request.ts";
 import type { ReplayRouting } from "./replay-router.ts";
+import { type SessionSource, withSessions } from "./session-names.ts";
 import type { TraceRow } from "./trace-row.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -35,8 +37,12 @@ export interface ReplayOptions {
   readonly profile: Profile;
   /** How requests are routed. */
   readonly routing: ReplayRouting;
-  /** How many times as fast as in the trace requests come. */
+  /** How many times as fast as in the trace requests come, and delays pass. */
   readonly speed: number;
+  /** When requests come; by their timestamps alone where absent. */
+  readonly load?: Load;
+  /** What makes rows a session; that they say so where absent. */
+  readonly sessions?: SessionSource;
   /** How much faster than the profile each worker is, by its place from 0; 1 where nothing is said. */
   readonly speeds?: ReadonlyMap<number, number>;
   /** Workers that come and go on the way. */
@@ -74,16 +80,15 @@ export interface Outcome {
 /** Steps that one event stands for unless something else is said: further on a stretch is cut by what comes. */
 const STRETCH_STEPS = 128;
 
-/** Names of answers are above all names of a trace that are numbers. */
-const FIRST_ANSWER = 1n << 63n;
-
 /** Lives a trace on virtual time; the same options give the same outcomes, in the same order: as the requests ended. */
 export function* replay(options: ReplayOptions): Generator<Outcome> {
-  const { traceBlockTokens, speed, stretchSteps = STRETCH_STEPS, startsNextTurn = false } = options;
+  const { speed, load = { kind: "open" }, sessions = "rows" } = options;
+  const { stretchSteps = STRETCH_STEPS, startsNextTurn = false } = options;
   const clock = new VirtualClock();
+  const prompts = new PromptBook(options.traceBlockTokens);
   const hashes = new ContentHashes(options.blockTokens);
   const ended: Outcome[] = [];
-  const arrivals: Arrivals = new OpenLoop(options.rows, { speed, clock });
+  const arrivals: Arrivals = arrivalsOf(load, withSessions(options.rows, sessions), { speed, clock });
   const cluster = new Cluster({
     ...{ clock, hashes, stretchSteps, startsNextTurn },
     chance: new SeededChance(options.seed),
@@ -104,15 +109,16 @@ export function* replay(options: ReplayOptions): Generator<Outcome> {
     send: (rows) =>
       cluster.send(
         rows.map((row) => {
-          const prompt = hashes.prompt(contentOf(row.names, traceBlockTokens, row.inputTokens));
-          return new ReplayRequest(row, prompt, {
-            answer: FIRST_ANSWER + BigInt(row.index),
-            arrivedMs: clock.nowMs(),
-          });
+          const about = { answer: answerOf(row), arrivedMs: clock.nowMs() };
+          return new ReplayRequest(row, hashes.prompt(prompts.content(row)), about);
         }),
       ),
   });
-  while (clock.step()) yield* ended.splice(0, ended.length);
+  do {
+    while (clock.step()) yield* ended.splice(0, ended.length);
+    // Who waits for a worker now waits for ever; its end may let others come.
+  } while (cluster.giveUp());
+  yield* ended;
 }
 
 function outcomeOf(request: ReplayRequest): Outcome {

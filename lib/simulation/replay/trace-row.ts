@@ -16,6 +16,8 @@ export interface TraceRow {
   readonly delayMs: number | undefined;
   /** Higher runs first. */
   readonly priority: number;
-  /** The prompt goes on from the prompt and answer of the turn before. */
+  /** The prompt goes on from the prompt and answer of the turn before, where there was one. */
   readonly isDelta: boolean;
+  /** No other row of its session follows; undefined: that is not known. */
+  readonly isLastTurn?: boolean;
 }

@@ -1,0 +1,46 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { StatorError } from "#lib/base/errors";
+import type { TraceRow } from "../trace-row.ts";
+import { gunzipped } from "./gunzip.ts";
+import type { MooncakeOptions } from "./mooncake-reader.ts";
+import { readTrace } from "./read-trace.ts";
+
+const PIECE_BYTES = 256 * 1024;
+const GZIP = [0x1f, 0x8b];
+
+/**
+ * Rows of a file, plain or gzipped, whatever its name. It is read piece by piece, as the rows are taken, and begins anew for
+ * everybody who goes through them. Throws INVALID_ARGUMENT for a file that cannot be read, and for a row that is wrong.
+ */
+export function openTrace(path: string, options: MooncakeOptions): Iterable<TraceRow> {
+  return { [Symbol.iterator]: () => readTrace(isGzip(path) ? gunzipped(path) : piecesOf(path), options) };
+}
+
+function isGzip(path: string): boolean {
+  const beginning = piecesOf(path, GZIP.length).next().value ?? [];
+  return GZIP.every((byte, at) => beginning[at] === byte);
+}
+
+/** Bytes of a file; each piece is the caller's until it asks for the next. */
+function* piecesOf(path: string, pieceBytes = PIECE_BYTES): Generator<Uint8Array, undefined> {
+  const file = attempt(path, () => openSync(path, "r"));
+  try {
+    const piece = new Uint8Array(pieceBytes);
+    for (;;) {
+      const bytes = attempt(path, () => readSync(file, piece, 0, piece.length, null));
+      if (bytes === 0) return;
+      yield piece.subarray(0, bytes);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function attempt<Value>(path: string, call: () => Value): Value {
+  try {
+    return call();
+  } catch (cause) {
+    const detail = `The trace ${path} cannot be read: ${(cause as Error).message}`;
+    throw new StatorError("INVALID_ARGUMENT", { detail }, { cause });
+  }
+}
