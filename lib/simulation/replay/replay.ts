@@ -47,6 +47,8 @@ export interface ReplayOptions {
   readonly stretchSteps?: number;
   /** Passes begin when all that comes at a moment has come, as the reference's do. */
   readonly startsNextTurn?: boolean;
+  /** Engines give blocks, count passes and begin them as the reference's own simulation does, so that figures compare with its replay. */
+  readonly likeReference?: boolean;
 }
 
 /** What became of one request. Times are virtual ms. */
@@ -79,13 +81,14 @@ const FIRST_ANSWER = 1n << 63n;
 
 /** Lives a trace on virtual time; the same options give the same outcomes, in the same order: as the requests ended. */
 export function* replay(options: ReplayOptions): Generator<Outcome> {
-  const { traceBlockTokens, speed, stretchSteps = STRETCH_STEPS, startsNextTurn = false } = options;
+  const { traceBlockTokens, speed, stretchSteps = STRETCH_STEPS, likeReference = false } = options;
+  const { startsNextTurn = likeReference } = options;
   const clock = new VirtualClock();
   const hashes = new ContentHashes(options.blockTokens);
   const ended: Outcome[] = [];
   const arrivals: Arrivals = new OpenLoop(options.rows, { speed, clock });
   const cluster = new Cluster({
-    ...{ clock, hashes, stretchSteps, startsNextTurn },
+    ...{ clock, hashes, stretchSteps, startsNextTurn, likeReference },
     chance: new SeededChance(options.seed),
     blocks: options.blocks,
     workers: options.workers,
