@@ -13,6 +13,8 @@ export interface TimedExecutorOptions {
   readonly blockTokens: number;
   /** How long a step takes; every step takes some time. */
   readonly times: TimePrior;
+  /** What a step takes is counted as the reference's simulation counts it. */
+  readonly likeReference?: boolean;
   /** A plan is one timer of it, however many steps it stands for. */
   readonly clock: Pick<Clock, "nowMs" | "after">;
 }
@@ -71,19 +73,17 @@ export class TimedExecutor implements Executor {
   }
 
   /** Writes when each step of a plan ends. */
-  #layOut({ prefillTokens, prefillContextTokens, decodeSequences, ...plan }: StepPlan, startMs: number): void {
-    const { times, blocks, blockTokens } = this.#options;
+  #layOut(plan: StepPlan, startMs: number): void {
+    const { times, blocks, blockTokens, likeReference = false } = this.#options;
     const poolTokens = blocks * blockTokens;
-    const prefill = { prefillTokens, prefillContextTokens };
-    let { decodeContextTokens } = plan;
+    const shape = { ...(likeReference ? referenceShape(plan, blockTokens) : countsOf(plan)), poolTokens };
+    // Blocks in use do not grow within a plan; contexts do.
+    const grownTokens = likeReference ? 0 : plan.decodeSequences;
     let atMs = startMs;
     for (let step = 0; step < plan.steps; step++) {
-      atMs += Math.max(
-        LEAST_STEP_MS,
-        passMsOf(times, { ...prefill, decodeSequences, decodeContextTokens, poolTokens }),
-      );
+      atMs += Math.max(LEAST_STEP_MS, passMsOf(times, shape));
       this.#ends[step] = atMs;
-      decodeContextTokens += decodeSequences;
+      shape.decodeContextTokens += grownTokens;
     }
   }
 
@@ -165,6 +165,31 @@ export class TimedExecutor implements Executor {
     this.#running?.timer.cancel();
     this.#running = undefined;
   }
+}
+
+function countsOf({ prefillTokens, prefillContextTokens, decodeSequences, decodeContextTokens }: StepPlan) {
+  return { prefillTokens, prefillContextTokens, decodeSequences, decodeContextTokens };
+}
+
+/**
+ * The reference's simulation counts the tokens of prompts that are new, answers that are computed again for nothing, as so
+ * many prompts times the difference of two means that it rounds down; then whoever draws, at the end of a prompt too, as one
+ * who decodes; and as contexts the blocks in use, whole.
+ */
+function referenceShape({ entries, usedBlocks }: StepPlan, blockTokens: number) {
+  const from = { prompts: 0, beforeTokens: 0, behindTokens: 0 };
+  let decodeSequences = 0;
+  for (const { sequence, start, count, draws } of entries) {
+    if (draws > 0) decodeSequences++;
+    const promptTokens = sequence.request.promptTokens.length;
+    if (start >= promptTokens) continue;
+    from.prompts++;
+    from.beforeTokens += start;
+    from.behindTokens += Math.min(start + count, promptTokens);
+  }
+  const meanOf = (tokens: number) => Math.floor(tokens / Math.max(1, from.prompts));
+  const prefillTokens = from.prompts * (meanOf(from.behindTokens) - meanOf(from.beforeTokens));
+  return { prefillTokens, prefillContextTokens: 0, decodeSequences, decodeContextTokens: usedBlocks * blockTokens };
 }
 
 function refused(feature: string): StatorError {

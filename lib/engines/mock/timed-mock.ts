@@ -27,6 +27,8 @@ export interface TimedMockOptions {
   readonly stretchSteps: number;
   /** Steps begin at the end of a turn, so that all that comes at a moment shares one. */
   readonly startsNextTurn?: boolean;
+  /** It gives blocks, counts passes and begins them as the reference's simulation of an engine does. */
+  readonly likeReference?: boolean;
   /** Makes the blocks of a request. */
   readonly chain: (request: GenerateRequest) => BlockChain;
   /** Its time. */
@@ -48,6 +50,7 @@ export function createTimedMock(options: TimedMockOptions): {
 } {
   const { blocks, blockTokens, contextTokens, maxRunning, maxWaiting, times, stretchSteps, chain, clock, log } =
     options;
+  const { likeReference = false, startsNextTurn = likeReference } = options;
   const scheduler: SchedulerOptions = {
     ...{ blocks, blockTokens, contextTokens, maxRunning, maxWaiting, stretchSteps, chain },
     maxBatchTokens: times.passTokens,
@@ -58,6 +61,7 @@ export function createTimedMock(options: TimedMockOptions): {
     reusesPrefixes: true,
     maxCachedBlocks: blocks,
     chunkTokens: 0,
+    allocation: likeReference ? "stepwise" : "ahead",
     space: () => pagedSpace,
   };
   const card: SizedCard = {
@@ -78,10 +82,9 @@ export function createTimedMock(options: TimedMockOptions): {
     times,
     facts: [],
   };
-  const executor = new TimedExecutor({ blocks, blockTokens, times, clock });
+  const executor = new TimedExecutor({ blocks, blockTokens, times, likeReference, clock });
   const nothing = new Uint8Array(0);
   const text = { vocabularySize: 2 ** 32, tokenize: () => new Uint32Array(0), piece: () => nothing };
-  const { startsNextTurn = false } = options;
   const engine = new ScheduledEngine({
     ...{ card, scheduler, executor, text, clock, log, startsNextTurn, embedTokens: 0 },
   });

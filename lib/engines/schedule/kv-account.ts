@@ -2,6 +2,7 @@ import { assert } from "#lib/base/errors";
 import { BlockPool, NO_BLOCK } from "#lib/kv/block-pool";
 import type { BlockChain } from "#lib/tokens/token-chain";
 import type { KvNotice } from "../engine.ts";
+import type { Allocation } from "./options.ts";
 import type { Sequence } from "./sequence.ts";
 import type { KvSpace } from "./space.ts";
 
@@ -34,6 +35,8 @@ export interface KvAccountOptions {
   readonly maxCachedBlocks: number;
   /** As in the scheduler's options. */
   readonly chunkTokens: number;
+  /** As in the scheduler's options. */
+  readonly allocation?: Allocation | undefined;
   /** Where they lie; called once. */
   readonly space: (pool: BlockPool) => KvSpace;
 }
@@ -77,6 +80,7 @@ export class KvAccount {
   readonly blockTokens: number;
   readonly #reusesPrefixes: boolean;
   readonly #chunkTokens: number;
+  readonly #isStepwise: boolean;
   /** Full blocks that a running sequence is about to compute, by hash. */
   readonly #computing = new Map<bigint, Sequence>();
   #notices: KvNotice[] = [];
@@ -86,6 +90,7 @@ export class KvAccount {
     this.blockTokens = options.blockTokens;
     this.#reusesPrefixes = options.reusesPrefixes;
     this.#chunkTokens = options.chunkTokens;
+    this.#isStepwise = options.allocation === "stepwise";
     this.pool = new BlockPool({
       blocks: options.blocks,
       maxCached: options.maxCachedBlocks,
@@ -122,14 +127,15 @@ export class KvAccount {
   }
 
   /**
-   * Gives a sequence the cached blocks it can reuse, places for the rest of what is known of it, and a slot.
+   * Gives a sequence the cached blocks it can reuse, a slot, and places for the rest of what is known of it; stepwise there
+   * must be room for those, and the steps take them.
    * @param reserve blocks that must remain available afterwards, for those that run
    */
   admit(sequence: Sequence, reserve: number): AdmitResult {
     if (sequence.awaits !== undefined && this.#computing.has(sequence.awaits)) return "awaits";
     const hashes = this.#reusable(sequence);
     const count = this.#countMatch(hashes);
-    sequence.awaits = this.#worthAwaiting(hashes, count);
+    sequence.awaits = this.#isStepwise ? undefined : this.#worthAwaiting(hashes, count);
     if (sequence.awaits !== undefined) return "awaits";
     const fresh = Math.ceil(sequence.chain.length / this.blockTokens) - count;
     const matched = this.pool.match(hashes.subarray(0, count));
@@ -142,6 +148,7 @@ export class KvAccount {
     sequence.slot = slot;
     sequence.blocks = matched;
     sequence.registered = count;
+    if (this.#isStepwise) return "admitted";
     this.#extend(sequence, fresh);
     for (let at = count; at < this.#keepable(sequence); at++) {
       const hash = sequence.chain.hash(at);
@@ -174,10 +181,10 @@ export class KvAccount {
     }
   }
 
-  /** Registers the blocks of a sequence that have been computed. */
-  settle(sequence: Sequence): void {
+  /** Registers the blocks of a sequence that so many positions fill: those that have been computed, or stepwise will be by its step. */
+  settle(sequence: Sequence, positions: number): void {
     const { chain, blocks, slot } = sequence;
-    const to = Math.min(Math.floor(sequence.computed / this.blockTokens), this.#keepable(sequence));
+    const to = Math.min(Math.floor(positions / this.blockTokens), this.#keepable(sequence));
     if (to <= sequence.registered) return;
     for (let at = sequence.registered; at < to; at++) {
       const hash = chain.hash(at);

@@ -7,6 +7,16 @@ import type { KvSpace } from "./space.ts";
 /** From so many rows of one sequence on an engine may sum in another order than below. */
 export const TILE_TOKENS = 64;
 
+/**
+ * When a request gets its blocks, and when others find them.
+ * `ahead`: with its admission there are places for all that is known of it; a block is found when it has been computed, and
+ * who needs blocks that another is computing waits for them.
+ * `stepwise`: each step takes the places that it fills, and its blocks are found from its planning on, by others of the
+ * same step too; a request is let in by the step that begins to compute it. So the reference's simulation does it. Only
+ * for an executor without bytes, where nobody reads what is not there yet.
+ */
+export type Allocation = "ahead" | "stepwise";
+
 /** What a scheduler is measured by; constant while it lives. */
 export interface SchedulerOptions {
   /** KV blocks of the pool. */
@@ -47,6 +57,8 @@ export interface SchedulerOptions {
    * depend on what was cached, cut or preempted. A multiple of `blockTokens`, at least 64; 0: prompts are cut anywhere.
    */
   readonly chunkTokens: number;
+  /** When requests get their blocks; `ahead` unless given. `stepwise` only with one plan under way, one token a step and prompts that are cut anywhere. */
+  readonly allocation?: Allocation | undefined;
   /** Where KV lies. */
   readonly space: (pool: BlockPool) => KvSpace;
 }
@@ -62,7 +74,9 @@ export function checkSchedulerOptions(options: SchedulerOptions): void {
   const isStepped = options.tokensPerStep === 1 && options.outstandingSteps === 1;
   assert(stretchSteps === 1 || isStepped, "only steps that are known one by one are joined");
   assert(options.outstandingSteps >= 1, "at least one step is under way");
-  const { chunkTokens, maxScoredTokens } = options;
+  const { chunkTokens, maxScoredTokens, allocation, oneAdapterPerStep } = options;
+  const isPlain = isStepped && chunkTokens === 0 && !oneAdapterPerStep;
+  assert(allocation !== "stepwise" || isPlain, "blocks come stepwise where steps are known one by one");
   assert(maxScoredTokens === 0 || maxScoredTokens >= chunkTokens, "the tokens of a chunk are scored in one step");
   if (chunkTokens === 0) return;
   assert(chunkTokens >= TILE_TOKENS && chunkTokens % blockTokens === 0, "a chunk is made of whole blocks");

@@ -47,6 +47,8 @@ export interface StepPlan {
   readonly decodeSequences: number;
   /** Sum of their context lengths. */
   readonly decodeContextTokens: number;
+  /** Blocks of the pool that are in use with it; one that several sequences share counts once. */
+  readonly usedBlocks: number;
 }
 
 /** How an entry ended. */
@@ -104,4 +106,40 @@ export interface StepOutcome {
   readonly promptLogprobs: readonly OutcomeLogprobs[];
   /** One for each entry whose end is `failed`. */
   readonly errors: readonly { readonly entry: number; readonly error: StatorError }[];
+}
+
+/** The entry of a sequence that has so many tokens computed next, and so many drawn. */
+export function createEntry(sequence: Sequence, count: number, draws: number): PlanEntry {
+  const start = sequence.planned;
+  // The row of a token tells what follows it.
+  const scoreStart = Math.max(start + 1, sequence.scored);
+  const scoreEnd = Math.min(start + count + 1, sequence.request.promptTokens.length);
+  return {
+    sequence,
+    run: sequence.run,
+    start,
+    count,
+    draws,
+    scoreStart,
+    scores: sequence.isScoring ? Math.max(0, scoreEnd - scoreStart) : 0,
+    chained: sequence.plannedDraws > 0,
+    isDecode: sequence.planned >= sequence.prefillEnd,
+  };
+}
+
+/** What a plan says of the sizes of its entries. */
+export function countEntries(
+  entries: readonly PlanEntry[],
+): Pick<StepPlan, "prefillTokens" | "prefillContextTokens" | "decodeSequences" | "decodeContextTokens"> {
+  const counts = { prefillTokens: 0, prefillContextTokens: 0, decodeSequences: 0, decodeContextTokens: 0 };
+  for (const { isDecode, start, count } of entries) {
+    if (isDecode) {
+      counts.decodeSequences++;
+      counts.decodeContextTokens += start + count;
+    } else {
+      counts.prefillTokens += count;
+      counts.prefillContextTokens += start + count;
+    }
+  }
+  return counts;
 }

@@ -5,7 +5,15 @@ import type { Admission, EndReason, EngineStep, GenerateRequest, StepMetrics } f
 import { Delivery, type TokenRange } from "./delivery.ts";
 import { KvAccount, type KvOwner, wholeChunks } from "./kv-account.ts";
 import { checkSchedulerOptions, type SchedulerOptions, TILE_TOKENS } from "./options.ts";
-import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "./plan.ts";
+import {
+  countEntries,
+  createEntry,
+  ENTRY_END,
+  type OutcomeLogprobs,
+  type PlanEntry,
+  type StepOutcome,
+  type StepPlan,
+} from "./plan.ts";
 import { Sequence } from "./sequence.ts";
 import { WaitingList } from "./waiting-list.ts";
 
@@ -35,6 +43,7 @@ export class Scheduler {
   readonly kv: KvAccount;
   readonly delivery = new Delivery();
   readonly #options: SchedulerOptions;
+  readonly #isStepwise: boolean;
   readonly #hasher = new TokenHasher();
   readonly #byId = new Map<number, Sequence>();
   readonly #waiting = new WaitingList();
@@ -52,12 +61,14 @@ export class Scheduler {
   #isRecovering = false;
   /** Steps in a row that found no room. */
   #noSpaceRuns = 0;
+  #preemptions = 0;
   #exportUs = 0;
   #importUs = 0;
 
   constructor(options: SchedulerOptions) {
     checkSchedulerOptions(options);
     this.#options = options;
+    this.#isStepwise = options.allocation === "stepwise";
     this.kv = new KvAccount(options);
   }
 
@@ -139,10 +150,13 @@ export class Scheduler {
     if (this.#outstanding.length >= this.#options.outstandingSteps) return undefined;
     if (this.#isRecovering && this.#outstanding.length > 0) return undefined;
     this.#isRecovering = false;
-    this.#admit();
+    if (!this.#isStepwise) this.#admit();
+    const preemptions = this.#preemptions;
     const adapter = this.#options.oneAdapterPerStep ? this.#nextAdapter() : undefined;
     const first = this.#planEntries(adapter);
-    const steps = this.#stretchOf(first);
+    if (this.#isStepwise && this.#preemptions === preemptions) this.#admitInto(first);
+    // Who had to go may come back with the next step.
+    const steps = this.#preemptions === preemptions ? this.#stretchOf(first) : 1;
     const entries = steps === 1 ? first : first.map((entry) => ({ ...entry, draws: steps }));
     if (entries.length === 0 && !(options.flush && this.kv.space.hasOps)) return undefined;
     const step = ++this.#steps;
@@ -156,6 +170,7 @@ export class Scheduler {
       opens: this.#opens.filter((sequence) => sequence.state === "running"),
       ops: this.kv.space.takeOps(),
       ...countEntries(entries),
+      usedBlocks: this.kv.pool.usedBlocks,
     };
     this.#closes = [];
     this.#opens = [];
@@ -232,19 +247,40 @@ export class Scheduler {
         index++;
         continue;
       }
-      this.#waiting.remove(sequence);
-      const cached = sequence.registered * this.#options.blockTokens;
-      sequence.state = "running";
-      sequence.run++;
-      sequence.admitted = ++this.#admissions;
-      sequence.prefillEnd = sequence.chain.length;
-      sequence.planned = cached;
-      sequence.computed = cached;
-      if (!sequence.admittedBefore) sequence.cachedTokens = Math.min(cached, sequence.request.promptTokens.length);
-      sequence.admittedBefore = true;
-      this.#running.push(sequence);
-      this.#opens.push(sequence);
+      this.#begin(sequence);
     }
+  }
+
+  /** Stepwise: lets in whom the step can begin to compute, behind those that run; who is first waits for room before anybody else. */
+  #admitInto(entries: PlanEntry[]): void {
+    const { maxRunning, maxBatchTokens, maxScoredTokens } = this.#options;
+    const left = { tokens: maxBatchTokens, scores: maxScoredTokens };
+    for (const { count, scores } of entries) {
+      left.tokens -= count;
+      left.scores -= scores;
+    }
+    while (left.tokens > 0 && this.#running.length < maxRunning) {
+      const sequence = this.#waiting.at(0);
+      if (!sequence || this.kv.admit(sequence, 0) !== "admitted") return;
+      this.#begin(sequence);
+      this.#planPrompt(sequence, left, entries);
+    }
+  }
+
+  /** An admitted sequence runs from here on. */
+  #begin(sequence: Sequence): void {
+    this.#waiting.remove(sequence);
+    const cached = sequence.registered * this.#options.blockTokens;
+    sequence.state = "running";
+    sequence.run++;
+    sequence.admitted = ++this.#admissions;
+    sequence.prefillEnd = sequence.chain.length;
+    sequence.planned = cached;
+    sequence.computed = cached;
+    if (!sequence.admittedBefore) sequence.cachedTokens = Math.min(cached, sequence.request.promptTokens.length);
+    sequence.admittedBefore = true;
+    this.#running.push(sequence);
+    this.#opens.push(sequence);
   }
 
   /** The adapter whose sequences have waited longest for a step. */
@@ -262,34 +298,42 @@ export class Scheduler {
   }
 
   #planEntries(adapter: string | undefined): PlanEntry[] {
-    const { oneAdapterPerStep, tokensPerStep, maxBatchTokens } = this.#options;
+    const { oneAdapterPerStep, tokensPerStep, maxBatchTokens, maxScoredTokens } = this.#options;
     const group = this.#running.filter(
       (sequence) => canPlan(sequence) && (!oneAdapterPerStep || sequence.request.adapter === adapter),
     );
     const entries: PlanEntry[] = [];
-    let budget = maxBatchTokens;
-    let scores = this.#options.maxScoredTokens;
+    const left = { tokens: maxBatchTokens, scores: maxScoredTokens };
     for (const sequence of group) {
       if (sequence.remaining !== 1 || sequence.state !== "running") continue;
       const draws = Math.min(tokensPerStep, sequence.drawsLeft);
       if (!this.#makeRoom(sequence, sequence.planned + draws, entries)) continue;
-      entries.push(createEntry(sequence, 1, draws));
-      budget--;
+      this.#enter(createEntry(sequence, 1, draws), entries);
+      left.tokens--;
     }
     for (const sequence of group) {
-      if (budget === 0) break;
-      if (sequence.remaining === 1 || sequence.state !== "running") continue;
-      const count = this.#tokensNow(sequence, sequence.isScoring ? Math.min(budget, scores) : budget);
-      if (count === 0) continue;
-      const draws = count === sequence.remaining ? Math.min(tokensPerStep, sequence.drawsLeft) : 0;
-      const end = sequence.planned + count + Math.max(0, draws - 1);
-      if (!this.#makeRoom(sequence, end, entries)) continue;
-      const entry = createEntry(sequence, count, draws);
-      entries.push(entry);
-      budget -= count;
-      scores -= entry.scores;
+      if (left.tokens === 0) break;
+      if (sequence.remaining > 1 && sequence.state === "running") this.#planPrompt(sequence, left, entries);
     }
     return entries;
+  }
+
+  /** Plans what is left of the step for a sequence that has more than its last token to compute. */
+  #planPrompt(sequence: Sequence, left: { tokens: number; scores: number }, entries: PlanEntry[]): void {
+    const count = this.#tokensNow(sequence, sequence.isScoring ? Math.min(left.tokens, left.scores) : left.tokens);
+    if (count === 0) return;
+    const draws = count === sequence.remaining ? Math.min(this.#options.tokensPerStep, sequence.drawsLeft) : 0;
+    const end = sequence.planned + count + Math.max(0, draws - 1);
+    if (!this.#makeRoom(sequence, end, entries)) return;
+    const entry = createEntry(sequence, count, draws);
+    this.#enter(entry, entries);
+    left.tokens -= count;
+    left.scores -= entry.scores;
+  }
+
+  #enter(entry: PlanEntry, entries: PlanEntry[]): void {
+    entries.push(entry);
+    if (this.#isStepwise) this.kv.settle(entry.sequence, entry.start + entry.count);
   }
 
   /** Equal steps in a row with nothing to decide between them, when the first one has these entries. */
@@ -335,6 +379,7 @@ export class Scheduler {
   }
 
   #preempt(sequence: Sequence): void {
+    this.#preemptions++;
     this.#leave(sequence);
     sequence.state = "waiting";
     sequence.planned = 0;
@@ -387,7 +432,7 @@ export class Scheduler {
       // Of a stretch that ended early the rest was never begun.
       if (end === ENTRY_END.none) sequence.planned -= entry.draws - (to - from);
       sequence.computed = entry.start + entry.count + Math.max(0, result.to - from - 1);
-      this.kv.settle(sequence);
+      this.kv.settle(sequence, sequence.computed);
     } else {
       this.#waiting.addTokens(to - from);
     }
@@ -445,36 +490,4 @@ function canPlan(sequence: Sequence): boolean {
 
 function byEntry(logprobs: readonly OutcomeLogprobs[]): ReadonlyMap<number, OutcomeLogprobs> | undefined {
   return logprobs.length > 0 ? new Map(logprobs.map((each) => [each.entry, each])) : undefined;
-}
-
-function createEntry(sequence: Sequence, count: number, draws: number): PlanEntry {
-  const start = sequence.planned;
-  // The row of a token tells what follows it.
-  const scoreStart = Math.max(start + 1, sequence.scored);
-  const scoreEnd = Math.min(start + count + 1, sequence.request.promptTokens.length);
-  return {
-    sequence,
-    run: sequence.run,
-    start,
-    count,
-    draws,
-    scoreStart,
-    scores: sequence.isScoring ? Math.max(0, scoreEnd - scoreStart) : 0,
-    chained: sequence.plannedDraws > 0,
-    isDecode: sequence.planned >= sequence.prefillEnd,
-  };
-}
-
-function countEntries(entries: readonly PlanEntry[]) {
-  const counts = { prefillTokens: 0, prefillContextTokens: 0, decodeSequences: 0, decodeContextTokens: 0 };
-  for (const { isDecode, start, count } of entries) {
-    if (isDecode) {
-      counts.decodeSequences++;
-      counts.decodeContextTokens += start + count;
-    } else {
-      counts.prefillTokens += count;
-      counts.prefillContextTokens += start + count;
-    }
-  }
-  return counts;
 }

@@ -34,6 +34,8 @@ export interface WorkerShape {
   readonly stretchSteps: number;
   /** Passes begin when all that comes at a moment has come. */
   readonly startsNextTurn: boolean;
+  /** As in the options of a mock without bytes. */
+  readonly likeReference: boolean;
 }
 
 /** What it runs on. */
@@ -59,13 +61,13 @@ export class ReplayWorker {
   #isDead = false;
 
   constructor(shape: WorkerShape, listener: WorkerListener, { clock, hashes, log }: WorkerSurroundings) {
-    const { profile, blocks, stretchSteps, startsNextTurn } = shape;
+    const { profile, blocks, stretchSteps, startsNextTurn, likeReference } = shape;
     this.#clock = clock;
     this.#hashes = hashes;
     this.#listener = listener;
     const { blockTokens } = hashes;
     const { engine, executor } = createTimedMock({
-      ...{ blocks, blockTokens, stretchSteps, startsNextTurn, clock, log },
+      ...{ blocks, blockTokens, stretchSteps, startsNextTurn, likeReference, clock, log },
       ...{ contextTokens: blocks * blockTokens, maxRunning: profile.maxRunning, maxWaiting: 2 ** 31 },
       times: profile.times,
       chain: ({ id }) => this.#chainOf(this.#requests.get(id)!),

@@ -53,6 +53,8 @@ export interface ReplayOptions {
   readonly stretchSteps?: number;
   /** Passes begin when all that comes at a moment has come, as the reference's do. */
   readonly startsNextTurn?: boolean;
+  /** Engines give blocks, count passes and begin them as the reference's own simulation does, so that figures compare with its replay. */
+  readonly likeReference?: boolean;
 }
 
 /** What became of one request. Times are virtual ms. */
@@ -83,14 +85,15 @@ const STRETCH_STEPS = 128;
 /** Lives a trace on virtual time; the same options give the same outcomes, in the same order: as the requests ended. */
 export function* replay(options: ReplayOptions): Generator<Outcome> {
   const { speed, load = { kind: "open" }, sessions = "rows" } = options;
-  const { stretchSteps = STRETCH_STEPS, startsNextTurn = false } = options;
+  const { stretchSteps = STRETCH_STEPS, likeReference = false } = options;
+  const { startsNextTurn = likeReference } = options;
   const clock = new VirtualClock();
   const prompts = new PromptBook(options.traceBlockTokens);
   const hashes = new ContentHashes(options.blockTokens);
   const ended: Outcome[] = [];
   const arrivals: Arrivals = arrivalsOf(load, withSessions(options.rows, sessions), { speed, clock });
   const cluster = new Cluster({
-    ...{ clock, hashes, stretchSteps, startsNextTurn },
+    ...{ clock, hashes, stretchSteps, startsNextTurn, likeReference },
     chance: new SeededChance(options.seed),
     blocks: options.blocks,
     workers: options.workers,
