@@ -1,0 +1,55 @@
+import type { Figures } from "#lib/simulation/replay/report/figures";
+import { type Column, printTable } from "../table.ts";
+
+/** A replay as it is printed. */
+export interface FiguresRow {
+  /** How it is called. */
+  readonly name: string;
+  /** What came of it. */
+  readonly figures: Figures;
+  /** What it took, in real ms. */
+  readonly wallMs: number;
+  /** What it computed, in ms. */
+  readonly cpuMs: number;
+}
+
+type Row = Readonly<Partial<FiguresRow>> & { readonly name: string; readonly hits: number };
+
+const COLUMNS: readonly Column<Row>[] = [
+  ["RULE", ({ name }) => name],
+  ["HITS", ({ hits }) => percent(hits)],
+  ["TTFT", of(({ ttftMs }) => ms(ttftMs.mean))],
+  ["P50", of(({ ttftMs }) => ms(ttftMs.p50))],
+  ["P90", of(({ ttftMs }) => ms(ttftMs.p90))],
+  ["P99", of(({ ttftMs }) => ms(ttftMs.p99))],
+  ["ITL", of(({ itlMs }) => ms(itlMs.mean))],
+  ["P99", of(({ itlMs }) => ms(itlMs.p99))],
+  ["END TO END", of(({ endToEndMs }) => ms(endToEndMs.mean))],
+  ["P99", of(({ endToEndMs }) => ms(endToEndMs.p99))],
+  ["UNEVEN", of(({ imbalance }) => `${imbalance.requests.toFixed(2)} / ${imbalance.promptTokens.toFixed(2)}`)],
+  ["REFUSED", of(({ refused }) => String(refused))],
+  ["REQUESTS/S", ({ figures, wallMs }) => (figures && wallMs ? Math.round(figures.requests / (wallMs / 1_000)) : "")],
+  ["CPU, S", ({ cpuMs }) => (cpuMs === undefined ? "" : (cpuMs / 1_000).toFixed(1))],
+];
+
+/** One row for each replay, and one for what a cache without end would have. Times are virtual ms, means and quantiles. */
+export function printFigures(rows: readonly FiguresRow[]): string {
+  const ceiling = Math.max(...rows.map(({ figures }) => figures.ceilingRatio));
+  const all: readonly Row[] = rows.map((row) => ({ ...row, hits: row.figures.hitRatio }));
+  return printTable(COLUMNS, [...all, { name: "one endless cache", hits: ceiling }]);
+}
+
+function of(cell: (figures: Figures) => string): Column<Row>[1] {
+  return ({ figures }) => (figures ? cell(figures) : "");
+}
+
+/** A share, such as 34.5 %. */
+export function percent(share: number): string {
+  return Number.isNaN(share) ? "" : `${(share * 100).toFixed(1)} %`;
+}
+
+/** Milliseconds with as many digits as tell anything. */
+export function ms(value: number): string {
+  if (Number.isNaN(value)) return "";
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
