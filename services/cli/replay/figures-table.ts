@@ -1,21 +1,22 @@
 import type { Figures } from "#lib/simulation/replay/report/figures";
-import { type Column, printTable } from "../table.ts";
+import type { Column } from "../table.ts";
 
 /** A replay as it is printed. */
 export interface FiguresRow {
   /** How it is called. */
   readonly name: string;
-  /** What came of it. */
-  readonly figures: Figures;
+  /** What came of it; undefined for a row that only has hits. */
+  readonly figures?: Figures;
+  /** Share of prompt tokens. */
+  readonly hits: number;
   /** What it took, in real ms. */
-  readonly wallMs: number;
+  readonly wallMs?: number;
   /** What it computed, in ms. */
-  readonly cpuMs: number;
+  readonly cpuMs?: number;
 }
 
-type Row = Readonly<Partial<FiguresRow>> & { readonly name: string; readonly hits: number };
-
-const COLUMNS: readonly Column<Row>[] = [
+/** What the same seed gives again. */
+export const FIGURE_COLUMNS: readonly Column<FiguresRow>[] = [
   ["RULE", ({ name }) => name],
   ["HITS", ({ hits }) => percent(hits)],
   ["TTFT", of(({ ttftMs }) => ms(ttftMs.mean))],
@@ -28,18 +29,21 @@ const COLUMNS: readonly Column<Row>[] = [
   ["P99", of(({ endToEndMs }) => ms(endToEndMs.p99))],
   ["UNEVEN", of(({ imbalance }) => `${imbalance.requests.toFixed(2)} / ${imbalance.promptTokens.toFixed(2)}`)],
   ["REFUSED", of(({ refused }) => String(refused))],
+];
+
+/** What it does not. */
+export const TIMING_COLUMNS: readonly Column<FiguresRow>[] = [
   ["REQUESTS/S", ({ figures, wallMs }) => (figures && wallMs ? Math.round(figures.requests / (wallMs / 1_000)) : "")],
   ["CPU, S", ({ cpuMs }) => (cpuMs === undefined ? "" : (cpuMs / 1_000).toFixed(1))],
 ];
 
-/** One row for each replay, and one for what a cache without end would have. Times are virtual ms, means and quantiles. */
-export function printFigures(rows: readonly FiguresRow[]): string {
+/** The replays, and what a cache without end would have had in a row of its own. */
+export function withCeiling(rows: readonly (Omit<FiguresRow, "hits"> & { readonly figures: Figures })[]): FiguresRow[] {
   const ceiling = Math.max(...rows.map(({ figures }) => figures.ceilingRatio));
-  const all: readonly Row[] = rows.map((row) => ({ ...row, hits: row.figures.hitRatio }));
-  return printTable(COLUMNS, [...all, { name: "one endless cache", hits: ceiling }]);
+  return [...rows.map((row) => ({ ...row, hits: row.figures.hitRatio })), { name: "one endless cache", hits: ceiling }];
 }
 
-function of(cell: (figures: Figures) => string): Column<Row>[1] {
+function of(cell: (figures: Figures) => string): Column<FiguresRow>[1] {
   return ({ figures }) => (figures ? cell(figures) : "");
 }
 
@@ -51,5 +55,5 @@ export function percent(share: number): string {
 /** Milliseconds with as many digits as tell anything. */
 export function ms(value: number): string {
   if (Number.isNaN(value)) return "";
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }

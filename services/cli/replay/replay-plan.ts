@@ -25,6 +25,17 @@ export function planSetup(values: Values): ReplaySetup {
   };
 }
 
+/** Throws BAD_CONFIG for options that say nothing together. */
+export function checkTogether({ tune, compare, explain, html, rule }: Values): void {
+  if (tune !== undefined && (compare || explain !== undefined || html !== undefined)) {
+    const detail = "--tune replays with many seeds: --compare, --explain and --html are for replays with one.";
+    throw new StatorError("BAD_CONFIG", { detail });
+  }
+  if (compare && new Set(rule).size < 2) {
+    throw new StatorError("BAD_CONFIG", { detail: "--compare needs two rules, such as --rule ttft,dynamo." });
+  }
+}
+
 /** Places that workers have at any time. */
 export function placesOf({ workers, changes = [] }: Pick<ReplaySetup, "workers" | "changes">): number {
   return changes.reduce(
