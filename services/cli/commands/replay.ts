@@ -68,6 +68,7 @@ async function runReplay(context: CommandContext): Promise<number> {
     throw new StatorError("BAD_CONFIG", { detail: `--explain: the trace has rows 0 to ${rows.length - 1}.` });
   }
   const scene: Scene = { trace: basename(path), rows, setup, places: placesOf(setup) };
+  if (!values.json) context.print(`${headOf(scene, values)}\n`);
   if (tuning) return tune(tuning, scene, context);
   return compareRules(runs, scene, context);
 }
@@ -90,13 +91,13 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
     writePage(values.html, printPage(reports, { head: headOf(scene, values), places: scene.places }));
   }
   if (values.json) print(printJson(findings, values.timings));
-  else if (reports.length > 0) for (const part of partsOf(findings, scene, context)) print(part);
+  else if (reports.length > 0) for (const part of partsOf(findings, context)) print(part);
   else print(screen.paint.yellow("Stopped before any request had ended."));
   return isComplete ? 0 : 1;
 }
 
 /** What is printed for people, part by part. */
-function partsOf({ reports, comparison }: ReplayFindings, scene: Scene, { values, screen }: CommandContext): string[] {
+function partsOf({ reports, comparison }: ReplayFindings, { values, screen }: CommandContext): string[] {
   const { paint } = screen;
   const notes = reports.flatMap(({ name, record, figures }) => [
     ...record.refusals.map((refusal) =>
@@ -113,7 +114,6 @@ function partsOf({ reports, comparison }: ReplayFindings, scene: Scene, { values
         `Row ${values.explain} with ${record.run.name}: no decision is kept.`),
   );
   return [
-    `${headOf(scene, values)}\n`,
     printTable([...FIGURE_COLUMNS, ...TIMING_COLUMNS], withCeiling(reports)),
     ...notes,
     ...decisions.flatMap((decision) => (decision === undefined ? [] : [`\n${decision}`])),
@@ -149,7 +149,7 @@ async function tune(plan: ReturnType<typeof planTuning>, scene: Scene, context: 
   const tunings = tuningsOf(plan, results, values.tune ?? "");
   const findings = { ...scene, rows: about.rows, seed: values.seed, isComplete, reports: [], tunings };
   if (values.json) print(printJson(findings, values.timings));
-  else print(`${headOf(scene, values)}\n\n${printTunings(tunings, values.seeds)}`);
+  else print(printTunings(tunings, values.seeds));
   return 0;
 }
 
