@@ -1,6 +1,6 @@
-import { writeFileSync } from "node:fs";
+import { accessSync, constants, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { StatorError } from "#lib/base/errors";
 import { keysOf } from "#lib/base/option";
 import { RULE_CONSTANTS } from "#lib/routing/options";
@@ -60,6 +60,7 @@ async function runReplay(context: CommandContext): Promise<number> {
     throw new StatorError("BAD_CONFIG", { detail });
   }
   checkTogether(values);
+  if (values.html !== undefined) checkPlace(values.html);
   const setup = planSetup(values);
   const runs = planRuns(values);
   const tuning = values.tune === undefined ? undefined : planTuning(values.tune, values, runs);
@@ -87,8 +88,10 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
     reports,
     comparison,
   };
-  if (values.html !== undefined && reports.length > 0) {
-    writePage(values.html, printPage(reports, { head: headOf(scene, values), places: scene.places }));
+  const { html } = values;
+  if (html !== undefined && reports.length > 0) {
+    const page = printPage(reports, { head: headOf(scene, values), places: scene.places, comparison });
+    writing(html, () => writeFileSync(html, page));
   }
   if (values.json) print(printJson(findings, values.timings));
   else if (reports.length > 0) for (const part of partsOf(findings, context)) print(part);
@@ -180,9 +183,15 @@ function headOf({ trace, rows, setup }: Scene, { profile, seed }: CommandContext
   return `${rows.length} requests of ${trace} at ${speed} times their speed on ${cluster}, seed ${seed}. Times in ms.`;
 }
 
-function writePage(path: string, page: string): void {
+/** Nobody waits for a page that cannot be written. */
+function checkPlace(path: string): void {
+  writing(path, () => accessSync(dirname(path), constants.W_OK));
+}
+
+/** Throws BAD_CONFIG where a page cannot be written. */
+function writing(path: string, write: () => void): void {
   try {
-    writeFileSync(path, page);
+    write();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new StatorError("BAD_CONFIG", { detail: `--html: ${path} cannot be written: ${code}.` }, { cause: error });

@@ -33,7 +33,7 @@ export const FIGURE_COLUMNS: readonly Column<FiguresRow>[] = [
 
 /** What it does not. */
 export const TIMING_COLUMNS: readonly Column<FiguresRow>[] = [
-  ["REQUESTS/S", ({ figures, wallMs }) => (figures && wallMs ? Math.round(figures.requests / (wallMs / 1_000)) : "")],
+  ["DECISIONS/S", ({ figures, wallMs }) => (figures && wallMs ? Math.round(figures.requests / (wallMs / 1_000)) : "")],
   ["CPU, S", ({ cpuMs }) => (cpuMs === undefined ? "" : (cpuMs / 1_000).toFixed(1))],
 ];
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { seriesOf } from "#lib/simulation/replay/report/series";
 import { createPaint } from "../screen.ts";
-import { printRow } from "./decisions.ts";
+import { type Comparison, printComparison, printRow } from "./decisions.ts";
 import { FIGURE_COLUMNS, withCeiling } from "./figures-table.ts";
 import type { NamedReport } from "./replay-report.ts";
 
@@ -11,6 +11,8 @@ export interface PageAbout {
   readonly head: string;
   /** Places that workers had. */
   readonly places: number;
+  /** Where two rules were compared. */
+  readonly comparison: Comparison | undefined;
 }
 
 /** Points of each line. */
@@ -26,7 +28,7 @@ export function printPage(reports: readonly NamedReport[], about: PageAbout): st
   return template.replace('"{{data}}"', () => data);
 }
 
-function pageData(reports: readonly NamedReport[], { head, places }: PageAbout) {
+function pageData(reports: readonly NamedReport[], { head, places, comparison }: PageAbout) {
   const spanMs = Math.max(...reports.map(({ figures }) => figures.spanMs));
   const cells = withCeiling(reports).map((row) => FIGURE_COLUMNS.map(([, cell]) => String(cell(row))));
   return {
@@ -42,7 +44,7 @@ function pageData(reports: readonly NamedReport[], { head, places }: PageAbout) 
         open: series.open.map((each) => each.map(drawn)),
       };
     }),
-    decisions: reports.flatMap(decisionsOf),
+    decisions: [...reports.flatMap(decisionsOf), ...(comparison ? [comparedOf(comparison)] : [])],
   };
 }
 
@@ -51,7 +53,19 @@ function drawn(value: number): number | null {
   return Number.isNaN(value) ? null : Number(value.toPrecision(DIGITS));
 }
 
-function decisionsOf({ record }: NamedReport): { readonly title: string; readonly text: string }[] {
+/** A part of the page that opens. */
+interface Detail {
+  readonly title: string;
+  readonly text: string;
+}
+
+function comparedOf(comparison: Comparison): Detail {
+  const [left, right] = comparison.records.map(({ run }) => run.name);
+  const title = `${left} and ${right}: the requests that they treat most differently`;
+  return { title, text: printComparison(comparison, createPaint(false)) };
+}
+
+function decisionsOf({ record }: NamedReport): Detail[] {
   const { explanations, longest, run } = record;
   return [...explanations.keys()].flatMap((row) => {
     const text = printRow(record, row, createPaint(false));

@@ -8,7 +8,7 @@ export interface Series {
   readonly ttftMs: readonly number[];
   /** Share of their prompt tokens that their workers had; NaN where none came. */
   readonly hitRatio: readonly number[];
-  /** By worker: requests that it had come and not ended, on average over each. */
+  /** By worker: requests that came and had not ended, on average over each; a request counts where it ended. */
   readonly open: readonly (readonly number[])[];
 }
 
