@@ -27,7 +27,10 @@ export const FIGURE_COLUMNS: readonly Column<FiguresRow>[] = [
   ["P99", of(({ itlMs }) => ms(itlMs.p99))],
   ["END TO END", of(({ endToEndMs }) => ms(endToEndMs.mean))],
   ["P99", of(({ endToEndMs }) => ms(endToEndMs.p99))],
-  ["UNEVEN", of(({ imbalance }) => `${imbalance.requests.toFixed(2)} / ${imbalance.promptTokens.toFixed(2)}`)],
+  [
+    "UNEVEN",
+    of(({ imbalance, requests }) => (requests === 0 ? "" : Object.values(imbalance).map(twoDigits).join(" / "))),
+  ],
   ["REFUSED", of(({ refused }) => String(refused))],
 ];
 
@@ -39,12 +42,18 @@ export const TIMING_COLUMNS: readonly Column<FiguresRow>[] = [
 
 /** The replays, and what a cache without end would have had in a row of its own. */
 export function withCeiling(rows: readonly (Omit<FiguresRow, "hits"> & { readonly figures: Figures })[]): FiguresRow[] {
-  const ceiling = Math.max(...rows.map(({ figures }) => figures.ceilingRatio));
+  // A replay that answered nothing has no share of anything.
+  const shares = rows.map(({ figures }) => figures.ceilingRatio).filter((share) => !Number.isNaN(share));
+  const ceiling = shares.length === 0 ? Number.NaN : Math.max(...shares);
   return [...rows.map((row) => ({ ...row, hits: row.figures.hitRatio })), { name: "one endless cache", hits: ceiling }];
 }
 
 function of(cell: (figures: Figures) => string): Column<FiguresRow>[1] {
   return ({ figures }) => (figures ? cell(figures) : "");
+}
+
+function twoDigits(value: number): string {
+  return value.toFixed(2);
 }
 
 /** A share, such as 34.5 %. */

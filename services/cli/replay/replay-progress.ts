@@ -1,17 +1,20 @@
+import process from "node:process";
 import { systemClock } from "#lib/host/system-clock";
-import type { Screen } from "../screen.ts";
+import { createScreen, type Screen } from "../screen.ts";
 
 const BAR_CELLS = 24;
 /** Before so much is done nobody knows how long the rest takes. */
 const LEAST_SHARE = 0.01;
 
-/** How far replays are, in one line that changes in place on a terminal and is gone at the end. */
+/** How far replays are, in one line that changes in place on a terminal and is gone at the end; on standard error where standard output is none. */
 export class ReplayProgress {
   readonly #screen: Screen;
   readonly #startMs = systemClock.nowMs();
 
+  /** `screen`: the process's own. */
   constructor(screen: Screen) {
-    this.#screen = screen;
+    const { stderr, env } = process;
+    this.#screen = screen.isTerminal ? screen : createScreen({ out: stderr, err: stderr, env });
   }
 
   /** `ended` of `total` requests of all replays have ended. */
