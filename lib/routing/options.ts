@@ -144,22 +144,27 @@ export const ROUTING_OPTIONS = {
   }),
 } as const satisfies Options;
 
+/** The option of each number of the rules. */
+export const RULE_CONSTANTS = {
+  temperature: "router.temperature",
+  overlapCredit: "router.kv-overlap-score-credit",
+  overlapCreditDecay: "router.kv-overlap-score-credit-decay",
+  prefillLoadScale: "router.prefill-load-scale",
+  hostWeight: "router.host-cache-hit-weight",
+  diskWeight: "router.disk-cache-hit-weight",
+  externalWeight: "router.shared-cache-multiplier",
+  activeRequestWeight: "router.decode-active-request-weight",
+  balanceAbsolute: "router.balance-abs-threshold",
+  balanceRelative: "router.balance-rel-threshold",
+  cacheThreshold: "router.cache-threshold",
+  itlTargetMs: "router.itl-target-ms",
+} as const satisfies Readonly<Record<keyof RuleConstants, keyof typeof ROUTING_OPTIONS>>;
+
 /** The numbers of the rules. */
 export function readRuleConstants(values: Values<typeof ROUTING_OPTIONS>): RuleConstants {
-  return {
-    temperature: values["router.temperature"],
-    overlapCredit: values["router.kv-overlap-score-credit"],
-    overlapCreditDecay: values["router.kv-overlap-score-credit-decay"],
-    prefillLoadScale: values["router.prefill-load-scale"],
-    hostWeight: values["router.host-cache-hit-weight"],
-    diskWeight: values["router.disk-cache-hit-weight"],
-    externalWeight: values["router.shared-cache-multiplier"],
-    activeRequestWeight: values["router.decode-active-request-weight"],
-    balanceAbsolute: values["router.balance-abs-threshold"],
-    balanceRelative: values["router.balance-rel-threshold"],
-    cacheThreshold: values["router.cache-threshold"],
-    itlTargetMs: values["router.itl-target-ms"],
-  };
+  const numbers = Object.entries(RULE_CONSTANTS).map(([name, key]) => [name, values[key]]);
+  // The table has each of them, and the types of the options are theirs.
+  return Object.fromEntries(numbers) as RuleConstants;
 }
 
 /** Every option as it is when nobody says anything. */

@@ -8,6 +8,7 @@ import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
 import { ps } from "./commands/ps.ts";
+import { replay } from "./commands/replay.ts";
 import { template } from "./commands/template.ts";
 import { tokenize } from "./commands/tokenize.ts";
 import { up } from "./commands/up.ts";
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   ps,
   explain,
   cache,
+  replay,
   frontend,
   worker,
   hub,

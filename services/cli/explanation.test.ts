@@ -72,6 +72,15 @@ With 12 more open requests at 0000000000000001 it would have gone to 00000000000
   );
 });
 
+test("a request and workers are called as somebody else knows them", () => {
+  const flips = [{ what: "cached tokens", candidate: 0, by: -1, cost: 1, chooses: 1 }];
+  const explanation = create(ExplanationSchema, { requestId: "7", promptTokens: 9, candidates: TWO, flips });
+  const text = printExplanation(explanation, PAINT, { request: "Row 7", worker: (id) => `worker ${id - 1n}` });
+  expect(text).toMatch(/^Row 7: 9 tokens\n/);
+  expect(text).toMatch(/^<-> {2}worker 0 /m);
+  expect(text).toContain("With 1 fewer cached token at worker 0 it would have gone to worker 1.");
+});
+
 test("what was not known, weighed or in force is said", () => {
   const candidates = [
     { ...TWO[0]!, prefixesKnown: false, preferenceFactor: 0.37, rank: 0 },

@@ -7,19 +7,29 @@ import { type Column, printTable } from "./table.ts";
 /** Candidates that are shown; of more, those that cost least and the chosen one. */
 const SHOWN = 16;
 
+/** How a decision and its workers are called, where that is not by id. */
+export interface ExplanationNames {
+  /** The request. */
+  readonly request?: string;
+  /** A worker. */
+  readonly worker: (id: bigint) => string;
+}
+
+const BY_ID: ExplanationNames = { worker: printId };
+
 /** One decision for people: what was chosen, what it was chosen among, and what would have changed it. */
-export function printExplanation(explanation: Explanation, paint: Paint): string {
+export function printExplanation(explanation: Explanation, paint: Paint, names = BY_ID): string {
   const { requestId, agoMs, promptTokens, decision, why, rule, missing } = explanation;
-  const what = requestId === "" ? "A prompt that comes now" : `Request ${requestId}, ${printAge(agoMs)} ago`;
+  const usual = requestId === "" ? "A prompt that comes now" : `Request ${requestId}, ${printAge(agoMs)} ago`;
   const lines = [
-    `${what}: ${promptTokens} tokens`,
+    `${names.request ?? usual}: ${promptTokens} tokens`,
     paint.bold(decision),
     ...(why === "" ? [] : [paint.yellow(`${rule} is in force: ${why}`)]),
     "",
-    printCandidates(explanation, paint),
+    printCandidates(explanation, paint, names),
     "",
     ...printOutcome(explanation),
-    ...explanation.flips.map((flip) => printFlip(flip, explanation)),
+    ...explanation.flips.map((flip) => printFlip(flip, explanation, names)),
     ...missing.map(({ need, candidates }) => paint.yellow(`Not known: the ${need} of ${candidates} of them.`)),
   ];
   return lines.join("\n");
@@ -28,7 +38,7 @@ export function printExplanation(explanation: Explanation, paint: Paint): string
 /** A candidate and its place. */
 type Row = readonly [at: number, candidate: Candidate];
 
-function printCandidates(explanation: Explanation, paint: Paint): string {
+function printCandidates(explanation: Explanation, paint: Paint, names: ExplanationNames): string {
   const { candidates, chosen, candidateCount, unit } = explanation;
   const rows: Row[] = [...candidates.entries()].filter(([at]) => at < SHOWN - 1 || at === chosen);
   const shownTerms = candidates.flatMap((each) => each.terms.filter(({ value }) => value !== 0));
@@ -37,7 +47,7 @@ function printCandidates(explanation: Explanation, paint: Paint): string {
   const hasRanks = candidates.some(({ rank }) => rank > 0);
   const columns: Column<Row>[] = [
     ["", ([at]) => (at === chosen ? "->" : " ")],
-    ["WORKER", ([, { worker, rank }]) => printId(worker) + (hasRanks ? `/${rank}` : "")],
+    ["WORKER", ([, { worker, rank }]) => names.worker(worker) + (hasRanks ? `/${rank}` : "")],
     [`COST${unit === "none" ? "" : `, ${unit}`}`, ([, { cost }]) => shown(cost)],
     ...terms.map((name): Column<Row> => [name.toUpperCase(), ([, candidate]) => printTerm(candidate, name)]),
     ...(isWeighed ? [["PREFERRED", ([, { preferenceFactor }]) => `x ${shown(preferenceFactor)}`] as Column<Row>] : []),
@@ -85,8 +95,9 @@ function outcome(given: Outcome | undefined): string {
 }
 
 /** Such as: With 240 fewer cached tokens at A it would have gone to B. */
-function printFlip({ what, candidate, by, chooses }: Flip, { candidates, requestId }: Explanation): string {
-  const name = (at: number) => printId(candidates[at]?.worker ?? 0n);
+function printFlip(flip: Flip, { candidates, requestId }: Explanation, names: ExplanationNames): string {
+  const { what, candidate, by, chooses } = flip;
+  const name = (at: number) => names.worker(candidates[at]?.worker ?? 0n);
   const amount = shown(Math.abs(by));
   const thing = amount === "1" ? what.replace(/s\b/, "") : what;
   const would = requestId === "" ? "it would go" : "it would have gone";

@@ -23,9 +23,10 @@ export const PROGRAM_OPTIONS = {
   workers: integer({
     initial: 2,
     least: 1,
-    most: 64,
+    most: 1_024,
     placeholder: "COUNT",
-    doc: "Worker processes that `up` starts, shared out among the models: at least one each.",
+    doc: "Worker processes that `up` starts, at most 64, shared out among the models: at least one each. Workers that `replay` has.",
+    alike: "--num-workers",
   }),
   json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
   prompt: text({

@@ -1,12 +1,11 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { RankViewSchema, type RankView as WireRank } from "#gen/stator/frontend/v1/frontend_pb";
-import { type ExplanationSchema, type HypotheticalPrompt, RouterService } from "#gen/stator/router/v1/router_pb";
+import { type HypotheticalPrompt, RouterService } from "#gen/stator/router/v1/router_pb";
 import { readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { readTaints, SESSION_LENGTH } from "#lib/base/taint";
 import type { ModelView } from "#lib/discovery/model-view";
-import { printDecision } from "#lib/routing/decision";
-import type { Explanation } from "#lib/routing/explain/explanation";
+import { messageOf } from "#lib/routing/explain/explanation-message";
 import type { RouteAsk } from "#lib/routing/router";
 import type { RankView, RuleRouter } from "#lib/routing/rule-router";
 import { createService, type ServedService } from "#lib/rpc/service";
@@ -25,9 +24,9 @@ export function createRouterService({ router, view }: RouterServiceParts): Serve
     explain({ about }) {
       switch (about.case) {
         case "requestId":
-          return { explanations: router.explain(about.value).map(printExplanation) };
+          return { explanations: router.explain(about.value).map(messageOf) };
         case "prompt":
-          return { explanations: router.explainAsk(readAsk(about.value, view)).map(printExplanation) };
+          return { explanations: router.explainAsk(readAsk(about.value, view)).map(messageOf) };
         case undefined:
           throw new StatorError("INVALID_ARGUMENT", { detail: "Name a request, or say a prompt" });
       }
@@ -65,21 +64,6 @@ function readAsk(prompt: HypotheticalPrompt, view: RouterServiceParts["view"]): 
     preferredTaints,
     avoid: new Set(),
     isNew: false,
-  };
-}
-
-function printExplanation({ of, decision, ...explanation }: Explanation): MessageInitShape<typeof ExplanationSchema> {
-  return {
-    ...explanation,
-    choices: [...explanation.choices],
-    decision: printDecision(decision),
-    missing: explanation.missing.map((each) => ({ ...each })),
-    candidates: explanation.candidates.map(({ terms, ...each }) => ({
-      ...each,
-      terms: terms.map((term) => ({ ...term })),
-    })),
-    candidateCount: of,
-    flips: explanation.flips.map((flip) => ({ ...flip })),
   };
 }
 

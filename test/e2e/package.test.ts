@@ -11,6 +11,7 @@ import { loopbackCredentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { openServer } from "#lib/rpc/server";
 import { root, runNode, runTool } from "../../tools/run-tool.ts";
+import { drawTrace, writeTrace } from "../support/traces.ts";
 
 const elsewhere = mkdtempSync(path.join(os.tmpdir(), "stator-package-"));
 const installed = path.join(elsewhere, "node_modules/stator");
@@ -37,6 +38,15 @@ test("every command of the packed program can be loaded and explains itself", ()
   const names = [...stator("--help").output.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, name = ""]) => name);
   expect(names.length).toBeGreaterThan(3);
   for (const name of names) expect({ name, code: stator(name, "--help").code }).toEqual({ name, code: 0 });
+});
+
+test("the packed program replays a trace, in threads, and writes its page", () => {
+  const trace = path.join(elsewhere, "trace.jsonl");
+  const page = path.join(elsewhere, "page.html");
+  writeTrace(trace, drawTrace(50));
+  const { code, output } = stator("replay", trace, "--rule", "ttft,random", "--html", page);
+  expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("one endless cache") });
+  expect(readFileSync(page, "utf8")).toContain("50 requests of trace.jsonl");
 });
 
 test("the packed frontend has its page, and the book behind it", async () => {

@@ -174,6 +174,7 @@ describe("what goes wrong at the start gets one sentence and an exit code", () =
     expect(await fails(["up", "--default-sampling", "temp=1"])).toContain("the names being temperature, top_k");
     expect(await fails(["up"], { STATOR_HTTP_PROT: "1" })).toContain("Did you mean STATOR_HTTP_PORT?");
     expect(await fails(["config", "explain", "http.prot"])).toContain("Did you mean http.port?");
+    expect(await fails(["up", "--workers", "65"])).toContain("--workers: up starts at most 64 on one machine.");
     expect(await fails(["hub", "--config", "lib"])).toContain(
       "lib, named by --config, cannot be read: it is a folder.",
     );

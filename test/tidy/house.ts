@@ -49,6 +49,7 @@ export const PURE: readonly string[] = [
   "lib/planning/",
   "lib/serving/",
   "lib/engines/schedule/",
+  "lib/simulation/replay/report/",
   "services/frontend/doors/",
 ];
 

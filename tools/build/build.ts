@@ -7,7 +7,15 @@ import { root, runTool } from "../run-tool.ts";
 const dist = path.join(root, "dist");
 
 /** What the program reads or starts besides its own code. */
-const COPIED = ["bin", "models", "native", "docs", "gen/docs", "services/frontend/page/index.html"];
+const COPIED = [
+  "bin",
+  "models",
+  "native",
+  "docs",
+  "gen/docs",
+  "services/frontend/page/index.html",
+  "services/cli/replay/page.html",
+];
 
 const NOT_COPIED = /(^|\/)(build|test|fuzz|recipe)(\/|$)/;
 

@@ -2,14 +2,16 @@ import type { Chance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import type { EngineFinish } from "#lib/engines/engine";
 import { silentLog as log } from "#lib/host/log";
+import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
-import type { ContentHashes } from "./content.ts";
+import { type ContentHashes, joined } from "./content.ts";
 import { scaled } from "./errors.ts";
 import { type Profile, spedUp } from "./profile.ts";
 import type { ReplayRequest } from "./replay-request.ts";
 import { changeOf, ReplayRouter, type ReplayRouting, WEIGHTS } from "./replay-router.ts";
 import { ReplayWorker, type WorkerShape } from "./replay-worker.ts";
+import { SharedCache } from "./shared-cache.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 /** What a cluster of a replay is made of. */
@@ -46,13 +48,16 @@ export class Cluster {
   readonly #router: ReplayRouter;
   readonly #members = new Map<number, Member>();
   #fleet: ReadonlyMap<bigint, FleetWorker> = new Map();
+  /** What could be reused at best. */
+  readonly #shared: SharedCache;
   /** Requests that nobody can take now. */
   #homeless: ReplayRequest[] = [];
   #incarnation = 0n;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { clock, chance, routing, workers } = options;
+    const { clock, chance, routing, workers, hashes } = options;
+    this.#shared = new SharedCache(hashes.blockTokens);
     this.#router = new ReplayRouter(routing, { clock, chance, serving: () => this.#fleet });
     for (let at = 0; at < workers; at++) this.#add(at);
     this.#follow();
@@ -68,10 +73,18 @@ export class Cluster {
     return this.#router.router;
   }
 
+  /** Why a request went where it did last; undefined where that is not kept, or nobody could take it. */
+  explain({ row }: ReplayRequest): Explanation | undefined {
+    return this.#router.explain(String(row.index));
+  }
+
   /** Requests come at this moment. */
   send(requests: readonly ReplayRequest[]): void {
     this.catchUp();
-    for (const request of requests) this.#place(request);
+    for (const request of requests) {
+      request.reusableTokens = this.#shared.meet(request.prompt.content);
+      this.#place(request);
+    }
   }
 
   /** What lies in the past is told, so that whoever looks sees all of it. */
@@ -195,6 +208,8 @@ export class Cluster {
     request.cachedTokens ??= cachedTokens;
     request.endedMs = this.#options.clock.nowMs();
     if (error) request.refusal = error.message;
+    const answer = { names: BigUint64Array.of(request.answer), ends: Uint32Array.of(request.tokens) };
+    this.#shared.append(joined(request.prompt.content, answer));
     request.ticket?.note({ kind: "ended", choice: 0 });
     this.#options.onEnded(request);
   }

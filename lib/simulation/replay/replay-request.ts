@@ -22,6 +22,8 @@ export class ReplayRequest {
   tokens = 0;
   /** Prompt tokens that its first worker had when it let it in; undefined before. */
   cachedTokens: number | undefined;
+  /** Prompt tokens that one cache for all workers, without end, had when it came. */
+  reusableTokens = 0;
   /** When its first token was there. */
   firstMs: number | undefined;
   /** When it ended. */

@@ -1,7 +1,9 @@
 import { type Chance, SeededChance } from "#lib/base/chance";
+import { StatorError } from "#lib/base/errors";
 import type { KvNotice } from "#lib/engines/engine";
 import { noMetrics } from "#lib/host/metrics";
 import type { KvChange } from "#lib/kv/event";
+import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { RunIndex } from "#lib/routing/index/run-index";
 import { readRuleConstants, routingDefaults } from "#lib/routing/options";
@@ -39,6 +41,8 @@ export interface RoutingSurroundings {
 
 /** Word for the weights of every worker of a replay. */
 export const WEIGHTS = "replay";
+/** Decisions are explained when their requests have ended, which is long after where many wait. */
+const KEPT = { decisions: 262_144, candidates: 262_144 } as const;
 const NO_CONTENTS = new BigUint64Array(0);
 
 /** Gives the router the hashes of prompts that have names in place of tokens: it knows each by its array of tokens. */
@@ -78,9 +82,20 @@ export class ReplayRouter {
       stepBlocks: 1 << 20,
       locate: () => new Map([...serving().keys()].map((worker) => [worker, WEIGHTS])),
       metrics: noMetrics,
+      limits: KEPT,
       clock,
       chance,
     });
+  }
+
+  /** The last decision about a request; undefined where none is kept. */
+  explain(requestId: string): Explanation | undefined {
+    try {
+      return this.router.explain(requestId)[0];
+    } catch (error) {
+      if (error instanceof StatorError && error.reason === "DECISION_NOT_KEPT") return undefined;
+      throw error;
+    }
   }
 
   /** Asks where a request goes; the answer comes during the call. */

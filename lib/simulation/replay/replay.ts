@@ -1,4 +1,5 @@
 import { SeededChance } from "#lib/base/chance";
+import type { Explanation } from "#lib/routing/explain/explanation";
 import type { Arrivals } from "./arrivals.ts";
 import { Cluster } from "./cluster.ts";
 import { ContentHashes } from "./content.ts";
@@ -55,6 +56,8 @@ export interface ReplayOptions {
   readonly startsNextTurn?: boolean;
   /** Engines give blocks, count passes and begin them as the reference's own simulation does, so that figures compare with its replay. */
   readonly likeReference?: boolean;
+  /** Whether the decision about a request is wanted, asked when it has ended; of none when absent. */
+  readonly explains?: (outcome: Outcome) => boolean;
 }
 
 /** What became of one request. Times are virtual ms. */
@@ -71,12 +74,16 @@ export interface Outcome {
   readonly promptTokens: number;
   /** Of those, found in the cache when it was let in first. */
   readonly cachedTokens: number;
+  /** Of those, what one cache for all workers, without end, had when it came. */
+  readonly reusableTokens: number;
   /** Tokens of its answer. */
   readonly tokens: number;
   /** Place of the worker that it ended on, from 0; -1 for none. */
   readonly worker: number;
   /** Why it got no answer; empty where it did. */
   readonly refusal: string;
+  /** Why it went to its worker, the last decision about it; where it was wanted, and is kept still. */
+  readonly explanation?: Explanation;
 }
 
 /** Steps that one event stands for unless something else is said: further on a stretch is cut by what comes. */
@@ -101,7 +108,9 @@ export function* replay(options: ReplayOptions): Generator<Outcome> {
     ...(options.speeds && { speeds: options.speeds }),
     routing: options.routing,
     onEnded(request) {
-      ended.push(outcomeOf(request));
+      const outcome = outcomeOf(request);
+      const explanation = options.explains?.(outcome) ? cluster.explain(request) : undefined;
+      ended.push(explanation ? { ...outcome, explanation } : outcome);
       arrivals.ended(request.row);
     },
   });
@@ -133,6 +142,7 @@ function outcomeOf(request: ReplayRequest): Outcome {
     endedMs: endedMs ?? arrivedMs,
     promptTokens: prompt.tokens.length,
     cachedTokens: cachedTokens ?? 0,
+    reusableTokens: request.reusableTokens,
     ...{ tokens, worker, refusal },
   };
 }

@@ -1,4 +1,5 @@
 import { flushCompileCache } from "node:module";
+import { StatorError } from "#lib/base/errors";
 import { checkModelFile } from "#lib/engines/model-file";
 import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
@@ -18,6 +19,8 @@ import { type ChildPlan, ProcessTree } from "../process-tree.ts";
 
 const SHARED_KEYS: readonly OptionKey[] = ["drain-ms", "namespace", "trace.endpoint", "insecure-listen"];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
+/** Processes that a machine is taken to have room for. */
+const MOST_WORKERS = 64;
 /** Each worker has a model of its own. */
 const MODEL_KEYS: readonly OptionKey[] = ["model", "model-name"];
 
@@ -37,6 +40,9 @@ export const up: Command = {
 
 async function runUp(context: CommandContext): Promise<number> {
   const { values, scope, log, print, screen, config } = context;
+  if (values.workers > MOST_WORKERS) {
+    throw new StatorError("BAD_CONFIG", { detail: `--workers: up starts at most ${MOST_WORKERS} on one machine.` });
+  }
   if (values.engine === "llama") {
     for (const { file } of values.model.length > 0 ? values.model : [{ file: DEMO_MODEL_PATH }])
       await checkModelFile(file);

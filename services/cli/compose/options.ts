@@ -11,10 +11,12 @@ import { SERVING_OPTIONS } from "#lib/serving/options";
 import { HTTP_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
 import { PROGRAM_OPTIONS } from "../options.ts";
+import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
 
 /** Every option of every command, by its key: the tables of the rooms, joined. No two of them have the same key. */
 export const OPTIONS = {
   ...PROGRAM_OPTIONS,
+  ...REPLAY_OPTIONS,
   ...ENGINE_OPTIONS,
   ...WORKER_OPTIONS,
   ...HTTP_OPTIONS,

@@ -1,0 +1,166 @@
+import { nearest } from "#lib/base/nearest";
+import { decimal, flag, integer, integerOr, type OptionBase, type Options, severalOf, text } from "#lib/base/option";
+import { RULE_NAMES, type RuleName } from "#lib/routing/rules/table";
+import { PROFILES } from "#lib/simulation/replay/profile";
+
+/** A place of a worker, from 0, and a number that is said of it. */
+export interface OfPlace {
+  /** From 0. */
+  readonly place: number;
+  /** A factor, or a moment in ms. */
+  readonly value: number;
+}
+
+const BLOCK = { least: 1, most: 1_048_576, unit: "tokens" } as const;
+
+/** What is decided of replays. */
+export const REPLAY_OPTIONS = {
+  rule: rulesOption(),
+  profile: text({
+    initial: "reference",
+    placeholder: "NAME|FILE",
+    doc: `How fast the workers are: ${Object.keys(PROFILES).join(", ")}, or a JSON file with what a pass takes (docs/replay.md).`,
+  }),
+  blocks: integer({
+    initial: 10_000,
+    least: 1,
+    most: 16_777_216,
+    doc: "KV blocks of each worker.",
+    alike: "--num-gpu-blocks-override",
+  }),
+  "block-tokens": integer({ initial: 512, ...BLOCK, doc: "Tokens of a block of the workers.", alike: "--block-size" }),
+  "trace-block-tokens": integer({
+    initial: 512,
+    ...BLOCK,
+    doc: "Tokens that each hash of the trace stands for.",
+    alike: "--trace-block-size",
+  }),
+  speed: decimal({
+    initial: 1,
+    least: 0.001,
+    most: 100_000,
+    placeholder: "FACTOR",
+    doc: "How many times as fast as in the trace requests come.",
+    alike: "--arrival-speedup-ratio",
+  }),
+  seed: integer({
+    initial: 1,
+    least: 0,
+    most: Number.MAX_SAFE_INTEGER,
+    doc: "Of every draw: the same one gives the same result.",
+  }),
+  "worker-speed": ofPlaces({
+    between: "=",
+    placeholder: "PLACE=FACTOR",
+    doc: "A worker that is so many times as fast as the profile, such as 0=0.5; places count from 0. May come several times.",
+    expected: "the place of a worker and a factor from 0.001 to 1000, such as 0=0.5",
+    read: (given) => within(Number(given), 0.001, 1_000),
+    print: String,
+  }),
+  fail: momentsOption("A worker that dies with its cache"),
+  join: momentsOption("A worker that comes with an empty cache"),
+  threads: integerOr("auto", {
+    least: 1,
+    most: 256,
+    doc: "Rules that are replayed side by side, each by a thread; auto takes the cores that there are. The result is the same.",
+  }),
+  timings: flag({
+    initial: false,
+    doc: "Put into the JSON what the replay itself took, too: without it the same seed gives the same bytes.",
+  }),
+  html: text({
+    initial: undefined,
+    placeholder: "FILE",
+    doc: "Write a chart into this file: one page that needs nothing else.",
+  }),
+  explain: integer({
+    initial: undefined,
+    least: 0,
+    most: Number.MAX_SAFE_INTEGER,
+    placeholder: "ROW",
+    doc: "Print why the request of this row of the trace, from 0, went where it did.",
+  }),
+  compare: flag({
+    initial: false,
+    doc: "Name the requests that the first two rules treat most differently, and why.",
+  }),
+  tune: text({
+    initial: undefined,
+    placeholder: "NAME=A,B,C",
+    doc: "Try values of a number of the rules, by the name of its option without router., and tell differences from noise.",
+  }),
+  seeds: integer({
+    initial: 3,
+    least: 2,
+    most: 1_000,
+    doc: "Seeds that --tune tries each value with, from --seed on.",
+  }),
+} as const satisfies Options;
+
+/** One or more rules, with commas between them. */
+function rulesOption(): OptionBase<readonly RuleName[]> {
+  return {
+    initial: ["ttft"],
+    several: true,
+    placeholder: "NAME,NAME",
+    doc: "Rules of routing to replay with, commas between them (gen/docs/rules.md).",
+    alike: "--router-mode",
+    parse(given) {
+      const names = given.split(",").map((name) => name.trim());
+      const wrong = names.find((name) => !isRule(name));
+      if (wrong === undefined) return names as RuleName[];
+      const hint = nearest(wrong, RULE_NAMES);
+      return { expected: `rules of ${RULE_NAMES.join(", ")}${hint ? `, such as ${hint}` : ""}` };
+    },
+    print: (names) => names.join(","),
+    schema: { type: "string" },
+  };
+}
+
+function isRule(name: string): name is RuleName {
+  return (RULE_NAMES as readonly string[]).includes(name);
+}
+
+function momentsOption(what: string): OptionBase<readonly OfPlace[]> {
+  return ofPlaces({
+    between: "@",
+    placeholder: "PLACE@TIME",
+    doc: `${what}: its place, from 0, and the moment of virtual time, such as 3@600s. May come several times.`,
+    expected: "the place of a worker and a moment in ms, s, m or h, such as 3@600s",
+    read: readMoment,
+    print: (ms) => `${ms}ms`,
+  });
+}
+
+function ofPlaces(about: {
+  readonly between: string;
+  readonly placeholder: string;
+  readonly doc: string;
+  readonly expected: string;
+  readonly read: (given: string) => number | undefined;
+  readonly print: (value: number) => string;
+}): OptionBase<readonly OfPlace[]> {
+  const { between, placeholder, doc, expected } = about;
+  return severalOf<OfPlace>({
+    ...{ placeholder, doc },
+    parseItem(given) {
+      const [place = "", rest = ""] = given.split(between);
+      const value = /^\d{1,6}$/.test(place) && rest !== "" ? about.read(rest) : undefined;
+      return value === undefined ? { expected } : { place: Number(place), value };
+    },
+    printItem: ({ place, value }) => place + between + about.print(value),
+    itemSchema: { type: "string" },
+  });
+}
+
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+function readMoment(given: string): number | undefined {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(given) ?? [];
+  if (amount === undefined) return undefined;
+  return within(Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS], 0, Number.MAX_SAFE_INTEGER);
+}
+
+function within(value: number, least: number, most: number): number | undefined {
+  return value >= least && value <= most ? value : undefined;
+}

@@ -1,0 +1,171 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Browser, browserMissing, openBrowser } from "../support/browser.ts";
+import { startProgram } from "../support/program.ts";
+import { openTerminal, terminalsMissing } from "../support/terminal.ts";
+import { drawTrace, writeTrace } from "../support/traces.ts";
+
+const folder = mkdtempSync(path.join(tmpdir(), "stator-replay-"));
+const TRACE = path.join(folder, "trace.jsonl");
+const LONG = path.join(folder, "long.jsonl");
+const SMALL = ["--workers", "3", "--blocks", "200", "--block-tokens", "256"];
+
+beforeAll(() => {
+  writeTrace(TRACE, drawTrace(400));
+  writeTrace(LONG, drawTrace(100_000));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function replay(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const program = startProgram(["replay", ...args]);
+  const { code } = await program.ended;
+  return { code, out: program.stdout, err: program.stderr };
+}
+
+describe("stator replay", () => {
+  it("prints a row for each rule, and one for what an endless cache would have", async () => {
+    const { code, out } = await replay(TRACE, ...SMALL, "--rule", "ttft,round-robin");
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^400 requests of trace\.jsonl at 1 times their speed on 3 workers of 200 blocks of 256 tokens/,
+    );
+    const rows = new Map(
+      [...out.matchAll(/^(ttft|round-robin|one endless cache) +([\d.]+) %/gm)].map(([, name, hits]) => [
+        name,
+        Number(hits),
+      ]),
+    );
+    expect([...rows.keys()]).toEqual(["ttft", "round-robin", "one endless cache"]);
+    expect(rows.get("ttft")).toBeGreaterThan(rows.get("round-robin")!);
+    expect(rows.get("one endless cache")).toBeGreaterThanOrEqual(rows.get("ttft")!);
+  });
+
+  it("prints the same bytes as JSON each time, by any number of threads, and its own times only when asked", async () => {
+    const args = [TRACE, ...SMALL, "--rule", "ttft,random,power-of-two", "--json", "--explain", "7"];
+    const [one, two, other, timed] = await Promise.all([
+      replay(...args, "--threads", "1"),
+      replay(...args, "--threads", "3"),
+      replay(...args, "--seed", "2"),
+      replay(...args, "--timings"),
+    ]);
+    expect(one).toMatchObject({ code: 0, err: "" });
+    expect(two.out).toBe(one.out);
+    expect(other.out).not.toBe(one.out);
+    const { rules } = JSON.parse(one.out) as { rules: { requests: number; decisions: { row: number }[] }[] };
+    expect(rules.map(({ requests }) => requests)).toEqual([400, 400, 400]);
+    expect(rules[0]!.decisions).toMatchObject([
+      { row: 7, rule: "ttft", explanation: { promptTokens: expect.anything() } },
+    ]);
+    expect(one.out).not.toMatch(/wallMs|cpuMs/);
+    expect(timed.out).toMatch(/wallMs/);
+  });
+
+  it("explains a row, and what two rules treat most differently", async () => {
+    const { code, out } = await replay(TRACE, ...SMALL, "--rule", "ttft,random", "--explain", "9", "--compare");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Row 9 with ttft: \d+ tokens\nttft, .* of 3\n/m);
+    expect(out).toMatch(/^Row 9 with random: /m);
+    expect(out).toContain("ttft and random treat these requests most differently:");
+    expect(
+      out.match(
+        /^Row \d+, after .* ms with ttft, .* ms with random\n {2}ttft +worker \d: .*\n {2}random +worker \d: /gm,
+      ),
+    ).toHaveLength(5);
+  });
+
+  it("tunes a number over seeds", async () => {
+    const { code, out } = await replay(
+      TRACE,
+      ...SMALL,
+      "--rule",
+      "dynamo",
+      "--tune",
+      "temperature=0,8",
+      "--seeds",
+      "2",
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^dynamo, temperature +TTFT +OF SEEDS +BESIDE BEST\n0 .*\n8 .*\nOver 2 seeds one value differs by up to /m,
+    );
+    expect(out).toMatch(/ best$/m);
+  });
+
+  it("says who never got a worker, and why requests were refused", async () => {
+    const lost = await replay(TRACE, "--workers", "1", "--block-tokens", "256", "--blocks", "200", "--fail", "0@5s");
+    expect(lost.out).toMatch(/ttft: \d+ requests never ended, because no worker was there\./);
+    const none = await replay(TRACE, ...SMALL, "--rule", "direct,random");
+    expect(none.out).toMatch(/^direct( +-){10} +400 /m);
+    expect(none.out).toMatch(/^one endless cache +[\d.]+ %/m);
+    const refused = await replay(TRACE, ...SMALL, "--blocks", "6");
+    expect(refused.out).toMatch(/ttft refused \d+, such as: /);
+  });
+
+  it("prints what is there so far on Ctrl-C, and says that it is not all", async () => {
+    const program = startProgram(["replay", LONG, ...SMALL]);
+    await program.until(/Times in ms/);
+    program.signal("SIGINT");
+    const { code } = await program.ended;
+    expect(code).toBe(1);
+    expect(program.stdout).toMatch(/^ttft, incomplete: \d+ of 100000 |Stopped before any request had ended/m);
+  });
+
+  it.each([
+    [["--rule", "tfft"], /--rule: expected rules of ttft, dynamo, .*, such as ttft/],
+    [["--explain", "400"], /--explain: the trace has rows 0 to 399/],
+    [["out.json"], /Name one trace/],
+    [["--html", "/nowhere/page.html"], /--html: \/nowhere\/page\.html cannot be written: ENOENT/],
+  ])("refuses %j in one sentence", async (args, said) => {
+    const { code, err } = await replay(TRACE, ...SMALL, ...args);
+    expect(code).toBe(2);
+    expect(err).toMatch(said);
+    expect(err.trim().split("\n")).toHaveLength(1);
+  });
+});
+
+describe.skipIf(terminalsMissing)(`a replay in a terminal${terminalsMissing ? ` (${terminalsMissing})` : ""}`, () => {
+  it("shows how far it is and how long it takes, and leaves nothing of that behind", async () => {
+    const terminal = openTerminal(["replay", LONG, ...SMALL], 120);
+    await terminal.until(/replaying █*░* \d+ %, \d+ (s|min) left/);
+    terminal.type("\x03");
+    await terminal.until(/one endless cache/);
+    expect(terminal.lines().join("\n")).not.toContain("replaying");
+    terminal.close();
+  });
+});
+
+describe.skipIf(browserMissing)(
+  `the page of a replay in Chromium${browserMissing ? ` (${browserMissing})` : ""}`,
+  () => {
+    let browser: Browser;
+    beforeAll(async () => {
+      browser = await openBrowser();
+    });
+    afterAll(() => browser.close());
+
+    it("draws each rule, opens a decision, asks nobody, and takes names as text", async () => {
+      const trace = path.join(folder, "<b id=bold>$& 1.jsonl");
+      const page = path.join(folder, "page.html");
+      writeTrace(trace, drawTrace(200));
+      const { code } = await replay(trace, ...SMALL, "--rule", "ttft,random", "--html", page, "--compare");
+      expect(code).toBe(0);
+      expect(readFileSync(page, "utf8")).not.toMatch(/<b id|(src|href)=|@import|url\(/);
+      await browser.open(pathToFileURL(page).href);
+      expect(await browser.evaluate(`document.getElementById("head").textContent`)).toContain("<b id=bold>$& 1.jsonl");
+      expect(await browser.evaluate(`document.querySelectorAll("#ttft path[stroke]").length`)).toBe(2);
+      expect(await browser.evaluate(`document.querySelectorAll("#load path[stroke]").length`)).toBe(6);
+      expect(
+        await browser.evaluate(`[...document.querySelectorAll("td:first-child")].map((each) => each.textContent)`),
+      ).toEqual(["ttft", "random", "one endless cache"]);
+      expect(await browser.evaluate(`document.querySelector("details[open] pre").textContent`)).toMatch(
+        /^Row \d+ with ttft: /,
+      );
+      expect(await browser.evaluate(`document.documentElement.scrollWidth <= innerWidth`)).toBe(true);
+      expect(browser.complaints).toEqual([]);
+      expect(browser.requests.filter((url) => !url.startsWith("file:"))).toEqual([]);
+    });
+  },
+);
