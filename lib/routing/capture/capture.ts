@@ -114,6 +114,11 @@ export class Capture {
     return this.#openPrompts;
   }
 
+  /** Prompts that wait to be taken. */
+  get ready(): number {
+    return this.#ready.size;
+  }
+
   /** Prompts for which there was no room. */
   get lost(): number {
     return this.#lost;
