@@ -52,6 +52,12 @@ export function readF32(bytes: Uint8Array, what = "A field"): Float32Array {
   return new Float32Array(buffer, offset, count);
 }
 
+/** Reads f64 little endian, with the same ownership as readU32. */
+export function readF64(bytes: Uint8Array, what = "A field"): Float64Array {
+  const { buffer, offset, count } = aligned(bytes, 8, what);
+  return new Float64Array(buffer, offset, count);
+}
+
 /** The bytes of a typed array in memory order, without a copy. */
 export function viewBytes(numbers: ArrayBufferView): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);

@@ -35,11 +35,12 @@ describe("the dispatcher", () => {
         seen.push(`fleet ${[...fleet.keys()]}`);
         router.follow(fleet);
       },
+      done: () => seen.push("done"),
       observe: (worker, { decodeSequences }) => void (decodeSequences > 0 && seen.push(`pass of ${worker}`)),
       place: (ask, answer) => {
         const ticket = router.place(ask, answer);
         const note: typeof ticket.note = (told) => {
-          seen.push(`${told.choice} ${told.kind}${told.kind === "tokens" ? ` ${told.tokens}` : ""}`);
+          seen.push([told.choice, told.kind, ...("tokens" in told ? [told.tokens] : [])].join(" "));
           ticket.note(told);
         };
         return { note, cancel: () => ticket.cancel() };
@@ -49,7 +50,8 @@ describe("the dispatcher", () => {
     cluster.start({ choicesPerPrompt: 2, maxTokens: 33 });
     cluster.advance(1_000);
     const growth = (choice: number) =>
-      ["accepted", "first token", "tokens 16", "tokens 32", "ended"].map((told) => `${choice} ${told}`);
+      ["accepted", "first token", "tokens 16", "tokens 32", "ended 33"].map((told) => `${choice} ${told}`);
+    expect(seen.filter((told) => /ended|done/.test(told))).toEqual(["0 ended 33", "1 ended 33", "done"]);
     for (const choice of [0, 1]) expect(seen.filter((told) => told.startsWith(`${choice} `))).toEqual(growth(choice));
     expect(seen).toEqual(expect.arrayContaining(["fleet 1"]));
     cluster.add(2n);
@@ -57,12 +59,15 @@ describe("the dispatcher", () => {
     expect(seen.at(-1)).toBe("fleet 1,2");
   });
 
-  it("tells its router that a prompt is computed again where a request moved", () => {
+  it("tells its router that a prompt is computed again where a request moved, and of its end once", () => {
     const seen: string[] = [];
+    const askers = new Set<unknown>();
     cluster = new DispatchRig("round-robin", {}, (router) => ({
       ...{ openChoices: 0, observe() {} },
+      done: (asker) => seen.push(askers.has(asker) ? "done" : "of nobody"),
       follow: (fleet) => router.follow(fleet),
       place(ask, answer) {
+        askers.add(ask.asker);
         const ticket = router.place(ask, answer);
         const note: typeof ticket.note = (told) => {
           seen.push(told.kind);
@@ -77,7 +82,8 @@ describe("the dispatcher", () => {
     cluster.kill(client.placements[0]!.worker);
     cluster.advance(2_000);
     const once = ["accepted", "first token", "ended"];
-    expect([client.usage?.completionTokens, seen]).toEqual([12, [...once, ...once]]);
+    expect([client.usage?.completionTokens, seen]).toEqual([12, [...once, ...once, "done"]]);
+    expect(askers.size).toBe(1);
   });
 
   it("embeds", () => {

@@ -363,6 +363,7 @@ export class RequestRun implements ServingHandle, Rostered {
     this.#wait = undefined;
     this.#asking?.ticket?.cancel();
     this.#asking = undefined;
+    this.#options.router.done(this.#life);
     this.#options.onDone(this, record);
   }
 }

@@ -2,6 +2,7 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { hashSeed } from "#lib/tokens/block-hash";
 import { type SessionTable, sessionKey } from "./affinity.ts";
+import { DrawnChance } from "./capture/drawn-chance.ts";
 import type { Decision, Missing } from "./decision.ts";
 import { DecisionRing, type KeptDecision, type KeptTable } from "./explain/decision-ring.ts";
 import { type FillFor, fillCandidates } from "./fill.ts";
@@ -78,6 +79,7 @@ const NO_CHANCE: Chance = { next: () => 0, id: () => 1n };
 /** Chooses a rank for one prompt after the other, over a table that is used again. */
 export class Chooser {
   readonly #options: ChooserOptions;
+  readonly #chance: DrawnChance;
   #candidates = createCandidates(16);
   #costs = new Float64Array(16);
   #turn = 0;
@@ -85,6 +87,12 @@ export class Chooser {
 
   constructor(options: ChooserOptions) {
     this.#options = options;
+    this.#chance = new DrawnChance(options.chance);
+  }
+
+  /** What was drawn for the last choice that was placed. */
+  get draws(): Float64Array {
+    return this.#chance.drawn;
   }
 
   /** An answer had so many tokens. */
@@ -141,7 +149,7 @@ export class Chooser {
   /** The table of the last choice, as arrays of the caller's own. */
   table(kept: KeptDecision): KeptTable {
     const { count } = this.#candidates;
-    const ring = new DecisionRing({ sessions: 0, decisions: 1, candidates: count, candidatesOfOne: count });
+    const ring = new DecisionRing({ decisions: 1, candidates: count, candidatesOfOne: count });
     ring.add(kept, this.#candidates, this.#costs);
     return ring.table(kept)!;
   }
@@ -196,8 +204,9 @@ export class Chooser {
     { held, isReal }: { readonly held: number | undefined; readonly isReal: boolean },
   ): number {
     const costs = this.#costs;
+    if (isReal) this.#chance.begin();
     if (held === undefined) {
-      return choose(rule, ask, this.#candidates, { costs, chance: isReal ? this.#options.chance : NO_CHANCE });
+      return choose(rule, ask, this.#candidates, { costs, chance: isReal ? this.#chance : NO_CHANCE });
     }
     weighedCosts(rule, ask, this.#candidates, costs);
     return held;

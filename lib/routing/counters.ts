@@ -16,6 +16,8 @@ export class RoutingCounters {
   expectedTokens = 0;
   forgottenSessions = 0;
   evictedEntries = 0;
+  /** Of captures that have ended. */
+  captureLost = 0;
 }
 
 /** Levels of a router at a scrape. */
@@ -34,6 +36,10 @@ export interface RoutingLevels {
   readonly sessions: number;
   /** Decisions that are kept. */
   readonly decisions: number;
+  /** Captures that run. */
+  readonly captures: number;
+  /** Prompts that captures lost so far. */
+  readonly captureLost: number;
 }
 
 const STATES: readonly KvKnowledge["state"][] = ["none", "recovering", "live", "untrusted"];
@@ -76,5 +82,7 @@ export function showRouting(metrics: Metrics, counters: RoutingCounters, levels:
     metrics.set("stator_routing_index_bytes", now.indexBytes);
     metrics.set("stator_routing_sessions", now.sessions);
     metrics.set("stator_routing_decisions", now.decisions);
+    metrics.set("stator_routing_captures", now.captures);
+    grow("stator_routing_capture_lost_total", now.captureLost);
   });
 }

@@ -61,4 +61,9 @@ export const ROUTING_INSTRUMENTS = {
     help: "Sessions that lost their worker because there were too many",
   },
   stator_routing_decisions: { kind: "gauge", help: "Decisions that can be explained" },
+  stator_routing_captures: { kind: "gauge", help: "Captures that run" },
+  stator_routing_capture_lost_total: {
+    kind: "counter",
+    help: "Prompts that a capture lost because it was read too slowly, or too many were open",
+  },
 } as const satisfies Instruments;

@@ -8,6 +8,8 @@ export interface RoutingLimits {
   readonly candidates: number;
   /** Candidates that are kept of one decision. */
   readonly candidatesOfOne: number;
+  /** Captures side by side. */
+  readonly captures: number;
 }
 
 /** What a router gets unless told otherwise. */
@@ -16,4 +18,5 @@ export const ROUTING_LIMITS: RoutingLimits = {
   decisions: 4_096,
   candidates: 32_768,
   candidatesOfOne: 256,
+  captures: 4,
 };

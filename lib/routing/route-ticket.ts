@@ -1,6 +1,6 @@
 import type { KeptDecision } from "./explain/decision-ring.ts";
 import type { Reservation } from "./load/reservation.ts";
-import type { RouteNote, Ticket } from "./router.ts";
+import type { AskingRequest, RouteNote, Ticket } from "./router.ts";
 
 /** A prompt that was placed, until its last choice ends. */
 export interface PlacedPrompt {
@@ -10,6 +10,8 @@ export interface PlacedPrompt {
   readonly kept: KeptDecision;
   /** The session that it belongs to; undefined for none. */
   readonly session: bigint | undefined;
+  /** Whose prompt it is; undefined where nobody says. */
+  readonly asker: AskingRequest | undefined;
 }
 
 /** A choice that was placed and has not ended. */
@@ -26,7 +28,7 @@ export interface PromptListener {
   /** A choice has its first token. */
   firstToken(prompt: PlacedPrompt): void;
   /** A choice has ended, with so many tokens; called once for each. */
-  ended(prompt: PlacedPrompt, tokens: number): void;
+  ended(prompt: PlacedPrompt, choice: number, tokens: number): void;
 }
 
 /** Of an ask that was not placed. */
@@ -61,7 +63,7 @@ export class RouteTicket implements Ticket {
         return;
       case "ended":
         this.#open.delete(note.choice);
-        this.#listener.ended(prompt, open.tokens);
+        this.#listener.ended(prompt, note.choice, note.tokens ?? open.tokens);
     }
   }
 

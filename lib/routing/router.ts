@@ -38,8 +38,16 @@ export interface RouteWishes {
 /** Of a request that says nothing. */
 export const NO_WISHES: RouteWishes = { session: undefined, requiredTaints: [], preferredTaints: [] };
 
+/** A request that asks for places, once or several times: the same object in every ask of it, and compared as that. */
+export interface AskingRequest {
+  /** When it came, on the router's clock. */
+  readonly arrivedMs: number;
+}
+
 /** As much of a request as its place may depend on. Its arrays are borrowed until the answer. */
 export interface RouteAsk extends RouteWishes {
+  /** Whose ask it is; absent where nobody says which asks are of one request. */
+  readonly asker?: AskingRequest;
   /** For logs; the same for every ask of a request. */
   readonly requestId: string;
   /** What its worker is to do. */
@@ -99,8 +107,11 @@ export type RouteNote =
   | { readonly kind: "first token"; readonly choice: number }
   /** Its answer has so many tokens by now, those of earlier attempts among them. */
   | { readonly kind: "tokens"; readonly choice: number; readonly tokens: number }
-  /** Nothing more runs there: it finished, failed, moved on, or never went. */
-  | { readonly kind: "ended"; readonly choice: number };
+  /**
+   * Nothing more runs there: it finished, failed, moved on, or never went. `tokens`: of its answer by now, as the ledger
+   * counts them; as told last where absent.
+   */
+  | { readonly kind: "ended"; readonly choice: number; readonly tokens?: number };
 
 /** One ask, as whoever asked holds it. Ignored after `cancel` and for a choice after its `ended`. */
 export interface Ticket {
@@ -116,6 +127,8 @@ export interface Router {
   readonly openChoices: number;
   /** Asks where the choices go. `answer` is called once, unless the ticket is cancelled before. */
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket;
+  /** Nothing more is asked for a request, and all its choices have ended. */
+  done(asker: AskingRequest): void;
   /** The workers that are there from now on; those that are gone take nothing with them that is still counted. */
   follow(fleet: Fleet): void;
   /** What a worker told of one of its passes; it borrows the record. */

@@ -6,6 +6,8 @@ import type { KvChange, KvKnowledge, KvSink } from "#lib/kv/event";
 import { promptShareMs } from "#lib/perf/prompt-times";
 import type { PassRecord } from "#lib/perf/time-model";
 import { SessionTable } from "./affinity.ts";
+import { Capture, type CaptureParts } from "./capture/capture.ts";
+import { type CapturedRank, captureRanks } from "./capture/captured-rank.ts";
 import { Chooser, type Chosen } from "./chooser.ts";
 import { RoutingCounters, type RoutingLevels, showRouting } from "./counters.ts";
 import { DecisionRing, type KeptDecision } from "./explain/decision-ring.ts";
@@ -21,7 +23,7 @@ import type { Affinity } from "./options.ts";
 import { type RankParts, RankTable } from "./rank-table.ts";
 import type { RankSeat } from "./ranks.ts";
 import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "./route-ticket.ts";
-import type { Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
+import type { AskingRequest, Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
 import { type InForce, RuleBook, type RuleBookOptions } from "./rule-book.ts";
 import type { Candidates } from "./rules/candidates.ts";
 import type { RuleName } from "./rules/table.ts";
@@ -86,6 +88,8 @@ export class RuleRouter implements Router {
   readonly #listener: PromptListener;
   readonly #offScrape: () => void;
   #openChoices = 0;
+  /** Who is told of what is decided; mostly nobody. */
+  #captures: readonly Capture[] = [];
 
   constructor(options: RuleRouterOptions) {
     this.#options = options;
@@ -98,7 +102,7 @@ export class RuleRouter implements Router {
     this.#listener = {
       accepted: (prompt, cachedTokens) => this.#accepted(prompt, cachedTokens),
       firstToken: (prompt) => this.#firstToken(prompt),
-      ended: (prompt, tokens) => this.#ended(prompt, tokens),
+      ended: (prompt, choice, tokens) => this.#ended(prompt, choice, tokens),
     };
     this.#offScrape = showRouting(options.metrics, this.#counters, () => this.#levels());
   }
@@ -237,6 +241,41 @@ export class RuleRouter implements Router {
     });
   }
 
+  done(asker: AskingRequest): void {
+    if (this.#captures.length === 0) return;
+    for (const capture of this.#captures) capture.done(asker);
+  }
+
+  /**
+   * Tells of what is decided from now on, for requests that come from now on; the owner takes it and closes it. Throws
+   * OVERLOADED where there are as many as may be.
+   */
+  capture(asked: Pick<CaptureParts, "decisions" | "blockTokens" | "limits">): Capture {
+    if (this.#captures.length >= this.#limits.captures) throw new StatorError("OVERLOADED", { what: "a capture" });
+    const capture = new Capture({
+      ...asked,
+      startedMs: this.#options.clock.nowMs(),
+      hasher: this.#options.hasher,
+      onClose: (closed) => {
+        if (!this.#captures.includes(closed)) return;
+        this.#captures = this.#captures.filter((each) => each !== closed);
+        this.#counters.captureLost += closed.lost;
+      },
+    });
+    this.#captures = [...this.#captures, capture];
+    return capture;
+  }
+
+  /** How it chooses: the rule that is configured, and the numbers of the rules. */
+  get chooses(): { readonly rule: RuleName; readonly constants: RuleConstants } {
+    return { rule: this.#rules.configured, constants: this.#options.constants };
+  }
+
+  /** All ranks that are there, with their times as far as known now. */
+  get ranks(): readonly CapturedRank[] {
+    return captureRanks(this.#ranks.workers.values(), this.#rules);
+  }
+
   /** Counts nothing any more. */
   close(): void {
     this.#offScrape();
@@ -275,7 +314,8 @@ export class RuleRouter implements Router {
     };
   }
 
-  #book(ask: RouteAsk, { seat, kept, blocks, candidates, costs, isCold }: Chosen): PlacedPrompt {
+  #book(ask: RouteAsk, chosen: Chosen): PlacedPrompt {
+    const { seat, kept, blocks, candidates, costs, isCold } = chosen;
     const { atMs: nowMs, choices } = kept;
     this.#ring.add(kept, candidates, costs);
     this.#count(kept, candidates);
@@ -287,6 +327,7 @@ export class RuleRouter implements Router {
     this.#openChoices += choices.length;
     const contents = blocks ? blocks.contents(blocks.length).subarray(0, blocks.length) : NO_CONTENTS;
     const { promptTokens } = kept.ask;
+    if (this.#captures.length > 0) this.#captured(ask, chosen);
     const reservation = this.#loads.reserve(seat, {
       promptTokens,
       choices,
@@ -294,7 +335,12 @@ export class RuleRouter implements Router {
       cachedTokens: kept.predictedTokens ?? 0,
       atMs: nowMs,
     });
-    return { reservation, kept, session };
+    return { reservation, kept, session, asker: ask.asker };
+  }
+
+  #captured(ask: RouteAsk, chosen: Chosen): void {
+    const { draws } = this.#chooser;
+    for (const capture of this.#captures) capture.placed(ask, chosen, draws);
   }
 
   /** The prompt is on its way there: others like it that come now should follow. */
@@ -338,7 +384,10 @@ export class RuleRouter implements Router {
     }
   }
 
-  #ended({ session }: PlacedPrompt, tokens: number): void {
+  #ended({ session, asker }: PlacedPrompt, choice: number, tokens: number): void {
+    if (asker && this.#captures.length > 0) {
+      for (const capture of this.#captures) capture.ended(asker, choice, tokens);
+    }
     this.#openChoices--;
     if (session !== undefined) this.#sessions.end(session, this.#options.clock.nowMs());
     if (tokens > 0) this.#chooser.answered(tokens);
@@ -363,6 +412,8 @@ export class RuleRouter implements Router {
       indexBytes: shelves.reduce((sum, { index }) => sum + index.bytes, 0),
       sessions: this.#sessions.size,
       decisions: this.#ring.size,
+      captures: this.#captures.length,
+      captureLost: this.#captures.reduce((sum, { lost }) => sum + lost, this.#counters.captureLost),
     };
   }
 }

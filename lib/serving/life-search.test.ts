@@ -178,7 +178,7 @@ describe("what a router is asked and told", () => {
     rig.run(1n);
     const event = { kind: "finish choice", choice: 1, tokens: 0 } as const;
     const notes = stepLife(rig.life, event, rig.nowMs).filter(({ kind }) => kind === "note");
-    expect(notes).toEqual([{ kind: "note", note: { kind: "ended", choice: 1 } }]);
+    expect(notes).toEqual([{ kind: "note", note: { kind: "ended", choice: 1, tokens: 0 } }]);
   });
 });
 

@@ -171,8 +171,8 @@ describe("the life of a request", () => {
     told.place(2n);
     told.tell({ kind: "cancel" });
     expect(told.notes).toEqual([
-      { kind: "ended", choice: 0 },
-      { kind: "ended", choice: 0 },
+      { kind: "ended", choice: 0, tokens: 0 },
+      { kind: "ended", choice: 0, tokens: 0 },
     ]);
   });
 

@@ -6,11 +6,17 @@ import type { Choice, Life } from "./life.ts";
 /** What a request used so far; completion counts what was delivered over all attempts, and is the answer. */
 export function usageOf({ choices, request }: Life): Usage {
   const each = choices.map((choice) => {
-    const { prompt, cachedTokens = 0, counted, generated } = choice;
+    const { prompt, cachedTokens = 0 } = choice;
     if (typeof prompt === "string") return usageOfText(choice);
-    return { promptTokens: prompt.length, cachedTokens, completionTokens: counted ?? generated.count };
+    return { promptTokens: prompt.length, cachedTokens, completionTokens: answerTokens(choice) };
   });
   return sumUsage(each, request.choicesPerPrompt);
+}
+
+/** Tokens of a choice's answer so far, over all attempts. */
+export function answerTokens(choice: Choice): number {
+  const { prompt, counted, generated } = choice;
+  return typeof prompt === "string" ? usageOfText(choice).completionTokens : (counted ?? generated.count);
 }
 
 /** A worker of text counts tokens when it ends; until then, and where it was ended, a piece is the nearest to one. */

@@ -11,6 +11,7 @@ export function routeAsk(life: Life): RouteAsk {
   const nowhere = life.choices.filter(({ phase }) => phase === "unplaced");
   const weights = nowhere[0] && boundTo(nowhere[0]);
   return {
+    asker: life,
     requestId: request.requestId,
     kind: request.kind,
     model: request.model,

@@ -3,7 +3,7 @@ import type { LinkFinish } from "#lib/link/link";
 import type { Place } from "#lib/routing/router";
 import type { ChoiceEnd } from "./dispatcher.ts";
 import type { Choice, Life, LifeEffect, LifeEvent } from "./life.ts";
-import { recordOf } from "./record.ts";
+import { answerTokens, recordOf } from "./record.ts";
 
 /** What surrounds one event. */
 interface Moment {
@@ -306,7 +306,7 @@ function retry(moment: Moment, choice: Choice, failure: Failure): void {
 function leave({ effects }: Moment, choice: Choice): void {
   if (!choice.place) return;
   choice.place = undefined;
-  effects.push({ kind: "note", note: { kind: "ended", choice: choice.index } });
+  effects.push({ kind: "note", note: { kind: "ended", choice: choice.index, tokens: answerTokens(choice) } });
 }
 
 /** Ends a choice of which everything was delivered, so that only its terminal frame was lost. */

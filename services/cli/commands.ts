@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
 import { cache } from "./commands/cache.ts";
+import { capture } from "./commands/capture.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   models,
   ps,
   explain,
+  capture,
   cache,
   replay,
   frontend,

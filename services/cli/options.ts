@@ -1,4 +1,5 @@
 import { choice, decimal, flag, integer, type Options, text } from "#lib/base/option";
+import { duration } from "./duration.ts";
 import { modelOption } from "./model-entry.ts";
 
 /** What this program decides itself. */
@@ -33,6 +34,34 @@ export const PROGRAM_OPTIONS = {
     initial: undefined,
     placeholder: "TEXT",
     doc: "What `explain` places as if it came now, in place of a request that came.",
+  }),
+  out: text({
+    initial: undefined,
+    placeholder: "FILE",
+    doc: "Where `capture` writes, a file that is not there yet; one by the time in this folder when absent.",
+  }),
+  for: duration({
+    initial: 600_000,
+    least: 1_000,
+    most: 86_400_000,
+    doc: "How long `capture` goes on: a number with ms, s, m or h behind it.",
+  }),
+  "max-bytes": integer({
+    initial: 1_073_741_824,
+    least: 1_024,
+    most: 1_099_511_627_776,
+    unit: "bytes",
+    doc: "Where the file of `capture` ends.",
+  }),
+  decisions: flag({
+    initial: false,
+    doc: "Have `capture` write also what each decision was made from, so that it can be made once more.",
+  }),
+  salted: text({
+    initial: undefined,
+    secret: true,
+    placeholder: "SALT",
+    doc: "Have `capture` name blocks and sessions by hashes under this salt: files with the same salt can be joined.",
   }),
   system: text({
     initial: undefined,

@@ -17,7 +17,7 @@ function rig() {
     ready: (name) => ({ name, model: name, parent: name === "wave" ? "m" : undefined, tokenizer: "t" }) as never,
   };
   const metrics = createMetrics([RPC_INSTRUMENTS], { processMetrics: false });
-  const service = createRouterService({ router: routing.router, view });
+  const service = createRouterService({ router: routing.router, view, clock: systemClock, version: "test" });
   const client = createClient(
     RouterService,
     new DirectTransport([service], { clock: systemClock, log: silentLog, metrics }),

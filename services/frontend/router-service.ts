@@ -9,17 +9,19 @@ import { messageOf } from "#lib/routing/explain/explanation-message";
 import type { RouteAsk } from "#lib/routing/router";
 import type { RankView, RuleRouter } from "#lib/routing/rule-router";
 import { createService, type ServedService } from "#lib/rpc/service";
+import { type CaptureStreamParts, streamCapture } from "./capture-stream.ts";
 
 /** Whose choices are told. All is borrowed. */
-export interface RouterServiceParts {
+export interface RouterServiceParts extends CaptureStreamParts {
   /** Of this frontend. */
-  readonly router: Pick<RuleRouter, "explain" | "explainAsk">;
+  readonly router: Pick<RuleRouter, "explain" | "explainAsk"> & CaptureStreamParts["router"];
   /** Who serves which names. */
   readonly view: Pick<ModelView, "ready">;
 }
 
-/** stator.router.v1.RouterService: why requests went where they did, for operators. */
-export function createRouterService({ router, view }: RouterServiceParts): ServedService {
+/** stator.router.v1.RouterService: where requests went and why, for operators. */
+export function createRouterService(parts: RouterServiceParts): ServedService {
+  const { router, view } = parts;
   return createService(RouterService, {
     explain({ about }) {
       switch (about.case) {
@@ -31,6 +33,7 @@ export function createRouterService({ router, view }: RouterServiceParts): Serve
           throw new StatorError("INVALID_ARGUMENT", { detail: "Name a request, or say a prompt" });
       }
     },
+    capture: (request, { signal }) => streamCapture(request, signal, parts),
   });
 }
 

@@ -6,21 +6,22 @@ export class KeptTimes implements TimeModel {
   readonly passes: number;
   readonly factor: number;
   readonly isGuess: boolean;
-  readonly #prior: TimePrior;
+  /** What they add up to. */
+  readonly prior: TimePrior;
 
   constructor(prior: TimePrior, of: Pick<TimeModel, "passes" | "factor" | "isGuess">) {
-    this.#prior = prior;
+    this.prior = prior;
     this.passes = of.passes;
     this.factor = of.factor;
     this.isGuess = of.isGuess;
   }
 
   get passTokens(): number {
-    return this.#prior.passTokens;
+    return this.prior.passTokens;
   }
 
   passMs(shape: PassShape): number {
-    return passMsOf(this.#prior, shape);
+    return passMsOf(this.prior, shape);
   }
 }
 

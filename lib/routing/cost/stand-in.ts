@@ -1,6 +1,6 @@
 import { assert } from "#lib/base/errors";
-import type { TimeModel } from "#lib/perf/time-model";
 import type { Candidates } from "../rules/candidates.ts";
+import type { KeptTimes } from "./kept-times.ts";
 
 /** What two workers are compared by. */
 const SHAPE = {
@@ -13,7 +13,7 @@ const SHAPE = {
  * all have the same guess, and compare by it.
  */
 export function standIn({ count, timed, times }: Candidates): void {
-  const known: TimeModel[] = [];
+  const known: KeptTimes[] = [];
   for (let at = 0; at < count; at++) if (timed[at] === 1) known.push(times[at]!);
   if (known.length === 0 || known.length === count) return;
   known.sort((left, right) => left.passMs(SHAPE) - right.passMs(SHAPE));

@@ -1,7 +1,7 @@
-import type { TimeModel } from "#lib/perf/time-model";
+import type { KeptTimes } from "../cost/kept-times.ts";
 import type { Decision, Missing } from "../decision.ts";
 import type { RoutingLimits } from "../limits.ts";
-import { type Candidates, COLUMNS, createCandidates } from "../rules/candidates.ts";
+import { type Candidates, COLUMNS, createCandidates, readColumns, writeColumns } from "../rules/candidates.ts";
 import type { RuleAsk } from "../rules/rule.ts";
 import type { RuleName } from "../rules/table.ts";
 
@@ -47,6 +47,9 @@ export interface KeptTable {
   readonly chosen: number;
 }
 
+/** Bounds of a ring. */
+export type RingLimits = Pick<RoutingLimits, "decisions" | "candidates" | "candidatesOfOne">;
+
 interface Slot {
   readonly decision: KeptDecision;
   /** Where its rows begin. */
@@ -63,7 +66,7 @@ const FIRST_ROWS = 1_024;
  * array of numbers, so that keeping a decision is one copy and one object.
  */
 export class DecisionRing {
-  readonly #limits: RoutingLimits;
+  readonly #limits: RingLimits;
   readonly #width = COLUMNS.length + 1;
   /** Oldest first; `#first` is where they begin. */
   #slots: (Slot | undefined)[] = [];
@@ -71,11 +74,11 @@ export class DecisionRing {
   #values = new Float64Array(0);
   #workers = new BigUint64Array(0);
   /** Beside the values; those of rows that were given away stay until others come there. */
-  readonly #times: TimeModel[] = [];
+  readonly #times: KeptTimes[] = [];
   /** Where the next rows go. */
   #at = 0;
 
-  constructor(limits: RoutingLimits) {
+  constructor(limits: RingLimits) {
     this.#limits = limits;
   }
 
@@ -121,11 +124,7 @@ export class DecisionRing {
     candidates.count = rows;
     candidates.workers.set(this.#workers.subarray(from, from + rows));
     candidates.times.push(...this.#times.slice(from, from + rows));
-    let at = from * this.#width;
-    for (const name of COLUMNS) {
-      candidates[name].set(this.#values.subarray(at, at + rows));
-      at += rows;
-    }
+    const at = readColumns(this.#values, from * this.#width, candidates);
     return { candidates, costs: this.#values.slice(at, at + rows), chosen };
   }
 
@@ -136,11 +135,7 @@ export class DecisionRing {
       this.#workers[from + row] = candidates.workers[row]!;
       this.#times[from + row] = candidates.times[row]!;
     }
-    let at = from * this.#width;
-    for (const name of COLUMNS) {
-      const column = candidates[name];
-      for (let row = 0; row < count; row++) values[at++] = column[row]!;
-    }
+    let at = writeColumns(candidates, values, from * this.#width);
     for (let row = 0; row < count; row++) values[at++] = costs[row]!;
   }
 

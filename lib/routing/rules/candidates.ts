@@ -1,4 +1,4 @@
-import type { TimeModel } from "#lib/perf/time-model";
+import type { KeptTimes } from "../cost/kept-times.ts";
 
 /**
  * What is known of candidates, one column for each fact and one place in it for each candidate. Numbers without a unit are
@@ -60,7 +60,7 @@ export interface Candidates {
   /** Tokens that its KV pool holds; 0 where nobody knows. */
   readonly poolTokens: Float64Array;
   /** How long its passes take, as it was known then: what was learned since changes none of these. */
-  readonly times: TimeModel[];
+  readonly times: KeptTimes[];
 }
 
 /** The columns that hold numbers, in the order in which they are kept. */
@@ -94,6 +94,26 @@ export const COLUMNS = [
 
 /** Name of a column. */
 export type Column = (typeof COLUMNS)[number];
+
+/** Writes the numbers of a table, column after column, from a place on; returns the place behind them. */
+export function writeColumns(of: Candidates, values: Float64Array, from: number): number {
+  let at = from;
+  for (const name of COLUMNS) {
+    const column = of[name];
+    for (let row = 0; row < of.count; row++) values[at++] = column[row]!;
+  }
+  return at;
+}
+
+/** Reads what `writeColumns` wrote into a table of as many candidates; returns the place behind them. */
+export function readColumns(values: Float64Array, from: number, into: Candidates): number {
+  let at = from;
+  for (const name of COLUMNS) {
+    into[name].set(values.subarray(at, at + into.count));
+    at += into.count;
+  }
+  return at;
+}
 
 /** A table with room for so many. */
 export function createCandidates(capacity: number): Candidates {

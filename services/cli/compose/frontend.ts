@@ -91,7 +91,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const texts = scope.own("texts", openTexts(context));
   const port = await process.listen([
     createFrontendService({ dispatcher, router, view }),
-    createRouterService({ router, view }),
+    createRouterService({ router, view, clock, version: VERSION }),
   ]);
   const traced = createTracedDispatcher(dispatcher, await process.openTracer());
   const usualDeadlineMs = values["request.deadline-ms"];

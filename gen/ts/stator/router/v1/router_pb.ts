@@ -7,13 +7,15 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_stator_common_v1_common } from "../../common/v1/common_pb.ts";
+import type { TimePrior } from "../../discovery/v1/discovery_pb.ts";
+import { file_stator_discovery_v1_discovery } from "../../discovery/v1/discovery_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file stator/router/v1/router.proto.
  */
 export const file_stator_router_v1_router: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGF0b3Ivcm91dGVyL3YxL3JvdXRlci5wcm90bxIQc3RhdG9yLnJvdXRlci52MSJnCg5FeHBsYWluUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJSAASNgoGcHJvbXB0GAIgASgLMiQuc3RhdG9yLnJvdXRlci52MS5IeXBvdGhldGljYWxQcm9tcHRIAEIHCgVhYm91dCKwAQoSSHlwb3RoZXRpY2FsUHJvbXB0Eg0KBW1vZGVsGAEgASgJEhEKCXRva2VuX2lkcxgCIAEoDBISCgpjYWNoZV9zYWx0GAMgASgJEg8KB3Nlc3Npb24YBCABKAkSFwoPcmVxdWlyZWRfdGFpbnRzGAUgAygJEjoKEHByZWZlcnJlZF90YWludHMYBiADKAsyIC5zdGF0b3Iucm91dGVyLnYxLlByZWZlcnJlZFRhaW50Ii8KDlByZWZlcnJlZFRhaW50Eg0KBXRhaW50GAEgASgJEg4KBndlaWdodBgCIAEoASJGCg9FeHBsYWluUmVzcG9uc2USMwoMZXhwbGFuYXRpb25zGAEgAygLMh0uc3RhdG9yLnJvdXRlci52MS5FeHBsYW5hdGlvbiLUAwoLRXhwbGFuYXRpb24SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgdjaG9pY2VzGAIgAygNEg4KBmFnb19tcxgDIAEoARIMCgRydWxlGAQgASgJEgwKBHVuaXQYBSABKAkSCwoDd2h5GAYgASgJEhAKCGRlY2lzaW9uGAcgASgJEhUKDXByb21wdF90b2tlbnMYCCABKA0SFAoMYmxvY2tfdG9rZW5zGAkgASgNEi8KCmNhbmRpZGF0ZXMYCiADKAsyGy5zdGF0b3Iucm91dGVyLnYxLkNhbmRpZGF0ZRIXCg9jYW5kaWRhdGVfY291bnQYCyABKA0SDgoGY2hvc2VuGAwgASgNEhYKCXJ1bm5lcl91cBgNIAEoDUgAiAEBEiUKBWZsaXBzGA4gAygLMhYuc3RhdG9yLnJvdXRlci52MS5GbGlwEiwKCXByZWRpY3RlZBgPIAEoCzIZLnN0YXRvci5yb3V0ZXIudjEuT3V0Y29tZRInCgRzZWVuGBAgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEioKB21pc3NpbmcYESADKAsyGS5zdGF0b3Iucm91dGVyLnYxLk1pc3NpbmdCDAoKX3J1bm5lcl91cCL5AgoJQ2FuZGlkYXRlEg4KBndvcmtlchgBIAEoBBIMCgRyYW5rGAIgASgNEgwKBGNvc3QYAyABKAESJQoFdGVybXMYBCADKAsyFi5zdGF0b3Iucm91dGVyLnYxLlRlcm0SGQoRcHJlZmVyZW5jZV9mYWN0b3IYBSABKAESFgoOcHJlZml4ZXNfa25vd24YBiABKAgSEwoLdGltZXNfa25vd24YByABKAgSFQoNZGV2aWNlX3Rva2VucxgIIAEoDRITCgtob3N0X3Rva2VucxgJIAEoDRITCgtkaXNrX3Rva2VucxgKIAEoDRIXCg9leHRlcm5hbF90b2tlbnMYCyABKA0SFgoOcHJlZmlsbF90b2tlbnMYDCABKA0SFQoNb3Blbl9yZXF1ZXN0cxgNIAEoDRIYChBwb3RlbnRpYWxfYmxvY2tzGA4gASgNEhsKDmZpcnN0X3Rva2VuX21zGA8gASgBSACIAQFCEQoPX2ZpcnN0X3Rva2VuX21zIjMKBFRlcm0SDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoARIOCgZjb3VudHMYAyABKAgiUgoERmxpcBIMCgR3aGF0GAEgASgJEhEKCWNhbmRpZGF0ZRgCIAEoDRIKCgJieRgDIAEoARIMCgRjb3N0GAQgASgBEg8KB2Nob29zZXMYBSABKA0iZwoHT3V0Y29tZRIbCg5maXJzdF90b2tlbl9tcxgBIAEoAUgAiAEBEhoKDWNhY2hlZF90b2tlbnMYAiABKA1IAYgBAUIRCg9fZmlyc3RfdG9rZW5fbXNCEAoOX2NhY2hlZF90b2tlbnMiKwoHTWlzc2luZxIMCgRuZWVkGAEgASgJEhIKCmNhbmRpZGF0ZXMYAiABKA0yZQoNUm91dGVyU2VydmljZRJUCgdFeHBsYWluEiAuc3RhdG9yLnJvdXRlci52MS5FeHBsYWluUmVxdWVzdBohLnN0YXRvci5yb3V0ZXIudjEuRXhwbGFpblJlc3BvbnNlIgSouxgCYgZwcm90bzM", [file_stator_common_v1_common]);
+  fileDesc("Ch1zdGF0b3Ivcm91dGVyL3YxL3JvdXRlci5wcm90bxIQc3RhdG9yLnJvdXRlci52MSJnCg5FeHBsYWluUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJSAASNgoGcHJvbXB0GAIgASgLMiQuc3RhdG9yLnJvdXRlci52MS5IeXBvdGhldGljYWxQcm9tcHRIAEIHCgVhYm91dCKwAQoSSHlwb3RoZXRpY2FsUHJvbXB0Eg0KBW1vZGVsGAEgASgJEhEKCXRva2VuX2lkcxgCIAEoDBISCgpjYWNoZV9zYWx0GAMgASgJEg8KB3Nlc3Npb24YBCABKAkSFwoPcmVxdWlyZWRfdGFpbnRzGAUgAygJEjoKEHByZWZlcnJlZF90YWludHMYBiADKAsyIC5zdGF0b3Iucm91dGVyLnYxLlByZWZlcnJlZFRhaW50Ii8KDlByZWZlcnJlZFRhaW50Eg0KBXRhaW50GAEgASgJEg4KBndlaWdodBgCIAEoASJGCg9FeHBsYWluUmVzcG9uc2USMwoMZXhwbGFuYXRpb25zGAEgAygLMh0uc3RhdG9yLnJvdXRlci52MS5FeHBsYW5hdGlvbiLUAwoLRXhwbGFuYXRpb24SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgdjaG9pY2VzGAIgAygNEg4KBmFnb19tcxgDIAEoARIMCgRydWxlGAQgASgJEgwKBHVuaXQYBSABKAkSCwoDd2h5GAYgASgJEhAKCGRlY2lzaW9uGAcgASgJEhUKDXByb21wdF90b2tlbnMYCCABKA0SFAoMYmxvY2tfdG9rZW5zGAkgASgNEi8KCmNhbmRpZGF0ZXMYCiADKAsyGy5zdGF0b3Iucm91dGVyLnYxLkNhbmRpZGF0ZRIXCg9jYW5kaWRhdGVfY291bnQYCyABKA0SDgoGY2hvc2VuGAwgASgNEhYKCXJ1bm5lcl91cBgNIAEoDUgAiAEBEiUKBWZsaXBzGA4gAygLMhYuc3RhdG9yLnJvdXRlci52MS5GbGlwEiwKCXByZWRpY3RlZBgPIAEoCzIZLnN0YXRvci5yb3V0ZXIudjEuT3V0Y29tZRInCgRzZWVuGBAgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEioKB21pc3NpbmcYESADKAsyGS5zdGF0b3Iucm91dGVyLnYxLk1pc3NpbmdCDAoKX3J1bm5lcl91cCL5AgoJQ2FuZGlkYXRlEg4KBndvcmtlchgBIAEoBBIMCgRyYW5rGAIgASgNEgwKBGNvc3QYAyABKAESJQoFdGVybXMYBCADKAsyFi5zdGF0b3Iucm91dGVyLnYxLlRlcm0SGQoRcHJlZmVyZW5jZV9mYWN0b3IYBSABKAESFgoOcHJlZml4ZXNfa25vd24YBiABKAgSEwoLdGltZXNfa25vd24YByABKAgSFQoNZGV2aWNlX3Rva2VucxgIIAEoDRITCgtob3N0X3Rva2VucxgJIAEoDRITCgtkaXNrX3Rva2VucxgKIAEoDRIXCg9leHRlcm5hbF90b2tlbnMYCyABKA0SFgoOcHJlZmlsbF90b2tlbnMYDCABKA0SFQoNb3Blbl9yZXF1ZXN0cxgNIAEoDRIYChBwb3RlbnRpYWxfYmxvY2tzGA4gASgNEhsKDmZpcnN0X3Rva2VuX21zGA8gASgBSACIAQFCEQoPX2ZpcnN0X3Rva2VuX21zIjMKBFRlcm0SDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoARIOCgZjb3VudHMYAyABKAgiUgoERmxpcBIMCgR3aGF0GAEgASgJEhEKCWNhbmRpZGF0ZRgCIAEoDRIKCgJieRgDIAEoARIMCgRjb3N0GAQgASgBEg8KB2Nob29zZXMYBSABKA0iZwoHT3V0Y29tZRIbCg5maXJzdF90b2tlbl9tcxgBIAEoAUgAiAEBEhoKDWNhY2hlZF90b2tlbnMYAiABKA1IAYgBAUIRCg9fZmlyc3RfdG9rZW5fbXNCEAoOX2NhY2hlZF90b2tlbnMiKwoHTWlzc2luZxIMCgRuZWVkGAEgASgJEhIKCmNhbmRpZGF0ZXMYAiABKA0iOQoOQ2FwdHVyZVJlcXVlc3QSEQoJZGVjaXNpb25zGAEgASgIEhQKDGJsb2NrX3Rva2VucxgCIAEoDSK0AQoPQ2FwdHVyZVJlc3BvbnNlEjEKBmhlYWRlchgBIAEoCzIfLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZUhlYWRlckgAEjIKBnByb21wdBgCIAEoCzIgLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZWRQcm9tcHRIABIvCgVzdGF0ZRgDIAEoCzIeLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZVN0YXRlSABCCQoHY29udGVudCKnAgoNQ2FwdHVyZUhlYWRlchIPCgd2ZXJzaW9uGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBIUCgxibG9ja190b2tlbnMYAyABKA0SEwoLaGFzaF9zY2hlbWUYBCABKAkSDAoEcnVsZRgFIAEoCRJBCgljb25zdGFudHMYBiADKAsyLi5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVIZWFkZXIuQ29uc3RhbnRzRW50cnkSDwoHY29sdW1ucxgHIAMoCRItCgVyYW5rcxgIIAMoCzIeLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZWRSYW5rGjAKDkNvbnN0YW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEipAIKDENhcHR1cmVkUmFuaxIOCgZ3b3JrZXIYASABKAQSDAoEcmFuaxgCIAEoDRIPCgd3ZWlnaHRzGAMgASgJEhkKDGJsb2NrX3Rva2VucxgEIAEoDUgAiAEBEhkKDHRvdGFsX2Jsb2NrcxgFIAEoBEgBiAEBEiEKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAYgASgNSAKIAQESDAoEcnVsZRgHIAEoCRItCgV0aW1lcxgIIAEoCzIeLnN0YXRvci5kaXNjb3ZlcnkudjEuVGltZVByaW9yEhQKDHRpbWVkX3Bhc3NlcxgJIAEoBEIPCg1fYmxvY2tfdG9rZW5zQg8KDV90b3RhbF9ibG9ja3NCFwoVX21heF9ydW5uaW5nX3JlcXVlc3RzIrgDCg5DYXB0dXJlZFByb21wdBIOCgZudW1iZXIYASABKAQSEQoJb3Blbl9mcm9tGAIgASgEEg0KBWF0X21zGAMgASgBEhEKCXdhaXRlZF9tcxgEIAEoARINCgVtb2RlbBgFIAEoCRIPCgd3ZWlnaHRzGAYgASgJEhUKDXByb21wdF90b2tlbnMYByABKA0SFwoPc2VxdWVuY2VfaGFzaGVzGAggASgMEhUKDWFuc3dlcl90b2tlbnMYCSADKA0SDgoGd29ya2VyGAogASgEEgwKBHJhbmsYCyABKA0SDQoFbW92ZXMYDCABKA0SEAoIcHJpb3JpdHkYDSABKBESFAoHc2Vzc2lvbhgOIAEoBkgAiAEBEgwKBHJ1bGUYDyABKAkSLAoJcHJlZGljdGVkGBAgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEicKBHNlZW4YESABKAsyGS5zdGF0b3Iucm91dGVyLnYxLk91dGNvbWUSNAoIZGVjaXNpb24YEiABKAsyIi5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVkRGVjaXNpb25CCgoIX3Nlc3Npb24i3QEKEENhcHR1cmVkRGVjaXNpb24SFAoMYmxvY2tfdG9rZW5zGAEgASgNEgwKBHR1cm4YAiABKAQSFQoNYW5zd2VyX3Rva2VucxgDIAEoARINCgVkcmF3cxgEIAEoDBIMCgRoZWxkGAUgASgIEg8KB3dvcmtlcnMYBiABKAwSDwoHY29sdW1ucxgHIAEoDBItCgV0aW1lcxgIIAMoCzIeLnN0YXRvci5kaXNjb3ZlcnkudjEuVGltZVByaW9yEhAKCHRpbWVzX29mGAkgAygNEg4KBmNob3NlbhgKIAEoDSI8CgxDYXB0dXJlU3RhdGUSDAoEb3BlbhgBIAEoBBIMCgRsb3N0GAIgASgEEhAKCGxlZnRfb3V0GAMgASgEMr0BCg1Sb3V0ZXJTZXJ2aWNlElQKB0V4cGxhaW4SIC5zdGF0b3Iucm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0GiEuc3RhdG9yLnJvdXRlci52MS5FeHBsYWluUmVzcG9uc2UiBKi7GAISVgoHQ2FwdHVyZRIgLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZVJlcXVlc3QaIS5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVSZXNwb25zZSIEqLsYAjABYgZwcm90bzM", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
 
 /**
  * Asks for reasons.
@@ -550,6 +552,485 @@ export const MissingSchema: GenMessage<Missing> = /*@__PURE__*/
   messageDesc(file_stator_router_v1_router, 9);
 
 /**
+ * Asks to be told what is decided.
+ *
+ * @generated from message stator.router.v1.CaptureRequest
+ */
+export type CaptureRequest = Message<"stator.router.v1.CaptureRequest"> & {
+  /**
+   * Tell also what each decision was made from.
+   *
+   * @generated from field: bool decisions = 1;
+   */
+  decisions: boolean;
+
+  /**
+   * Tokens of the blocks that prompts are cut into; 0: as the first of the workers has them, or 16.
+   *
+   * @generated from field: uint32 block_tokens = 2;
+   */
+  blockTokens: number;
+};
+
+/**
+ * Describes the message stator.router.v1.CaptureRequest.
+ * Use `create(CaptureRequestSchema)` to create a new message.
+ */
+export const CaptureRequestSchema: GenMessage<CaptureRequest> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 10);
+
+/**
+ * A piece of a capture.
+ *
+ * @generated from message stator.router.v1.CaptureResponse
+ */
+export type CaptureResponse = Message<"stator.router.v1.CaptureResponse"> & {
+  /**
+   * What it is. The header comes first, and once.
+   *
+   * @generated from oneof stator.router.v1.CaptureResponse.content
+   */
+  content: {
+    /**
+     * How the router chooses, and among whom.
+     *
+     * @generated from field: stator.router.v1.CaptureHeader header = 1;
+     */
+    value: CaptureHeader;
+    case: "header";
+  } | {
+    /**
+     * A prompt whose request has ended.
+     *
+     * @generated from field: stator.router.v1.CapturedPrompt prompt = 2;
+     */
+    value: CapturedPrompt;
+    case: "prompt";
+  } | {
+    /**
+     * How it stands, each second.
+     *
+     * @generated from field: stator.router.v1.CaptureState state = 3;
+     */
+    value: CaptureState;
+    case: "state";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message stator.router.v1.CaptureResponse.
+ * Use `create(CaptureResponseSchema)` to create a new message.
+ */
+export const CaptureResponseSchema: GenMessage<CaptureResponse> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 11);
+
+/**
+ * How a router chooses, and among whom.
+ *
+ * @generated from message stator.router.v1.CaptureHeader
+ */
+export type CaptureHeader = Message<"stator.router.v1.CaptureHeader"> & {
+  /**
+   * Version of the frontend.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * Unix time at which the capture began, in milliseconds.
+   *
+   * @generated from field: uint64 started_unix_ms = 2;
+   */
+  startedUnixMs: bigint;
+
+  /**
+   * Tokens of the blocks that prompts are cut into.
+   *
+   * @generated from field: uint32 block_tokens = 3;
+   */
+  blockTokens: number;
+
+  /**
+   * How they are hashed, by its name.
+   *
+   * @generated from field: string hash_scheme = 4;
+   */
+  hashScheme: string;
+
+  /**
+   * The rule that is configured, by its name in the option router.rule.
+   *
+   * @generated from field: string rule = 5;
+   */
+  rule: string;
+
+  /**
+   * Numbers of the rules by their names; one that is not set is absent.
+   *
+   * @generated from field: map<string, double> constants = 6;
+   */
+  constants: { [key: string]: number };
+
+  /**
+   * Columns of a captured decision, in their order.
+   *
+   * @generated from field: repeated string columns = 7;
+   */
+  columns: string[];
+
+  /**
+   * Ranks that are there, as they are known now.
+   *
+   * @generated from field: repeated stator.router.v1.CapturedRank ranks = 8;
+   */
+  ranks: CapturedRank[];
+};
+
+/**
+ * Describes the message stator.router.v1.CaptureHeader.
+ * Use `create(CaptureHeaderSchema)` to create a new message.
+ */
+export const CaptureHeaderSchema: GenMessage<CaptureHeader> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 12);
+
+/**
+ * A rank of a worker.
+ *
+ * @generated from message stator.router.v1.CapturedRank
+ */
+export type CapturedRank = Message<"stator.router.v1.CapturedRank"> & {
+  /**
+   * Its instance.
+   *
+   * @generated from field: uint64 worker = 1;
+   */
+  worker: bigint;
+
+  /**
+   * Data-parallel rank.
+   *
+   * @generated from field: uint32 rank = 2;
+   */
+  rank: number;
+
+  /**
+   * Word for its weights.
+   *
+   * @generated from field: string weights = 3;
+   */
+  weights: string;
+
+  /**
+   * Tokens of its blocks; absent where nobody knows.
+   *
+   * @generated from field: optional uint32 block_tokens = 4;
+   */
+  blockTokens?: number | undefined;
+
+  /**
+   * Blocks of its cache; absent where nobody knows.
+   *
+   * @generated from field: optional uint64 total_blocks = 5;
+   */
+  totalBlocks?: bigint | undefined;
+
+  /**
+   * Requests that it runs side by side; absent where nobody knows.
+   *
+   * @generated from field: optional uint32 max_running_requests = 6;
+   */
+  maxRunningRequests?: number | undefined;
+
+  /**
+   * The rule in force for it.
+   *
+   * @generated from field: string rule = 7;
+   */
+  rule: string;
+
+  /**
+   * How long its passes take, as its card says and as was learned from them.
+   *
+   * @generated from field: stator.discovery.v1.TimePrior times = 8;
+   */
+  times?: TimePrior | undefined;
+
+  /**
+   * Passes that this was learned from.
+   *
+   * @generated from field: uint64 timed_passes = 9;
+   */
+  timedPasses: bigint;
+};
+
+/**
+ * Describes the message stator.router.v1.CapturedRank.
+ * Use `create(CapturedRankSchema)` to create a new message.
+ */
+export const CapturedRankSchema: GenMessage<CapturedRank> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 13);
+
+/**
+ * A prompt that was placed, once its request has ended.
+ *
+ * @generated from message stator.router.v1.CapturedPrompt
+ */
+export type CapturedPrompt = Message<"stator.router.v1.CapturedPrompt"> & {
+  /**
+   * Of the capture's prompts in the order in which they were placed, from 0.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * Every prompt with a lower number came before this one, or comes never.
+   *
+   * @generated from field: uint64 open_from = 2;
+   */
+  openFrom: bigint;
+
+  /**
+   * When it was placed first, in milliseconds since the capture began.
+   *
+   * @generated from field: double at_ms = 3;
+   */
+  atMs: number;
+
+  /**
+   * How long it had waited then for somebody to take it, in milliseconds.
+   *
+   * @generated from field: double waited_ms = 4;
+   */
+  waitedMs: number;
+
+  /**
+   * Served model or adapter, by its name in the API.
+   *
+   * @generated from field: string model = 5;
+   */
+  model: string;
+
+  /**
+   * Word for the weights of its worker: hashes are compared within equal words.
+   *
+   * @generated from field: string weights = 6;
+   */
+  weights: string;
+
+  /**
+   * Tokens of the prompt.
+   *
+   * @generated from field: uint32 prompt_tokens = 7;
+   */
+  promptTokens: number;
+
+  /**
+   * Sequence hashes of its complete blocks, u64 little endian. What is left of it is one more block, without a hash.
+   *
+   * @generated from field: bytes sequence_hashes = 8;
+   */
+  sequenceHashes: Uint8Array;
+
+  /**
+   * Tokens of the answer of each choice.
+   *
+   * @generated from field: repeated uint32 answer_tokens = 9;
+   */
+  answerTokens: number[];
+
+  /**
+   * Where it was placed first: the instance.
+   *
+   * @generated from field: uint64 worker = 10;
+   */
+  worker: bigint;
+
+  /**
+   * Data-parallel rank there.
+   *
+   * @generated from field: uint32 rank = 11;
+   */
+  rank: number;
+
+  /**
+   * How often some of its choices were placed again.
+   *
+   * @generated from field: uint32 moves = 12;
+   */
+  moves: number;
+
+  /**
+   * Higher was more urgent.
+   *
+   * @generated from field: sint32 priority = 13;
+   */
+  priority: number;
+
+  /**
+   * Hash of the model and the session that the request named; absent where it named none.
+   *
+   * @generated from field: optional fixed64 session = 14;
+   */
+  session?: bigint | undefined;
+
+  /**
+   * The rule by which costs were.
+   *
+   * @generated from field: string rule = 15;
+   */
+  rule: string;
+
+  /**
+   * What was foreseen of the chosen one.
+   *
+   * @generated from field: stator.router.v1.Outcome predicted = 16;
+   */
+  predicted?: Outcome | undefined;
+
+  /**
+   * What came of it.
+   *
+   * @generated from field: stator.router.v1.Outcome seen = 17;
+   */
+  seen?: Outcome | undefined;
+
+  /**
+   * What the decision was made from; absent where that was not asked for, and for one with very many candidates.
+   *
+   * @generated from field: stator.router.v1.CapturedDecision decision = 18;
+   */
+  decision?: CapturedDecision | undefined;
+};
+
+/**
+ * Describes the message stator.router.v1.CapturedPrompt.
+ * Use `create(CapturedPromptSchema)` to create a new message.
+ */
+export const CapturedPromptSchema: GenMessage<CapturedPrompt> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 14);
+
+/**
+ * All that a decision was made from.
+ *
+ * @generated from message stator.router.v1.CapturedDecision
+ */
+export type CapturedDecision = Message<"stator.router.v1.CapturedDecision"> & {
+  /**
+   * Tokens of a block; 1 where prefixes could not be compared.
+   *
+   * @generated from field: uint32 block_tokens = 1;
+   */
+  blockTokens: number;
+
+  /**
+   * Choices made before.
+   *
+   * @generated from field: uint64 turn = 2;
+   */
+  turn: bigint;
+
+  /**
+   * Tokens that an answer has, as answers were lately.
+   *
+   * @generated from field: double answer_tokens = 3;
+   */
+  answerTokens: number;
+
+  /**
+   * What was drawn, f64 little endian.
+   *
+   * @generated from field: bytes draws = 4;
+   */
+  draws: Uint8Array;
+
+  /**
+   * The session decided, and no rule.
+   *
+   * @generated from field: bool held = 5;
+   */
+  held: boolean;
+
+  /**
+   * Instances of the candidates, u64 little endian.
+   *
+   * @generated from field: bytes workers = 6;
+   */
+  workers: Uint8Array;
+
+  /**
+   * What was known of them: f64 little endian, the columns of the header one after the other.
+   *
+   * @generated from field: bytes columns = 7;
+   */
+  columns: Uint8Array;
+
+  /**
+   * How long passes take: each that there was among the candidates once.
+   *
+   * @generated from field: repeated stator.discovery.v1.TimePrior times = 8;
+   */
+  times: TimePrior[];
+
+  /**
+   * Of each candidate, the place of its times among those.
+   *
+   * @generated from field: repeated uint32 times_of = 9;
+   */
+  timesOf: number[];
+
+  /**
+   * Place of the chosen one among the candidates.
+   *
+   * @generated from field: uint32 chosen = 10;
+   */
+  chosen: number;
+};
+
+/**
+ * Describes the message stator.router.v1.CapturedDecision.
+ * Use `create(CapturedDecisionSchema)` to create a new message.
+ */
+export const CapturedDecisionSchema: GenMessage<CapturedDecision> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 15);
+
+/**
+ * How a capture stands.
+ *
+ * @generated from message stator.router.v1.CaptureState
+ */
+export type CaptureState = Message<"stator.router.v1.CaptureState"> & {
+  /**
+   * Prompts that were placed and not told of yet.
+   *
+   * @generated from field: uint64 open = 1;
+   */
+  open: bigint;
+
+  /**
+   * Prompts that were lost: too many were open, or the caller read too slowly.
+   *
+   * @generated from field: uint64 lost = 2;
+   */
+  lost: bigint;
+
+  /**
+   * Prompts that are no part of a capture: without tokens, or not asked for an answer.
+   *
+   * @generated from field: uint64 left_out = 3;
+   */
+  leftOut: bigint;
+};
+
+/**
+ * Describes the message stator.router.v1.CaptureState.
+ * Use `create(CaptureStateSchema)` to create a new message.
+ */
+export const CaptureStateSchema: GenMessage<CaptureState> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 16);
+
+/**
  * Answers for the choices of one router.
  *
  * @generated from service stator.router.v1.RouterService
@@ -565,6 +1046,18 @@ export const RouterService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Tells of the prompts of requests that come from now on, each when its request has ended, until the caller leaves. Never a
+   * text or a token of one. A caller who reads too slowly loses prompts, which are counted. RESOURCE_EXHAUSTED where as many
+   * captures run as may.
+   *
+   * @generated from rpc stator.router.v1.RouterService.Capture
+   */
+  capture: {
+    methodKind: "server_streaming";
+    input: typeof CaptureRequestSchema;
+    output: typeof CaptureResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_stator_router_v1_router, 0);
