@@ -26,6 +26,7 @@ import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "
 import type { AskingRequest, Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
 import { type InForce, RuleBook, type RuleBookOptions } from "./rule-book.ts";
 import type { Candidates } from "./rules/candidates.ts";
+import type { RuleConstants } from "./rules/constants.ts";
 import type { RuleName } from "./rules/table.ts";
 
 /** What a router by rule needs. */

@@ -72,43 +72,6 @@ describe("the life of a stream", () => {
     expect([book.openReservations, stream.open]).toEqual([0, 0]);
   });
 
-  test("what passes compute of a prompt counts as begun, until its first token", () => {
-    const book = bookOf();
-    const started = (nowMs: number) => book.read(HERE, nowMs).startedTokens;
-    const long = book.reserve(HERE, placementOf({ promptTokens: 100 }));
-    const short = book.reserve(HERE, placementOf());
-    observe(book, { prefillTokens: 60 }, { nowMs: 10 });
-    expect(started(10)).toBe(60);
-    long.note({ kind: "first token", choice: 0 });
-    expect(started(10), "its last pass is not told of yet").toBe(0);
-    observe(book, { prefillTokens: 45 }, { nowMs: 20 });
-    expect(started(20), "of the pass that ended it, the rest was another's").toBe(5);
-    observe(book, { prefillTokens: 45 }, { nowMs: 30 });
-    expect(started(30), "no more than there is: the rest was of other callers").toBe(10);
-    short.cancel();
-    observe(book, { prefillTokens: 45 }, { nowMs: 40 });
-    expect(started(40)).toBe(0);
-    long.cancel();
-  });
-
-  test("a pass runs since the last one ended, or since a request came where nothing ran", () => {
-    const book = bookOf();
-    expect(book.read(HERE, 50).passingMs).toBe(0);
-    const first = book.reserve(HERE, placementOf({ atMs: 100 }));
-    expect(book.read(HERE, 130).passingMs).toBe(30);
-    const second = book.reserve(HERE, placementOf({ atMs: 130 }));
-    expect(book.read(HERE, 150).passingMs).toBe(50);
-    observe(book, { prefillTokens: 1 }, { nowMs: 180 });
-    expect(book.read(HERE, 200).passingMs).toBe(20);
-    first.cancel();
-    second.cancel();
-    expect(book.read(HERE, 300).passingMs).toBe(0);
-    observe(book, { runningRequests: 1 }, { nowMs: 400 });
-    const third = book.reserve(HERE, placementOf({ atMs: 430 }));
-    expect(book.read(HERE, 440).passingMs, "another caller's runs").toBe(40);
-    third.cancel();
-  });
-
   test("an end frees what is still being computed", () => {
     const book = bookOf();
     book.reserve(HERE, placementOf()).note({ kind: "ended", choice: 0 });
