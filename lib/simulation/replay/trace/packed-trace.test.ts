@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { pick, SeededChance } from "#lib/base/chance";
+import type { TraceRow } from "../trace-row.ts";
+import { packTrace, unpackTrace } from "./packed-trace.ts";
+
+function randomRows(seed: bigint): TraceRow[] {
+  const chance = new SeededChance(seed);
+  const maybe = <Value>(value: Value): Value | undefined => (chance.next() < 0.5 ? value : undefined);
+  return Array.from({ length: pick(chance, 80) }, (_, index) => ({
+    index,
+    atMs: maybe(index * 1.5),
+    inputTokens: 1 + pick(chance, 2 ** 24),
+    outputTokens: 1 + pick(chance, 100),
+    names: BigUint64Array.from({ length: pick(chance, 40) }, () => chance.id()),
+    session: maybe(`s€${pick(chance, 9)}`),
+    delayMs: maybe(chance.next()),
+    priority: pick(chance, 9) - 4,
+    isDelta: chance.next() < 0.5,
+  }));
+}
+
+test("rows come out as they went in, and the last turns are known", () => {
+  for (let seed = 0n; seed < 100n; seed++) {
+    const rows = randomRows(seed);
+    const lasts = new Map(rows.map(({ session, index }) => [session, index]));
+    const expected = rows.map((row) => {
+      return row.session === undefined ? row : { ...row, isLastTurn: lasts.get(row.session) === row.index };
+    });
+    const packed = packTrace(rows);
+    expect([...unpackTrace(packed)], `seed ${seed}`).toEqual(expected);
+    // Again, and of a copy of what a thread is given.
+    expect([...unpackTrace(structuredClone(packed))]).toEqual(expected);
+    const columns = Object.values(packed).filter((column) => typeof column === "object");
+    expect(columns).toHaveLength(11);
+    expect(columns.every(({ buffer }) => buffer instanceof SharedArrayBuffer)).toBe(true);
+  }
+});
+
+test("a trace is packed whole", () => {
+  const rows = randomRows(1n);
+  expect(() => packTrace(rows.slice(1))).toThrow("from the first on");
+});
