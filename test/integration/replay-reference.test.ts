@@ -37,11 +37,17 @@ function rowsOf(trace: Buffer): TraceRow[] {
   });
 }
 
-function ours(trace: Buffer, about: { readonly rule: RuleName; readonly speed: number; readonly blocks?: number }) {
-  const { rule, speed, blocks = BLOCKS } = about;
+interface Setting {
+  readonly rule: RuleName;
+  readonly speed: number;
+  readonly blocks?: number;
+  readonly blockTokens?: number;
+}
+
+function live(trace: Buffer, { rule, speed, blocks = BLOCKS, blockTokens = BLOCK_TOKENS }: Setting): Outcome[] {
   return [
     ...replay({
-      ...{ rows: rowsOf(trace), traceBlockTokens: BLOCK_TOKENS, blockTokens: BLOCK_TOKENS, blocks, workers: WORKERS },
+      ...{ rows: rowsOf(trace), traceBlockTokens: BLOCK_TOKENS, blockTokens, blocks, workers: WORKERS },
       // Its router expects nothing of a prompt that it sent.
       ...{ profile: PROFILES.reference, routing: { rule, predictedTtlMs: 0 }, speed, seed: 1n, likeReference: true },
     }),
@@ -81,7 +87,7 @@ test.for(FIGURES)(
   "the conversation trace at $speed times its speed by $rule is as in the reference's replay",
   (of, context) => {
     if (!isLong) return context.skip(WHY_NOT);
-    const found = figuresOf(ours(readTrace(), of));
+    const found = figuresOf(live(readTrace(), of));
     const spread = SPREAD[of.rule];
     expect(found.requests).toBe(12_031);
     expect(Math.abs(found.hitRatio - of.hit)).toBeLessThan(spread.hit);
@@ -124,17 +130,17 @@ function isSame({ ours: { firstMs, arrivedMs, endedMs }, reference }: Pair): boo
   return isFirst && Math.abs(endedMs - reference.last_token_ms) < ROUNDING_MS;
 }
 
-// With few blocks who runs is preempted again and again; a block that was computed twice takes two places there, so a few
-// passes take another time.
+// With few blocks who runs is preempted again and again.
 test.for([
-  { speed: 1, rows: 12_031, blocks: BLOCKS, least: 1 },
-  { speed: 6, rows: 12_031, blocks: BLOCKS, least: 1 },
-  { speed: 6, rows: 3_000, blocks: 300, least: 0.9 },
-  { speed: 6, rows: 3_000, blocks: 400, least: 0.75 },
+  { speed: 1, rows: 12_031, blocks: BLOCKS, blockTokens: 512 },
+  { speed: 6, rows: 12_031, blocks: BLOCKS, blockTokens: 512 },
+  { speed: 6, rows: 3_000, blocks: 300, blockTokens: 512 },
+  { speed: 6, rows: 3_000, blocks: 400, blockTokens: 512 },
+  { speed: 6, rows: 3_000, blocks: 6_000, blockTokens: 64 },
 ])(
-  "each request begins and ends when it does in the reference: $rows at $speed times their speed, $blocks blocks",
+  "each request begins and ends when it does in the reference: $rows at $speed times their speed, $blocks blocks of $blockTokens",
   { timeout: 900_000 },
-  ({ speed, rows, blocks, least }, context) => {
+  ({ speed, rows, blocks, blockTokens }, context) => {
     if (!isLong) return context.skip(WHY_NOT);
     let library: string;
     try {
@@ -146,11 +152,13 @@ test.for([
     }
     const lines = readTrace().toString("utf8").split("\n").slice(0, rows);
     const trace = Buffer.from(lines.join("\n"));
-    const engine = { block_size: BLOCK_TOKENS, num_gpu_blocks: blocks };
+    const engine = { block_size: blockTokens, num_gpu_blocks: blocks };
     const reference = replayByReference(library, { trace, router: "round_robin", speed, workers: WORKERS, engine });
-    const pairs = pair(ours(trace, { rule: "round-robin", speed, blocks }), reference);
+    const pairs = pair(live(trace, { rule: "round-robin", speed, blocks, blockTokens }), reference);
     expect(pairs).toHaveLength(rows);
-    if (least === 1) for (const each of pairs) expect(each.ours.cachedTokens).toBe(each.reference.reused_input_tokens);
-    expect(pairs.filter(isSame).length / rows).toBeGreaterThanOrEqual(least);
+    expect(pairs.filter((each) => !isSame(each))).toEqual([]);
+    // Of one that was preempted it tells what was found the last time, we what was found first.
+    if (blocks < BLOCKS) return;
+    for (const { ours, reference } of pairs) expect(ours.cachedTokens).toBe(reference.reused_input_tokens);
   },
 );

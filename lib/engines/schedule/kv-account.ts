@@ -138,6 +138,9 @@ export class KvAccount {
     sequence.awaits = this.#isStepwise ? undefined : this.#worthAwaiting(hashes, count);
     if (sequence.awaits !== undefined) return "awaits";
     const fresh = Math.ceil(sequence.chain.length / this.blockTokens) - count;
+    // Ahead, who waits for room keeps what it would find from being the first to go; stepwise it is left where it was.
+    const isLeft = this.#isStepwise && fresh + this.#countIdle(hashes, count) > this.pool.availableBlocks;
+    if (isLeft) return "full";
     const matched = this.pool.match(hashes.subarray(0, count));
     const slot = fresh + reserve > this.pool.availableBlocks ? undefined : this.space.begin(matched);
     if (slot === undefined) {
@@ -155,6 +158,13 @@ export class KvAccount {
       if (!this.#computing.has(hash)) this.#computing.set(hash, sequence);
     }
     return "admitted";
+  }
+
+  /** How many of the first `count` blocks, which are registered, nobody uses. */
+  #countIdle(hashes: BigUint64Array, count: number): number {
+    let idle = 0;
+    for (let at = 0; at < count; at++) if (this.pool.references(this.pool.find(hashes[at]!)!) === 0) idle++;
+    return idle;
   }
 
   /** The first of enough blocks in a row that others are computing. */

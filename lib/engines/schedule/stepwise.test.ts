@@ -110,6 +110,28 @@ test("who comes first waits for room before anybody else", () => {
   expect([...new Set(opened)]).toEqual([1, 2, 3]);
 });
 
+test("stepwise who waits for room does not keep what it would find; ahead it does", () => {
+  const taken = (allocation: Allocation) => {
+    const rig = new Rig({ blocks: 8, contextTokens: 32, allocation });
+    const [old, young] = [0, 20].map((from) => requestOf(from, counted(8, from), { maxTokens: 1 }));
+    for (const each of [old!, young!]) {
+      rig.scheduler.submit(each);
+      rig.finish();
+    }
+    rig.scheduler.submit(requestOf(1, counted(9, 30), { maxTokens: 20 }));
+    rig.step();
+    rig.scheduler.submit(requestOf(2, [...counted(8), ...counted(16, 9)]));
+    const lastOf = ({ promptTokens }: GenerateRequest) => rig.scheduler.createChain(promptTokens, old!).hash(1);
+    const isThere = (each: GenerateRequest) => rig.stored.get(lastOf(each)) === 1;
+    for (let round = 0; isThere(old!) && isThere(young!); round++) {
+      holds(round < 20, "one of them goes");
+      rig.step();
+    }
+    return isThere(old!) ? "young" : "old";
+  };
+  expect([taken("stepwise"), taken("ahead")]).toEqual(["old", "young"]);
+});
+
 test("stepwise is for steps that are known one by one and prompts that are cut anywhere", () => {
   const make = (options: Partial<SchedulerOptions>) => () => new Rig({ allocation: "stepwise", ...options });
   expect(make({})).not.toThrow();
