@@ -124,6 +124,24 @@ describe("what a frontend routes is captured", { timeout: 240_000 }, () => {
     expect(other.changed[0]).toMatchObject({ line: expect.any(Number), term: expect.stringMatching(/./) });
   });
 
+  it("also where a worker dies: a request that moves is one row, with all of its answer", async () => {
+    const { board, address } = await up();
+    const { file, program, read } = await capture(address, "--decisions");
+    let killed = false;
+    const onTurn = (answered: number): void => {
+      if (killed || answered < REQUESTS / 2) return;
+      killed = process.kill(board.get("worker-1")!.pid, "SIGKILL");
+    };
+    await holdConversations({ ...LOAD, address, model: "stator-mock", onTurn });
+    program.signal("SIGINT");
+    expect(await program.ended).toMatchObject({ code: 0 });
+    const [{ rows, about }, ledger] = [read(), await ledgerOf(address)];
+    expect([killed, rows.length, ledger.length, about.lost]).toEqual([true, REQUESTS, REQUESTS, 0]);
+    expect(sum(rows.map((row) => row.input_length))).toBe(sum(ledger.map(({ promptTokens }) => promptTokens)));
+    expect(sum(rows.map((row) => row.output_length))).toBe(sum(ledger.map(({ completionTokens }) => completionTokens)));
+    expect(await replayDecisions({ path: file, rule: undefined })).toMatchObject({ same: REQUESTS, changed: [] });
+  });
+
   it("up to a size, and until its frontend is gone: what was written stays", async () => {
     const { board, address } = await up();
     const small = await capture(address, "--max-bytes", "1500", "--salted", "pepper");
