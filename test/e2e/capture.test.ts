@@ -82,9 +82,10 @@ const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => tota
 
 describe("what a frontend routes is captured", { timeout: 240_000 }, () => {
   it.each([
-    ["ttft", ["--router-rule", "ttft"]],
-    ["power-of-two", ["--router-mode", "power-of-two"]],
-  ])("row by row as the ledger has it, and each decision is the same again (%s)", async (rule, args) => {
+    ["ttft", ["--router-rule", "ttft"], 1],
+    ["power-of-two", ["--router-mode", "power-of-two"], 1],
+    ["session", ["--router-rule", "session", "--router-session-affinity", "off"], 0],
+  ])("row by row as the ledger has it, and each decision is the same again (%s)", async (rule, args, held) => {
     const { address } = await up(...args);
     const { file, program, read } = await capture(address, "--decisions");
     await holdConversations({ ...LOAD, address, model: "stator-mock" });
@@ -116,11 +117,29 @@ describe("what a frontend routes is captured", { timeout: 240_000 }, () => {
     expect(text).not.toMatch(/wombat|duck|frog|ssn/);
     const again = await replayDecisions({ path: file, rule: undefined });
     expect(again).toMatchObject({ rows: rows.length, decisions: REQUESTS + 3, same: REQUESTS + 3, changed: [] });
-    expect(again.held).toBe(1);
+    expect(again.held).toBe(held);
     const other = await replayDecisions({ path: file, rule: rule === "ttft" ? "random" : "ttft" });
     expect(other.same).toBeLessThan(other.decisions);
     expect(sum(Object.values(other.terms))).toBe(other.decisions - other.same);
     expect(other.changed[0]).toMatchObject({ line: expect.any(Number), term: expect.stringMatching(/./) });
+  });
+
+  it("also where a worker dies: a request that moves is one row, with all of its answer", async () => {
+    const { board, address } = await up();
+    const { file, program, read } = await capture(address, "--decisions");
+    let killed = false;
+    const onTurn = (answered: number): void => {
+      if (killed || answered < REQUESTS / 2) return;
+      killed = process.kill(board.get("worker-1")!.pid, "SIGKILL");
+    };
+    await holdConversations({ ...LOAD, address, model: "stator-mock", onTurn });
+    program.signal("SIGINT");
+    expect(await program.ended).toMatchObject({ code: 0 });
+    const [{ rows, about }, ledger] = [read(), await ledgerOf(address)];
+    expect([killed, rows.length, ledger.length, about.lost]).toEqual([true, REQUESTS, REQUESTS, 0]);
+    expect(sum(rows.map((row) => row.input_length))).toBe(sum(ledger.map(({ promptTokens }) => promptTokens)));
+    expect(sum(rows.map((row) => row.output_length))).toBe(sum(ledger.map(({ completionTokens }) => completionTokens)));
+    expect(await replayDecisions({ path: file, rule: undefined })).toMatchObject({ same: REQUESTS, changed: [] });
   });
 
   it("up to a size, and until its frontend is gone: what was written stays", async () => {

@@ -58,11 +58,13 @@ export class ReplayWorker {
   readonly #executor: TimedExecutor;
   readonly #listener: WorkerListener;
   readonly #requests = new Map<number, ReplayRequest>();
+  readonly #log: Log;
   #isDead = false;
 
   constructor(shape: WorkerShape, listener: WorkerListener, { clock, hashes, log }: WorkerSurroundings) {
     const { profile, blocks, stretchSteps, startsNextTurn, likeReference } = shape;
     this.#clock = clock;
+    this.#log = log;
     this.#hashes = hashes;
     this.#listener = listener;
     const { blockTokens } = hashes;
@@ -120,7 +122,7 @@ export class ReplayWorker {
   /** It is gone, with its cache; returns the requests that it had, in the order in which they came. */
   kill(): readonly ReplayRequest[] {
     this.#isDead = true;
-    void this.#engine.close();
+    this.#engine.close().catch((error: unknown) => this.#log.error("an engine did not close", { error }));
     const lost = [...this.#requests.values()];
     this.#requests.clear();
     return lost;

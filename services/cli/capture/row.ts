@@ -7,6 +7,7 @@ import { NO_TIME } from "#lib/perf/time-prior";
 import type { CapturedDecision } from "#lib/routing/capture/captured-decision";
 import { COLUMNS } from "#lib/routing/rules/candidates";
 import { RULE_NAMES, type RuleName } from "#lib/routing/rules/table";
+import { xxh3 } from "#lib/tokens/xxh3";
 import type { Name, Names } from "./names.ts";
 
 /** What a line of a captured trace says beside what every trace of its kind says. */
@@ -43,7 +44,7 @@ export interface DecisionNotes {
   readonly turn: number;
   /** As in RuleAsk. */
   readonly answer_tokens: number;
-  /** Hash of the session, as the rule saw it. */
+  /** Hash of the session as the rule saw it; only where the rule goes by it, since who guesses a session finds its hash. */
   readonly session?: string;
   /** What was drawn. */
   readonly draws?: readonly number[];
@@ -111,7 +112,7 @@ function notesOf(prompt: CapturedPrompt, isFirst: boolean): RouteNotes {
   return {
     ...{ model, worker: printId(worker), rank, rule },
     ...Object.fromEntries(known.map(([name, value]) => [name, rounded(value)])),
-    ...(decision && isFirst && { decision: printDecision(decision, session) }),
+    ...(decision && isFirst && { decision: printDecision(decision, rule === "session" ? session : undefined) }),
   };
 }
 
@@ -165,8 +166,14 @@ export function partsOf(times: WireTimes): Partial<TimePrior> {
   return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== 0));
 }
 
+/** For a rule that did not see it, any hash of its name does. */
+function sessionOf({ session }: DecisionNotes, name: string | undefined): bigint | undefined {
+  if (session !== undefined) return parseId(session);
+  return name === undefined ? undefined : xxh3(new TextEncoder().encode(name));
+}
+
 /** Reads the decision of a line again; undefined where it has none. Throws CORRUPT for one that cannot be. */
-export function parseDecision({ input_length, stator }: CapturedRow): CapturedDecision | undefined {
+export function parseDecision({ input_length, session_id, stator }: CapturedRow): CapturedDecision | undefined {
   const { decision, rule } = stator;
   if (!decision) return undefined;
   const { workers, columns, times, times_of, chosen } = decision;
@@ -185,7 +192,7 @@ export function parseDecision({ input_length, stator }: CapturedRow): CapturedDe
     ask: {
       promptTokens: input_length,
       blockTokens: decision.block_tokens,
-      session: decision.session === undefined ? undefined : parseId(decision.session),
+      session: sessionOf(decision, session_id),
       turn: decision.turn,
       answerTokens: decision.answer_tokens,
     },

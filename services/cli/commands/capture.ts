@@ -13,7 +13,7 @@ import { askOperators, OPERATOR_KEYS, OPERATOR_SAYS } from "../operators.ts";
 /** Blocks whose numbers are remembered, about 100 bytes each. */
 const NAMED_BLOCKS = 2_000_000;
 /** Prompts that are held back until earlier ones have ended. */
-const HELD_PROMPTS = 65_536;
+const HELD_PROMPTS = 16_384;
 /** How long the last word of a frontend is waited for. */
 const LAST_WORD_MS = 2_000;
 
@@ -30,7 +30,7 @@ export const capture: Command = {
   says: OPERATOR_SAYS,
   options: ["out", "for", "max-bytes", "decisions", "salted", ...OPERATOR_KEYS],
   async run(context) {
-    const { values, positional, print } = context;
+    const { values, positional, print, screen } = context;
     const startedMs = systemClock.nowMs();
     const path = values.out ?? `capture-${stamp(systemClock.unixMs())}.jsonl`;
     const { salted } = values;
@@ -49,6 +49,7 @@ export const capture: Command = {
       });
     } finally {
       recorder.close({ ended, seconds: Math.round(passed()) / 1_000 });
+      screen.show(() => []);
       if (recorder.hasBegun) print(`${path}: ${describe(recorder.counts)}`);
     }
     return 0;

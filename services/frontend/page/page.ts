@@ -9,6 +9,7 @@ const PAGES: Readonly<Record<string, URL>> = {
   "guide.md": new URL("../../../docs/guide.md", import.meta.url),
   "routing.md": new URL("../../../docs/routing.md", import.meta.url),
   "replay.md": new URL("../../../docs/replay.md", import.meta.url),
+  "capture.md": new URL("../../../docs/capture.md", import.meta.url),
   "link.md": new URL("../../../docs/link.md", import.meta.url),
   "contracts.md": new URL("../../../docs/contracts.md", import.meta.url),
   "config.md": new URL("../../../gen/docs/config.md", import.meta.url),

@@ -21,7 +21,7 @@ export function* gunzipped(path: string): Generator<Uint8Array, undefined> {
   } finally {
     port1.close();
     // One that sleeps until its pieces are taken ends all the same.
-    void thread.terminate();
+    thread.terminate().catch(() => {});
   }
 }
 
