@@ -18,13 +18,14 @@ export interface BodyOptions {
 const LINGER_MS = 2000;
 
 /**
- * Receives a body that is JSON by its header and hands it over; its room is given back when `read` is done with it.
+ * Receives a body that is JSON by its header and hands it over in the chunks in which it came; its room is given back when
+ * `read` is done with it.
  * Throws what is wrong with it; CANCELLED when the client left.
  */
 export async function receiveBody<Read>(
   exchange: Exchange,
   options: BodyOptions,
-  read: (bytes: Buffer) => Promise<Read>,
+  read: (chunks: readonly Buffer[]) => Promise<Read>,
 ): Promise<Read> {
   checkHeaders(exchange);
   const taken = { size: 0 };
@@ -56,8 +57,8 @@ function checkHeaders(exchange: Exchange): void {
   }
 }
 
-/** All bytes of a body; `taken` says how much room they have, also after an error. */
-async function readBody(exchange: Exchange, options: BodyOptions, taken: { size: number }): Promise<Buffer> {
+/** All bytes of a body, as they arrived; `taken` says how much room they have, also after an error. */
+async function readBody(exchange: Exchange, options: BodyOptions, taken: { size: number }): Promise<Buffer[]> {
   const { request } = exchange;
   const declared = Number(exchange.header("content-length") ?? 0);
   if (declared > options.mostBytes) return refuse(exchange, options, tooLarge(options));
@@ -74,7 +75,7 @@ async function readBody(exchange: Exchange, options: BodyOptions, taken: { size:
     if (error instanceof StatorError && error.reason !== "CANCELLED") return await refuse(exchange, options, error);
     throw error;
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, taken.size);
+  return chunks;
 }
 
 function tooLarge({ mostBytes }: BodyOptions): StatorError {

@@ -68,7 +68,7 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
 function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
   const { name, api, reader, printError } = door;
   const handler = admitted(tools, async (exchange) => {
-    const read = await receiveBody(exchange, tools.body, (bytes) => tools.reader.read(reader, bytes));
+    const read = await receiveBody(exchange, tools.body, (chunks) => tools.reader.read(reader, chunks));
     try {
       await serve(read, { door, reply: exchange }, tools.serving);
     } finally {

@@ -21,7 +21,12 @@ afterEach(async () => {
   for (const each of readers.splice(0)) await each.close();
 });
 
-const body = (fields: object): Buffer => Buffer.from(JSON.stringify({ model: "m", ...fields }));
+/** A body as it may arrive: in chunks that part anywhere. */
+function chunked(json: string, size = 10_007): Buffer[] {
+  const bytes = Buffer.from(json);
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, at) => bytes.subarray(at * size, (at + 1) * size));
+}
+const body = (fields: object): Buffer[] => chunked(JSON.stringify({ model: "m", ...fields }));
 const pad = "x".repeat(70_000);
 const schema = { type: "object", properties: { a: { type: "integer" } } };
 const format = { type: "json_schema", json_schema: { name: "s", schema } };
@@ -52,6 +57,16 @@ test("a large chat request reads as a small one does, and its thread keeps what 
 function asOne({ text, content }: RenderedPrompt): RenderedPrompt {
   return { text, content };
 }
+
+test("a body reads the same in however many chunks it came", async () => {
+  const door = reader();
+  const json = JSON.stringify({ model: "m", prompt: `${pad}ä` });
+  for (const size of [1, 1000, 10_007, 200_000]) {
+    const { input } = (await door.read(completions, chunked(json, size))).asked.ask;
+    if (input.kind !== "text") throw new Error("it has a text");
+    expect(input.texts.map(asText), `chunks of ${size}`).toEqual([`${pad}ä`]);
+  }
+});
 
 test("many messages of a short body are rendered in the thread, to the same prompt", async () => {
   const door = reader();
@@ -89,7 +104,8 @@ test("prompts come as texts, long ones as UTF-8, or as token ids", async () => {
 test("the form of a completion and a seed of 64 bits read the same from small and large bodies", async () => {
   const door = reader();
   const seed = 2n ** 63n - 1n;
-  const exact = (fields: object) => Buffer.from(body(fields).toString().replace('"seed":0', `"seed":${seed}`));
+  const exact = (fields: object) =>
+    chunked(Buffer.concat(body(fields)).toString().replace('"seed":0', `"seed":${seed}`));
   const small = await door.read(completions, exact({ prompt: "a", seed: 0, response_format: format }));
   expect(door.running).toBe(false);
   const large = await door.read(completions, exact({ prompt: "a", seed: 0, response_format: format, user: pad }));
@@ -124,8 +140,8 @@ test("mistakes are the same, wherever they are found", async () => {
       message: expect.stringContaining("did you mean temperature?"),
     });
   }
-  await expect(door.read(chat, Buffer.from(`{"a":"${pad}",`))).rejects.toMatchObject({ reason: "INVALID_JSON" });
-  await expect(door.read(chat, Buffer.alloc(70_000, 0xff))).rejects.toMatchObject({ reason: "INVALID_UTF8" });
+  await expect(door.read(chat, chunked(`{"a":"${pad}",`))).rejects.toMatchObject({ reason: "INVALID_JSON" });
+  await expect(door.read(chat, [Buffer.alloc(70_000, 0xff)])).rejects.toMatchObject({ reason: "INVALID_UTF8" });
 });
 
 test("a body of two hundred thousand unknown fields is told eight of them and their number", async () => {
@@ -137,13 +153,9 @@ test("a body of two hundred thousand unknown fields is told eight of them and th
 
 test("nesting and members are bounded before anything is parsed", async () => {
   const door = reader();
-  await expect(door.read(chat, Buffer.from("[".repeat(70_000)))).rejects.toThrow("nested deeper than 128 levels");
-  await expect(door.read(chat, Buffer.from(`{${'"a":1,'.repeat(300_000)}`))).rejects.toThrow(
-    "more than 262,144 members",
-  );
-  await expect(door.read(chat, Buffer.from(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow(
-    "more than 2,097,152 values",
-  );
+  await expect(door.read(chat, chunked("[".repeat(70_000)))).rejects.toThrow("nested deeper than 128 levels");
+  await expect(door.read(chat, chunked(`{${'"a":1,'.repeat(300_000)}`))).rejects.toThrow("more than 262,144 members");
+  await expect(door.read(chat, chunked(`[${"0,".repeat(2_100_000)}`))).rejects.toThrow("more than 2,097,152 values");
 });
 
 test("what is kept for a request outlives the idle time, since its model may take longer to load", async () => {

@@ -31,6 +31,9 @@ const INLINE_MESSAGES = 256;
 /** The same for the text of its variables: a kilobyte of numbers can take half a millisecond. */
 const INLINE_VARIABLE_UNITS = 8192;
 
+/** Chunks that are smaller on average do not move to the thread one by one; a socket brings up to 64 KiB at a time. */
+const LEAST_CHUNK_BYTES = 4096;
+
 /** Ends within the time in which memory is to come back, and longer than a client thinks between two requests. */
 const IDLE_MS = 15_000;
 const WORK_MS = 20_000;
@@ -63,13 +66,20 @@ export class BodyReader {
     return this.#thread.running;
   }
 
-  /** Reads a request; takes the bytes. Throws what the door's reader does. */
-  async read<Form>(reader: DoorReader<Form>, bytes: Buffer): Promise<OpenAsk<Form>> {
-    if (bytes.length <= INLINE_BYTES) return this.#open(reader.read(bytes, undefined));
+  /** Reads a request from the chunks of its body, which it takes. Throws what the door's reader does. */
+  async read<Form>(reader: DoorReader<Form>, body: readonly Buffer[]): Promise<OpenAsk<Form>> {
+    const length = body.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (length <= INLINE_BYTES) return this.#open(reader.read(wholeOf(body), undefined));
     const keep = this.#nextKept++;
-    const sent = sendable(bytes);
+    // Put together there: what this thread makes garbage costs a look at all that it holds. Small chunks cost more to move.
+    const isCrumbled = length < body.length * LEAST_CHUNK_BYTES;
+    const chunks = (isCrumbled ? [wholeOf(body)] : body).map(sendable);
     const { module } = reader;
-    const asked = await this.#thread.call<Asked<Form>>({ kind: "read", module, bytes: sent, keep }, [sent.buffer]);
+    const order: ReadOrder = { kind: "read", module, chunks, keep };
+    const asked = await this.#thread.call<Asked<Form>>(
+      order,
+      chunks.map(({ buffer }) => buffer),
+    );
     if (asked.ask.input.kind !== "messages") return this.#open(asked);
     const place = { kept: keep };
     return { asked, conversation: { render: (text) => this.#render(place, text) }, close: this.#keeper(keep) };
@@ -117,6 +127,10 @@ function forgetNothing(): void {}
 
 function variableUnits({ variables = {} }: TemplateConversation): number {
   return Object.values(variables).reduce((sum, { length }) => sum + length, 0);
+}
+
+function wholeOf(chunks: readonly Buffer[]): Buffer {
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
 }
 
 /** Bytes with memory of their own, which may move to another thread. */

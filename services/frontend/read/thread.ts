@@ -13,8 +13,8 @@ export type MessagesPlace = { readonly kept: number } | { readonly conversation:
 
 /** What a thread that reads is told. */
 export type ReadOrder =
-  /** `module`: that of the door's reader. Messages are kept under the number. */
-  | { readonly kind: "read"; readonly module: string; readonly bytes: Uint8Array; readonly keep: number }
+  /** `module`: that of the door's reader. `chunks`: the body. Messages are kept under the number. */
+  | { readonly kind: "read"; readonly module: string; readonly chunks: readonly Uint8Array[]; readonly keep: number }
   | { readonly kind: "render"; readonly place: MessagesPlace; readonly template: TemplateText }
   | { readonly kind: "grammar"; readonly guidance: Guidance }
   | { readonly kind: "drop"; readonly kept: number };
@@ -75,7 +75,7 @@ class Reading {
   handle(order: ReadOrder): Answered<unknown> | undefined {
     switch (order.kind) {
       case "read": {
-        const asked = this.#readers.get(order.module)!.read(order.bytes, BOUNDS);
+        const asked = this.#readers.get(order.module)!.read(Buffer.concat(order.chunks), BOUNDS);
         if (asked.ask.input.kind === "messages") this.#kept.set(order.keep, asked.ask.input.messages);
         return answerAsked(asked);
       }

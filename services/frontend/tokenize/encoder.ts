@@ -6,7 +6,7 @@ export interface PromptEncoder {
   /**
    * Tokens of a text, which may come in pieces, framed: at once where little of it is new, else from elsewhere. Nobody may
    * write to them: they may be the beginning of other prompts. Throws, or rejects with, OVERLOADED when too much waits
-   * already. Of UTF-8 that is broken, and of lone surrogates, it makes U+FFFD.
+   * already. Of UTF-8 that is broken, and of lone surrogates, it makes U+FFFD. Bytes are kept: nobody may write to them.
    */
   encode(text: string | readonly string[] | Uint8Array, options: FrameOptions): Uint32Array | Promise<Uint32Array>;
   /** What is under way is answered first. */

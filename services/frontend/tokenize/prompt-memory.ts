@@ -7,6 +7,7 @@ import {
   cut,
   further,
   joined,
+  keptBytes,
   ownPiece,
   type Piece,
   type Place,
@@ -366,7 +367,7 @@ function stretchOf(text: PromptText, from: Place, cuts: Uint32Array): Stretch {
 /** What stands behind a place, up to so much of it: what is only a part of a piece of the text is copied. */
 function ownPieces(text: PromptText, from: Place, length?: number): Piece[] {
   const pieces = behind(text, from, length);
-  for (const at of [0, pieces.length - 1]) {
+  for (const at of new Set([0, pieces.length - 1])) {
     const whole = text.pieces[from.piece + at];
     if (pieces[at]!.length < whole!.length) pieces[at] = ownPiece(pieces[at]!);
   }
@@ -377,7 +378,7 @@ function bytesOf(stretch: Stretch): number {
   const { pieces, content, cuts } = stretch;
   const { end, units, bytes } = endOf(stretch);
   // Only ASCII is sure to have a byte for each unit.
-  const text = end === bytes ? bytes : 2 * units;
+  const text = typeof pieces[0] !== "string" ? keptBytes(bytes) : end === bytes ? bytes : 2 * units;
   return NODE_BYTES + pieces.length * PIECE_BYTES + text + content.length * 8 + cuts.byteLength;
 }
 

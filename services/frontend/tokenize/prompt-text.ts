@@ -70,9 +70,18 @@ export function joined(pieces: readonly Piece[]): string {
   return text;
 }
 
-/** A piece that keeps nothing alive from which it was cut. */
+/** Bytes that are less than this of their memory are copied: the rest would stay with them. */
+const LEAST_SHARE = 7 / 8;
+
+/** A piece that keeps little alive beside itself. Bytes that are nearly all of their memory stay where they are. */
 export function ownPiece(piece: Piece): Piece {
-  return typeof piece === "string" ? ownCopy(piece) : piece.slice();
+  if (typeof piece === "string") return ownCopy(piece);
+  return piece.length >= LEAST_SHARE * piece.buffer.byteLength ? piece : piece.slice();
+}
+
+/** Bytes that own pieces of UTF-8 keep alive, at most. */
+export function keptBytes(length: number): number {
+  return Math.floor(length / LEAST_SHARE);
 }
 
 /** The first range that ends behind a place. */

@@ -34,7 +34,7 @@ async function run(): Promise<object> {
   const rounds: { wholeUs: number; jsonUs: number; encodeUs: number; hashUs: number; tokens: number }[] = [];
 
   const whole = async (bytes: Buffer): Promise<Uint32Array> => {
-    const { conversation, close } = await reader.read(chat, bytes);
+    const { conversation, close } = await reader.read(chat, [bytes]);
     const ids = await text.encodePrompt(await conversation!.render(text));
     hashes.of(ids);
     close();
