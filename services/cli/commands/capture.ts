@@ -79,7 +79,8 @@ async function record(
     systemClock.after(LAST_WORD_MS, () => leave.abort());
   };
   const timer = systemClock.after(showing.forMs, () => end("time"));
-  stopped.then(() => end("asked"));
+  const endAsked = () => end("asked");
+  stopped.then(endAsked, endAsked);
   try {
     const told = router.capture({ decisions: values.decisions }, { signal: leave.signal });
     for await (const { content } of told) {

@@ -21,7 +21,8 @@ export interface RunAllOptions {
 export async function runAll(runs: readonly ReplayRun[], options: RunAllOptions): Promise<readonly RunRecord[]> {
   const { setup, threads, stopped, onProgress } = options;
   const stop = new Int32Array(new SharedArrayBuffer(4));
-  void stopped.then(() => Atomics.store(stop, 0, 1));
+  const end = () => Atomics.store(stop, 0, 1);
+  stopped.then(end, end);
   const data: ReplayThreadData = { rows: shareNames(options.rows), setup, stop };
   const records: (RunRecord | undefined)[] = [];
   const ended = new Float64Array(runs.length);
