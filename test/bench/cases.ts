@@ -52,6 +52,30 @@ function routing(about: string): BenchCase {
   };
 }
 
+/** What the default rule is worth on a load, whose peers are replayed beside it. */
+function worth(about: string, more: BenchCase["bounds"] = {}): BenchCase {
+  return {
+    file: "replay.ts",
+    about: `mean time to the first token with ttft / with the best rule of others, each replayed on virtual time: ${about}`,
+    bounds: { worstRatio: { atMost: 1 }, ...more },
+    beside: ["cells"],
+  };
+}
+
+/** The same in six cells of the trace: three speeds, large and small caches; tails, hits, and a router that is wrong beside. */
+function conversations(profile: string, bounds: { readonly worst: number; readonly mean: number }): BenchCase {
+  return worth(`an hour of conversations, workers of ${profile}, 3 speeds, 8 workers of 10,000 and of 3,000 blocks`, {
+    worstRatio: { atMost: bounds.worst },
+    ratio: { atMost: bounds.mean },
+    worstP99Ratio: { atMost: 1.02 },
+    worstTunedRatio: { atMost: 1.02 },
+    wrongRatio: { atMost: 1 },
+    worstWrongRatio: { atMost: 1.03 },
+    hitsOfCeiling: { atLeast: 0.9 },
+    hitsOfOneCache: { atLeast: 0.85 },
+  });
+}
+
 /** A whole choice, hash to record. */
 function choice(about: string): BenchCase {
   return {
@@ -196,6 +220,17 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "frontend/unary/16-workers": unary("16 workers"),
   "frontend/unary/2k-vocabulary": unary("4 workers, a small vocabulary"),
   "frontend/unary/128k-vocabulary": unary("4 workers, a large vocabulary"),
+  "replay/conversations/bench-8k": conversations("8,000 prompt tokens a second", { worst: 0.9, mean: 0.84 }),
+  "replay/conversations/reference": conversations("the reference's fit", { worst: 1, mean: 0.94 }),
+  "replay/sessions": worth("the same conversations, each turn after the answer to the one before"),
+  "replay/unequal-workers": worth("two of eight workers at half speed"),
+  "replay/outage": worth("two of eight workers die at half time and come back with empty caches"),
+  "replay/prefix-groups": worth("128 groups of 32 prompts that share half of themselves, 4 workers"),
+  "replay/cost": {
+    file: "replay.ts",
+    about: "the whole trace with one rule: CPU seconds and memory of the process, those of reading it among them",
+    bounds: { cpuSeconds: { atMost: 8 }, residentMb: { atMost: 500 } },
+  },
   "frontend/routing/unary": routing("unary requests, 16 workers"),
   "frontend/routing/stream": routing("512 streams of 50, 4 workers"),
   "frontend/routing/saturated": routing("2,048 streams of 50, more than a core can do one by one, 4 workers"),
