@@ -205,7 +205,7 @@ export class Cluster {
   }
 
   #finish(request: ReplayRequest, { cachedTokens, error }: EngineFinish): void {
-    request.cachedTokens ??= cachedTokens;
+    request.cachedTokens = cachedTokens;
     request.endedMs = this.#options.clock.nowMs();
     if (error) request.refusal = error.message;
     const answer = { names: BigUint64Array.of(request.answer), ends: Uint32Array.of(request.tokens) };

@@ -20,7 +20,7 @@ export class ReplayRequest {
   hasToken = false;
   /** Tokens of its answer so far. */
   tokens = 0;
-  /** Prompt tokens that its first worker had when it let it in; undefined before. */
+  /** Prompt tokens that its worker had when it first let it in; undefined before it has ended. */
   cachedTokens: number | undefined;
   /** Prompt tokens that one cache for all workers, without end, had when it came. */
   reusableTokens = 0;

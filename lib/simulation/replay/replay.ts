@@ -72,7 +72,7 @@ export interface Outcome {
   readonly endedMs: number;
   /** Tokens of its prompt. */
   readonly promptTokens: number;
-  /** Of those, found in the cache when it was let in first. */
+  /** Of those, found in the cache when it was let in first by the worker that it ended on. */
   readonly cachedTokens: number;
   /** Of those, what one cache for all workers, without end, had when it came. */
   readonly reusableTokens: number;
