@@ -1,3 +1,4 @@
+import { sharedPassTokens } from "./cost/first-token.ts";
 import { isUntimed } from "./cost/kept-times.ts";
 import { standIn } from "./cost/stand-in.ts";
 import { readOverlap } from "./grain.ts";
@@ -40,6 +41,10 @@ export function fillCandidates(seats: readonly RankSeat[], about: FillFor, into:
     fillLoad(seat, about, into, at);
   }
   standIn(into);
+  for (let at = 0; at < seats.length; at++) {
+    const shared = sharedPassTokens(into, at);
+    into.sharingPrompts[at] = shared === 0 ? 0 : about.loads.endingWithin(seats[at]!, shared);
+  }
   fillPrefixes(seats, about, into);
 }
 
@@ -60,6 +65,7 @@ function fillLoad(seat: RankSeat, { loads, nowMs }: FillFor, into: Candidates, a
   into.prefillTokens[at] = load.prefillTokens;
   into.rawPrefillTokens[at] = load.rawPrefillTokens;
   into.startedTokens[at] = load.startedTokens;
+  into.passingTokens[at] = load.passingTokens;
   into.passingMs[at] = load.passingMs;
   into.potentialBlocks[at] = load.activeBlocks;
   into.openRequests[at] = load.openRequests;

@@ -19,20 +19,52 @@ export function decodeSet(of: Candidates, at: number): DecodeSet {
 }
 
 /**
- * Milliseconds of a prompt behind those that are to be computed at a candidate already. Of these counts what no pass has
- * computed yet, less the time that the pass which runs has taken so far, which is at most a whole one: a worker that stands
- * still is not taken for one that is nearly done.
+ * Milliseconds of a prompt behind those that are to be computed at a candidate already: what is left of the pass that runs,
+ * which it cannot join, and then passes for what no pass has begun, the last of them shared. A pass that takes longer than
+ * foretold is taken to be nearly done.
  */
 export function behindOthers(of: Candidates, at: number, own: PromptPart): PromptTimes {
-  const started = of.startedTokens[at]!;
-  const tokens = of.prefillTokens[at]! - started;
-  const contextTokens = of.rawPrefillTokens[at]! - tokens;
   const [times, beside] = [of.times[at]!, decodeSet(of, at)];
+  const passing = passingTokens(of, at);
+  const tokens = of.prefillTokens[at]! - of.startedTokens[at]! - passing;
+  const contextTokens = Math.max(0, of.rawPrefillTokens[at]! - of.prefillTokens[at]!);
   const { waitMs, ownMs } = promptTimes(times, { queued: { tokens, contextTokens }, own, beside });
-  if (waitMs === 0 || of.passingMs[at] === 0) return { waitMs, ownMs };
-  const passTokens = Math.min(tokens, Math.max(1, times.passTokens - beside.decodeSequences));
-  const passMs = times.passMs({ ...beside, prefillTokens: passTokens, prefillContextTokens: passTokens });
-  return { waitMs: Math.max(0, waitMs - Math.min(passMs, of.passingMs[at]!)), ownMs };
+  return { waitMs: waitMs + leftMs(of, at, passing), ownMs };
+}
+
+/** Tokens of prompts that the pass which runs computes. */
+function passingTokens(of: Candidates, at: number): number {
+  const left = of.prefillTokens[at]! - of.startedTokens[at]!;
+  return Math.max(0, Math.min(of.passingTokens[at]!, left, roomOf(of, at)));
+}
+
+/** What is left of the pass that runs; nothing where none does, or where a prompt can join it. */
+function leftMs(of: Candidates, at: number, passing: number): number {
+  if (of.passingMs[at] === 0 || (passing === 0 && of.decodeSequences[at] === 0)) return 0;
+  const shape = { ...decodeSet(of, at), prefillTokens: passing, prefillContextTokens: passing };
+  return Math.max(0, of.times[at]!.passMs(shape) - of.passingMs[at]!);
+}
+
+/** Tokens of prompts that fit into a pass. */
+function roomOf(of: Candidates, at: number): number {
+  return Math.max(1, of.times[at]!.passTokens - of.decodeSequences[at]!);
+}
+
+/** Of the pass that a prompt would begin in, tokens that are of prompts before it; 0 where it has a pass to itself. */
+export function sharedPassTokens(of: Candidates, at: number): number {
+  const tokens = of.prefillTokens[at]! - of.startedTokens[at]! - passingTokens(of, at);
+  return Math.max(0, tokens) % roomOf(of, at);
+}
+
+/** Milliseconds by which a prompt puts off those that end in the pass that it begins in, all of them together. */
+export function putOffMs(of: Candidates, at: number, own: PromptPart): number {
+  const prompts = of.sharingPrompts[at]!;
+  if (prompts === 0) return 0;
+  const shared = sharedPassTokens(of, at);
+  const [times, beside] = [of.times[at]!, decodeSet(of, at)];
+  const pass = (tokens: number) =>
+    times.passMs({ ...beside, prefillTokens: tokens, prefillContextTokens: tokens + own.contextTokens });
+  return prompts * Math.max(0, pass(shared + Math.min(own.tokens, roomOf(of, at) - shared)) - pass(shared));
 }
 
 /** Milliseconds of a prompt that has a candidate's passes to itself. */

@@ -67,6 +67,11 @@ export class LoadBook {
     return ledger ? addedBlocks(ledger, prompt) : 0;
   }
 
+  /** This router's prompts that end at a rank within the last so many tokens that are to be computed there. */
+  endingWithin(place: RankPlace, tokens: number): number {
+    return this.#at(place)?.endingWithin(tokens) ?? 0;
+  }
+
   #at({ worker, rank }: RankPlace): RankLedger | undefined {
     return this.#workers.get(worker)?.ranks[rank];
   }

@@ -53,3 +53,32 @@ test("a pass runs since the last one ended, or since a request came where nothin
   expect(ledger.read(440).passingMs, "another caller's runs").toBe(40);
   third.cancel();
 });
+
+test("the pass that runs computes what was left when it began; what comes with its beginning can still join it", () => {
+  const ledger = new RankLedger();
+  const passing = (nowMs: number) => ledger.read(nowMs).passingTokens;
+  const first = reserve(ledger, { promptTokens: 100, cachedTokens: 40, atMs: 10 });
+  const second = reserve(ledger, { atMs: 10 });
+  expect(passing(10)).toBe(0);
+  expect(passing(11)).toBe(70);
+  const late = reserve(ledger, { promptTokens: 30, atMs: 12 });
+  expect(passing(12)).toBe(70);
+  observe(ledger, { prefillTokens: 60, runningRequests: 3, waitingRequests: 2, waitingTokens: 500 }, { nowMs: 20 });
+  expect(passing(20)).toBe(0);
+  expect(passing(21), "40 of this router's, and what waits of others").toBe(40 + 500);
+  for (const stream of [first, second, late]) stream.cancel();
+});
+
+test("prompts end in the order in which they came", () => {
+  const ledger = new RankLedger();
+  const [first, second, third] = [100, 10, 30].map((promptTokens) => reserve(ledger, { promptTokens }));
+  expect([0, 1, 30, 31, 40, 41, 140].map((tokens) => ledger.endingWithin(tokens))).toEqual([0, 1, 1, 2, 2, 3, 3]);
+  third!.note({ kind: "accepted", choice: 0, cachedTokens: 20 });
+  expect([10, 11, 20, 21].map((tokens) => ledger.endingWithin(tokens))).toEqual([1, 2, 2, 3]);
+  second!.note({ kind: "first token", choice: 0 });
+  expect([10, 11].map((tokens) => ledger.endingWithin(tokens))).toEqual([1, 2]);
+  first!.cancel();
+  third!.cancel();
+  expect(ledger.endingWithin(1_000)).toBe(0);
+  second!.cancel();
+});

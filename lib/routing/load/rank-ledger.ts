@@ -31,6 +31,12 @@ export interface OwnLoad {
   privateBlocks: number;
 }
 
+/** A prompt without a first token. */
+export interface WaitingPrompt {
+  /** What is to be computed of it, by passes that were told of or not. */
+  tokens: number;
+}
+
 /** What the last record says beyond this router's own requests. */
 interface OtherLoad {
   readonly requests: number;
@@ -62,8 +68,11 @@ export class RankLedger {
   #waitingRequests = 0;
   #usedBlocks = 0;
   #saidMs: number | undefined;
-  /** When the pass that runs began. */
+  /** When the pass that runs began, and what of prompts was left to compute then. */
   #passSinceMs = 0;
+  #passTokens = 0;
+  /** Own prompts without a first token, in the order in which they came. */
+  readonly #prompts = new Set<WaitingPrompt>();
 
   /** Distinct blocks of this router's requests. */
   get ownBlocks(): number {
@@ -83,11 +92,38 @@ export class RankLedger {
     this.#passSinceMs = nowMs;
     const { own } = this;
     own.startedTokens = Math.max(0, Math.min(own.startedTokens + pass.prefillTokens, own.prefillTokens));
+    this.#passTokens = this.#leftTokens;
+  }
+
+  get #leftTokens(): number {
+    return this.own.prefillTokens - Math.max(0, this.own.startedTokens) + this.#others.waitingTokens;
   }
 
   /** A request comes. Where nothing runs, a pass begins with it. */
   begin(nowMs: number): void {
     if (this.own.open === 0 && this.#others.requests === 0) this.#passSinceMs = nowMs;
+  }
+
+  /** A prompt waits from now on, behind all others. Its tokens are counted already; whoever adds it changes them. */
+  wait(prompt: WaitingPrompt, nowMs: number): void {
+    this.#prompts.add(prompt);
+    if (nowMs === this.#passSinceMs) this.#passTokens = this.#leftTokens;
+  }
+
+  /** It has its first token, or has ended. */
+  leave(prompt: WaitingPrompt): void {
+    this.#prompts.delete(prompt);
+  }
+
+  /** Own prompts that end within the last so many of the tokens that are to be computed. */
+  endingWithin(tokens: number): number {
+    let left = this.own.prefillTokens - tokens;
+    let count = 0;
+    for (const prompt of this.#prompts) {
+      left -= prompt.tokens;
+      if (left < 0) count++;
+    }
+    return count;
   }
 
   /**
@@ -116,6 +152,7 @@ export class RankLedger {
       prefillTokens: own.prefillTokens + otherPrefillTokens,
       rawPrefillTokens: own.rawPrefillTokens + otherPrefillTokens,
       startedTokens: Math.max(0, Math.min(own.startedTokens, own.prefillTokens)),
+      passingTokens: nowMs > this.#passSinceMs ? this.#passTokens : 0,
       passingMs: own.open > 0 ? nowMs - this.#passSinceMs : 0,
       activeBlocks: this.ownBlocks + Math.round(trust * others.blocks),
       openRequests: own.open + Math.round(trust * others.requests),

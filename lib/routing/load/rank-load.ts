@@ -10,6 +10,8 @@ export interface RankLoad {
   readonly rawPrefillTokens: number;
   /** Of `prefillTokens`, what passes have computed already of prompts that have no first token yet. */
   readonly startedTokens: number;
+  /** Of `prefillTokens`, what was left to compute when the pass that runs began: it computes of these as many as it can. 0 while others can still join it. */
+  readonly passingTokens: number;
   /** Milliseconds since the pass that runs began, as far as its worker's records and this router's requests say; 0 where it is idle. */
   readonly passingMs: number;
   /** Distinct KV blocks of the requests there, prompts and answers. */

@@ -1,6 +1,6 @@
 import { assert } from "#lib/base/errors";
 import type { RouteNote } from "../router.ts";
-import type { RankLedger } from "./rank-ledger.ts";
+import type { RankLedger, WaitingPrompt } from "./rank-ledger.ts";
 import { wordsOf } from "./shared-blocks.ts";
 
 /** As much of a prompt as its load depends on. */
@@ -70,6 +70,7 @@ export class Reservation {
   readonly #choices: Map<number, OpenChoice>;
   readonly #onEnded: () => void;
   #cachedTokens: number;
+  readonly #waiting: WaitingPrompt;
   /** Some choice was accepted: what is cached is known. */
   #isAccepted = false;
   /** No choice has had its first token. */
@@ -94,6 +95,8 @@ export class Reservation {
     own.open += this.#choices.size;
     own.rawPrefillTokens += promptTokens;
     own.prefillTokens += promptTokens - this.#cachedTokens;
+    this.#waiting = { tokens: promptTokens - this.#cachedTokens };
+    ledger.wait(this.#waiting, placement.atMs);
   }
 
   /** Choices that have not ended. */
@@ -155,6 +158,7 @@ export class Reservation {
     this.#isAccepted = true;
     this.#ledger.own.prefillTokens += this.#cachedTokens - now;
     this.#cachedTokens = now;
+    this.#waiting.tokens = this.#promptTokens - now;
   }
 
   #begin(choice: OpenChoice): void {
@@ -171,6 +175,7 @@ export class Reservation {
   #endPrefill(): void {
     if (!this.#isPrefilling) return;
     this.#isPrefilling = false;
+    this.#ledger.leave(this.#waiting);
     const { own } = this.#ledger;
     own.rawPrefillTokens -= this.#promptTokens;
     own.prefillTokens -= this.#promptTokens - this.#cachedTokens;

@@ -29,6 +29,10 @@ export interface Candidates {
   readonly rawPrefillTokens: Float64Array;
   /** Of `prefillTokens`, what passes have computed already. */
   readonly startedTokens: Float64Array;
+  /** Of `prefillTokens`, what was left to compute when the pass that runs began; 0 while a prompt can still join it. */
+  readonly passingTokens: Float64Array;
+  /** Prompts whose last pass this one would share. */
+  readonly sharingPrompts: Float64Array;
   /** Milliseconds since the pass that runs there began; 0 where it is idle. */
   readonly passingMs: Float64Array;
   /** Distinct blocks of its requests, with those of this prompt. */
@@ -75,6 +79,8 @@ export const COLUMNS = [
   "prefillTokens",
   "rawPrefillTokens",
   "startedTokens",
+  "passingTokens",
+  "sharingPrompts",
   "passingMs",
   "potentialBlocks",
   "openRequests",

@@ -49,16 +49,27 @@ describe("what a place costs in milliseconds", () => {
     });
   });
 
-  it("does not wait again for what passes have computed, nor for the time that the running one took", () => {
-    const queue = { prefillTokens: 320, rawPrefillTokens: 320 };
-    expect(priced({ ...queue, startedTokens: 200 }).wait).toBe(110 + 20);
-    expect(priced({ ...queue, passingMs: 50 }).wait).toBe(350 - 50);
-    expect(priced({ ...queue, passingMs: 60_000 }).wait, "a pass takes 110 ms: it stands still").toBe(350 - 110);
-    expect(priced({ ...queue, startedTokens: 300, passingMs: 15 }).wait).toBe(20 - 15);
-    expect(priced({ ...queue, startedTokens: 300, passingMs: 25 }), "and never less than nothing").not.toHaveProperty(
-      "wait",
-    );
-    expect(priced({ passingMs: 50 })).toEqual({ prefill: 280, cost: 280 });
+  it("does not wait again for what passes have computed", () => {
+    expect(priced({ prefillTokens: 320, rawPrefillTokens: 320, startedTokens: 200 }).wait).toBe(110 + 20);
+  });
+
+  it("waits for what is left of the pass that runs, which it cannot join", () => {
+    const queue = { prefillTokens: 320, rawPrefillTokens: 320, passingTokens: 320 };
+    // A full pass runs, of which 110 ms are left at first; 220 tokens wait behind it.
+    expect(priced({ ...queue, passingMs: 30 }).wait).toBe(80 + 220 + 20);
+    expect(priced({ ...queue, passingMs: 60_000 }).wait, "it takes longer than foretold").toBe(220 + 20);
+    expect(priced({ prefillTokens: 50, rawPrefillTokens: 50, passingTokens: 50, passingMs: 25 }).wait).toBe(60 - 25);
+    expect(priced({ passingMs: 50 }), "nothing runs").toEqual({ prefill: 280, cost: 280 });
+    expect(priced({ decodeSequences: 2, passingMs: 5 }).wait, "others decode").toBe(14 - 5);
+  });
+
+  it("counts by how much those come later whose last pass it shares", () => {
+    const queue = { prefillTokens: 120, rawPrefillTokens: 120, sharingPrompts: 2 };
+    // 20 tokens of them are in the pass that it begins in, which it fills: 80 ms more for both.
+    expect(priced(queue)["delay of those beside"]).toBe(2 * 80);
+    expect(priced(queue, { ask: { promptTokens: 30 } })["delay of those beside"]).toBe(2 * 30);
+    expect(priced({ ...queue, passingTokens: 120, passingMs: 1 })["delay of those beside"]).toBe(2 * 80);
+    expect(priced({ ...queue, sharingPrompts: 0 })).not.toHaveProperty("delay of those beside");
   });
 
   it("prices what it delays by what all candidates do: later requests may go to any of them", () => {
@@ -103,9 +114,9 @@ describe("what a place costs in milliseconds", () => {
     });
   });
 
-  it("delays later requests by β of its own, at most ten times", () => {
-    expect([0, 0.25, 0.5, 0.75, 0.95, 1].map(betaOf)).toEqual([0, 1 / 3, 1, 3, 10, 10]);
-    expect(MOST_BETA).toBe(10);
+  it("delays later requests by β of its own, at most twenty times", () => {
+    expect([0, 0.25, 0.5, 0.75, 0.96, 1].map(betaOf)).toEqual([0, 1 / 3, 1, 3, 20, 20]);
+    expect(MOST_BETA).toBe(20);
     expect(priced({ prefillUtilisation: 0.5, prefillTokens: 100, rawPrefillTokens: 100 })).toEqual({
       wait: 110,
       prefill: 280,

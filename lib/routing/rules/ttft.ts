@@ -1,4 +1,4 @@
-import { alone, behindOthers, decodePassMs, type PromptPart, slotMs } from "../cost/first-token.ts";
+import { alone, behindOthers, decodePassMs, type PromptPart, putOffMs, slotMs } from "../cost/first-token.ts";
 import type { Candidates } from "./candidates.ts";
 import type { RuleConstants } from "./constants.ts";
 import { pickLeast } from "./pick.ts";
@@ -8,7 +8,7 @@ import type { Rule, RuleAsk, RuleRow, Term } from "./rule.ts";
  * What a prefill delays of those that come later is its own time, times u ÷ (1 − u), and at most so often. Who comes later
  * may go to any of the candidates, so u is the mean over them: what one of them did in the last seconds says little.
  */
-export const MOST_BETA = 10;
+export const MOST_BETA = 20;
 
 /** Milliseconds until a prompt has its first token at a candidate, in parts. */
 export interface TtftParts {
@@ -38,7 +38,7 @@ export function ttftParts(ask: RuleAsk, of: Candidates, at: number, constants: R
   };
 }
 
-/** β = u ÷ (1 − u), at most 10: how much of later arrivals meet a prefill that runs. */
+/** β = u ÷ (1 − u), at most 20: how much of later arrivals meet a prefill that runs. */
 export function betaOf(utilisation: number): number {
   const free = 1 - utilisation;
   return free * MOST_BETA <= utilisation ? MOST_BETA : utilisation / free;
@@ -89,11 +89,11 @@ function interferenceMs(ask: RuleAsk, of: Candidates, at: number, targetMs: numb
 export const ttft: RuleRow = {
   unit: "ms",
   needs: ["prefixes", "times"],
-  formula: "wait + own prefill + onboarding + β · own prefill, in predicted milliseconds",
+  formula: "wait + own prefill + onboarding + β · own prefill + delay of those beside, in predicted milliseconds",
   use: "The default. It needs no weights to tune: everything it adds is time.",
   origin: "this project",
   constants:
-    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, at most 10; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
+    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, at most 20; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
   create: (constants) => new TtftRule(constants),
 };
 
@@ -110,7 +110,7 @@ class TtftRule implements Rule {
     const beta = betaOf(meanUtilisation(of));
     for (let at = 0; at < of.count; at++) {
       const { waitMs, slotMs: slot, prefillMs, onboardingMs: onboarding } = ttftParts(ask, of, at, this.#constants);
-      const cost = waitMs + slot + onboarding + (1 + beta) * prefillMs;
+      const cost = waitMs + slot + onboarding + (1 + beta) * prefillMs + putOffMs(of, at, ownPart(ask, of, at));
       costs[at] = itlTargetMs === undefined ? cost : cost + interferenceMs(ask, of, at, itlTargetMs);
     }
   }
@@ -125,6 +125,7 @@ class TtftRule implements Rule {
       { name: "prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
       { name: "delay of others", value: betaOf(meanUtilisation(of)) * parts.prefillMs, counts },
+      { name: "delay of those beside", value: putOffMs(of, at, ownPart(ask, of, at)), counts },
       {
         name: "late tokens",
         value: interferenceMs(ask, of, at, itlTargetMs),
