@@ -23,9 +23,10 @@ async function start(args: readonly string[]) {
   return { board, address, model: data[0]!.id };
 }
 
+const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 const ENGINES = [
   { engine: "mock", args: ["--mock-speed", "4"], missing: undefined },
-  { engine: "llama", args: [], missing: llamaUnavailable() },
+  { engine: "llama", args: [], missing: isLong ? llamaUnavailable() : "a minute of llama is for npm run test:long" },
 ] as const;
 const LOAD = { conversations: 64, turns: 10, atOnce: 32 } as const;
 
