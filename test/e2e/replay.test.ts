@@ -96,7 +96,7 @@ describe("stator replay", () => {
 
   it("says who never got a worker, and why requests were refused", async () => {
     const lost = await replay(TRACE, "--workers", "1", "--block-tokens", "256", "--blocks", "200", "--fail", "0@5s");
-    expect(lost.out).toMatch(/ttft: \d+ requests never ended, because no worker was there\./);
+    expect(lost.out).toMatch(/ttft refused \d+, such as: /);
     const none = await replay(TRACE, ...SMALL, "--rule", "direct,random");
     expect(none.out).toMatch(/^direct( +-){10} +400 /m);
     expect(none.out).toMatch(/^one endless cache +[\d.]+ %/m);
