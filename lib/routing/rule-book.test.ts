@@ -106,10 +106,10 @@ describe("the rule in force", () => {
       ...[worker, cost, timesKnown, firstTokenMs],
     ]);
     expect(shown).toEqual([
-      [1n, 16, true, 16],
-      [2n, 32, false, undefined],
-      [4n, 32, true, 32],
-      [3n, 64, true, 64],
+      [1n, 32, true, 16],
+      [2n, 64, false, undefined],
+      [4n, 64, true, 32],
+      [3n, 128, true, 64],
     ]);
     // Nobody is known: all are compared by the same guess, in no unit, and nothing is foretold.
     const none = new RoutingRig([fleetWorker(1n, unknown), fleetWorker(2n, unknown)]);

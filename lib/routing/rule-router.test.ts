@@ -23,11 +23,11 @@ describe("a router by prefixes", () => {
     const rig = new RoutingRig(TWO);
     const prompt = promptOf(1, 20);
     rig.store(2n, prompt);
-    expect(shownAnswer(rig.place(routeAskOf(prompt)).answer)).toEqual(["2: 0, ttft, 1 ms, 320 tokens cached, of 2"]);
-    // Two new prompts of 200 tokens wait there by now: 400 ms are more than the 320 that it saves.
-    rig.place(routeAskOf(promptOf(2, 12, 8), { target: { worker: 2n, rank: undefined } }));
+    expect(shownAnswer(rig.place(routeAskOf(prompt)).answer)).toEqual(["2: 0, ttft, 2 ms, 320 tokens cached, of 2"]);
+    // Two new prompts of 400 tokens wait there by then: 800 ms are more than twice the 320 that it saves.
+    rig.place(routeAskOf(promptOf(2, 24, 16), { target: { worker: 2n, rank: undefined } }));
     expect(workersOf(rig.place(routeAskOf(prompt)).answer)).toEqual([2n]);
-    rig.place(routeAskOf(promptOf(3, 12, 8), { target: { worker: 2n, rank: undefined } }));
+    rig.place(routeAskOf(promptOf(3, 24, 16), { target: { worker: 2n, rank: undefined } }));
     expect(workersOf(rig.place(routeAskOf(prompt)).answer)).toEqual([1n]);
   });
 
@@ -206,16 +206,16 @@ describe("what a request says of its worker", () => {
       return rig.router.explainAsk(asked)[0]!.candidates.map(({ worker, cost }) => [worker, Math.round(cost)]);
     };
     expect(ask("zone=a", 1)).toEqual([
-      [2n, 60],
-      [1n, 129],
+      [2n, 120],
+      [1n, 258],
     ]);
     expect(ask("old", -1)).toEqual([
-      [1n, 129],
-      [2n, 276],
+      [1n, 258],
+      [2n, 553],
     ]);
     expect(ask("none", 5)).toEqual([
-      [1n, 129],
-      [2n, 129],
+      [1n, 258],
+      [2n, 258],
     ]);
   });
 

@@ -40,7 +40,7 @@ test("a request is explained by its id, and one that is not kept says how far ba
   routing.place(routeAskOf(prompt, { requestId: "r7" }));
   const { explanations } = await client.explain({ about: { case: "requestId", value: "r7" } });
   expect(explanations).toMatchObject([
-    { requestId: "r7", rule: "ttft", unit: "ms", decision: "ttft, 1 ms, 320 tokens cached, of 2", promptTokens: 321 },
+    { requestId: "r7", rule: "ttft", unit: "ms", decision: "ttft, 2 ms, 320 tokens cached, of 2", promptTokens: 321 },
   ]);
   expect(explanations[0]!.candidates).toMatchObject([
     {

@@ -3,14 +3,14 @@ import { type CandidateRow, candidatesOf, ruleAsk } from "../../../test/support/
 import { readRuleConstants, routingDefaults } from "../options.ts";
 import type { RuleConstants } from "./constants.ts";
 import type { RuleAsk } from "./rule.ts";
-import { betaOf, firstTokenMs, MOST_BETA, ttft } from "./ttft.ts";
+import { betaOf, firstTokenMs, LEAST_BETA, MOST_BETA, ttft } from "./ttft.ts";
 
 const DEFAULTS = readRuleConstants(routingDefaults());
 
 /** Passes of 100 tokens: 10 ms, 1 ms for a token, 2 ms for each sequence that decodes. */
 const prior = { passMs: 10, prefillTokenMs: 1, decodeSequenceMs: 2, passTokens: 100 };
 
-/** The terms of one candidate for a prompt of 250 tokens, and its cost. */
+/** The terms of one candidate for a prompt of 250 tokens, and its cost, without what every prompt delays at least. */
 function priced(
   row: CandidateRow,
   more: { readonly ask?: Partial<RuleAsk>; readonly constants?: Partial<RuleConstants> } = {},
@@ -22,8 +22,12 @@ function priced(
   const terms = rule.terms(ask, of, 0);
   const counted = terms.filter(({ counts }) => counts).reduce((sum, { value }) => sum + value, 0);
   expect(counted).toBeCloseTo(costs[0]!, 9);
-  const shown = terms.filter(({ value }) => value !== 0).map(({ name, value }) => [name, Number(value.toFixed(6))]);
-  return { ...Object.fromEntries(shown), cost: Number(costs[0]!.toFixed(6)) };
+  const leastMs = LEAST_BETA * terms.find(({ name }) => name === "prefill")!.value;
+  const beyond = terms.map((term) =>
+    term.name === "delay of others" ? { ...term, value: term.value - leastMs } : term,
+  );
+  const shown = beyond.filter(({ value }) => value !== 0).map(({ name, value }) => [name, Number(value.toFixed(6))]);
+  return { ...Object.fromEntries(shown), cost: Number((costs[0]! - leastMs).toFixed(6)) };
 }
 
 describe("what a place costs in milliseconds", () => {
@@ -73,14 +77,14 @@ describe("what a place costs in milliseconds", () => {
   });
 
   it("prices what it delays by what all candidates do: later requests may go to any of them", () => {
-    const rows = [{ prefillUtilisation: 0.9 }, { prefillUtilisation: 0.1 }].map((row) => ({ prior, ...row }));
+    const rows = [{ prefillUtilisation: 0.9 }, { prefillUtilisation: 0.6 }].map((row) => ({ prior, ...row }));
     const of = candidatesOf(rows);
     const costs = new Float64Array(2);
     const rule = ttft.create(DEFAULTS);
     const ask = ruleAsk({ promptTokens: 250, answerTokens: 40 });
     rule.score(ask, of, costs);
-    expect([...costs]).toEqual([560, 560]);
-    expect(rule.terms(ask, of, 0).find(({ name }) => name === "delay of others")?.value).toBe(280);
+    expect([...costs]).toEqual([4 * 280, 4 * 280]);
+    expect(rule.terms(ask, of, 0).find(({ name }) => name === "delay of others")?.value).toBe(3 * 280);
   });
 
   it("attends to what waiting prompts have cached, too", () => {
@@ -114,14 +118,14 @@ describe("what a place costs in milliseconds", () => {
     });
   });
 
-  it("delays later requests by β of its own, at most twenty times", () => {
-    expect([0, 0.25, 0.5, 0.75, 0.96, 1].map(betaOf)).toEqual([0, 1 / 3, 1, 3, 20, 20]);
-    expect(MOST_BETA).toBe(20);
-    expect(priced({ prefillUtilisation: 0.5, prefillTokens: 100, rawPrefillTokens: 100 })).toEqual({
+  it("delays later requests by β of its own, once at least and twenty times at most", () => {
+    expect([0, 0.25, 0.5, 0.75, 0.96, 1].map(betaOf)).toEqual([1, 1, 1, 3, 20, 20]);
+    expect([LEAST_BETA, MOST_BETA]).toEqual([1, 20]);
+    expect(priced({ prefillUtilisation: 0.75, prefillTokens: 100, rawPrefillTokens: 100 })).toEqual({
       wait: 110,
       prefill: 280,
-      "delay of others": 280,
-      cost: 670,
+      "delay of others": 2 * 280,
+      cost: 950,
     });
   });
 

@@ -10,6 +10,9 @@ import type { Rule, RuleAsk, RuleRow, Term } from "./rule.ts";
  */
 export const MOST_BETA = 20;
 
+/** And at least so often, however little is to do: what is computed a second time also takes the place of something cached. */
+export const LEAST_BETA = 1;
+
 /** Milliseconds until a prompt has its first token at a candidate, in parts. */
 export interface TtftParts {
   /** Because of prompts before it. */
@@ -38,10 +41,10 @@ export function ttftParts(ask: RuleAsk, of: Candidates, at: number, constants: R
   };
 }
 
-/** β = u ÷ (1 − u), at most 20: how much of later arrivals meet a prefill that runs. */
+/** β = u ÷ (1 − u), from 1 to 20: how much of later arrivals meet a prefill that runs. */
 export function betaOf(utilisation: number): number {
   const free = 1 - utilisation;
-  return free * MOST_BETA <= utilisation ? MOST_BETA : utilisation / free;
+  return free * MOST_BETA <= utilisation ? MOST_BETA : Math.max(LEAST_BETA, utilisation / free);
 }
 
 /** Share of the last while in which candidates computed prompts, 0 to 1. */
@@ -93,7 +96,7 @@ export const ttft: RuleRow = {
   use: "The default. It needs no weights to tune: everything it adds is time.",
   origin: "this project",
   constants:
-    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, at most 20; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
+    "β = u ÷ (1 − u) from the share u of time in which the candidates compute prompts, from 1 to 20; with `router.itl-target-ms` the time by which tokens of others come later than that is added",
   create: (constants) => new TtftRule(constants),
 };
 
