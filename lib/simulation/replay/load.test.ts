@@ -130,6 +130,13 @@ test("no more is read ahead than may be, and a turn that is read late comes then
   expect(seen).toEqual([3, 4, 5, 5, 5]);
 });
 
+test("however many turns wait, who comes by a timestamp does", () => {
+  const turns = Array.from({ length: 5 }, (_, at) => ({ session: "a", atMs: at, outputTokens: 100 }));
+  const rows = trace([...turns, { atMs: 7 }]);
+  const lived = live((clock) => new SessionLoop(rows, { clock, speed: 1 }, 2));
+  expect(lived.find(({ row }) => row === 5)).toMatchObject({ fromMs: 7 });
+});
+
 test("turns that wait are not more than may be held", () => {
   const rows = trace([...Array.from({ length: 5 }, () => ({ session: "a" })), {}]);
   const lived = live((clock) => new ClosedLoop(rows, { clock, speed: 1 }, { concurrency: 2, mostHeld: 3 }));
@@ -144,6 +151,15 @@ test("turns that wait are not more than may be held", () => {
       [4, 4],
     ],
   ]);
+});
+
+test("a load under which nobody would come is refused", () => {
+  for (const speed of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    expect(() => liveUnder({ kind: "open" }, CHAT, speed)).toThrow("The speed must be above 0");
+  }
+  for (const concurrency of [0, -1, 1.5, Number.NaN]) {
+    expect(() => liveUnder({ kind: "closed", concurrency }, CHAT)).toThrow("The concurrency must be");
+  }
 });
 
 function randomTrace(seed: bigint): TraceRow[] {

@@ -214,8 +214,6 @@ test("a request of a failed worker goes on with its tokens, somewhere else", () 
   // It computes its prompt and what it had again, and not the answer from the beginning.
   expect(moved!.endedMs).toBeGreaterThan(alone.endedMs);
   expect(moved!.endedMs).toBeLessThan(alone.endedMs + 200);
-  // Nothing was cached where it came first, whatever it met later.
-  expect(moved!.cachedTokens).toBe(0);
 });
 
 test("to fail what is not there, and to join what is, changes nothing", () => {
