@@ -12,7 +12,8 @@ export function* withSessions(rows: Iterable<TraceRow>, source: SessionSource): 
     yield* rows;
     return;
   }
-  for (const row of rows) {
+  // Which row was the last one of a session says nothing of these.
+  for (const { isLastTurn: _, ...row } of rows) {
     const second = row.names[1];
     yield { ...row, session: second === undefined ? undefined : `block ${second}` };
   }

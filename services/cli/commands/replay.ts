@@ -1,35 +1,37 @@
 import { accessSync, constants, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname } from "node:path";
-import { StatorError } from "#lib/base/errors";
+import { type Reason, StatorError } from "#lib/base/errors";
 import { keysOf } from "#lib/base/option";
 import { RULE_CONSTANTS } from "#lib/routing/options";
 import { largestDifferences } from "#lib/simulation/replay/report/differences";
 import { figuresOf } from "#lib/simulation/replay/report/figures";
-import type { TraceRow } from "#lib/simulation/replay/trace-row";
 import type { Command, CommandContext } from "../command.ts";
+import { checkTogether } from "../replay/check-together.ts";
 import { type Comparison, printComparison, printRow } from "../replay/decisions.ts";
 import { FIGURE_COLUMNS, TIMING_COLUMNS, withCeiling } from "../replay/figures-table.ts";
 import { printPage } from "../replay/page.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
-import { checkTogether, placesOf, planRuns, planSetup } from "../replay/replay-plan.ts";
+import { oneFile, placesOf, planRuns, planSetup, planSource } from "../replay/replay-plan.ts";
 import { ReplayProgress } from "../replay/replay-progress.ts";
 import { printJson, type ReplayFindings, reportOf } from "../replay/replay-report.ts";
 import type { ReplayRun, ReplaySetup, RunRecord } from "../replay/replay-run.ts";
 import { runAll } from "../replay/run-all.ts";
-import { readTrace } from "../replay/trace-file.ts";
+import { type SharedTrace, shareTrace } from "../replay/shared-trace.ts";
 import { planTuning, printTunings, tuningsOf } from "../replay/tuning.ts";
 import { printTable } from "../table.ts";
+import { runReplayDecisions } from "./replay-decisions.ts";
 
 /** `stator replay`: what rules of routing would have done with a trace. */
 export const replay: Command = {
   name: "replay",
-  arguments: "TRACE",
+  arguments: "[TRACE]",
   summary: "what rules of routing would do with a trace, in seconds and without a GPU",
   help:
-    "Replays a trace of requests on virtual time, with the router and the scheduler of this program and engines that only\n" +
-    "take time, once for each rule. It prints hits, times to the first token and between tokens, and how evenly workers were\n" +
-    "loaded. Ctrl-C prints what is there so far. docs/replay.md tells how to read it, and what it cannot promise.",
+    "Replays a trace of requests, or made-up traffic, on virtual time, with the router and the scheduler of this program and\n" +
+    "engines that only take time, once for each rule. It prints hits, times to the first token and between tokens, and how\n" +
+    "evenly workers were loaded. Ctrl-C prints what is there so far. With --router-only it makes the decisions of a capture\n" +
+    "once more instead. docs/replay.md tells how to read it, and what it cannot promise.",
   says: { workers: "Workers of the cluster.", json: "Print JSON for programs in place of tables." },
   options: [
     ...(["rule", "workers"] as const),
@@ -37,38 +39,49 @@ export const replay: Command = {
     ...(["json", "router.predicted-ttl-ms"] as const),
     ...Object.values(RULE_CONSTANTS),
   ],
-  run: runReplay,
+  async run(context) {
+    try {
+      return await runReplay(context);
+    } catch (error) {
+      // What is wrong with a trace is wrong with what was asked for.
+      if (!(error instanceof StatorError) || !WRONG_TRACE.includes(error.reason)) throw error;
+      throw new StatorError("BAD_CONFIG", { detail: error.message }, { cause: error });
+    }
+  },
 };
 
+/** How the rooms below tell of a trace that is wrong. */
+const WRONG_TRACE: readonly Reason[] = ["INVALID_ARGUMENT", "CORRUPT"];
 /** Requests that a comparison names. */
 const COMPARED = 5;
 
 /** What is replayed, and on what. */
 interface Scene {
-  readonly trace: string;
-  readonly rows: readonly TraceRow[];
+  /** What the trace is called. */
+  readonly name: string;
+  readonly trace: SharedTrace;
   readonly setup: ReplaySetup;
   readonly places: number;
 }
 
 async function runReplay(context: CommandContext): Promise<number> {
-  const { values, positional } = context;
-  const [path, ...more] = positional;
-  if (path === undefined || more.length > 0) {
-    const detail =
-      "Name one trace: stator replay TRACE. --json prints to standard output: stator replay TRACE --json > FILE.";
-    throw new StatorError("BAD_CONFIG", { detail });
+  const { config, values, positional } = context;
+  checkTogether(config);
+  if (values["router-only"]) {
+    const rule = config.sources.rule === "default" ? undefined : values.rule[0];
+    return runReplayDecisions({ path: oneFile(positional), rule }, context);
   }
-  checkTogether(values);
+  const source = planSource(values, positional);
   if (values.html !== undefined) checkPlace(values.html);
   const setup = planSetup(values);
   const runs = planRuns(values);
   const tuning = values.tune === undefined ? undefined : planTuning(values.tune, values, runs);
-  const rows = readTrace(path);
-  if (values.explain !== undefined && values.explain >= rows.length) {
-    throw new StatorError("BAD_CONFIG", { detail: `--explain: the trace has rows 0 to ${rows.length - 1}.` });
+  const trace = shareTrace(source);
+  if (values.explain !== undefined && values.explain >= trace.count) {
+    throw new StatorError("BAD_CONFIG", { detail: `--explain: the trace has rows 0 to ${trace.count - 1}.` });
   }
-  const scene: Scene = { trace: basename(path), rows, setup, places: placesOf(setup) };
+  const name = source.kind === "file" ? basename(source.path) : "made-up traffic";
+  const scene: Scene = { name, trace, setup, places: placesOf(setup) };
   if (!values.json) context.print(`${headOf(scene, values)}\n`);
   if (tuning) return tune(tuning, scene, context);
   return compareRules(runs, scene, context);
@@ -79,15 +92,8 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
   const records = await replayAll(runs, scene, context);
   const isComplete = isWhole(runs, records);
   const comparison = values.compare && isComplete ? await compare(records, scene, context) : undefined;
-  const reports = records.map((record) => reportOf(record, { rows: scene.rows.length, places: scene.places }));
-  const findings: ReplayFindings = {
-    ...scene,
-    rows: scene.rows.length,
-    seed: values.seed,
-    isComplete,
-    reports,
-    comparison,
-  };
+  const reports = records.map((record) => reportOf(record, aboutOf(scene)));
+  const findings: ReplayFindings = { ...foundOn(scene, values), isComplete, reports, comparison };
   const { html } = values;
   if (html !== undefined && reports.length > 0) {
     const page = printPage(reports, { head: headOf(scene, values), places: scene.places, comparison });
@@ -147,10 +153,9 @@ async function tune(plan: ReturnType<typeof planTuning>, scene: Scene, context: 
     );
     return 1;
   }
-  const about = { rows: scene.rows.length, places: scene.places };
-  const results = records.map(({ outcomes }) => figuresOf(outcomes, about).ttftMs.mean);
+  const results = records.map(({ outcomes }) => figuresOf(outcomes, aboutOf(scene)).ttftMs.mean);
   const tunings = tuningsOf(plan, results, values.tune ?? "");
-  const findings = { ...scene, rows: about.rows, seed: values.seed, isComplete, reports: [], tunings };
+  const findings = { ...foundOn(scene, values), isComplete, reports: [], tunings };
   if (values.json) print(printJson(findings, values.timings));
   else print(printTunings(tunings, values.seeds));
   return 0;
@@ -158,15 +163,15 @@ async function tune(plan: ReturnType<typeof planTuning>, scene: Scene, context: 
 
 async function replayAll(
   runs: readonly ReplayRun[],
-  { rows, setup }: Scene,
+  { trace, setup }: Scene,
   { values, screen, stopped }: CommandContext,
 ): Promise<readonly RunRecord[]> {
   const progress = new ReplayProgress(screen);
   const threads = values.threads === "auto" ? availableParallelism() : values.threads;
   try {
     return await runAll(runs, {
-      ...{ rows, setup, threads, stopped },
-      onProgress: (ended) => progress.show(ended, rows.length * runs.length),
+      ...{ trace, setup, threads, stopped },
+      onProgress: (ended) => progress.show(ended, trace.count * runs.length),
     });
   } finally {
     progress.clear();
@@ -177,10 +182,24 @@ function isWhole(runs: readonly ReplayRun[], records: readonly RunRecord[]): boo
   return records.length === runs.length && records.every(({ isComplete }) => isComplete);
 }
 
-function headOf({ trace, rows, setup }: Scene, { profile, seed }: CommandContext["values"]): string {
-  const { workers, blocks, blockTokens, speed } = setup;
+function aboutOf({ trace, places }: Scene) {
+  return { rows: trace.count, places };
+}
+
+function foundOn({ name, trace, setup }: Scene, { seed }: CommandContext["values"]) {
+  return { trace: name, rows: trace.count, setup, seed };
+}
+
+function headOf({ name, trace, setup }: Scene, { profile, seed }: CommandContext["values"]): string {
+  const { workers, blocks, blockTokens, likeReference } = setup;
   const cluster = `${workers} workers of ${blocks} blocks of ${blockTokens} tokens, profile ${basename(profile)}`;
-  return `${rows.length} requests of ${trace} at ${speed} times their speed on ${cluster}, seed ${seed}. Times in ms.`;
+  const like = likeReference ? " and engines like the reference's" : "";
+  return `${trace.count} requests of ${name} ${printLoad(setup)} on ${cluster}${like}, seed ${seed}. Times in ms.`;
+}
+
+function printLoad({ load, speed }: ReplaySetup): string {
+  if (load?.kind === "closed") return `with ${load.concurrency} in flight`;
+  return `at ${speed} times their speed${load?.kind === "sessions" ? " and turn by turn" : ""}`;
 }
 
 /** Nobody waits for a page that cannot be written. */

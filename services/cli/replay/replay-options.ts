@@ -1,7 +1,19 @@
 import { nearest } from "#lib/base/nearest";
-import { decimal, flag, integer, integerOr, type OptionBase, type Options, severalOf, text } from "#lib/base/option";
+import {
+  choice,
+  decimal,
+  flag,
+  integer,
+  integerOr,
+  type OptionBase,
+  type Options,
+  severalOf,
+  text,
+} from "#lib/base/option";
 import { RULE_NAMES, type RuleName } from "#lib/routing/rules/table";
 import { PROFILES } from "#lib/simulation/replay/profile";
+import { TRACE_FORMATS } from "#lib/simulation/replay/trace/trace-format";
+import { trafficOption } from "./traffic-option.ts";
 
 /** A place of a worker, from 0, and a number that is said of it. */
 export interface OfPlace {
@@ -35,6 +47,14 @@ export const REPLAY_OPTIONS = {
     doc: "Tokens that each hash of the trace stands for.",
     alike: "--trace-block-size",
   }),
+  "trace-format": choice({
+    initial: "mooncake",
+    choices: TRACE_FORMATS,
+    placeholder: "NAME",
+    doc: "What a row of a session holds: the whole prompt, or in delta form what is new behind the answer before.",
+    alike: "--trace-format",
+  }),
+  synthetic: trafficOption(),
   speed: decimal({
     initial: 1,
     least: 0.001,
@@ -42,6 +62,27 @@ export const REPLAY_OPTIONS = {
     placeholder: "FACTOR",
     doc: "How many times as fast as in the trace requests come.",
     alike: "--arrival-speedup-ratio",
+  }),
+  sessions: choice({
+    initial: "off",
+    choices: ["off", "rows", "second-block"],
+    placeholder: "NAME",
+    doc: "Which requests come after the end of the one before: none, those of a session by the rows, or those whose second block is the same.",
+  }),
+  concurrency: integer({
+    initial: undefined,
+    least: 1,
+    most: 1_000_000,
+    doc: "Requests that are in flight at any time, whatever the trace says of when they come; turns of a session still follow each other.",
+    alike: "--replay-concurrency",
+  }),
+  "like-reference": flag({
+    initial: false,
+    doc: "Engines give blocks and begin passes as those of the reference's own replay, to compare figures with it.",
+  }),
+  "router-only": flag({
+    initial: false,
+    doc: "Make the decisions of a capture once more, by the same rule or by --rule, and simulate nothing.",
   }),
   seed: integer({
     initial: 1,

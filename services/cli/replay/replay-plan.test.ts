@@ -5,12 +5,10 @@ import { afterAll, expect, test } from "vitest";
 import { resolveConfig } from "#lib/host/config/resolve";
 import { NO_TIME } from "#lib/perf/time-prior";
 import { PROFILES } from "#lib/simulation/replay/profile";
-import { drawTrace, writeTrace } from "../../../test/support/traces.ts";
 import { OPTIONS } from "../compose/options.ts";
 import { readProfile } from "./profile-file.ts";
-import { checkTogether, placesOf, planRuns, planSetup } from "./replay-plan.ts";
+import { oneFile, placesOf, planRuns, planSetup, planSource } from "./replay-plan.ts";
 import { printProgress } from "./replay-progress.ts";
-import { readTrace } from "./trace-file.ts";
 import { planTuning, printTunings, tuningsOf } from "./tuning.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "stator-replay-"));
@@ -47,6 +45,33 @@ test("options say on what is replayed", () => {
   expect(placesOf(setup)).toBe(5);
 });
 
+test.each([
+  [[], { load: { kind: "open" }, sessions: "rows", likeReference: false }],
+  [["--sessions", "rows"], { load: { kind: "sessions" }, sessions: "rows" }],
+  [["--sessions", "second-block"], { load: { kind: "sessions" }, sessions: "second-block" }],
+  [["--concurrency", "16"], { load: { kind: "closed", concurrency: 16 }, sessions: "rows" }],
+  [
+    ["--concurrency", "16", "--sessions", "second-block"],
+    { load: { kind: "closed", concurrency: 16 }, sessions: "second-block" },
+  ],
+  [["--like-reference"], { likeReference: true }],
+])("options say when requests come, and on what: %j", (args, setup) => {
+  expect(planSetup(valuesOf(...args))).toMatchObject(setup);
+});
+
+test("requests come from one file, or are made up", () => {
+  const args = ["--trace-block-tokens", "64", "--seed", "3"];
+  expect(planSource(valuesOf(...args, "--trace-format", "mooncake-delta"), ["a.jsonl"])).toEqual({
+    ...{ kind: "file", path: "a.jsonl", options: { format: "mooncake-delta", blockTokens: 64 } },
+  });
+  expect(planSource(valuesOf(...args, "--synthetic", "groups=2"), [])).toMatchObject({
+    ...{ kind: "traffic", traffic: { groups: 2, promptsPerGroup: 32, blockTokens: 64, seed: 3n } },
+  });
+  expect(() => planSource(valuesOf("--synthetic", "groups=2"), ["a.jsonl"])).toThrow("a.jsonl is one");
+  expect(() => planSource(valuesOf(), [])).toThrow("Name one trace");
+  expect(() => oneFile(["a", "b"])).toThrow("Name one trace");
+});
+
 test("each rule is replayed once, with the numbers of the router's options", () => {
   const runs = planRuns(
     valuesOf("--rule", "ttft,dynamo", "--rule", "ttft", "--seed", "9", "--router-temperature", "0.5"),
@@ -72,16 +97,12 @@ test.each([
   [["--fail", "1@soon"], /--fail: expected the place of a worker and a moment in ms, s, m or h/],
   [["--fail", "2@1s"], /--fail names worker 2/],
   [["--join", "900000@1s"], /--join names worker 900000/],
-  [["--compare"], /--compare needs two rules/],
-  [["--tune", "temperature=1,2", "--explain", "1"], /--tune replays with many seeds/],
+  [["--sessions", "on"], /--sessions: expected one of off, rows, second-block/],
+  [["--concurrency", "0"], /--concurrency: expected a whole number from 1/],
+  [["--trace-format", "bailian"], /--trace-format: expected one of mooncake, mooncake-delta/],
   [["--profile", "fast"], /There is no profile fast, .*By name there are reference, bench-8k/],
 ])("what cannot be is refused: %j", (args, said) => {
-  const plan = () => {
-    const values = valuesOf(...args);
-    checkTogether(values);
-    planSetup(values);
-  };
-  expect(plan).toThrow(said);
+  expect(() => planSetup(valuesOf(...args))).toThrow(said);
 });
 
 test("a profile is a name, or a file of what passes take", () => {
@@ -107,32 +128,6 @@ test.each([
   ["{", "is no JSON."],
 ])("a profile that says %s is refused", (text, said) => {
   expect(() => readProfile(fileOf("bad.json", text))).toThrow(said);
-});
-
-test("a trace is read as it was written, in order of time", () => {
-  const rows = drawTrace(20);
-  const file = path.join(folder, "trace.jsonl");
-  writeTrace(file, rows);
-  expect(readTrace(file)).toEqual(rows);
-  const late = '{"timestamp": 5, "input_length": 3, "output_length": 1, "hash_ids": [1]}\n\n';
-  const read = readTrace(fileOf("late.jsonl", late + late.replace("5", "2")));
-  expect(read.map(({ index, atMs }) => [index, atMs])).toEqual([
-    [1, 2],
-    [0, 5],
-  ]);
-});
-
-test.each([
-  ["nothing", "", "has no requests"],
-  ["no JSON", "\n{", "line 2: this is no JSON"],
-  [
-    "no prompt",
-    '{"timestamp": 1, "input_length": 0, "output_length": 1, "hash_ids": []}',
-    "line 1: expected input_length",
-  ],
-  ["names of words", '{"timestamp": 1, "input_length": 1, "output_length": 1, "hash_ids": ["a"]}', "expected hash_ids"],
-])("a trace of %s is refused with its line", (_, text, said) => {
-  expect(() => readTrace(fileOf("bad.jsonl", text))).toThrow(said);
 });
 
 test("a number is tuned over seeds, and what seeds make of it is told", () => {

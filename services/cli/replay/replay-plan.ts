@@ -1,9 +1,12 @@
 import { StatorError } from "#lib/base/errors";
 import { readRuleConstants } from "#lib/routing/options";
+import type { Load } from "#lib/simulation/replay/load";
 import type { FleetChange } from "#lib/simulation/replay/replay";
 import type { CliConfig } from "../command.ts";
 import { readProfile } from "./profile-file.ts";
 import type { ReplayRun, ReplaySetup } from "./replay-run.ts";
+import type { TraceSource } from "./shared-trace.ts";
+import { trafficOf } from "./traffic-option.ts";
 
 type Values = CliConfig["values"];
 
@@ -21,19 +24,33 @@ export function planSetup(values: Values): ReplaySetup {
     blocks: values.blocks,
     profile: readProfile(values.profile),
     speed: values.speed,
+    load: planLoad(values),
+    sessions: values.sessions === "second-block" ? "second-block" : "rows",
+    likeReference: values["like-reference"],
     speeds: new Map(values["worker-speed"].map(({ place, value }) => [place, value])),
   };
 }
 
-/** Throws BAD_CONFIG for options that say nothing together. */
-export function checkTogether({ tune, compare, explain, html, rule }: Values): void {
-  if (tune !== undefined && (compare || explain !== undefined || html !== undefined)) {
-    const detail = "--tune replays with many seeds: --compare, --explain and --html are for replays with one.";
-    throw new StatorError("BAD_CONFIG", { detail });
+/** Where the requests come from: the one file that was named, or what the options make up. Throws BAD_CONFIG where it is not one of both. */
+export function planSource(values: Values, files: readonly string[]): TraceSource {
+  const [path] = files;
+  const blockTokens = values["trace-block-tokens"];
+  if (values.synthetic.length > 0) {
+    if (path !== undefined) {
+      throw new StatorError("BAD_CONFIG", { detail: `--synthetic is in place of a trace, and ${path} is one.` });
+    }
+    return { kind: "traffic", traffic: trafficOf(values.synthetic, { seed: BigInt(values.seed), blockTokens }) };
   }
-  if (compare && new Set(rule).size < 2) {
-    throw new StatorError("BAD_CONFIG", { detail: "--compare needs two rules, such as --rule ttft,dynamo." });
-  }
+  return { kind: "file", path: oneFile(files), options: { format: values["trace-format"], blockTokens } };
+}
+
+/** The one file that was named. Throws BAD_CONFIG. */
+export function oneFile(files: readonly string[]): string {
+  const [path, ...more] = files;
+  if (path !== undefined && more.length === 0) return path;
+  const detail =
+    "Name one trace: stator replay TRACE. --json prints to standard output: stator replay TRACE --json > FILE.";
+  throw new StatorError("BAD_CONFIG", { detail });
 }
 
 /** Places that workers have at any time. */
@@ -53,6 +70,11 @@ export function planRuns(values: Values): readonly ReplayRun[] {
     explained: values.explain === undefined ? [] : [values.explain],
     explainsLongest: values.html !== undefined,
   }));
+}
+
+function planLoad({ concurrency, sessions }: Values): Load {
+  if (concurrency !== undefined) return { kind: "closed", concurrency };
+  return { kind: sessions === "off" ? "open" : "sessions" };
 }
 
 function planChanges(values: Values): readonly FleetChange[] {

@@ -53,11 +53,12 @@ export interface ReplayFindings {
 /** The findings as JSON: the same seed gives the same bytes, unless what the replays took themselves is in it. */
 export function printJson(findings: ReplayFindings, hasTimings: boolean): string {
   const { trace, rows, setup, seed, isComplete, reports, comparison, tunings } = findings;
-  const { speeds, changes, profile, ...cluster } = setup;
+  const { speeds, changes, profile, load, sessions, ...cluster } = setup;
   return JSON.stringify(
     {
       trace: { name: trace, requests: rows },
       cluster: { ...cluster, profile, workerSpeeds: Object.fromEntries(speeds ?? []), changes },
+      load: { ...load, sessions },
       seed,
       isComplete,
       ...(tunings

@@ -3,7 +3,7 @@ import type { Explanation } from "#lib/routing/explain/explanation";
 import type { ReplayOptions } from "#lib/simulation/replay/replay";
 import type { ReplayRouting } from "#lib/simulation/replay/replay-router";
 import type { OutcomeColumns } from "#lib/simulation/replay/report/outcome-columns";
-import type { TraceRow } from "#lib/simulation/replay/trace-row";
+import type { SharedTrace } from "./shared-trace.ts";
 
 /** What all replays of a command have in common. It crosses to threads. */
 export type ReplaySetup = Omit<ReplayOptions, "rows" | "routing" | "seed" | "explains">;
@@ -44,8 +44,8 @@ export interface RunRecord {
 
 /** What a thread begins with. */
 export interface ReplayThreadData {
-  /** Of the trace; their names lie in memory that all threads share. */
-  readonly rows: readonly TraceRow[];
+  /** What is replayed. */
+  readonly trace: SharedTrace;
   /** What all runs have in common. */
   readonly setup: ReplaySetup;
   /** Not 0: it is to stop. */

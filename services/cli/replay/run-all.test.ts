@@ -1,16 +1,24 @@
 import { expect, test } from "vitest";
 import { PROFILES } from "#lib/simulation/replay/profile";
 import { figuresOf } from "#lib/simulation/replay/report/figures";
+import { packTrace } from "#lib/simulation/replay/trace/packed-trace";
+import type { TraceRow } from "#lib/simulation/replay/trace-row";
 import { drawTrace, TRACE_BLOCK_TOKENS } from "../../../test/support/traces.ts";
 import type { ReplayRun, ReplaySetup, RunRecord } from "./replay-run.ts";
 import { runAll } from "./run-all.ts";
+import type { SharedTrace } from "./shared-trace.ts";
 
 const SETUP: ReplaySetup = {
   ...{ traceBlockTokens: TRACE_BLOCK_TOKENS, blockTokens: 256, blocks: 200, workers: 3, speed: 1 },
   profile: PROFILES.reference,
 };
 const ROWS = drawTrace(300);
+const TRACE = packed(ROWS);
 const never = new Promise<never>(() => {});
+
+function packed(rows: readonly TraceRow[]): SharedTrace {
+  return { count: rows.length, rows: { kind: "packed", packed: packTrace(rows) } };
+}
 
 function run(rule: ReplayRun["routing"]["rule"], more: Partial<ReplayRun> = {}): ReplayRun {
   return { name: rule, routing: { rule }, seed: 7n, explained: [], explainsLongest: false, ...more };
@@ -24,7 +32,9 @@ function essence({ run: { name }, outcomes, explanations, refusals, longest, isC
 test("runs come out in their order and do not depend on the number of threads", async () => {
   const runs = [run("ttft", { explained: [5], explainsLongest: true }), run("random"), run("round-robin")];
   const [one, three] = await Promise.all(
-    [1, 3].map((threads) => runAll(runs, { rows: ROWS, setup: SETUP, threads, stopped: never, onProgress: () => {} })),
+    [1, 3].map((threads) =>
+      runAll(runs, { trace: TRACE, setup: SETUP, threads, stopped: never, onProgress: () => {} }),
+    ),
   );
   expect(one!.map(essence)).toEqual(three!.map(essence));
   expect(one!.map((record) => record.run.name)).toEqual(["ttft", "random", "round-robin"]);
@@ -39,9 +49,26 @@ test("runs come out in their order and do not depend on the number of threads", 
   );
 });
 
+test("a closed loop comes to its end, and tells how far it is", async () => {
+  const told: number[] = [];
+  const setup: ReplaySetup = { ...SETUP, load: { kind: "closed", concurrency: 4 } };
+  const onProgress = (ended: number) => told.push(ended);
+  const [record] = await runAll([run("ttft")], { trace: TRACE, setup, threads: 1, stopped: never, onProgress });
+  expect(told).toEqual([64, 128, 192, 256]);
+  const { outcomes, isComplete } = record!;
+  expect([isComplete, outcomes.row.length]).toEqual([true, ROWS.length]);
+  // More than four at a time there never were.
+  for (const [at, arrivedMs] of outcomes.arrivedMs.entries()) {
+    const open = [...outcomes.arrivedMs.keys()].filter(
+      (other) => outcomes.arrivedMs[other]! <= arrivedMs && outcomes.endedMs[other]! > arrivedMs,
+    );
+    expect(open.length, `request ${at}`).toBeLessThanOrEqual(4);
+  }
+});
+
 test("another seed draws otherwise", async () => {
   const runs = [run("random"), run("random", { seed: 8n })];
-  const records = await runAll(runs, { rows: ROWS, setup: SETUP, threads: 2, stopped: never, onProgress: () => {} });
+  const records = await runAll(runs, { trace: TRACE, setup: SETUP, threads: 2, stopped: never, onProgress: () => {} });
   expect(records[0]!.outcomes.worker).not.toEqual(records[1]!.outcomes.worker);
 });
 
@@ -51,7 +78,7 @@ test("when it is stopped a run ends where it is, and the next does not begin", a
     stop = resolve;
   });
   const rows = drawTrace(20_000);
-  const options = { rows, setup: SETUP, threads: 1, stopped, onProgress: () => stop("enough") };
+  const options = { trace: packed(rows), setup: SETUP, threads: 1, stopped, onProgress: () => stop("enough") };
   const records = await runAll([run("ttft"), run("random")], options);
   expect(records).toHaveLength(1);
   const { isComplete, outcomes } = records[0]!;
@@ -63,13 +90,19 @@ test("when it is stopped a run ends where it is, and the next does not begin", a
 
 test("what a run throws is thrown", async () => {
   const setup = { ...SETUP, blockTokens: 0 };
-  const failing = runAll([run("ttft")], { rows: ROWS, setup, threads: 1, stopped: never, onProgress: () => {} });
+  const failing = runAll([run("ttft")], { trace: TRACE, setup, threads: 1, stopped: never, onProgress: () => {} });
   await expect(failing).rejects.toThrow();
 });
 
 test("prompts that fit nowhere are refused, and it is said why", async () => {
   const setup = { ...SETUP, blocks: 8 };
-  const [record] = await runAll([run("ttft")], { rows: ROWS, setup, threads: 1, stopped: never, onProgress: () => {} });
+  const [record] = await runAll([run("ttft")], {
+    trace: TRACE,
+    setup,
+    threads: 1,
+    stopped: never,
+    onProgress: () => {},
+  });
   expect(record!.refusals.length).toBeGreaterThan(0);
   expect(record!.refusals.length).toBeLessThanOrEqual(3);
   expect(figuresOf(record!.outcomes, { rows: ROWS.length, places: 3 }).refused).toBeGreaterThan(0);

@@ -1,12 +1,12 @@
 import { Worker } from "node:worker_threads";
 import { StatorError } from "#lib/base/errors";
-import type { TraceRow } from "#lib/simulation/replay/trace-row";
 import type { ReplayNews, ReplayRun, ReplaySetup, ReplayThreadData, RunRecord } from "./replay-run.ts";
+import type { SharedTrace } from "./shared-trace.ts";
 
 /** What runs are made on. */
 export interface RunAllOptions {
-  /** Of the trace; borrowed, and read by all threads. */
-  readonly rows: readonly TraceRow[];
+  /** What is replayed; read by all threads. */
+  readonly trace: SharedTrace;
   /** What all runs have in common. */
   readonly setup: ReplaySetup;
   /** Runs side by side, at least 1. */
@@ -19,11 +19,11 @@ export interface RunAllOptions {
 
 /** Replays a trace several times, side by side in threads; the records are in the order of the runs, and those of runs that did not begin are missing. Throws what a run throws. */
 export async function runAll(runs: readonly ReplayRun[], options: RunAllOptions): Promise<readonly RunRecord[]> {
-  const { setup, threads, stopped, onProgress } = options;
+  const { trace, setup, threads, stopped, onProgress } = options;
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const end = () => Atomics.store(stop, 0, 1);
   stopped.then(end, end);
-  const data: ReplayThreadData = { rows: shareNames(options.rows), setup, stop };
+  const data: ReplayThreadData = { trace, setup, stop };
   const records: (RunRecord | undefined)[] = [];
   const ended = new Float64Array(runs.length);
   const waiting = [...runs.entries()];
@@ -58,18 +58,5 @@ function runOne(worker: Worker, run: ReplayRun, onProgress: (ended: number) => v
       else reject(new StatorError(news.reason, news.facts));
     });
     worker.postMessage(run);
-  });
-}
-
-/** The same rows, with all their names in memory that threads share: it is not copied for each of them. */
-function shareNames(rows: readonly TraceRow[]): readonly TraceRow[] {
-  const count = rows.reduce((sum, { names }) => sum + names.length, 0);
-  const shared = new BigUint64Array(new SharedArrayBuffer(8 * count));
-  let at = 0;
-  return rows.map((row) => {
-    const names = shared.subarray(at, at + row.names.length);
-    names.set(row.names);
-    at += row.names.length;
-    return { ...row, names };
   });
 }

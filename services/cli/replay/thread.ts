@@ -6,6 +6,7 @@ import type { Explanation } from "#lib/routing/explain/explanation";
 import { type Outcome, replay } from "#lib/simulation/replay/replay";
 import { buffersOf, OutcomeBook } from "#lib/simulation/replay/report/outcome-columns";
 import type { ReplayNews, ReplayRun, ReplayThreadData, RunRecord } from "./replay-run.ts";
+import { rowsOf } from "./shared-trace.ts";
 
 /** Requests between two looks at whether it is to stop, and between two reports of how far it is. */
 const LOOK_EVERY = 64;
@@ -34,14 +35,19 @@ function live(run: ReplayRun): RunRecord {
   const refusals = new Set<string>();
   const found = new Wanted(run);
   let isComplete = true;
-  for (const outcome of replay({ ...data.setup, ...run, rows: data.rows, explains: (each) => found.wants(each) })) {
+  for (const outcome of replay({
+    ...data.setup,
+    ...run,
+    rows: rowsOf(data.trace),
+    explains: (each) => found.wants(each),
+  })) {
     book.add(outcome);
     found.take(outcome);
     if (outcome.refusal !== "" && refusals.size < REFUSALS_KEPT) refusals.add(outcome.refusal);
     if (book.count % LOOK_EVERY !== 0) continue;
     port?.postMessage({ kind: "progress", ended: book.count } satisfies ReplayNews);
     if (Atomics.load(data.stop, 0) === 0) continue;
-    isComplete = book.count === data.rows.length;
+    isComplete = book.count === data.trace.count;
     break;
   }
   const { user, system } = process.threadCpuUsage(before);

@@ -45,7 +45,8 @@ test.each(["plain.jsonl", "packed.gz"])("of %s no more is read than is taken", (
 });
 
 test("a file that is missing or damaged is named", () => {
-  expect(() => [...openTrace(path.join(folder, "none"), OPTIONS)]).toThrow(/none cannot be read: ENOENT/);
+  expect(() => [...openTrace(path.join(folder, "none"), OPTIONS)]).toThrow(/^There is no file .*none\. Give a trace/);
+  expect(() => [...openTrace(folder, OPTIONS)]).toThrow(`The trace ${folder} cannot be read: it is a folder`);
   const cut = write("cut.gz", 5_000, (text) => gzipSync(text).subarray(0, 500));
   expect(() => [...openTrace(cut, OPTIONS)]).toThrow(/cut.gz cannot be unpacked: unexpected end of file/);
 });

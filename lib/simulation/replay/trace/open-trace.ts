@@ -10,7 +10,8 @@ const GZIP = [0x1f, 0x8b];
 
 /**
  * Rows of a file, plain or gzipped, whatever its name. It is read piece by piece, as the rows are taken, and begins anew for
- * everybody who goes through them. Throws INVALID_ARGUMENT for a file that cannot be read, and for a row that is wrong.
+ * everybody who goes through them. Throws FILE_NOT_FOUND, and INVALID_ARGUMENT for a file that cannot be read or a row that is
+ * wrong.
  */
 export function openTrace(path: string, options: MooncakeOptions): Iterable<TraceRow> {
   return { [Symbol.iterator]: () => readTrace(isGzip(path) ? gunzipped(path) : piecesOf(path), options) };
@@ -40,7 +41,10 @@ function attempt<Value>(path: string, call: () => Value): Value {
   try {
     return call();
   } catch (cause) {
-    const detail = `The trace ${path} cannot be read: ${(cause as Error).message}`;
+    const { code = "" } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT")
+      throw new StatorError("FILE_NOT_FOUND", { path, hint: "Give a trace of JSON lines." }, { cause });
+    const detail = `The trace ${path} cannot be read: ${code === "EISDIR" ? "it is a folder" : code}`;
     throw new StatorError("INVALID_ARGUMENT", { detail }, { cause });
   }
 }

@@ -40,3 +40,21 @@ test("a trace is packed whole", () => {
   const rows = randomRows(1n);
   expect(() => packTrace(rows.slice(1))).toThrow("from the first on");
 });
+
+test("what takes more than it may is not packed, and read no further", () => {
+  const rows = randomRows(3n);
+  const packed = packTrace(rows);
+  const columns = Object.values(packed).filter((column) => typeof column === "object");
+  const bytes = columns.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  let read = 0;
+  function* counted() {
+    for (const row of rows) {
+      read++;
+      yield row;
+    }
+  }
+  expect(packTrace(rows, bytes)).toEqual(packed);
+  expect(packTrace(rows, bytes - 1)).toBeUndefined();
+  expect(packTrace(counted(), 500)).toBeUndefined();
+  expect(read).toBeLessThan(rows.length);
+});

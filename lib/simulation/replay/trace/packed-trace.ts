@@ -36,70 +36,93 @@ export interface PackedTrace {
 const FLAG = { delta: 1, last: 2 } as const;
 
 /** Writes rows, in order from the first one of the trace, into shared memory. Marks the last turn of every session. */
-export function packTrace(rows: Iterable<TraceRow>): PackedTrace {
-  const columns = {
-    atMs: new SharedColumn(Float64Array),
-    delayMs: new SharedColumn(Float64Array),
-    inputTokens: new SharedColumn(Uint32Array),
-    outputTokens: new SharedColumn(Uint32Array),
-    priority: new SharedColumn(Int32Array),
-    flags: new SharedColumn(Uint8Array),
-    session: new SharedColumn(Int32Array),
-    nameEnds: new SharedColumn(Float64Array),
-    names: new SharedColumn<BigUint64Array>(BigUint64Array),
-  };
-  const sessions = new Map<string, { readonly place: number; last: number }>();
+export function packTrace(rows: Iterable<TraceRow>): PackedTrace;
+/** The same, or undefined as soon as it takes more than `mostBytes`. */
+export function packTrace(rows: Iterable<TraceRow>, mostBytes: number): PackedTrace | undefined;
+export function packTrace(rows: Iterable<TraceRow>, mostBytes = Number.POSITIVE_INFINITY): PackedTrace | undefined {
+  const columns = createColumns();
+  const sessions = new Map<string, Session>();
   let count = 0;
   for (const row of rows) {
     assert(row.index === count, "rows are packed from the first on");
-    columns.atMs.push(row.atMs ?? Number.NaN);
-    columns.delayMs.push(row.delayMs ?? Number.NaN);
-    columns.inputTokens.push(row.inputTokens);
-    columns.outputTokens.push(row.outputTokens);
-    columns.priority.push(row.priority);
-    columns.flags.push(row.isDelta ? FLAG.delta : 0);
-    columns.names.append(row.names);
-    columns.nameEnds.push(columns.names.length);
-    columns.session.push(placeOf(row.session, count++, sessions));
+    push(columns, row);
+    columns.session.push(placeOf(row, sessions, columns));
+    count++;
+    if (bytesOf(columns) > mostBytes) return undefined;
   }
   const flags = columns.flags.take();
   for (const { last } of sessions.values()) flags[last]! |= FLAG.last;
   return {
     count,
-    ...packNames(sessions.keys()),
+    flags,
     atMs: columns.atMs.take(),
     delayMs: columns.delayMs.take(),
     inputTokens: columns.inputTokens.take(),
     outputTokens: columns.outputTokens.take(),
     priority: columns.priority.take(),
-    flags,
     session: columns.session.take(),
     nameEnds: columns.nameEnds.take(),
     names: columns.names.take(),
+    sessionEnds: columns.sessionEnds.take(),
+    sessionText: columns.sessionText.take(),
   };
 }
 
-function placeOf(
-  session: string | undefined,
-  row: number,
-  sessions: Map<string, { readonly place: number; last: number }>,
-): number {
-  if (session === undefined) return -1;
-  const known = sessions.get(session) ?? { place: sessions.size, last: row };
-  known.last = row;
-  sessions.set(session, known);
-  return known.place;
+interface Session {
+  readonly place: number;
+  /** Its last row so far. */
+  last: number;
 }
 
-function packNames(sessions: Iterable<string>): Pick<PackedTrace, "sessionEnds" | "sessionText"> {
-  const ends = new SharedColumn(Float64Array);
-  const text = new SharedColumn<Uint8Array>(Uint8Array);
-  const encoder = new TextEncoder();
-  for (const session of sessions) {
-    text.append(encoder.encode(session));
-    ends.push(text.length);
+type Columns = ReturnType<typeof createColumns>;
+
+function createColumns() {
+  return {
+    atMs: new SharedColumn(Float64Array),
+    delayMs: new SharedColumn(Float64Array),
+    inputTokens: new SharedColumn(Uint32Array),
+    outputTokens: new SharedColumn(Uint32Array),
+    priority: new SharedColumn(Int32Array),
+    flags: new SharedColumn<Uint8Array>(Uint8Array),
+    session: new SharedColumn(Int32Array),
+    nameEnds: new SharedColumn(Float64Array),
+    names: new SharedColumn<BigUint64Array>(BigUint64Array),
+    sessionEnds: new SharedColumn(Float64Array),
+    sessionText: new SharedColumn<Uint8Array>(Uint8Array),
+  };
+}
+
+function bytesOf(columns: Columns): number {
+  return Object.values(columns).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function push(columns: Columns, row: TraceRow): void {
+  columns.atMs.push(row.atMs ?? Number.NaN);
+  columns.delayMs.push(row.delayMs ?? Number.NaN);
+  columns.inputTokens.push(row.inputTokens);
+  columns.outputTokens.push(row.outputTokens);
+  columns.priority.push(row.priority);
+  columns.flags.push(row.isDelta ? FLAG.delta : 0);
+  columns.names.append(row.names);
+  columns.nameEnds.push(columns.names.length);
+}
+
+function placeOf(
+  { session, index }: TraceRow,
+  sessions: Map<string, Session>,
+  { sessionText, sessionEnds }: Columns,
+): number {
+  if (session === undefined) return -1;
+  const known = sessions.get(session);
+  if (known) {
+    known.last = index;
+    return known.place;
   }
-  return { sessionEnds: ends.take(), sessionText: text.take() };
+  const place = sessions.size;
+  sessions.set(session, { place, last: index });
+  sessionText.append(new TextEncoder().encode(session));
+  sessionEnds.push(sessionText.length);
+  return place;
 }
 
 /** The rows of a packed trace, made anew for everybody who goes through them; names of blocks are views of its memory. */

@@ -22,6 +22,11 @@ export class SharedColumn<Values extends Column> {
     return this.#length;
   }
 
+  /** Bytes of those. */
+  get bytes(): number {
+    return this.#length * this.#make.BYTES_PER_ELEMENT;
+  }
+
   /** Adds one. */
   push(value: Values[number]): void {
     this.#grow(1);

@@ -6,22 +6,13 @@ export const TRACE_FORMATS = ["mooncake", "mooncake-delta"] as const;
 /** One of {@link TRACE_FORMATS}. */
 export type TraceFormat = (typeof TRACE_FORMATS)[number];
 
-/** Formats that are known and not read, with what gives them away: fields of a row, or how a file begins. */
+/** Formats that are known and not read, with the fields of a row that give them away. */
 const FOREIGN = {
   agentic_mooncake: ["wait_for", "branches", "prefix_reset", "tool_wait_ms"],
-  applied_compute_agentic: [],
   bailian: ["chat_id", "parent_chat_id"],
-  "Azure CSV": [],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 const AZURE = /^"?timestamp"?\s*,/i;
-
-/** Reads the name of a format. Throws INVALID_ARGUMENT for another. */
-export function readTraceFormat(name: string): TraceFormat {
-  const known = TRACE_FORMATS.find((format) => format === name);
-  if (known) return known;
-  throw refused(name in FOREIGN ? `The trace format ${name} is not read here` : `There is no trace format ${name}`);
-}
 
 /** Throws INVALID_ARGUMENT for a row that is of a format that is not read here. */
 export function checkFields(row: object, place: string): void {
