@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Browser, browserMissing, openBrowser } from "../support/browser.ts";
 import { startProgram } from "../support/program.ts";
@@ -15,7 +16,7 @@ const SMALL = ["--workers", "3", "--blocks", "200", "--block-tokens", "256"];
 
 beforeAll(() => {
   writeTrace(TRACE, drawTrace(400));
-  writeTrace(LONG, drawTrace(100_000));
+  writeTrace(LONG, drawTrace(20_000));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -76,6 +77,52 @@ describe("stator replay", () => {
     ).toHaveLength(5);
   });
 
+  it("reads a trace that is gzipped, and lets requests come as ends of others let them", async () => {
+    const packed = path.join(folder, "trace.gz");
+    writeFileSync(packed, gzipSync(readFileSync(TRACE)));
+    const [plain, closed, sessions] = await Promise.all([
+      replay(TRACE, ...SMALL, "--json"),
+      replay(packed, ...SMALL, "--concurrency", "4", "--json"),
+      replay(packed, ...SMALL, "--sessions", "second-block"),
+    ]);
+    const found = [plain, closed].map(({ out }) => JSON.parse(out) as { load: object; rules: { requests: number }[] });
+    expect(found.map(({ load }) => load)).toEqual([
+      { kind: "open", sessions: "rows" },
+      { kind: "closed", concurrency: 4, sessions: "rows" },
+    ]);
+    expect(found.map(({ rules }) => rules[0]!.requests)).toEqual([400, 400]);
+    expect(found[1]!.rules).not.toEqual(found[0]!.rules);
+    expect(sessions.out).toMatch(/^400 requests of trace\.gz at 1 times their speed and turn by turn on 3 workers/);
+  });
+
+  it("makes traffic up in place of a trace", async () => {
+    const traffic = "groups=4,prompts-per-group=5,turns=3,delay-ms=10";
+    const { code, out } = await replay("--synthetic", traffic, "--sessions", "rows", "--like-reference");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^60 requests of made-up traffic at 1 times .* and engines like the reference's, seed 1/);
+  });
+
+  it("makes the decisions of a capture once more, and simulates nothing", async () => {
+    const decision = {
+      ...{ block_tokens: 16, turn: 0, answer_tokens: 10, workers: ["01", "02"], times_of: [0, 0], chosen: 0 },
+      columns: { timed: [1, 1], deviceTokens: [96, 0], openRequests: [2, 1] },
+      times: [{ prefillTokenMs: 1, passTokens: 1_000 }],
+    };
+    const stator = { model: "m", worker: "01", rank: 0, rule: "ttft", decision };
+    const capture = path.join(folder, "capture.jsonl");
+    writeFileSync(
+      capture,
+      JSON.stringify({ timestamp: 5, input_length: 100, output_length: 1, hash_ids: [], priority: 0, stator }),
+    );
+    const [same, other] = await Promise.all([
+      replay(capture, "--router-only"),
+      replay(capture, "--router-only", "--rule", "least-request", "--json"),
+    ]);
+    expect(same).toMatchObject({ code: 0, out: expect.stringContaining("1 decisions: 1 are the same") });
+    expect(other.code).toBe(0);
+    expect(JSON.parse(other.out)).toMatchObject({ decisions: 1, same: 0 });
+  });
+
   it("tunes a number over seeds", async () => {
     const { code, out } = await replay(
       TRACE,
@@ -94,13 +141,15 @@ describe("stator replay", () => {
     expect(out).toMatch(/ best$/m);
   });
 
-  it("says who never got a worker, and why requests were refused", async () => {
-    const lost = await replay(TRACE, "--workers", "1", "--block-tokens", "256", "--blocks", "200", "--fail", "0@5s");
-    expect(lost.out).toMatch(/ttft refused \d+, such as: /);
-    const none = await replay(TRACE, ...SMALL, "--rule", "direct,random");
+  it("says why requests were refused, and who never got a worker", async () => {
+    const [lost, none, refused] = await Promise.all([
+      replay(TRACE, "--workers", "1", "--block-tokens", "256", "--blocks", "200", "--fail", "0@5s"),
+      replay(TRACE, ...SMALL, "--rule", "direct,random"),
+      replay(TRACE, ...SMALL, "--blocks", "6"),
+    ]);
+    expect(lost.out).toMatch(/ttft refused \d+, such as: No worker can take a request/);
     expect(none.out).toMatch(/^direct( +-){10} +400 /m);
     expect(none.out).toMatch(/^one endless cache +[\d.]+ %/m);
-    const refused = await replay(TRACE, ...SMALL, "--blocks", "6");
     expect(refused.out).toMatch(/ttft refused \d+, such as: /);
   });
 
@@ -110,7 +159,7 @@ describe("stator replay", () => {
     program.signal("SIGINT");
     const { code } = await program.ended;
     expect(code).toBe(1);
-    expect(program.stdout).toMatch(/^ttft, incomplete: \d+ of 100000 |Stopped before any request had ended/m);
+    expect(program.stdout).toMatch(/^ttft, incomplete: \d+ of 20000 |Stopped before any request had ended/m);
   });
 
   it.each([
@@ -118,11 +167,35 @@ describe("stator replay", () => {
     [["--explain", "400"], /--explain: the trace has rows 0 to 399/],
     [["out.json"], /Name one trace/],
     [["--html", "/nowhere/page.html"], /--html: \/nowhere\/page\.html cannot be written: ENOENT/],
+    [["--trace-block-tokens", "256"], /Row 1 of the trace has a wrong hash_ids: \d+ tokens are \d+ blocks of 256/],
   ])("refuses %j in one sentence", async (args, said) => {
     const { code, err } = await replay(TRACE, ...SMALL, ...args);
     expect(code).toBe(2);
     expect(err).toMatch(said);
     expect(err.trim().split("\n")).toHaveLength(1);
+  });
+
+  it("says what is wrong with a trace, and where, in one sentence", async () => {
+    const wrong = path.join(folder, "wrong.jsonl");
+    writeFileSync(wrong, '{"timestamp": 1, "input_length": "1", "output_length": 1, "hash_ids": [1]}');
+    // It says not when it comes: that is found on the way, by a thread.
+    const late = path.join(folder, "late.jsonl");
+    writeFileSync(late, '{"input_length": 1, "output_length": 1, "hash_ids": [1]}');
+    const [missing, bad, timeless] = await Promise.all(
+      [path.join(folder, "none"), wrong, late].map((each) => replay(each)),
+    );
+    expect(missing).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^stator replay: There is no file .*none\. .*\n$/),
+    });
+    expect(bad).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^stator replay: Row 1 of .* wrong input_length: .*\n$/),
+    });
+    expect(timeless).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^stator replay: Row 1 .* no timestamp, .*\n$/),
+    });
   });
 });
 

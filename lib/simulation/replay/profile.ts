@@ -1,7 +1,6 @@
 import { timesOf } from "#lib/engines/mock/timing";
 import type { TimePrior } from "#lib/perf/time-model";
 import { NO_TIME } from "#lib/perf/time-prior";
-import { scaled } from "./errors.ts";
 
 /** How the workers of a replay are: what an engine takes for its passes, and how many sequences it runs. */
 export interface Profile {
@@ -34,4 +33,10 @@ export type ProfileName = keyof typeof PROFILES;
 /** The same worker, so many times as fast. */
 export function spedUp({ times, maxRunning }: Profile, speed: number): Profile {
   return { times: scaled(times, 1 / speed), maxRunning };
+}
+
+/** Passes that take so many times as long. */
+export function scaled({ passTokens, ...parts }: TimePrior, factor: number): TimePrior {
+  const longer = Object.entries(parts).map(([name, ms]) => [name, ms * factor]);
+  return { ...(Object.fromEntries(longer) as Omit<TimePrior, "passTokens">), passTokens };
 }

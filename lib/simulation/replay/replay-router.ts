@@ -13,7 +13,7 @@ import type { RuleConstants } from "#lib/routing/rules/constants";
 import type { RuleName } from "#lib/routing/rules/table";
 import type { ContentHasher } from "#lib/tokens/block-hash";
 import type { NamedPrompt } from "./content.ts";
-import { misjudging, type RoutingErrors } from "./errors.ts";
+import { misjudging, type RoutingErrors } from "./misjudging.ts";
 import type { ReplayRequest } from "./replay-request.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 

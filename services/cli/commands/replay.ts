@@ -108,14 +108,11 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
 /** What is printed for people, part by part. */
 function partsOf({ reports, comparison }: ReplayFindings, { values, screen }: CommandContext): string[] {
   const { paint } = screen;
-  const notes = reports.flatMap(({ name, record, figures }) => [
-    ...record.refusals.map((refusal) =>
+  const notes = reports.flatMap(({ record, figures }) =>
+    record.refusals.map((refusal) =>
       paint.yellow(`${record.run.name} refused ${figures.refused}, such as: ${refusal}`),
     ),
-    ...(record.isComplete && figures.unended > 0
-      ? [paint.yellow(`${name}: ${figures.unended} requests never ended, because no worker was there.`)]
-      : []),
-  ]);
+  );
   const decisions = reports.map(({ record }) =>
     values.explain === undefined
       ? undefined

@@ -7,7 +7,7 @@ export interface Figures {
   readonly requests: number;
   /** How many were refused, or failed. */
   readonly refused: number;
-  /** How many had not ended when the replay did: nobody could take them, or it was stopped. */
+  /** How many had not ended when the replay was stopped; none of one that came to its end. */
   readonly unended: number;
   /** Tokens of their prompts. */
   readonly promptTokens: number;

@@ -44,8 +44,8 @@ export function drawGamma(chance: Chance, variation: number): number {
   }
 }
 
-/** By Box and Muller. */
-function drawNormal(chance: Chance): number {
+/** Draws from the normal distribution around 0 with deviation 1, by Box and Muller (1958): two draws. */
+export function drawNormal(chance: Chance): number {
   return Math.sqrt(-2 * Math.log(drawOpen(chance))) * Math.cos(2 * Math.PI * chance.next());
 }
 
