@@ -1,7 +1,7 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
 import { StatorError } from "#lib/base/errors";
 import type { TraceRow } from "../trace-row.ts";
-import { gunzipped } from "./gunzip.ts";
 import type { MooncakeOptions } from "./mooncake-reader.ts";
 import { readTrace } from "./read-trace.ts";
 
@@ -9,17 +9,32 @@ const PIECE_BYTES = 256 * 1024;
 const GZIP = [0x1f, 0x8b];
 
 /**
- * Rows of a file, plain or gzipped, whatever its name. It is read piece by piece, as the rows are taken, and begins anew for
+ * Rows of a file, plain or gzipped, whatever its name. A plain one is read piece by piece, as the rows are taken; it begins anew for
  * everybody who goes through them. Throws FILE_NOT_FOUND, and INVALID_ARGUMENT for a file that cannot be read or a row that is
  * wrong.
  */
 export function openTrace(path: string, options: MooncakeOptions): Iterable<TraceRow> {
-  return { [Symbol.iterator]: () => readTrace(isGzip(path) ? gunzipped(path) : piecesOf(path), options) };
+  return { [Symbol.iterator]: () => readTrace(isGzip(path) ? [unpacked(path)] : piecesOf(path), options) };
 }
 
 function isGzip(path: string): boolean {
   const beginning = piecesOf(path, GZIP.length).next().value ?? [];
   return GZIP.every((byte, at) => beginning[at] === byte);
+}
+
+/** Bytes that a gzipped trace has at most when it is unpacked; a larger one is given unpacked, and read piece by piece. */
+const MOST_UNPACKED = 1 << 30;
+
+/** All bytes of a gzipped file: without promises nothing unpacks piece by piece. */
+function unpacked(path: string, mostBytes = MOST_UNPACKED): Uint8Array {
+  const bytes = attempt(path, () => readFileSync(path));
+  try {
+    return gunzipSync(bytes, { maxOutputLength: mostBytes });
+  } catch (cause) {
+    const isLarge = (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
+    const why = isLarge ? `it is more than ${mostBytes} bytes, so unpack it first` : (cause as Error).message;
+    throw new StatorError("INVALID_ARGUMENT", { detail: `The trace ${path} cannot be unpacked: ${why}` }, { cause });
+  }
 }
 
 /** Bytes of a file; each piece is the caller's until it asks for the next. */
