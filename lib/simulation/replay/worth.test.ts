@@ -11,7 +11,13 @@ const ROWS = 2_000;
 /** One cell of `npm run bench -- replay/conversations`. */
 function live(rule: RuleName) {
   const rows = openTrace(FILE, { format: "mooncake", blockTokens: 512 });
-  const cluster = { traceBlockTokens: 512, blockTokens: 512, blocks: 10_000, workers: 8, profile: PROFILES["bench-8k"] };
+  const cluster = {
+    traceBlockTokens: 512,
+    blockTokens: 512,
+    blocks: 10_000,
+    workers: 8,
+    profile: PROFILES["bench-8k"],
+  };
   let [waitedMs, cached, tokens, count] = [0, 0, 0, 0];
   for (const outcome of replay({ ...cluster, rows: first(rows), routing: { rule }, speed: 1.5, seed: 1n })) {
     waitedMs += outcome.firstMs! - outcome.arrivedMs;

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { StatorError } from "#lib/base/errors";
+import { readCaptured } from "#lib/simulation/replay/trace/read-captured";
 import type { TraceRow } from "#lib/simulation/replay/trace-row";
 
 /** Reads a trace of Mooncake rows, one JSON object a line, in order of time. Throws FILE_NOT_FOUND, or BAD_CONFIG with the line. */
@@ -43,6 +44,7 @@ function readRow(text: string, place: { path: string; line: number; index: numbe
   if (!Array.isArray(names) || !names.every((name) => Number.isSafeInteger(name) && name >= 0)) {
     throw wrong("expected hash_ids, a list of whole numbers");
   }
+  const captured = readCaptured(row.stator);
   return {
     index,
     atMs: number("timestamp", 0),
@@ -50,5 +52,6 @@ function readRow(text: string, place: { path: string; line: number; index: numbe
     outputTokens: number("output_length", 1),
     names: BigUint64Array.from(names as number[], BigInt),
     ...{ session: undefined, delayMs: undefined, priority: 0, isDelta: false },
+    ...(captured && { captured }),
   };
 }
