@@ -48,7 +48,7 @@ export function redecide(decision: CapturedDecision, { rule, chance }: RedecideW
 }
 
 /** The counted term by which the second is most below the first; undefined where it is in none. */
-function differenceOf(before: readonly Term[], now: readonly Term[]): Difference | undefined {
+export function differenceOf(before: readonly Term[], now: readonly Term[]): Difference | undefined {
   let most: Difference | undefined;
   for (const { name, value, counts } of before) {
     const other = now.find((term) => term.name === name)?.value ?? 0;

@@ -7,7 +7,7 @@ import type { FleetWorker } from "#lib/routing/fleet";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { type ContentHashes, joined } from "./content.ts";
 import { scaled } from "./errors.ts";
-import { type Profile, spedUp } from "./profile.ts";
+import { type OwnShape, type Profile, spedUp } from "./profile.ts";
 import type { ReplayRequest } from "./replay-request.ts";
 import { changeOf, ReplayRouter, type ReplayRouting, WEIGHTS } from "./replay-router.ts";
 import { ReplayWorker, type WorkerShape } from "./replay-worker.ts";
@@ -20,7 +20,9 @@ export interface ClusterOptions extends Omit<WorkerShape, "profile"> {
   readonly profile: Profile;
   /** How many there are at first, at least 1. */
   readonly workers: number;
-  /** How much faster than the profile each is, by its place; 1 where nothing is said. */
+  /** What is said of workers alone, by their places. */
+  readonly own?: ReadonlyMap<number, OwnShape>;
+  /** How much faster than its profile each is, by its place; 1 where nothing is said. */
   readonly speeds?: ReadonlyMap<number, number>;
   /** How the frontend routes. */
   readonly routing: ReplayRouting;
@@ -123,9 +125,11 @@ export class Cluster {
   }
 
   #add(at: number): void {
-    const { speeds, profile: usual, clock, hashes, routing, chance, ...shape } = this.#options;
+    const { own, speeds, profile: usual, clock, hashes, routing, chance, ...common } = this.#options;
+    const { profile: ownProfile = usual, blocks = common.blocks } = own?.get(at) ?? {};
+    const shape = { ...common, blocks };
     const id = BigInt(at + 1);
-    const profile = spedUp(usual, speeds?.get(at) ?? 1);
+    const profile = spedUp(ownProfile, speeds?.get(at) ?? 1);
     const { prior = 0 } = routing.errors ?? {};
     const isSlow = prior > 0 && chance.next() < 0.5;
     const fleet: FleetWorker = {

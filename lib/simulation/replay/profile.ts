@@ -11,6 +11,14 @@ export interface Profile {
   readonly maxRunning: number;
 }
 
+/** What is known of one worker alone. */
+export interface OwnShape {
+  /** How fast it is; as all of them where absent. */
+  readonly profile?: Profile;
+  /** KV blocks of its pool; as many as all have where absent. */
+  readonly blocks?: number;
+}
+
 /** Tokens of a pass of every profile that is here by name. */
 const PASS_TOKENS = 8_192;
 

@@ -1,6 +1,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
 import { RULE_NAMES } from "#lib/routing/rules/table";
+import { scaled } from "./errors.ts";
 import { PROFILES } from "./profile.ts";
 import { type FleetChange, type Outcome, type ReplayOptions, replay } from "./replay.ts";
 import type { TraceRow } from "./trace-row.ts";
@@ -246,6 +247,17 @@ test("random changes of the fleet lose and double nothing", () => {
     const load = (["open", "sessions"] as const)[pick(chance, 2)]!;
     expectAnswered(rows, live(rows, { changes, load: { kind: load }, sessions: "second-block", blocks: 400 }));
   }
+});
+
+test("what is said of a worker alone goes before what is said of all", () => {
+  const { times, maxRunning } = PROFILES["bench-8k"];
+  const fast = { times: scaled(times, 1 / 4), maxRunning };
+  const rows = traceOf(400).map((row): TraceRow => ({ ...row, atMs: row.atMs! / 20 }));
+  const own = new Map([[1, { profile: fast }]]);
+  expect(live(rows, { workers: 2, own })).toEqual(live(rows, { workers: 2, speeds: new Map([[1, 4]]) }));
+  const small = live(rows, { workers: 2, own: new Map([[0, { blocks: 1 }]]) });
+  expect(small.filter(({ refusal }) => refusal !== "").every(({ worker }) => worker === 0)).toBe(true);
+  expect(small.filter(({ refusal }) => refusal !== "").length).toBeGreaterThan(0);
 });
 
 test("a worker that is faster takes more", () => {

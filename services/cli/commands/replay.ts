@@ -8,6 +8,8 @@ import { largestDifferences } from "#lib/simulation/replay/report/differences";
 import { figuresOf } from "#lib/simulation/replay/report/figures";
 import type { TraceRow } from "#lib/simulation/replay/trace-row";
 import type { Command, CommandContext } from "../command.ts";
+import { type CapturedCluster, printTaken, readCapturedCluster } from "../replay/captured-cluster.ts";
+import { elsewhereRuns, fidelitiesOf, printFidelities } from "../replay/captured-report.ts";
 import { type Comparison, printComparison, printRow } from "../replay/decisions.ts";
 import { FIGURE_COLUMNS, TIMING_COLUMNS, withCeiling } from "../replay/figures-table.ts";
 import { printPage } from "../replay/page.ts";
@@ -49,27 +51,34 @@ interface Scene {
   readonly rows: readonly TraceRow[];
   readonly setup: ReplaySetup;
   readonly places: number;
+  /** Where the trace was captured. */
+  readonly captured: CapturedCluster | undefined;
 }
 
-async function runReplay(context: CommandContext): Promise<number> {
-  const { values, positional } = context;
-  const [path, ...more] = positional;
+async function runReplay(given: CommandContext): Promise<number> {
+  const [path, ...more] = given.positional;
   if (path === undefined || more.length > 0) {
     const detail =
       "Name one trace: stator replay TRACE. --json prints to standard output: stator replay TRACE --json > FILE.";
     throw new StatorError("BAD_CONFIG", { detail });
   }
+  const captured = readCapturedCluster(path, given.config);
+  const context = { ...given, values: captured?.values ?? given.values };
+  const { values } = context;
   checkTogether(values);
   if (values.html !== undefined) checkPlace(values.html);
-  const setup = planSetup(values);
+  const setup = captured?.complete(planSetup(values)) ?? planSetup(values);
   const runs = planRuns(values);
   const tuning = values.tune === undefined ? undefined : planTuning(values.tune, values, runs);
   const rows = readTrace(path);
   if (values.explain !== undefined && values.explain >= rows.length) {
     throw new StatorError("BAD_CONFIG", { detail: `--explain: the trace has rows 0 to ${rows.length - 1}.` });
   }
-  const scene: Scene = { trace: basename(path), rows, setup, places: placesOf(setup) };
-  if (!values.json) context.print(`${headOf(scene, values)}\n`);
+  const scene: Scene = { trace: basename(path), rows, setup, places: placesOf(setup), captured };
+  if (!values.json) {
+    const warnings = captured?.warnings.map((each) => `${context.screen.paint.yellow(each)}\n`) ?? [];
+    context.print([`${headOf(scene, values)}\n`, ...warnings].join(""));
+  }
   if (tuning) return tune(tuning, scene, context);
   return compareRules(runs, scene, context);
 }
@@ -79,6 +88,8 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
   const records = await replayAll(runs, scene, context);
   const isComplete = isWhole(runs, records);
   const comparison = values.compare && isComplete ? await compare(records, scene, context) : undefined;
+  const fidelities = fidelitiesOf(records, scene.rows, scene.captured);
+  const again = await replayAll(elsewhereRuns(records, fidelities), scene, context);
   const reports = records.map((record) => reportOf(record, { rows: scene.rows.length, places: scene.places }));
   const findings: ReplayFindings = {
     ...scene,
@@ -87,6 +98,7 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
     isComplete,
     reports,
     comparison,
+    fidelities,
   };
   const { html } = values;
   if (html !== undefined && reports.length > 0) {
@@ -94,8 +106,10 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
     writing(html, () => writeFileSync(html, page));
   }
   if (values.json) print(printJson(findings, values.timings));
-  else if (reports.length > 0) for (const part of partsOf(findings, context)) print(part);
-  else print(screen.paint.yellow("Stopped before any request had ended."));
+  else if (reports.length > 0) {
+    for (const part of partsOf(findings, context)) print(part);
+    if (fidelities.length > 0) print(`\n${printFidelities(fidelities, again, screen.paint)}`);
+  } else print(screen.paint.yellow("Stopped before any request had ended."));
   return isComplete ? 0 : 1;
 }
 
@@ -177,10 +191,10 @@ function isWhole(runs: readonly ReplayRun[], records: readonly RunRecord[]): boo
   return records.length === runs.length && records.every(({ isComplete }) => isComplete);
 }
 
-function headOf({ trace, rows, setup }: Scene, { profile, seed }: CommandContext["values"]): string {
+function headOf({ trace, rows, setup, captured }: Scene, { profile, seed }: CommandContext["values"]): string {
   const { workers, blocks, blockTokens, speed } = setup;
-  const cluster = `${workers} workers of ${blocks} blocks of ${blockTokens} tokens, profile ${basename(profile)}`;
-  return `${rows.length} requests of ${trace} at ${speed} times their speed on ${cluster}, seed ${seed}. Times in ms.`;
+  const cluster = `${workers} workers of ${blocks} blocks of ${blockTokens} tokens, profile ${captured?.profile ?? basename(profile)}`;
+  return `${rows.length} requests of ${trace} at ${speed} times their speed on ${cluster}, seed ${seed}. Times in ms.${captured ? `\n${printTaken(captured)}` : ""}`;
 }
 
 /** Nobody waits for a page that cannot be written. */
