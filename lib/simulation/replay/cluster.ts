@@ -139,7 +139,7 @@ export class Cluster {
       weights: WEIGHTS,
       scope: { blockTokens: hashes.blockTokens, hashScheme: HASH_SCHEME },
       why: "",
-      reuseTokens: hashes.blockTokens,
+      reuseTokens: profile.chunkTokens ?? hashes.blockTokens,
       totalBlocks: shape.blocks,
       maxRunningRequests: profile.maxRunning,
       taints: new Set(),

@@ -9,6 +9,11 @@ export interface Profile {
   readonly times: TimePrior;
   /** Sequences that run side by side, at least 1. */
   readonly maxRunning: number;
+  /**
+   * Prompts are computed and kept in whole chunks of so many tokens, and what is left of them in a pass of its own, as an
+   * exact engine does; absent: they are cut anywhere, and kept block by block.
+   */
+  readonly chunkTokens?: number;
 }
 
 /** What is known of one worker alone. */
@@ -40,6 +45,6 @@ export const PROFILES = {
 export type ProfileName = keyof typeof PROFILES;
 
 /** The same worker, so many times as fast. */
-export function spedUp({ times, maxRunning }: Profile, speed: number): Profile {
-  return { times: scaled(times, 1 / speed), maxRunning };
+export function spedUp(profile: Profile, speed: number): Profile {
+  return { ...profile, times: scaled(profile.times, 1 / speed) };
 }

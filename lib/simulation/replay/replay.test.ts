@@ -1,5 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
+import { NO_TIME } from "#lib/perf/time-prior";
 import { RULE_NAMES } from "#lib/routing/rules/table";
 import { scaled } from "./errors.ts";
 import { PROFILES } from "./profile.ts";
@@ -258,6 +259,24 @@ test("what is said of a worker alone goes before what is said of all", () => {
   const small = live(rows, { workers: 2, own: new Map([[0, { blocks: 1 }]]) });
   expect(small.filter(({ refusal }) => refusal !== "").every(({ worker }) => worker === 0)).toBe(true);
   expect(small.filter(({ refusal }) => refusal !== "").length).toBeGreaterThan(0);
+});
+
+test("an exact engine computes and keeps whole chunks of prompts, and what is left of them in a pass of its own", () => {
+  const times = { ...NO_TIME, passMs: 10, prefillTokenMs: 1, passTokens: 512 };
+  const lone = traceOf(1).map((row): TraceRow => {
+    const names = BigUint64Array.from({ length: 7 }, (_, at) => BigInt(at));
+    return { ...row, inputTokens: 100, outputTokens: 1, names };
+  });
+  const ttftOf = (chunkTokens?: number) => {
+    const [outcome] = live(lone, { profile: { times, maxRunning: 8, ...(chunkTokens && { chunkTokens }) } });
+    return outcome!.firstMs! - outcome!.arrivedMs;
+  };
+  expect([ttftOf(), ttftOf(64)]).toEqual([110, 120]);
+  const rows = traceOf(200);
+  const chunked = live(rows, { profile: { times, maxRunning: 8, chunkTokens: 64 } });
+  expectAnswered(rows, chunked);
+  expect(chunked.every(({ cachedTokens }) => cachedTokens % 64 === 0)).toBe(true);
+  expect(chunked.some(({ cachedTokens }) => cachedTokens > 0)).toBe(true);
 });
 
 test("a worker that is faster takes more", () => {

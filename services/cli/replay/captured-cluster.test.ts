@@ -79,6 +79,19 @@ test("what somebody says goes before it", () => {
   expect(captured.placeOf({ worker: 0xbbn, rank: 1 })).toBeUndefined();
 });
 
+test("an engine that keeps whole chunks of prompts is simulated so, where blocks and passes allow it", () => {
+  const times = { prefillTokenMs: 2, passTokens: 128 };
+  const chunkOf = (rank: object, ...args: string[]) =>
+    read({ ...ABOUT, ranks: [{ ...RANK, times, reuse_tokens: 64, ...rank }] }, ...args)!.setup.profile.chunkTokens;
+  expect(chunkOf({})).toBe(64);
+  expect(chunkOf({ max_running_requests: 64 })).toBe(64);
+  expect(chunkOf({ max_running_requests: 65 })).toBeUndefined();
+  // Those of a block, less than a tile, and no whole blocks.
+  expect(chunkOf({ block_size: 64 })).toBeUndefined();
+  expect(chunkOf({ block_size: 16, reuse_tokens: 48 })).toBeUndefined();
+  expect(chunkOf({}, "--block-tokens", "24")).toBeUndefined();
+});
+
 test("it is said where a capture tells of more than one cluster of equals", () => {
   const ranks = [RANK, { ...RANK, worker: "00000000000000bb", weights: "other", block_size: 64 }];
   expect(read({ ...ABOUT, ranks })!.captured.warnings).toEqual([

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { TimePriorSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import { printId } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
+import { TILE_TOKENS } from "#lib/engines/schedule/options";
 import type { TimePrior } from "#lib/perf/time-model";
 import { NO_TIME, parseTimePrior } from "#lib/perf/time-prior";
 import { RULE_CONSTANTS } from "#lib/routing/options";
@@ -44,40 +45,34 @@ export function readCapturedCluster(trace: string, config: CliConfig): CapturedC
 /** The same, of what was read. */
 export function createCapturedCluster(
   about: CaptureAbout,
-  {
-    file,
-    config: { values, sources },
-  }: { readonly file: string; readonly config: Pick<CliConfig, "values" | "sources"> },
+  { file, config }: { readonly file: string; readonly config: Pick<CliConfig, "values" | "sources"> },
 ): CapturedCluster {
   const { ranks } = about;
-  const given = Object.entries(optionsOf(about)).filter((entry) => entry[1] !== undefined);
-  const taken = given.filter(([key, value]) => {
-    const isSame = isNumberOfRules(key) && values[key as OptionKey] === value;
-    return sources[key as OptionKey] === "default" && !isSame;
+  const isFree = (key: OptionKey) => config.sources[key] === "default";
+  const taken = Object.entries(optionsOf(about)).filter(([name, value]) => {
+    const key = name as OptionKey;
+    return value !== undefined && isFree(key) && !(isNumberOfRules(key) && config.values[key] === value);
   });
-  const places = new Map(ranks.map(({ worker, rank }, place) => [`${worker}/${rank}`, place]));
-  const takesProfile = sources.profile === "default";
-  const takesBlocks = sources.blocks === "default";
-  const profiles = ranks.map(profileOf);
+  // The table of options has each of them, and the values are of their kinds.
+  const values: Values = { ...config.values, ...(Object.fromEntries(taken) as Partial<Values>) };
+  const profiles = ranks.map((rank) => (isFree("profile") ? profileOf(rank, values["block-tokens"]) : undefined));
   const usual = profiles.find((profile) => profile !== undefined);
   const own = new Map(
     ranks.map(({ total_blocks: blocks }, place): [number, OwnShape] => {
-      const profile = takesProfile ? profiles[place] : undefined;
-      return [place, { ...(profile && { profile }), ...(takesBlocks && blocks !== null && { blocks }) }];
+      const profile = profiles[place];
+      return [place, { ...(profile && { profile }), ...(isFree("blocks") && blocks !== null && { blocks }) }];
     }),
   );
-  const workers = sources.workers === "default" ? ranks.length : values.workers;
+  const places = new Map(ranks.map(({ worker, rank }, place) => [`${worker}/${rank}`, place]));
   return {
-    file,
-    // The table of options has each of them, and the values are of their kinds.
-    values: { ...values, ...(Object.fromEntries(taken) as Partial<Values>) },
-    taken: [...taken.map(([key]) => key), ...(takesProfile && usual ? ["profile"] : [])],
-    profile: takesProfile && usual ? "as captured" : undefined,
-    warnings: warningsOf(ranks, takesProfile),
-    complete: (setup) => ({ ...setup, own, ...(takesProfile && usual && { profile: usual }) }),
+    ...{ file, values },
+    taken: [...taken.map(([key]) => key), ...(usual ? ["profile"] : [])],
+    profile: usual && "as captured",
+    warnings: warningsOf(ranks, isFree("profile")),
+    complete: (setup) => ({ ...setup, own, ...(usual && { profile: usual }) }),
     placeOf({ worker, rank }) {
       const place = places.get(`${printId(worker)}/${rank}`);
-      return place !== undefined && place < workers ? place : undefined;
+      return place !== undefined && place < values.workers ? place : undefined;
     },
   };
 }
@@ -113,9 +108,14 @@ export function printTaken({ file, taken }: CapturedCluster): string {
   return taken.length > 0 ? `From ${file}: ${taken.join(", ")}.` : `Nothing is taken from ${file}.`;
 }
 
-function profileOf({ times, max_running_requests: maxRunning }: AboutRank): Profile | undefined {
+/** How a rank computes, in blocks of so many tokens. An engine that keeps less than all blocks of a prompt computes it in chunks. */
+function profileOf(rank: AboutRank, blockTokens: number): Profile | undefined {
+  const { times, reuse_tokens: chunkTokens = 0, max_running_requests: running } = rank;
   const prior = parseTimePrior(times ? create(TimePriorSchema, { ...NO_TIME, ...times }) : undefined);
-  return prior && { times: plain(prior), maxRunning: maxRunning ?? PROFILES.reference.maxRunning };
+  if (!prior) return undefined;
+  const profile: Profile = { times: plain(prior), maxRunning: running ?? PROFILES.reference.maxRunning };
+  const isChunk = chunkTokens >= TILE_TOKENS && chunkTokens > blockTokens && chunkTokens % blockTokens === 0;
+  return isChunk && profile.maxRunning + chunkTokens <= prior.passTokens ? { ...profile, chunkTokens } : profile;
 }
 
 /** It crosses to threads, and no message does. */
