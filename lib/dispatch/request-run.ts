@@ -7,7 +7,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { isDeath } from "#lib/link/death";
 import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
-import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router";
+import { GROWTH_TOKENS, type RouteAnswer, type RouteNote, type Router, type Ticket } from "#lib/routing/router";
 import type { Usage } from "#lib/serving/answer";
 import type { LinkAsk } from "#lib/serving/ask";
 import type { ServingHandle, ServingSink } from "#lib/serving/dispatcher";
@@ -25,9 +25,6 @@ import { stepLife, takePromptLogprobs, takeTokens } from "#lib/serving/step-life
 import { AskedForm, type Compile } from "./asked-form.ts";
 import { submitTemplate } from "./submit.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
-
-/** An answer's growth is told each time that it passes a multiple of so many tokens: the shortest blocks are as long. */
-const GROWTH_TOKENS = 16;
 
 /** What a running request needs of the dispatcher. */
 export interface RunOptions {

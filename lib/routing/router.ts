@@ -101,6 +101,9 @@ export type RouteAnswer =
   /** Nobody can take it now. `final`: nor is it to wait for somebody; else the row of the error decides that. */
   | { readonly kind: "unplaced"; readonly error: StatorError; readonly final: boolean };
 
+/** An answer's growth is told each time that it passes a multiple of so many tokens: the shortest blocks are as long. */
+export const GROWTH_TOKENS = 16;
+
 /** What became of a choice at its place. */
 export type RouteNote =
   | { readonly kind: "accepted"; readonly choice: number; readonly cachedTokens: number }

@@ -23,6 +23,8 @@ export interface TtftParts {
   readonly prefillMs: number;
   /** Bringing what lower tiers have of it. */
   readonly onboardingMs: number;
+  /** By how much it delays those whose last pass it shares; no part of its own time. */
+  readonly putOffMs: number;
 }
 
 /**
@@ -38,6 +40,7 @@ export function ttftParts(ask: RuleAsk, of: Candidates, at: number, constants: R
     slotMs: slotMs(of, at, ask.answerTokens),
     prefillMs: ownMs,
     onboardingMs: lower > 0 ? onboardingMs(of, at, { own, ownMs, lower }, constants) : 0,
+    putOffMs: putOffMs(of, at, own),
   };
 }
 
@@ -112,8 +115,8 @@ class TtftRule implements Rule {
     const { itlTargetMs } = this.#constants;
     const beta = betaOf(meanUtilisation(of));
     for (let at = 0; at < of.count; at++) {
-      const { waitMs, slotMs: slot, prefillMs, onboardingMs: onboarding } = ttftParts(ask, of, at, this.#constants);
-      const cost = waitMs + slot + onboarding + (1 + beta) * prefillMs + putOffMs(of, at, ownPart(ask, of, at));
+      const parts = ttftParts(ask, of, at, this.#constants);
+      const cost = parts.waitMs + parts.slotMs + parts.onboardingMs + (1 + beta) * parts.prefillMs + parts.putOffMs;
       costs[at] = itlTargetMs === undefined ? cost : cost + interferenceMs(ask, of, at, itlTargetMs);
     }
   }
@@ -128,7 +131,7 @@ class TtftRule implements Rule {
       { name: "prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
       { name: "delay of others", value: betaOf(meanUtilisation(of)) * parts.prefillMs, counts },
-      { name: "delay of those beside", value: putOffMs(of, at, ownPart(ask, of, at)), counts },
+      { name: "delay of those beside", value: parts.putOffMs, counts },
       {
         name: "late tokens",
         value: interferenceMs(ask, of, at, itlTargetMs),

@@ -4,6 +4,7 @@ import type { EngineFinish } from "#lib/engines/engine";
 import { silentLog as log } from "#lib/host/log";
 import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
+import { GROWTH_TOKENS } from "#lib/routing/router";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { type ContentHashes, joined } from "./content.ts";
 import { type Profile, scaled, spedUp } from "./profile.ts";
@@ -32,9 +33,6 @@ export interface ClusterOptions extends Omit<WorkerShape, "profile"> {
   /** A request has ended, or was refused. */
   readonly onEnded: (request: ReplayRequest) => void;
 }
-
-/** As dispatch tells of the growth of answers. */
-const GROWTH_TOKENS = 16;
 
 interface Member {
   readonly worker: ReplayWorker;
