@@ -5,11 +5,13 @@ import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
+import { type OperatorsFrom, operatorsOnly } from "#lib/rpc/operators";
 import type { Counts } from "../counts.ts";
 import type { PrintError } from "../doors/reply.ts";
 import type { FrontendLimits } from "../limits.ts";
 import { allowOrigin } from "./cors.ts";
 import { Exchange, type ReaderPatience } from "./exchange.ts";
+import { operates } from "./operators.ts";
 import { type FoundRoute, isSafe, noRoute, type Router } from "./router.ts";
 
 /** What an HTTP port is made of. */
@@ -24,6 +26,8 @@ export interface HttpServerOptions {
   readonly printError: PrintError;
   /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
   readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  /** From where operators may ask for what is theirs. */
+  readonly operators: OperatorsFrom;
   /** Origins whose pages may read answers; `*` is any. */
   readonly corsOrigins: readonly string[];
   /** How many connections, and how long clients may take. */
@@ -178,7 +182,10 @@ export class HttpServer {
     if (!found) throw noRoute(method, target);
     const { route, taken, allow, parts } = found;
     exchange.route = route.name;
-    if (taken) return route.handler(exchange, parts) ?? undefined;
+    if (taken) {
+      if (route.access === "operator" && !operates(request, this.#options.operators)) throw operatorsOnly(route.path);
+      return route.handler(exchange, parts) ?? undefined;
+    }
     exchange.set("allow", allow);
     if (method === "OPTIONS") return void exchange.empty(204);
     throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
