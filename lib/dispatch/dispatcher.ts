@@ -239,7 +239,9 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     this.router.follow(fleetOf(models));
     for (const [worker, seat] of [...this.#seats]) {
       const record = workers.get(worker);
-      if (record?.incarnation === seat.record.incarnation) seat.update(record);
+      const isSame = record?.incarnation === seat.record.incarnation;
+      // A worker in front of another server says where that is when it has found it.
+      if (isSame && seat.carries("tensor") === this.#hasTensors(record)) seat.update(record);
       else {
         this.#seats.delete(worker);
         this.#leaving.add(seat);
@@ -263,13 +265,15 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   }
 
   #sit(worker: bigint, record: InstanceRecord): void {
-    const { dial } = this.#options;
-    const hasTensors = dial !== undefined && inferenceAddressOf(record) !== undefined;
-    this.#seats.set(worker, hasTensors ? this.#tensorSeat(record, dial) : this.#linkSeat(record));
+    this.#seats.set(worker, this.#hasTensors(record) ? this.#tensorSeat(record) : this.#linkSeat(record));
   }
 
-  #tensorSeat(record: InstanceRecord, dial: (address: string) => TensorWay): Seat {
-    const { clock, log } = this.#options;
+  #hasTensors(record: InstanceRecord): boolean {
+    return inferenceAddressOf(record) !== undefined;
+  }
+
+  #tensorSeat(record: InstanceRecord): Seat {
+    const { clock, log, dial = dialNobody } = this.#options;
     const seat: Seat = new TensorSeat(record, {
       ...{ dial, clock, log },
       onReady: () => this.#wake(),
@@ -342,6 +346,10 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     metrics.set("stator_dispatch_open_requests", this.#runs.size);
     metrics.set("stator_dispatch_waiting_requests", this.#waiting.size);
   }
+}
+
+function dialNobody(address: string): never {
+  throw new StatorError("UNAVAILABLE", { what: address, detail: "nobody here dials workers of tensors" });
 }
 
 /** An ask is of another kind than the model that it names. */

@@ -10,6 +10,8 @@ export interface TensorPlace extends Placement {
   readonly transport: ByteTransport;
   /** What its deadline leaves, in milliseconds; undefined: as long as it takes. */
   readonly timeoutMs: number | undefined;
+  /** Trace context that the worker goes on; undefined: none. */
+  readonly traceparent: string | undefined;
 }
 
 /** Who has the tensors of a request. Nothing is called from inside `startTensor`, and nothing after `onOver`. */

@@ -24,7 +24,7 @@ type Submit = Extract<CarriedEffect, { kind: "submit" }>;
 export class TensorRun extends LifeRun implements TensorHandle {
   readonly #sink: TensorSink;
   /** The way that it goes; undefined until it is handed over. */
-  #going: Pick<TensorPlace, "transport" | "timeoutMs"> | undefined;
+  #going: Pick<TensorPlace, "transport" | "timeoutMs" | "traceparent"> | undefined;
   #error: StatorError | undefined;
 
   constructor(request: TensorAsk, about: { readonly sink: TensorSink; readonly options: RunOptions }) {
@@ -59,7 +59,7 @@ export class TensorRun extends LifeRun implements TensorHandle {
     if (phase !== "sent" || current !== attempt) return;
     const seat = this.options.seat(target.worker);
     if (seat?.phase === "ready" && seat.way) {
-      this.#going = { transport: seat.way, timeoutMs };
+      this.#going = { transport: seat.way, timeoutMs, traceparent: this.life.request.traceparent };
       this.tell({ kind: "accepted", choice, attempt, cachedTokens: 0 });
       return;
     }

@@ -143,6 +143,15 @@ describe("the seat of a worker of tensors", () => {
     expect([found(), found("simple"), found("m")]).toEqual([[3n], [3n], []]);
   });
 
+  it("is there as soon as a worker says where tensors go, which one in front of another server does when it has found it", () => {
+    cluster.showTensor(1n, InstanceState.LOADING, 1n, "");
+    expect([cluster.ways, told()]).toEqual([[], ["closed"]]);
+    cluster.addTensor(1n);
+    expect([told(), found("simple"), cluster.warnings]).toEqual([["ready"], [1n], []]);
+    cluster.showTensor(1n, InstanceState.LOADING, 1n, "");
+    expect([told(), found("simple"), cluster.way(1n).closed]).toEqual([["closed"], [], true]);
+  });
+
   it("says once that it cannot be reached", () => {
     cluster.showTensor(1n);
     for (let count = 0; count < 3; count++) {
