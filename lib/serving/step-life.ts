@@ -133,6 +133,10 @@ function frame(moment: Moment, event: Extract<LifeEvent, { attempt: number }>): 
       if (!choice.embedded) moment.effects.push({ kind: "embedding", choice: choice.index, values: event.values });
       choice.embedded = true;
       return;
+    case "answered":
+      moment.life.firstTokenMs ??= moment.nowMs;
+      moment.effects.push({ kind: "note", note: { kind: "first token", choice: choice.index } });
+      return;
     case "finished":
       finished(moment, choice, event.finish);
       return;
