@@ -34,6 +34,8 @@ export interface AboutRank {
   readonly rule: string;
   /** Tokens of its blocks. */
   readonly block_size: number | null;
+  /** Its engine keeps of a prompt whole multiples of so many tokens. */
+  readonly reuse_tokens: number;
   /** Blocks of its cache. */
   readonly total_blocks: number | null;
   /** Requests that it runs side by side. */
