@@ -111,5 +111,8 @@ export function printFidelities(fidelities: readonly NamedFidelity[], paint: Pai
 function printNamed({ row, before, now, because }: NamedRow): string {
   const moved = `row ${row}: worker ${now}, not worker ${before}`;
   if (!because) return moved;
-  return `${moved}, because of ${because.term} (${printCost(because.before)} there, ${printCost(because.now)} here)`;
+  const [there, here] = [because.before, because.now].map(printCost);
+  // What was nearly equal is told to the digit that differs.
+  const values = there === here ? [because.before, because.now] : [there, here];
+  return `${moved}, because of ${because.term} (${values[0]} there, ${values[1]} here)`;
 }
