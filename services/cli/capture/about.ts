@@ -14,7 +14,7 @@ export interface CaptureCounts {
   readonly late: number;
   /** Prompts that have no tokens, or were not asked for an answer. */
   readonly left_out: number;
-  /** Prompts whose requests ended without a token. */
+  /** Prompts whose requests ended before their first token. */
   readonly without_answer: number;
   /** Decisions with too many candidates, or that were not captured. */
   readonly decisions: number;

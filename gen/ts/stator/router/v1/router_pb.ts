@@ -841,7 +841,7 @@ export type CapturedPrompt = Message<"stator.router.v1.CapturedPrompt"> & {
   sequenceHashes: Uint8Array;
 
   /**
-   * Tokens of the answer of each choice.
+   * Tokens of the answer of each choice; 1 for an answer that its first token ended, 0 where none was made.
    *
    * @generated from field: repeated uint32 answer_tokens = 9;
    */
