@@ -1,14 +1,14 @@
 import { SeededChance } from "#lib/base/chance";
 import type { Explanation } from "#lib/routing/explain/explanation";
-import type { Arrivals } from "./arrivals.ts";
+import type { Arrivals } from "./arrivals/arrivals.ts";
+import { arrivalsOf, type Load } from "./arrivals/load.ts";
+import { type SessionSource, withSessions } from "./arrivals/session-names.ts";
 import { Cluster } from "./cluster.ts";
 import { ContentHashes } from "./content.ts";
-import { arrivalsOf, type Load } from "./load.ts";
 import type { OwnShape, Profile } from "./profile.ts";
 import { answerOf, PromptBook } from "./prompt-book.ts";
 import { ReplayRequest } from "./replay-request.ts";
 import type { ReplayRouting } from "./replay-router.ts";
-import { type SessionSource, withSessions } from "./session-names.ts";
 import type { TraceRow } from "./trace-row.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
