@@ -22,7 +22,7 @@ import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
 import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
-import { checkHttpListen } from "#lib/rpc/options";
+import { checkHttpListen, readOperators } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
@@ -114,7 +114,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     },
     ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
     fallback: publicRpcs(process),
-    operators: port.server.address,
+    ...{ operators: port.server.address, operatorsFrom: readOperators(values) },
     version: VERSION,
   });
   scope.defer(
@@ -146,6 +146,8 @@ function openDispatcher(
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
+    dial: (address) =>
+      new Channel(address, process.credentials, process.clock, { messageBytes: values["grpc.message-bytes"] }),
     router: (locate) => createRouter(context, process, locate),
     ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
     compile: (guidance) => reader.compile(guidance),
