@@ -82,7 +82,7 @@ interface TensorModelBase<Inputs extends TensorSpecs, Outputs extends TensorSpec
   readonly outputs: Outputs;
   /** Makes it ready, before the first request; what it throws is why the worker does not serve it. */
   open?(): Promise<void> | void;
-  /** Gives back what `open` took, after the last request. */
+  /** Gives back what `open` took, after the last request; one that goes on although its signal aborted may still run. */
   close?(): Promise<void> | void;
 }
 
