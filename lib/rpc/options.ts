@@ -3,6 +3,7 @@ import { StatorError } from "#lib/base/errors";
 import { flag, integer, type Options, PORT, text, type Values } from "#lib/base/option";
 import { type Credentials, insecureCredentials, isLoopback, loadTls, loopbackCredentials } from "./credentials.ts";
 import type { OperatorsFrom } from "./operators.ts";
+import { MESSAGE_LIMIT_BYTES } from "./settings.ts";
 
 /** Where a process listens for gRPC, and what it tells others. */
 export const RPC_OPTIONS = {
@@ -11,6 +12,13 @@ export const RPC_OPTIONS = {
     initial: 0,
     ...PORT,
     doc: "gRPC port of this process; 0 takes a free one.",
+  }),
+  "grpc.message-bytes": integer({
+    initial: MESSAGE_LIMIT_BYTES,
+    unit: "bytes",
+    least: 1024 * 1024,
+    most: 1024 * 1024 * 1024,
+    doc: "Longest message that the gRPC port of a process receives or sends; a longer one is refused.",
   }),
   "advertise-host": text({
     initial: undefined,

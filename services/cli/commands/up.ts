@@ -18,7 +18,14 @@ import { createBoardOfProcesses } from "../process-board.ts";
 import { type ChildPlan, ProcessTree } from "../process-tree.ts";
 
 const SHARED_KEYS: readonly OptionKey[] = [
-  ...(["drain-ms", "namespace", "trace.endpoint", "insecure-listen", "operators-anywhere"] as const),
+  ...([
+    "drain-ms",
+    "namespace",
+    "trace.endpoint",
+    "insecure-listen",
+    "operators-anywhere",
+    "grpc.message-bytes",
+  ] as const),
 ];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
 /** Processes that a machine is taken to have room for. */

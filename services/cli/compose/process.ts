@@ -88,7 +88,7 @@ export function openProcess(context: ProcessContext, options: ProcessOptions): S
       const { flag, ...where } = place;
       const server = await openServer({
         ...{ ...where, credentials, clock: systemClock, log, metrics },
-        operators: readOperators(values),
+        ...{ operators: readOperators(values), messageBytes: values["grpc.message-bytes"] },
         services: [...services, ...createReflectionServices(services)],
         flags: { port: flag, tls: "--tls-cert" },
       });
