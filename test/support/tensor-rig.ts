@@ -9,7 +9,7 @@ import { GRPCInferenceService } from "#gen/inference/service_pb";
 import type { Datatype } from "#lib/api/kserve/datatypes";
 import { SeededChance } from "#lib/base/chance";
 import { asStatorError } from "#lib/base/errors";
-import type { TensorModel } from "#lib/engines/tensor/model";
+import { defineTensorModel, type TensorModel } from "#lib/engines/tensor/model";
 import { makeBytes, readValues } from "#lib/engines/tensor/values";
 import { silentLog } from "#lib/host/log";
 import { createMetrics } from "#lib/host/metrics";
@@ -31,6 +31,7 @@ export interface Written {
   readonly data?: Uint8Array;
 }
 
+/** The inputs of a request by their names. */
 export type Inputs = Readonly<Record<string, Written>>;
 
 /** A request with raw contents. */
@@ -72,6 +73,35 @@ export function repeat(numbers: readonly number[], delayMs: number): Inputs {
     WAIT: { datatype: "UINT32", shape: [1], values: Uint32Array.of(0) },
   };
 }
+
+/** One number. */
+export const NUMBER = { datatype: "INT32", shape: [1] } as const;
+/** The input of the models below. */
+export const one = (value: number) => ({ X: { ...NUMBER, values: Int32Array.of(value) } });
+
+/** A model that answers when the test says so: by its gates, in the order of requests. */
+export function gated(name = "gated") {
+  const gates: PromiseWithResolvers<number>[] = [];
+  const model = defineTensorModel({
+    name,
+    inputs: { X: NUMBER },
+    outputs: { Y: NUMBER },
+    async infer() {
+      const gate = Promise.withResolvers<number>();
+      gates.push(gate);
+      return { Y: { shape: [1], values: Int32Array.of(await gate.promise) } };
+    },
+  });
+  return { model, gates };
+}
+
+/** A model that gives back what it takes. */
+export const echo = defineTensorModel({
+  name: "echo",
+  inputs: { X: NUMBER },
+  outputs: { Y: NUMBER },
+  infer: ({ X }) => ({ Y: X }),
+});
 
 /** A client's end of ModelStreamInfer. */
 export class InferStreamClient {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Tensor } from "#lib/api/kserve/tensor";
 import { FakeClock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
 import { pause } from "#lib/host/pause";
 import { giveInputs } from "./check.ts";
 import { TENSOR_EXAMPLES } from "./examples.ts";
@@ -26,7 +27,10 @@ function given(model: TensorModel, values: Record<string, unknown>, shape: numbe
 
 function callOf(clock = new FakeClock()): TensorCall {
   const { signal } = new AbortController();
-  return { id: "", parameters: {}, wanted: [], signal, wait: (ms) => pause(clock, ms, signal) };
+  const refuse = (detail: string) => {
+    throw new StatorError("INVALID_ARGUMENT", { detail });
+  };
+  return { id: "", parameters: {}, wanted: [], signal, wait: (ms) => pause(clock, ms, signal), refuse };
 }
 
 function values(made: Readonly<Record<string, MadeTensor>>): unknown[] {

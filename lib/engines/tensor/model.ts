@@ -61,6 +61,8 @@ export interface TensorCall {
   readonly signal: AbortSignal;
   /** Resolves after so long; rejects with the reason of the signal when that aborts before. */
   wait(ms: number): Promise<void>;
+  /** Throws what tells the client that his request is wrong: INVALID_ARGUMENT with these words, without a full stop. */
+  refuse(detail: string): never;
 }
 
 /** What every model of tensors is. */
@@ -86,7 +88,7 @@ interface TensorModelBase<Inputs extends TensorSpecs, Outputs extends TensorSpec
   close?(): Promise<void> | void;
 }
 
-/** A model that answers each request once. What it throws is told to the client when it is a StatorError, else as a failure. */
+/** A model that answers each request once. What it throws but by `refuse` is told to the client as its failure, without its words. */
 export interface PlainTensorModel<Inputs extends TensorSpecs = TensorSpecs, Outputs extends TensorSpecs = TensorSpecs>
   extends TensorModelBase<Inputs, Outputs> {
   /** Answers one request; several may run at once. */

@@ -120,6 +120,7 @@ export class Inference {
     const beganMs = clock.nowMs();
     const { timeoutMs, finalResponse, own } = readTensorParameters(request.parameters);
     if (timeoutMs !== undefined) life.limit(timeoutMs);
+    checkOneForm(request);
     const tensors = readTensors(request);
     const { signal } = life;
     const call: TensorCall = {
@@ -131,6 +132,9 @@ export class Inference {
       ),
       signal,
       wait: (ms) => pause(clock, ms, signal),
+      refuse(detail) {
+        throw new StatorError("INVALID_ARGUMENT", { detail });
+      },
     };
     const inputs = giveInputs(served.model, tensors);
     const times = { queueMs: 0, inputMs: clock.nowMs() - beganMs, inferMs: 0, outputMs: 0 };
@@ -233,6 +237,15 @@ export class Inference {
     const kind = caught instanceof Error ? caught.name : "something that is no error";
     return new StatorError("ENGINE_FAILED", { detail: `the model ${model} threw ${kind}` }, { cause: caught });
   }
+}
+
+/** Refuses contents in both forms, before they are counted: clients look for these words. */
+function checkOneForm({ modelName, inputs, rawInputContents }: ModelInferRequest): void {
+  const both = rawInputContents.length > 0 && inputs.find(({ contents }) => contents);
+  if (!both) return;
+  const words = "contents field must not be specified when using raw_input_contents";
+  const [input, model] = [both.name, modelName].map((name) => name.slice(0, 64));
+  throw new StatorError("INVALID_ARGUMENT", { detail: `${words} for '${input}' for model '${model}'` });
 }
 
 function streamOnly(model: string): StatorError {

@@ -1,11 +1,14 @@
+import { create } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
+import { InferTensorContentsSchema } from "#gen/inference/infer_pb";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
-import { StatorError } from "#lib/base/errors";
 import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
-import { defineTensorModel, type TensorModel } from "#lib/engines/tensor/model";
+import type { TensorModel } from "#lib/engines/tensor/model";
 import {
-  type InferStreamClient,
+  echo,
+  gated,
   inferRequest,
+  one,
   outputsOf,
   repeat,
   SIMPLE,
@@ -26,32 +29,6 @@ afterEach(async () => {
 });
 
 const started = (...args: ConstructorParameters<typeof TensorRig>) => rigOf(...args).start();
-const NUMBER = { datatype: "INT32", shape: [1] } as const;
-const one = (value: number) => ({ X: { ...NUMBER, values: Int32Array.of(value) } });
-
-/** A model that answers when the test says so. */
-function gated(name = "gated") {
-  const gates: PromiseWithResolvers<number>[] = [];
-  const model = defineTensorModel({
-    name,
-    inputs: { X: NUMBER },
-    outputs: { Y: NUMBER },
-    async infer() {
-      const gate = Promise.withResolvers<number>();
-      gates.push(gate);
-      return { Y: { shape: [1], values: Int32Array.of(await gate.promise) } };
-    },
-  });
-  return { model, gates };
-}
-
-const echo = defineTensorModel({
-  name: "echo",
-  inputs: { X: NUMBER },
-  outputs: { Y: NUMBER },
-  infer: ({ X }) => ({ Y: X }),
-});
-
 describe("a worker of tensors", () => {
   it("answers with raw contents, whatever form the request had, and with its own id and version", async () => {
     const { client } = await started(TENSOR_EXAMPLES);
@@ -159,6 +136,12 @@ describe("a worker of tensors", () => {
     await expect(client.modelInfer(inferRequest("simple", SIMPLE, { outputs: [{ name: "NO" }] }))).rejects.toThrow(
       "NO: is no output",
     );
+    const both = inferRequest("simple", SIMPLE);
+    both.rawInputContents.pop();
+    for (const input of both.inputs.slice(0, 1)) input.contents = create(InferTensorContentsSchema);
+    await expect(client.modelInfer(both)).rejects.toThrow(
+      "contents field must not be specified when using raw_input_contents for 'INPUT0' for model 'simple'",
+    );
     await expect(client.systemSharedMemoryStatus({})).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
   });
 
@@ -205,7 +188,8 @@ describe("a worker of tensors", () => {
       message: expect.not.stringContaining("secret"),
     });
     expect(await broken.metric("stator_worker_tensor_requests_total", '{result="failed"}')).toBe(1);
-    const said = await started([throws(new StatorError("INVALID_ARGUMENT", { detail: "X is odd" }))]);
+    const refuses: TensorModel = { ...echo, infer: (_, call) => call.refuse("X is odd") };
+    const said = await started([refuses]);
     await expect(said.client.modelInfer(inferRequest("echo", one(1)))).rejects.toThrow("X is odd.");
     expect(await said.metric("stator_worker_tensor_requests_total", '{result="refused"}')).toBe(1);
   });
@@ -261,159 +245,6 @@ describe("the places of a worker of tensors", () => {
     gates[0]?.resolve(1);
     await settle();
     expect(await rig.metric("stator_worker_tensor_running")).toBe(0);
-  });
-});
-
-describe("a stream of requests", () => {
-  const asked = (id: string, ...numbers: number[]) => inferRequest("repeat_int32", repeat(numbers, 10), { id });
-  const OPT_IN = {
-    triton_enable_empty_final_response: { parameterChoice: { case: "boolParam", value: true } },
-  } as const;
-
-  async function streamOf(rig: TensorRig, options = {}): Promise<InferStreamClient> {
-    const stream = rig.stream(options);
-    await settle();
-    return stream;
-  }
-
-  it("runs its requests side by side, and ends when it is half-closed and they have ended", async () => {
-    const rig = await started(TENSOR_EXAMPLES);
-    const stream = await streamOf(rig);
-    stream.send(asked("a", 1, 2), asked("b", 3, 4));
-    stream.halfClose();
-    await settle();
-    await rig.advance(10);
-    expect(stream.told).toEqual(["a=1", "b=3"]);
-    expect(stream.status).toBeUndefined();
-    await rig.advance(10);
-    expect(stream.told).toEqual(["a=1", "b=3", "a=2", "b=4"]);
-    await rig.advance(0);
-    expect(stream.status).toBe("OK");
-    expect(await rig.metric("stator_worker_tensor_streams")).toBe(0);
-  });
-
-  it("keeps the answers of one id in order", async () => {
-    const rig = await started(TENSOR_EXAMPLES);
-    const stream = await streamOf(rig);
-    stream.send(asked("a", 1, 2), asked("a", 3), asked("", 4), asked("", 5));
-    await settle();
-    for (let step = 0; step < 4; step++) await rig.advance(10);
-    expect(stream.told.filter((each) => each.startsWith("a"))).toEqual(["a=1", "a=2", "a=3"]);
-    expect(stream.told.filter((each) => each.startsWith("="))).toEqual(["=4", "=5"]);
-  });
-
-  it("says which answer is the last, to who asks for that", async () => {
-    const rig = await started(TENSOR_EXAMPLES);
-    const stream = await streamOf(rig);
-    stream.send(
-      inferRequest("repeat_int32", repeat([1, 2], 0), { id: "a", parameters: OPT_IN }),
-      inferRequest("repeat_int32", repeat([], 0), { id: "b", parameters: OPT_IN }),
-      inferRequest("repeat_int32", repeat([], 0), { id: "c" }),
-    );
-    for (let step = 0; step < 4; step++) await rig.advance(0);
-    expect(stream.told.filter((each) => each.startsWith("a"))).toEqual(["a=1 more", "a=2 more", "a= last"]);
-    expect(stream.told.filter((each) => !each.startsWith("a"))).toEqual(["b= last"]);
-    const last = stream.messages.at(-1)?.inferResponse;
-    expect([last?.outputs, last?.rawOutputContents]).toEqual([[], []]);
-    stream.send(
-      inferRequest(
-        "simple_identity",
-        { INPUT0: { datatype: "BYTES", shape: [1, 0], values: [] } },
-        { id: "d", parameters: OPT_IN },
-      ),
-    );
-    await settle();
-    expect(stream.told.at(-1)).toBe("d= last");
-    const { modelStats } = await rig.client.modelStatistics({ name: "repeat_int32" });
-    expect(modelStats[0]?.responseStats).toMatchObject({
-      0: { success: { count: 1n }, emptyResponse: { count: 1n } },
-      1: { success: { count: 1n } },
-      2: { emptyResponse: { count: 1n } },
-    });
-  });
-
-  it("tells an error of one request with its id, and goes on", async () => {
-    const rig = await started(TENSOR_EXAMPLES);
-    const stream = await streamOf(rig);
-    stream.send(inferRequest("wrong", SIMPLE, { id: "x" }), inferRequest("simple", SIMPLE, { id: "y" }));
-    await settle();
-    expect(stream.messages[0]).toMatchObject({
-      errorMessage: "[request id: x] Request for unknown model: 'wrong' is not found.",
-      inferResponse: { modelName: "wrong", id: "x" },
-    });
-    expect(stream.told[1]).toMatch(/^y=1,2,/);
-    expect(stream.status).toBeUndefined();
-  });
-
-  it("ends with the status of an error where the client asks for that", async () => {
-    const rig = await started(TENSOR_EXAMPLES);
-    const stream = await streamOf(rig, { metadata: { triton_grpc_error: "true" } });
-    stream.send(asked("a", 1), inferRequest("wrong", SIMPLE, { id: "x" }));
-    await settle();
-    await rig.advance(50);
-    expect([stream.told, stream.status]).toEqual([[], "MODEL_NOT_FOUND"]);
-    expect(stream.words).toContain("Request for unknown model");
-    expect(await rig.metric("stator_worker_tensor_open")).toBe(0);
-  });
-
-  it("frees every place when its client leaves", async () => {
-    const rig = await started(TENSOR_EXAMPLES);
-    const stream = await streamOf(rig);
-    stream.send(...["a", "b", "c"].map((id) => asked(id, 1, 2, 3)));
-    await settle();
-    expect(await rig.metric("stator_worker_tensor_running")).toBe(3);
-    stream.cancel();
-    await settle();
-    for (const name of ["running", "open", "streams"])
-      expect(await rig.metric(`stator_worker_tensor_${name}`), name).toBe(0);
-    expect(await rig.metric("stator_worker_tensor_requests_total", '{result="cancelled"}')).toBe(3);
-    expect(rig.clock.pending).toBe(0);
-  });
-
-  it("takes so many requests at once, and the others when one has ended", async () => {
-    const { model, gates } = gated();
-    const rig = await started([model], { limits: { mostOnStream: 2 } });
-    const stream = await streamOf(rig);
-    for (const id of ["a", "b", "c", "d"]) {
-      stream.send(inferRequest("gated", one(1), { id }));
-      await settle();
-    }
-    expect(gates).toHaveLength(2);
-    gates[1]?.resolve(7);
-    await settle();
-    expect([stream.told, gates.length]).toEqual([["b=7"], 3]);
-  });
-
-  it("that nobody reads holds no place, and is ended after a while", async () => {
-    const big = new Uint8Array(200_000);
-    const model: TensorModel = {
-      name: "big",
-      inputs: { X: NUMBER },
-      outputs: { Y: { datatype: "UINT8", shape: [-1] } },
-      *stream() {
-        for (;;) yield { Y: { shape: [big.length], data: big } };
-      },
-    };
-    const rig = await started([model, echo], { limits: { maxRunning: 1, slowMs: 100 } });
-    const stream = await streamOf(rig);
-    stream.pause();
-    stream.send(inferRequest("big", one(1), { id: "a" }));
-    await settle();
-    expect(await rig.metric("stator_worker_tensor_running")).toBe(0);
-    expect(await rig.metric("stator_worker_tensor_open")).toBe(1);
-    expect(outputsOf(await rig.client.modelInfer(inferRequest("echo", one(5))))).toEqual({ Y: Int32Array.of(5) });
-    await rig.advance(99);
-    stream.resume();
-    await settle();
-    stream.pause();
-    await rig.advance(99);
-    expect(stream.status).toBeUndefined();
-    await rig.advance(1);
-    stream.resume();
-    await settle();
-    expect(stream.status).toBe("SLOW_CLIENT");
-    expect(await rig.metric("stator_worker_tensor_slow_total")).toBe(1);
-    expect(await rig.metric("stator_worker_tensor_open")).toBe(0);
   });
 });
 

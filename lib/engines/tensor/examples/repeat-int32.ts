@@ -1,4 +1,3 @@
-import { StatorError } from "#lib/base/errors";
 import { defineTensorModel } from "../model.ts";
 
 /** Answers once for each number of IN, DELAY milliseconds after the one before, and is done WAIT milliseconds after the last. */
@@ -11,9 +10,7 @@ export const repeatInt32 = defineTensorModel({
   },
   outputs: { OUT: { datatype: "INT32", shape: [1] } },
   async *stream({ IN, DELAY, WAIT }, call) {
-    if (IN.values.length !== DELAY.values.length) {
-      throw new StatorError("INVALID_ARGUMENT", { detail: "IN and DELAY have as many elements as each other" });
-    }
+    if (IN.values.length !== DELAY.values.length) call.refuse("IN and DELAY have as many elements as each other");
     for (const [at, value] of IN.values.entries()) {
       await call.wait(DELAY.values[at] ?? 0);
       yield { OUT: { shape: [1], values: Int32Array.of(value) } };

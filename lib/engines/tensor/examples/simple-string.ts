@@ -1,13 +1,6 @@
-import { StatorError } from "#lib/base/errors";
-import { defineTensorModel } from "../model.ts";
+import { defineTensorModel, type TensorCall } from "../model.ts";
 
 const numbers = { datatype: "BYTES", shape: [-1, 16] } as const;
-
-function parseNumber(bytes: Uint8Array): number {
-  const text = Buffer.from(bytes).toString();
-  if (/^[+-]?\d{1,15}$/.test(text)) return Number(text);
-  throw new StatorError("INVALID_ARGUMENT", { detail: "An element is no decimal number of at most 15 digits" });
-}
 
 /** Adds and subtracts 16 decimal numbers a row, each written as text. */
 export const simpleString = defineTensorModel({
@@ -15,13 +8,22 @@ export const simpleString = defineTensorModel({
   maxBatch: 8,
   inputs: { INPUT0: numbers, INPUT1: numbers },
   outputs: { OUTPUT0: numbers, OUTPUT1: numbers },
-  infer({ INPUT0, INPUT1 }) {
-    const { shape } = INPUT0;
-    const other = INPUT1.values.map(parseNumber);
-    const pairs = INPUT0.values.map((bytes, at) => [parseNumber(bytes), other[at] ?? 0] as const);
+  infer({ INPUT0: { shape, values: left }, INPUT1: { values: right } }, call) {
+    const [one, other] = [parse(left, call), parse(right, call)];
     return {
-      OUTPUT0: { shape, values: pairs.map(([left, right]) => Buffer.from(`${left + right}`)) },
-      OUTPUT1: { shape, values: pairs.map(([left, right]) => Buffer.from(`${left - right}`)) },
+      OUTPUT0: { shape, values: print(one.map((value, at) => value + (other[at] ?? 0))) },
+      OUTPUT1: { shape, values: print(one.map((value, at) => value - (other[at] ?? 0))) },
     };
   },
 });
+
+function parse(elements: readonly Uint8Array[], call: TensorCall): number[] {
+  return elements.map((element) => {
+    const text = Buffer.from(element).toString();
+    return /^[+-]?\d{1,15}$/.test(text) ? Number(text) : call.refuse("An element is no number of at most 15 digits");
+  });
+}
+
+function print(numbers: readonly number[]): Uint8Array[] {
+  return numbers.map((number) => Buffer.from(String(number)));
+}
