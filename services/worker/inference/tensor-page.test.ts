@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
 import { loadTensorModule } from "#lib/engines/tensor/load-module";
-import { inferRequest, outputsOf, TensorRig } from "../../../test/support/tensor-rig.ts";
+import { inferRequest, outputsOf, TensorRig } from "../../../test/support/tensor-worker-rig.ts";
 import { settle } from "../../../test/support/worker-rig.ts";
 
 // The models of docs/kserve-tensor-models.md, as a user's module has them.
