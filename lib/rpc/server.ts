@@ -6,10 +6,11 @@ import { Access } from "#gen/stator/common/v1/common_pb";
 import type { Clock } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
 import { type Credentials, checkListen, listenCredentials } from "./credentials.ts";
-import { serveCall } from "./dispatch.ts";
+import { serveBytes, serveCall } from "./dispatch.ts";
 import { type GrpcServerCall, IncomingCall, IncomingChannel } from "./incoming.ts";
 import { CallObserver, type Observed } from "./observer.ts";
 import { ResetCounter, type ResetLimit, watchResets } from "./reset-limit.ts";
+import { ByteCoding, MessageCoding } from "./serialize.ts";
 import { methodsFor, type ServedMethod, type ServedService } from "./service.ts";
 import { HTTP2_SERVER_OPTIONS, SERVER_OPTIONS, silenceGrpc, WINDOW_BYTES } from "./settings.ts";
 
@@ -99,12 +100,19 @@ function register(
 ): void {
   const whole = (bytes: Buffer) => bytes;
   for (const served of methods) {
+    const { method, checkBytes, handler } = served;
     const added = server.register(
       served.path,
       (call: GrpcServerCall) => {
         const context = new IncomingCall(served, call, clock);
-        const channel = new IncomingChannel(served, call, { context, onOver: observer.begin(served) });
-        serveCall(served, channel, context);
+        const parts = { context, onOver: observer.begin(served) };
+        if (handler.kind === "bytes") {
+          const coding = new ByteCoding(method.output);
+          serveBytes(served, new IncomingChannel(call, { ...parts, coding }), context);
+        } else {
+          const coding = new MessageCoding(method.output, method.input, checkBytes);
+          serveCall(served, new IncomingChannel(call, { ...parts, coding }), context);
+        }
       },
       whole,
       whole,
