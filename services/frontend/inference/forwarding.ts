@@ -1,3 +1,4 @@
+import type { InferHead } from "#lib/api/kserve/peek";
 import type { StatorError } from "#lib/base/errors";
 import type { Reply } from "../doors/reply.ts";
 
@@ -5,10 +6,10 @@ import type { Reply } from "../doors/reply.ts";
 export interface ForwardAsk {
   /** It answers once, or any number of times. */
   readonly method: "modelInfer" | "modelStreamInfer";
-  /** A ModelInferRequest, of which nobody has read more than model, version and id. Kept until it is sent. */
+  /** A ModelInferRequest, of which nobody has read more than its head. Kept until it is sent. */
   readonly bytes: Uint8Array;
-  /** Of the request. */
-  readonly model: string;
+  /** What was read of it. */
+  readonly head: InferHead;
   /** For logs, records and workers. */
   readonly requestId: string;
   /** Name of its door, for the record. */
