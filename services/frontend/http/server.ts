@@ -10,7 +10,7 @@ import type { ReaderPatience } from "../patience.ts";
 import type { RequestMeter } from "../request-meter.ts";
 import { allowOrigin } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
-import { allowOf, type FoundRoute, noRoute, type Router, takes } from "./router.ts";
+import { type FoundRoute, isSafe, noRoute, type Router } from "./router.ts";
 
 /** What an HTTP port is made of. */
 export interface HttpServerOptions {
@@ -150,12 +150,12 @@ export class HttpServer {
     const { router, printError, drawRequestId, corsOrigins } = this.#options;
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
-    const found = router.find(request.url ?? "/");
+    const found = router.find(request.method ?? "GET", request.url ?? "/");
     const form = { patience: this.#patience, printError: found?.route.printError ?? printError };
     const exchange = new Exchange({ request, response }, requestId, form);
     this.#open.add(exchange);
     exchange.onClose(() => this.#close(exchange));
-    allowOrigin(exchange, corsOrigins);
+    allowOrigin(exchange, corsOrigins, found?.allow);
     try {
       if (refusal) {
         exchange.closeAfter();
@@ -172,31 +172,25 @@ export class HttpServer {
     const { request } = exchange;
     const method = request.method ?? "GET";
     const target = request.url ?? "/";
-    if (this.#draining && method === "POST") {
+    if (this.#draining && !isSafe(method)) {
       exchange.closeAfter();
       throw new StatorError("DRAINING", { what: "This frontend" });
     }
     if (method === "OPTIONS" && target === "*") return void exchange.empty(204);
     if (this.#options.fallback?.(request, response)) return undefined;
     if (!found) throw noRoute(method, target);
-    const { route, rest } = found;
+    const { route, taken, allow, parts } = found;
     exchange.route = route.name;
-    if (method === "OPTIONS") {
-      exchange.set("allow", allowOf(route));
-      return void exchange.empty(204);
-    }
-    if (!takes(route, method)) {
-      const allow = allowOf(route);
-      exchange.set("allow", allow);
-      throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
-    }
-    return route.handler(exchange, rest) ?? undefined;
+    if (taken) return route.handler(exchange, parts) ?? undefined;
+    exchange.set("allow", allow);
+    if (method === "OPTIONS") return void exchange.empty(204);
+    throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
   }
 
   #fail(exchange: Exchange, caught: unknown): void {
     const error = asStatorError(caught);
     // What probes and browsers ask for is no request to a model.
-    this.#options.meter.refused(exchange, error, exchange.request.method === "POST" ? "info" : "debug");
+    this.#options.meter.refused(exchange, error, isSafe(exchange.request.method ?? "GET") ? "debug" : "info");
     // A client that left while its body was read gets no answer.
     if (error.reason === "CANCELLED" && exchange.closed) return;
     exchange.fail(error);
