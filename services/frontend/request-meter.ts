@@ -46,7 +46,10 @@ export class RequestMeter {
   ): void {
     const { clock, log } = this.#to;
     const { reason, row } = error;
-    if (reason === "INTERNAL") return log.error("request failed", { requestId, route, error });
+    if (reason === "INTERNAL") {
+      log.error("request failed", { requestId, route, error });
+      return;
+    }
     const ms = Math.round(clock.nowMs() - arrivedMs);
     log[level]("request refused", { request: requestId, route, ms, outcome: "refused", reason, status: row.http });
   }

@@ -36,7 +36,11 @@ export function checkInferCost(bytes: Uint8Array, most: InferCost = INFER_COST):
     walk(new BinaryReader(bytes), { shape: REQUEST, end: bytes.length }, { spent, most });
   } catch (cause) {
     if (cause instanceof StatorError) throw cause;
-    throw new StatorError("INVALID_ARGUMENT", { detail: "The bytes are not an inference.ModelInferRequest" }, { cause });
+    throw new StatorError(
+      "INVALID_ARGUMENT",
+      { detail: "The bytes are not an inference.ModelInferRequest" },
+      { cause },
+    );
   }
 }
 
@@ -50,20 +54,24 @@ function walk(
     const [field, wire] = reader.tag();
     if (++spent.fields > most.fields) throw tooMuch(`${most.fields} fields`);
     // Nothing here has one, and its end is found only by reading all of it.
-    if (wire === WireType.StartGroup || wire === WireType.EndGroup) throw new Error("a group");
+    if (wire === WireType.StartGroup || wire === WireType.EndGroup) throw noRequest();
     if (wire !== WireType.LengthDelimited) {
       reader.skip(wire, field);
       continue;
     }
     const length = reader.uint32();
     const to = reader.pos + length;
-    if (to > end) throw new RangeError("a field is longer than what it is in");
+    if (to > end) throw noRequest();
     const inner = shape.messages[field];
     if (inner) walk(reader, { shape: inner, end: to }, count);
     else if (shape.numbers.includes(field)) spent.numberBytes += length;
     if (spent.numberBytes > most.numberBytes) throw tooMuch(`${most.numberBytes} bytes of typed numbers`);
     reader.pos = to;
   }
+}
+
+function noRequest(cause?: unknown): StatorError {
+  return new StatorError("INVALID_ARGUMENT", { detail: "The bytes are not an inference.ModelInferRequest" }, { cause });
 }
 
 function tooMuch(what: string): StatorError {

@@ -190,7 +190,7 @@ export class HttpServer {
   #fail(exchange: Exchange, caught: unknown): void {
     const error = asStatorError(caught);
     // What probes and browsers ask for is no request to a model.
-    this.#options.meter.refused(exchange, error, isSafe(exchange.request.method ?? "GET") ? "debug" : "info");
+    this.#options.meter.refused(exchange, error, exchange.request.method === "POST" ? "info" : "debug");
     // A client that left while its body was read gets no answer.
     if (error.reason === "CANCELLED" && exchange.closed) return;
     exchange.fail(error);

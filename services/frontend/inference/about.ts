@@ -18,6 +18,15 @@ export interface ServerAbout {
   readonly extensions: readonly string[];
 }
 
+/** Extensions of the protocol that need nothing from elsewhere. */
+export const EXTENSIONS: readonly string[] = [
+  "model_repository",
+  "schedule_policy",
+  "model_configuration",
+  "parameters",
+  "statistics",
+];
+
 /** The version that every model here has: what serves a name is decided by who serves it now. */
 export const ONLY_VERSION = "1";
 

@@ -1,5 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { GRPCInferenceService } from "#gen/inference/service_pb";
+import type { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
 
 type Name = keyof typeof GRPCInferenceService.method;

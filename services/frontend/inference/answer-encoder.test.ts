@@ -1,6 +1,10 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { type ModelInferResponse, ModelInferResponseSchema, ModelStreamInferResponseSchema } from "#gen/inference/infer_pb";
+import {
+  type ModelInferResponse,
+  ModelInferResponseSchema,
+  ModelStreamInferResponseSchema,
+} from "#gen/inference/infer_pb";
 import { AnswerEncoder } from "./answer-encoder.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -21,7 +25,7 @@ describe("an encoder of answers", () => {
     expect(hex(new AnswerEncoder().whole(raw))).toBe(
       "0a016d1201311a0272312a170a0b746578745f6f7574707574120542595445531a01013206020000006869",
     );
-    const final = { "triton_final_response": { parameterChoice: { case: "boolParam" as const, value: false } } };
+    const final = { triton_final_response: { parameterChoice: { case: "boolParam" as const, value: false } } };
     const framed = answer({ ...named, parameters: final, outputs: OUTPUTS, rawOutputContents: [bytesOf("hi")] });
     expect(hex(new AnswerEncoder().onStream(framed))).toBe(
       "12480a016d1201311a027231221b0a15747269746f6e5f66696e616c5f726573706f6e7365120208002a170a0b746578745f6f7574707574120542595445531a01013206020000006869",
@@ -49,7 +53,10 @@ describe("an encoder of answers", () => {
     ];
     for (const one of answers) {
       expect(hex(encoder.whole(one))).toBe(hex(toBinary(ModelInferResponseSchema, one)));
-      const framed = toBinary(ModelStreamInferResponseSchema, create(ModelStreamInferResponseSchema, { inferResponse: one }));
+      const framed = toBinary(
+        ModelStreamInferResponseSchema,
+        create(ModelStreamInferResponseSchema, { inferResponse: one }),
+      );
       expect(hex(encoder.onStream(one))).toBe(hex(framed));
     }
     expect(fromBinary(ModelInferResponseSchema, encoder.whole(shared))).toEqual(shared);

@@ -34,7 +34,10 @@ export class AnswerEncoder {
 
   #measure(response: ModelInferResponse): number {
     if (!this.#like || !isLike(response, this.#like)) {
-      this.#head = toBinary(ModelInferResponseSchema, create(ModelInferResponseSchema, { ...response, rawOutputContents: [] }));
+      this.#head = toBinary(
+        ModelInferResponseSchema,
+        create(ModelInferResponseSchema, { ...response, rawOutputContents: [] }),
+      );
       this.#like = response;
     }
     let length = this.#head.length;
@@ -56,7 +59,8 @@ export class AnswerEncoder {
 
 /** Whether two answers differ in their raw contents at most. What they share is the same object, and is never written to. */
 function isLike(left: ModelInferResponse, right: ModelInferResponse): boolean {
-  if (left.id !== right.id || left.modelName !== right.modelName || left.modelVersion !== right.modelVersion) return false;
+  if (left.id !== right.id || left.modelName !== right.modelName || left.modelVersion !== right.modelVersion)
+    return false;
   if (left.parameters !== right.parameters || left.$unknown !== right.$unknown) return false;
   const { outputs } = left;
   if (outputs === right.outputs) return true;

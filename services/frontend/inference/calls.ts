@@ -91,8 +91,11 @@ export class InferenceCalls {
   /** Takes a call of ModelStreamInfer. */
   readonly stream = (channel: DuplexChannel<Uint8Array, Uint8Array>, call: CallContext): void => {
     const { limits, clock } = this.#tools;
-    if (this.#draining) return channel.end(draining());
-    if (this.#streams.size >= limits.streams) return channel.end(new StatorError("OVERLOADED", { what: "streams" }));
+    const isFull = this.#streams.size >= limits.streams;
+    if (this.#draining || isFull) {
+      channel.end(this.#draining ? draining() : new StatorError("OVERLOADED", { what: "streams" }));
+      return;
+    }
     const stream = new StreamCall(channel, call, {
       mostRequests: limits.streamRequests,
       patience: { clock, slowMs: limits.slowClientMs },
@@ -188,7 +191,10 @@ export class InferenceCalls {
   }
 
   /** A model that is not there is told before anything is read. */
-  async #serve(bytes: Uint8Array, { head, reply, way }: { head: InferHead; reply: GrpcReply; way: Way }): Promise<void> {
+  async #serve(
+    bytes: Uint8Array,
+    { head, reply, way }: { head: InferHead; reply: GrpcReply; way: Way },
+  ): Promise<void> {
     const { serving } = this.#tools;
     const { features } = await serving.findModel(head.modelName, reply);
     checkVersion(head.modelName, head.modelVersion);

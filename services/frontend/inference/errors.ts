@@ -14,7 +14,10 @@ export function tellError(error: StatorError): StatorError {
 }
 
 /** The bytes of the message that tells on a stream what became of one request; the stream goes on. */
-export function printStreamError(error: StatorError, { model, id }: { readonly model: string; readonly id: string }): Uint8Array {
+export function printStreamError(
+  error: StatorError,
+  { model, id }: { readonly model: string; readonly id: string },
+): Uint8Array {
   const told = create(ModelStreamInferResponseSchema, {
     errorMessage: streamErrorText(error, id),
     inferResponse: { modelName: model, id },

@@ -1,5 +1,5 @@
 import type { Timer } from "#lib/base/clock";
-import { Queue, Roster } from "#lib/base/collections";
+import { Queue } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
 import type { Metadata } from "#lib/rpc/metadata";
@@ -24,6 +24,9 @@ export interface StreamCallOptions {
 /** Messages that came already when the client was asked to wait. */
 const READ_AHEAD = 64;
 
+/** How often it is looked whether everything has left. */
+const FLUSH_MS = 5;
+
 interface Waiting {
   readonly drained: () => void;
   readonly cut: () => void;
@@ -42,7 +45,7 @@ export class StreamCall implements Carrier {
   readonly #options: StreamCallOptions;
   /** Whether errors end the call. */
   readonly #tellsByStatus: boolean;
-  readonly #replies = new Roster<GrpcReply>();
+  readonly #replies = new Set<GrpcReply>();
   /** Requests that were read before the client heard that it is to wait. */
   readonly #early = new Queue<Uint8Array>(READ_AHEAD);
   #paused = false;
@@ -129,7 +132,10 @@ export class StreamCall implements Carrier {
     if (this.#over) return;
     const isFull = this.#replies.size >= this.#options.mostRequests;
     if (isFull && !this.#early.push(bytes)) {
-      this.#endWith(new StatorError("LIMIT", { what: "A stream", limit: `${READ_AHEAD} requests that wait` }), "aborted");
+      this.#endWith(
+        new StatorError("LIMIT", { what: "A stream", limit: `${READ_AHEAD} requests that wait` }),
+        "aborted",
+      );
       return;
     }
     if (!isFull) this.#options.begin(bytes, this);
@@ -177,7 +183,14 @@ export class StreamCall implements Carrier {
   #endWith(error: StatorError, outcome: Outcome): void {
     if (this.#over) return;
     this.#close(outcome, outcome === "slow_client" ? error : undefined);
-    this.#channel.end(tellError(error));
+    if (outcome === "slow_client") this.#channel.end(tellError(error));
+    else this.#endBehind(tellError(error), this.#options.patience.slowMs);
+  }
+
+  /** A channel that ends with an error drops what waits, and what was told comes before it: for so long at most. */
+  #endBehind(error: StatorError, leftMs: number): void {
+    if (this.waitingBytes === 0 || leftMs <= 0) this.#channel.end(error);
+    else this.#options.patience.clock.after(FLUSH_MS, () => this.#endBehind(error, leftMs - FLUSH_MS));
   }
 
   #close(outcome: Outcome, error?: StatorError): void {
@@ -186,7 +199,7 @@ export class StreamCall implements Carrier {
     this.#slow?.cancel();
     this.#waiting = [];
     while (this.#early.shift());
-    for (const reply of this.#replies.snapshot()) reply.leave(outcome, error);
+    for (const reply of [...this.#replies]) reply.leave(outcome, error);
     this.#options.onClosed(this);
   }
 }
