@@ -24,7 +24,7 @@ import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
 import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
-import { checkHttpListen } from "#lib/rpc/options";
+import { checkHttpListen, readOperators } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
@@ -156,6 +156,7 @@ async function openPorts(
       opened.port = await process.listen([...own, ...services]);
       return opened.port.server.address;
     },
+    operatorsFrom: readOperators(values),
     inference: { ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
     version: VERSION,
   });
