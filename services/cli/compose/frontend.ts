@@ -1,3 +1,4 @@
+import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
@@ -7,6 +8,7 @@ import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
 import type { Timer } from "#lib/base/clock";
+import { assert } from "#lib/base/errors";
 import { type Announcement, announceServices } from "#lib/discovery/announce";
 import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
@@ -14,6 +16,7 @@ import { ModelView } from "#lib/discovery/model-view";
 import { createServicePool } from "#lib/discovery/service-pool";
 import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
+import type { TensorDispatcher } from "#lib/dispatch/tensor-dispatcher";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { EVENTS_INSTRUMENTS } from "#lib/events/instruments";
 import { systemChance } from "#lib/host/system-clock";
@@ -23,19 +26,22 @@ import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen, readOperators } from "#lib/rpc/options";
+import type { Ask } from "#lib/serving/ask";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
-import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
+import { type Frontend, type FrontendOptions, openFrontend } from "#services/frontend/frontend";
+import { createForwarding } from "#services/frontend/inference/forward";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
 import { createRouterService } from "#services/frontend/router-service";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
+import { createTracedTensors } from "#services/frontend/traced-tensors";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
-import { openProcess, type ServiceProcess } from "./process.ts";
+import { openProcess, type ProcessPort, type ServiceProcess } from "./process.ts";
 import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
 
@@ -43,7 +49,7 @@ import { openTexts } from "./texts.ts";
 export interface OpenedFrontend {
   /** host:port of the OpenAI API. */
   readonly address: string;
-  /** host:port of the operators' gRPC port. */
+  /** host:port of the gRPC port, for inference and operators. */
   readonly grpcAddress: string;
   /** Takes itself off the list and finishes what runs, for so long at most. The scope closes the rest. */
   drain(deadlineMs: number): Promise<void>;
@@ -52,6 +58,9 @@ export interface OpenedFrontend {
 const INSTRUMENTS = [
   ...[DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, EVENTS_INSTRUMENTS, ROUTING_INSTRUMENTS, FRONTEND_INSTRUMENTS],
 ] as const;
+
+/** Time in which what was told over gRPC reaches its readers, and for calls such as watches of health. */
+const DRAIN_CALLS_MS = 250;
 
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
 const FIRST_WORKER_MS = 10_000;
@@ -87,36 +96,8 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const view = scope.own("models", new ModelView({ watch, clock, ...reading }));
   const reader = scope.own("reader", new BodyReader({ ...process, readers: readersOf(DOORS) }));
   const dispatcher = openDispatcher(context, process, { view, reader });
-  const { router } = dispatcher;
-  const texts = scope.own("texts", openTexts(context));
-  const port = await process.listen([
-    createFrontendService({ dispatcher, router, view }),
-    createRouterService({ router, view, clock, version: VERSION }),
-  ]);
-  const traced = createTracedDispatcher(dispatcher, await process.openTracer());
-  const usualDeadlineMs = values["request.deadline-ms"];
-  const frontend = await openFrontend({
-    ...process,
-    ...readHttpOptions(values),
-    view,
-    reader,
-    dispatcher: {
-      start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
-    },
-    placeable: () => dispatcher.routable(),
-    lacking: () => router.lacking,
-    isReached: (worker) => dispatcher.reached(worker),
-    fetchArtifact: createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client),
-    async openText(found) {
-      const text = await texts.open(found);
-      parts.onText?.();
-      return text;
-    },
-    ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
-    fallback: publicRpcs(process),
-    ...{ operators: port.server.address, operatorsFrom: readOperators(values) },
-    version: VERSION,
-  });
+  const fetchArtifact = createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client);
+  const { frontend, port } = await openPorts(context, process, { ...parts, view, reader, dispatcher, fetchArtifact });
   scope.defer(
     "health of the port",
     tellRoutable(process, () => frontend.routable().length > 0),
@@ -130,8 +111,71 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
       // Answers are not kept waiting by a store that cannot be reached.
       const gone = announcement.close().catch((error: unknown) => log.warn("not taken off the list", { error }));
       await Promise.all([gone, frontend.close({ drainMs })]);
+      await port.server.drain(DRAIN_CALLS_MS);
     },
   };
+}
+
+/** What the ports of a frontend answer with. */
+interface PortParts extends Omit<FrontendParts, "discovery">, Pick<FrontendOptions, "fetchArtifact"> {
+  readonly view: ModelView;
+  readonly reader: BodyReader;
+  readonly dispatcher: FrontendDispatcher<RuleRouter>;
+}
+
+/** Opens the gRPC port, for operators and inference, and the HTTP port. */
+async function openPorts(
+  context: ProcessContext,
+  process: ServiceProcess,
+  { view, reader, dispatcher, ...parts }: PortParts,
+): Promise<{ readonly frontend: Frontend; readonly port: ProcessPort }> {
+  const { values, scope } = context;
+  const { router } = dispatcher;
+  const texts = scope.own("texts", openTexts(context));
+  const own = [
+    createFrontendService({ dispatcher, router, view }),
+    createRouterService({ router, view, clock: process.clock, version: VERSION }),
+  ];
+  const tracer = await process.openTracer();
+  const traced = { ...createTracedDispatcher(dispatcher, tracer), ...createTracedTensors(dispatcher, tracer) };
+  const usualDeadlineMs = values["request.deadline-ms"];
+  const inTime = <Kind extends Ask<unknown>>(ask: Kind): Kind => ({
+    ...ask,
+    deadlineMs: ask.deadlineMs ?? usualDeadlineMs,
+  });
+  const tensors = {
+    ...traced,
+    startTensor: (ask, sink) => traced.startTensor(inTime(ask), sink),
+  } satisfies TensorDispatcher;
+  const opened: { port?: ProcessPort } = {};
+  const frontend = await openFrontend({
+    ...process,
+    ...readHttpOptions(values),
+    ...{ view, reader, fetchArtifact: parts.fetchArtifact },
+    dispatcher: { start: (request, sink) => traced.start(inTime(request), sink) },
+    placeable: () => dispatcher.routable(),
+    lacking: () => router.lacking,
+    isReached: (worker) => dispatcher.reached(worker),
+    async openText(found) {
+      const text = await texts.open(found);
+      parts.onText?.();
+      return text;
+    },
+    ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
+    fallback: publicRpcs(process),
+    async openRpc(services) {
+      opened.port = await process.listen([...own, ...services]);
+      return opened.port.server.address;
+    },
+    operatorsFrom: readOperators(values),
+    inference: {
+      ...{ ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
+      forwarding: createForwarding({ view, dispatcher: tensors, clock: process.clock }),
+    },
+    version: VERSION,
+  });
+  assert(opened.port, "a frontend opens its gRPC port before its HTTP port");
+  return { frontend, port: opened.port };
 }
 
 /** Runs requests on the workers of a view, each where the router says. */
@@ -173,11 +217,13 @@ function announce({ values, log }: ProcessContext, discovery: Discovery, address
 /** How often the health service looks whether a request would be routed. */
 const HEALTH_EVERY_MS = 500;
 
-/** Keeps the health of the whole server equal to whether a request would be routed. Returns what ends it. */
+/** Keeps the health of the whole server, and of its inference service, equal to whether a request would be routed. Returns what ends it. */
 function tellRoutable({ health, clock }: ServiceProcess, isRoutable: () => boolean): () => void {
   let timer: Timer;
   const tell = (): void => {
-    health.set("", isRoutable());
+    const serving = isRoutable();
+    health.set("", serving);
+    health.set(GRPCInferenceService.typeName, serving);
     timer = clock.after(HEALTH_EVERY_MS, tell);
   };
   tell();

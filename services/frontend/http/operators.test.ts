@@ -7,6 +7,7 @@ import type { OperatorsFrom } from "#lib/rpc/operators";
 import { Counts } from "../counts.ts";
 import { printOpenAiError } from "../doors/openai/error.ts";
 import { DEFAULT_LIMITS } from "../limits.ts";
+import { RequestMeter } from "../request-meter.ts";
 import { operates } from "./operators.ts";
 import { type HttpRoute, Router } from "./router.ts";
 import { HttpServer } from "./server.ts";
@@ -45,11 +46,13 @@ it("a route for operators is refused before its handler runs, other routes are n
     { method: "POST", path: "/load/{model}", name: "load", access: "operator", handler },
     { method: "GET", path: "/load/{model}", name: "loaded", handler },
   ]);
+  const noted = { clock: systemClock, log: silentLog, metrics: noMetrics, counts: new Counts() };
+  const meter = new RequestMeter(noted);
   const ask = async (operators: OperatorsFrom, method: string, headers: Record<string, string>) => {
     const server = new HttpServer({
       ...{ host: "127.0.0.1", port: 0, router, operators, corsOrigins: ["*"], fallback: undefined },
-      ...{ printError: printOpenAiError, limits: DEFAULT_LIMITS, drawRequestId: () => "r", counts: new Counts() },
-      ...{ clock: systemClock, log: silentLog, metrics: noMetrics },
+      ...{ printError: printOpenAiError, limits: DEFAULT_LIMITS, drawRequestId: () => "r", meter },
+      ...{ clock: systemClock, log: silentLog },
     });
     const answer = await fetch(`http://127.0.0.1:${await server.listen()}/load/m`, { method, headers });
     const text = await answer.text();

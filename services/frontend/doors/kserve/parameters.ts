@@ -1,6 +1,7 @@
 import type { Checked } from "#lib/api/check";
 import type { Fields, Shape } from "#lib/api/field";
 import { parseBody } from "#lib/api/json-body";
+import { deadlineOf } from "#lib/api/kserve/deadline";
 import {
   checkEmbedParameters,
   checkInferParameters,
@@ -65,7 +66,7 @@ export function readRun(
   return {
     cacheSalt: cacheSalt ?? "",
     priority: priority ? PRIORITIES + 1 - priority : 0,
-    deadlineMs: timeout ? Math.ceil(timeout / 1000) : undefined,
+    deadlineMs: deadlineOf(timeout ?? 0),
     ...readPlacement({ stator: { worker, session } }),
   };
 }

@@ -173,6 +173,7 @@ describe("parameters", () => {
       ...{ cacheSalt: "s", priority: 2_147_483_647, deadlineMs: 2 },
       ...{ target: { worker: 10n, rank: undefined }, wishes: { ...NO_WISHES, session: "me" } },
     });
+    expect(parameters({ timeout: 2 ** 52 }).deadlineMs).toBe(2 ** 31 - 1);
     expect(parameters({ priority: 0, timeout: 0 })).toMatchObject({ priority: 0, deadlineMs: undefined });
     expect(parameters({ priority: 2_147_483_647, timeout: 1 })).toMatchObject({ priority: 1, deadlineMs: 1 });
   });
