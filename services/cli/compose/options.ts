@@ -9,12 +9,8 @@ import { LINK_OPTIONS } from "#lib/link/options";
 import { ROUTING_OPTIONS } from "#lib/routing/options";
 import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
 import { SERVING_OPTIONS } from "#lib/serving/options";
-<<<<<<< HEAD
-import { HTTP_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
-import { TENSOR_OPTIONS } from "#services/worker/inference/options";
-=======
 import { HTTP_OPTIONS, INFERENCE_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
->>>>>>> kserve-grpc
+import { TENSOR_OPTIONS } from "#services/worker/inference/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
 import { PROGRAM_OPTIONS } from "../options.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
