@@ -8,6 +8,7 @@ import { LINK_OPTIONS } from "#lib/link/options";
 import { ROUTING_OPTIONS } from "#lib/routing/options";
 import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
 import { SERVING_OPTIONS } from "#lib/serving/options";
+import { SHARED_OPTIONS } from "#lib/shared/options";
 import { HTTP_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
 import { PROGRAM_OPTIONS } from "../options.ts";
@@ -30,6 +31,7 @@ export const OPTIONS = {
   ...SERVING_OPTIONS,
   ...LINK_OPTIONS,
   ...TEXT_OPTIONS,
+  ...SHARED_OPTIONS,
   ...LLAMA_OPTIONS,
   ...MACHINE_OPTIONS,
   ...MOCK_OPTIONS,
@@ -58,6 +60,7 @@ export const FRONT_DOOR_KEYS: readonly OptionKey[] = [
   ...keysOf(SERVING_OPTIONS),
   ...keysOf(LINK_OPTIONS),
   ...keysOf(TEXT_OPTIONS),
+  ...keysOf(SHARED_OPTIONS),
 ];
 
 /** How gRPC ports prove themselves. */
