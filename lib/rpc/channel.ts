@@ -1,29 +1,42 @@
-import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { connectivityState, Channel as GrpcChannel } from "@grpc/grpc-js";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { ClientCall } from "./client-call.ts";
 import { type Credentials, dialCredentials } from "./credentials.ts";
-import { CLIENT_OPTIONS, silenceGrpc } from "./settings.ts";
+import { ByteCoding, type Coding, MessageCoding } from "./serialize.ts";
+import { pathOf } from "./service.ts";
+import { CLIENT_OPTIONS, MESSAGE_LIMIT_BYTES, receiveLimit, silenceGrpc } from "./settings.ts";
 import type { DuplexChannel } from "./stream.ts";
-import type { CallOptions, MethodOf, Transport } from "./transport.ts";
+import type { ByteTransport, CallOptions, MethodOf } from "./transport.ts";
 import { unaryOver } from "./unary.ts";
 
 /** A session of its own to one server, over gRPC. It connects at the first call and again after a loss. */
-export class Channel implements Transport {
+export class Channel implements ByteTransport {
   readonly target: string;
   readonly #channel: GrpcChannel;
   readonly #clock: Clock;
-  readonly #open = new Set<ClientCall<DescMessage, DescMessage>>();
+  readonly #limitBytes: number;
+  readonly #open = new Set<Pick<ClientCall<never, never>, "end">>();
   #closed = false;
 
-  /** `target` is host:port, [v6]:port or unix:path. Throws BAD_CONFIG for loopback plaintext to elsewhere. */
-  constructor(target: string, credentials: Credentials, clock: Clock) {
+  /**
+   * `target` is host:port, [v6]:port or unix:path. No message is longer than `messageBytes`, sent or received. Throws
+   * BAD_CONFIG for loopback plaintext to elsewhere.
+   */
+  constructor(
+    target: string,
+    credentials: Credentials,
+    clock: Clock,
+    { messageBytes = MESSAGE_LIMIT_BYTES }: { readonly messageBytes?: number } = {},
+  ) {
     silenceGrpc();
     const dial = dialCredentials(credentials, target);
     this.target = target;
     this.#clock = clock;
-    this.#channel = new GrpcChannel(target, dial.credentials, { ...CLIENT_OPTIONS, ...dial.options });
+    this.#limitBytes = messageBytes;
+    const options = { ...CLIENT_OPTIONS, ...receiveLimit(messageBytes), ...dial.options };
+    this.#channel = new GrpcChannel(target, dial.credentials, options);
   }
 
   /** Calls that are open. */
@@ -35,15 +48,15 @@ export class Channel implements Transport {
     method: MethodOf<I, O>,
     options: CallOptions = {},
   ): DuplexChannel<MessageShape<I>, MessageShape<O>> {
-    if (this.#closed) throw new StatorError("UNAVAILABLE", { what: this.target, detail: "the channel is closed" });
-    const call = new ClientCall(this.#channel, method, {
-      ...options,
-      target: this.target,
-      clock: this.#clock,
-      onOver: () => void this.#open.delete(call),
-    });
-    this.#open.add(call);
-    return call;
+    return this.#call(
+      method,
+      options,
+      new MessageCoding(method.input, method.output, { limitBytes: this.#limitBytes }),
+    );
+  }
+
+  openBytes(method: DescMethod, options: CallOptions = {}): DuplexChannel<Uint8Array, Uint8Array> {
+    return this.#call(method, options, new ByteCoding(method.input, this.#limitBytes));
   }
 
   unary<I extends DescMessage, O extends DescMessage>(
@@ -52,6 +65,20 @@ export class Channel implements Transport {
     options?: CallOptions,
   ): Promise<MessageShape<O>> {
     return unaryOver(this, { method, request, options });
+  }
+
+  #call<Out, In>(method: DescMethod, options: CallOptions, coding: Coding<Out, In>): DuplexChannel<Out, In> {
+    if (this.#closed) throw new StatorError("UNAVAILABLE", { what: this.target, detail: "the channel is closed" });
+    const call = new ClientCall<Out, In>(this.#channel, {
+      ...options,
+      path: pathOf(method),
+      coding,
+      target: this.target,
+      clock: this.#clock,
+      onOver: () => void this.#open.delete(call),
+    });
+    this.#open.add(call);
+    return call;
   }
 
   /** Waits until the session stands. UNAVAILABLE when it does not after so long. */

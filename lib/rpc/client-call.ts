@@ -1,19 +1,21 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type ChannelInterface, type StatusObject, status } from "@grpc/grpc-js";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import { fromStatus, STATUS_TRAILER } from "./error-detail.ts";
 import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
 import { SendQueue } from "./send-queue.ts";
-import { parse, Serializer } from "./serialize.ts";
-import { pathOf } from "./service.ts";
+import type { Coding } from "./serialize.ts";
 import type { DuplexChannel, StreamHandlers } from "./stream.ts";
-import type { CallOptions, MethodOf } from "./transport.ts";
+import type { CallOptions } from "./transport.ts";
 
 type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
 
-/** How a call is made, over whose channel, by which clock. */
-export interface ClientCallOptions extends CallOptions {
+/** What is called and how, by which clock. */
+export interface ClientCallOptions<Out, In> extends CallOptions {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  /** The call's own. */
+  readonly coding: Coding<Out, In>;
   /** Whom the channel reaches, for errors. */
   readonly target: string;
   /** Borrowed; the deadline goes by it. */
@@ -23,15 +25,11 @@ export interface ClientCallOptions extends CallOptions {
 }
 
 /** One call of a client on grpc-js's own call object, below its stream classes: bytes in, bytes out, one message a read. */
-export class ClientCall<I extends DescMessage, O extends DescMessage>
-  implements DuplexChannel<MessageShape<I>, MessageShape<O>>
-{
-  readonly #method: MethodOf<I, O>;
-  readonly #options: ClientCallOptions;
+export class ClientCall<Out, In> implements DuplexChannel<Out, In> {
+  readonly #options: ClientCallOptions<Out, In>;
   readonly #call: GrpcCall;
   readonly #queue: SendQueue;
-  readonly #serializer: Serializer;
-  #handlers: StreamHandlers<MessageShape<O>> | undefined;
+  #handlers: StreamHandlers<In> | undefined;
   /** Set when the call is over; delivered when somebody receives. */
   #end: { readonly error: StatorError | undefined } | undefined;
   #localError: StatorError | undefined;
@@ -39,13 +37,11 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
   #reading = false;
   #paused = false;
 
-  constructor(channel: ChannelInterface, method: MethodOf<I, O>, options: ClientCallOptions) {
-    this.#method = method;
-    this.#serializer = new Serializer(method.input);
+  constructor(channel: ChannelInterface, options: ClientCallOptions<Out, In>) {
     this.#options = options;
     const deadline =
       options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : options.clock.unixMs() + options.timeoutMs;
-    this.#call = channel.createCall(pathOf(method), deadline, null, null, null);
+    this.#call = channel.createCall(options.path, deadline, null, null, null);
     const context = {
       write: (message: Buffer, callback: () => void) => this.#call.sendMessageWithContext({ callback }, message),
     };
@@ -65,17 +61,17 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
     return this.#queue.bufferedBytes;
   }
 
-  send(message: MessageShape<I>): boolean {
+  send(message: Out): boolean {
     if (this.#end || this.#localError) return true;
     try {
-      return this.#queue.push(this.#serializer.serialize(message));
+      return this.#queue.push(this.#options.coding.serialize(message));
     } catch (caught) {
       this.end(asStatorError(caught));
       return true;
     }
   }
 
-  receive(handlers: StreamHandlers<MessageShape<O>>): void {
+  receive(handlers: StreamHandlers<In>): void {
     assert(!this.#handlers, "a channel has one receiver");
     this.#handlers = handlers;
     if (this.#end) this.#options.clock.soon(() => this.#deliverEnd());
@@ -114,7 +110,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
     this.#reading = false;
     if (this.#localError) return;
     try {
-      this.#handlers?.onMessage(parse(this.#method.output, bytes));
+      this.#handlers?.onMessage(this.#options.coding.parse(bytes));
     } catch (caught) {
       this.end(asStatorError(caught));
       return;
@@ -138,7 +134,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
 
   #errorOf({ code, details, metadata }: StatusObject): StatorError | undefined {
     if (code === status.OK) return undefined;
-    const { target, timeoutMs } = this.#options;
+    const { target, path, timeoutMs } = this.#options;
     const [trailer] = metadata.get(STATUS_TRAILER);
     if (code === status.DEADLINE_EXCEEDED && !trailer) return new StatorError("DEADLINE", { deadlineMs: timeoutMs });
     return fromStatus({
@@ -146,7 +142,7 @@ export class ClientCall<I extends DescMessage, O extends DescMessage>
       details,
       trailer: trailer instanceof Uint8Array ? trailer : undefined,
       target,
-      method: pathOf(this.#method),
+      method: path,
     });
   }
 

@@ -1,7 +1,8 @@
-import type { DescMessage, DescMethodUnary, Message, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescMethodUnary, Message, MessageShape } from "@bufbuild/protobuf";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import type { Clock, Timer } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
+import { ByteChannel } from "./byte-channel.ts";
 import { Abort, type Peer, type ServerCall } from "./call.ts";
 import { type ServerChannel, serveCall } from "./dispatch.ts";
 import { freezeMessage } from "./freeze.ts";
@@ -10,14 +11,13 @@ import { CallObserver, type Observed } from "./observer.ts";
 import { Pipe } from "./pipe.ts";
 import { methodsFor, pathOf, type ServedMethod, type ServedService } from "./service.ts";
 import type { DuplexChannel } from "./stream.ts";
-import type { CallOptions, MethodOf, Transport } from "./transport.ts";
+import type { ByteTransport, CallOptions, MethodOf } from "./transport.ts";
 import { unaryOver } from "./unary.ts";
 
-const DIRECT_PEER: Peer = { address: "direct", binding: "direct", subject: undefined };
-const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
+const DIRECT_PEER: Peer = { address: "direct", binding: "direct", proven: true, subject: undefined };
 
 /** Calls services of the same process: no bytes are made, both sides hold the same message, frozen. */
-export class DirectTransport implements Transport {
+export class DirectTransport implements ByteTransport {
   readonly target = "direct";
   readonly #methods: ReadonlyMap<string, ServedMethod>;
   readonly #observer: CallObserver;
@@ -27,7 +27,7 @@ export class DirectTransport implements Transport {
   #onIdle: (() => void) | undefined;
 
   constructor(services: readonly ServedService[], options: Observed) {
-    this.#methods = new Map(methodsFor(services, ALL).map((served) => [served.path, served]));
+    this.#methods = new Map(methodsFor(services).map((served) => [served.path, served]));
     this.#observer = new CallObserver("direct", options);
     this.#clock = options.clock;
   }
@@ -41,6 +41,15 @@ export class DirectTransport implements Transport {
     method: MethodOf<I, O>,
     options: CallOptions = {},
   ): DuplexChannel<MessageShape<I>, MessageShape<O>> {
+    // The method's messages are those of the served method of the same path.
+    return this.#call(method, options) as unknown as DuplexChannel<MessageShape<I>, MessageShape<O>>;
+  }
+
+  openBytes(method: DescMethod, options: CallOptions = {}): DuplexChannel<Uint8Array, Uint8Array> {
+    return new ByteChannel(this.#call(method, options), method.input, method.output);
+  }
+
+  #call(method: DescMethod, options: CallOptions): DuplexChannel<Message, Message> {
     if (this.#closed) throw new StatorError("UNAVAILABLE", { what: "The server", detail: "it is closed" });
     const served = this.#methods.get(pathOf(method)) ?? absent(method);
     const finished = this.#observer.begin(served);
@@ -55,8 +64,7 @@ export class DirectTransport implements Transport {
     });
     this.#open.add(call);
     call.start();
-    // The method's messages are those of the served method of the same path.
-    return call.pipe.client as unknown as DuplexChannel<MessageShape<I>, MessageShape<O>>;
+    return call.pipe.client;
   }
 
   unary<I extends DescMessage, O extends DescMessage>(
@@ -88,7 +96,7 @@ export class DirectTransport implements Transport {
   }
 }
 
-function absent(method: MethodOf<DescMessage, DescMessage>): ServedMethod {
+function absent(method: DescMethod): ServedMethod {
   const path = pathOf(method);
   const error = () => new StatorError("UNSUPPORTED_FEATURE", { feature: path, detail: "no such service here" });
   return { method, path, access: Access.UNSPECIFIED, handler: { kind: "refused", error } };

@@ -1,7 +1,9 @@
 import { create, type Message } from "@bufbuild/protobuf";
-import { asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError } from "#lib/base/errors";
+import { ByteChannel } from "./byte-channel.ts";
 import type { ServerCall } from "./call.ts";
 import { DrainGate, iterate, pump } from "./iterate.ts";
+import { OneRequestChannel } from "./one-request.ts";
 import type { Init, ServedMethod } from "./service.ts";
 import type { DuplexChannel } from "./stream.ts";
 
@@ -15,8 +17,13 @@ export type ServerChannel = DuplexChannel<Message, Message>;
 export function serveCall(served: ServedMethod, channel: ServerChannel, call: ServerCall): void {
   const { handler } = served;
   try {
-    if (handler.kind === "refused") channel.end(handler.error());
-    else if (handler.kind === "channel") handler.run(channel, call);
+    const refusal = served.refusal?.(call.peer);
+    if (refusal) channel.end(refusal);
+    else if (handler.kind === "refused") channel.end(handler.error());
+    else if (handler.kind === "bytes") {
+      const { input, output } = served.method;
+      serveBytes(served, new ByteChannel(channel, output, input), call);
+    } else if (handler.kind === "channel") handler.run(channel, call);
     else if (handler.kind === "client_streaming") serveOnce(handler.run(iterate(channel), call), served, channel);
     else if (handler.kind === "bidi_streaming") {
       const gate = gateOf(call);
@@ -27,19 +34,32 @@ export function serveCall(served: ServedMethod, channel: ServerChannel, call: Se
   }
 }
 
+/** As `serveCall`, of a method with a `ByteHandler`, where the channel carries bytes. */
+export function serveBytes(
+  { method, path, handler, refusal }: ServedMethod,
+  channel: DuplexChannel<Uint8Array, Uint8Array>,
+  call: ServerCall,
+): void {
+  if (handler.kind !== "bytes") return;
+  const takesOne = method.methodKind === "unary" || method.methodKind === "server_streaming";
+  try {
+    const why = refusal?.(call.peer);
+    if (why) channel.end(why);
+    else handler.run(takesOne ? new OneRequestChannel(channel, path) : channel, call);
+  } catch (caught) {
+    channel.end(asStatorError(caught));
+  }
+}
+
 function serveOneRequest(served: ServedMethod, channel: ServerChannel, call: ServerCall): void {
   const gate = gateOf(call);
   let request: Message | undefined;
-  const refuse = (detail: string) => channel.end(new StatorError("INVALID_ARGUMENT", { detail }));
-  channel.receive({
+  new OneRequestChannel(channel, served.path).receive({
     onMessage(message) {
-      if (request) refuse(`${served.path} takes one message`);
-      request ??= message;
+      request = message;
     },
     onEnd(error) {
-      if (error) return;
-      if (!request) return refuse(`${served.path} takes one message and got none`);
-      run(request);
+      if (!error && request) run(request);
     },
     onDrain: gate.drained,
   });

@@ -1,17 +1,16 @@
-import type { DescMethod, Message } from "@bufbuild/protobuf";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { Metadata as GrpcMetadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Access } from "#gen/stator/common/v1/common_pb";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, type StatorError } from "#lib/base/errors";
 import { Abort, abortReason, type Peer, type ServerCall } from "./call.ts";
-import type { ServerChannel } from "./dispatch.ts";
 import { STATUS_TRAILER, statusOf } from "./error-detail.ts";
 import { fromGrpcMetadata, toGrpcMetadata } from "./grpc-metadata.ts";
 import type { Metadata, MetadataInit } from "./metadata.ts";
 import { SendQueue } from "./send-queue.ts";
-import { parse, Serializer } from "./serialize.ts";
+import type { Coding } from "./serialize.ts";
 import type { ServedMethod } from "./service.ts";
-import type { StreamHandlers } from "./stream.ts";
+import type { DuplexChannel, StreamHandlers } from "./stream.ts";
 
 /** A call of any kind as grpc-js hands it to a server: bytes in, bytes out. */
 export type GrpcServerCall = ServerDuplexStream<Buffer, Buffer>;
@@ -43,9 +42,11 @@ export class IncomingCall implements ServerCall {
 
   get peer(): Peer {
     if (!this.#peer) {
-      const name = this.#call.getAuthContext().sslPeerCertificate?.subject.CN;
+      // Only a listener with mutual TLS asks for one, and it ends connections whose certificate is not signed.
+      const certificate = this.#call.getAuthContext().sslPeerCertificate;
+      const name = certificate?.subject.CN;
       const subject = Array.isArray(name) ? name[0] : name;
-      this.#peer = { address: this.#call.getPeer(), binding: "grpc", subject };
+      this.#peer = { address: this.#call.getPeer(), binding: "grpc", proven: certificate !== undefined, subject };
     }
     return this.#peer;
   }
@@ -72,15 +73,23 @@ export class IncomingCall implements ServerCall {
   }
 }
 
+/** What the server's end of a call is made of. */
+export interface IncomingParts<Out, In> {
+  /** The call as its handler sees it; its trailers go out with the status. */
+  readonly context: IncomingCall;
+  /** The call's own. */
+  readonly coding: Coding<Out, In>;
+  /** Called once, when the call is over, with why it failed. */
+  onOver(error: StatorError | undefined): void;
+}
+
 /** The server's end of a call over grpc-js. */
-export class IncomingChannel implements ServerChannel {
-  readonly #served: ServedMethod;
+export class IncomingChannel<Out, In> implements DuplexChannel<Out, In> {
   readonly #call: GrpcServerCall;
   readonly #context: IncomingCall;
-  readonly #onOver: (error: StatorError | undefined) => void;
+  readonly #parts: IncomingParts<Out, In>;
   readonly #queue: SendQueue;
-  readonly #serializer: Serializer;
-  #handlers: StreamHandlers<Message> | undefined;
+  #handlers: StreamHandlers<In> | undefined;
   /** Set by the own end. */
   #ended: { readonly error: StatorError | undefined } | undefined;
   #over = false;
@@ -93,16 +102,10 @@ export class IncomingChannel implements ServerChannel {
   #asking = false;
   #paused = false;
 
-  constructor(
-    served: ServedMethod,
-    call: GrpcServerCall,
-    { context, onOver }: { context: IncomingCall; onOver: (error: StatorError | undefined) => void },
-  ) {
-    this.#served = served;
-    this.#serializer = new Serializer(served.method.output);
+  constructor(call: GrpcServerCall, parts: IncomingParts<Out, In>) {
     this.#call = call;
-    this.#context = context;
-    this.#onOver = onOver;
+    this.#context = parts.context;
+    this.#parts = parts;
     const write = (bytes: Buffer, done: () => void) => void call.write(bytes, done);
     this.#queue = new SendQueue({ write, finish: () => this.#finish() }, () => this.#handlers?.onDrain?.());
     // grpc-js says "cancelled" once when a call is over, however it ended.
@@ -113,17 +116,17 @@ export class IncomingChannel implements ServerChannel {
     return this.#queue.bufferedBytes;
   }
 
-  send(message: Message): boolean {
+  send(message: Out): boolean {
     if (this.#ended || this.#over) return true;
     try {
-      return this.#queue.push(this.#serializer.serialize(message));
+      return this.#queue.push(this.#parts.coding.serialize(message));
     } catch (caught) {
       this.end(asStatorError(caught));
       return true;
     }
   }
 
-  receive(handlers: StreamHandlers<Message>): void {
+  receive(handlers: StreamHandlers<In>): void {
     assert(!this.#handlers, "a channel has one receiver");
     this.#handlers = handlers;
     if (this.#over) {
@@ -198,8 +201,7 @@ export class IncomingChannel implements ServerChannel {
   #receive(bytes: Buffer): void {
     if (this.#ended || this.#over) return;
     try {
-      this.#served.checkBytes?.(bytes);
-      this.#handlers?.onMessage(parse(this.#served.method.input, bytes));
+      this.#handlers?.onMessage(this.#parts.coding.parse(bytes));
     } catch (caught) {
       this.end(asStatorError(caught));
     }
@@ -215,7 +217,7 @@ export class IncomingChannel implements ServerChannel {
       this.#context.abort.raise(this.#result);
     }
     this.#deliverEnd(this.#result);
-    this.#onOver(this.#result);
+    this.#parts.onOver(this.#result);
   }
 
   #deliverEnd(error: StatorError | undefined): void {

@@ -23,11 +23,14 @@ export function share<Shape extends Message>(message: Shape): Shape {
 /** Makes the messages of one stream to bytes, in memory that it uses again. */
 export class Serializer {
   readonly #schema: DescMessage;
+  readonly #limitBytes: number;
   readonly #codec: Codec | undefined;
   #writer: BinaryWriter | undefined;
 
-  constructor(schema: DescMessage) {
+  /** No message is longer than `limitBytes`. */
+  constructor(schema: DescMessage, limitBytes: number = MESSAGE_LIMIT_BYTES) {
     this.#schema = schema;
+    this.#limitBytes = limitBytes;
     this.#codec = CODECS.get(schema);
   }
 
@@ -41,11 +44,7 @@ export class Serializer {
 
   #serialize(message: Message): Buffer {
     const bytes = this.#codec ? this.#write(this.#codec, message) : toBinary(this.#schema, message);
-    if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
-      const limit = `${MESSAGE_LIMIT_BYTES} bytes`;
-      throw new StatorError("LIMIT", { what: `A message of ${this.#schema.typeName}`, limit });
-    }
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return bounded(bytes, this.#schema, this.#limitBytes);
   }
 
   #write(codec: Codec, message: Message): Uint8Array {
@@ -57,6 +56,67 @@ export class Serializer {
     if (bytes.byteLength <= KEPT_BYTES) this.#writer = writer;
     return bytes;
   }
+}
+
+/** How the messages of one end of a call become bytes, and come from them. */
+export interface Coding<Out, In> {
+  /** What goes out, as bytes that nobody changes. LIMIT when they are longer than any receiver takes. */
+  serialize(message: Out): Buffer;
+  /** What came in; it may be a view of the bytes. INVALID_ARGUMENT for what is none. */
+  parse(bytes: Buffer): In;
+}
+
+/** Messages at one end of a call: those of one schema go out, those of another come in. */
+export class MessageCoding<Out extends DescMessage, In extends DescMessage>
+  extends Serializer
+  implements Coding<MessageShape<Out>, MessageShape<In>>
+{
+  readonly #in: In;
+  readonly #checkBytes: ((bytes: Uint8Array) => void) | undefined;
+
+  /** `checkBytes` looks at what comes in before it is parsed, and throws what is wrong with it. */
+  constructor(
+    out: Out,
+    into: In,
+    { limitBytes, checkBytes }: { readonly limitBytes: number; readonly checkBytes?: (bytes: Uint8Array) => void },
+  ) {
+    super(out, limitBytes);
+    this.#in = into;
+    this.#checkBytes = checkBytes;
+  }
+
+  parse(bytes: Buffer): MessageShape<In> {
+    this.#checkBytes?.(bytes);
+    return parse(this.#in, bytes);
+  }
+}
+
+/** Messages as they are on the wire: what comes in is a view of the received buffer, and what goes out is not copied here. */
+export class ByteCoding implements Coding<Uint8Array, Uint8Array> {
+  readonly #out: DescMessage;
+  readonly #limitBytes: number;
+
+  /** The schema of what goes out is named in errors. */
+  constructor(out: DescMessage, limitBytes: number) {
+    this.#out = out;
+    this.#limitBytes = limitBytes;
+  }
+
+  serialize(bytes: Uint8Array): Buffer {
+    return bounded(bytes, this.#out, this.#limitBytes);
+  }
+
+  parse(bytes: Buffer): Uint8Array {
+    return bytes;
+  }
+}
+
+/** The bytes as they are, for grpc-js. Throws LIMIT. */
+function bounded(bytes: Uint8Array, { typeName }: DescMessage, limitBytes: number): Buffer {
+  if (bytes.byteLength > limitBytes) {
+    throw new StatorError("LIMIT", { what: `A message of ${typeName}`, limit: `${limitBytes} bytes` });
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { connect } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { Health } from "#gen/grpc/health/v1/health_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
@@ -60,6 +61,18 @@ test("a port answers only whom it allows", async () => {
   await server.close();
 });
 
+test("of a contract that declares no access each method has the one that its service is given", async () => {
+  const access = ({ name }: DescMethod) => (name === "Check" ? Access.PUBLIC : Access.OPERATOR);
+  const health = createService(Health, { check: () => ({ status: 1 }), list: () => ({}) }, { access });
+  const server = await openServer({ ...usual, host: "127.0.0.1", port: 0, services: [health], allow: [Access.PUBLIC] });
+  const channel = new Channel(server.address, loopbackCredentials, systemClock);
+  const client = createClient(Health, channel);
+  expect((await client.check({})).status).toBe(1);
+  await expect(client.list({})).rejects.toMatchObject({ reason: "ACCESS_DENIED" });
+  channel.close();
+  await server.close();
+});
+
 test("a server that is not there is unavailable, and comes into reach when it is", async () => {
   const health = createService(Health, { check: () => ({ status: 1 }) }, { access: Access.PUBLIC });
   const listen = { ...usual, host: "127.0.0.1", services: [health] };
@@ -88,4 +101,5 @@ test("a client may send a whole window before it hears back", async () => {
 
 test("a method that nobody may call is a bug of ours", () => {
   expect(() => createService(Health, {})).toThrow("does not declare who may call it");
+  expect(() => createService(Health, {}, { access: () => Access.UNSPECIFIED })).toThrow("does not declare who may");
 });

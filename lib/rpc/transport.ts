@@ -1,5 +1,6 @@
 import type {
   DescMessage,
+  DescMethod,
   DescMethodBiDiStreaming,
   DescMethodClientStreaming,
   DescMethodServerStreaming,
@@ -47,4 +48,13 @@ export interface Transport {
   ): Promise<MessageShape<O>>;
   /** Ends open calls with UNAVAILABLE and gives the connection back. */
   close(): void;
+}
+
+/** A way to a server over which messages also go as they are on the wire, unread. */
+export interface ByteTransport extends Transport {
+  /**
+   * As `open`, of any method, with each message as its bytes. Bytes that are sent must not change afterwards; bytes that
+   * come are the receiver's to keep, and nobody has looked whether they are such a message.
+   */
+  openBytes(method: DescMethod, options?: CallOptions): DuplexChannel<Uint8Array, Uint8Array>;
 }

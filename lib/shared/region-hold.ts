@@ -1,7 +1,10 @@
 import type { ModelInferRequest, ModelInferResponse } from "#gen/inference/infer_pb";
+import { readTensors } from "#lib/api/kserve/read-tensors";
 import { printRegionPart, type RegionPart, withoutRegionPart } from "#lib/api/kserve/region";
-import { StatorError } from "#lib/base/errors";
+import { assert, StatorError } from "#lib/base/errors";
 import type { Region } from "./region.ts";
+
+const NO_BYTES = new Uint8Array(0);
 
 /** A tensor of a request that is in a region. */
 export interface HeldPart {
@@ -51,31 +54,27 @@ export class RegionHold {
   }
 
   /**
-   * The request that was held, with the bytes of its inputs as raw contents and no word of regions in it. Called once. Throws
-   * INVALID_ARGUMENT for inputs that come twice, too many or in the typed form beside others in regions, and for an
-   * object that was cut; OVERLOADED when too many copies are held.
+   * The request that was held, with the bytes of all its inputs as raw contents and no word of regions in it: its answers
+   * come raw, as `place` takes them. Called once. Throws as `readTensors` does; INVALID_ARGUMENT for too many bytes and
+   * for an object that was cut, OVERLOADED when too many copies are held.
    */
   async fill(request: ModelInferRequest): Promise<ModelInferRequest> {
     this.#checkHeld();
-    const inputs = request.inputs.map((input) => ({ ...input, parameters: withoutRegionPart(input.parameters) }));
-    const outputs = request.outputs.map((output) => ({ ...output, parameters: withoutRegionPart(output.parameters) }));
-    const rawInputContents = await this.#fillInputs(request);
-    return { ...request, inputs, outputs, rawInputContents };
-  }
-
-  async #fillInputs({ inputs, rawInputContents }: ModelInferRequest): Promise<Uint8Array[]> {
-    const held = this.tensors.inputs;
-    if (held.every((part) => part === undefined)) return rawInputContents;
-    const typed = inputs.find(({ contents }) => contents !== undefined);
-    if (typed) throw invalid(`The input ${typed.name} has contents, and inputs beside those in regions come raw`);
-    const here = held.filter((part) => part === undefined).length;
-    if (rawInputContents.length !== here) {
-      throw invalid(`raw_input_contents: expected ${here}, one for each input that is in no region`);
-    }
+    const { inputs: held } = this.tensors;
     this.#untake = this.#account.take(held.reduce((sum, part) => sum + (part?.part.lengthBytes ?? 0), 0));
     const read = await Promise.all(held.map(async (part) => part && this.#read(part)));
-    let next = 0;
-    return read.flatMap((bytes) => bytes ?? rawInputContents[next++] ?? []);
+    const bytes = new Map(request.inputs.map((input, at) => [input, read[at] ?? NO_BYTES]));
+    const tensors = readTensors(request, { region: (input) => bytes.get(input) ?? NO_BYTES });
+    return {
+      ...request,
+      inputs: request.inputs.map((input) => ({
+        ...input,
+        parameters: withoutRegionPart(input.parameters),
+        contents: undefined,
+      })),
+      outputs: request.outputs.map((output) => ({ ...output, parameters: withoutRegionPart(output.parameters) })),
+      rawInputContents: tensors.map(({ data }) => data),
+    };
   }
 
   async #read({ region, part }: HeldPart): Promise<Uint8Array> {
@@ -97,12 +96,13 @@ export class RegionHold {
     for (const [at, output] of response.outputs.entries()) {
       const held = this.#outputs.get(output.name);
       const bytes = rawOutputContents[at];
-      if (!held || !bytes) {
+      if (!held) {
         outputs.push(output);
         continue;
       }
+      assert(bytes, "a request that was filled has raw answers");
       const part = await this.#write(held, bytes);
-      rawOutputContents[at] = new Uint8Array(0);
+      rawOutputContents[at] = NO_BYTES;
       outputs.push({ ...output, parameters: { ...output.parameters, ...printRegionPart(part) } });
     }
     return { ...response, outputs, rawOutputContents };

@@ -56,6 +56,7 @@ function ask(
     inputs: inputs.map((input, at) => ({
       name: String.fromCharCode(65 + at),
       datatype: "UINT8",
+      shape: [BigInt(input.length)],
       parameters: input instanceof Uint8Array ? {} : parameters(input),
     })),
     outputs: outputs.map((output, at) => ({ name: String.fromCharCode(88 + at), parameters: parameters(output) })),
@@ -334,10 +335,36 @@ test("raw contents are those of the inputs that are in no region, neither more n
   const request = ask([{ region: "in", offset: 0, length: 4 }, bytesOf(2)]);
   for (const rawInputContents of [[], [bytesOf(1), bytesOf(1)]]) {
     const hold = held(regions, request);
-    await expect(hold.fill({ ...request, rawInputContents })).rejects.toThrow("raw_input_contents: expected 1");
+    await expect(hold.fill({ ...request, rawInputContents })).rejects.toMatchObject({ row: { grpc: 3 } });
     hold.release();
   }
   expect(regions.copiedBytes).toBe(0);
+});
+
+test("typed contents beside a region become raw, and a part is as long as its tensor's shape says", async () => {
+  const regions = open();
+  register(regions, "in", objects.create(bytesOf(16)));
+  const base = ask([{ region: "in", offset: 0, length: 4 }]);
+  const typed = create(ModelInferRequestSchema, {
+    inputs: [
+      ...base.inputs,
+      { name: "B", datatype: "INT32", shape: [2n], contents: { intContents: [1, -1] } },
+      { name: "C", datatype: "BYTES", shape: [1n], contents: { bytesContents: [bytesOf(2)] } },
+    ],
+  });
+  const hold = held(regions, typed);
+  const { inputs, rawInputContents } = await hold.fill(typed);
+  expect(inputs.every(({ contents }) => contents === undefined)).toBe(true);
+  expect(rawInputContents.map((raw) => [...raw])).toEqual([
+    [1, 2, 3, 4],
+    [1, 0, 0, 0, 255, 255, 255, 255],
+    [2, 0, 0, 0, 1, 2],
+  ]);
+  hold.release();
+  const short = { ...base, inputs: base.inputs.map((input) => ({ ...input, shape: [5n] })) };
+  const other = held(regions, short);
+  await expect(other.fill(short)).rejects.toThrow("A: has 4 bytes, and its shape says 5 x 1");
+  other.release();
 });
 
 test("an object that took the place of another is noticed", async () => {

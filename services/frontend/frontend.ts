@@ -10,6 +10,7 @@ import type { Log } from "#lib/host/log";
 import { createLoopLoad } from "#lib/host/loop-load";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
+import type { OperatorsFrom } from "#lib/rpc/operators";
 import type { Dispatcher } from "#lib/serving/dispatcher";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts, PromptCounts } from "./counts.ts";
@@ -65,6 +66,8 @@ export interface FrontendOptions {
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** host:port of the port for operators, where there is one. */
   readonly operators?: string;
+  /** From where operators may ask this port for what is theirs; `here` unless given. */
+  readonly operatorsFrom?: OperatorsFrom;
   /** Shown in the OpenAPI document. */
   readonly version: string;
   /** Of all its waits and times. */
@@ -189,6 +192,7 @@ function createParts(options: FrontendOptions, scope: Scope) {
     router: new Router(routes),
     printError: printOpenAiError,
     fallback: options.fallback,
+    operators: options.operatorsFrom ?? "here",
     corsOrigins: options.corsOrigins ?? [],
     limits,
     clock,

@@ -1,6 +1,6 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { StatorError } from "#lib/base/errors";
-import { REGION_PARAMETERS } from "./region.ts";
+import { SHARED_MEMORY } from "./parameters.ts";
 
 /** Numbers of the fields on the way from a ModelInferRequest to the name of a parameter of one of its tensors. */
 const TENSORS: ReadonlyMap<number, number> = new Map([
@@ -9,7 +9,7 @@ const TENSORS: ReadonlyMap<number, number> = new Map([
 ]);
 const KEY = 1;
 
-const REGION = new TextEncoder().encode(REGION_PARAMETERS.region);
+const REGION = new TextEncoder().encode(SHARED_MEMORY.region);
 
 /** Fields that are looked at before a message is refused: so many that no honest request has them. */
 const MOST_FIELDS = 65_536;

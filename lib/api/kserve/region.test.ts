@@ -5,7 +5,8 @@ import { SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import { eachSeed } from "../../../test/support/seeds.ts";
 import { namesRegions } from "./names-regions.ts";
-import { printRegionPart, REGION_PARAMETERS, readRegionPart, withoutRegionPart } from "./region.ts";
+import { SHARED_MEMORY } from "./parameters.ts";
+import { printRegionPart, readRegionPart, withoutRegionPart } from "./region.ts";
 
 type Choice = InferParameter["parameterChoice"];
 
@@ -83,7 +84,7 @@ test("any values of these parameters give a part that reaches nowhere else, or t
       ];
       return choices[below(choices.length)] ?? { case: undefined };
     };
-    const names = [...Object.values(REGION_PARAMETERS), "other"].filter(() => below(3) > 0);
+    const names = [...Object.values(SHARED_MEMORY), "other"].filter(() => below(3) > 0);
     const given = parameters(Object.fromEntries(names.map((name) => [name, draw()])));
     try {
       const part = readRegionPart(given, "A");
@@ -103,11 +104,11 @@ const request = (input: Record<string, InferParameter>, output: Record<string, I
   toBinary(
     ModelInferRequestSchema,
     create(ModelInferRequestSchema, {
-      modelName: REGION_PARAMETERS.region,
+      modelName: SHARED_MEMORY.region,
       parameters: parameters({ shared_memory_region: text("not of a tensor") }),
-      inputs: [{ name: REGION_PARAMETERS.region, datatype: "INT32", shape: [1n], parameters: input }],
+      inputs: [{ name: SHARED_MEMORY.region, datatype: "INT32", shape: [1n], parameters: input }],
       outputs: [{ name: "OUT", parameters: output }],
-      rawInputContents: [new TextEncoder().encode(REGION_PARAMETERS.region)],
+      rawInputContents: [new TextEncoder().encode(SHARED_MEMORY.region)],
     }),
   );
 

@@ -1,6 +1,6 @@
-import { create } from "@bufbuild/protobuf";
-import { type InferParameter, InferParameterSchema } from "#gen/inference/infer_pb";
+import type { InferParameter } from "#gen/inference/infer_pb";
 import { StatorError } from "#lib/base/errors";
+import { createParameter, type Parameters, SHARED_MEMORY } from "./parameters.ts";
 
 /** Where a tensor is that does not travel with its message: part of a region of shared memory. */
 export interface RegionPart {
@@ -12,17 +12,7 @@ export interface RegionPart {
   readonly lengthBytes: number;
 }
 
-/** Parameters of a tensor or of a message, by name. */
-export type Parameters = Readonly<Record<string, InferParameter>>;
-
-/** Names of the parameters by which a tensor names its part of a region. */
-export const REGION_PARAMETERS = {
-  region: "shared_memory_region",
-  offset: "shared_memory_offset",
-  length: "shared_memory_byte_size",
-} as const;
-
-const NAMES: ReadonlySet<string> = new Set(Object.values(REGION_PARAMETERS));
+const NAMES: ReadonlySet<string> = new Set(Object.values(SHARED_MEMORY));
 
 /**
  * The part that a tensor's parameters name, or undefined when they name none. The offset is 0 unless given. Throws
@@ -30,7 +20,7 @@ const NAMES: ReadonlySet<string> = new Set(Object.values(REGION_PARAMETERS));
  * type or that no region has; `tensor` is what its sentence calls the tensor.
  */
 export function readRegionPart(parameters: Parameters, tensor: string): RegionPart | undefined {
-  const { region: named, offset, length } = REGION_PARAMETERS;
+  const { region: named, offset, size: length } = SHARED_MEMORY;
   const region = own(parameters, named);
   if (region === undefined) {
     const stray = [length, offset].find((name) => own(parameters, name) !== undefined);
@@ -52,14 +42,10 @@ export function withoutRegionPart(parameters: { [name: string]: InferParameter }
 
 /** Parameters that name a part: what `readRegionPart` reads. */
 export function printRegionPart({ region, offsetBytes, lengthBytes }: RegionPart): { [name: string]: InferParameter } {
-  const bytes = (count: number) =>
-    create(InferParameterSchema, { parameterChoice: { case: "int64Param", value: BigInt(count) } });
   return {
-    [REGION_PARAMETERS.region]: create(InferParameterSchema, {
-      parameterChoice: { case: "stringParam", value: region },
-    }),
-    [REGION_PARAMETERS.length]: bytes(lengthBytes),
-    [REGION_PARAMETERS.offset]: bytes(offsetBytes),
+    [SHARED_MEMORY.region]: createParameter(region),
+    [SHARED_MEMORY.size]: createParameter(lengthBytes),
+    [SHARED_MEMORY.offset]: createParameter(offsetBytes),
   };
 }
 

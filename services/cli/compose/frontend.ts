@@ -22,7 +22,7 @@ import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
 import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
-import { checkHttpListen } from "#lib/rpc/options";
+import { checkHttpListen, readOperators } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
@@ -114,7 +114,7 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
     },
     ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
     fallback: publicRpcs(process),
-    operators: port.server.address,
+    ...{ operators: port.server.address, operatorsFrom: readOperators(values) },
     version: VERSION,
   });
   scope.defer(

@@ -43,7 +43,12 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
   const page = openPage();
   return [
     { path: "/", method: "GET", name: "page", handler: (exchange) => page.show(exchange) },
-    { path: "/docs/", method: "GET", name: "docs", handler: (exchange, name) => page.showDocument(exchange, name) },
+    {
+      path: "/docs/{name...}",
+      method: "GET",
+      name: "docs",
+      handler: (exchange, { name = "" }) => page.showDocument(exchange, name),
+    },
     ...tools.doors.map((door) => doorRoute(door, tools)),
     {
       path: "/v1/models",
@@ -52,10 +57,10 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
       handler: (exchange) => exchange.json(200, printModels(tools.models.list())),
     },
     {
-      path: "/v1/models/",
+      path: "/v1/models/{id...}",
       method: "GET",
       name: "model",
-      handler: (exchange, id) => showModel(exchange, id, tools.models),
+      handler: (exchange, { id = "" }) => showModel(exchange, id, tools.models),
     },
     { path: "/health", method: "GET", name: "health", handler: (exchange) => showHealth(exchange, tools) },
     { path: "/live", method: "GET", name: "live", handler: (exchange) => exchange.json(200, '{"status":"live"}') },

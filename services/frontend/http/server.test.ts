@@ -102,6 +102,7 @@ describe("the small routes", () => {
       "OPTIONS",
     );
     expect(preflight.headers.get("access-control-allow-headers")).toBe("x-stainless-lang");
+    expect(preflight.headers.get("access-control-allow-methods")).toBe("GET, HEAD, OPTIONS");
   });
 });
 

@@ -5,12 +5,14 @@ import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
+import { type OperatorsFrom, operatorsOnly } from "#lib/rpc/operators";
 import type { Counts } from "../counts.ts";
 import type { PrintError } from "../doors/reply.ts";
 import type { FrontendLimits } from "../limits.ts";
 import { allowOrigin } from "./cors.ts";
 import { Exchange, type ReaderPatience } from "./exchange.ts";
-import { allowOf, type FoundRoute, noRoute, type Router, takes } from "./router.ts";
+import { operates } from "./operators.ts";
+import { type FoundRoute, isSafe, noRoute, type Router } from "./router.ts";
 
 /** What an HTTP port is made of. */
 export interface HttpServerOptions {
@@ -24,6 +26,8 @@ export interface HttpServerOptions {
   readonly printError: PrintError;
   /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
   readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  /** From where operators may ask for what is theirs. */
+  readonly operators: OperatorsFrom;
   /** Origins whose pages may read answers; `*` is any. */
   readonly corsOrigins: readonly string[];
   /** How many connections, and how long clients may take. */
@@ -147,12 +151,12 @@ export class HttpServer {
     const { router, printError, drawRequestId, corsOrigins } = this.#options;
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : drawRequestId();
-    const found = router.find(request.url ?? "/");
+    const found = router.find(request.method ?? "GET", request.url ?? "/");
     const form = { patience: this.#patience, printError: found?.route.printError ?? printError };
     const exchange = new Exchange({ request, response }, requestId, form);
     this.#open.add(exchange);
     exchange.onClose(() => this.#close(exchange));
-    allowOrigin(exchange, corsOrigins);
+    allowOrigin(exchange, corsOrigins, found?.allow);
     try {
       if (refusal) {
         exchange.closeAfter();
@@ -169,25 +173,22 @@ export class HttpServer {
     const { request } = exchange;
     const method = request.method ?? "GET";
     const target = request.url ?? "/";
-    if (this.#draining && method === "POST") {
+    if (this.#draining && !isSafe(method)) {
       exchange.closeAfter();
       throw new StatorError("DRAINING", { what: "This frontend" });
     }
     if (method === "OPTIONS" && target === "*") return void exchange.empty(204);
     if (this.#options.fallback?.(request, response)) return undefined;
     if (!found) throw noRoute(method, target);
-    const { route, rest } = found;
+    const { route, taken, allow, parts } = found;
     exchange.route = route.name;
-    if (method === "OPTIONS") {
-      exchange.set("allow", allowOf(route));
-      return void exchange.empty(204);
+    if (taken) {
+      if (route.access === "operator" && !operates(request, this.#options.operators)) throw operatorsOnly(route.path);
+      return route.handler(exchange, parts) ?? undefined;
     }
-    if (!takes(route, method)) {
-      const allow = allowOf(route);
-      exchange.set("allow", allow);
-      throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
-    }
-    return route.handler(exchange, rest) ?? undefined;
+    exchange.set("allow", allow);
+    if (method === "OPTIONS") return void exchange.empty(204);
+    throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });
   }
 
   #fail(exchange: Exchange, caught: unknown): void {

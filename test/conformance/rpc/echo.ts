@@ -37,6 +37,10 @@ export type EchoMethods = {
   chat: { methodKind: "bidi_streaming"; input: Text; output: Text };
   /** The same through the callback form. */
   link: { methodKind: "bidi_streaming"; input: Bytes; output: Bytes };
+  /** Answers with the message's bytes. */
+  mirror: { methodKind: "unary"; input: Bytes; output: Bytes };
+  /** Answers each message with its bytes. */
+  relay: { methodKind: "bidi_streaming"; input: Bytes; output: Bytes };
   /** Nobody implements it. */
   absent: { methodKind: "unary"; input: Text; output: Text };
   /** Only for peers. */
@@ -60,6 +64,8 @@ function declareEcho(): GenService<EchoMethods> {
           method("Join", [StringValueSchema, StringValueSchema], "c"),
           method("Chat", [StringValueSchema, StringValueSchema], "cs"),
           method("Link", [BytesValueSchema, BytesValueSchema], "cs"),
+          method("Mirror", [BytesValueSchema, BytesValueSchema]),
+          method("Relay", [BytesValueSchema, BytesValueSchema], "cs"),
           method("Absent", [StringValueSchema, StringValueSchema]),
           method("Secret", [StringValueSchema, StringValueSchema], "", Access.PEER),
         ],

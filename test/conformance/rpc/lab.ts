@@ -25,6 +25,8 @@ export class Lab {
   finished = 0;
   /** Errors that ended callback streams, in order; undefined for an end in order. */
   readonly ends: (StatorError | undefined)[] = [];
+  /** Messages that byte handlers saw, in order. */
+  readonly seen: Uint8Array[] = [];
   /** Server ends of the open callback streams. */
   readonly links: DuplexChannel<Bytes, Bytes>[] = [];
   readonly service: ServedService;
@@ -45,6 +47,8 @@ export class Lab {
       },
       chat: (requests, call) => this.#chat(requests, call),
       link: { open: (channel, call) => this.#link(channel, call) },
+      mirror: { bytes: (channel, call) => this.#mirror(channel, call) },
+      relay: { bytes: (channel, call) => this.#relay(channel, call) },
       secret: () => ({ value: "told" }),
       flood: (_, call) => this.#flood(call),
     });
@@ -117,6 +121,40 @@ export class Lab {
     channel.receive({
       onMessage(message) {
         channel.send(message);
+      },
+      onEnd: (error) => {
+        this.ends.push(error);
+        if (!error) channel.end();
+      },
+    });
+  }
+
+  #mirror(channel: DuplexChannel<Uint8Array, Uint8Array>, call: CallContext): void {
+    this.calls.push(call);
+    let message: Uint8Array | undefined;
+    channel.receive({
+      onMessage: (bytes) => {
+        this.seen.push(bytes);
+        message = bytes;
+      },
+      onEnd: (error) => {
+        this.ends.push(error);
+        if (error || !message) return;
+        channel.send(message);
+        channel.end();
+      },
+    });
+  }
+
+  /** As it comes; an empty message is a bug. */
+  #relay(channel: DuplexChannel<Uint8Array, Uint8Array>, call: CallContext): void {
+    this.calls.push(call);
+    if (call.metadata.get("x-refuse")) throw new StatorError("NO_WORKERS", { model: "m" });
+    channel.receive({
+      onMessage: (bytes) => {
+        this.seen.push(bytes);
+        if (bytes.byteLength === 0) throw new TypeError("a secret inside");
+        channel.send(bytes);
       },
       onEnd: (error) => {
         this.ends.push(error);
