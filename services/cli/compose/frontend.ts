@@ -1,3 +1,4 @@
+import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
@@ -23,7 +24,9 @@ import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen, readOperators } from "#lib/rpc/options";
+import { createService } from "#lib/rpc/service";
 import { readLifeLimits } from "#lib/serving/options";
+import { SHARED_INSTRUMENTS } from "#lib/shared/instruments";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
 import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
@@ -35,6 +38,7 @@ import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
+import { openOperatorCalls } from "./operator-calls.ts";
 import { openProcess, type ServiceProcess } from "./process.ts";
 import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
@@ -51,6 +55,7 @@ export interface OpenedFrontend {
 
 const INSTRUMENTS = [
   ...[DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, EVENTS_INSTRUMENTS, ROUTING_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+  SHARED_INSTRUMENTS,
 ] as const;
 
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
@@ -89,11 +94,13 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const dispatcher = openDispatcher(context, process, { view, reader });
   const { router } = dispatcher;
   const texts = scope.own("texts", openTexts(context));
+  const operators = await openOperatorCalls(context, process, { watch, view, dial });
   const port = await process.listen([
     createFrontendService({ dispatcher, router, view }),
+    createService(GRPCInferenceService, operators.calls, { access: Access.OPERATOR }),
     createRouterService({ router, view, clock, version: VERSION }),
   ]);
-  const traced = createTracedDispatcher(dispatcher, await process.openTracer());
+  const traced = createTracedDispatcher(dispatcher, operators.tracer);
   const usualDeadlineMs = values["request.deadline-ms"];
   const frontend = await openFrontend({
     ...process,
