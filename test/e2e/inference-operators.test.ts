@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
+import { printRegionPart } from "#lib/api/kserve/region";
 import { asStatorError } from "#lib/base/errors";
 import { openClient } from "#lib/rpc/open-client";
 import { Cluster, readMetric } from "../support/cluster.ts";
@@ -63,6 +64,42 @@ test("an adapter loads on every worker by its name, is served at once, and is go
   await client.repositoryModelUnload({ modelName: "pirate" });
   expect([404, 503]).toContain(await complete(base, "pirate"));
   expect(await client.repositoryModelUnload({ modelName: "pirate" }).catch(reasonOf)).toBe("LOAD_REFUSED");
+});
+
+test("a worker of tensors reads its inputs from memory that a client registered, and writes its outputs there", async () => {
+  const { address } = await cluster.worker("--engine", "tensor");
+  const { client, close } = openClient(GRPCInferenceService, address);
+  closing.push(close);
+  const numbers = (from: number) => Int32Array.from({ length: 16 }, (_, at) => from + at);
+  const [first, second] = [numbers(1), numbers(100)];
+  const input = objects.create(Buffer.concat([first, second].map(({ buffer }) => Buffer.from(buffer))));
+  const output = objects.create(128);
+  await client.systemSharedMemoryUnregister({ name: "" });
+  await client.cudaSharedMemoryUnregister({ name: "" });
+  await client.systemSharedMemoryRegister({ name: "input_data", key: input.key, byteSize: 128n });
+  await client.systemSharedMemoryRegister({ name: "output_data", key: output.key, byteSize: 128n });
+  const part = (region: string, offsetBytes: number) => printRegionPart({ region, offsetBytes, lengthBytes: 64 });
+  const request = {
+    modelName: "simple",
+    inputs: [
+      { name: "INPUT0", datatype: "INT32", shape: [1n, 16n], parameters: part("input_data", 0) },
+      { name: "INPUT1", datatype: "INT32", shape: [1n, 16n], parameters: part("input_data", 64) },
+    ],
+    outputs: [
+      { name: "OUTPUT0", parameters: part("output_data", 0) },
+      { name: "OUTPUT1", parameters: part("output_data", 64) },
+    ],
+  };
+  const answer = await client.modelInfer(request);
+  expect(answer.rawOutputContents.map(({ length }) => length)).toEqual([0, 0]);
+  const { buffer, byteOffset } = output.read();
+  const made = new Int32Array(buffer.slice(byteOffset, byteOffset + 128));
+  expect([...made.subarray(0, 16)]).toEqual([...first].map((value, at) => value + (second[at] ?? 0)));
+  expect([...made.subarray(16)]).toEqual([...first].map((value, at) => value - (second[at] ?? 0)));
+  input.cut(100);
+  expect(await client.modelInfer(request).catch(reasonOf)).toBe("INVALID_ARGUMENT");
+  await client.systemSharedMemoryUnregister({ name: "input_data" });
+  expect(await client.modelInfer(request).catch(reasonOf)).toBe("NOT_FOUND");
 });
 
 test("a running frontend's log is turned, and its regions are counted and go with it", async () => {
