@@ -159,7 +159,7 @@ describe("a worker of tensors", () => {
     await expect(client.modelInfer(inferRequest("simple", SIMPLE, { outputs: [{ name: "NO" }] }))).rejects.toThrow(
       "NO: is no output",
     );
-    await expect(client.systemSharedMemoryStatus({})).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
+    await expect(client.traceSetting({})).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
   });
 
   it("answers to other names as to its own", async () => {
