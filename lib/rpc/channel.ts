@@ -11,6 +11,9 @@ import type { DuplexChannel } from "./stream.ts";
 import type { ByteTransport, CallOptions, MethodOf } from "./transport.ts";
 import { unaryOver } from "./unary.ts";
 
+/** How a session is: it is being made, stands, or could not be made and is tried again. */
+export type SessionState = "connecting" | "ready" | "failing";
+
 /** A session of its own to one server, over gRPC. It connects at the first call and again after a loss. */
 export class Channel implements ByteTransport {
   readonly target: string;
@@ -96,6 +99,20 @@ export class Channel implements ByteTransport {
     }
   }
 
+  /**
+   * Connects, and tells how the session is, now and at every change until the channel is closed; never from inside. One
+   * that is lost is made again without a call.
+   */
+  watch(tell: (state: SessionState) => void): void {
+    const look = (): void => {
+      if (this.#closed) return;
+      const state = this.#channel.getConnectivityState(true);
+      tell(sessionOf(state));
+      this.#channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, look);
+    };
+    this.#clock.soon(look);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -103,4 +120,9 @@ export class Channel implements ByteTransport {
     for (const call of [...this.#open]) call.end(error);
     this.#channel.close();
   }
+}
+
+function sessionOf(state: connectivityState): SessionState {
+  if (state === connectivityState.READY) return "ready";
+  return state === connectivityState.TRANSIENT_FAILURE ? "failing" : "connecting";
 }

@@ -14,7 +14,7 @@ import { loopbackCredentials } from "#lib/rpc/credentials";
 import { Cluster, readMetric } from "../support/cluster.ts";
 import { freePort } from "../support/free-port.ts";
 import { observe } from "../support/observer.ts";
-import { InferStreamClient, inferRequest, outputsOf, repeat, SIMPLE } from "../support/tensor-rig.ts";
+import { InferStreamClient, inferRequest, outputsOf, repeat, SIMPLE } from "../support/tensor-worker-rig.ts";
 
 const cluster = new Cluster();
 const closes: (() => Promise<void> | void)[] = [];

@@ -153,6 +153,8 @@ function openDispatcher(
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
+    dial: (address) =>
+      new Channel(address, process.credentials, process.clock, { messageBytes: values["grpc.message-bytes"] }),
     router: (locate) => createRouter(context, process, locate),
     ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
     compile: (guidance) => reader.compile(guidance),

@@ -10,7 +10,7 @@ import {
   repeat,
   SIMPLE,
   TensorRig,
-} from "../../../test/support/tensor-rig.ts";
+} from "../../../test/support/tensor-worker-rig.ts";
 import { settle } from "../../../test/support/worker-rig.ts";
 
 const rigs: TensorRig[] = [];
