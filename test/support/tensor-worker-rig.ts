@@ -17,6 +17,7 @@ import { createClient } from "#lib/rpc/client";
 import { DirectTransport } from "#lib/rpc/direct";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
 import type { CallOptions, Transport } from "#lib/rpc/transport";
+import { SharedRegions } from "#lib/shared/shared-regions";
 import { TENSOR_INSTRUMENTS } from "#services/worker/inference/metrics";
 import { createTensorWorker, type TensorWorker, type TensorWorkerDeps } from "#services/worker/inference/tensor-worker";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
@@ -166,6 +167,7 @@ export class TensorRig {
     processMetrics: false,
   });
   readonly states: string[] = [];
+  readonly regions = new SharedRegions();
   readonly worker: TensorWorker;
   readonly transport: DirectTransport;
 
@@ -181,6 +183,7 @@ export class TensorRig {
       leaseMs: 10_000,
       version: "1.2.3",
       taints: [],
+      regions: this.regions,
       onState: ({ state }) => void this.states.push(state),
       ...deps,
     });

@@ -2,7 +2,7 @@ import { StatorError } from "#lib/base/errors";
 import { failureReport, reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openFrontendProcess } from "../compose/frontend.ts";
-import { FRONT_DOOR_KEYS, TLS_KEYS } from "../compose/options.ts";
+import { FRONT_DOOR_KEYS, MEMORY_KEYS, TLS_KEYS } from "../compose/options.ts";
 import { settleMemory } from "../compose/settle-memory.ts";
 
 /** `stator frontend`: the OpenAI API over the workers that discovery knows. */
@@ -21,6 +21,7 @@ export const frontend: Command = {
     "grpc.port",
     "grpc.message-bytes",
     ...TLS_KEYS,
+    ...MEMORY_KEYS,
     "drain-ms",
     "trace.endpoint",
   ],

@@ -9,7 +9,7 @@ import type { Command, CommandContext } from "../command.ts";
 import { DEMO_MODEL_PATH } from "../compose/engine.ts";
 import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
-import { ENGINE_KEYS, FRONT_DOOR_KEYS, OPTIONS, type OptionKey } from "../compose/options.ts";
+import { ENGINE_KEYS, FRONT_DOOR_KEYS, MEMORY_KEYS, OPTIONS, type OptionKey } from "../compose/options.ts";
 import { wrapWords } from "../display-width.ts";
 import { type TensorEngine, type TextEngine, takesTensors } from "../engine-option.ts";
 import { flagsFor } from "../forward.ts";
@@ -28,6 +28,7 @@ const SHARED_KEYS: readonly OptionKey[] = [
     "operators-anywhere",
     "grpc.message-bytes",
   ] as const),
+  ...MEMORY_KEYS,
 ];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
 /** Processes that a machine is taken to have room for. */

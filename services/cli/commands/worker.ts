@@ -1,7 +1,7 @@
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { engineRecipe } from "../compose/engine.ts";
-import { ENGINE_KEYS, TLS_KEYS } from "../compose/options.ts";
+import { ENGINE_KEYS, MEMORY_KEYS, TLS_KEYS } from "../compose/options.ts";
 import { settleMemory } from "../compose/settle-memory.ts";
 import { openTensorWorker } from "../compose/tensor-worker.ts";
 import { openWorker } from "../compose/worker.ts";
@@ -31,6 +31,7 @@ export const worker: Command = {
     "advertise-host",
     "metrics.port",
     ...TLS_KEYS,
+    ...MEMORY_KEYS,
     "drain-ms",
     "trace.endpoint",
   ],

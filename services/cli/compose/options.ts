@@ -9,6 +9,7 @@ import { LINK_OPTIONS } from "#lib/link/options";
 import { ROUTING_OPTIONS } from "#lib/routing/options";
 import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
 import { SERVING_OPTIONS } from "#lib/serving/options";
+import { SHARED_OPTIONS } from "#lib/shared/options";
 import { HTTP_OPTIONS, INFERENCE_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
 import { TENSOR_OPTIONS } from "#services/worker/inference/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
@@ -33,6 +34,7 @@ export const OPTIONS = {
   ...SERVING_OPTIONS,
   ...LINK_OPTIONS,
   ...TEXT_OPTIONS,
+  ...SHARED_OPTIONS,
   ...LLAMA_OPTIONS,
   ...MACHINE_OPTIONS,
   ...MOCK_OPTIONS,
@@ -70,3 +72,6 @@ export const FRONT_DOOR_KEYS: readonly OptionKey[] = [
 
 /** How gRPC ports prove themselves. */
 export const TLS_KEYS: readonly OptionKey[] = keysOf(TLS_OPTIONS);
+
+/** What bounds the memory that workers of tensors and frontends share with clients. */
+export const MEMORY_KEYS: readonly OptionKey[] = keysOf(SHARED_OPTIONS);

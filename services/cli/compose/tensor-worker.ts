@@ -4,6 +4,9 @@ import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { ForeignServer } from "#lib/engines/kserve/foreign-server";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
+import { SHARED_INSTRUMENTS, scrapeRegions } from "#lib/shared/instruments";
+import { readSharedLimits } from "#lib/shared/options";
+import { SharedRegions } from "#lib/shared/shared-regions";
 import { createForeignWorker } from "#services/worker/inference/foreign-worker";
 import { TENSOR_INSTRUMENTS } from "#services/worker/inference/metrics";
 import { readTensorLimits } from "#services/worker/inference/options";
@@ -27,7 +30,7 @@ export interface OpenedTensorWorker {
 }
 
 /** What a kind of worker is made of, beside what every one is. */
-type Shared = Omit<TensorWorkerDeps, "loadModels" | "names" | "engineName" | "limits">;
+type Shared = Omit<TensorWorkerDeps, "loadModels" | "names" | "engineName" | "limits" | "regions">;
 
 /** A worker of one kind, and what to tell of its models. */
 interface Made {
@@ -46,7 +49,7 @@ export async function openTensorWorker(
   const { values, scope } = context;
   const process = openProcess(context, {
     role: "worker",
-    instruments: [DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS, TENSOR_INSTRUMENTS],
+    instruments: [DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS, TENSOR_INSTRUMENTS, SHARED_INSTRUMENTS],
     listen: { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port" },
   });
   const shared: Shared = {
@@ -77,14 +80,17 @@ export async function openTensorWorker(
   };
 }
 
-async function serveModels({ values }: ProcessContext, engine: TensorEngine, shared: Shared): Promise<Made> {
+async function serveModels({ values, scope }: ProcessContext, engine: TensorEngine, shared: Shared): Promise<Made> {
   const models = await readTensorModels(engine, values);
+  const regions = scope.own("regions", new SharedRegions({ limits: readSharedLimits(values) }));
+  scope.defer("regions' scrape", scrapeRegions(shared.metrics, regions));
   const worker = createTensorWorker({
     ...shared,
     loadModels: async () => models,
     names: models.map(({ name }) => name),
     engineName: engine === "tensor" ? engine : "module",
     limits: readTensorLimits(values),
+    regions,
   });
   return { worker, reports: () => models.map(({ name, model }) => reportTensorModel(name, model)) };
 }

@@ -1,3 +1,4 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { ModelInferResponse } from "#gen/inference/infer_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
@@ -5,6 +6,8 @@ import { tellError } from "#lib/api/kserve/tell-error";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
 import { createService, type Handlers, type ServedService } from "#lib/rpc/service";
+import { createSharedMemoryCalls } from "#lib/shared/shared-memory-calls";
+import type { SharedRegions } from "#lib/shared/shared-regions";
 import { configureModel, describeModel } from "./describe.ts";
 import type { InferChannel, InferStream } from "./infer-stream.ts";
 import type { Inference } from "./inference.ts";
@@ -16,6 +19,8 @@ export interface InferenceServiceDeps {
   models(): ServedModels;
   /** Runs requests. */
   readonly inference: Pick<Inference, "answer">;
+  /** What its callers registered. */
+  readonly regions: SharedRegions;
   /** Makes a stream of a call. */
   openStream(channel: InferChannel, call: CallContext): InferStream;
   /** Of Stator. */
@@ -23,9 +28,16 @@ export interface InferenceServiceDeps {
 }
 
 /** Extensions of the protocol that a worker speaks by itself. */
-const EXTENSIONS = ["model_configuration", "model_repository", "statistics", "parameters", "binary_tensor_data"];
+const EXTENSIONS = [
+  "model_configuration",
+  "model_repository",
+  "statistics",
+  "parameters",
+  "binary_tensor_data",
+  "system_shared_memory",
+];
 
-/** inference.GRPCInferenceService over the models of a worker; what changes models or memory is not open at a worker. */
+/** inference.GRPCInferenceService over the models of a worker; what changes models is not open at a worker. */
 export function createTensorService(deps: InferenceServiceDeps): ServedService {
   const { models, inference, version } = deps;
   const find = ({ name, version: wanted }: { readonly name: string; readonly version: string }) =>
@@ -58,9 +70,15 @@ export function createTensorService(deps: InferenceServiceDeps): ServedService {
       assert(answer, "a model that is not decoupled answers once");
       return answer;
     },
+    ...createSharedMemoryCalls(deps.regions),
     modelStreamInfer: { open: (channel, call) => deps.openStream(channel, call).receive() },
   };
-  return createService(GRPCInferenceService, handlers, { access: Access.PUBLIC });
+  return createService(GRPCInferenceService, handlers, { access: accessOf });
+}
+
+/** Whoever registers memory reads and writes it by requests. */
+function accessOf({ name }: DescMethod): Access {
+  return name.includes("SharedMemory") ? Access.OPERATOR : Access.PUBLIC;
 }
 
 /** The result, or the error in the words that clients of the protocol know. */

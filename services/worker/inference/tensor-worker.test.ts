@@ -142,7 +142,7 @@ describe("a worker of tensors", () => {
     await expect(client.modelInfer(both)).rejects.toThrow(
       "contents field must not be specified when using raw_input_contents for 'INPUT0' for model 'simple'",
     );
-    await expect(client.systemSharedMemoryStatus({})).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
+    await expect(client.traceSetting({})).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE" });
   });
 
   it("answers to other names as to its own", async () => {

@@ -1,3 +1,4 @@
+import type { ModelInferRequest, ModelInferResponse } from "#gen/inference/infer_pb";
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
@@ -7,11 +8,13 @@ import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { CallContext } from "#lib/rpc/call";
 import type { ServedService } from "#lib/rpc/service";
+import { answerShared } from "#lib/shared/answer-shared";
+import type { SharedRegions } from "#lib/shared/shared-regions";
 import { Presence } from "../presence.ts";
 import type { Identity, WorkerState } from "../record.ts";
 import { countState } from "../state-gauge.ts";
 import { type InferChannel, InferStream } from "./infer-stream.ts";
-import { Inference } from "./inference.ts";
+import { type InferCall, Inference } from "./inference.ts";
 import { TENSOR_WORKER_LIMITS, type TensorWorkerLimits } from "./limits.ts";
 import { type NamedModel, ServedModels } from "./models.ts";
 import { Places } from "./places.ts";
@@ -26,6 +29,8 @@ export interface TensorWorkerDeps {
   readonly names: readonly string[];
   /** Such as tensor, for the record. */
   readonly engineName: string;
+  /** Memory that its callers register. */
+  readonly regions: SharedRegions;
   /** Bounds that differ from the usual ones. */
   readonly limits?: Partial<TensorWorkerLimits>;
   /** Where it is published. */
@@ -104,7 +109,8 @@ class OwnTensorWorker implements TensorWorker {
     this.services = [
       createTensorService({
         models,
-        inference: this.#inference,
+        inference: { answer: (request, how) => this.#answer(request, how) },
+        regions: deps.regions,
         openStream: (channel, call) => this.#openStream(channel, call),
         version: deps.version,
       }),
@@ -166,7 +172,7 @@ class OwnTensorWorker implements TensorWorker {
   #openStream(channel: InferChannel, call: CallContext): InferStream {
     const { clock, metrics } = this.#deps;
     const stream = new InferStream(channel, call, {
-      answer: (request, how) => this.#inference.answer(request, how),
+      answer: (request, how) => this.#answer(request, how),
       limits: this.#limits,
       clock,
       metrics,
@@ -175,6 +181,10 @@ class OwnTensorWorker implements TensorWorker {
     });
     this.#streams.add(stream);
     return stream;
+  }
+
+  #answer(request: ModelInferRequest, how: InferCall): AsyncGenerator<ModelInferResponse> {
+    return answerShared(this.#deps.regions, request, (filled) => this.#inference.answer(filled, how));
   }
 
   async drain(deadlineMs: number): Promise<void> {
