@@ -1,0 +1,79 @@
+import type { Fields } from "../field.ts";
+import { DATATYPES, type Datatype } from "./datatypes.ts";
+
+/** What a request of JSON may hold at most; the bytes of its body are bounded where they come in. */
+export const JSON_INFER_LIMITS = {
+  /** Tensors that go in, and those that are wanted. */
+  tensors: 256,
+  /** Dimensions of one. */
+  dimensions: 16,
+  /** Parameters in one place. */
+  parameters: 128,
+  /** UTF-16 units of a name or an id. */
+  nameUnits: 1024,
+} as const;
+
+const DATATYPE_NAMES = Object.keys(DATATYPES) as readonly Datatype[];
+
+const { tensors, dimensions, parameters: mostParameters, nameUnits } = JSON_INFER_LIMITS;
+const name = { is: "text", leastLength: 1, mostLength: nameUnits } as const;
+const count = { is: "integer", least: 0 } as const;
+
+/** What a parameter may be. A whole number beyond 2^53 is a bigint. */
+export const PARAMETER_SHAPE = {
+  is: "union",
+  of: [{ is: "boolean" }, { is: "number" }, { is: "text" }, { is: "int64" }],
+} as const;
+
+const parameterMap = { is: "map", of: PARAMETER_SHAPE, most: mostParameters } as const;
+const parameters = (about: string) => ({ use: "honoured", shape: parameterMap, about }) as const;
+
+const input = {
+  name: { use: "honoured", shape: name, required: true, about: "Of the tensor, as the model's metadata has it." },
+  datatype: {
+    use: "honoured",
+    shape: { is: "text", among: DATATYPE_NAMES },
+    required: true,
+    about: "Of its elements.",
+  },
+  shape: {
+    use: "honoured",
+    shape: { is: "list", of: count, most: dimensions },
+    required: true,
+    about: "Elements in each dimension.",
+  },
+  data: {
+    use: "honoured",
+    shape: { is: "list", of: { is: "any" } },
+    about: "The elements, flat or nested as the shape: numbers, true and false, or texts.",
+  },
+  parameters: parameters(
+    "binary_data_size: bytes of the tensor behind the JSON, in place of data; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it lies instead.",
+  ),
+} as const satisfies Fields;
+
+const output = {
+  name: { use: "honoured", shape: name, required: true, about: "Of the tensor." },
+  parameters: parameters(
+    "binary_data: whether it comes behind the JSON; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it is to lie instead.",
+  ),
+} as const satisfies Fields;
+
+/** Every field of POST /v2/models/{model}/infer. */
+export const INFER_FIELDS = {
+  id: { use: "honoured", shape: { is: "text", mostLength: nameUnits }, about: "Comes back with the answer." },
+  parameters: parameters(
+    "What holds for the request as a whole, sampling of a text model too; binary_data_output: tensors come behind the JSON unless an output says otherwise.",
+  ),
+  inputs: {
+    use: "honoured",
+    shape: { is: "list", of: { is: "object", fields: input }, least: 1, most: tensors },
+    required: true,
+    about: "The tensors that go in.",
+  },
+  outputs: {
+    use: "honoured",
+    shape: { is: "list", of: { is: "object", fields: output }, most: tensors },
+    about: "Those that are wanted; none: all that the model has.",
+  },
+} as const satisfies Fields;
