@@ -9,7 +9,7 @@ import { parseBody } from "../json-body.ts";
 import type { JsonBounds } from "../json-bounds.ts";
 import { jsonText } from "../json-members.ts";
 import { cutData } from "./cut-data.ts";
-import { INFER_FIELDS } from "./infer-fields.ts";
+import { INFER_FIELDS } from "./json-fields.ts";
 import { readJsonTensor } from "./json-tensor.ts";
 import { createParameter, SHARED_MEMORY } from "./parameters.ts";
 
