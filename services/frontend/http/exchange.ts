@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { EVENT_STREAM, PING_COMMENT } from "#lib/api/sse";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { PrintError, Reply, Work } from "../doors/reply.ts";
+import type { HttpAnswer, PrintError, Reply, Work } from "../doors/reply.ts";
 
 /** How an exchange ended, for the counters. */
 export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow_client";
@@ -21,7 +21,7 @@ const LEAST_RATE = 4096;
 const SMALL_REST = 16_384;
 
 /** A request with its answer. One answer per exchange: a body, an error, or a stream of events. */
-export class Exchange implements Reply<string> {
+export class Exchange implements Reply<string, HttpAnswer> {
   readonly request: IncomingMessage;
   readonly requestId: string;
   readonly arrivedMs: number;
@@ -87,11 +87,17 @@ export class Exchange implements Reply<string> {
 
   /** Answers with a body in one write. */
   send(status: number, contentType: string, body: string | Buffer): void {
+    this.#sendParts(status, contentType, [body]);
+  }
+
+  #sendParts(status: number, contentType: string, parts: readonly (string | Uint8Array)[]): void {
     if (!this.#begin(status)) return;
+    const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
     this.#headers["content-type"] = contentType;
-    this.#headers["content-length"] = String(Buffer.byteLength(body));
+    this.#headers["content-length"] = String(length);
     this.#response.writeHead(status, this.#headers);
-    this.#response.end(body);
+    for (const part of parts.slice(0, -1)) this.#response.write(part);
+    this.#response.end(parts.at(-1));
     this.#watchEnd();
   }
 
@@ -100,8 +106,11 @@ export class Exchange implements Reply<string> {
     this.send(status, "application/json", body);
   }
 
-  whole(body: string): void {
-    this.json(200, body);
+  whole(body: HttpAnswer): void {
+    if (typeof body === "string") return this.json(200, body);
+    const { contentType, headers, parts } = body;
+    Object.assign(this.#headers, headers);
+    this.#sendParts(200, contentType, parts);
   }
 
   /** Answers without a body. */

@@ -2,7 +2,7 @@ import { printModel, printModels } from "#lib/api/openai/bodies";
 import { noWorkers } from "#lib/discovery/models";
 import type { Metrics } from "#lib/host/metrics";
 import { isLoopback } from "#lib/rpc/credentials";
-import type { HttpDoor } from "../doors/door.ts";
+import { type Around, type HttpDoor, NOTHING_AROUND } from "../doors/door.ts";
 import type { Models } from "../models/served.ts";
 import { openPage } from "../page/page.ts";
 import type { BodyReader } from "../read/reader.ts";
@@ -10,7 +10,7 @@ import { type ServeTools, serve } from "../serve/serve.ts";
 import type { Admission } from "./admission.ts";
 import { type BodyOptions, receiveBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Handler, HttpRoute } from "./router.ts";
+import type { Handler, HttpRoute, Parts } from "./router.ts";
 
 /** What the routes answer with. */
 export interface RouteTools {
@@ -71,9 +71,11 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
 
 /** A door of the port: what it reads goes the one way behind all of them. */
 function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
-  const { name, api, reader, printError } = door;
-  const handler = admitted(tools, async (exchange) => {
-    const read = await receiveBody(exchange, tools.body, (chunks) => tools.reader.read(reader, chunks));
+  const { name, api, reader, printError, binary } = door;
+  const handler = admitted(tools, async (exchange, parts) => {
+    const read = await receiveBody(exchange, { ...tools.body, binary }, async (chunks) => {
+      return tools.reader.read(reader, chunks, await lookAround(exchange, parts, { door, tools }));
+    });
     try {
       await serve(read, { door, reply: exchange }, tools.serving);
     } finally {
@@ -83,12 +85,31 @@ function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
   return { path: api.path, method: "POST", name, handler, printError };
 }
 
+/** What is known of a request before its body is read. Throws what the model is that its path names, if it is not there. */
+function lookAround(
+  exchange: Exchange,
+  parts: Parts,
+  { door, tools }: { readonly door: HttpDoor<unknown>; readonly tools: RouteTools },
+): Around | Promise<Around> {
+  const { modelPart, headers: names = [] } = door;
+  if (modelPart === undefined && names.length === 0) return NOTHING_AROUND;
+  const said = names.flatMap((name) => {
+    const value = exchange.header(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const headers = Object.fromEntries(said);
+  if (modelPart === undefined) return { parts, headers, features: undefined };
+  const model = tools.serving.findModel(parts[modelPart] ?? "", exchange);
+  if (model instanceof Promise) return model.then(({ features }) => ({ parts, headers, features }));
+  return { parts, headers, features: model.features };
+}
+
 /** Runs a handler with a place among the concurrent requests. */
-function admitted(tools: RouteTools, handler: (exchange: Exchange) => Promise<void>): Handler {
-  return (exchange) => {
+function admitted(tools: RouteTools, handler: (exchange: Exchange, parts: Parts) => Promise<void>): Handler {
+  return (exchange, parts) => {
     tools.admission.enter();
     exchange.place = tools.admission;
-    return handler(exchange);
+    return handler(exchange, parts);
   };
 }
 

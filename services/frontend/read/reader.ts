@@ -1,7 +1,7 @@
 import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import type { Asked, DoorReader } from "../doors/door.ts";
+import { type Around, type Asked, type DoorReader, NOTHING_AROUND } from "../doors/door.ts";
 import type { ModelText, RenderedPrompt, TemplateConversation } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
 import type { MessagesPlace, ReadOrder } from "./thread.ts";
@@ -67,15 +67,19 @@ export class BodyReader {
   }
 
   /** Reads a request from the chunks of its body, which it takes. Throws what the door's reader does. */
-  async read<Form>(reader: DoorReader<Form>, body: readonly Buffer[]): Promise<OpenAsk<Form>> {
+  async read<Form>(
+    reader: DoorReader<Form>,
+    body: readonly Buffer[],
+    around: Around = NOTHING_AROUND,
+  ): Promise<OpenAsk<Form>> {
     const length = body.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (length <= INLINE_BYTES) return this.#open(reader.read(wholeOf(body), undefined));
+    if (length <= INLINE_BYTES) return this.#open(reader.read(wholeOf(body), undefined, around));
     const keep = this.#nextKept++;
     // Put together there: what this thread makes garbage costs a look at all that it holds. Small chunks cost more to move.
     const isCrumbled = length < body.length * LEAST_CHUNK_BYTES;
     const chunks = (isCrumbled ? [wholeOf(body)] : body).map(sendable);
     const { module } = reader;
-    const order: ReadOrder = { kind: "read", module, chunks, keep };
+    const order: ReadOrder = { kind: "read", module, chunks, keep, around };
     const asked = await this.#thread.call<Asked<Form>>(
       order,
       chunks.map(({ buffer }) => buffer),

@@ -4,7 +4,7 @@ import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { type ChatTemplate, compileTemplate, type Prompt } from "#lib/text/template";
-import type { Asked, DoorAsk, DoorReader } from "../doors/door.ts";
+import type { Around, Asked, DoorAsk, DoorReader } from "../doors/door.ts";
 import type { RenderedPrompt, TemplateConversation, TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
 
@@ -14,7 +14,13 @@ export type MessagesPlace = { readonly kept: number } | { readonly conversation:
 /** What a thread that reads is told. */
 export type ReadOrder =
   /** `module`: that of the door's reader. `chunks`: the body. Messages are kept under the number. */
-  | { readonly kind: "read"; readonly module: string; readonly chunks: readonly Uint8Array[]; readonly keep: number }
+  | {
+      readonly kind: "read";
+      readonly module: string;
+      readonly chunks: readonly Uint8Array[];
+      readonly keep: number;
+      readonly around: Around;
+    }
   | { readonly kind: "render"; readonly place: MessagesPlace; readonly template: TemplateText }
   | { readonly kind: "grammar"; readonly guidance: Guidance }
   | { readonly kind: "drop"; readonly kept: number };
@@ -75,7 +81,7 @@ class Reading {
   handle(order: ReadOrder): Answered<unknown> | undefined {
     switch (order.kind) {
       case "read": {
-        const asked = this.#readers.get(order.module)!.read(Buffer.concat(order.chunks), BOUNDS);
+        const asked = this.#readers.get(order.module)!.read(Buffer.concat(order.chunks), BOUNDS, order.around);
         if (asked.ask.input.kind === "messages") this.#kept.set(order.keep, asked.ask.input.messages);
         return answerAsked(asked);
       }
