@@ -11,6 +11,8 @@ export const JSON_INFER_LIMITS = {
   parameters: 128,
   /** UTF-16 units of a name or an id. */
   nameUnits: 1024,
+  /** Texts of one request. */
+  prompts: 2048,
 } as const;
 
 const DATATYPE_NAMES = Object.keys(DATATYPES) as readonly Datatype[];
@@ -19,14 +21,19 @@ const { tensors, dimensions, parameters: mostParameters, nameUnits } = JSON_INFE
 const name = { is: "text", leastLength: 1, mostLength: nameUnits } as const;
 const count = { is: "integer", least: 0 } as const;
 
-/** What a parameter may be. A whole number beyond 2^53 is a bigint. */
-export const PARAMETER_SHAPE = {
-  is: "union",
-  of: [{ is: "boolean" }, { is: "number" }, { is: "text" }, { is: "int64" }],
-} as const;
+/** A whole number beyond 2^53 is a bigint. */
+const SCALARS = [{ is: "boolean" }, { is: "number" }, { is: "text" }, { is: "int64" }] as const;
+const any = { is: "any" } as const;
 
-const parameterMap = { is: "map", of: PARAMETER_SHAPE, most: mostParameters } as const;
-const parameters = (about: string) => ({ use: "honoured", shape: parameterMap, about }) as const;
+/** Parameters of a tensor. */
+const tensorParameters = { is: "map", of: { is: "union", of: SCALARS }, most: mostParameters } as const;
+
+/** Parameters of a request: messages have no lists and objects, which become texts of JSON. */
+const requestParameters = {
+  is: "map",
+  of: { is: "union", of: [...SCALARS, { is: "list", of: any }, { is: "map", of: any }] },
+  most: mostParameters,
+} as const;
 
 const input = {
   name: { use: "honoured", shape: name, required: true, about: "Of the tensor, as the model's metadata has it." },
@@ -47,24 +54,33 @@ const input = {
     shape: { is: "list", of: { is: "any" } },
     about: "The elements, flat or nested as the shape: numbers, true and false, or texts.",
   },
-  parameters: parameters(
-    "binary_data_size: bytes of the tensor behind the JSON, in place of data; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it lies instead.",
-  ),
+  parameters: {
+    use: "honoured",
+    shape: tensorParameters,
+    about:
+      "binary_data_size: bytes of the tensor behind the JSON, in place of data; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it lies instead.",
+  },
 } as const satisfies Fields;
 
 const output = {
   name: { use: "honoured", shape: name, required: true, about: "Of the tensor." },
-  parameters: parameters(
-    "binary_data: whether it comes behind the JSON; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it is to lie instead.",
-  ),
+  parameters: {
+    use: "honoured",
+    shape: tensorParameters,
+    about:
+      "binary_data: whether it comes behind the JSON; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it is to lie instead.",
+  },
 } as const satisfies Fields;
 
 /** Every field of POST /v2/models/{model}/infer. */
 export const INFER_FIELDS = {
   id: { use: "honoured", shape: { is: "text", mostLength: nameUnits }, about: "Comes back with the answer." },
-  parameters: parameters(
-    "What holds for the request as a whole, sampling of a text model too; binary_data_output: tensors come behind the JSON unless an output says otherwise.",
-  ),
+  parameters: {
+    use: "honoured",
+    shape: requestParameters,
+    about:
+      "What holds for the request as a whole, sampling of a text model too; binary_data_output: tensors come behind the JSON unless an output says otherwise.",
+  },
   inputs: {
     use: "honoured",
     shape: { is: "list", of: { is: "object", fields: input }, least: 1, most: tensors },
@@ -75,5 +91,24 @@ export const INFER_FIELDS = {
     use: "honoured",
     shape: { is: "list", of: { is: "object", fields: output }, most: tensors },
     about: "Those that are wanted; none: all that the model has.",
+  },
+} as const satisfies Fields;
+
+/** Every field of POST /v2/models/{model}/generate and generate_stream; what else stands there is a parameter. */
+export const GENERATE_FIELDS = {
+  id: INFER_FIELDS.id,
+  text_input: {
+    use: "honoured",
+    shape: {
+      is: "union",
+      of: [{ is: "text" }, { is: "list", of: { is: "text" }, least: 1, most: JSON_INFER_LIMITS.prompts }],
+    },
+    required: true,
+    about: "A prompt, or several.",
+  },
+  parameters: {
+    use: "honoured",
+    shape: requestParameters,
+    about: "Sampling and what else the parameters of a request may say; they may stand beside text_input as well.",
   },
 } as const satisfies Fields;

@@ -57,7 +57,7 @@ describe("what is said beside tensors", () => {
         { name: "O", parameters: { binary_data: true, b: 1 } },
         { name: "P", parameters: { binary_data: false } },
       ],
-      parameters: { binary_data_output: true, flag: false, text: "t", half: 0.5, __proto__: 3 },
+      parameters: { binary_data_output: true, flag: false, text: "t", half: 0.5, stop: ["a"] },
     });
     const values = (parameters: typeof request.parameters) =>
       Object.entries(parameters).map(([name, { parameterChoice }]) => [
@@ -79,6 +79,7 @@ describe("what is said beside tensors", () => {
       ["flag", "boolParam", false],
       ["text", "stringParam", "t"],
       ["half", "doubleParam", 0.5],
+      ["stop", "stringParam", '["a"]'],
     ]);
     expect(binary).toEqual({
       others: true,
@@ -115,7 +116,8 @@ describe("what is wrong is refused by its name", () => {
     ["inputs[0]: has more than one of data", { inputs: [{ ...TEXT, parameters: { binary_data_size: 1 } }] }],
     ["Unknown field inputs[0].dtype", { inputs: [{ ...TEXT, dtype: "x" }] }],
     ["Unknown field output. Did you mean outputs", { inputs: [TEXT], output: [] }],
-    ["parameters.a: must be", { inputs: [TEXT], parameters: { a: [1] } }],
+    ["parameters.a: must be", { inputs: [{ ...TEXT, parameters: { a: [1] } }] }],
+    ["parameters.a: must be", { inputs: [TEXT], parameters: { a: null } }],
     ["parameters.binary_data_output: must be true or false", { inputs: [TEXT], parameters: { binary_data_output: 1 } }],
     [
       "classification is not supported",

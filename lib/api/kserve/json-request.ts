@@ -1,17 +1,16 @@
 import { isUtf8 } from "node:buffer";
 import { create } from "@bufbuild/protobuf";
-import { type InferParameter, type ModelInferRequest, ModelInferRequestSchema } from "#gen/inference/infer_pb";
+import { type ModelInferRequest, ModelInferRequestSchema } from "#gen/inference/infer_pb";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { compileCheck } from "../check.ts";
-import { restoreSeed } from "../exact-seed.ts";
 import type { Body } from "../field.ts";
 import { parseBody } from "../json-body.ts";
 import type { JsonBounds } from "../json-bounds.ts";
-import { jsonText } from "../json-members.ts";
 import { cutData } from "./cut-data.ts";
 import { INFER_FIELDS } from "./json-fields.ts";
+import { parseWithSeed, readJsonParameters } from "./json-parameters.ts";
 import { readJsonTensor } from "./json-tensor.ts";
-import { createParameter, SHARED_MEMORY } from "./parameters.ts";
+import { SHARED_MEMORY } from "./parameters.ts";
 
 /** What a request over HTTP says beside its body. */
 export interface InferAddress {
@@ -41,7 +40,6 @@ export interface InferBody {
 
 type SaidBody = Body<typeof INFER_FIELDS>;
 type SaidInput = SaidBody["inputs"][number];
-type Parameters = NonNullable<SaidBody["parameters"]>;
 
 const checkInfer = compileCheck(INFER_FIELDS);
 
@@ -69,14 +67,14 @@ export function readInferBody(body: Uint8Array, address: InferAddress, bounds?: 
       modelName: address.model,
       modelVersion: address.version,
       id: said.id ?? "",
-      parameters: readParameters(said.parameters, ["binary_data_output"]),
+      parameters: readJsonParameters(said.parameters, ["binary_data_output"]),
       inputs: said.inputs.map(({ name, datatype, shape, parameters }) => ({
         ...{ name, datatype, shape: shape.map(BigInt) },
-        parameters: readParameters(parameters, ["binary_data_size"]),
+        parameters: readJsonParameters(parameters, ["binary_data_size"]),
       })),
       outputs: said.outputs?.map(({ name, parameters }, at) => {
         if (parameters?.classification) throw noClassification(`outputs[${at}].parameters.classification`);
-        return { name, parameters: readParameters(parameters, ["binary_data"]) };
+        return { name, parameters: readJsonParameters(parameters, ["binary_data"]) };
       }),
       rawInputContents: contents,
     }),
@@ -106,11 +104,7 @@ function headerBytes(said: string | undefined, length: number): number {
 /** Parses what is left of a body. A mistake is told by its place in the whole. */
 function parseRest(rest: Uint8Array, json: Uint8Array, bounds: JsonBounds | undefined): unknown {
   try {
-    const parsed = parseBody(rest, bounds);
-    if (typeof parsed === "object" && parsed !== null && "parameters" in parsed) {
-      restoreSeed(parsed.parameters, jsonText(rest));
-    }
-    return parsed;
+    return parseWithSeed(rest, bounds);
   } catch (error) {
     if (asStatorError(error).reason === "INVALID_JSON") parseBody(json, bounds);
     throw error;
@@ -169,12 +163,6 @@ function readContents(
 function byteCount(value: unknown, field: string): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
   throw invalid(field, "must be a number of bytes");
-}
-
-/** Parameters as messages have them, without those of HTTP alone. */
-function readParameters(said: Parameters | null | undefined, http: readonly string[]): Record<string, InferParameter> {
-  const entries = Object.entries(said ?? {}).filter(([name]) => !http.includes(name));
-  return Object.fromEntries(entries.map(([name, value]) => [name, createParameter(value)]));
 }
 
 function readBinaryOutputs({ parameters, outputs }: SaidBody): BinaryOutputs {

@@ -1,0 +1,36 @@
+import type { InferParameter } from "#gen/inference/infer_pb";
+import { restoreSeed } from "../exact-seed.ts";
+import { parseBody } from "../json-body.ts";
+import type { JsonBounds } from "../json-bounds.ts";
+import { jsonText } from "../json-members.ts";
+import { createParameter } from "./parameters.ts";
+
+/** Parses a body as `parseBody` does, with the digits of a seed among its parameters. */
+export function parseWithSeed(bytes: Uint8Array, bounds: JsonBounds | undefined): unknown {
+  const parsed = parseBody(bytes, bounds);
+  if (typeof parsed === "object" && parsed !== null && "parameters" in parsed) {
+    restoreSeed(parsed.parameters, jsonText(bytes));
+  }
+  return parsed;
+}
+
+/** Parameters as messages have them, but for some; a list or an object becomes its JSON. */
+export function readJsonParameters(
+  said: Readonly<Record<string, unknown>> | null | undefined,
+  but: readonly string[] = [],
+): Record<string, InferParameter> {
+  const entries = Object.entries(said ?? {}).filter(([name]) => !but.includes(name));
+  return Object.fromEntries(entries.map(([name, value]) => [name, readParameter(value)]));
+}
+
+function readParameter(value: unknown): InferParameter {
+  switch (typeof value) {
+    case "boolean":
+    case "number":
+    case "bigint":
+    case "string":
+      return createParameter(value);
+    default:
+      return createParameter(JSON.stringify(value));
+  }
+}
