@@ -84,6 +84,7 @@ export type AnswerFinish = "stop" | "length";
  * What an answer is made of, as calls to who prints it for a door: no object is made for a token. `begin` and `prompt`
  * come before what a choice says; then its `text`, or, where log-probabilities were asked for, each `token` by itself;
  * then its `end`. After the last end comes `done`, and instead of that, at any place, `failed`: nothing follows either.
+ * undefined is nothing to tell: what was told before, or is told with what comes next, says it.
  * `soFar` is what was used by what is told up to here; undefined when nobody asked.
  */
 export interface AnswerPrinter<Printed> {
@@ -92,15 +93,15 @@ export interface AnswerPrinter<Printed> {
   /** Log-probabilities of the prompt of a choice from `position` on; borrowed, and told when the choice begins. */
   prompt(choice: number, position: number, logprobs: ServingLogprobs): void;
   /** What a choice says next. */
-  text(choice: number, text: string, soFar: Usage | undefined): Printed;
+  text(choice: number, text: string, soFar: Usage | undefined): Printed | undefined;
   /** The same with its log-probabilities, token by token. */
-  token(choice: number, part: ScoredText, soFar: Usage | undefined): Printed;
+  token(choice: number, part: ScoredText, soFar: Usage | undefined): Printed | undefined;
   /** A choice has ended; everything that it says was told. */
-  end(choice: number, finish: AnswerFinish, soFar: Usage | undefined): Printed;
+  end(choice: number, finish: AnswerFinish, soFar: Usage | undefined): Printed | undefined;
   /** All choices have ended. */
   done(usage: Usage): Printed;
-  /** The request failed as a whole. */
-  failed(error: StatorError): Printed;
+  /** The request failed as a whole; undefined where whatever carries the answer tells that by itself. */
+  failed(error: StatorError): Printed | undefined;
 }
 
 /** All that one choice said. */
@@ -109,7 +110,7 @@ export interface SaidChoice {
   readonly finish: AnswerFinish;
   /** All of its text, what it begins with of its prompt as well. */
   readonly text: string;
-  /** All of its tokens, where log-probabilities were asked for; else empty. */
+  /** All of its tokens, where they are told one by one; else empty. */
   readonly tokens: readonly AnswerToken[];
 }
 

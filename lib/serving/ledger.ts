@@ -1,4 +1,5 @@
 import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
+import { BoundedCache } from "#lib/base/collections";
 import { assert } from "#lib/base/errors";
 
 /** Sums over every request since the ledger was made. */
@@ -21,9 +22,46 @@ export interface LedgerTotals {
   readonly migrations: number;
 }
 
+/** Requests that ended in one way, and how long they took. */
+export interface TimedCount {
+  /** How many. */
+  readonly requests: number;
+  /** From the arrival of each to its end, in milliseconds, added up. */
+  readonly totalMs: number;
+}
+
+/** What was asked of one name, and what became of it. */
+export interface ModelTotals {
+  /** Ended by their workers, or by a stop string. */
+  readonly finished: TimedCount;
+  /** Ended by their clients. */
+  readonly cancelled: TimedCount;
+  /** Ended with an error. */
+  readonly failed: TimedCount;
+  /** Of those that finished the milliseconds to their first tokens, added up; of one without tokens none. */
+  readonly firstTokenMs: number;
+  /** When the last of those that ended had arrived, in Unix milliseconds. */
+  readonly lastUnixMs: number;
+}
+
+/** The same while it is added to. */
+interface OpenTotals extends ModelTotals {
+  readonly finished: OpenCount;
+  readonly cancelled: OpenCount;
+  readonly failed: OpenCount;
+  firstTokenMs: number;
+  lastUnixMs: number;
+}
+
+type OpenCount = { -readonly [Field in keyof TimedCount]: TimedCount[Field] };
+
+/** Names that are added up: those that nobody asks for or about go first. */
+const MOST_MODELS = 1_024;
+
 /** The last requests, one record each, in a ring of fixed size, and sums over all. Keeps the records; never a text. */
 export class Ledger {
   readonly #ring: (RequestRecord | undefined)[];
+  readonly #models: BoundedCache<string, OpenTotals>;
   #next = 0;
   #totals: LedgerTotals = {
     requests: 0,
@@ -36,9 +74,11 @@ export class Ledger {
     migrations: 0,
   };
 
-  constructor(capacity: number) {
+  /** Holds so many records, and adds up so many names. */
+  constructor(capacity: number, mostModels = MOST_MODELS) {
     assert(capacity > 0, "a ledger holds at least one record");
     this.#ring = new Array(capacity);
+    this.#models = new BoundedCache(mostModels);
   }
 
   get totals(): LedgerTotals {
@@ -60,6 +100,25 @@ export class Ledger {
       completionTokens: before.completionTokens + record.completionTokens,
       migrations: before.migrations + record.migrations,
     };
+    this.#addToModel(record);
+  }
+
+  /** What was asked of a name since the ledger was made; undefined for one of which nothing is known. Grows on. */
+  model(name: string): ModelTotals | undefined {
+    return this.#models.get(name);
+  }
+
+  #addToModel({ model, outcome, totalMs, firstTokenMs, arrivedUnixMs }: RequestRecord): void {
+    let totals = this.#models.get(model);
+    if (!totals) {
+      totals = { finished: noCount(), cancelled: noCount(), failed: noCount(), firstTokenMs: 0, lastUnixMs: 0 };
+      this.#models.set(model, totals, 1);
+    }
+    const count = outcome === "finished" || outcome === "cancelled" ? totals[outcome] : totals.failed;
+    count.requests++;
+    count.totalMs += totalMs;
+    if (outcome === "finished") totals.firstTokenMs += firstTokenMs ?? 0;
+    totals.lastUnixMs = Math.max(totals.lastUnixMs, Number(arrivedUnixMs));
   }
 
   /** At most `limit` records, newest first. */
@@ -72,4 +131,8 @@ export class Ledger {
     }
     return out;
   }
+}
+
+function noCount(): OpenCount {
+  return { requests: 0, totalMs: 0 };
 }

@@ -10,7 +10,9 @@ import type { Log } from "#lib/host/log";
 import { createLoopLoad } from "#lib/host/loop-load";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
+import type { ServedService } from "#lib/rpc/service";
 import type { Dispatcher } from "#lib/serving/dispatcher";
+import type { Ledger } from "#lib/serving/ledger";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts, PromptCounts } from "./counts.ts";
 import type { HttpDoor } from "./doors/door.ts";
@@ -20,13 +22,20 @@ import { Admission } from "./http/admission.ts";
 import { Router } from "./http/router.ts";
 import { createRoutes } from "./http/routes.ts";
 import { HttpServer } from "./http/server.ts";
+import { EXTENSIONS, type ServerAbout } from "./inference/about.ts";
+import { InferenceCalls, type InferenceTools } from "./inference/calls.ts";
+import { KSERVE } from "./inference/doors.ts";
+import type { Forwarding } from "./inference/forwarding.ts";
+import { createInferenceService, type InferenceHandlers } from "./inference/service.ts";
 import { DEFAULT_LIMITS, type FrontendLimits } from "./limits.ts";
 import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
 import { ModelWaits } from "./models/model-waits.ts";
 import { ModelRegistry, type OpenModelText } from "./models/registry.ts";
 import { BodyReader } from "./read/reader.ts";
+import { RequestMeter } from "./request-meter.ts";
 import { createLagProbe } from "./serve/lag.ts";
 import { Pacer } from "./serve/pacer.ts";
+import type { ServeTools } from "./serve/serve.ts";
 import type { PromptTally } from "./tokenize/prompt-memory.ts";
 
 /** What a frontend is joined to. Everything is borrowed: whoever opened it closes it after the frontend. */
@@ -63,8 +72,13 @@ export interface FrontendOptions {
   readonly onUnusable?: (error: StatorError) => boolean;
   /** Answers requests that are not OpenAI's, such as RPCs; returns whether it did. */
   readonly fallback?: (request: IncomingMessage, response: ServerResponse) => boolean;
-  /** host:port of the port for operators, where there is one. */
-  readonly operators?: string;
+  /**
+   * Serves what the frontend answers over gRPC, and returns host:port of the port, which operators call too; called before
+   * the HTTP port listens. Unless given, nothing is answered over gRPC.
+   */
+  readonly openRpc?: (services: readonly ServedService[]) => Promise<string>;
+  /** What it answers over gRPC beside text. */
+  readonly inference?: FrontendInference;
   /** Shown in the OpenAPI document. */
   readonly version: string;
   /** Of all its waits and times. */
@@ -75,6 +89,20 @@ export interface FrontendOptions {
   readonly log: Log;
   /** Holds `FRONTEND_INSTRUMENTS`, filled at every scrape. */
   readonly metrics: Metrics;
+}
+
+/** What the inference service of a frontend has from elsewhere. All of it is borrowed. */
+export interface FrontendInference {
+  /** Who counts the requests of its models. */
+  readonly ledger: Pick<Ledger, "model">;
+  /** What the server calls itself. */
+  readonly serverName: string;
+  /** The way of models of tensors; there are none unless given. */
+  readonly forwarding?: Forwarding;
+  /** Handlers of further methods; those without one refuse. */
+  readonly handlers?: InferenceHandlers;
+  /** Names of the extensions that these handlers are. */
+  readonly extensions?: readonly string[];
 }
 
 /** An open frontend. */
@@ -98,28 +126,39 @@ const LAST_WORDS_MS = 1000;
 export async function openFrontend(options: FrontendOptions): Promise<Frontend> {
   const { clock, log, metrics } = options;
   const scope = new Scope("frontend", log);
-  const { registry, waits, pacer, admission, server, counts } = createParts(options, scope);
+  let operators: string | undefined;
+  const parts = createParts(options, scope, () => operators);
+  const { registry, waits, admission, server, counts, calls } = parts;
   const prompts = options.prompts && new PromptCounts(options.prompts);
   const endScrape = metrics.onScrape(() => {
     counts.flush(metrics);
     prompts?.flush(metrics);
     metrics.set("stator_frontend_active_requests", admission.requests);
-    metrics.set("stator_frontend_open_streams", pacer.open);
+    for (const [route, open] of Object.entries(countStreams(parts, options.doors ?? DOORS))) {
+      metrics.set("stator_frontend_open_streams", open, { route });
+    }
     metrics.set("stator_frontend_loading_requests", waits.size);
     metrics.set("stator_frontend_connections", server.connections);
     metrics.set("stator_frontend_body_bytes", admission.bytes);
   });
   scope.defer("models", () => registry.close());
   scope.defer("scrape", endScrape);
-  const port = await listenOrClose(server, scope);
+  const port = await openOrClose(scope, async () => {
+    operators = await options.openRpc?.([parts.service]);
+    return await server.listen();
+  });
   log.info("frontend listens", { host: options.host, port });
   let closing: Promise<void> | undefined;
+  const idle = (): Promise<unknown> => Promise.all([server.idle(), calls.idle()]);
   const drain = async (drainMs: number): Promise<void> => {
     server.stopAccepting();
-    if (!(await settled(server.idle(), clock, drainMs))) {
-      log.info("frontend cancels what is left", { open: server.open });
-      server.abortAll(new StatorError("DRAINING", { what: "This frontend" }));
-      await settled(server.idle(), clock, LAST_WORDS_MS);
+    calls.stopAccepting();
+    if (!(await settled(idle(), clock, drainMs))) {
+      log.info("frontend cancels what is left", { open: server.open + calls.open });
+      const error = new StatorError("DRAINING", { what: "This frontend" });
+      server.abortAll(error);
+      calls.abortAll(error);
+      await settled(idle(), clock, LAST_WORDS_MS);
     }
     server.closeConnections();
     await scope.close();
@@ -135,7 +174,7 @@ export async function openFrontend(options: FrontendOptions): Promise<Frontend> 
 }
 
 /** Makes the parts of a frontend and joins them; nothing listens yet. */
-function createParts(options: FrontendOptions, scope: Scope) {
+function createParts(options: FrontendOptions, scope: Scope, operators: () => string | undefined) {
   const { clock, log, metrics, dispatcher, doors = DOORS } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const registry = new ModelRegistry({
@@ -162,24 +201,27 @@ function createParts(options: FrontendOptions, scope: Scope) {
   // Asking the operating system for every seed and name would be a tenth of a short request's cost.
   const chance = new SeededChance(options.chance.id());
   const reader = options.reader ?? scope.own("reader", new BodyReader({ readers: readersOf(doors), clock, log }));
+  const serving: ServeTools = {
+    findModel: (name, reply) => waits.find(name, reply),
+    compileStops: createStopCompiler(),
+    mostScoredTokens: limits.scoredTokens,
+    drawSeed: () => chance.id(),
+    unixMs: () => clock.unixMs(),
+    dispatcher,
+    answers: { clock, limits, log, pacer, onUsage: (route, usage) => counts.usage(route, usage) },
+  };
+  const meter = new RequestMeter({ clock, log, metrics, counts });
+  const drawRequestId = createRequestIds(printId(chance.id()));
   const routes = createRoutes({
     models: registry,
     reader,
     doors,
-    serving: {
-      findModel: (name, reply) => waits.find(name, reply),
-      compileStops: createStopCompiler(),
-      mostScoredTokens: limits.scoredTokens,
-      drawSeed: () => chance.id(),
-      unixMs: () => clock.unixMs(),
-      dispatcher,
-      answers: { clock, limits, log, pacer, onUsage: (route, usage) => counts.usage(route, usage) },
-    },
+    serving,
     admission,
     body: { mostBytes: limits.bodyBytes, admission, clock },
     metrics,
     openApi: printOpenApi(options.version, documentedRoutes(doors)),
-    operators: options.operators,
+    operators,
     lacking: options.lacking,
     draining: () => server.draining,
   });
@@ -192,17 +234,44 @@ function createParts(options: FrontendOptions, scope: Scope) {
     corsOrigins: options.corsOrigins ?? [],
     limits,
     clock,
-    drawRequestId: createRequestIds(printId(chance.id())),
+    drawRequestId,
     log,
-    metrics,
-    counts,
+    meter,
   });
-  return { registry, waits, pacer, admission, server, counts };
+  const tools = { serving, admission, meter, limits, clock, drawRequestId };
+  const inference = createInference(options, { tools, models: registry, draining: () => server.draining });
+  return { registry, waits, admission, server, counts, ...inference };
 }
 
-async function listenOrClose(server: HttpServer, scope: Scope): Promise<number> {
+/** The inference service, and the calls that it takes. */
+function createInference(
+  { version, inference = NO_INFERENCE }: FrontendOptions,
+  parts: Pick<ServerAbout, "models" | "draining"> & { readonly tools: Omit<InferenceTools, "forwarding"> },
+) {
+  const { models, draining, tools } = parts;
+  const { forwarding, ledger, serverName: name, handlers: more = {}, extensions = [] } = inference;
+  const calls = new InferenceCalls({ ...tools, forwarding });
+  const about = { models, ledger, draining, name, version, extensions: [...EXTENSIONS, ...extensions] };
+  return { calls, service: createInferenceService({ about, calls, forwarding, more }) };
+}
+
+/** Of a frontend whose requests nobody counts. */
+const NO_INFERENCE: FrontendInference = { ledger: { model: () => undefined }, serverName: "stator" };
+
+/** Open streams by route, those without one among them. */
+function countStreams(
+  { server, calls }: { readonly server: HttpServer; readonly calls: InferenceCalls },
+  doors: readonly HttpDoor<unknown>[],
+): Record<string, number> {
+  const open: Record<string, number> = Object.fromEntries(doors.map(({ name }) => [name, 0]));
+  server.countStreams(open);
+  return { ...open, [KSERVE]: calls.openStreams };
+}
+
+/** Opens the ports, or closes all that is there. */
+async function openOrClose(scope: Scope, open: () => Promise<number>): Promise<number> {
   try {
-    return await server.listen();
+    return await open();
   } catch (error) {
     await scope.close();
     throw error;
@@ -232,7 +301,7 @@ function createStopCompiler(): (stops: readonly string[]) => StopStrings {
 }
 
 /** Whether a promise settles within a time. */
-function settled(promise: Promise<void>, clock: Clock, withinMs: number): Promise<boolean> {
+function settled(promise: Promise<unknown>, clock: Clock, withinMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = clock.after(withinMs, () => resolve(false), { keepAlive: true });
     const done = (): void => {

@@ -2,7 +2,7 @@ import type { Instruments } from "#lib/host/metrics";
 
 const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 
-/** What the HTTP side of a frontend counts. Routes and outcomes are closed sets; nothing is counted per token. */
+/** What a frontend counts, the same for all of its doors. Routes and outcomes are closed sets; nothing is counted per token. */
 export const FRONTEND_INSTRUMENTS = {
   stator_frontend_requests_total: {
     kind: "counter",
@@ -15,7 +15,16 @@ export const FRONTEND_INSTRUMENTS = {
     labels: ["route", "reason"],
   },
   stator_frontend_active_requests: { kind: "gauge", help: "Requests that are being answered" },
-  stator_frontend_open_streams: { kind: "gauge", help: "Streamed answers that are open" },
+  stator_frontend_bytes_total: {
+    kind: "counter",
+    help: "Bytes of requests that are over: in, their bodies; out, what they were answered",
+    labels: ["route", "direction"],
+  },
+  stator_frontend_open_streams: {
+    kind: "gauge",
+    help: "Open streams by route: streamed answers, and at kserve calls of ModelStreamInfer",
+    labels: ["route"],
+  },
   stator_frontend_loading_requests: { kind: "gauge", help: "Requests that wait for a model that is loading" },
   stator_frontend_connections: { kind: "gauge", help: "Open HTTP connections" },
   stator_frontend_body_bytes: { kind: "gauge", help: "Request bodies in memory, bytes" },

@@ -28,6 +28,10 @@ export interface FrontendLimits {
   readonly loadingMs: number;
   /** Requests that wait so; a further one gets 503 at once. */
   readonly loadingRequests: number;
+  /** Calls of ModelStreamInfer side by side; beyond it one gets RESOURCE_EXHAUSTED. */
+  readonly streams: number;
+  /** Requests side by side on one of them; what follows on it waits. */
+  readonly streamRequests: number;
   /** Tokens of prompts whose log-probabilities one request may ask for, over all its choices. */
   readonly scoredTokens: number;
   /** Bytes of tokenizers and templates that are kept beside the texts that were opened from them; a larger one is fetched again when it is needed again. */
@@ -50,6 +54,8 @@ export const DEFAULT_LIMITS: FrontendLimits = {
   joinMs: 25,
   loadingMs: 60_000,
   loadingRequests: 1024,
+  streams: 10_000,
+  streamRequests: 1024,
   scoredTokens: 32_768,
   artifactBytes: 4 * 1024 * 1024,
 };

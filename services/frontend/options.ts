@@ -57,6 +57,29 @@ export const HTTP_OPTIONS = {
   }),
 } as const satisfies Options;
 
+/** What is decided of the inference service at the gRPC port. */
+export const INFERENCE_OPTIONS = {
+  "inference.server-name": text({
+    initial: "triton",
+    placeholder: "NAME",
+    doc: "What ServerMetadata calls the server: clients of Triton compare it. The version beside it is this program's.",
+  }),
+  "inference.max-streams": integer({
+    initial: DEFAULT_LIMITS.streams,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Open calls of ModelStreamInfer; one more gets RESOURCE_EXHAUSTED.",
+  }),
+  "inference.max-stream-requests": integer({
+    initial: DEFAULT_LIMITS.streamRequests,
+    least: 1,
+    most: 1_000_000,
+    placeholder: "COUNT",
+    doc: "Requests in progress on one call of ModelStreamInfer; what follows waits.",
+  }),
+} as const satisfies Options;
+
 /** What is decided of tokenizers. */
 export const TEXT_OPTIONS = {
   "tokenizer.engine": choice({
@@ -93,9 +116,9 @@ export const TEXT_OPTIONS = {
   }),
 } as const satisfies Options;
 
-/** How the HTTP port is opened as the options say. */
+/** How the ports are opened as the options say. */
 export function readHttpOptions(
-  values: Values<typeof HTTP_OPTIONS>,
+  values: Values<typeof HTTP_OPTIONS & typeof INFERENCE_OPTIONS>,
 ): Pick<FrontendOptions, "host" | "port" | "corsOrigins" | "limits"> {
   return {
     host: values["http.host"],
@@ -107,6 +130,8 @@ export function readHttpOptions(
       connections: values["http.max-connections"],
       slowClientMs: values["http.slow-client-ms"],
       loadingMs: values["http.loading-ms"],
+      streams: values["inference.max-streams"],
+      streamRequests: values["inference.max-stream-requests"],
     },
   };
 }

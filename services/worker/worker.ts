@@ -1,7 +1,7 @@
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { Discovery, Registration } from "#lib/discovery/discovery";
+import type { Discovery } from "#lib/discovery/discovery";
 import type { WorkerRole } from "#lib/discovery/worker-role";
 import { adaptersOf } from "#lib/engines/ability";
 import type { Engine, KvNotice } from "#lib/engines/engine";
@@ -27,6 +27,7 @@ import { createControlService } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
 import { textOf } from "./openengine/output.ts";
+import { Presence } from "./presence.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
 
 /** What a worker is made of. It owns nothing of this but what it opens itself. */
@@ -105,13 +106,9 @@ class WorkerShell implements Worker {
   readonly #scope: Scope;
   readonly #links: Links;
   readonly #kvSource: KvSource;
-  readonly #instanceId: bigint;
+  readonly #presence: Presence;
   readonly #loading = new AbortController();
-  #incarnation: bigint;
-  #address = "";
-  #state: WorkerState = { state: "loading", reason: "The model is loading." };
   #served: Served | undefined;
-  #registration: Registration | undefined;
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -119,11 +116,17 @@ class WorkerShell implements Worker {
     const { clock, chance, log, metrics } = deps;
     this.#deps = deps;
     this.#scope = new Scope("worker", log);
-    this.#instanceId = chance.id();
-    this.#incarnation = chance.id();
+    this.#presence = new Presence({
+      ...deps,
+      scope: this.#scope,
+      records: () => this.#records(),
+      onState: (state) => deps.onState(state),
+      onLapse: () => this.#lapsed(),
+    });
+    const { instanceId, incarnation } = this.#presence;
     const calls = createOpenCalls();
     const { hasher = new TokenHasher(), kvEvents: limits } = deps;
-    this.#kvSource = new KvSource({ incarnation: this.#incarnation, hasher, clock, log, limits });
+    this.#kvSource = new KvSource({ incarnation, hasher, clock, log, limits });
     const serving = () => this.#serving();
     this.#links = createLinks({
       serving,
@@ -134,10 +137,10 @@ class WorkerShell implements Worker {
     });
     const control = createControlService({
       served: () => this.#served,
-      state: () => this.#state,
+      state: () => this.state,
       calls,
       kvSource: this.#kvSource,
-      instanceId: this.#instanceId,
+      instanceId,
       version: deps.version,
       role: deps.role ?? "aggregated",
       clock,
@@ -153,7 +156,7 @@ class WorkerShell implements Worker {
       control,
     ];
     const offScrape = scrapeWorker(metrics, () => ({
-      state: this.#state.state,
+      state: this.state.state,
       links: this.#links.size,
       served: this.#served && { board: this.#served.board, model: this.#served.engine.card.model },
       kvSource: this.#kvSource,
@@ -162,23 +165,20 @@ class WorkerShell implements Worker {
   }
 
   get state(): WorkerState {
-    return this.#state;
+    return this.#presence.state;
   }
 
   async start(address: string, onProgress: (fraction: number) => void): Promise<Engine> {
-    const { discovery, leaseMs, log } = this.#deps;
-    this.#address = address;
-    this.#deps.onState(this.#state);
-    this.#registration = await discovery.register(this.#records(), { ttlMs: leaseMs });
-    this.#registration.onLapse(() => this.#lapsed());
+    const { log } = this.#deps;
+    await this.#presence.open(address);
     const engine = await this.#openEngine(onProgress);
     this.#served = this.#serve(engine);
-    await this.#enter({ state: "ready", reason: "" });
+    await this.#presence.enter({ state: "ready", reason: "" });
     log.info("worker ready", {
       model: engine.card.model,
       engine: engine.card.engine,
       address,
-      instance: this.#instanceId,
+      instance: this.#presence.instanceId,
     });
     return engine;
   }
@@ -193,7 +193,7 @@ class WorkerShell implements Worker {
     } catch (error) {
       if (signal.aborted) throw new StatorError("DRAINING", { what: "The worker" }, { cause: error });
       const reason = error instanceof Error ? error.message : "The engine did not start.";
-      await this.#enter({ state: "failed", reason });
+      await this.#presence.enter({ state: "failed", reason });
       throw error;
     }
     throw new StatorError("DRAINING", { what: "The worker" });
@@ -224,9 +224,9 @@ class WorkerShell implements Worker {
     this.#loading.abort();
     // A failed worker stays one, so that others can read why.
     const published =
-      this.#state.state === "failed"
+      this.state.state === "failed"
         ? undefined
-        : this.#enter({ state: "draining", reason: "The worker is shutting down." });
+        : this.#presence.enter({ state: "draining", reason: "The worker is shutting down." });
     // Callers need not wait until discovery has told them.
     this.#links.notice({ draining: true, modelsChanged: false, models: [] });
     await Promise.all([published, this.#idle(deadlineMs)]);
@@ -252,7 +252,7 @@ class WorkerShell implements Worker {
 
   async #close(): Promise<void> {
     this.#loading.abort();
-    await this.#registration?.close();
+    await this.#presence.close();
     const { board, engine } = this.#served ?? {};
     const error = new StatorError("DRAINING", { what: "The worker" });
     // Callers on links go on elsewhere when the link ends with an error; everybody else hears it of each request.
@@ -264,46 +264,26 @@ class WorkerShell implements Worker {
   }
 
   #serving(): Served {
-    if (this.#state.state === "draining" || this.#closing) throw new StatorError("DRAINING", { what: "The worker" });
-    if (this.#served && this.#state.state === "ready") return this.#served;
-    if (this.#state.state === "failed") throw new StatorError("ENGINE_FAILED", { detail: this.#state.reason });
+    if (this.state.state === "draining" || this.#closing) throw new StatorError("DRAINING", { what: "The worker" });
+    if (this.#served && this.state.state === "ready") return this.#served;
+    if (this.state.state === "failed") throw new StatorError("ENGINE_FAILED", { detail: this.state.reason });
     throw new StatorError("MODEL_LOADING", { model: this.#deps.models[0] }, { retryAfterMs: 1000 });
   }
 
-  async #enter(state: WorkerState): Promise<void> {
-    this.#state = state;
-    this.#deps.onState(state);
-    await this.#publish();
-  }
-
-  async #publish(): Promise<void> {
-    if (this.#closing) return;
-    try {
-      await this.#registration?.update(this.#records());
-    } catch (error) {
-      // Discovery repeats the last update by itself when its store is back.
-      if (!this.#closing) this.#deps.log.warn("discovery did not take the update", { error });
-    }
-  }
-
-  /** The lease had lapsed, so others took this worker for dead: it comes back as another incarnation. */
   #lapsed(): void {
-    this.#incarnation = this.#deps.chance.id();
-    this.#deps.log.warn("lease lapsed, registering anew", { incarnation: this.#incarnation });
     this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
-    this.#kvSource.restart(this.#incarnation);
-    this.#scope.spawn("publish", () => this.#publish());
+    this.#kvSource.restart(this.#presence.incarnation);
   }
 
   #engineFailed(error: StatorError): void {
     this.#deps.log.error("engine failed", { error });
-    this.#scope.spawn("publish", () => this.#enter({ state: "failed", reason: error.message }));
+    this.#scope.spawn("publish", () => this.#presence.enter({ state: "failed", reason: error.message }));
   }
 
   async #adaptersChanged(): Promise<void> {
-    const draining = this.#state.state === "draining";
+    const draining = this.state.state === "draining";
     this.#links.notice({ draining, modelsChanged: true, models: this.#models() });
-    await this.#publish();
+    await this.#presence.publish();
   }
 
   #models(): string[] {
@@ -314,9 +294,9 @@ class WorkerShell implements Worker {
   #identity(): Identity {
     const { version, engineName, role = "aggregated" } = this.#deps;
     return {
-      instanceId: this.#instanceId,
-      incarnation: this.#incarnation,
-      address: this.#address,
+      instanceId: this.#presence.instanceId,
+      incarnation: this.#presence.incarnation,
+      address: this.#presence.address,
       version,
       engine: engineName,
       role,
@@ -334,21 +314,21 @@ class WorkerShell implements Worker {
       createdUnixSeconds: this.#served.createdUnixSeconds,
       adapters: adaptersOf(this.#served.engine),
     };
-    return workerRecords(this.#identity(), this.#state, served);
+    return workerRecords(this.#identity(), this.state, served);
   }
 
   #introduction(): Introduction {
     const card = this.#served?.engine.card;
     return {
-      instanceId: this.#instanceId,
-      incarnation: this.#incarnation,
+      instanceId: this.#presence.instanceId,
+      incarnation: this.#presence.incarnation,
       models: this.#models(),
       maxRunningRequests: card?.maxRunningRequests ?? 0,
       maxWaitingRequests: card?.maxWaitingRequests ?? 0,
       totalKvBlocks: BigInt(card?.totalBlocks ?? 0),
       ranks: 1,
       features: [...WORKER_FEATURES],
-      draining: this.#state.state === "draining",
+      draining: this.state.state === "draining",
     };
   }
 }

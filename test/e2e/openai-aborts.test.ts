@@ -60,6 +60,6 @@ it(`an innocent stream survives ${ABORTS} streams that are aborted, and nothing 
   const metrics = async (): Promise<string> => rehearsal!.metrics.print();
   while (!/stator_frontend_active_requests 0\n/.test(await metrics()))
     await new Promise((resolve) => setTimeout(resolve, 5));
-  expect(await metrics()).toMatch(/stator_frontend_open_streams 0\n/);
+  expect(await metrics()).toMatch(/stator_frontend_open_streams\{route="chat"\} 0\n/);
   expect(await metrics()).toMatch(/stator_frontend_body_bytes 0\n/);
 });

@@ -1,5 +1,4 @@
-import { create } from "@bufbuild/protobuf";
-import { type InferParameter, InferParameterSchema } from "#gen/inference/infer_pb";
+import type { InferParameter } from "#gen/inference/infer_pb";
 
 /** Names of the parameters by which an input or an output says that its elements are in shared memory. */
 export const SHARED_MEMORY = {
@@ -24,7 +23,7 @@ export function parameterValue({ parameterChoice }: InferParameter): ParameterVa
 
 /** A parameter of a value: whole numbers as int64, since not every peer knows the unsigned ones; others as double. */
 export function createParameter(value: ParameterValue): InferParameter {
-  return create(InferParameterSchema, { parameterChoice: choose(value) });
+  return { $typeName: "inference.InferParameter", parameterChoice: choose(value) };
 }
 
 function choose(value: ParameterValue): InferParameter["parameterChoice"] {

@@ -1,9 +1,4 @@
-import { create } from "@bufbuild/protobuf";
-import {
-  type ModelInferResponse,
-  type ModelInferResponse_InferOutputTensor,
-  ModelInferResponse_InferOutputTensorSchema,
-} from "#gen/inference/infer_pb";
+import type { ModelInferResponse, ModelInferResponse_InferOutputTensor } from "#gen/inference/infer_pb";
 import { datatypeRow } from "./datatypes.ts";
 import type { ContentsForm } from "./read-tensors.ts";
 import type { Tensor } from "./tensor.ts";
@@ -26,10 +21,12 @@ export function printTensors(tensors: readonly Tensor[], form: ContentsForm): Pr
 
 function printTensor(tensor: Tensor, isTyped: boolean): ModelInferResponse_InferOutputTensor {
   const { name, datatype, shape } = tensor;
-  return create(ModelInferResponse_InferOutputTensorSchema, {
+  return {
+    $typeName: "inference.ModelInferResponse.InferOutputTensor",
     name,
     datatype,
     shape: shape.map(BigInt),
+    parameters: {},
     contents: isTyped ? readContents(tensor) : undefined,
-  });
+  };
 }

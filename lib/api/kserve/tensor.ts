@@ -50,15 +50,16 @@ function lengthAt(data: Uint8Array, at: number): number {
   return (data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24)) >>> 0;
 }
 
-/** Raw data of elements of BYTES: a length before each. Copies them. */
-export function joinBytes(elements: readonly Uint8Array[]): Uint8Array {
-  const data = new Uint8Array(elements.reduce((sum, { length }) => sum + LENGTH_BYTES + length, 0));
-  const view = new DataView(data.buffer);
+/** Raw data of elements of BYTES, a length before each; text as UTF-8. Copies them. */
+export function joinBytes(elements: readonly (string | Uint8Array)[]): Uint8Array {
+  const lengths = elements.map((one) => (typeof one === "string" ? Buffer.byteLength(one, "utf8") : one.length));
+  const data = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + LENGTH_BYTES + length, 0));
   let at = 0;
-  for (const element of elements) {
-    view.setUint32(at, element.length, true);
-    data.set(element, at + LENGTH_BYTES);
-    at += LENGTH_BYTES + element.length;
+  for (const [index, element] of elements.entries()) {
+    at = data.writeUInt32LE(lengths[index]!, at);
+    if (typeof element === "string") data.write(element, at, "utf8");
+    else data.set(element, at);
+    at += lengths[index]!;
   }
   return data;
 }
@@ -69,8 +70,7 @@ export function createBytesTensor(
   elements: readonly (string | Uint8Array)[],
   shape: readonly number[] = [elements.length],
 ): Tensor {
-  const bytes = elements.map((one) => (typeof one === "string" ? Buffer.from(one, "utf8") : one));
-  return { name, datatype: "BYTES", shape, data: joinBytes(bytes) };
+  return { name, datatype: "BYTES", shape, data: joinBytes(elements) };
 }
 
 /** The error of a tensor that is not as the protocol wants it. Its own data is never told. */

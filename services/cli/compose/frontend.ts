@@ -1,3 +1,4 @@
+import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
 import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
@@ -7,6 +8,7 @@ import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { printId } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
 import type { Timer } from "#lib/base/clock";
+import { assert } from "#lib/base/errors";
 import { type Announcement, announceServices } from "#lib/discovery/announce";
 import type { Discovery } from "#lib/discovery/discovery";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
@@ -26,7 +28,7 @@ import { checkHttpListen } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
-import { type FrontendOptions, openFrontend } from "#services/frontend/frontend";
+import { type Frontend, type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
@@ -35,7 +37,7 @@ import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
-import { openProcess, type ServiceProcess } from "./process.ts";
+import { openProcess, type ProcessPort, type ServiceProcess } from "./process.ts";
 import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
 
@@ -43,7 +45,7 @@ import { openTexts } from "./texts.ts";
 export interface OpenedFrontend {
   /** host:port of the OpenAI API. */
   readonly address: string;
-  /** host:port of the operators' gRPC port. */
+  /** host:port of the gRPC port, for inference and operators. */
   readonly grpcAddress: string;
   /** Takes itself off the list and finishes what runs, for so long at most. The scope closes the rest. */
   drain(deadlineMs: number): Promise<void>;
@@ -52,6 +54,9 @@ export interface OpenedFrontend {
 const INSTRUMENTS = [
   ...[DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, EVENTS_INSTRUMENTS, ROUTING_INSTRUMENTS, FRONTEND_INSTRUMENTS],
 ] as const;
+
+/** Time in which what was told over gRPC reaches its readers, and for calls such as watches of health. */
+const DRAIN_CALLS_MS = 250;
 
 /** A frontend that has met no worker expects one for so long after its start: any name may be loading. */
 const FIRST_WORKER_MS = 10_000;
@@ -87,36 +92,8 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const view = scope.own("models", new ModelView({ watch, clock, ...reading }));
   const reader = scope.own("reader", new BodyReader({ ...process, readers: readersOf(DOORS) }));
   const dispatcher = openDispatcher(context, process, { view, reader });
-  const { router } = dispatcher;
-  const texts = scope.own("texts", openTexts(context));
-  const port = await process.listen([
-    createFrontendService({ dispatcher, router, view }),
-    createRouterService({ router, view, clock, version: VERSION }),
-  ]);
-  const traced = createTracedDispatcher(dispatcher, await process.openTracer());
-  const usualDeadlineMs = values["request.deadline-ms"];
-  const frontend = await openFrontend({
-    ...process,
-    ...readHttpOptions(values),
-    view,
-    reader,
-    dispatcher: {
-      start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
-    },
-    placeable: () => dispatcher.routable(),
-    lacking: () => router.lacking,
-    isReached: (worker) => dispatcher.reached(worker),
-    fetchArtifact: createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client),
-    async openText(found) {
-      const text = await texts.open(found);
-      parts.onText?.();
-      return text;
-    },
-    ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
-    fallback: publicRpcs(process),
-    operators: port.server.address,
-    version: VERSION,
-  });
+  const fetchArtifact = createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client);
+  const { frontend, port } = await openPorts(context, process, { ...parts, view, reader, dispatcher, fetchArtifact });
   scope.defer(
     "health of the port",
     tellRoutable(process, () => frontend.routable().length > 0),
@@ -130,8 +107,60 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
       // Answers are not kept waiting by a store that cannot be reached.
       const gone = announcement.close().catch((error: unknown) => log.warn("not taken off the list", { error }));
       await Promise.all([gone, frontend.close({ drainMs })]);
+      await port.server.drain(DRAIN_CALLS_MS);
     },
   };
+}
+
+/** What the ports of a frontend answer with. */
+interface PortParts extends Omit<FrontendParts, "discovery">, Pick<FrontendOptions, "fetchArtifact"> {
+  readonly view: ModelView;
+  readonly reader: BodyReader;
+  readonly dispatcher: FrontendDispatcher<RuleRouter>;
+}
+
+/** Opens the gRPC port, for operators and inference, and the HTTP port. */
+async function openPorts(
+  context: ProcessContext,
+  process: ServiceProcess,
+  { view, reader, dispatcher, ...parts }: PortParts,
+): Promise<{ readonly frontend: Frontend; readonly port: ProcessPort }> {
+  const { values, scope } = context;
+  const { router } = dispatcher;
+  const texts = scope.own("texts", openTexts(context));
+  const own = [
+    createFrontendService({ dispatcher, router, view }),
+    createRouterService({ router, view, clock: process.clock, version: VERSION }),
+  ];
+  const traced = createTracedDispatcher(dispatcher, await process.openTracer());
+  const usualDeadlineMs = values["request.deadline-ms"];
+  const opened: { port?: ProcessPort } = {};
+  const frontend = await openFrontend({
+    ...process,
+    ...readHttpOptions(values),
+    ...{ view, reader, fetchArtifact: parts.fetchArtifact },
+    dispatcher: {
+      start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
+    },
+    placeable: () => dispatcher.routable(),
+    lacking: () => router.lacking,
+    isReached: (worker) => dispatcher.reached(worker),
+    async openText(found) {
+      const text = await texts.open(found);
+      parts.onText?.();
+      return text;
+    },
+    ...{ prompts: texts.prompts, onUnusable: parts.onUnusable },
+    fallback: publicRpcs(process),
+    async openRpc(services) {
+      opened.port = await process.listen([...own, ...services]);
+      return opened.port.server.address;
+    },
+    inference: { ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
+    version: VERSION,
+  });
+  assert(opened.port, "a frontend opens its gRPC port before its HTTP port");
+  return { frontend, port: opened.port };
 }
 
 /** Runs requests on the workers of a view, each where the router says. */
@@ -171,11 +200,13 @@ function announce({ values, log }: ProcessContext, discovery: Discovery, address
 /** How often the health service looks whether a request would be routed. */
 const HEALTH_EVERY_MS = 500;
 
-/** Keeps the health of the whole server equal to whether a request would be routed. Returns what ends it. */
+/** Keeps the health of the whole server, and of its inference service, equal to whether a request would be routed. Returns what ends it. */
 function tellRoutable({ health, clock }: ServiceProcess, isRoutable: () => boolean): () => void {
   let timer: Timer;
   const tell = (): void => {
-    health.set("", isRoutable());
+    const serving = isRoutable();
+    health.set("", serving);
+    health.set(GRPCInferenceService.typeName, serving);
     timer = clock.after(HEALTH_EVERY_MS, tell);
   };
   tell();

@@ -8,7 +8,7 @@ import { LINK_OPTIONS } from "#lib/link/options";
 import { ROUTING_OPTIONS } from "#lib/routing/options";
 import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
 import { SERVING_OPTIONS } from "#lib/serving/options";
-import { HTTP_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
+import { HTTP_OPTIONS, INFERENCE_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
 import { PROGRAM_OPTIONS } from "../options.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
@@ -20,6 +20,7 @@ export const OPTIONS = {
   ...ENGINE_OPTIONS,
   ...WORKER_OPTIONS,
   ...HTTP_OPTIONS,
+  ...INFERENCE_OPTIONS,
   ...RPC_OPTIONS,
   ...METRICS_OPTIONS,
   ...DISCOVERY_OPTIONS,
@@ -53,6 +54,7 @@ export const ENGINE_KEYS: readonly OptionKey[] = [
 /** What the front door reads. */
 export const FRONT_DOOR_KEYS: readonly OptionKey[] = [
   ...keysOf(HTTP_OPTIONS),
+  ...keysOf(INFERENCE_OPTIONS),
   ...keysOf(ROUTING_OPTIONS),
   ...keysOf(SCOPE_OPTIONS),
   ...keysOf(SERVING_OPTIONS),

@@ -11,10 +11,7 @@ import type { HttpAnswer, PrintError } from "./reply.ts";
 
 /** An ask as far as the bytes of a request say it: names, the trace and what is usual with the model come behind. */
 export interface DoorAsk
-  extends Omit<
-    Ask<TemplateConversation>,
-    "requestId" | "route" | "adapter" | "sampling" | "deadlineMs" | "traceparent"
-  > {
+  extends Omit<Ask<TemplateConversation>, "requestId" | "route" | "adapter" | "sampling" | "traceparent"> {
   /** How tokens are drawn, as far as the request says it. */
   readonly sampling: AskedSampling;
 }
@@ -27,6 +24,8 @@ export interface Asked<Form> {
   readonly stream: boolean;
   /** Each event tells the usage so far. */
   readonly soFar: boolean;
+  /** Each token is told by itself, for who tells their ids; with log-probabilities it is in any case. */
+  readonly byToken: boolean;
   /** Each choice begins with its prompt. */
   readonly echo: boolean;
   /** The answer is the prompt alone: what a worker draws all the same is dropped. */
@@ -53,6 +52,8 @@ export interface DoorWords {
   readonly dimensions: string;
   /** Log-probabilities of tokens. */
   readonly logprobs: string;
+  /** Ids of an answer's tokens. */
+  readonly tokens: string;
   /** The kinds of guidance that it can ask for. */
   readonly guidance: Readonly<Partial<Record<Guidance["kind"], string>>>;
 }
@@ -92,7 +93,7 @@ export interface AnswerPlan {
   readonly stops: StopStrings | undefined;
   /** Text that begins the choices of each prompt; undefined without echo. */
   readonly leads: readonly string[] | undefined;
-  /** Each token is told by itself, with its log-probabilities. */
+  /** Each token is told by itself, with its log-probabilities where those were asked for. */
   readonly scored: boolean;
   /** The answer is the prompt alone. */
   readonly promptOnly: boolean;

@@ -22,6 +22,7 @@ export const PLAIN_ASK: Omit<DoorAsk, "model" | "input"> = {
   priority: 0,
   target: undefined,
   wishes: NO_WISHES,
+  deadlineMs: undefined,
   pooling: undefined,
   normalize: true,
 };
@@ -30,6 +31,7 @@ export const PLAIN_ASK: Omit<DoorAsk, "model" | "input"> = {
 export const PLAIN_ASKED: Omit<Asked<never>, "ask" | "ignored" | "form"> = {
   stream: false,
   soFar: false,
+  byToken: false,
   echo: false,
   promptOnly: false,
   dimensions: undefined,
@@ -42,5 +44,6 @@ export const PLAIN_WORDS: Omit<DoorWords, "input"> = {
   echo: "echo",
   dimensions: "dimensions",
   logprobs: "log-probabilities",
+  tokens: "ids of tokens",
   guidance: {},
 };

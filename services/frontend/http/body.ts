@@ -71,6 +71,7 @@ async function readBody(exchange: Exchange, options: BodyOptions, taken: { size:
       if (taken.size + chunk.length > options.mostBytes) return tooLarge(options);
       if (!options.admission.take(chunk.length)) return new StatorError("OVERLOADED", { what: "request bodies" });
       taken.size += chunk.length;
+      exchange.bytesIn += chunk.length;
       chunks.push(chunk);
       return undefined;
     });

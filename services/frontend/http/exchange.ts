@@ -1,22 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { EVENT_STREAM, PING_COMMENT } from "#lib/api/sse";
-import type { Clock, Timer } from "#lib/base/clock";
+import type { Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import { type Outcome, outcomeOf } from "../counts.ts";
 import type { HttpAnswer, PrintError, Reply, Work } from "../doors/reply.ts";
+import { afterPatience, type ReaderPatience } from "../patience.ts";
 
-/** How an exchange ended, for the counters. */
-export type Outcome = "ok" | "caller_error" | "server_error" | "aborted" | "slow_client";
-
-/** How long readers may take. */
-export interface ReaderPatience {
-  /** Tells when a reader takes too little. */
-  readonly clock: Clock;
-  /** For what waits to be taken, and more where much does. */
-  readonly slowMs: number;
-}
-
-/** What a reader takes at least, in bytes per second, beyond the patience for little. */
-const LEAST_RATE = 4096;
 /** An end that leaves less than this is not waited for: the system's own buffers take it. */
 const SMALL_REST = 16_384;
 
@@ -35,6 +24,12 @@ export class Exchange implements Reply<string, HttpAnswer> {
   work: Work | undefined;
   /** Where a place was taken for it, to be given back when it is over. */
   place: { leave(): void } | undefined;
+  /** Of its body, as far as it was read. */
+  bytesIn = 0;
+  /** Of an answer as a whole. */
+  #bodyBytes = 0;
+  /** What the socket had written before the events; undefined without events. */
+  #eventsFrom: number | undefined;
   readonly #response: ServerResponse;
   readonly #headers: Record<string, string>;
   readonly #patience: ReaderPatience;
@@ -80,6 +75,16 @@ export class Exchange implements Reply<string, HttpAnswer> {
     return this.#outcome ?? "aborted";
   }
 
+  /** Whether it answers with events. */
+  get streams(): boolean {
+    return this.#eventsFrom !== undefined;
+  }
+
+  /** Of its answer, once that is over; of events with what frames them, as the socket counts it. */
+  get bytesOut(): number {
+    return this.#eventsFrom === undefined ? this.#bodyBytes : this.request.socket.bytesWritten - this.#eventsFrom;
+  }
+
   /** Calls once when the exchange is over: answered in full, or the client left. */
   onClose(call: () => void): void {
     this.#response.on("close", call);
@@ -92,9 +97,9 @@ export class Exchange implements Reply<string, HttpAnswer> {
 
   #sendParts(status: number, contentType: string, parts: readonly (string | Uint8Array)[]): void {
     if (!this.#begin(status)) return;
-    const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
+    this.#bodyBytes = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
     this.#headers["content-type"] = contentType;
-    this.#headers["content-length"] = String(length);
+    this.#headers["content-length"] = String(this.#bodyBytes);
     this.#response.writeHead(status, this.#headers);
     for (const part of parts.slice(0, -1)) this.#response.write(part);
     this.#response.end(parts.at(-1));
@@ -136,6 +141,7 @@ export class Exchange implements Reply<string, HttpAnswer> {
   openEvents(): void {
     if (this.#answered) return;
     this.#answered = true;
+    this.#eventsFrom = this.request.socket.bytesWritten;
     this.#headers["content-type"] = EVENT_STREAM;
     this.#headers["cache-control"] = "no-cache";
     this.#headers["x-accel-buffering"] = "no";
@@ -157,8 +163,7 @@ export class Exchange implements Reply<string, HttpAnswer> {
   endEvents(error?: StatorError): void {
     this.error = error;
     // A client may close as soon as it reads the last event: the answer was told in full all the same.
-    if (!error) this.#outcome = "ok";
-    else this.#outcome = error.row.blame === "caller" ? "caller_error" : "server_error";
+    this.#outcome = outcomeOf(error);
     this.#response.end();
     this.#watchEnd();
   }
@@ -200,10 +205,8 @@ export class Exchange implements Reply<string, HttpAnswer> {
     this.#response.once("close", () => timer.cancel());
   }
 
-  /** Progress counts and not silence: a reader of a byte a second is never silent. */
   #afterPatience(call: () => void): Timer {
-    const { clock, slowMs } = this.#patience;
-    return clock.after(slowMs + (this.backlogBytes / LEAST_RATE) * 1000, call);
+    return afterPatience(this.#patience, this.backlogBytes, call);
   }
 
   #cutOff(): void {

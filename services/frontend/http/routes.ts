@@ -31,7 +31,7 @@ export interface RouteTools {
   /** The OpenAPI document as JSON. */
   readonly openApi: string;
   /** host:port of the port for operators; told to this machine alone. */
-  readonly operators: string | undefined;
+  readonly operators: () => string | undefined;
   /** What routing has to do without, a sentence each. */
   readonly lacking: (() => readonly string[]) | undefined;
   /** Whether the frontend takes requests at all. */
@@ -144,7 +144,8 @@ function lackingIn({ lacking }: RouteTools): { routing?: readonly string[] } {
 
 /** Who runs on this machine may know where operators ask; whether they may is that port's to say. */
 function operatorsFor({ request }: Exchange, { operators }: RouteTools): { operators?: string } {
-  return operators !== undefined && isLoopback(request.socket.remoteAddress ?? "") ? { operators } : {};
+  const address = operators();
+  return address !== undefined && isLoopback(request.socket.remoteAddress ?? "") ? { operators: address } : {};
 }
 
 async function showMetrics(exchange: Exchange, metrics: Metrics): Promise<void> {

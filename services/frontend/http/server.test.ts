@@ -274,7 +274,7 @@ describe("clients that leave", () => {
     expect(dispatcher.cancelled).toBe(2);
     const metrics = await rehearsal.metrics.print();
     expect(metrics).toContain('stator_frontend_requests_total{route="chat",outcome="aborted"} 2');
-    expect(metrics).toMatch(/stator_frontend_open_streams 0\n/);
+    expect(metrics).toMatch(/stator_frontend_open_streams\{route="chat"\} 0\n/);
     expect(metrics).toMatch(/stator_frontend_active_requests 0\n/);
   });
 

@@ -4,12 +4,12 @@ import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
-import type { Metrics } from "#lib/host/metrics";
-import type { Counts } from "../counts.ts";
 import type { PrintError } from "../doors/reply.ts";
 import type { FrontendLimits } from "../limits.ts";
+import type { ReaderPatience } from "../patience.ts";
+import type { RequestMeter } from "../request-meter.ts";
 import { allowOrigin } from "./cors.ts";
-import { Exchange, type ReaderPatience } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
 import { type FoundRoute, isSafe, noRoute, type Router } from "./router.ts";
 
 /** What an HTTP port is made of. */
@@ -32,12 +32,10 @@ export interface HttpServerOptions {
   readonly clock: Clock;
   /** A name for a request that brings none; no two alike. */
   readonly drawRequestId: () => string;
-  /** Told of requests that were refused or failed. */
+  /** Told when the port itself fails. */
   readonly log: Log;
-  /** Where errors and durations are noted. */
-  readonly metrics: Metrics;
-  /** Where requests are counted. */
-  readonly counts: Counts;
+  /** Notes what became of requests. */
+  readonly meter: RequestMeter;
 }
 
 /** An open HTTP port. */
@@ -93,6 +91,11 @@ export class HttpServer {
   /** Exchanges that are not over. */
   get open(): number {
     return this.#open.size;
+  }
+
+  /** Adds the answers of events that are open to the numbers of their routes. */
+  countStreams(byRoute: Record<string, number>): void {
+    for (const { streams, route } of this.#open.snapshot()) if (streams) byRoute[route] = (byRoute[route] ?? 0) + 1;
   }
 
   /** Listens and returns the port. Throws PORT_IN_USE. */
@@ -186,38 +189,18 @@ export class HttpServer {
 
   #fail(exchange: Exchange, caught: unknown): void {
     const error = asStatorError(caught);
-    if (error.reason === "INTERNAL") {
-      this.#options.log.error("request failed", { requestId: exchange.requestId, route: exchange.route, error });
-    } else {
-      this.#logRefusal(exchange, error);
-    }
+    // What probes and browsers ask for is no request to a model.
+    this.#options.meter.refused(exchange, error, exchange.request.method === "POST" ? "info" : "debug");
     // A client that left while its body was read gets no answer.
     if (error.reason === "CANCELLED" && exchange.closed) return;
     exchange.fail(error);
-  }
-
-  /** The line of a request that did not run. What probes and browsers ask for is no request to a model. */
-  #logRefusal({ request, requestId, route, arrivedMs }: Exchange, { reason, row }: StatorError): void {
-    const { log, clock } = this.#options;
-    const ms = Math.round(clock.nowMs() - arrivedMs);
-    const level = request.method === "POST" ? "info" : "debug";
-    log[level]("request refused", { request: requestId, route, ms, outcome: "refused", reason, status: row.http });
   }
 
   #close(exchange: Exchange): void {
     this.#open.delete(exchange);
     exchange.place?.leave();
     exchange.work?.closed();
-    const { metrics, clock, counts } = this.#options;
-    const { route, outcome, error } = exchange;
-    counts.request(route, outcome);
-    if (error) metrics.add("stator_frontend_errors_total", 1, { route, reason: error.reason });
-    const seconds = (fromMs: number, toMs: number) => (toMs - fromMs) / 1000;
-    metrics.observe("stator_frontend_request_duration_seconds", seconds(exchange.arrivedMs, clock.nowMs()), { route });
-    if (exchange.firstTokenMs === undefined) return;
-    metrics.observe("stator_frontend_first_token_seconds", seconds(exchange.arrivedMs, exchange.firstTokenMs), {
-      route,
-    });
+    this.#options.meter.ended(exchange);
   }
 }
 

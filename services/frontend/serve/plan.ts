@@ -15,7 +15,7 @@ const NO_TOKENS = new Uint32Array(0);
 
 /** What the tokens of an ask that is ready are to become. */
 export function createPlan(
-  { ask: { input }, echo, promptOnly, soFar }: Asked<unknown>,
+  { ask: { input }, byToken, echo, promptOnly, soFar }: Asked<unknown>,
   ask: LinkAsk,
   { text, tools }: { readonly text: ModelText; readonly tools: PlanTools },
 ): AnswerPlan {
@@ -29,7 +29,7 @@ export function createPlan(
     choices: prompts.length * ask.choicesPerPrompt,
     stops: stopTexts.length > 0 ? tools.compileStops(stopTexts) : undefined,
     leads: echo ? prompts.map((prompt, at) => textOf(texts?.[at]) ?? decode(prompt, text)) : undefined,
-    scored: ask.topLogprobs !== undefined,
+    scored: byToken || ask.topLogprobs !== undefined,
     promptOnly,
     soFar,
   };

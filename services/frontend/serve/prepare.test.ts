@@ -13,7 +13,7 @@ const ALL: ModelFeatures = {
 
 const words = {
   ...{ input: "the input", stopTokens: "the stops", biasTokens: "the biases", echo: "the echo" },
-  ...{ dimensions: "the size", logprobs: "the scores", guidance: { jsonObject: "an object" } },
+  ...{ dimensions: "the size", logprobs: "the scores", tokens: "the ids", guidance: { jsonObject: "an object" } },
 };
 
 /** Makes an ask ready for a model of ten tokens. */
@@ -21,7 +21,7 @@ function ready(
   more: Parameters<typeof plainAsk>[0] & { readonly input?: object; readonly maxTokens?: number | undefined },
   about: Partial<Fitting & { features: Partial<ModelFeatures>; tools: PrepareTools; takes: ModelInput }> = {},
 ) {
-  const { dimensions, features, tools, takes = "tokens" } = about;
+  const { dimensions, byToken = false, features, tools, takes = "tokens" } = about;
   const { input, maxTokens, ...rest } = more;
   const ask = plainAsk(rest);
   const model = {
@@ -30,7 +30,7 @@ function ready(
   };
   const whole = { ...ask, ...(input && { input }), stopping: { ...ask.stopping, maxTokens } };
   const usual = { mostScoredTokens: 6 };
-  return prepare(whole as never, { model, words, dimensions }, tools ?? usual);
+  return prepare(whole as never, { model, words, dimensions, byToken }, tools ?? usual);
 }
 
 const of = (length: number) => encodeBytes("x".repeat(length));

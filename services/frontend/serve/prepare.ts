@@ -1,7 +1,7 @@
 import { StatorError } from "#lib/base/errors";
 import { type Ask, type LinkAsk, type ReadyAsk, readyAsk, textAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
-import type { DoorWords } from "../doors/door.ts";
+import type { Asked, DoorWords } from "../doors/door.ts";
 import type { ServedModel } from "../models/served.ts";
 import { onlyThere } from "../models/worker-text.ts";
 import type { Conversation } from "../read/reader.ts";
@@ -15,13 +15,11 @@ export interface PrepareTools {
 }
 
 /** What an ask has to fit, and by which words its caller is told where it does not. */
-export interface Fitting {
+export interface Fitting extends Pick<Asked<unknown>, "dimensions" | "byToken"> {
   /** The one that was named. */
   readonly model: ServedModel;
   /** What the door calls the things of an ask. */
   readonly words: DoorWords;
-  /** Numbers that an embedding has to have; undefined: as many as the model makes. */
-  readonly dimensions: number | undefined;
 }
 
 /**
@@ -35,7 +33,7 @@ export function prepare(ask: Ask<Conversation>, fitting: Fitting, tools: Prepare
 
 /** Nothing of a prompt is measured here: only the model's workers can. What needs token ids is refused. */
 async function prepareText(ask: Ask<Conversation>, fitting: Fitting): Promise<LinkAsk> {
-  const { model, words, dimensions } = fitting;
+  const { model, words, dimensions, byToken } = fitting;
   const { input, stopping, sampling } = ask;
   const isEmbedding = ask.kind === "embed";
   if (isEmbedding) requireFeature(model.features, "embed", "Embedding");
@@ -46,6 +44,7 @@ async function prepareText(ask: Ask<Conversation>, fitting: Fitting): Promise<Li
   if (input.kind === "messages") throw onlyThere("Chat");
   if (input.kind === "tokens") throw onlyThere(`Token ids in ${words.input}`);
   if (ask.topLogprobs !== undefined) throw onlyThere(words.logprobs);
+  if (byToken) throw onlyThere(words.tokens);
   if (stopping.stopTokens.length > 0) throw onlyThere(words.stopTokens);
   if (sampling.biasTokens.length > 0) throw onlyThere(words.biasTokens);
   for (const text of input.texts) checkNotEmpty(text, words.input);

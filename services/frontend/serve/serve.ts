@@ -49,10 +49,10 @@ export async function serve<Form, Printed, Whole>(
     sampling: fillSampling(asked.ask.sampling, model.defaultSampling, tools.drawSeed),
     target: readTarget(reply.header("x-stator-worker")) ?? asked.ask.target,
     wishes: readSession(reply.header("x-stator-session"), asked.ask.wishes),
-    deadlineMs: undefined,
     traceparent: readTrace(reply.header("traceparent")),
   };
-  const ready = await prepare(ask, { model, words: door.words, dimensions: asked.dimensions }, tools);
+  const { dimensions, byToken } = asked;
+  const ready = await prepare(ask, { model, words: door.words, dimensions, byToken }, tools);
   // The client may have left while its prompt was tokenized.
   if (reply.closed) return;
   const plan = createPlan(asked, ready, { text: model.text, tools });

@@ -136,7 +136,8 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
     this.#tools.log.error("answer failed", { requestId: this.#reply.requestId, error: internal });
     if (!this.#reply.answered) this.#reply.fail(internal);
     else {
-      this.#reply.writeAll([...this.#out, this.#printer.failed(internal)]);
+      this.#print(this.#printer.failed(internal));
+      if (this.#out.length > 0) this.#reply.writeAll(this.#out);
       this.#reply.endEvents(internal);
     }
   }
@@ -182,20 +183,24 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
       if (!part) return;
       if (this.#plan.leads && !choice.begun) this.#tell(choice, choice.takeLead());
       choice.begun = true;
-      this.#out.push(this.#printer.token(choice.index, part, this.#soFar()));
+      this.#print(this.#printer.token(choice.index, part, this.#soFar()));
     }
+  }
+
+  #print(event: Printed | undefined): void {
+    if (event !== undefined) this.#out.push(event);
   }
 
   #tell(choice: ToldChoice, text: string): void {
     choice.begun = true;
-    this.#out.push(this.#printer.text(choice.index, text, this.#soFar()));
+    this.#print(this.#printer.text(choice.index, text, this.#soFar()));
   }
 
   /** A choice begins with an event, whatever it says. */
   #tellEnd(choice: ToldChoice, finish: AnswerFinish): void {
     if (!choice.begun) this.#tell(choice, choice.takeLead());
     choice.over = true;
-    this.#out.push(this.#printer.end(choice.index, finish, this.#soFar()));
+    this.#print(this.#printer.end(choice.index, finish, this.#soFar()));
   }
 
   /** When that was asked: the tokens that were told. At the end they are those of the record. */
@@ -258,8 +263,8 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
   }
 
   /** The last events are one write. */
-  #close(last: Printed, error: StatorError | undefined): number {
-    this.#out.push(last);
+  #close(last: Printed | undefined, error: StatorError | undefined): number {
+    this.#print(last);
     this.#finish();
     this.#send(this.#tools.clock.nowMs(), true);
     this.#reply.endEvents(error);

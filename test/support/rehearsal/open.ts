@@ -14,7 +14,7 @@ import { createMetrics, type Metrics } from "#lib/host/metrics";
 import { systemChance, systemClock } from "#lib/host/system-clock";
 import type { Dispatcher } from "#lib/serving/dispatcher";
 import type { HttpDoor } from "#services/frontend/doors/door";
-import { type Frontend, openFrontend } from "#services/frontend/frontend";
+import { type Frontend, type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import type { FrontendLimits } from "#services/frontend/limits";
 import type { BodyReader } from "#services/frontend/read/reader";
@@ -115,6 +115,8 @@ export async function openRehearsal(
     onFetch?: () => void;
     startMs?: number;
     tokenizer?: Uint8Array;
+    openRpc?: FrontendOptions["openRpc"];
+    inference?: FrontendOptions["inference"];
   } = {},
 ): Promise<Rehearsal> {
   const watch = options.watch ?? new RehearsalWatch();
@@ -129,7 +131,7 @@ export async function openRehearsal(
     // What a rehearsal serves is there from the start; a test of starting says how long it is expected.
     view: new ModelView({ watch, clock: systemClock, startMs: options.startMs }),
     dispatcher,
-    reader: options.reader,
+    ...{ reader: options.reader, openRpc: options.openRpc, inference: options.inference },
     fetchArtifact: async () => {
       options.onFetch?.();
       return options.tokenizer ?? TOKENIZER;

@@ -14,7 +14,7 @@ const scores = (...chosen: number[]) => {
 };
 const token = { id: 33, text: "!", bytes: encodeBytes("!") as unknown as Uint8Array, logprob: -1, top: [], offset: 2 };
 const usage = { promptTokens: 2, cachedTokens: 0, completionTokens: 1 };
-const jsonOf = (event: string) => JSON.parse(event.slice("data: ".length)) as { choices: { logprobs: object }[] };
+const jsonOf = (event = "") => JSON.parse(event.slice("data: ".length)) as { choices: { logprobs: object }[] };
 
 it("the prompt's log-probabilities are told once, before all others", () => {
   const events = printers.events!(plan, form);

@@ -7,9 +7,10 @@ import type { TextInput, TokenInput } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { AskedSampling } from "#lib/tokens/sampling";
 import type { Asked, DoorAsk, DoorWords } from "../door.ts";
-import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
+import { PLAIN_ASK, PLAIN_ASKED, PLAIN_WORDS } from "../plain.ts";
 
-type GenerationBody = ChatBody | CompletionBody;
+/** What an ask for an answer is made of, whatever the route calls its prompt. */
+export type GenerationBody = Omit<CompletionBody, "prompt" | "logprobs" | "echo" | "max_tokens">;
 
 /** What the fields of all routes are called. */
 export const OPENAI_WORDS: Omit<DoorWords, "input"> = {
@@ -18,6 +19,7 @@ export const OPENAI_WORDS: Omit<DoorWords, "input"> = {
   echo: "echo",
   dimensions: "dimensions",
   logprobs: "logprobs",
+  tokens: PLAIN_WORDS.tokens,
   guidance: { jsonObject: "response_format json_object", jsonSchema: "response_format json_schema" },
 };
 

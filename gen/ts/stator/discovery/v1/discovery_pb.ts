@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/discovery/v1/discovery.proto.
  */
 export const file_stator_discovery_v1_discovery: GenFile = /*@__PURE__*/
-  fileDesc("CiNzdGF0b3IvZGlzY292ZXJ5L3YxL2Rpc2NvdmVyeS5wcm90bxITc3RhdG9yLmRpc2NvdmVyeS52MSKiAQoRRW5naW5lRGVzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEkAKBWZhY3RzGAMgAygLMjEuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbi5GYWN0c0VudHJ5GiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKeBAoOSW5zdGFuY2VSZWNvcmQSEwoLaW5zdGFuY2VfaWQYASABKAQSEwoLaW5jYXJuYXRpb24YAiABKAQSLwoEcm9sZRgDIAEoDjIhLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSb2xlEg8KB2FkZHJlc3MYBCABKAkSMQoFc3RhdGUYBSABKA4yIi5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlU3RhdGUSDgoGcmVhc29uGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJEg4KBm1vZGVscxgIIAMoCRIOCgZlbmdpbmUYCSABKAkSDQoFcmFua3MYCiABKA0SHAoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYCyABKA0SHAoPdG90YWxfa3ZfYmxvY2tzGAwgASgESACIAQESDwoHdmVyc2lvbhgNIAEoCRITCgZ3ZWlnaHQYDiABKAFIAYgBARIRCgluYW1lc3BhY2UYDyABKAkSNAoLd29ya2VyX3JvbGUYECABKA4yHy5zdGF0b3IuZGlzY292ZXJ5LnYxLldvcmtlclJvbGUSQgoSZW5naW5lX2Rlc2NyaXB0aW9uGBEgASgLMiYuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbhIOCgZ0YWludHMYEiADKAlCEgoQX3RvdGFsX2t2X2Jsb2Nrc0IJCgdfd2VpZ2h0IuAFCglNb2RlbENhcmQSDAoEbmFtZRgBIAEoCRITCgtpbnN0YW5jZV9pZBgCIAEoBBIPCgdhbGlhc2VzGAMgAygJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgNEi8KB3JvdXRpbmcYBSABKAsyHi5zdGF0b3IuY29tbW9uLnYxLlJvdXRpbmdTY29wZRIvCgd3ZWlnaHRzGAYgASgLMh4uc3RhdG9yLmNvbW1vbi52MS5XZWlnaHRzU2NvcGUSMQoIdHJhbnNmZXIYByABKAsyHy5zdGF0b3IuY29tbW9uLnYxLlRyYW5zZmVyU2NvcGUSNwoMY2FwYWJpbGl0aWVzGAggASgLMiEuc3RhdG9yLmRpc2NvdmVyeS52MS5DYXBhYmlsaXRpZXMSMwoJYXJ0aWZhY3RzGAkgAygLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhIcChRjcmVhdGVkX3VuaXhfc2Vjb25kcxgKIAEoBBIQCghvd25lZF9ieRgLIAEoCRJNChBkZWZhdWx0X3NhbXBsaW5nGAwgAygLMjMuc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbENhcmQuRGVmYXVsdFNhbXBsaW5nRW50cnkSNwoNZGV0ZXJtaW5pc3RpYxgNIAEoDjIgLnN0YXRvci5kaXNjb3ZlcnkudjEuRGV0ZXJtaW5pc20SFAoMcmV1c2VfdG9rZW5zGA4gASgNEi4KBWlucHV0GA8gASgOMh8uc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbElucHV0EhoKEm1hcmtlcnNfaW5fY29udGVudBgQIAEoCBIyCgp0aW1lX3ByaW9yGBEgASgLMh4uc3RhdG9yLmRpc2NvdmVyeS52MS5UaW1lUHJpb3IaNgoURGVmYXVsdFNhbXBsaW5nRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKwAgoJVGltZVByaW9yEg8KB3Bhc3NfbXMYASABKAESEgoKcHJlZmlsbF9tcxgCIAEoARIYChBwcmVmaWxsX3Rva2VuX21zGAMgASgBEhkKEXByZWZpbGxfc3F1YXJlX21zGAQgASgBEhoKEnByZWZpbGxfY29udGV4dF9tcxgFIAEoARIRCglkZWNvZGVfbXMYBiABKAESGgoSZGVjb2RlX3NlcXVlbmNlX21zGAcgASgBEhkKEWRlY29kZV9jb250ZXh0X21zGAggASgBEhYKDmRlY29kZV9maWxsX21zGAkgASgBEh0KFWRlY29kZV9maWxsX3NxdWFyZV9tcxgKIAEoARIXCg9kZWNvZGVfbGVhc3RfbXMYCyABKAESEwoLcGFzc190b2tlbnMYDCABKA0izgIKDENhcGFiaWxpdGllcxIQCghnZW5lcmF0ZRgBIAEoCBINCgVlbWJlZBgCIAEoCBIPCgdncmFtbWFyGAMgASgIEhAKCGxvZ3Byb2JzGAQgASgIEgwKBGxvcmEYBSABKAgSEQoJa3ZfYmxvY2tzGAYgASgIEgwKBG1vY2sYByABKAgSFgoOZW1iZWRkaW5nX3NpemUYCCABKA0SPwoHbWlzc2luZxgJIAMoCzIuLnN0YXRvci5kaXNjb3ZlcnkudjEuQ2FwYWJpbGl0aWVzLk1pc3NpbmdFbnRyeRIYChBtYXhfdG9wX2xvZ3Byb2JzGAogASgNEhcKD3Byb21wdF9sb2dwcm9icxgLIAEoCBIPCgd1bmtub3duGAwgAygJGi4KDE1pc3NpbmdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KC0FydGlmYWN0UmVmEgwKBGtpbmQYASABKAkSDgoGZGlnZXN0GAIgASgMEhIKCnNpemVfYnl0ZXMYAyABKAQSDgoGZm9ybWF0GAQgASgJIlQKC0FkYXB0ZXJDYXJkEgwKBG5hbWUYASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAQSEgoKYmFzZV9tb2RlbBgDIAEoCRIOCgZkaWdlc3QYBCABKAwizwEKBlJlY29yZBILCgNrZXkYASABKAkSEAoIcmV2aXNpb24YAiABKAQSNwoIaW5zdGFuY2UYCiABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkSAASLwoFbW9kZWwYCyABKAsyHi5zdGF0b3IuZGlzY292ZXJ5LnYxLk1vZGVsQ2FyZEgAEjMKB2FkYXB0ZXIYDCABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFkYXB0ZXJDYXJkSABCBwoFdmFsdWUiIwoRR3JhbnRMZWFzZVJlcXVlc3QSDgoGdHRsX21zGAEgASgNIlEKEkdyYW50TGVhc2VSZXNwb25zZRIQCghsZWFzZV9pZBgBIAEoBBIOCgZ0dGxfbXMYAiABKA0SGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQiJAoQS2VlcEFsaXZlUmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBCIjChFLZWVwQWxpdmVSZXNwb25zZRIOCgZ0dGxfbXMYASABKA0iJgoSUmV2b2tlTGVhc2VSZXF1ZXN0EhAKCGxlYXNlX2lkGAEgASgEIhUKE1Jldm9rZUxlYXNlUmVzcG9uc2UiTAoKUHV0UmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBBIsCgdyZWNvcmRzGAIgAygLMhsuc3RhdG9yLmRpc2NvdmVyeS52MS5SZWNvcmQiHwoLUHV0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiLwoNUmVtb3ZlUmVxdWVzdBIMCgRrZXlzGAEgAygJEhAKCGxlYXNlX2lkGAIgASgEIiIKDlJlbW92ZVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIh0KC0xpc3RSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCSJpCgxMaXN0UmVzcG9uc2USLAoHcmVjb3JkcxgBIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEhAKCHJldmlzaW9uGAIgASgEEhkKEXN0b3JlX2luY2FybmF0aW9uGAMgASgEIlEKDFdhdGNoUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YAiABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YAyABKAQijQEKDVdhdGNoUmVzcG9uc2USEAoIc25hcHNob3QYASABKAgSLAoHdXBzZXJ0cxgCIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkEg8KB3JlbW92ZWQYAyADKAkSEAoIcmV2aXNpb24YBCABKAQSGQoRc3RvcmVfaW5jYXJuYXRpb24YBSABKAQquAEKDUluc3RhbmNlU3RhdGUSHgoaSU5TVEFOQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZJTlNUQU5DRV9TVEFURV9MT0FESU5HEAESGAoUSU5TVEFOQ0VfU1RBVEVfUkVBRFkQAhIbChdJTlNUQU5DRV9TVEFURV9EUkFJTklORxADEhkKFUlOU1RBTkNFX1NUQVRFX0FTTEVFUBAEEhkKFUlOU1RBTkNFX1NUQVRFX0ZBSUxFRBAFKn4KDEluc3RhbmNlUm9sZRIdChlJTlNUQU5DRV9ST0xFX1VOU1BFQ0lGSUVEEAASGAoUSU5TVEFOQ0VfUk9MRV9XT1JLRVIQARIaChZJTlNUQU5DRV9ST0xFX0ZST05URU5EEAISGQoVSU5TVEFOQ0VfUk9MRV9TRVJWSUNFEAMqjgEKCldvcmtlclJvbGUSGwoXV09SS0VSX1JPTEVfVU5TUEVDSUZJRUQQABIaChZXT1JLRVJfUk9MRV9BR0dSRUdBVEVEEAESFwoTV09SS0VSX1JPTEVfUFJFRklMTBACEhYKEldPUktFUl9ST0xFX0RFQ09ERRADEhYKEldPUktFUl9ST0xFX0VOQ09ERRAEKlcKCk1vZGVsSW5wdXQSGwoXTU9ERUxfSU5QVVRfVU5TUEVDSUZJRUQQABIWChJNT0RFTF9JTlBVVF9UT0tFTlMQARIUChBNT0RFTF9JTlBVVF9URVhUEAIqbAoLRGV0ZXJtaW5pc20SGwoXREVURVJNSU5JU01fVU5TUEVDSUZJRUQQABISCg5ERVRFUk1JTklTTV9OTxABEhUKEURFVEVSTUlOSVNNX0FMT05FEAISFQoRREVURVJNSU5JU01fQkFUQ0gQAzKVBQoQRGlzY292ZXJ5U2VydmljZRJjCgpHcmFudExlYXNlEiYuc3RhdG9yLmRpc2NvdmVyeS52MS5HcmFudExlYXNlUmVxdWVzdBonLnN0YXRvci5kaXNjb3ZlcnkudjEuR3JhbnRMZWFzZVJlc3BvbnNlIgSouxgDEmAKCUtlZXBBbGl2ZRIlLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVxdWVzdBomLnN0YXRvci5kaXNjb3ZlcnkudjEuS2VlcEFsaXZlUmVzcG9uc2UiBKi7GAMSZgoLUmV2b2tlTGVhc2USJy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJldm9rZUxlYXNlUmVxdWVzdBooLnN0YXRvci5kaXNjb3ZlcnkudjEuUmV2b2tlTGVhc2VSZXNwb25zZSIEqLsYAxJOCgNQdXQSHy5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlcXVlc3QaIC5zdGF0b3IuZGlzY292ZXJ5LnYxLlB1dFJlc3BvbnNlIgSouxgDElcKBlJlbW92ZRIiLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVxdWVzdBojLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVtb3ZlUmVzcG9uc2UiBKi7GAMSUQoETGlzdBIgLnN0YXRvci5kaXNjb3ZlcnkudjEuTGlzdFJlcXVlc3QaIS5zdGF0b3IuZGlzY292ZXJ5LnYxLkxpc3RSZXNwb25zZSIEqLsYAxJWCgVXYXRjaBIhLnN0YXRvci5kaXNjb3ZlcnkudjEuV2F0Y2hSZXF1ZXN0GiIuc3RhdG9yLmRpc2NvdmVyeS52MS5XYXRjaFJlc3BvbnNlIgSouxgDMAFiBnByb3RvMw", [file_stator_common_v1_common]);
+  fileDesc("CiNzdGF0b3IvZGlzY292ZXJ5L3YxL2Rpc2NvdmVyeS5wcm90bxITc3RhdG9yLmRpc2NvdmVyeS52MSKiAQoRRW5naW5lRGVzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEkAKBWZhY3RzGAMgAygLMjEuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbi5GYWN0c0VudHJ5GiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK5BAoOSW5zdGFuY2VSZWNvcmQSEwoLaW5zdGFuY2VfaWQYASABKAQSEwoLaW5jYXJuYXRpb24YAiABKAQSLwoEcm9sZRgDIAEoDjIhLnN0YXRvci5kaXNjb3ZlcnkudjEuSW5zdGFuY2VSb2xlEg8KB2FkZHJlc3MYBCABKAkSMQoFc3RhdGUYBSABKA4yIi5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlU3RhdGUSDgoGcmVhc29uGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJEg4KBm1vZGVscxgIIAMoCRIOCgZlbmdpbmUYCSABKAkSDQoFcmFua3MYCiABKA0SHAoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYCyABKA0SHAoPdG90YWxfa3ZfYmxvY2tzGAwgASgESACIAQESDwoHdmVyc2lvbhgNIAEoCRITCgZ3ZWlnaHQYDiABKAFIAYgBARIRCgluYW1lc3BhY2UYDyABKAkSNAoLd29ya2VyX3JvbGUYECABKA4yHy5zdGF0b3IuZGlzY292ZXJ5LnYxLldvcmtlclJvbGUSQgoSZW5naW5lX2Rlc2NyaXB0aW9uGBEgASgLMiYuc3RhdG9yLmRpc2NvdmVyeS52MS5FbmdpbmVEZXNjcmlwdGlvbhIOCgZ0YWludHMYEiADKAkSGQoRaW5mZXJlbmNlX2FkZHJlc3MYEyABKAlCEgoQX3RvdGFsX2t2X2Jsb2Nrc0IJCgdfd2VpZ2h0IpEGCglNb2RlbENhcmQSDAoEbmFtZRgBIAEoCRITCgtpbnN0YW5jZV9pZBgCIAEoBBIPCgdhbGlhc2VzGAMgAygJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgNEi8KB3JvdXRpbmcYBSABKAsyHi5zdGF0b3IuY29tbW9uLnYxLlJvdXRpbmdTY29wZRIvCgd3ZWlnaHRzGAYgASgLMh4uc3RhdG9yLmNvbW1vbi52MS5XZWlnaHRzU2NvcGUSMQoIdHJhbnNmZXIYByABKAsyHy5zdGF0b3IuY29tbW9uLnYxLlRyYW5zZmVyU2NvcGUSNwoMY2FwYWJpbGl0aWVzGAggASgLMiEuc3RhdG9yLmRpc2NvdmVyeS52MS5DYXBhYmlsaXRpZXMSMwoJYXJ0aWZhY3RzGAkgAygLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhIcChRjcmVhdGVkX3VuaXhfc2Vjb25kcxgKIAEoBBIQCghvd25lZF9ieRgLIAEoCRJNChBkZWZhdWx0X3NhbXBsaW5nGAwgAygLMjMuc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbENhcmQuRGVmYXVsdFNhbXBsaW5nRW50cnkSNwoNZGV0ZXJtaW5pc3RpYxgNIAEoDjIgLnN0YXRvci5kaXNjb3ZlcnkudjEuRGV0ZXJtaW5pc20SFAoMcmV1c2VfdG9rZW5zGA4gASgNEi4KBWlucHV0GA8gASgOMh8uc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbElucHV0EhoKEm1hcmtlcnNfaW5fY29udGVudBgQIAEoCBIyCgp0aW1lX3ByaW9yGBEgASgLMh4uc3RhdG9yLmRpc2NvdmVyeS52MS5UaW1lUHJpb3ISLwoGdGVuc29yGBIgASgLMh8uc3RhdG9yLmRpc2NvdmVyeS52MS5UZW5zb3JDYXJkGjYKFERlZmF1bHRTYW1wbGluZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiMQoKVGVuc29yQ2FyZBIQCghwbGF0Zm9ybRgBIAEoCRIRCglkZWNvdXBsZWQYAiABKAgisAIKCVRpbWVQcmlvchIPCgdwYXNzX21zGAEgASgBEhIKCnByZWZpbGxfbXMYAiABKAESGAoQcHJlZmlsbF90b2tlbl9tcxgDIAEoARIZChFwcmVmaWxsX3NxdWFyZV9tcxgEIAEoARIaChJwcmVmaWxsX2NvbnRleHRfbXMYBSABKAESEQoJZGVjb2RlX21zGAYgASgBEhoKEmRlY29kZV9zZXF1ZW5jZV9tcxgHIAEoARIZChFkZWNvZGVfY29udGV4dF9tcxgIIAEoARIWCg5kZWNvZGVfZmlsbF9tcxgJIAEoARIdChVkZWNvZGVfZmlsbF9zcXVhcmVfbXMYCiABKAESFwoPZGVjb2RlX2xlYXN0X21zGAsgASgBEhMKC3Bhc3NfdG9rZW5zGAwgASgNIs4CCgxDYXBhYmlsaXRpZXMSEAoIZ2VuZXJhdGUYASABKAgSDQoFZW1iZWQYAiABKAgSDwoHZ3JhbW1hchgDIAEoCBIQCghsb2dwcm9icxgEIAEoCBIMCgRsb3JhGAUgASgIEhEKCWt2X2Jsb2NrcxgGIAEoCBIMCgRtb2NrGAcgASgIEhYKDmVtYmVkZGluZ19zaXplGAggASgNEj8KB21pc3NpbmcYCSADKAsyLi5zdGF0b3IuZGlzY292ZXJ5LnYxLkNhcGFiaWxpdGllcy5NaXNzaW5nRW50cnkSGAoQbWF4X3RvcF9sb2dwcm9icxgKIAEoDRIXCg9wcm9tcHRfbG9ncHJvYnMYCyABKAgSDwoHdW5rbm93bhgMIAMoCRouCgxNaXNzaW5nRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJPCgtBcnRpZmFjdFJlZhIMCgRraW5kGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBISCgpzaXplX2J5dGVzGAMgASgEEg4KBmZvcm1hdBgEIAEoCSJUCgtBZGFwdGVyQ2FyZBIMCgRuYW1lGAEgASgJEhMKC2luc3RhbmNlX2lkGAIgASgEEhIKCmJhc2VfbW9kZWwYAyABKAkSDgoGZGlnZXN0GAQgASgMIs8BCgZSZWNvcmQSCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEjcKCGluc3RhbmNlGAogASgLMiMuc3RhdG9yLmRpc2NvdmVyeS52MS5JbnN0YW5jZVJlY29yZEgAEi8KBW1vZGVsGAsgASgLMh4uc3RhdG9yLmRpc2NvdmVyeS52MS5Nb2RlbENhcmRIABIzCgdhZGFwdGVyGAwgASgLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BZGFwdGVyQ2FyZEgAQgcKBXZhbHVlIiMKEUdyYW50TGVhc2VSZXF1ZXN0Eg4KBnR0bF9tcxgBIAEoDSJRChJHcmFudExlYXNlUmVzcG9uc2USEAoIbGVhc2VfaWQYASABKAQSDgoGdHRsX21zGAIgASgNEhkKEXN0b3JlX2luY2FybmF0aW9uGAMgASgEIiQKEEtlZXBBbGl2ZVJlcXVlc3QSEAoIbGVhc2VfaWQYASABKAQiIwoRS2VlcEFsaXZlUmVzcG9uc2USDgoGdHRsX21zGAEgASgNIiYKElJldm9rZUxlYXNlUmVxdWVzdBIQCghsZWFzZV9pZBgBIAEoBCIVChNSZXZva2VMZWFzZVJlc3BvbnNlIkwKClB1dFJlcXVlc3QSEAoIbGVhc2VfaWQYASABKAQSLAoHcmVjb3JkcxgCIAMoCzIbLnN0YXRvci5kaXNjb3ZlcnkudjEuUmVjb3JkIh8KC1B1dFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIi8KDVJlbW92ZVJlcXVlc3QSDAoEa2V5cxgBIAMoCRIQCghsZWFzZV9pZBgCIAEoBCIiCg5SZW1vdmVSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCIdCgtMaXN0UmVxdWVzdBIOCgZwcmVmaXgYASABKAkiaQoMTGlzdFJlc3BvbnNlEiwKB3JlY29yZHMYASADKAsyGy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJlY29yZBIQCghyZXZpc2lvbhgCIAEoBBIZChFzdG9yZV9pbmNhcm5hdGlvbhgDIAEoBCJRCgxXYXRjaFJlcXVlc3QSDgoGcHJlZml4GAEgASgJEhYKDmFmdGVyX3JldmlzaW9uGAIgASgEEhkKEXN0b3JlX2luY2FybmF0aW9uGAMgASgEIo0BCg1XYXRjaFJlc3BvbnNlEhAKCHNuYXBzaG90GAEgASgIEiwKB3Vwc2VydHMYAiADKAsyGy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJlY29yZBIPCgdyZW1vdmVkGAMgAygJEhAKCHJldmlzaW9uGAQgASgEEhkKEXN0b3JlX2luY2FybmF0aW9uGAUgASgEKrgBCg1JbnN0YW5jZVN0YXRlEh4KGklOU1RBTkNFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWSU5TVEFOQ0VfU1RBVEVfTE9BRElORxABEhgKFElOU1RBTkNFX1NUQVRFX1JFQURZEAISGwoXSU5TVEFOQ0VfU1RBVEVfRFJBSU5JTkcQAxIZChVJTlNUQU5DRV9TVEFURV9BU0xFRVAQBBIZChVJTlNUQU5DRV9TVEFURV9GQUlMRUQQBSp+CgxJbnN0YW5jZVJvbGUSHQoZSU5TVEFOQ0VfUk9MRV9VTlNQRUNJRklFRBAAEhgKFElOU1RBTkNFX1JPTEVfV09SS0VSEAESGgoWSU5TVEFOQ0VfUk9MRV9GUk9OVEVORBACEhkKFUlOU1RBTkNFX1JPTEVfU0VSVklDRRADKo4BCgpXb3JrZXJSb2xlEhsKF1dPUktFUl9ST0xFX1VOU1BFQ0lGSUVEEAASGgoWV09SS0VSX1JPTEVfQUdHUkVHQVRFRBABEhcKE1dPUktFUl9ST0xFX1BSRUZJTEwQAhIWChJXT1JLRVJfUk9MRV9ERUNPREUQAxIWChJXT1JLRVJfUk9MRV9FTkNPREUQBCpvCgpNb2RlbElucHV0EhsKF01PREVMX0lOUFVUX1VOU1BFQ0lGSUVEEAASFgoSTU9ERUxfSU5QVVRfVE9LRU5TEAESFAoQTU9ERUxfSU5QVVRfVEVYVBACEhYKEk1PREVMX0lOUFVUX1RFTlNPUhADKmwKC0RldGVybWluaXNtEhsKF0RFVEVSTUlOSVNNX1VOU1BFQ0lGSUVEEAASEgoOREVURVJNSU5JU01fTk8QARIVChFERVRFUk1JTklTTV9BTE9ORRACEhUKEURFVEVSTUlOSVNNX0JBVENIEAMylQUKEERpc2NvdmVyeVNlcnZpY2USYwoKR3JhbnRMZWFzZRImLnN0YXRvci5kaXNjb3ZlcnkudjEuR3JhbnRMZWFzZVJlcXVlc3QaJy5zdGF0b3IuZGlzY292ZXJ5LnYxLkdyYW50TGVhc2VSZXNwb25zZSIEqLsYAxJgCglLZWVwQWxpdmUSJS5zdGF0b3IuZGlzY292ZXJ5LnYxLktlZXBBbGl2ZVJlcXVlc3QaJi5zdGF0b3IuZGlzY292ZXJ5LnYxLktlZXBBbGl2ZVJlc3BvbnNlIgSouxgDEmYKC1Jldm9rZUxlYXNlEicuc3RhdG9yLmRpc2NvdmVyeS52MS5SZXZva2VMZWFzZVJlcXVlc3QaKC5zdGF0b3IuZGlzY292ZXJ5LnYxLlJldm9rZUxlYXNlUmVzcG9uc2UiBKi7GAMSTgoDUHV0Eh8uc3RhdG9yLmRpc2NvdmVyeS52MS5QdXRSZXF1ZXN0GiAuc3RhdG9yLmRpc2NvdmVyeS52MS5QdXRSZXNwb25zZSIEqLsYAxJXCgZSZW1vdmUSIi5zdGF0b3IuZGlzY292ZXJ5LnYxLlJlbW92ZVJlcXVlc3QaIy5zdGF0b3IuZGlzY292ZXJ5LnYxLlJlbW92ZVJlc3BvbnNlIgSouxgDElEKBExpc3QSIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkxpc3RSZXF1ZXN0GiEuc3RhdG9yLmRpc2NvdmVyeS52MS5MaXN0UmVzcG9uc2UiBKi7GAMSVgoFV2F0Y2gSIS5zdGF0b3IuZGlzY292ZXJ5LnYxLldhdGNoUmVxdWVzdBoiLnN0YXRvci5kaXNjb3ZlcnkudjEuV2F0Y2hSZXNwb25zZSIEqLsYAzABYgZwcm90bzM", [file_stator_common_v1_common]);
 
 /**
  * What computes in a worker. Further facts need no field of their own.
@@ -182,6 +182,14 @@ export type InstanceRecord = Message<"stator.discovery.v1.InstanceRecord"> & {
    * @generated from field: repeated string taints = 18;
    */
   taints: string[];
+
+  /**
+   * Where frontends dial inference.GRPCInferenceService for models of tensors, as host:port: a worker in front of a foreign
+   * server names that server, so that tensors take no way through the worker. Empty: the worker's own port.
+   *
+   * @generated from field: string inference_address = 19;
+   */
+  inferenceAddress: string;
 };
 
 /**
@@ -317,6 +325,13 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
    * @generated from field: stator.discovery.v1.TimePrior time_prior = 17;
    */
   timePrior?: TimePrior | undefined;
+
+  /**
+   * Of a model of tensors, what a frontend must know before it asks a worker for the rest; absent for other models.
+   *
+   * @generated from field: stator.discovery.v1.TensorCard tensor = 18;
+   */
+  tensor?: TensorCard | undefined;
 };
 
 /**
@@ -325,6 +340,34 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
  */
 export const ModelCardSchema: GenMessage<ModelCard> = /*@__PURE__*/
   messageDesc(file_stator_discovery_v1_discovery, 2);
+
+/**
+ * What is said of a model of tensors: its inputs, outputs and configuration are asked of a worker.
+ *
+ * @generated from message stator.discovery.v1.TensorCard
+ */
+export type TensorCard = Message<"stator.discovery.v1.TensorCard"> & {
+  /**
+   * What computes it in the words of the Open Inference Protocol, such as onnxruntime_onnx; empty when nobody knows.
+   *
+   * @generated from field: string platform = 1;
+   */
+  platform: string;
+
+  /**
+   * One request may get no answer or several: such a model is called on a stream alone.
+   *
+   * @generated from field: bool decoupled = 2;
+   */
+  decoupled: boolean;
+};
+
+/**
+ * Describes the message stator.discovery.v1.TensorCard.
+ * Use `create(TensorCardSchema)` to create a new message.
+ */
+export const TensorCardSchema: GenMessage<TensorCard> = /*@__PURE__*/
+  messageDesc(file_stator_discovery_v1_discovery, 3);
 
 /**
  * How long a pass of an engine takes, as a sum of parts: those of every pass, of one that computes prompt tokens, and of one
@@ -423,7 +466,7 @@ export type TimePrior = Message<"stator.discovery.v1.TimePrior"> & {
  * Use `create(TimePriorSchema)` to create a new message.
  */
 export const TimePriorSchema: GenMessage<TimePrior> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 3);
+  messageDesc(file_stator_discovery_v1_discovery, 4);
 
 /**
  * What an engine can do with a model. A feature that is absent is absent for the reason given.
@@ -522,7 +565,7 @@ export type Capabilities = Message<"stator.discovery.v1.Capabilities"> & {
  * Use `create(CapabilitiesSchema)` to create a new message.
  */
 export const CapabilitiesSchema: GenMessage<Capabilities> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 4);
+  messageDesc(file_stator_discovery_v1_discovery, 5);
 
 /**
  * A file known by its content.
@@ -564,7 +607,7 @@ export type ArtifactRef = Message<"stator.discovery.v1.ArtifactRef"> & {
  * Use `create(ArtifactRefSchema)` to create a new message.
  */
 export const ArtifactRefSchema: GenMessage<ArtifactRef> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 5);
+  messageDesc(file_stator_discovery_v1_discovery, 6);
 
 /**
  * A LoRA adapter that an instance has loaded.
@@ -606,7 +649,7 @@ export type AdapterCard = Message<"stator.discovery.v1.AdapterCard"> & {
  * Use `create(AdapterCardSchema)` to create a new message.
  */
 export const AdapterCardSchema: GenMessage<AdapterCard> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 6);
+  messageDesc(file_stator_discovery_v1_discovery, 7);
 
 /**
  * One record of the store.
@@ -666,7 +709,7 @@ export type Record = Message<"stator.discovery.v1.Record"> & {
  * Use `create(RecordSchema)` to create a new message.
  */
 export const RecordSchema: GenMessage<Record> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 7);
+  messageDesc(file_stator_discovery_v1_discovery, 8);
 
 /**
  * Asks for a lease.
@@ -687,7 +730,7 @@ export type GrantLeaseRequest = Message<"stator.discovery.v1.GrantLeaseRequest">
  * Use `create(GrantLeaseRequestSchema)` to create a new message.
  */
 export const GrantLeaseRequestSchema: GenMessage<GrantLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 8);
+  messageDesc(file_stator_discovery_v1_discovery, 9);
 
 /**
  * The lease.
@@ -722,7 +765,7 @@ export type GrantLeaseResponse = Message<"stator.discovery.v1.GrantLeaseResponse
  * Use `create(GrantLeaseResponseSchema)` to create a new message.
  */
 export const GrantLeaseResponseSchema: GenMessage<GrantLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 9);
+  messageDesc(file_stator_discovery_v1_discovery, 10);
 
 /**
  * Prolongs a lease.
@@ -743,7 +786,7 @@ export type KeepAliveRequest = Message<"stator.discovery.v1.KeepAliveRequest"> &
  * Use `create(KeepAliveRequestSchema)` to create a new message.
  */
 export const KeepAliveRequestSchema: GenMessage<KeepAliveRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 10);
+  messageDesc(file_stator_discovery_v1_discovery, 11);
 
 /**
  * The lease lives on.
@@ -764,7 +807,7 @@ export type KeepAliveResponse = Message<"stator.discovery.v1.KeepAliveResponse">
  * Use `create(KeepAliveResponseSchema)` to create a new message.
  */
 export const KeepAliveResponseSchema: GenMessage<KeepAliveResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 11);
+  messageDesc(file_stator_discovery_v1_discovery, 12);
 
 /**
  * Ends a lease.
@@ -785,7 +828,7 @@ export type RevokeLeaseRequest = Message<"stator.discovery.v1.RevokeLeaseRequest
  * Use `create(RevokeLeaseRequestSchema)` to create a new message.
  */
 export const RevokeLeaseRequestSchema: GenMessage<RevokeLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 12);
+  messageDesc(file_stator_discovery_v1_discovery, 13);
 
 /**
  * The lease and its records are gone.
@@ -800,7 +843,7 @@ export type RevokeLeaseResponse = Message<"stator.discovery.v1.RevokeLeaseRespon
  * Use `create(RevokeLeaseResponseSchema)` to create a new message.
  */
 export const RevokeLeaseResponseSchema: GenMessage<RevokeLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 13);
+  messageDesc(file_stator_discovery_v1_discovery, 14);
 
 /**
  * Writes records.
@@ -828,7 +871,7 @@ export type PutRequest = Message<"stator.discovery.v1.PutRequest"> & {
  * Use `create(PutRequestSchema)` to create a new message.
  */
 export const PutRequestSchema: GenMessage<PutRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 14);
+  messageDesc(file_stator_discovery_v1_discovery, 15);
 
 /**
  * Written.
@@ -849,7 +892,7 @@ export type PutResponse = Message<"stator.discovery.v1.PutResponse"> & {
  * Use `create(PutResponseSchema)` to create a new message.
  */
 export const PutResponseSchema: GenMessage<PutResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 15);
+  messageDesc(file_stator_discovery_v1_discovery, 16);
 
 /**
  * Removes records.
@@ -877,7 +920,7 @@ export type RemoveRequest = Message<"stator.discovery.v1.RemoveRequest"> & {
  * Use `create(RemoveRequestSchema)` to create a new message.
  */
 export const RemoveRequestSchema: GenMessage<RemoveRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 16);
+  messageDesc(file_stator_discovery_v1_discovery, 17);
 
 /**
  * Removed.
@@ -898,7 +941,7 @@ export type RemoveResponse = Message<"stator.discovery.v1.RemoveResponse"> & {
  * Use `create(RemoveResponseSchema)` to create a new message.
  */
 export const RemoveResponseSchema: GenMessage<RemoveResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 17);
+  messageDesc(file_stator_discovery_v1_discovery, 18);
 
 /**
  * Reads records.
@@ -919,7 +962,7 @@ export type ListRequest = Message<"stator.discovery.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 18);
+  messageDesc(file_stator_discovery_v1_discovery, 19);
 
 /**
  * What is there.
@@ -954,7 +997,7 @@ export type ListResponse = Message<"stator.discovery.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 19);
+  messageDesc(file_stator_discovery_v1_discovery, 20);
 
 /**
  * Follows records.
@@ -989,7 +1032,7 @@ export type WatchRequest = Message<"stator.discovery.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 20);
+  messageDesc(file_stator_discovery_v1_discovery, 21);
 
 /**
  * A change, or a heartbeat when it carries nothing.
@@ -1038,7 +1081,7 @@ export type WatchResponse = Message<"stator.discovery.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_stator_discovery_v1_discovery, 21);
+  messageDesc(file_stator_discovery_v1_discovery, 22);
 
 /**
  * A place in the life of a worker or of another instance.
@@ -1231,6 +1274,13 @@ export const ModelInput = {
    * @generated from enum value: MODEL_INPUT_TEXT = 2;
    */
   TEXT: 2,
+
+  /**
+   * Tensors: requests go past the link to inference.GRPCInferenceService, with the name of this card as model_name.
+   *
+   * @generated from enum value: MODEL_INPUT_TENSOR = 3;
+   */
+  TENSOR: 3,
 } as const;
 
 /**

@@ -1,0 +1,21 @@
+import type { Door } from "../doors/door.ts";
+import { INFER_PRINTERS, KSERVE_WORDS } from "../doors/kserve/print.ts";
+import type { InferForm } from "../doors/kserve/read.ts";
+import { encodedPrinters } from "./encoded-printers.ts";
+
+/** Name of the door, for counters and records. */
+export const KSERVE = "kserve";
+
+/** The door of ModelInfer: one answer, as a ModelInferResponse. */
+export const WHOLE: Door<InferForm, Uint8Array> = {
+  name: KSERVE,
+  words: KSERVE_WORDS,
+  printers: encodedPrinters(INFER_PRINTERS, "whole"),
+};
+
+/** The door of ModelStreamInfer: any number of answers, each a ModelStreamInferResponse. */
+export const STREAMED: Door<InferForm, Uint8Array> = {
+  name: KSERVE,
+  words: KSERVE_WORDS,
+  printers: encodedPrinters(INFER_PRINTERS, "onStream"),
+};
