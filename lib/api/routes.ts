@@ -9,8 +9,12 @@ import { EMBEDDING_FIELDS } from "./openai/embedding-fields.ts";
 export interface ApiSchema {
   /** In the document, such as ChatCompletion. */
   readonly name: string;
-  /** Of the body, which is an object. */
+  /** Of the body, which is an object; or of each of its items. */
   readonly fields: Fields;
+  /** The body is a list of such objects. */
+  readonly list?: true;
+  /** It has other fields beside these. */
+  readonly open?: true;
 }
 
 /** One route of the public port, as the OpenAPI document and the page show it. */
@@ -19,6 +23,10 @@ export interface ApiRoute {
   readonly method: "get" | "post";
   /** A part in braces is a parameter. */
   readonly path: string;
+  /** Further paths that are the same. */
+  readonly also?: readonly string[];
+  /** The route whose body it takes: its fields are not listed again. */
+  readonly sameAs?: ApiRoute;
   /** Name of the operation in generated clients. */
   readonly operation: string;
   /** One sentence for people. */

@@ -9,6 +9,9 @@ import { writeContents } from "./typed-contents.ts";
 
 type Output = ModelInferResponse["outputs"][number];
 
+/** Elements of outputs that are a list of JSON already, by name of the output. */
+export type PrintedElements = ReadonlyMap<string, string>;
+
 /** An answer as HTTP has it. */
 export interface InferAnswer {
   /** All of it, or what comes before the contents. */
@@ -18,15 +21,19 @@ export interface InferAnswer {
 }
 
 /** Prints an answer: JSON, with those tensors behind it that were asked for so. Throws what `printElements` does. */
-export function printInferAnswer(response: ModelInferResponse, binary: BinaryOutputs): InferAnswer {
+export function printInferAnswer(
+  response: ModelInferResponse,
+  binary: BinaryOutputs,
+  printed?: PrintedElements,
+): InferAnswer {
   const contents: Uint8Array[] = [];
   const outputs = response.outputs.map((output, at) => {
     const raw = response.rawOutputContents[at];
-    if (raw && !isShared(output) && (binary.named.get(output.name) ?? binary.others)) {
+    if (raw && !isShared(output) && isBinary(binary, output.name)) {
       contents.push(raw);
-      return printOutput(output, `"binary_data_size":${raw.length}`);
+      return printOutput(output, `"binary_data_size":${raw.length}`, undefined);
     }
-    return printOutput(output, undefined, raw);
+    return printOutput(output, undefined, printElements(output, raw, printed));
   });
   return { json: `{${printHead(response)},"outputs":[${outputs.join(",")}]}`, contents };
 }
@@ -44,8 +51,17 @@ export function printHead({ modelName, modelVersion, id, parameters }: ModelInfe
  * The elements of an output as a list of JSON; undefined for one that lies in shared memory. Throws CORRUPT where they are
  * not what the output says, and what `printData` does.
  */
-export function printElements(output: Output, raw: Uint8Array | undefined): string | undefined {
-  return isShared(output) ? undefined : printData(readOutput(output, raw));
+export function printElements(
+  output: Output,
+  raw: Uint8Array | undefined,
+  printed?: PrintedElements,
+): string | undefined {
+  return isShared(output) ? undefined : (printed?.get(output.name) ?? printData(readOutput(output, raw)));
+}
+
+/** Whether an output comes behind the JSON. */
+export function isBinary({ named, others }: BinaryOutputs, name: string): boolean {
+  return named.get(name) ?? others;
 }
 
 /** An output as a tensor, wherever its elements are. It may come from a stranger. */
@@ -68,9 +84,8 @@ function isShared({ parameters }: Output): boolean {
   return Object.hasOwn(parameters, SHARED_MEMORY.region);
 }
 
-function printOutput(output: Output, binary: string | undefined, raw?: Uint8Array): string {
+function printOutput(output: Output, binary: string | undefined, data: string | undefined): string {
   const said = [printParameters(output.parameters), binary].filter((part) => part).join(",");
-  const data = binary ? undefined : printElements(output, raw);
   return (
     `{"name":${JSON.stringify(output.name)},"datatype":${JSON.stringify(output.datatype)},"shape":[${output.shape.join(",")}]` +
     `${said ? `,"parameters":{${said}}` : ""}${data ? `,"data":${data}` : ""}}`

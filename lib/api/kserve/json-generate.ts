@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type ModelInferRequest, ModelInferRequestSchema, type ModelInferResponse } from "#gen/inference/infer_pb";
 import { compileCheck } from "../check.ts";
 import type { JsonBounds } from "../json-bounds.ts";
-import { printElements, printHead } from "./json-answer.ts";
+import { type PrintedElements, printElements, printHead } from "./json-answer.ts";
 import { GENERATE_FIELDS } from "./json-fields.ts";
 import { parseWithSeed, readJsonParameters } from "./json-parameters.ts";
 import type { InferAddress } from "./json-request.ts";
@@ -49,9 +49,9 @@ function gatherParameters(body: unknown): unknown {
 }
 
 /** Prints an answer: each output under its name, by itself where it has one element. Throws what `printElements` does. */
-export function printGenerateAnswer(response: ModelInferResponse): string {
+export function printGenerateAnswer(response: ModelInferResponse, printed?: PrintedElements): string {
   const outputs = response.outputs.map((output, at) => {
-    const elements = printElements(output, response.rawOutputContents[at]) ?? "[]";
+    const elements = printElements(output, response.rawOutputContents[at], printed) ?? "[]";
     const isSingle = output.shape.every((length) => length === 1n);
     return `,${JSON.stringify(output.name)}:${isSingle ? elements.slice(1, -1) : elements}`;
   });

@@ -49,7 +49,7 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
       name: "docs",
       handler: (exchange, { name = "" }) => page.showDocument(exchange, name),
     },
-    ...tools.doors.map((door) => doorRoute(door, tools)),
+    ...tools.doors.flatMap((door) => doorRoutes(door, tools)),
     {
       path: "/v1/models",
       method: "GET",
@@ -69,8 +69,8 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
   ];
 }
 
-/** A door of the port: what it reads goes the one way behind all of them. */
-function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
+/** A door of the port, at each of its paths: what it reads goes the one way behind all of them. */
+function doorRoutes(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute[] {
   const { name, api, reader, printError, binary } = door;
   const handler = admitted(tools, async (exchange, parts) => {
     const read = await receiveBody(exchange, { ...tools.body, binary }, async (chunks) => {
@@ -82,7 +82,7 @@ function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
       read.close();
     }
   });
-  return { path: api.path, method: "POST", name, handler, printError };
+  return [api.path, ...(api.also ?? [])].map((path) => ({ path, method: "POST", name, handler, printError }));
 }
 
 /** What is known of a request before its body is read. Throws what the model is that its path names, if it is not there. */
