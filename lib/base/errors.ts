@@ -112,7 +112,13 @@ export const REASONS = {
     code: "decision_not_kept",
     text: "No decision about {request} is kept; {reach}.",
   },
-  ACCESS_DENIED: { ...invalid, grpc: 7, http: 403, code: "access_denied", text: "{method} is not open on this port." },
+  ACCESS_DENIED: {
+    ...invalid,
+    grpc: 7,
+    http: 403,
+    code: "access_denied",
+    text: "{method} is not open on this port{to}.",
+  },
   CANCELLED: { ...invalid, grpc: 1, http: 499, code: "cancelled", text: "The caller cancelled the request." },
 
   MODEL_LOADING: {

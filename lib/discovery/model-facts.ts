@@ -47,6 +47,14 @@ export interface TextSource {
   readonly holders: readonly InstanceRecord[];
 }
 
+/** What a frontend knows of a model of tensors before it asks a worker for the rest. */
+export interface TensorFacts {
+  /** What computes it, in the protocol's words, such as onnxruntime_onnx; empty when nobody knows. */
+  readonly platform: string;
+  /** One request may get no answer or several: such a model is called on a stream alone. */
+  readonly decoupled: boolean;
+}
+
 /** What the workers that serve a model agree on. */
 export interface ModelFacts {
   /** Longest prompt and answer together, in tokens, on every worker that says it; undefined when none does. */
@@ -63,9 +71,11 @@ export interface ModelFacts {
   readonly deterministic: Determinism;
   /** What requests bring to its workers and answers are made of. */
   readonly input: ModelInput;
+  /** Of a model of tensors, what its first worker's card says; undefined for others. */
+  readonly tensor: TensorFacts | undefined;
   /**
    * What the text is opened from; equal sources share one text. undefined when no worker offers a tokenizer, as where
-   * only the engine has one: then text goes to the worker and comes from it.
+   * only the engine has one: then text goes to the worker and comes from it. A model of tensors has none.
    */
   readonly text: TextSource | undefined;
 }
@@ -81,7 +91,8 @@ export function readModelFacts(members: readonly [Member, ...Member[]]): ModelFa
     defaultSampling: readSampling(card),
     deterministic: weakest(members.map((member) => readDeterminism(member.card))),
     input: readInput(card),
-    text: readInput(card) === "text" ? undefined : readTextSource(members),
+    tensor: readTensor(card),
+    text: readInput(card) === "tokens" ? readTextSource(members) : undefined,
   };
 }
 
@@ -117,6 +128,11 @@ function leastOf(values: readonly (number | undefined)[]): number | undefined {
 function readDeterminism({ deterministic }: ModelCard): Determinism {
   if (deterministic === WireDeterminism.BATCH) return "batch";
   return deterministic === WireDeterminism.ALONE ? "alone" : "no";
+}
+
+function readTensor(card: ModelCard): TensorFacts | undefined {
+  if (readInput(card) !== "tensor") return undefined;
+  return { platform: card.tensor?.platform ?? "", decoupled: card.tensor?.decoupled ?? false };
 }
 
 /** What this process knows of a card's values: other names and values beyond their range come from other versions. */

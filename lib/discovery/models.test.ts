@@ -33,6 +33,7 @@ interface Card {
   readonly unknown?: string[];
   readonly role?: WorkerRole;
   readonly input?: ModelInput;
+  readonly tensor?: { platform?: string; decoupled?: boolean };
   readonly logprobs?: boolean;
   readonly markersInContent?: boolean;
 }
@@ -56,6 +57,7 @@ function worker(id: bigint, card: Card = {}): [DiscoveryRecord, DiscoveryRecord]
   const model = create(ModelCardSchema, {
     ...{ name, instanceId: id, aliases, createdUnixSeconds: id, contextTokens, input: card.input },
     markersInContent: card.markersInContent,
+    tensor: card.tensor,
     capabilities: { generate: true, logprobs, maxTopLogprobs: unknown.length > 0 ? 0 : 5, unknown },
     weights: { modelDigest: digest(weights), quantization, certainty: Certainty.REPORTED },
     routing: scope ? { ...routing, templateDigest: digest(9), certainty: Certainty.REPORTED } : undefined,
@@ -145,6 +147,29 @@ describe("workers of a model", () => {
     expect(refused).toEqual([
       { instanceId: 2n, model: "ids", reason: "It takes text, and others of this model take token ids." },
       { instanceId: 5n, model: "texts", reason: "It takes token ids, and others of this model take text." },
+    ]);
+  });
+
+  it("take tensors, and are ready without a tokenizer; what their first card says counts, and none takes text beside them", () => {
+    const tensors = { input: ModelInput.TENSOR, scope: false };
+    const { names, refused } = read([
+      ...worker(1n, { ...tensors, name: "simple", tensor: { platform: "onnx", decoupled: true } }),
+      ...worker(2n, { ...tensors, name: "simple", tensor: { platform: "other" } }),
+      ...worker(3n, { name: "simple" }),
+      ...worker(4n, { ...tensors, name: "bare" }),
+      ...worker(5n, { name: "ids" }),
+    ]);
+    const seen = ["simple", "bare", "ids"].map((name) => {
+      const { facts, tokenizer, ready } = names.get(name)!;
+      return [facts?.input, facts?.tensor, facts?.text === undefined, tokenizer, [...ready.keys()]];
+    });
+    expect(seen).toEqual([
+      ["tensor", { platform: "onnx", decoupled: true }, true, "", [1n, 2n]],
+      ["tensor", { platform: "", decoupled: false }, true, "", [4n]],
+      ["tokens", undefined, false, hex(1), [5n]],
+    ]);
+    expect(refused).toEqual([
+      { instanceId: 3n, model: "simple", reason: "It takes token ids, and others of this model take tensors." },
     ]);
   });
 

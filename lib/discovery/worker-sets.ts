@@ -52,12 +52,12 @@ export interface RefusedWorker {
   readonly reason: string;
 }
 
-/** What requests bring to a model and answers are made of. */
-export type ModelInput = "tokens" | "text";
+/** What requests bring to a model and answers are made of: token ids, text that only its workers can encode, or tensors. */
+export type ModelInput = "tokens" | "text" | "tensor";
 
 /** The workers of one model. */
 export interface ModelWorkers {
-  /** Digest of the tokenizer that all of them share, in hex: token ids mean this one's. Empty when no card says. */
+  /** Digest of the tokenizer that all of them share, in hex: token ids mean this one's. Empty when no card says, and without token ids. */
   readonly tokenizer: string;
   /** The set with the longest servable worker first; none is empty. */
   readonly sets: readonly WorkerSet[];
@@ -66,21 +66,21 @@ export interface ModelWorkers {
 }
 
 /**
- * Sorts the workers of one model into sets, the longest servable first. The first decides whether prompts travel as token
- * ids or as text, and among token ids the first that names a tokenizer decides the model's: who has another is refused
+ * Sorts the workers of one model into sets, the longest servable first. The first decides what prompts travel as, and
+ * among token ids the first that names a tokenizer decides the model's: who has another is refused
  * whatever the policy.
  */
 export function readModelWorkers(members: readonly Member[], policy: ScopePolicy): ModelWorkers {
   const input = readInput(members.find(isWhole)?.card);
   const whole = members.filter((member) => isWhole(member) && readInput(member.card) === input);
   const tokenizer =
-    input === "text" ? "" : (whole.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "");
+    input === "tokens" ? (whole.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "") : "";
   const refused: RefusedWorker[] = [];
   const refuse = ({ card }: Member, reason: string): void =>
     void refused.push({ instanceId: card.instanceId, model: card.name, reason });
   for (const member of members) {
     if (!isWhole(member)) refuse(member, `Its role is ${readWorkerRole(member.instance)}: it takes no whole requests.`);
-    else if (readInput(member.card) !== input) refuse(member, OTHER_INPUT[input]);
+    else if (readInput(member.card) !== input) refuse(member, otherInput(readInput(member.card), input));
   }
   const sets: WorkerSet[] = [];
   for (const group of Map.groupBy(whole, ({ card }) => weightsKey(card)).values()) {
@@ -102,14 +102,16 @@ export function readModelWorkers(members: readonly Member[], policy: ScopePolicy
 
 /** What a card says that requests bring; token ids from an older build, or without a card. */
 export function readInput(card: Pick<ModelCard, "input"> | undefined): ModelInput {
+  if (card?.input === WireInput.TENSOR) return "tensor";
   return card?.input === WireInput.TEXT ? "text" : "tokens";
 }
 
-/** Why a worker is refused beside those that take this. */
-const OTHER_INPUT = {
-  tokens: "It takes text, and others of this model take token ids.",
-  text: "It takes token ids, and others of this model take text.",
-} as const satisfies Readonly<Record<ModelInput, string>>;
+const INPUT_WORDS = { tokens: "token ids", text: "text", tensor: "tensors" } as const;
+
+/** Why a worker that takes one thing is refused beside those that take another. */
+function otherInput(own: ModelInput, others: ModelInput): string {
+  return `It takes ${INPUT_WORDS[own]}, and others of this model take ${INPUT_WORDS[others]}.`;
+}
 
 function isWhole({ instance }: Member): boolean {
   return takesWholeRequests(readWorkerRole(instance));

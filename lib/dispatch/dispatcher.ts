@@ -6,6 +6,7 @@ import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
+import { inferenceAddressOf } from "#lib/discovery/inference-address";
 import type { ModelView } from "#lib/discovery/model-view";
 import type { RefusedWorker } from "#lib/discovery/worker-sets";
 import type { Log } from "#lib/host/log";
@@ -14,17 +15,23 @@ import type { LinkLimits } from "#lib/link/limits";
 import type { CallerCounters, CallerLink } from "#lib/link/link";
 import type { Locate } from "#lib/routing/locate";
 import type { Router } from "#lib/routing/router";
-import { type Ask, readyAsk, textAsk } from "#lib/serving/ask";
+import { type Ask, readyAsk, tensorAsk, textAsk } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { Ledger } from "#lib/serving/ledger";
 import { LIFE_LIMITS, type LifeLimits } from "#lib/serving/life";
 import { compileGuidance } from "#lib/text/grammar/guidance";
 import type { Compile } from "./asked-form.ts";
 import { fleetOf } from "./fleet.ts";
+import type { LifeRun, RunOptions } from "./life-run.ts";
 import { createLocate } from "./locate.ts";
 import { logRequest } from "./request-line.ts";
-import { RequestRun, type RunOptions } from "./request-run.ts";
-import { type Connection, type SeatPhase, WorkerSeat } from "./worker-seat.ts";
+import { RequestRun } from "./request-run.ts";
+import type { Seat, SeatPhase } from "./seat.ts";
+import type { TensorDispatcher, TensorHandle, TensorSink, TensorWorker } from "./tensor-dispatcher.ts";
+import { TensorRun } from "./tensor-run.ts";
+import { TensorSeat } from "./tensor-seat.ts";
+import type { TensorWay } from "./tensor-way.ts";
+import { type Connection, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
 export interface DispatcherOptions<Placer extends Router = Router> {
@@ -34,6 +41,8 @@ export interface DispatcherOptions<Placer extends Router = Router> {
   readonly view: ModelView;
   /** A channel to a worker's WorkerLinkService.Link. May throw; a channel that cannot connect ends with an error. */
   readonly connect: (instance: InstanceRecord) => Connection;
+  /** The way to an address that answers tensors; may throw. Unless given, tensors go nowhere. */
+  readonly dial?: (address: string) => TensorWay;
   /** Makes what chooses workers, among those that `locate` finds. The dispatcher tells it who is there and how they do. */
   readonly router: (locate: Locate) => Placer;
   /** Of all its waits and times. */
@@ -57,7 +66,7 @@ export interface DispatcherOptions<Placer extends Router = Router> {
 }
 
 /** The dispatcher of a frontend, with what its operators look at. */
-export interface FrontendDispatcher<Placer extends Router = Router> extends Dispatcher {
+export interface FrontendDispatcher<Placer extends Router = Router> extends Dispatcher, TensorDispatcher {
   /** The records of its requests, the only source of usage. */
   readonly ledger: Ledger;
   /** Requests that have not ended. */
@@ -70,7 +79,7 @@ export interface FrontendDispatcher<Placer extends Router = Router> extends Disp
   workers(): WorkerView[];
   /** Names that a request would be placed for now. */
   routable(): readonly string[];
-  /** Whether a worker answered on its link once. */
+  /** Whether a worker answered once. */
   reached(worker: bigint): boolean;
   /** Refuses new requests with DRAINING. */
   drain(): void;
@@ -78,7 +87,7 @@ export interface FrontendDispatcher<Placer extends Router = Router> extends Disp
   close(): Promise<void>;
 }
 
-/** Serves requests with the workers that the watch shows: one link per worker, placed by the router mode. */
+/** Serves requests with the workers that the watch shows: one link per worker, or one way past it, placed by the router mode. */
 export function createDispatcher<Placer extends Router>(
   options: DispatcherOptions<Placer>,
 ): FrontendDispatcher<Placer> {
@@ -97,11 +106,11 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   readonly ledger: Ledger;
   readonly router: Placer;
   readonly #options: DispatcherOptions<Placer>;
-  readonly #seats = new Map<bigint, WorkerSeat>();
+  readonly #seats = new Map<bigint, Seat>();
   /** Seats of workers that have left the view, until their links end. */
-  readonly #leaving = new Set<WorkerSeat>();
-  readonly #runs = new Roster<RequestRun>();
-  readonly #waiting = new Set<RequestRun>();
+  readonly #leaving = new Set<Seat>();
+  readonly #runs = new Roster<LifeRun>();
+  readonly #waiting = new Set<LifeRun>();
   readonly #runOptions: RunOptions;
   /** Sums over links that have ended, and what the last scrape saw. */
   readonly #ended: Record<keyof CallerCounters, number> = { steps: 0, tokens: 0, mergedSteps: 0, droppedFrames: 0 };
@@ -140,6 +149,7 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
 
   start(ask: Ask<unknown>, sink: ServingSink): ServingHandle {
     const { model = ask.model, parent, facts } = this.#options.view.models.names.get(ask.model) ?? {};
+    if (facts?.input === "tensor") throw takes("tensors", ask.model);
     const asked = facts?.input === "text" ? textAsk(ask) : readyAsk(ask);
     // The name of an adapter says both: what it computes is kept apart from what its model does.
     const request = parent === undefined ? asked : { ...asked, adapter: model };
@@ -149,12 +159,30 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     return run;
   }
 
+  startTensor(ask: Ask<unknown>, sink: TensorSink): TensorHandle {
+    const { facts } = this.#options.view.models.names.get(ask.model) ?? {};
+    if (facts && facts.input !== "tensor") throw takes(facts.input === "text" ? "text" : "token ids", ask.model);
+    const run = new TensorRun(tensorAsk(ask), { sink, options: this.#runOptions });
+    this.#runs.add(run);
+    run.start();
+    return run;
+  }
+
+  tensorWorkers(model?: string): readonly TensorWorker[] {
+    const serving = model === undefined ? undefined : this.#options.view.models.names.get(model)?.ready;
+    const found: TensorWorker[] = [];
+    for (const { worker, record: instance, phase, way: transport } of this.#inOrder()) {
+      const isMeant = model === undefined || serving?.has(worker);
+      if (isMeant && phase === "ready" && transport) found.push({ instance, transport });
+    }
+    return found;
+  }
+
   workers(): WorkerView[] {
-    const seats = [...this.#seats.values()].sort((left, right) => (left.worker < right.worker ? -1 : 1));
-    return seats.map((seat) =>
+    return this.#inOrder().map((seat) =>
       create(WorkerViewSchema, {
         instance: seat.record,
-        link: seat.link?.state ?? "closed",
+        link: seat.linkState,
         openRequests: seat.openRequests,
         usedBlocks: seat.lastStep?.usedBlocks ?? 0,
         waitingRequests: seat.lastStep?.waitingRequests ?? 0,
@@ -163,11 +191,15 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     );
   }
 
+  #inOrder(): Seat[] {
+    return [...this.#seats.values()].sort((left, right) => (left.worker < right.worker ? -1 : 1));
+  }
+
   routable(): readonly string[] {
     if (this.#draining) return [];
     const names = [...this.#options.view.models.names.values()];
-    const isLinked = (worker: bigint): boolean => this.#seats.get(worker)?.phase === "ready";
-    return names.filter(({ ready }) => [...ready.keys()].some(isLinked)).map(({ name }) => name);
+    const isReached = (worker: bigint): boolean => this.#seats.get(worker)?.phase === "ready";
+    return names.filter(({ ready }) => [...ready.keys()].some(isReached)).map(({ name }) => name);
   }
 
   reached(worker: bigint): boolean {
@@ -182,7 +214,7 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     this.drain();
     this.#unsubscribe();
     for (const run of this.#runs.snapshot()) run.fail(new StatorError("DRAINING", { what: "This frontend" }));
-    for (const seat of [...this.#seats.values(), ...this.#leaving]) seat.retire(true);
+    for (const seat of [...this.#seats.values(), ...this.#leaving]) seat.retire("closed");
     this.#seats.clear();
     this.#offScrape();
   }
@@ -207,12 +239,14 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     this.router.follow(fleetOf(models));
     for (const [worker, seat] of [...this.#seats]) {
       const record = workers.get(worker);
-      if (record?.incarnation === seat.record.incarnation) seat.update(record);
+      const isSame = record?.incarnation === seat.record.incarnation;
+      // A worker in front of another server says where that is when it has found it.
+      if (isSame && seat.carries("tensor") === this.#hasTensors(record)) seat.update(record);
       else {
         this.#seats.delete(worker);
         this.#leaving.add(seat);
-        seat.retire(record !== undefined);
-        if (!seat.link) this.#leaving.delete(seat);
+        seat.retire(record === undefined ? "left" : "replaced");
+        if (!seat.link && !seat.way) this.#leaving.delete(seat);
       }
     }
     for (const [worker, record] of workers) if (!this.#seats.has(worker)) this.#sit(worker, record);
@@ -231,13 +265,29 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   }
 
   #sit(worker: bigint, record: InstanceRecord): void {
+    this.#seats.set(worker, this.#hasTensors(record) ? this.#tensorSeat(record) : this.#linkSeat(record));
+  }
+
+  #hasTensors(record: InstanceRecord): boolean {
+    return inferenceAddressOf(record) !== undefined;
+  }
+
+  #tensorSeat(record: InstanceRecord): Seat {
+    const { clock, log, dial = dialNobody } = this.#options;
+    const seat: Seat = new TensorSeat(record, {
+      ...{ dial, clock, log },
+      onReady: () => this.#wake(),
+      onEnd: () => void this.#leaving.delete(seat),
+    });
+    return seat;
+  }
+
+  #linkSeat(record: InstanceRecord): Seat {
     const { caller, connect, clock, chance, log, metrics, link: limits } = this.#options;
-    const seat = new WorkerSeat(record, {
+    const seat: Seat = new WorkerSeat(record, {
       ...{ caller, connect, clock, chance, log, metrics, limits },
-      onReady: () => {
-        for (const run of [...this.#waiting]) run.wake();
-      },
-      onStep: (step) => this.router.observe(worker, step),
+      onReady: () => this.#wake(),
+      onStep: (step) => this.router.observe(record.instanceId, step),
       onSuspect: (suspect, error) => {
         for (const run of this.#runs.snapshot()) run.suspect(suspect.worker, error);
       },
@@ -246,7 +296,12 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
         this.#count(this.#ended, ended);
       },
     });
-    this.#seats.set(worker, seat);
+    return seat;
+  }
+
+  /** A worker takes requests from now on: whoever waits looks whether it is for them. */
+  #wake(): void {
+    for (const run of [...this.#waiting]) run.wake();
   }
 
   /** Whether one more request may wait for a worker. */
@@ -258,7 +313,7 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     return false;
   }
 
-  #done(run: RequestRun, record: RequestRecord): void {
+  #done(run: LifeRun, record: RequestRecord): void {
     this.#runs.delete(run);
     this.ledger.add(record);
     const { metrics, log } = this.#options;
@@ -291,4 +346,13 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     metrics.set("stator_dispatch_open_requests", this.#runs.size);
     metrics.set("stator_dispatch_waiting_requests", this.#waiting.size);
   }
+}
+
+function dialNobody(address: string): never {
+  throw new StatorError("UNAVAILABLE", { what: address, detail: "nobody here dials workers of tensors" });
+}
+
+/** An ask is of another kind than the model that it names. */
+function takes(what: string, model: string): StatorError {
+  return new StatorError("UNSUPPORTED_FEATURE", { feature: `This for the model ${model}`, detail: `it takes ${what}` });
 }

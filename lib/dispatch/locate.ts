@@ -5,14 +5,14 @@ import type { ModelView } from "#lib/discovery/model-view";
 import { type NamedModel, noWorkers } from "#lib/discovery/models";
 import type { Locate, Unplaced } from "#lib/routing/locate";
 import type { RouteAsk } from "#lib/routing/router";
-import type { WorkerSeat } from "./worker-seat.ts";
+import type { Seat } from "./seat.ts";
 
 /** What finding workers depends on. */
 export interface LocateOptions {
   /** Who serves which names. */
   readonly view: ModelView;
   /** Our end of a worker; undefined when there is none. */
-  readonly seat: (worker: bigint) => WorkerSeat | undefined;
+  readonly seat: (worker: bigint) => Seat | undefined;
   /** Tells how long ago a worker took requests. */
   readonly clock: Clock;
   /** Whether a new request may wait for a worker at all; asked only when one is expected. */
@@ -24,7 +24,7 @@ export interface LocateOptions {
 /** A worker that took requests, or said that it would, so short a time ago is waited for. */
 const SOON_BACK_MS = 10_000;
 
-/** Finds the linked workers that serve an ask's model with its tokenizer and weights, but those that it avoids. */
+/** Finds the workers that can be reached and serve an ask's model with its tokenizer and weights, but those that it avoids. */
 export function createLocate(options: LocateOptions): Locate {
   return (ask) => {
     if (ask.isNew && options.isDraining()) {
@@ -41,7 +41,7 @@ export function createLocate(options: LocateOptions): Locate {
 
 /** Throws why there is none. */
 function locate(ask: RouteAsk, { view, seat }: LocateOptions): ReadonlyMap<bigint, string> {
-  const { model, weights, avoid } = ask;
+  const { kind, model, weights, avoid } = ask;
   const pinned = ask.target?.worker;
   const { ready, tokenizer } = view.ready(model);
   // Another model came under the name: to it these token ids would mean something else.
@@ -52,7 +52,9 @@ function locate(ask: RouteAsk, { view, seat }: LocateOptions): ReadonlyMap<bigin
   const able = new Map<bigint, string>();
   for (const [worker, own] of ready) {
     const isMeant = (pinned ?? worker) === worker && (weights ?? own) === own;
-    if (isMeant && seat(worker)?.phase === "ready" && !avoid.has(worker)) able.set(worker, own);
+    if (!isMeant || avoid.has(worker)) continue;
+    const found = seat(worker);
+    if (found?.phase === "ready" && found.carries(kind)) able.set(worker, own);
   }
   if (able.size === 0) throw noWorkers(model);
   return able;

@@ -10,7 +10,9 @@ import { openCallerLink } from "#lib/link/caller-link";
 import { LINK_FEATURES } from "#lib/link/features";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerChannel, CallerLink, LinkListener, LinkState } from "#lib/link/link";
+import type { AskKind } from "#lib/routing/router";
 import { sendCanary } from "./canary.ts";
+import type { Retirement, Seat, SeatPhase } from "./seat.ts";
 
 const RECONNECT = { firstMs: 100, longestMs: 5_000 } as const;
 const RETIRE_LOOK_MS = 100;
@@ -23,9 +25,6 @@ export interface Connection {
   /** Gives back what carries the channel; the channel has ended then. */
   close(): void;
 }
-
-/** Where a worker is, as this frontend uses it. Only `ready` takes new requests. */
-export type SeatPhase = "idle" | "connecting" | "ready" | "suspect" | "proving" | "draining" | "lost";
 
 /** What a seat needs, and whom it tells. */
 export interface SeatOptions {
@@ -57,7 +56,7 @@ export interface SeatOptions {
  * One incarnation of one worker, and the link to it: connects while the record says ready, again with growing patience
  * after a loss, and lets a worker that was suspect back in only after a canary.
  */
-export class WorkerSeat {
+export class WorkerSeat implements Seat {
   record: InstanceRecord;
   phase: SeatPhase = "idle";
   /** When it last took requests, or its record began to say that it would; undefined before. */
@@ -67,6 +66,7 @@ export class WorkerSeat {
   reached = false;
   steps = 0;
   lastStep: Step | undefined;
+  readonly way = undefined;
   readonly #options: SeatOptions;
   readonly #log: Log;
   #connection: Connection | undefined;
@@ -95,7 +95,14 @@ export class WorkerSeat {
     return this.link?.openRequests ?? 0;
   }
 
-  /** A newer record of the same incarnation. */
+  get linkState(): LinkState {
+    return this.link?.state ?? "closed";
+  }
+
+  carries(kind: AskKind): boolean {
+    return kind !== "tensor";
+  }
+
   update(record: InstanceRecord): void {
     const isNew = record.state === InstanceState.READY && this.record.state !== InstanceState.READY;
     if (isNew) this.expectedMs = this.#options.clock.nowMs();
@@ -106,8 +113,8 @@ export class WorkerSeat {
       this.#ready();
   }
 
-  /** Takes nothing new, and closes when what it has is done; at once when asked. */
-  retire(atOnce: boolean): void {
+  /** What the frames of an old incarnation say counts for nobody: a link that is replaced ends at once. */
+  retire(why: Retirement): void {
     this.#retired = true;
     this.#retireTimer?.cancel();
     if (!this.link) this.#timer?.cancel();
@@ -116,10 +123,10 @@ export class WorkerSeat {
       this.#release();
       return;
     }
-    if (atOnce || this.link.openRequests === 0) {
+    if (why !== "left" || this.link.openRequests === 0) {
       this.link.close();
     } else {
-      this.#retireTimer = this.#options.clock.after(RETIRE_LOOK_MS, () => this.retire(false));
+      this.#retireTimer = this.#options.clock.after(RETIRE_LOOK_MS, () => this.retire("left"));
     }
   }
 

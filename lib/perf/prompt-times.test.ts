@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { prefillMs, promptShareMs, promptTimes } from "./prompt-times.ts";
+import { prefillMs, prefillPasses, promptShareMs, promptTimes, tailTokens } from "./prompt-times.ts";
 import type { PassShape, TimeModel, TimePrior } from "./time-model.ts";
 import { NO_TIME, passMsOf } from "./time-prior.ts";
 
@@ -39,6 +39,47 @@ test("a prompt takes whole passes, each with the decoding beside it", () => {
       expect(prefillMs(times, work, beside)).toBeCloseTo(passByPass(times, work, beside), 6);
     }
   }
+});
+
+/** Passes of an exact engine: of chunks as many as fit, and then what is left. */
+function chunkByChunk(times: TimeModel, work: { tokens: number; contextTokens: number }, chunk: number): number {
+  const end = work.contextTokens + work.tokens;
+  const whole = end - (end % chunk);
+  let ms = 0;
+  for (let at = work.contextTokens; at < end; ) {
+    const next = at < whole ? Math.min(whole, at + times.passTokens - (times.passTokens % chunk)) : end;
+    ms += times.passMs({ ...ALONE, prefillTokens: next - at, prefillContextTokens: next });
+    at = next;
+  }
+  return ms;
+}
+
+test("what is left of a prompt behind whole chunks takes a pass of its own", () => {
+  const times = modelOf(PARTS, 200);
+  for (const contextTokens of [0, 64, 640]) {
+    for (const tokens of [1, 63, 64, 65, 100, 128, 191, 192, 193, 1_000, 12_345]) {
+      const work = { tokens, contextTokens };
+      const ms = prefillMs(times, { ...work, chunkTokens: 64 }, ALONE);
+      expect(ms, `${tokens} behind ${contextTokens}`).toBeCloseTo(chunkByChunk(times, work, 64), 6);
+      const passes = prefillPasses(times, { ...work, chunkTokens: 64 }, ALONE);
+      expect(passes).toBe(chunkByChunk(modelOf({ passMs: 1 }, 200), work, 64));
+    }
+  }
+  // Passes that hold no chunk, and nothing behind the last chunk.
+  const small = { tokens: 100, contextTokens: 0, chunkTokens: 64 };
+  expect(prefillMs(modelOf({ passMs: 1 }, 32), small, ALONE)).toBe(3);
+  expect([tailTokens(small), tailTokens({ ...small, tokens: 128 }), tailTokens({ ...small, tokens: 36 })]).toEqual([
+    36, 0, 0,
+  ]);
+});
+
+test("behind others the chunks of a prompt share a pass with them, and what is left follows", () => {
+  const times = modelOf({ passMs: 10, prefillTokenMs: 1 }, 1_000);
+  const own = { tokens: 100, contextTokens: 0, chunkTokens: 64 };
+  const of = (tokens: number) => promptTimes(times, { queued: { tokens, contextTokens: 0 }, own, beside: ALONE });
+  expect(of(0)).toEqual({ waitMs: 0, ownMs: 120 });
+  expect(of(50)).toEqual({ waitMs: 50, ownMs: 120 });
+  expect(of(1_050)).toEqual({ waitMs: 1_010 + 50, ownMs: 120 });
 });
 
 test("a set that fills every pass leaves room for a token", () => {

@@ -1,7 +1,7 @@
 import { sharedPassTokens } from "./cost/first-token.ts";
 import { isUntimed } from "./cost/kept-times.ts";
 import { standIn } from "./cost/stand-in.ts";
-import { readOverlap } from "./grain.ts";
+import { chunkTokensOf, readOverlap } from "./grain.ts";
 import type { PromptBlocks } from "./index/prefix-index.ts";
 import type { LoadBook } from "./load/load-book.ts";
 import type { RankSeat, Shelf } from "./ranks.ts";
@@ -35,6 +35,7 @@ export function fillCandidates(seats: readonly RankSeat[], about: FillFor, into:
     into.rank[at] = seat.rank;
     into.coldTurn[at] = seat.coldTurn;
     into.maxRunningRequests[at] = seat.fleet.maxRunningRequests ?? 0;
+    into.chunkTokens[at] = chunkTokensOf(seat.fleet);
     into.preference[at] = about.preferred.length === 0 ? 0 : preferenceOf(seat, about.preferred);
     into.times[at] = seat.times;
     into.timed[at] = isUntimed(seat.learned) ? 0 : 1;

@@ -1,3 +1,4 @@
+import type { FleetWorker } from "./fleet.ts";
 import type { Shelf } from "./ranks.ts";
 import type { Candidates } from "./rules/candidates.ts";
 
@@ -7,6 +8,11 @@ export interface ReuseGrain {
   readonly promptTokens: number;
   /** What is reused is a multiple of so many tokens. */
   readonly reuseTokens: number;
+}
+
+/** Tokens of the chunks in which a worker computes prompts: one that keeps less of them than whole blocks does; 0 for one that cuts them anywhere. */
+export function chunkTokensOf({ reuseTokens, scope }: Pick<FleetWorker, "reuseTokens" | "scope">): number {
+  return scope && reuseTokens > scope.blockTokens ? reuseTokens : 0;
 }
 
 /** As much of `tokens` cached ones as is reused: whole grains, and never the whole prompt, of which one token is computed. */

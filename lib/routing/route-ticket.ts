@@ -19,6 +19,8 @@ interface OpenChoice {
   readonly prompt: PlacedPrompt;
   /** Of its answer, as told last. */
   tokens: number;
+  /** Its first token came. */
+  hasBegun: boolean;
 }
 
 /** Told what becomes of placed prompts. */
@@ -27,7 +29,7 @@ export interface PromptListener {
   accepted(prompt: PlacedPrompt, cachedTokens: number): void;
   /** A choice has its first token. */
   firstToken(prompt: PlacedPrompt): void;
-  /** A choice has ended, with so many tokens; called once for each. */
+  /** A choice has ended, with so many tokens, called once for each. One at least where the first came: what ends an answer is no part of it. */
   ended(prompt: PlacedPrompt, choice: number, tokens: number): void;
 }
 
@@ -42,7 +44,7 @@ export class RouteTicket implements Ticket {
   constructor(prompts: readonly PlacedPrompt[], listener: PromptListener) {
     this.#listener = listener;
     for (const prompt of prompts) {
-      for (const choice of prompt.kept.choices) this.#open.set(choice, { prompt, tokens: 0 });
+      for (const choice of prompt.kept.choices) this.#open.set(choice, { prompt, tokens: 0, hasBegun: false });
     }
   }
 
@@ -56,6 +58,7 @@ export class RouteTicket implements Ticket {
         this.#listener.accepted(prompt, note.cachedTokens);
         return;
       case "first token":
+        open.hasBegun = true;
         this.#listener.firstToken(prompt);
         return;
       case "tokens":
@@ -63,7 +66,7 @@ export class RouteTicket implements Ticket {
         return;
       case "ended":
         this.#open.delete(note.choice);
-        this.#listener.ended(prompt, note.choice, note.tokens ?? open.tokens);
+        this.#listener.ended(prompt, note.choice, Math.max(note.tokens ?? open.tokens, open.hasBegun ? 1 : 0));
     }
   }
 

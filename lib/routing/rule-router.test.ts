@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SeededChance } from "#lib/base/chance";
+import { NO_TIME } from "#lib/perf/time-prior";
 import { type ContentHasher, TokenHasher } from "#lib/tokens/block-hash";
 import {
   BLOCK,
@@ -40,6 +41,16 @@ describe("a router by prefixes", () => {
     rig.router.follow(new Map([fleetWorker(1n), quick].map((each) => [each.worker, each])));
     expect(times()).toEqual([true, true]);
     expect(workersOf(rig.place(routeAskOf(promptOf(2, 2))).answer)).toEqual([2n]);
+  });
+
+  it("knows that who keeps less of a prompt than whole blocks computes it in chunks", () => {
+    const foreseen = (reuseTokens: number, scope = fleetWorker(1n).scope) => {
+      const prior = { ...NO_TIME, passMs: 10, prefillTokenMs: 1, passTokens: 1_000 };
+      const rig = new RoutingRig([fleetWorker(1n, { reuseTokens, scope, prior })]);
+      return rig.router.explainAsk(routeAskOf(promptOf(1, 6, 4)))[0]?.predicted.firstTokenMs;
+    };
+    // 100 tokens: 64 and 36.
+    expect([foreseen(BLOCK), foreseen(1), foreseen(64), foreseen(128)]).toEqual([110, 110, 120, 110]);
   });
 
   it("counts what is reused in whole grains, and never the whole prompt", () => {

@@ -9,6 +9,8 @@ export interface Peer {
   readonly address: string;
   /** What carries the call. */
   readonly binding: Binding;
+  /** Whether mutual TLS verified a certificate of the caller; a caller in the same process needs none. */
+  readonly proven: boolean;
   /** Common name of the caller's certificate, when mutual TLS verified one. */
   readonly subject: string | undefined;
 }

@@ -6,26 +6,40 @@ import { ClientCall } from "./client-call.ts";
 import { type Credentials, dialCredentials } from "./credentials.ts";
 import { ByteCoding, type Coding, MessageCoding } from "./serialize.ts";
 import { pathOf } from "./service.ts";
-import { CLIENT_OPTIONS, silenceGrpc } from "./settings.ts";
+import { CLIENT_OPTIONS, MESSAGE_LIMIT_BYTES, receiveLimit, silenceGrpc } from "./settings.ts";
 import type { DuplexChannel } from "./stream.ts";
 import type { ByteTransport, CallOptions, MethodOf } from "./transport.ts";
 import { unaryOver } from "./unary.ts";
+
+/** How a session is: it is being made, stands, or could not be made and is tried again. */
+export type SessionState = "connecting" | "ready" | "failing";
 
 /** A session of its own to one server, over gRPC. It connects at the first call and again after a loss. */
 export class Channel implements ByteTransport {
   readonly target: string;
   readonly #channel: GrpcChannel;
   readonly #clock: Clock;
+  readonly #limitBytes: number;
   readonly #open = new Set<Pick<ClientCall<never, never>, "end">>();
   #closed = false;
 
-  /** `target` is host:port, [v6]:port or unix:path. Throws BAD_CONFIG for loopback plaintext to elsewhere. */
-  constructor(target: string, credentials: Credentials, clock: Clock) {
+  /**
+   * `target` is host:port, [v6]:port or unix:path. No message is longer than `messageBytes`, sent or received. Throws
+   * BAD_CONFIG for loopback plaintext to elsewhere.
+   */
+  constructor(
+    target: string,
+    credentials: Credentials,
+    clock: Clock,
+    { messageBytes = MESSAGE_LIMIT_BYTES }: { readonly messageBytes?: number } = {},
+  ) {
     silenceGrpc();
     const dial = dialCredentials(credentials, target);
     this.target = target;
     this.#clock = clock;
-    this.#channel = new GrpcChannel(target, dial.credentials, { ...CLIENT_OPTIONS, ...dial.options });
+    this.#limitBytes = messageBytes;
+    const options = { ...CLIENT_OPTIONS, ...receiveLimit(messageBytes), ...dial.options };
+    this.#channel = new GrpcChannel(target, dial.credentials, options);
   }
 
   /** Calls that are open. */
@@ -37,11 +51,15 @@ export class Channel implements ByteTransport {
     method: MethodOf<I, O>,
     options: CallOptions = {},
   ): DuplexChannel<MessageShape<I>, MessageShape<O>> {
-    return this.#call(method, options, new MessageCoding(method.input, method.output));
+    return this.#call(
+      method,
+      options,
+      new MessageCoding(method.input, method.output, { limitBytes: this.#limitBytes }),
+    );
   }
 
   openBytes(method: DescMethod, options: CallOptions = {}): DuplexChannel<Uint8Array, Uint8Array> {
-    return this.#call(method, options, new ByteCoding(method.input));
+    return this.#call(method, options, new ByteCoding(method.input, this.#limitBytes));
   }
 
   unary<I extends DescMessage, O extends DescMessage>(
@@ -81,6 +99,20 @@ export class Channel implements ByteTransport {
     }
   }
 
+  /**
+   * Connects, and tells how the session is, now and at every change until the channel is closed; never from inside. One
+   * that is lost is made again without a call.
+   */
+  watch(tell: (state: SessionState) => void): void {
+    const look = (): void => {
+      if (this.#closed) return;
+      const state = this.#channel.getConnectivityState(true);
+      tell(sessionOf(state));
+      this.#channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, look);
+    };
+    this.#clock.soon(look);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -88,4 +120,9 @@ export class Channel implements ByteTransport {
     for (const call of [...this.#open]) call.end(error);
     this.#channel.close();
   }
+}
+
+function sessionOf(state: connectivityState): SessionState {
+  if (state === connectivityState.READY) return "ready";
+  return state === connectivityState.TRANSIENT_FAILURE ? "failing" : "connecting";
 }

@@ -34,6 +34,8 @@ export class ClientCall<Out, In> implements DuplexChannel<Out, In> {
   #end: { readonly error: StatorError | undefined } | undefined;
   #localError: StatorError | undefined;
   #delivered = false;
+  /** The server has begun to answer. */
+  #heard = false;
   #reading = false;
   #paused = false;
 
@@ -49,7 +51,10 @@ export class ClientCall<Out, In> implements DuplexChannel<Out, In> {
       this.#handlers?.onDrain?.(),
     );
     this.#call.start(toGrpcMetadata(options.metadata ?? {}), {
-      onReceiveMetadata: (headers) => options.onHeaders?.(fromGrpcMetadata(headers)),
+      onReceiveMetadata: (headers) => {
+        this.#heard = true;
+        options.onHeaders?.(fromGrpcMetadata(headers));
+      },
       onReceiveMessage: (message) => this.#receive(message),
       onReceiveStatus: (received) => this.#over(received),
     });
@@ -143,6 +148,8 @@ export class ClientCall<Out, In> implements DuplexChannel<Out, In> {
       trailer: trailer instanceof Uint8Array ? trailer : undefined,
       target,
       method: path,
+      // A status without an answer before it comes with headers, and grpc-js's own has none.
+      heard: this.#heard || Object.keys(metadata.getMap()).length > 0,
     });
   }
 

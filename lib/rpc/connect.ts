@@ -23,6 +23,7 @@ import { errorDetail, fromStatus } from "./error-detail.ts";
 import { DrainGate, iterate, pump } from "./iterate.ts";
 import type { Metadata, MetadataInit } from "./metadata.ts";
 import { CallObserver, type Observed } from "./observer.ts";
+import type { OperatorsFrom } from "./operators.ts";
 import { Pipe } from "./pipe.ts";
 import { type Init, methodsFor, type ServedMethod, type ServedService } from "./service.ts";
 import { MESSAGE_LIMIT_BYTES } from "./settings.ts";
@@ -39,6 +40,8 @@ export interface ConnectOptions extends Observed {
   readonly services: readonly ServedService[];
   /** Which methods this port answers, by who may call them. The public port allows PUBLIC alone. */
   readonly allow: readonly Access[];
+  /** From where operators may call, where they are allowed; `here` unless given. */
+  readonly operators?: OperatorsFrom;
   /** Answers every path that is no method; 404 by default. */
   readonly fallback?: HttpHandler;
   /** Aborts open calls when the server closes. */
@@ -57,7 +60,7 @@ export function createConnectHandler(options: ConnectOptions): HttpHandler {
     writeMaxBytes: MESSAGE_LIMIT_BYTES,
     shutdownSignal: options.shutdown,
   });
-  for (const served of methodsFor(options.services, options.allow)) route(router, served, { observer, clock });
+  for (const served of methodsFor(options.services, options)) route(router, served, { observer, clock });
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const fallback = options.fallback ?? notFound;
   return (request, response) => {
@@ -184,7 +187,8 @@ class ConnectCall implements ServerCall {
   }
 
   get peer(): Peer {
-    return { address: this.#context.values.get(PEER_ADDRESS), binding: "connect", subject: undefined };
+    const address = this.#context.values.get(PEER_ADDRESS);
+    return { address, binding: "connect", proven: false, subject: undefined };
   }
 
   get metadata(): Metadata {

@@ -14,8 +14,7 @@ import type { DuplexChannel } from "./stream.ts";
 import type { ByteTransport, CallOptions, MethodOf } from "./transport.ts";
 import { unaryOver } from "./unary.ts";
 
-const DIRECT_PEER: Peer = { address: "direct", binding: "direct", subject: undefined };
-const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
+const DIRECT_PEER: Peer = { address: "direct", binding: "direct", proven: true, subject: undefined };
 
 /** Calls services of the same process: no bytes are made, both sides hold the same message, frozen. */
 export class DirectTransport implements ByteTransport {
@@ -28,7 +27,7 @@ export class DirectTransport implements ByteTransport {
   #onIdle: (() => void) | undefined;
 
   constructor(services: readonly ServedService[], options: Observed) {
-    this.#methods = new Map(methodsFor(services, ALL).map((served) => [served.path, served]));
+    this.#methods = new Map(methodsFor(services).map((served) => [served.path, served]));
     this.#observer = new CallObserver("direct", options);
     this.#clock = options.clock;
   }

@@ -17,7 +17,9 @@ export type ServerChannel = DuplexChannel<Message, Message>;
 export function serveCall(served: ServedMethod, channel: ServerChannel, call: ServerCall): void {
   const { handler } = served;
   try {
-    if (handler.kind === "refused") channel.end(handler.error());
+    const refusal = served.refusal?.(call.peer);
+    if (refusal) channel.end(refusal);
+    else if (handler.kind === "refused") channel.end(handler.error());
     else if (handler.kind === "bytes") {
       const { input, output } = served.method;
       serveBytes(served, new ByteChannel(channel, output, input), call);
@@ -34,14 +36,16 @@ export function serveCall(served: ServedMethod, channel: ServerChannel, call: Se
 
 /** As `serveCall`, of a method with a `ByteHandler`, where the channel carries bytes. */
 export function serveBytes(
-  { method, path, handler }: ServedMethod,
+  { method, path, handler, refusal }: ServedMethod,
   channel: DuplexChannel<Uint8Array, Uint8Array>,
   call: ServerCall,
 ): void {
   if (handler.kind !== "bytes") return;
   const takesOne = method.methodKind === "unary" || method.methodKind === "server_streaming";
   try {
-    handler.run(takesOne ? new OneRequestChannel(channel, path) : channel, call);
+    const why = refusal?.(call.peer);
+    if (why) channel.end(why);
+    else handler.run(takesOne ? new OneRequestChannel(channel, path) : channel, call);
   } catch (caught) {
     channel.end(asStatorError(caught));
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { StatusSchema } from "#gen/google/rpc/status_pb";
 import { Blame, ErrorDetailSchema, Retry } from "#gen/stator/common/v1/common_pb";
 import { REASONS, type Reason, StatorError } from "#lib/base/errors";
-import { errorDetail, fromErrorDetail, fromStatus, RemoteError, statusOf } from "./error-detail.ts";
+import { asPeerSaid, errorDetail, fromErrorDetail, fromStatus, RemoteError, statusOf } from "./error-detail.ts";
 
 const at = { details: "said so", trailer: undefined, target: "10.0.0.1:9", method: "/a.B/C" };
 
@@ -95,5 +95,19 @@ describe("a status", () => {
     expect(fromStatus({ ...at, code: 5, trailer: Buffer.from([255, 255]) }).reason).toBe("NOT_FOUND");
     const empty = toBinary(StatusSchema, create(StatusSchema, { code: 5 }));
     expect(fromStatus({ ...at, code: 5, trailer: empty }).reason).toBe("NOT_FOUND");
+  });
+
+  test("of a stranger goes on in its own words where it said it, and in none where our side found it gone", () => {
+    const said = { ...at, code: 9, details: "Request for unknown model: 'x' is not found" };
+    const passed = asPeerSaid(fromStatus({ ...said, heard: true }));
+    expect(passed && statusOf(passed)).toMatchObject({ code: 9, details: said.details });
+    expect(passed?.row).toMatchObject({ grpc: 9, http: 503, retry: "never" });
+    const again = passed && statusOf(passed);
+    expect(again && fromStatus({ ...at, ...again })).toMatchObject({ message: said.details, row: { grpc: 9 } });
+    expect(asPeerSaid(fromStatus(said))).toBeUndefined();
+    const ours = new StatorError("NO_WORKERS", { model: "m" });
+    expect(asPeerSaid(ours)).toBe(ours);
+    const sent = fromStatus({ ...at, ...statusOf(ours) });
+    expect(asPeerSaid(sent)).toBe(sent);
   });
 });

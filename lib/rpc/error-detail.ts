@@ -7,6 +7,9 @@ import { type Facts, REASONS, type Reason, StatorError } from "#lib/base/errors"
 /** The trailer that carries a google.rpc.Status, in every gRPC library. */
 export const STATUS_TRAILER = "grpc-status-details-bin";
 
+/** The reason of an error in a stranger's words. It is none of our table: whoever hears it keeps the words. */
+const FOREIGN = "FOREIGN";
+
 /** A longer message or fact is cut: trailers travel in a header frame. */
 const TEXT_LIMIT = 2_048;
 /** The fact that carries `param` of the error. */
@@ -91,6 +94,8 @@ export interface ForeignStatus {
   readonly target: string;
   /** Full path of the method. */
   readonly method: string;
+  /** The peer said it; else our side found that it is gone, and the words are those of a library. */
+  readonly heard?: boolean;
 }
 
 /** The error behind a gRPC status: the peer's own ErrorDetail when it sent one, else the nearest reason for the code. */
@@ -98,7 +103,32 @@ export function fromStatus(status: ForeignStatus): StatorError {
   const detail = status.trailer && detailIn(status.trailer);
   if (detail) return fromErrorDetail(detail);
   const reason = nearest(status.code);
-  return new StatorError(reason, foreignFacts(reason, status));
+  return new StatorError(reason, foreignFacts(reason, status), { cause: new StatusCause(status) });
+}
+
+/** The status that an error stands for, as it came. */
+class StatusCause extends Error {
+  readonly code: number;
+  readonly heard: boolean;
+
+  constructor({ code, details, heard = false }: ForeignStatus) {
+    super(cut(details));
+    this.code = code;
+    this.heard = heard;
+  }
+}
+
+/**
+ * An error for whoever asked through us: what a peer that does not know our reasons said of its call, with its own code
+ * and words; undefined where our side found the peer gone, which is told in other words. Other errors stay as they are.
+ */
+export function asPeerSaid(error: StatorError): StatorError | undefined {
+  const { cause, reason } = error;
+  if (!(cause instanceof StatusCause)) return error;
+  if (!cause.heard) return undefined;
+  const { http, retry, blame } = REASONS[reason];
+  const about = { reason: FOREIGN, grpcCode: cause.code, httpStatus: http, retry: RETRIES[retry], blame: BLAMES[blame] };
+  return new RemoteError(reason, create(ErrorDetailSchema, { ...about, message: cause.message }));
 }
 
 function detailIn(trailer: Uint8Array): ErrorDetail | undefined {

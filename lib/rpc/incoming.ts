@@ -42,9 +42,11 @@ export class IncomingCall implements ServerCall {
 
   get peer(): Peer {
     if (!this.#peer) {
-      const name = this.#call.getAuthContext().sslPeerCertificate?.subject.CN;
+      // Only a listener with mutual TLS asks for one, and it ends connections whose certificate is not signed.
+      const certificate = this.#call.getAuthContext().sslPeerCertificate;
+      const name = certificate?.subject.CN;
       const subject = Array.isArray(name) ? name[0] : name;
-      this.#peer = { address: this.#call.getPeer(), binding: "grpc", subject };
+      this.#peer = { address: this.#call.getPeer(), binding: "grpc", proven: certificate !== undefined, subject };
     }
     return this.#peer;
   }

@@ -23,11 +23,14 @@ export function share<Shape extends Message>(message: Shape): Shape {
 /** Makes the messages of one stream to bytes, in memory that it uses again. */
 export class Serializer {
   readonly #schema: DescMessage;
+  readonly #limitBytes: number;
   readonly #codec: Codec | undefined;
   #writer: BinaryWriter | undefined;
 
-  constructor(schema: DescMessage) {
+  /** No message is longer than `limitBytes`. */
+  constructor(schema: DescMessage, limitBytes: number = MESSAGE_LIMIT_BYTES) {
     this.#schema = schema;
+    this.#limitBytes = limitBytes;
     this.#codec = CODECS.get(schema);
   }
 
@@ -41,7 +44,7 @@ export class Serializer {
 
   #serialize(message: Message): Buffer {
     const bytes = this.#codec ? this.#write(this.#codec, message) : toBinary(this.#schema, message);
-    return bounded(bytes, this.#schema);
+    return bounded(bytes, this.#schema, this.#limitBytes);
   }
 
   #write(codec: Codec, message: Message): Uint8Array {
@@ -72,8 +75,12 @@ export class MessageCoding<Out extends DescMessage, In extends DescMessage>
   readonly #checkBytes: ((bytes: Uint8Array) => void) | undefined;
 
   /** `checkBytes` looks at what comes in before it is parsed, and throws what is wrong with it. */
-  constructor(out: Out, into: In, checkBytes?: (bytes: Uint8Array) => void) {
-    super(out);
+  constructor(
+    out: Out,
+    into: In,
+    { limitBytes, checkBytes }: { readonly limitBytes: number; readonly checkBytes?: (bytes: Uint8Array) => void },
+  ) {
+    super(out, limitBytes);
     this.#in = into;
     this.#checkBytes = checkBytes;
   }
@@ -87,14 +94,16 @@ export class MessageCoding<Out extends DescMessage, In extends DescMessage>
 /** Messages as they are on the wire: what comes in is a view of the received buffer, and what goes out is not copied here. */
 export class ByteCoding implements Coding<Uint8Array, Uint8Array> {
   readonly #out: DescMessage;
+  readonly #limitBytes: number;
 
   /** The schema of what goes out is named in errors. */
-  constructor(out: DescMessage) {
+  constructor(out: DescMessage, limitBytes: number) {
     this.#out = out;
+    this.#limitBytes = limitBytes;
   }
 
   serialize(bytes: Uint8Array): Buffer {
-    return bounded(bytes, this.#out);
+    return bounded(bytes, this.#out, this.#limitBytes);
   }
 
   parse(bytes: Buffer): Uint8Array {
@@ -103,9 +112,9 @@ export class ByteCoding implements Coding<Uint8Array, Uint8Array> {
 }
 
 /** The bytes as they are, for grpc-js. Throws LIMIT. */
-function bounded(bytes: Uint8Array, { typeName }: DescMessage): Buffer {
-  if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
-    throw new StatorError("LIMIT", { what: `A message of ${typeName}`, limit: `${MESSAGE_LIMIT_BYTES} bytes` });
+function bounded(bytes: Uint8Array, { typeName }: DescMessage, limitBytes: number): Buffer {
+  if (bytes.byteLength > limitBytes) {
+    throw new StatorError("LIMIT", { what: `A message of ${typeName}`, limit: `${limitBytes} bytes` });
   }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

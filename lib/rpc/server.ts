@@ -2,17 +2,25 @@ import { lookup } from "node:dns/promises";
 import type { Http2Server, Http2Session } from "node:http2";
 import { isIP } from "node:net";
 import { Server } from "@grpc/grpc-js";
-import { Access } from "#gen/stator/common/v1/common_pb";
+import type { Access } from "#gen/stator/common/v1/common_pb";
 import type { Clock } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
 import { type Credentials, checkListen, listenCredentials } from "./credentials.ts";
 import { serveBytes, serveCall } from "./dispatch.ts";
 import { type GrpcServerCall, IncomingCall, IncomingChannel } from "./incoming.ts";
 import { CallObserver, type Observed } from "./observer.ts";
+import type { OperatorsFrom } from "./operators.ts";
 import { ResetCounter, type ResetLimit, watchResets } from "./reset-limit.ts";
 import { ByteCoding, MessageCoding } from "./serialize.ts";
 import { methodsFor, type ServedMethod, type ServedService } from "./service.ts";
-import { HTTP2_SERVER_OPTIONS, SERVER_OPTIONS, silenceGrpc, WINDOW_BYTES } from "./settings.ts";
+import {
+  HTTP2_SERVER_OPTIONS,
+  MESSAGE_LIMIT_BYTES,
+  receiveLimit,
+  SERVER_OPTIONS,
+  silenceGrpc,
+  WINDOW_BYTES,
+} from "./settings.ts";
 
 /** Where and how a server listens. */
 export interface ServerOptions extends Observed {
@@ -26,6 +34,10 @@ export interface ServerOptions extends Observed {
   readonly services: readonly ServedService[];
   /** Which methods this port answers, by who may call them; all by default. */
   readonly allow?: readonly Access[];
+  /** From where operators may call; `here` unless given. */
+  readonly operators?: OperatorsFrom;
+  /** Longest message that it receives or sends, in bytes; 16 MiB unless given. A longer one is refused at its first bytes. */
+  readonly messageBytes?: number;
   /** Resets that one peer may send; beyond, its sessions are closed. */
   readonly resetLimit?: ResetLimit;
   /** Names of the options that set the port and the certificate, for the sentences of errors. */
@@ -54,20 +66,18 @@ interface ServerInside {
   http2Servers: Map<Http2Server, { readonly sessions: ReadonlySet<Http2Session> }>;
 }
 
-const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
-
 /**
  * Listens. The only place that creates a gRPC server. Throws UNSAFE_LISTEN for plaintext beyond loopback that nobody
  * allowed, PORT_IN_USE, or BAD_CONFIG for an address that cannot be listened on.
  */
 export async function openServer(options: ServerOptions): Promise<RpcServer> {
-  const { clock, credentials, flags = {} } = options;
+  const { clock, credentials, flags = {}, messageBytes: limitBytes = MESSAGE_LIMIT_BYTES } = options;
   checkListen(credentials, options.host, flags.tls);
   silenceGrpc();
-  const server = new Server({ ...SERVER_OPTIONS });
+  const server = new Server({ ...SERVER_OPTIONS, ...receiveLimit(limitBytes) });
   const inside = openInside(server);
   const observer = new CallObserver("grpc", options);
-  register(server, methodsFor(options.services, options.allow ?? ALL), { observer, clock });
+  register(server, methodsFor(options.services, options), { observer, clock, limitBytes });
   const host = await resolve(options.host);
   const port = await bind(server, { ...options, host });
   watchSessions(inside.http2Servers, options);
@@ -96,7 +106,11 @@ function openInside(server: Server): ServerInside {
 function register(
   server: Server,
   methods: readonly ServedMethod[],
-  { observer, clock }: { readonly observer: CallObserver; readonly clock: Clock },
+  {
+    observer,
+    clock,
+    limitBytes,
+  }: { readonly observer: CallObserver; readonly clock: Clock; readonly limitBytes: number },
 ): void {
   const whole = (bytes: Buffer) => bytes;
   for (const served of methods) {
@@ -107,10 +121,10 @@ function register(
         const context = new IncomingCall(served, call, clock);
         const parts = { context, onOver: observer.begin(served) };
         if (handler.kind === "bytes") {
-          const coding = new ByteCoding(method.output);
+          const coding = new ByteCoding(method.output, limitBytes);
           serveBytes(served, new IncomingChannel(call, { ...parts, coding }), context);
         } else {
-          const coding = new MessageCoding(method.output, method.input, checkBytes);
+          const coding = new MessageCoding(method.output, method.input, { limitBytes, checkBytes });
           serveCall(served, new IncomingChannel(call, { ...parts, coding }), context);
         }
       },

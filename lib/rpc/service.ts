@@ -13,7 +13,8 @@ import {
 } from "@bufbuild/protobuf";
 import { Access, access as accessOption } from "#gen/stator/common/v1/common_pb";
 import { assert, StatorError } from "#lib/base/errors";
-import type { CallContext } from "./call.ts";
+import type { CallContext, Peer } from "./call.ts";
+import { mayOperate, type OperatorsFrom, operatorsOnly } from "./operators.ts";
 import type { DuplexChannel } from "./stream.ts";
 
 /** Answers a unary call. Throws a StatorError to refuse. */
@@ -102,6 +103,8 @@ export interface ServedMethod {
   readonly access: Access;
   /** Runs it, whatever its kind. */
   readonly handler: ErasedHandler;
+  /** Why a caller is refused before its call runs; undefined where it is not. */
+  readonly refusal?: (peer: Peer) => StatorError | undefined;
   /** Looks at the bytes of each request before it is parsed, and not at those that a `ByteHandler` gets. Throws what is wrong with them. */
   readonly checkBytes?: (bytes: Uint8Array) => void;
 }
@@ -152,13 +155,26 @@ function accessOf(method: DescMethod, otherwise: ServiceOptions["access"] = Acce
   return typeof otherwise === "function" ? otherwise(method) : otherwise;
 }
 
-/** The methods of services as a port shows them: what its `allow` list lacks is refused with ACCESS_DENIED. */
-export function methodsFor(services: readonly ServedService[], allow: readonly Access[]): ServedMethod[] {
+/** Whose calls a port answers. */
+export interface Callers {
+  /** Which methods, by who may call them; all unless given. */
+  readonly allow?: readonly Access[];
+  /** From where operators may call; `here` unless given. */
+  readonly operators?: OperatorsFrom;
+}
+
+const ALL = [Access.PUBLIC, Access.OPERATOR, Access.PEER] as const;
+
+/** The methods of services as a port shows them: what is not for its callers is refused with ACCESS_DENIED. */
+export function methodsFor(services: readonly ServedService[], callers: Callers = {}): ServedMethod[] {
+  const { allow = ALL, operators = "here" } = callers;
   return services.flatMap(({ methods }) =>
     methods.map((served): ServedMethod => {
-      if (allow.includes(served.access)) return served;
-      const error = () => new StatorError("ACCESS_DENIED", { method: served.path });
-      return { ...served, handler: { kind: "refused", error } };
+      const { access, path } = served;
+      if (!allow.includes(access))
+        return { ...served, refusal: () => new StatorError("ACCESS_DENIED", { method: path }) };
+      if (access !== Access.OPERATOR) return served;
+      return { ...served, refusal: (peer) => (mayOperate(peer, operators) ? undefined : operatorsOnly(path)) };
     }),
   );
 }

@@ -1,6 +1,6 @@
 import { type ChannelOptions, logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 
-/** Longest message that is received or sent, in bytes. */
+/** Longest message that is received or sent, in bytes, where nobody says otherwise. */
 export const MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024;
 
 /** HTTP/2 flow-control window of a stream and of its session, in bytes. The default of 64 KiB stalls at a round trip per prompt. */
@@ -10,7 +10,7 @@ export const WINDOW_BYTES = 1024 * 1024;
 const CONCURRENT_STREAMS = 100_000;
 
 const both: ChannelOptions = {
-  "grpc.max_receive_message_length": MESSAGE_LIMIT_BYTES,
+  ...receiveLimit(MESSAGE_LIMIT_BYTES),
   // Sizes are checked before a message is handed to grpc-js, with a typed error.
   "grpc.max_send_message_length": -1,
   "grpc.enable_channelz": 0,
@@ -52,6 +52,11 @@ export const HTTP2_SERVER_OPTIONS = {
   streamResetRate: RESET_LIMIT.perSecond * 2,
   settings: { maxConcurrentStreams: CONCURRENT_STREAMS, initialWindowSize: WINDOW_BYTES },
 } as const;
+
+/** Option of a channel or a server: the longest message that it receives. A longer one is refused at its first bytes, with RESOURCE_EXHAUSTED. */
+export function receiveLimit(messageBytes: number): ChannelOptions {
+  return { "grpc.max_receive_message_length": messageBytes };
+}
 
 /** Keeps grpc-js from writing to the console by itself; what matters arrives as an error. */
 export function silenceGrpc(): void {

@@ -112,6 +112,14 @@ export interface LinkAsk extends Omit<ReadyAsk, "input"> {
   readonly input: TokenInput | TextInput;
 }
 
+/** An ask of tensors: nothing of its input is here. */
+export interface TensorAsk extends Omit<ReadyAsk, "kind"> {
+  readonly kind: "tensor";
+}
+
+/** What goes to a worker: over a link, or past it. */
+export type CarriedAsk = LinkAsk | TensorAsk;
+
 /** The same ask, when a link carries it. Throws UNSUPPORTED_FEATURE for one that is still to be rendered or encoded, and for tensors. */
 export function readyAsk(ask: Ask<unknown>): ReadyAsk {
   return carried(ask, "tokens") as ReadyAsk;
@@ -120,6 +128,14 @@ export function readyAsk(ask: Ask<unknown>): ReadyAsk {
 /** The same for a model whose workers take text: throws for token ids too. */
 export function textAsk(ask: Ask<unknown>): TextAsk {
   return carried(ask, "text") as TextAsk;
+}
+
+/** The same ask, when it is of tensors; its input is one empty prompt. Throws UNSUPPORTED_FEATURE for any other. */
+export function tensorAsk(ask: Ask<unknown>): TensorAsk {
+  const detail = "only tensors go past the links";
+  if (ask.kind !== "tensor")
+    throw new StatorError("UNSUPPORTED_FEATURE", { feature: `An ask of kind ${ask.kind}`, detail });
+  return ask as TensorAsk;
 }
 
 function carried(ask: Ask<unknown>, kind: "tokens" | "text"): Ask<unknown> {

@@ -4,7 +4,7 @@ import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import type { Place, RouteAnswer, RouteNote, Target } from "#lib/routing/router";
 import type { Placement } from "./answer.ts";
-import type { LinkAsk } from "./ask.ts";
+import type { CarriedAsk } from "./ask.ts";
 import type { ChoiceEnd } from "./dispatcher.ts";
 import { TokenBuffer } from "./token-buffer.ts";
 
@@ -75,7 +75,7 @@ export interface Choice {
 /** One request from arrival to its record. Only `stepLife` and `takeTokens` write it. */
 export interface Life {
   /** As it was asked; never changed. */
-  readonly request: LinkAsk;
+  readonly request: CarriedAsk;
   /** How long it is tried. */
   readonly limits: LifeLimits;
   /** On the clock of whoever runs it. */
@@ -124,6 +124,8 @@ export type LifeEvent =
   | { readonly kind: "accepted"; readonly choice: number; readonly attempt: number; readonly cachedTokens: number }
   | { readonly kind: "text"; readonly choice: number; readonly attempt: number; readonly text: string }
   | { readonly kind: "embedding"; readonly choice: number; readonly attempt: number; readonly values: Float32Array }
+  /** The first of what a model of tensors answers came. */
+  | { readonly kind: "answered"; readonly choice: number; readonly attempt: number }
   | { readonly kind: "finished"; readonly choice: number; readonly attempt: number; readonly finish: LinkFinish }
   | {
       readonly kind: "lost";
@@ -174,7 +176,7 @@ export type LifeEffect =
 
 /** A request that has just arrived. */
 export function createLife(
-  request: LinkAsk,
+  request: CarriedAsk,
   options: { readonly nowMs: number; readonly unixMs: number; readonly limits?: Partial<LifeLimits> },
 ): Life {
   const choices = promptsOf(request).flatMap((prompt, at) =>
@@ -186,7 +188,7 @@ export function createLife(
         attempt: 0,
         place: undefined,
         weights: undefined,
-        generated: new TokenBuffer(request.kind === "embed" ? 0 : request.stopping.maxTokens),
+        generated: new TokenBuffer(hasTokens(request) ? request.stopping.maxTokens : 0),
         pieces: 0,
         told: undefined,
         counted: undefined,
@@ -224,7 +226,11 @@ export function createLife(
   };
 }
 
-function promptsOf({ input }: LinkAsk): readonly (Uint32Array | string)[] {
+function hasTokens({ kind }: CarriedAsk): boolean {
+  return kind !== "embed" && kind !== "tensor";
+}
+
+function promptsOf({ input }: CarriedAsk): readonly (Uint32Array | string)[] {
   if (input.kind === "tokens") return input.prompts;
   return input.texts.map((text) => (typeof text === "string" ? text : new TextDecoder().decode(text)));
 }

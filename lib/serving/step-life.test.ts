@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
+import type { LinkFinish } from "#lib/link/link";
 import { draining, LifeRig, lost, reasons } from "../../test/support/life-rig.ts";
 import type { LifeEffect } from "./life.ts";
 import { usageOf } from "./record.ts";
@@ -262,6 +263,44 @@ describe("what is told of a request", () => {
     expect(ends[3]?.at(-1)).toMatchObject({
       record: { promptTokens: 5, cachedTokens: 4, completionTokens: 11, firstTokenMs: 30, migrations: 1, reason: "" },
     });
+  });
+});
+
+describe("an answer that its first token ends", () => {
+  /** What the router is told at the end of a choice. */
+  const notedBy = (rig: LifeRig, finish: Partial<LinkFinish>, choice = 0) => {
+    const numbers = { stopToken: undefined, promptTokens: 3, cachedTokens: 0, completionTokens: 0, error: undefined };
+    const event = { kind: "finished", choice, attempt: rig.life.attempt } as const;
+    const effects = stepLife(rig.life, { ...event, finish: { reason: "end", ...numbers, ...finish } }, rig.nowMs);
+    return effects.flatMap((effect) => (effect.kind === "note" ? [effect.note.kind] : []));
+  };
+  const running = (texts?: readonly string[]) => {
+    const rig = new LifeRig(texts ? { texts } : {});
+    rig.run(1n);
+    return rig;
+  };
+
+  it("had a first token all the same, by the end of the model or a token to stop at, and nothing else", () => {
+    expect(notedBy(running(), { reason: "end" })).toEqual(["first token", "ended"]);
+    expect(notedBy(running(), { reason: "stop_token", stopToken: 9 })).toEqual(["first token", "ended"]);
+    expect(notedBy(running(["Once"]), { reason: "end" })).toEqual(["first token", "ended"]);
+    // Where no token was to be made none came.
+    expect(notedBy(running(), { reason: "length" })).toEqual(["ended"]);
+    expect(notedBy(running(), { reason: "done" })).toEqual(["ended"]);
+  });
+
+  it("had it once: not where one came before, and again where another worker made the end", () => {
+    const rig = running();
+    rig.tokens(1);
+    expect(notedBy(rig, { reason: "end" })).toEqual(["ended"]);
+    const moved = running();
+    moved.tokens(1);
+    moved.lost();
+    moved.run(2n);
+    expect(notedBy(moved, { reason: "end" })).toEqual(["first token", "ended"]);
+    const text = running(["Once"]);
+    text.tell({ kind: "text", choice: 0, attempt: 1, text: "a" });
+    expect(notedBy(text, { reason: "end" })).toEqual(["ended"]);
   });
 });
 

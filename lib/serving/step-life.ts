@@ -133,6 +133,10 @@ function frame(moment: Moment, event: Extract<LifeEvent, { attempt: number }>): 
       if (!choice.embedded) moment.effects.push({ kind: "embedding", choice: choice.index, values: event.values });
       choice.embedded = true;
       return;
+    case "answered":
+      moment.life.firstTokenMs ??= moment.nowMs;
+      moment.effects.push({ kind: "note", note: { kind: "first token", choice: choice.index } });
+      return;
     case "finished":
       finished(moment, choice, event.finish);
       return;
@@ -253,6 +257,7 @@ function texted({ life, nowMs, effects }: Moment, choice: Choice, text: string):
 }
 
 function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
+  const { effects } = moment;
   const counts = choice.phase === "accepted";
   if (finish.error) {
     retry(moment, choice, { error: finish.error, counts });
@@ -261,8 +266,15 @@ function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
     retry(moment, choice, { error: new StatorError("STREAM_LOST", { detail: "the worker gave it back" }), counts });
   } else {
     choice.told = finish;
+    if (endsAtOnce(choice, finish)) effects.push({ kind: "note", note: { kind: "first token", choice: choice.index } });
     end(moment, choice, finish.reason, finish.stopToken);
   }
+}
+
+/** The first token of its attempt was the one that ended it: that came, and nobody is told of it but by the end. */
+function endsAtOnce({ phase, generated, attemptFrom, pieces }: Choice, { reason }: LinkFinish): boolean {
+  const isByToken = reason === "end" || reason === "stop_token";
+  return isByToken && phase === "accepted" && generated.count === attemptFrom && pieces === 0;
 }
 
 /** A choice failed where it was. The row of the error says whether and where it is tried again; ended choices stay ended. */

@@ -21,7 +21,7 @@ export const OPERATOR_KEYS = [
 export const OPERATOR_SAYS: NonNullable<Command["says"]> = {
   "http.host": "Where the frontend is.",
   "http.port": "Port of the frontend.",
-  "insecure-listen": "Allow reading from another machine without TLS.",
+  "insecure-listen": "Allow asking another machine without TLS, whose frontend says --operators-anywhere.",
 };
 
 /** A question for the operators' port of a frontend. */

@@ -5,6 +5,7 @@ import { absent } from "#lib/discovery/models";
 import type { FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import type { RuleRouter } from "#lib/routing/rule-router";
 import { createService, type ServedService } from "#lib/rpc/service";
+import { takesTensors } from "./models/takes-tensors.ts";
 import { onlyThere } from "./models/worker-text.ts";
 import { printRank } from "./router-service.ts";
 
@@ -40,7 +41,8 @@ export function createFrontendService({ dispatcher, router, view }: Administrati
     findText({ model }) {
       const named = view.known(model);
       if (!named.facts) throw absent(named);
-      const { text } = named.facts;
+      const { text, input } = named.facts;
+      if (input === "tensor") throw takesTensors(model);
       if (!text) throw onlyThere(`The text of ${model}`);
       const { tokenizer, template, markersInContent, holders } = text;
       return { tokenizer, template, markersInContent, holders: holders.slice(0, MOST_HOLDERS) };

@@ -11,7 +11,8 @@ afterEach(() => leave.abort());
 
 function open(request: { decisions?: boolean; blockTokens?: number } = {}, limits?: { bytes: number }) {
   leave = new AbortController();
-  const rig = new RoutingRig([fleetWorker(1n, { scope: undefined }), fleetWorker(2n), fleetWorker(3n)]);
+  const exact = fleetWorker(3n, { reuseTokens: 64 });
+  const rig = new RoutingRig([fleetWorker(1n, { scope: undefined }), fleetWorker(2n), exact]);
   const { router, clock } = rig;
   const parts = { router, clock, version: "1", ...(limits && { captureLimits: limits }) };
   const answers = streamCapture(create(CaptureRequestSchema, request), leave.signal, parts);
@@ -40,12 +41,13 @@ test("a capture says how and among whom is chosen, and then what is, in the word
       {
         worker: 2n,
         blockTokens: BLOCK,
+        reuseTokens: BLOCK,
         totalBlocks: 1_000n,
         rule: "ttft",
         times: { prefillTokenMs: 1 },
         timedPasses: 0n,
       },
-      { worker: 3n },
+      { worker: 3n, blockTokens: BLOCK, reuseTokens: 64 },
     ],
   });
   rig.clock.advance(5);

@@ -138,9 +138,10 @@ function printRank({
   times,
   timedPasses,
 }: CapturedRank): MessageInitShape<typeof CapturedRankSchema> {
-  const { worker, weights, scope, totalBlocks, maxRunningRequests } = fleet;
+  const { worker, weights, scope, totalBlocks, maxRunningRequests, reuseTokens } = fleet;
   return {
     ...{ worker, rank, weights, rule, times, maxRunningRequests, blockTokens: scope?.blockTokens },
+    reuseTokens,
     totalBlocks: totalBlocks === undefined ? undefined : BigInt(totalBlocks),
     timedPasses: BigInt(timedPasses),
   };

@@ -10,6 +10,7 @@ import type { Log } from "#lib/host/log";
 import { createLoopLoad } from "#lib/host/loop-load";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
+import type { OperatorsFrom } from "#lib/rpc/operators";
 import type { ServedService } from "#lib/rpc/service";
 import type { Dispatcher } from "#lib/serving/dispatcher";
 import type { Ledger } from "#lib/serving/ledger";
@@ -79,6 +80,8 @@ export interface FrontendOptions {
   readonly openRpc?: (services: readonly ServedService[]) => Promise<string>;
   /** What it answers over gRPC beside text. */
   readonly inference?: FrontendInference;
+  /** From where operators may ask the HTTP port for what is theirs; `here` unless given. */
+  readonly operatorsFrom?: OperatorsFrom;
   /** Shown in the OpenAPI document. */
   readonly version: string;
   /** Of all its waits and times. */
@@ -231,6 +234,7 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
     router: new Router(routes),
     printError: printOpenAiError,
     fallback: options.fallback,
+    operators: options.operatorsFrom ?? "here",
     corsOrigins: options.corsOrigins ?? [],
     limits,
     clock,

@@ -4,14 +4,14 @@ import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
 import { openNative } from "../support/engine-driver.ts";
 import { fetchRealModel, REAL_MODELS } from "../support/real-models.ts";
+import { IS_LONG } from "../support/seeds.ts";
 import { exactnessGate } from "./exactness.ts";
 
 const native = openNative();
-const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 /** Cells that the library makes of a sequence of 300 tokens. */
 const SEQUENCE_CELLS = 512;
 
-if (isLong && native.reason === undefined) {
+if (IS_LONG && native.reason === undefined) {
   for (const model of REAL_MODELS) {
     const modelPath = fetchRealModel(model);
     exactnessGate(model.name, {

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Cluster } from "../support/cluster.ts";
+import { IS_LONG } from "../support/seeds.ts";
 
-const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 const folder = mkdtempSync(join(tmpdir(), "stator-door-"));
 const discovery = ["--discovery", `file://${folder}`];
 const cluster = new Cluster();
@@ -30,7 +30,7 @@ test("a frontend that was started by hand has the settings of one that `up` star
   for (const [name, value] of Object.entries(settings.frontend.variables)) expect(env).toContain(`${name}=${value}`);
 });
 
-test.runIf(isLong)("memory comes back after the longest bodies", { timeout: 180_000 }, async () => {
+test.runIf(IS_LONG)("memory comes back after the longest bodies", { timeout: 180_000 }, async () => {
   await cluster.worker(...discovery);
   const { program, address } = await cluster.frontend(...discovery);
   const list = async () => (await (await fetch(`http://${address}/v1/models`)).json()) as { data: { id: string }[] };

@@ -4,12 +4,12 @@ import { llamaUnavailable } from "#services/cli/compose/engine-choice";
 import { Cluster } from "../support/cluster.ts";
 import { Load, type LoadOptions } from "../support/load.ts";
 import { type Program, readBoard } from "../support/program.ts";
+import { IS_LONG } from "../support/seeds.ts";
 
-const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 /** A kill every 2 s: for ten minutes in the long form, with streams of 10 to 15 s. */
 const KILL_EVERY_MS = 2_000;
-const KILLS = isLong ? 300 : 8;
-const STREAM_S = isLong ? 12 : 4;
+const KILLS = IS_LONG ? 300 : 8;
+const STREAM_S = IS_LONG ? 12 : 4;
 const WORKERS = 4;
 const LIMIT_MS = 120_000 + KILLS * KILL_EVERY_MS * 1.5;
 
@@ -66,7 +66,7 @@ describe("a kill every two seconds", () => {
   it.skipIf(missing !== undefined)(
     `costs no stream and not a bit, and turns nobody away (llama, ${missing ?? "built"})`,
     async () => {
-      await endure("llama", { args: [], streams: 8, maxTokens: isLong ? 800 : 200, toTheBit: true });
+      await endure("llama", { args: [], streams: 8, maxTokens: IS_LONG ? 800 : 200, toTheBit: true });
     },
     LIMIT_MS,
   );

@@ -5,6 +5,7 @@ import { readMetric } from "../support/cluster.ts";
 import { type ConversationsOptions, holdConversations } from "../support/conversations.ts";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 import { loadRestlessly } from "../support/restless-load.ts";
+import { IS_LONG, SCALE } from "../support/seeds.ts";
 
 let cluster: Program | undefined;
 
@@ -23,10 +24,9 @@ async function start(args: readonly string[]) {
   return { board, address, model: data[0]!.id };
 }
 
-const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 const ENGINES = [
   { engine: "mock", args: ["--mock-speed", "4"], missing: undefined },
-  { engine: "llama", args: [], missing: isLong ? llamaUnavailable() : "a minute of llama is for npm run test:long" },
+  { engine: "llama", args: [], missing: IS_LONG ? llamaUnavailable() : "a minute of llama is for npm run test:long" },
 ] as const;
 const LOAD = { conversations: 64, turns: 10, atOnce: 32 } as const;
 
@@ -93,7 +93,7 @@ describe.for(ENGINES)("conversations over four workers ($engine)", ({ engine, ar
 });
 
 /** In `npm test` a share of what the long form does. */
-const RESTLESS = Math.min(10_000, 500 * Number(process.env.TEST_SCALE ?? 1));
+const RESTLESS = Math.min(10_000, 500 * SCALE);
 const REQUESTS_PER_KILL = 150;
 
 describe("after restless clients and killed workers (mock)", () => {

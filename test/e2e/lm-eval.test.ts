@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { root } from "../../tools/run-tool.ts";
 import { writeHfTokenizer } from "../support/hf-tokenizer.ts";
 import { readBoard, startProgram } from "../support/program.ts";
+import { IS_LONG } from "../support/seeds.ts";
 
 const FOLDER = path.join(import.meta.dirname, "lm-eval");
 /** Python's packages stay here between runs; they come from PyPI once. */
@@ -56,7 +57,7 @@ interface Sample {
 }
 
 test("lm-evaluation-harness measures what the demo model knows", { timeout: 900_000 }, async (context) => {
-  if (Number(process.env.TEST_SCALE ?? 1) < 2) return context.skip("npm run test:long runs it");
+  if (!IS_LONG) return context.skip("npm run test:long runs it");
   const missing = installHarness();
   if (missing !== undefined) {
     expect(process.env.CI, missing).not.toBe("true");

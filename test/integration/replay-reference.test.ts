@@ -6,8 +6,8 @@ import { PROFILES } from "#lib/simulation/replay/profile";
 import { type Outcome, replay } from "#lib/simulation/replay/replay";
 import type { TraceRow } from "#lib/simulation/replay/trace-row";
 import { installReference, type ReferenceOutcome, replayByReference } from "../support/reference-replay.ts";
+import { IS_LONG } from "../support/seeds.ts";
 
-const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 const WHY_NOT = "npm run test:long runs it";
 const BLOCK_TOKENS = 512;
 const WORKERS = 8;
@@ -86,7 +86,7 @@ const SPREAD = {
 test.for(FIGURES)(
   "the conversation trace at $speed times its speed by $rule is as in the reference's replay",
   (of, context) => {
-    if (!isLong) return context.skip(WHY_NOT);
+    if (!IS_LONG) return context.skip(WHY_NOT);
     const found = figuresOf(live(readTrace(), of));
     const spread = SPREAD[of.rule];
     expect(found.requests).toBe(12_031);
@@ -141,7 +141,7 @@ test.for([
   "each request begins and ends when it does in the reference: $rows at $speed times their speed, $blocks blocks of $blockTokens",
   { timeout: 900_000 },
   ({ speed, rows, blocks, blockTokens }, context) => {
-    if (!isLong) return context.skip(WHY_NOT);
+    if (!IS_LONG) return context.skip(WHY_NOT);
     let library: string;
     try {
       library = installReference();

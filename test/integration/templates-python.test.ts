@@ -8,8 +8,8 @@ import { compileJinja } from "#lib/text/jinja/template";
 import { Dict, isText, type Value } from "#lib/text/jinja/values";
 import { TEMPLATE_LIMITS } from "#lib/text/template";
 import { fetchRealTemplates, renderWithPython } from "../support/real-templates.ts";
+import { IS_LONG } from "../support/seeds.ts";
 
-const isLong = Number(process.env.TEST_SCALE ?? 1) > 1;
 /** Named arguments beside each conversation: what templates of real models ask for. */
 const VARIANTS = [
   {},
@@ -46,7 +46,7 @@ function ours(source: string, variables: string): string | undefined {
   }
 }
 
-if (isLong) {
+if (IS_LONG) {
   describe("templates of real models mean what they mean to Python", () => {
     const given = conversations().flatMap((text) =>
       VARIANTS.map((variant) => `${JSON.stringify({ ...COMMON, ...variant }).slice(0, -1)},${text.slice(1)}`),

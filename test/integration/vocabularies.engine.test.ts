@@ -16,17 +16,16 @@ import { DEMO_MODEL, openNative } from "../support/engine-driver.ts";
 import { fuzzTexts } from "../support/fuzz-texts.ts";
 import { encodeWithHf } from "../support/hf-tokenizer.ts";
 import { fetchRealVocabularies } from "../support/real-vocabularies.ts";
-import { SCALE } from "../support/seeds.ts";
+import { IS_LONG } from "../support/seeds.ts";
 import { encoderModel, pieceVocabulary, unigramVocabulary } from "../support/tiny-models.ts";
 import { differ, TwoEncoders } from "../support/two-encoders.ts";
 
-const isLong = SCALE > 1;
 const seed = BigInt(process.env.FUZZ_SEED ?? 1);
-const bytes = Number(process.env.FUZZ_BYTES ?? (isLong ? 10_000_000 : 200_000));
+const bytes = Number(process.env.FUZZ_BYTES ?? (IS_LONG ? 10_000_000 : 200_000));
 /** Python keeps more of a text than its ids. */
 const hfBytes = Math.min(bytes, 2_000_000);
 const native = openNative();
-const timeout = isLong ? 3_600_000 : 120_000;
+const timeout = IS_LONG ? 3_600_000 : 120_000;
 
 /**
  * The library cuts text for these by a general search that goes one call deeper for each character of a run, and ends
@@ -105,7 +104,7 @@ describe.skipIf(native.reason !== undefined)(
       }
     });
 
-    if (!isLong) {
+    if (!IS_LONG) {
       it.skip("npm run test:long does it with the vocabularies of real models", () => {});
       return;
     }

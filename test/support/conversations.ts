@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { OpenAI } from "openai";
 import { pick, SeededChance } from "#lib/base/chance";
 import { assert } from "#lib/base/errors";
@@ -16,6 +17,8 @@ export interface ConversationsOptions {
   readonly atOnce: number;
   /** Decides the order in which they begin, and their words. */
   readonly seed: bigint;
+  /** How long somebody thinks before each turn, at most, in ms; the draws are uniform. Not at all where absent. */
+  readonly thinkMs?: number;
   /** Called before each turn, with how many were answered. */
   readonly onTurn?: (answered: number) => void;
 }
@@ -40,12 +43,14 @@ export async function holdConversations(options: ConversationsOptions): Promise<
   const report: ConversationsReport = { promptTokens: 0, cachedTokens: 0, requests: new Map() };
   const waiting = Array.from({ length: conversations }, (_, at) => at);
   const scripts = waiting.map((at) => Array.from({ length: turns }, (_, turn) => said(chance, at, turn)));
+  const pauses = pausesOf(options);
   let answered = 0;
   const next = (): number | undefined => waiting.splice(pick(chance, Math.max(1, waiting.length)), 1)[0];
   const runner = async (): Promise<void> => {
     for (let at = next(); at !== undefined; at = next()) {
       const messages: { role: string; content: string }[] = [];
-      for (const content of scripts[at]!) {
+      for (const [turnAt, content] of scripts[at]!.entries()) {
+        if (options.thinkMs !== undefined) await sleep(pauses[at]![turnAt]!);
         options.onTurn?.(answered);
         messages.push({ role: "user", content });
         messages.push({ role: "assistant", content: await turn(options, messages, report) });
@@ -56,6 +61,13 @@ export async function holdConversations(options: ConversationsOptions): Promise<
   await Promise.all(Array.from({ length: atOnce }, runner));
   assert(answered === conversations * turns, "every turn is answered");
   return report;
+}
+
+/** How long is thought before each turn of each conversation, in ms. Of draws of its own: the words are the same without. */
+function pausesOf({ conversations, turns, seed, thinkMs = 0 }: ConversationsOptions): number[][] {
+  const chance = new SeededChance(seed);
+  const each = () => Array.from({ length: turns }, () => chance.next() * thinkMs);
+  return Array.from({ length: conversations }, each);
 }
 
 /** About a hundred tokens that no other conversation has. */

@@ -96,7 +96,7 @@ export class DispatchRig {
 
   constructor(
     mode: RouterMode = "round-robin",
-    more: Pick<DispatcherOptions, "life" | "waitingRequests" | "compile"> = {},
+    more: Pick<DispatcherOptions, "life" | "waitingRequests" | "compile" | "dial"> = {},
     watched: (router: Router) => Router = (router) => router,
   ) {
     this.dispatcher = createDispatcher({

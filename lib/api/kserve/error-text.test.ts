@@ -5,7 +5,9 @@ import { errorText, streamErrorText } from "./error-text.ts";
 it("says of a model that is not there what clients look for, and of everything else what it is", () => {
   const absent = new StatorError("MODEL_NOT_FOUND", { model: "m", hint: " Did you mean n?" });
   expect(errorText(absent)).toBe("Request for unknown model: 'm' is not found. Did you mean n?");
-  expect(errorText(new StatorError("MODEL_NOT_FOUND", { model: "m" }))).toBe("Request for unknown model: 'm' is not found.");
+  expect(errorText(new StatorError("MODEL_NOT_FOUND", { model: "m" }))).toBe(
+    "Request for unknown model: 'm' is not found.",
+  );
   expect(errorText(new StatorError("NO_WORKERS", { model: "m" }))).toMatch(/^No worker can take/);
 });
 

@@ -32,7 +32,8 @@ describe("the cost of a request", () => {
     const bytesContents = many(18, new Uint8Array(1));
     expect(refusal(bytesOf({ inputs: [{ contents: { bytesContents } }] }))).toBe("taken");
     expect(refusal(bytesOf({ id: "1", inputs: [{ contents: { bytesContents } }] }))).toMatch(FIELDS);
-    const named = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`p${at}`, parameter]));
+    const named = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`p${at}`, parameter]));
     // An entry is a field with two in it, and its value has one.
     expect(refusal(bytesOf({ parameters: named(5) }))).toBe("taken");
     expect(refusal(bytesOf({ parameters: named(6) }))).toMatch(FIELDS);

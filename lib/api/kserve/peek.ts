@@ -79,15 +79,19 @@ export function peekInferRequest(bytes: Uint8Array, limits: PeekLimits = PEEK_LI
   return { ...head, parameters };
 }
 
-/** The `error_message` of a `ModelStreamInferResponse`; empty when it tells of none. Throws as `peekInferRequest` does. */
-export function peekStreamError(bytes: Uint8Array, limits: PeekLimits = PEEK_LIMITS): string {
-  let message = "";
-  walk(bytes, { ...STREAM_RESPONSE, most: limits.fields }, (field, reader) => {
-    if (field !== ERROR_MESSAGE) return false;
-    message = readText(reader, limits);
-    return true;
-  });
-  return message;
+/** Whether a `ModelStreamInferResponse` tells of an error; of bytes that are none, nobody knows, and that is false. */
+export function tellsStreamError(bytes: Uint8Array): boolean {
+  let tells = false;
+  try {
+    walk(bytes, { ...STREAM_RESPONSE, most: PEEK_LIMITS.fields }, (field, reader) => {
+      if (field !== ERROR_MESSAGE) return false;
+      tells = reader.bytes().length > 0;
+      return true;
+    });
+  } catch {
+    return false;
+  }
+  return tells;
 }
 
 /** Reads a field, or returns false: then it is stepped over. */
@@ -100,16 +104,20 @@ function walk(bytes: Uint8Array, { what, fields, most }: Walked & { readonly mos
       if (count > most) throw tooMany("fields", most);
       const [field, wire] = reader.tag();
       // Parsers disagree what a field of another type is: nobody behind this one shall read another name than it did.
-      if (field <= fields && wire !== WireType.LengthDelimited) throw new Error("another type");
+      if (field <= fields && wire !== WireType.LengthDelimited) throw notSuch(what);
       if (take(field, reader)) continue;
       // A group's end is found only by reading all of it, and no message here has one.
-      if (wire === WireType.StartGroup || wire === WireType.EndGroup) throw new Error("a group");
+      if (wire === WireType.StartGroup || wire === WireType.EndGroup) throw notSuch(what);
       reader.skip(wire, field);
     }
   } catch (cause) {
     if (cause instanceof StatorError) throw cause;
-    throw new StatorError("INVALID_ARGUMENT", { detail: `The bytes are not an inference.${what}` }, { cause });
+    throw notSuch(what, cause);
   }
+}
+
+function notSuch(what: string, cause?: unknown): StatorError {
+  return new StatorError("INVALID_ARGUMENT", { detail: `The bytes are not an inference.${what}` }, { cause });
 }
 
 function readParameter(bytes: Uint8Array, limits: PeekLimits): { key: string; value: ParameterValue } {

@@ -69,6 +69,8 @@ export interface ListedModel {
   readonly deterministic: Determinism;
   /** The base model of an adapter; undefined for a model. */
   readonly parent: string | undefined;
+  /** It takes tensors, which OpenAI's API has no way to ask for: its routes do not show it. Absent for others. */
+  readonly tensors?: true;
 }
 
 /** How far a name is whose requests would not be answered now. */
@@ -82,6 +84,8 @@ export interface AwayModel {
   readonly state: (typeof AWAY_STATES)[number];
   /** One sentence. */
   readonly reason: string;
+  /** As of a listed one, where that is known. */
+  readonly tensors?: true;
 }
 
 /** The names that a server knows. */
@@ -110,12 +114,16 @@ export function printModel(model: ListedModel): string {
   return JSON.stringify(modelObject(model));
 }
 
-/** The body of GET /v1/models. Clients take any name of `data` for one that answers: the others stand in `stator`. */
+/**
+ * The body of GET /v1/models. Clients take any name of `data` for one that answers text: models of tensors are left out, and
+ * those that do not answer now stand in `stator`.
+ */
 export function printModels({ listed, away }: ModelList): string {
+  const notReady = away.filter(({ tensors }) => !tensors);
   return JSON.stringify({
     object: "list",
-    data: listed.map(modelObject),
-    ...(away.length > 0 && { stator: { not_ready: away } }),
+    data: listed.filter(({ tensors }) => !tensors).map(modelObject),
+    ...(notReady.length > 0 && { stator: { not_ready: notReady } }),
   });
 }
 

@@ -23,6 +23,8 @@ export interface TimedMockOptions {
   readonly maxWaiting: number;
   /** How long its passes take, and how many tokens one computes. */
   readonly times: TimePrior;
+  /** As in SchedulerOptions; 0 unless given. */
+  readonly chunkTokens?: number;
   /** Steps that one event may stand for, 1 to 255. */
   readonly stretchSteps: number;
   /** Steps begin at the end of a turn, so that all that comes at a moment shares one. */
@@ -50,7 +52,7 @@ export function createTimedMock(options: TimedMockOptions): {
 } {
   const { blocks, blockTokens, contextTokens, maxRunning, maxWaiting, times, stretchSteps, chain, clock, log } =
     options;
-  const { likeReference = false, startsNextTurn = likeReference } = options;
+  const { chunkTokens = 0, likeReference = false, startsNextTurn = likeReference } = options;
   const scheduler: SchedulerOptions = {
     ...{ blocks, blockTokens, contextTokens, maxRunning, maxWaiting, stretchSteps, chain },
     maxBatchTokens: times.passTokens,
@@ -60,7 +62,7 @@ export function createTimedMock(options: TimedMockOptions): {
     oneAdapterPerStep: false,
     reusesPrefixes: true,
     maxCachedBlocks: blocks,
-    chunkTokens: 0,
+    chunkTokens,
     allocation: likeReference ? "stepwise" : "ahead",
     space: () => pagedSpace,
   };
@@ -68,7 +70,7 @@ export function createTimedMock(options: TimedMockOptions): {
     engine: "mock",
     software: { name: "stator-mock", version: "" },
     model: "stator-mock",
-    ...{ contextTokens, blockTokens, reuseTokens: blockTokens, totalBlocks: blocks },
+    ...{ contextTokens, blockTokens, reuseTokens: chunkTokens || blockTokens, totalBlocks: blocks },
     ...{ maxRunningRequests: maxRunning, maxWaitingRequests: maxWaiting },
     hashScheme: HASH_SCHEME,
     quantization: "none",

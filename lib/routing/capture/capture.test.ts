@@ -93,6 +93,18 @@ describe("a capture", () => {
     ]);
   });
 
+  it("counts one token of an answer that its first token ended, and none where that never came", () => {
+    const rig = new CapturedRig();
+    const asker = { arrivedMs: 0 };
+    const ask = { ...routeAskOf(promptOf(1, 2)), choices: [0, 1, 2], choicesPerPrompt: 3, asker };
+    const { ticket } = rig.place(ask);
+    rig.clock.advance(4);
+    ticket.note({ kind: "first token", choice: 0 });
+    for (const [choice, tokens] of [0, 0, 7].entries()) ticket.note({ kind: "ended", choice, tokens });
+    rig.router.done(asker);
+    expect(rig.capture.take()).toMatchObject({ answers: [1, 0, 7], kept: { seenMs: 4 } });
+  });
+
   it("follows a request that moves: it is one row, with its whole answer, where it was placed first", () => {
     const rig = new CapturedRig();
     const prompt = promptOf(1, 4);

@@ -26,6 +26,14 @@ export interface Difference {
   readonly now: number;
 }
 
+/** A candidate of a decision. */
+export interface Costed {
+  /** What was compared: least is chosen. */
+  readonly cost: number;
+  /** What the cost is made of, before it was weighed. */
+  readonly terms: readonly Term[];
+}
+
 /** What a decision is made with again. */
 export interface RedecideWith {
   /** Decides; with the constants of the capture the same rule chooses the same. */
@@ -42,13 +50,18 @@ export function redecide(decision: CapturedDecision, { rule, chance }: RedecideW
   const picked = choose(rule, ask, table, { costs, chance: new ToldChance(decision.draws, chance) });
   const now = isHeld ? before : picked;
   if (now === before) return { before, now, costs, because: undefined };
-  const terms = (at: number) => rule.terms(ask, table, at);
-  const because = costs[now]! < costs[before]! ? differenceOf(terms(before), terms(now)) : undefined;
-  return { before, now, costs, because: because ?? { term: "draw", before: costs[before]!, now: costs[now]! } };
+  const candidate = (at: number): Costed => ({ cost: costs[at]!, terms: rule.terms(ask, table, at) });
+  return { before, now, costs, because: differenceBetween(candidate(before), candidate(now)) };
+}
+
+/** Why the second was chosen and not the first, by the same rule at one moment. */
+export function differenceBetween(before: Costed, now: Costed): Difference {
+  const because = now.cost < before.cost ? largestGain(before.terms, now.terms) : undefined;
+  return because ?? { term: "draw", before: before.cost, now: now.cost };
 }
 
 /** The counted term by which the second is most below the first; undefined where it is in none. */
-function differenceOf(before: readonly Term[], now: readonly Term[]): Difference | undefined {
+function largestGain(before: readonly Term[], now: readonly Term[]): Difference | undefined {
   let most: Difference | undefined;
   for (const { name, value, counts } of before) {
     const other = now.find((term) => term.name === name)?.value ?? 0;

@@ -1,4 +1,11 @@
-import { type DecodeSet, type PromptTimes, prefillMs, promptTimes } from "#lib/perf/prompt-times";
+import {
+  type DecodeSet,
+  type PromptTimes,
+  prefillMs,
+  prefillPasses,
+  promptTimes,
+  tailTokens,
+} from "#lib/perf/prompt-times";
 import type { Candidates } from "../rules/candidates.ts";
 
 /** A prompt, or what is left of it. */
@@ -7,6 +14,8 @@ export interface PromptPart {
   readonly tokens: number;
   /** Tokens before them. */
   readonly contextTokens: number;
+  /** As in Candidates, of the one who computes it. */
+  readonly chunkTokens: number;
 }
 
 /** What decodes at a candidate. */
@@ -64,12 +73,18 @@ export function putOffMs(of: Candidates, at: number, own: PromptPart): number {
   const [times, beside] = [of.times[at]!, decodeSet(of, at)];
   const pass = (tokens: number) =>
     times.passMs({ ...beside, prefillTokens: tokens, prefillContextTokens: tokens + own.contextTokens });
-  return prompts * Math.max(0, pass(shared + Math.min(own.tokens, roomOf(of, at) - shared)) - pass(shared));
+  const begun = Math.min(own.tokens - tailTokens(own), roomOf(of, at) - shared);
+  return prompts * Math.max(0, pass(shared + begun) - pass(shared));
 }
 
 /** Milliseconds of a prompt that has a candidate's passes to itself. */
 export function alone(of: Candidates, at: number, own: PromptPart): number {
   return prefillMs(of.times[at]!, own, decodeSet(of, at));
+}
+
+/** How many passes that are. */
+export function passesOf(of: Candidates, at: number, own: PromptPart): number {
+  return prefillPasses(of.times[at]!, own, decodeSet(of, at));
 }
 
 /** Milliseconds of a pass at a candidate that computes no prompt. */

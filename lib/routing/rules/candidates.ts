@@ -63,6 +63,8 @@ export interface Candidates {
   readonly timed: Float64Array;
   /** Tokens that its KV pool holds; 0 where nobody knows. */
   readonly poolTokens: Float64Array;
+  /** It computes prompts in whole chunks of so many tokens, and what is left of them in a pass of its own; 0: it cuts them anywhere. */
+  readonly chunkTokens: Float64Array;
   /** How long its passes take, as it was known then: what was learned since changes none of these. */
   readonly times: KeptTimes[];
 }
@@ -96,6 +98,7 @@ export const COLUMNS = [
   "preference",
   "timed",
   "poolTokens",
+  "chunkTokens",
 ] as const satisfies readonly Exclude<keyof Candidates, "count" | "workers" | "times">[];
 
 /** Name of a column. */

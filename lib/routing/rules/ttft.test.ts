@@ -38,6 +38,16 @@ describe("what a place costs in milliseconds", () => {
     expect(priced({}, { ask: { promptTokens: 0 } })).toEqual({ prefill: 11, cost: 11 });
   });
 
+  it("is a pass longer where what is left of a prompt behind whole chunks takes one", () => {
+    // 250 tokens are chunks of 64, 64 and 64, each alone in a pass of at most 100, and 58.
+    const chunkTokens = 64;
+    expect(priced({ chunkTokens })).toEqual({ prefill: 250 + 4 * 10, cost: 290 });
+    expect(priced({ chunkTokens, deviceTokens: 192 })).toEqual({ prefill: 68, cost: 68 });
+    // The passes decode too, and late is what goes beyond the target in each.
+    const late = priced({ chunkTokens, decodeSequences: 2 }, { constants: { itlTargetMs: 50 } });
+    expect(late["late tokens"]).toBe(250 + 4 * 14 - 4 * 50);
+  });
+
   it("is longer with what decodes beside it, which shares the passes", () => {
     // 98 tokens fit beside two sequences: three passes of 10 + 4 ms.
     const own = { prefill: 250 + 3 * 14, "late tokens": 250 };
@@ -74,6 +84,12 @@ describe("what a place costs in milliseconds", () => {
     expect(priced(queue, { ask: { promptTokens: 30 } })["delay of those beside"]).toBe(2 * 30);
     expect(priced({ ...queue, passingTokens: 120, passingMs: 1 })["delay of those beside"]).toBe(2 * 80);
     expect(priced({ ...queue, sharingPrompts: 0 })).not.toHaveProperty("delay of those beside");
+  });
+
+  it("puts off those beside by its chunks alone", () => {
+    const row = { prefillTokens: 20, rawPrefillTokens: 20, sharingPrompts: 2, chunkTokens: 64 };
+    const beside = (promptTokens: number) => priced(row, { ask: { promptTokens } })["delay of those beside"];
+    expect([beside(60), beside(64), beside(70)]).toEqual([2 * 60, 2 * 64, 2 * 64]);
   });
 
   it("prices what it delays by what all candidates do: later requests may go to any of them", () => {

@@ -1,4 +1,4 @@
-import { alone, behindOthers, decodePassMs, type PromptPart, putOffMs, slotMs } from "../cost/first-token.ts";
+import { alone, behindOthers, decodePassMs, type PromptPart, passesOf, putOffMs, slotMs } from "../cost/first-token.ts";
 import type { Candidates } from "./candidates.ts";
 import type { RuleConstants } from "./constants.ts";
 import { pickLeast } from "./pick.ts";
@@ -66,7 +66,7 @@ export function firstTokenMs(ask: RuleAsk, of: Candidates, at: number, constants
 /** What is left to compute of a prompt, at least one token, behind what any tier has of it. */
 function ownPart({ promptTokens }: RuleAsk, of: Candidates, at: number): PromptPart {
   const contextTokens = of.deviceTokens[at]! + of.hostTokens[at]! + of.diskTokens[at]! + of.externalTokens[at]!;
-  return { tokens: Math.max(1, promptTokens - contextTokens), contextTokens };
+  return { tokens: Math.max(1, promptTokens - contextTokens), contextTokens, chunkTokens: of.chunkTokens[at]! };
 }
 
 function onboardingMs(
@@ -78,17 +78,15 @@ function onboardingMs(
   const { own, ownMs, lower } = about;
   const weighted =
     hostWeight * of.hostTokens[at]! + diskWeight * of.diskTokens[at]! + externalWeight * of.externalTokens[at]!;
-  const without = alone(of, at, { tokens: own.tokens + lower, contextTokens: own.contextTokens - lower });
+  const without = alone(of, at, { ...own, tokens: own.tokens + lower, contextTokens: own.contextTokens - lower });
   return (without - ownMs) * (1 - weighted / lower);
 }
 
 /** By how much tokens that decode there come later for the prompt's passes: than without, or than the target allows. */
 function interferenceMs(ask: RuleAsk, of: Candidates, at: number, targetMs: number | undefined): number {
-  const sequences = of.decodeSequences[at]!;
-  if (sequences === 0) return 0;
+  if (of.decodeSequences[at] === 0) return 0;
   const own = ownPart(ask, of, at);
-  const passes = Math.ceil(own.tokens / Math.max(1, of.times[at]!.passTokens - sequences));
-  return Math.max(0, alone(of, at, own) - passes * Math.max(targetMs ?? 0, decodePassMs(of, at)));
+  return Math.max(0, alone(of, at, own) - passesOf(of, at, own) * Math.max(targetMs ?? 0, decodePassMs(of, at)));
 }
 
 /** The default rule. */

@@ -7,12 +7,13 @@ import type { FleetWorker } from "#lib/routing/fleet";
 import { GROWTH_TOKENS } from "#lib/routing/router";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { type ContentHashes, joined } from "./content.ts";
-import { type Profile, scaled, spedUp } from "./profile.ts";
+import { type OwnShape, type Profile, scaled, spedUp } from "./profile.ts";
 import type { ReplayRequest } from "./replay-request.ts";
 import { changeOf, ReplayRouter, type ReplayRouting, WEIGHTS } from "./replay-router.ts";
 import { ReplayWorker, type WorkerShape } from "./replay-worker.ts";
 import { SharedCache } from "./shared-cache.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
+import { placeOfWorker, workerAt } from "./worker-id.ts";
 
 /** What a cluster of a replay is made of. */
 export interface ClusterOptions extends Omit<WorkerShape, "profile"> {
@@ -20,7 +21,9 @@ export interface ClusterOptions extends Omit<WorkerShape, "profile"> {
   readonly profile: Profile;
   /** How many there are at first, at least 1. */
   readonly workers: number;
-  /** How much faster than the profile each is, by its place; 1 where nothing is said. */
+  /** What is said of workers alone, by their places. */
+  readonly own?: ReadonlyMap<number, OwnShape>;
+  /** How much faster than its profile each is, by its place; 1 where nothing is said. */
   readonly speeds?: ReadonlyMap<number, number>;
   /** How the frontend routes. */
   readonly routing: ReplayRouting;
@@ -120,9 +123,11 @@ export class Cluster {
   }
 
   #add(at: number): void {
-    const { speeds, profile: usual, clock, hashes, routing, chance, ...shape } = this.#options;
-    const id = BigInt(at + 1);
-    const profile = spedUp(usual, speeds?.get(at) ?? 1);
+    const { own, speeds, profile: usual, clock, hashes, routing, chance, ...common } = this.#options;
+    const { profile: ownProfile = usual, blocks = common.blocks } = own?.get(at) ?? {};
+    const shape = { ...common, blocks };
+    const id = workerAt(at);
+    const profile = spedUp(ownProfile, speeds?.get(at) ?? 1);
     const { prior = 0 } = routing.errors ?? {};
     const isSlow = prior > 0 && chance.next() < 0.5;
     const fleet: FleetWorker = {
@@ -132,7 +137,7 @@ export class Cluster {
       weights: WEIGHTS,
       scope: { blockTokens: hashes.blockTokens, hashScheme: HASH_SCHEME },
       why: "",
-      reuseTokens: hashes.blockTokens,
+      reuseTokens: profile.chunkTokens ?? hashes.blockTokens,
       totalBlocks: shape.blocks,
       maxRunningRequests: profile.maxRunning,
       taints: new Set(),
@@ -169,7 +174,7 @@ export class Cluster {
         this.#refuse(request, answer.error.message);
         return;
       }
-      request.worker = Number(answer.places[0]!.target.worker) - 1;
+      request.worker = placeOfWorker(answer.places[0]!.target.worker);
     });
     const member = this.#members.get(request.worker);
     if (!member || request.refusal !== "") return;

@@ -8,6 +8,19 @@ export interface Profile {
   readonly times: TimePrior;
   /** Sequences that run side by side, at least 1. */
   readonly maxRunning: number;
+  /**
+   * Prompts are computed and kept in whole chunks of so many tokens, and what is left of them in a pass of its own, as an
+   * exact engine does; absent: they are cut anywhere, and kept block by block.
+   */
+  readonly chunkTokens?: number;
+}
+
+/** What is known of one worker alone. */
+export interface OwnShape {
+  /** How fast it is; as all of them where absent. */
+  readonly profile?: Profile;
+  /** KV blocks of its pool; as many as all have where absent. */
+  readonly blocks?: number;
 }
 
 /** Tokens of a pass of every profile that is here by name. */
@@ -31,8 +44,8 @@ export const PROFILES = {
 export type ProfileName = keyof typeof PROFILES;
 
 /** The same worker, so many times as fast. */
-export function spedUp({ times, maxRunning }: Profile, speed: number): Profile {
-  return { times: scaled(times, 1 / speed), maxRunning };
+export function spedUp(profile: Profile, speed: number): Profile {
+  return { ...profile, times: scaled(profile.times, 1 / speed) };
 }
 
 /** Passes that take so many times as long. */

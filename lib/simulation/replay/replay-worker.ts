@@ -72,6 +72,7 @@ export class ReplayWorker {
       ...{ blocks, blockTokens, stretchSteps, startsNextTurn, likeReference, clock, log },
       ...{ contextTokens: blocks * blockTokens, maxRunning: profile.maxRunning, maxWaiting: 2 ** 31 },
       times: profile.times,
+      chunkTokens: profile.chunkTokens ?? 0,
       chain: ({ id }) => this.#chainOf(this.#requests.get(id)!),
     });
     this.#engine = engine;

@@ -1,7 +1,8 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
+import { NO_TIME } from "#lib/perf/time-prior";
 import { RULE_NAMES } from "#lib/routing/rules/table";
-import { PROFILES } from "./profile.ts";
+import { PROFILES, scaled } from "./profile.ts";
 import { type FleetChange, type Outcome, type ReplayOptions, replay } from "./replay.ts";
 import type { TraceRow } from "./trace-row.ts";
 
@@ -244,6 +245,35 @@ test("random changes of the fleet lose and double nothing", () => {
     const load = (["open", "sessions"] as const)[pick(chance, 2)]!;
     expectAnswered(rows, live(rows, { changes, load: { kind: load }, sessions: "second-block", blocks: 400 }));
   }
+});
+
+test("what is said of a worker alone goes before what is said of all", () => {
+  const { times, maxRunning } = PROFILES["bench-8k"];
+  const fast = { times: scaled(times, 1 / 4), maxRunning };
+  const rows = traceOf(400).map((row): TraceRow => ({ ...row, atMs: row.atMs! / 20 }));
+  const own = new Map([[1, { profile: fast }]]);
+  expect(live(rows, { workers: 2, own })).toEqual(live(rows, { workers: 2, speeds: new Map([[1, 4]]) }));
+  const small = live(rows, { workers: 2, own: new Map([[0, { blocks: 1 }]]) });
+  expect(small.filter(({ refusal }) => refusal !== "").every(({ worker }) => worker === 0)).toBe(true);
+  expect(small.filter(({ refusal }) => refusal !== "").length).toBeGreaterThan(0);
+});
+
+test("an exact engine computes and keeps whole chunks of prompts, and what is left of them in a pass of its own", () => {
+  const times = { ...NO_TIME, passMs: 10, prefillTokenMs: 1, passTokens: 512 };
+  const lone = traceOf(1).map((row): TraceRow => {
+    const names = BigUint64Array.from({ length: 7 }, (_, at) => BigInt(at));
+    return { ...row, inputTokens: 100, outputTokens: 1, names };
+  });
+  const ttftOf = (chunkTokens?: number) => {
+    const [outcome] = live(lone, { profile: { times, maxRunning: 8, ...(chunkTokens && { chunkTokens }) } });
+    return outcome!.firstMs! - outcome!.arrivedMs;
+  };
+  expect([ttftOf(), ttftOf(64)]).toEqual([110, 120]);
+  const rows = traceOf(200);
+  const chunked = live(rows, { profile: { times, maxRunning: 8, chunkTokens: 64 } });
+  expectAnswered(rows, chunked);
+  expect(chunked.every(({ cachedTokens }) => cachedTokens % 64 === 0)).toBe(true);
+  expect(chunked.some(({ cachedTokens }) => cachedTokens > 0)).toBe(true);
 });
 
 test("a worker that is faster takes more", () => {

@@ -1,14 +1,14 @@
 import { SeededChance } from "#lib/base/chance";
 import type { Explanation } from "#lib/routing/explain/explanation";
-import type { Arrivals } from "./arrivals.ts";
+import type { Arrivals } from "./arrivals/arrivals.ts";
+import { arrivalsOf, type Load } from "./arrivals/load.ts";
+import { type SessionSource, withSessions } from "./arrivals/session-names.ts";
 import { Cluster } from "./cluster.ts";
 import { ContentHashes } from "./content.ts";
-import { arrivalsOf, type Load } from "./load.ts";
-import type { Profile } from "./profile.ts";
+import type { OwnShape, Profile } from "./profile.ts";
 import { answerOf, PromptBook } from "./prompt-book.ts";
 import { ReplayRequest } from "./replay-request.ts";
 import type { ReplayRouting } from "./replay-router.ts";
-import { type SessionSource, withSessions } from "./session-names.ts";
 import type { TraceRow } from "./trace-row.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -36,6 +36,8 @@ export interface ReplayOptions {
   readonly workers: number;
   /** How fast they are. */
   readonly profile: Profile;
+  /** What is said of workers alone, by their places from 0: it goes before what is said of all of them. */
+  readonly own?: ReadonlyMap<number, OwnShape>;
   /** How requests are routed. */
   readonly routing: ReplayRouting;
   /** How many times as fast as in the trace requests come, and delays pass. */
@@ -105,6 +107,7 @@ export function* replay(options: ReplayOptions): Generator<Outcome> {
     blocks: options.blocks,
     workers: options.workers,
     profile: options.profile,
+    ...(options.own && { own: options.own }),
     ...(options.speeds && { speeds: options.speeds }),
     routing: options.routing,
     onEnded(request) {

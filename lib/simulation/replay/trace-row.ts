@@ -1,3 +1,5 @@
+import type { CapturedRoute } from "./captured-route.ts";
+
 /** One request of a trace. */
 export interface TraceRow {
   /** Place in the trace, from 0. */
@@ -20,4 +22,6 @@ export interface TraceRow {
   readonly isDelta: boolean;
   /** No other row of its session follows; undefined: that is not known. */
   readonly isLastTurn?: boolean;
+  /** Where the row was captured: what became of its request then. */
+  readonly captured?: CapturedRoute;
 }

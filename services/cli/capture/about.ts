@@ -14,7 +14,7 @@ export interface CaptureCounts {
   readonly late: number;
   /** Prompts that have no tokens, or were not asked for an answer. */
   readonly left_out: number;
-  /** Prompts whose requests ended without a token. */
+  /** Prompts whose requests ended before their first token. */
   readonly without_answer: number;
   /** Decisions with too many candidates, or that were not captured. */
   readonly decisions: number;
@@ -34,6 +34,8 @@ export interface AboutRank {
   readonly rule: string;
   /** Tokens of its blocks. */
   readonly block_size: number | null;
+  /** Its engine keeps of a prompt whole multiples of so many tokens. */
+  readonly reuse_tokens: number;
   /** Blocks of its cache. */
   readonly total_blocks: number | null;
   /** Requests that it runs side by side. */

@@ -19,7 +19,10 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const header = create(CaptureHeaderSchema, {
   ...{ version: "1", blockTokens: 16, rule: "ttft", hashScheme: "x", constants: { temperature: 2 } },
-  ranks: [{ worker: 1n, weights: "w", rule: "ttft", times: { prefillTokenMs: 1, passTokens: 8 } }, { worker: 2n }],
+  ranks: [
+    { worker: 1n, weights: "w", rule: "ttft", times: { prefillTokenMs: 1, passTokens: 8 }, reuseTokens: 64 },
+    { worker: 2n },
+  ],
 });
 
 function open(more: Partial<RecorderOptions> = {}) {
@@ -76,7 +79,7 @@ test("a prompt is a row: as many blocks as it begins, and what was foreseen besi
   const times = { prefillTokenMs: 1, passTokens: 8 };
   expect(about).toMatchObject({
     constants: { temperature: 2 },
-    ranks: [{ times, total_blocks: null }, { times: null }],
+    ranks: [{ times, total_blocks: null, reuse_tokens: 64 }, { times: null }],
   });
 });
 

@@ -143,6 +143,7 @@ function printRank({ worker, rank, weights, rule, times, ...known }: CapturedRan
   return {
     ...{ worker: printId(worker), rank, weights, rule },
     block_size: known.blockTokens ?? null,
+    reuse_tokens: known.reuseTokens,
     total_blocks: known.totalBlocks === undefined ? null : Number(known.totalBlocks),
     max_running_requests: known.maxRunningRequests ?? null,
     times: times ? partsOf(times) : null,

@@ -68,7 +68,7 @@ export interface CapturedRow {
   readonly timestamp: number;
   /** Tokens of the prompt. */
   readonly input_length: number;
-  /** Tokens of the answer. */
+  /** Tokens of the answer; 1 for one that its first token ended. */
   readonly output_length: number;
   /** One for each block of the prompt, the last of which may be partial. */
   readonly hash_ids: readonly Name[];

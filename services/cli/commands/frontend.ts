@@ -19,6 +19,7 @@ export const frontend: Command = {
     ...FRONT_DOOR_KEYS,
     "grpc.host",
     "grpc.port",
+    "grpc.message-bytes",
     ...TLS_KEYS,
     "drain-ms",
     "trace.endpoint",

@@ -20,6 +20,8 @@ function fileOf(lines: readonly unknown[], about?: object): string {
   return file;
 }
 
+const aboutOf = (constants: object) => ({ block_size: 16, ranks: [], constants });
+
 /** A decision between a worker with all of a prompt and many requests, and an idle one with two ranks. */
 function row(chosen: number, more: object = {}): CapturedRow {
   const decision = {
@@ -73,9 +75,9 @@ test("the numbers of the rules are those of the capture", async () => {
   const decision = {
     columns: { ...row(0).stator.decision!.columns, deviceTokens: [60, 0, 0], hostTokens: [0, 96, 0] },
   };
-  const [usual, free] = [fileOf([row(1, decision)]), fileOf([row(1, decision)], { constants: { hostWeight: 1 } })];
+  const [usual, free] = [fileOf([row(1, decision)]), fileOf([row(1, decision)], aboutOf({ hostWeight: 1 }))];
   expect([await run(usual), await run(free)]).toEqual([0, 0]);
-  const dear = fileOf([row(1, decision)], { constants: { hostWeight: 0 } });
+  const dear = fileOf([row(1, decision)], aboutOf({ hostWeight: 0 }));
   expect((await replayDecisions({ path: dear, rule: undefined })).changed[0]).toMatchObject({ term: "onboarding" });
 });
 

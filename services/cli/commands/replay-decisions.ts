@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { printId } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
@@ -11,7 +11,7 @@ import { COLUMNS as CANDIDATE_COLUMNS } from "#lib/routing/rules/candidates";
 import type { RuleConstants } from "#lib/routing/rules/constants";
 import type { Rule } from "#lib/routing/rules/rule";
 import { RULES, type RuleName } from "#lib/routing/rules/table";
-import { aboutPath, type CaptureAbout } from "../capture/about.ts";
+import { readAbout } from "../capture/read-about.ts";
 import { type CapturedRow, parseDecision } from "../capture/row.ts";
 import type { CommandContext } from "../command.ts";
 import { type Column, printTable } from "../table.ts";
@@ -156,22 +156,15 @@ function nameOf({ workers, columns }: CapturedDecision, at: number): string {
 /** The numbers of the rules as they were; as the options have them where nothing stands beside the trace. */
 function readConstants(path: string): RuleConstants {
   if (!existsSync(path)) throw new StatorError("FILE_NOT_FOUND", { path, hint: "Name a file of `stator capture`." });
-  const usual = readRuleConstants(routingDefaults());
-  const beside = aboutPath(path);
-  if (!existsSync(beside)) return usual;
-  return { ...usual, ...parseAs<Partial<CaptureAbout>>(readFileSync(beside, "utf8"), beside).constants };
+  return { ...readRuleConstants(routingDefaults()), ...readAbout(path)?.constants };
 }
 
 function parseRow(text: string, line: number): CapturedRow {
-  const row = parseAs<CapturedRow>(text, `Line ${line} of the trace`);
-  return row.stator === undefined ? { ...row, stator: { model: "", worker: "", rank: 0, rule: "" } } : row;
-}
-
-function parseAs<Shape>(text: string, what: string): Shape {
   try {
-    return JSON.parse(text) as Shape;
+    const row = JSON.parse(text) as CapturedRow;
+    return row.stator === undefined ? { ...row, stator: { model: "", worker: "", rank: 0, rule: "" } } : row;
   } catch (error) {
-    throw new StatorError("CORRUPT", { what, detail: "it is not JSON" }, { cause: error });
+    throw new StatorError("CORRUPT", { what: `Line ${line} of the trace`, detail: "it is not JSON" }, { cause: error });
   }
 }
 

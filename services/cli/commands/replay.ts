@@ -7,6 +7,8 @@ import { RULE_CONSTANTS } from "#lib/routing/options";
 import { largestDifferences } from "#lib/simulation/replay/report/differences";
 import { figuresOf } from "#lib/simulation/replay/report/figures";
 import type { Command, CommandContext } from "../command.ts";
+import { type CapturedCluster, printTaken, readCapturedCluster } from "../replay/captured-cluster.ts";
+import { fidelitiesOf, printFidelities, runsElsewhere, withReasons } from "../replay/captured-report.ts";
 import { checkTogether } from "../replay/check-together.ts";
 import { type Comparison, printComparison, printRow } from "../replay/decisions.ts";
 import { FIGURE_COLUMNS, TIMING_COLUMNS, withCeiling } from "../replay/figures-table.ts";
@@ -17,7 +19,7 @@ import { ReplayProgress } from "../replay/replay-progress.ts";
 import { printJson, type ReplayFindings, reportOf } from "../replay/replay-report.ts";
 import type { ReplayRun, ReplaySetup, RunRecord } from "../replay/replay-run.ts";
 import { runAll } from "../replay/run-all.ts";
-import { type SharedTrace, shareTrace } from "../replay/shared-trace.ts";
+import { rowsOf, type SharedTrace, shareTrace } from "../replay/shared-trace.ts";
 import { planTuning, printTunings, tuningsOf } from "../replay/tuning.ts";
 import { printTable } from "../table.ts";
 import { runReplayDecisions } from "./replay-decisions.ts";
@@ -62,18 +64,24 @@ interface Scene {
   readonly trace: SharedTrace;
   readonly setup: ReplaySetup;
   readonly places: number;
+  /** Where the trace was captured; undefined where nothing says it. */
+  readonly captured: CapturedCluster | undefined;
 }
 
-async function runReplay(context: CommandContext): Promise<number> {
-  const { config, values, positional } = context;
+async function runReplay(given: CommandContext): Promise<number> {
+  const { config, positional } = given;
   checkTogether(config);
-  if (values["router-only"]) {
-    const rule = config.sources.rule === "default" ? undefined : values.rule[0];
-    return runReplayDecisions({ path: oneFile(positional), rule }, context);
+  if (given.values["router-only"]) {
+    const rule = config.sources.rule === "default" ? undefined : given.values.rule[0];
+    return runReplayDecisions({ path: oneFile(positional), rule }, given);
   }
+  const isFile = given.values.synthetic.length === 0;
+  const captured = isFile ? readCapturedCluster(oneFile(positional), config) : undefined;
+  const context = captured ? { ...given, values: captured.values } : given;
+  const { values } = context;
   const source = planSource(values, positional);
   if (values.html !== undefined) checkPlace(values.html);
-  const setup = planSetup(values);
+  const setup = captured?.complete(planSetup(values)) ?? planSetup(values);
   const runs = planRuns(values);
   const tuning = values.tune === undefined ? undefined : planTuning(values.tune, values, runs);
   const trace = shareTrace(source);
@@ -81,8 +89,8 @@ async function runReplay(context: CommandContext): Promise<number> {
     throw new StatorError("BAD_CONFIG", { detail: `--explain: the trace has rows 0 to ${trace.count - 1}.` });
   }
   const name = source.kind === "file" ? basename(source.path) : "made-up traffic";
-  const scene: Scene = { name, trace, setup, places: placesOf(setup) };
-  if (!values.json) context.print(`${headOf(scene, values)}\n`);
+  const scene: Scene = { name, trace, setup, places: placesOf(setup), captured };
+  if (!values.json) context.print(`${beginningOf(scene, context)}\n`);
   if (tuning) return tune(tuning, scene, context);
   return compareRules(runs, scene, context);
 }
@@ -92,8 +100,9 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
   const records = await replayAll(runs, scene, context);
   const isComplete = isWhole(runs, records);
   const comparison = values.compare && isComplete ? await compare(records, scene, context) : undefined;
+  const fidelities = isComplete ? await besideCapture(records, scene, context) : [];
   const reports = records.map((record) => reportOf(record, aboutOf(scene)));
-  const findings: ReplayFindings = { ...foundOn(scene, values), isComplete, reports, comparison };
+  const findings: ReplayFindings = { ...foundOn(scene, values), isComplete, reports, comparison, fidelities };
   const { html } = values;
   if (html !== undefined && reports.length > 0) {
     const page = printPage(reports, { head: headOf(scene, values), places: scene.places, comparison });
@@ -106,7 +115,7 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
 }
 
 /** What is printed for people, part by part. */
-function partsOf({ reports, comparison }: ReplayFindings, { values, screen }: CommandContext): string[] {
+function partsOf({ reports, comparison, fidelities }: ReplayFindings, { values, screen }: CommandContext): string[] {
   const { paint } = screen;
   const notes = reports.flatMap(({ record, figures }) =>
     record.refusals.map((refusal) =>
@@ -124,7 +133,14 @@ function partsOf({ reports, comparison }: ReplayFindings, { values, screen }: Co
     ...notes,
     ...decisions.flatMap((decision) => (decision === undefined ? [] : [`\n${decision}`])),
     ...(comparison ? [`\n${printComparison(comparison, paint)}`] : []),
+    ...(fidelities.length > 0 ? [`\n${printFidelities(fidelities, paint)}`] : []),
   ];
+}
+
+/** The replays beside what was captured; once more where rows went elsewhere, this time with the decisions about the first of those. */
+async function besideCapture(records: readonly RunRecord[], scene: Scene, context: CommandContext) {
+  const fidelities = fidelitiesOf(records, rowsOf(scene.trace), scene.captured);
+  return withReasons(fidelities, await replayAll(runsElsewhere(records, fidelities), scene, context));
 }
 
 /** The same two replays again, this time with the decisions about the requests that they treat most differently. */
@@ -152,7 +168,7 @@ async function tune(plan: ReturnType<typeof planTuning>, scene: Scene, context: 
   }
   const results = records.map(({ outcomes }) => figuresOf(outcomes, aboutOf(scene)).ttftMs.mean);
   const tunings = tuningsOf(plan, results, values.tune ?? "");
-  const findings = { ...foundOn(scene, values), isComplete, reports: [], tunings };
+  const findings = { ...foundOn(scene, values), isComplete, reports: [], fidelities: [], tunings };
   if (values.json) print(printJson(findings, values.timings));
   else print(printTunings(tunings, values.seeds));
   return 0;
@@ -183,13 +199,20 @@ function aboutOf({ trace, places }: Scene) {
   return { rows: trace.count, places };
 }
 
-function foundOn({ name, trace, setup }: Scene, { seed }: CommandContext["values"]) {
-  return { trace: name, rows: trace.count, setup, seed };
+function foundOn({ name, trace, setup, captured }: Scene, { seed }: CommandContext["values"]) {
+  return { trace: name, rows: trace.count, setup, captured, seed };
 }
 
-function headOf({ name, trace, setup }: Scene, { profile, seed }: CommandContext["values"]): string {
+/** What is printed before anything runs. */
+function beginningOf(scene: Scene, { values, screen }: CommandContext): string {
+  const { captured } = scene;
+  const told = captured ? [printTaken(captured), ...captured.warnings.map(screen.paint.yellow)] : [];
+  return [headOf(scene, values), ...told].join("\n");
+}
+
+function headOf({ name, trace, setup, captured }: Scene, { profile, seed }: CommandContext["values"]): string {
   const { workers, blocks, blockTokens, likeReference } = setup;
-  const cluster = `${workers} workers of ${blocks} blocks of ${blockTokens} tokens, profile ${basename(profile)}`;
+  const cluster = `${workers} workers of ${blocks} blocks of ${blockTokens} tokens, profile ${captured?.profile ?? basename(profile)}`;
   const like = likeReference ? " and engines like the reference's" : "";
   return `${trace.count} requests of ${name} ${printLoad(setup)} on ${cluster}${like}, seed ${seed}. Times in ms.`;
 }

@@ -17,7 +17,16 @@ import { shareModels } from "../model-shares.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { type ChildPlan, ProcessTree } from "../process-tree.ts";
 
-const SHARED_KEYS: readonly OptionKey[] = ["drain-ms", "namespace", "trace.endpoint", "insecure-listen"];
+const SHARED_KEYS: readonly OptionKey[] = [
+  ...([
+    "drain-ms",
+    "namespace",
+    "trace.endpoint",
+    "insecure-listen",
+    "operators-anywhere",
+    "grpc.message-bytes",
+  ] as const),
+];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
 /** Processes that a machine is taken to have room for. */
 const MOST_WORKERS = 64;

@@ -23,6 +23,7 @@ export const worker: Command = {
     "lease-ms",
     "grpc.host",
     "grpc.port",
+    "grpc.message-bytes",
     "advertise-host",
     "metrics.port",
     ...TLS_KEYS,

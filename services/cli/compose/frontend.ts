@@ -24,7 +24,7 @@ import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
 import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
-import { checkHttpListen } from "#lib/rpc/options";
+import { checkHttpListen, readOperators } from "#lib/rpc/options";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
@@ -156,6 +156,7 @@ async function openPorts(
       opened.port = await process.listen([...own, ...services]);
       return opened.port.server.address;
     },
+    operatorsFrom: readOperators(values),
     inference: { ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
     version: VERSION,
   });
@@ -175,6 +176,8 @@ function openDispatcher(
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
     connect: (instance) => connectLink(instance, process),
+    dial: (address) =>
+      new Channel(address, process.credentials, process.clock, { messageBytes: values["grpc.message-bytes"] }),
     router: (locate) => createRouter(context, process, locate),
     ...{ life: readLifeLimits(values), link: readLinkLimits(values) },
     compile: (guidance) => reader.compile(guidance),

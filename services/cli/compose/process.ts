@@ -10,7 +10,7 @@ import { noTracer, openTracer, type Tracer } from "#lib/host/telemetry";
 import type { Credentials } from "#lib/rpc/credentials";
 import { createHealth, type HealthBoard } from "#lib/rpc/health";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
-import { readCredentials } from "#lib/rpc/options";
+import { readCredentials, readOperators } from "#lib/rpc/options";
 import { createReflectionServices } from "#lib/rpc/reflection";
 import { openServer, type RpcServer } from "#lib/rpc/server";
 import type { ServedService } from "#lib/rpc/service";
@@ -88,6 +88,7 @@ export function openProcess(context: ProcessContext, options: ProcessOptions): S
       const { flag, ...where } = place;
       const server = await openServer({
         ...{ ...where, credentials, clock: systemClock, log, metrics },
+        ...{ operators: readOperators(values), messageBytes: values["grpc.message-bytes"] },
         services: [...services, ...createReflectionServices(services)],
         flags: { port: flag, tls: "--tls-cert" },
       });

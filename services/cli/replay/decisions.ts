@@ -4,13 +4,14 @@ import { printCost, printDecision } from "#lib/routing/decision";
 import type { Explanation } from "#lib/routing/explain/explanation";
 import { messageOf } from "#lib/routing/explain/explanation-message";
 import type { Difference } from "#lib/simulation/replay/report/differences";
+import { placeOfWorker } from "#lib/simulation/replay/worker-id";
 import { type ExplanationNames, printExplanation } from "../explanation.ts";
 import type { Paint } from "../screen.ts";
 import { ms } from "./figures-table.ts";
 import type { RunRecord } from "./replay-run.ts";
 
 /** The workers of a replay are known by their places. */
-const BY_PLACE: ExplanationNames = { worker: (id) => `worker ${id - 1n}` };
+const BY_PLACE: ExplanationNames = { worker: (id) => `worker ${placeOfWorker(id)}` };
 
 /** The decisions about two rules' requests that differ most, to be asked for. */
 export interface Comparison {

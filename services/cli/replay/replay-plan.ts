@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { readRuleConstants } from "#lib/routing/options";
-import type { Load } from "#lib/simulation/replay/load";
+import type { Load } from "#lib/simulation/replay/arrivals/load";
 import type { FleetChange } from "#lib/simulation/replay/replay";
 import type { CliConfig } from "../command.ts";
 import { readProfile } from "./profile-file.ts";

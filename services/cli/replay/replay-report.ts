@@ -2,6 +2,8 @@ import { toJson } from "@bufbuild/protobuf";
 import { ExplanationSchema } from "#gen/stator/router/v1/router_pb";
 import { type Figures, figuresOf } from "#lib/simulation/replay/report/figures";
 import { bestOf, verdictOf } from "#lib/simulation/replay/report/sweep";
+import type { CapturedCluster } from "./captured-cluster.ts";
+import { fidelityJson, type NamedFidelity } from "./captured-report.ts";
 import type { Comparison } from "./decisions.ts";
 import { explanationOf } from "./decisions.ts";
 import type { ReplaySetup, RunRecord } from "./replay-run.ts";
@@ -44,6 +46,10 @@ export interface ReplayFindings {
   readonly isComplete: boolean;
   /** One for each rule. */
   readonly reports: readonly NamedReport[];
+  /** Where the trace was captured; absent where nothing says it. */
+  readonly captured?: CapturedCluster | undefined;
+  /** Replays beside what was captured; none where nothing was. */
+  readonly fidelities: readonly NamedFidelity[];
   /** Where two rules were compared. */
   readonly comparison?: Comparison | undefined;
   /** Where a number was tuned. */
@@ -53,17 +59,23 @@ export interface ReplayFindings {
 /** The findings as JSON: the same seed gives the same bytes, unless what the replays took themselves is in it. */
 export function printJson(findings: ReplayFindings, hasTimings: boolean): string {
   const { trace, rows, setup, seed, isComplete, reports, comparison, tunings } = findings;
-  const { speeds, changes, profile, load, sessions, ...cluster } = setup;
+  const { captured, fidelities } = findings;
+  const { speeds, changes, profile, own, load, sessions, ...cluster } = setup;
   return JSON.stringify(
     {
       trace: { name: trace, requests: rows },
-      cluster: { ...cluster, profile, workerSpeeds: Object.fromEntries(speeds ?? []), changes },
+      cluster: {
+        ...{ ...cluster, profile, workerSpeeds: Object.fromEntries(speeds ?? []), changes },
+        ...(own && { own: Object.fromEntries(own) }),
+      },
+      ...(captured && { captured: { file: captured.file, options: captured.taken, warnings: captured.warnings } }),
       load: { ...load, sessions },
       seed,
       isComplete,
       ...(tunings
         ? { tunings: tunings.map(tuningJson) }
         : { rules: reports.map((each) => ruleJson(each, hasTimings)) }),
+      ...(fidelities.length > 0 && { besideCapture: fidelities.map(fidelityJson) }),
       ...(comparison && { differences: differencesJson(comparison) }),
     },
     undefined,

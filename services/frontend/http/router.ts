@@ -22,6 +22,8 @@ export interface HttpRoute {
   readonly method: Method;
   /** For counters. */
   readonly name: string;
+  /** Who may ask; anyone unless it is for operators. */
+  readonly access?: "public" | "operator";
   /** What answers. */
   readonly handler: Handler;
   /** The form of its errors, where that is not the port's. */

@@ -114,9 +114,9 @@ function admitted(tools: RouteTools, handler: (exchange: Exchange, parts: Parts)
 }
 
 function showModel(exchange: Exchange, id: string, models: Models): void {
-  const model = models.list().listed.find((one) => one.id === id);
+  const model = models.list().listed.find((one) => one.id === id && !one.tensors);
   if (!model) {
-    // It is not there, or not yet.
+    // It is not there, or not yet, or takes tensors.
     models.find(id);
     throw noWorkers(id);
   }

@@ -4,12 +4,14 @@ import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
+import { type OperatorsFrom, operatorsOnly } from "#lib/rpc/operators";
 import type { PrintError } from "../doors/reply.ts";
 import type { FrontendLimits } from "../limits.ts";
 import type { ReaderPatience } from "../patience.ts";
 import type { RequestMeter } from "../request-meter.ts";
 import { allowOrigin } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
+import { operates } from "./operators.ts";
 import { type FoundRoute, isSafe, noRoute, type Router } from "./router.ts";
 
 /** What an HTTP port is made of. */
@@ -24,6 +26,8 @@ export interface HttpServerOptions {
   readonly printError: PrintError;
   /** Answers paths that the router does not have, such as RPCs; returns whether it did. */
   readonly fallback: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  /** From where operators may ask for what is theirs. */
+  readonly operators: OperatorsFrom;
   /** Origins whose pages may read answers; `*` is any. */
   readonly corsOrigins: readonly string[];
   /** How many connections, and how long clients may take. */
@@ -181,7 +185,10 @@ export class HttpServer {
     if (!found) throw noRoute(method, target);
     const { route, taken, allow, parts } = found;
     exchange.route = route.name;
-    if (taken) return route.handler(exchange, parts) ?? undefined;
+    if (taken) {
+      if (route.access === "operator" && !operates(request, this.#options.operators)) throw operatorsOnly(route.path);
+      return route.handler(exchange, parts) ?? undefined;
+    }
     exchange.set("allow", allow);
     if (method === "OPTIONS") return void exchange.empty(204);
     throw new StatorError("METHOD_NOT_ALLOWED", { path: route.path, allow });

@@ -1,4 +1,3 @@
-import { StatorError } from "#lib/base/errors";
 import type { Ledger } from "#lib/serving/ledger";
 import type { Models } from "../models/served.ts";
 
@@ -26,13 +25,3 @@ export const EXTENSIONS: readonly string[] = [
   "parameters",
   "statistics",
 ];
-
-/** The version that every model here has: what serves a name is decided by who serves it now. */
-export const ONLY_VERSION = "1";
-
-/** Throws MODEL_NOT_FOUND for a version that no model has; empty leaves the choice to the server. */
-export function checkVersion(name: string, version: string): void {
-  if (version === "" || version === ONLY_VERSION) return;
-  const hint = ` It has the version ${ONLY_VERSION} and no version ${version.slice(0, 32)}.`;
-  throw new StatorError("MODEL_NOT_FOUND", { model: name.slice(0, 128), hint });
-}

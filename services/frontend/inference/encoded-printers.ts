@@ -1,20 +1,29 @@
-import type { ModelInferResponse } from "#gen/inference/infer_pb";
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type ModelInferResponse,
+  ModelInferResponseSchema,
+  ModelStreamInferResponseSchema,
+} from "#gen/inference/infer_pb";
+import type { StatorError } from "#lib/base/errors";
 import type { AnswerFinish, AnswerPrinter, Placement, ScoredText, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { DoorPrinters } from "../doors/door.ts";
-import { AnswerEncoder } from "./answer-encoder.ts";
+import { StreamedText } from "./streamed-text.ts";
 
-/** What a stream tells in a message of another kind, or not at all. */
-const NOTHING = new Uint8Array(0);
+/** Makes the bytes of an answer. */
+export type EncodeAnswer = (response: ModelInferResponse) => Uint8Array;
 
-/**
- * The printers of a door whose answers go out as bytes: as a ModelInferResponse each, or on a stream as a
- * ModelStreamInferResponse. What failed is told by the stream itself.
- */
+/** As the answer of a call that has one: a ModelInferResponse. */
+export const encodeWhole: EncodeAnswer = (response) => toBinary(ModelInferResponseSchema, response);
+
+/** As a message of a stream: a ModelStreamInferResponse. */
+export const encodeOnStream: EncodeAnswer = (inferResponse) =>
+  toBinary(ModelStreamInferResponseSchema, create(ModelStreamInferResponseSchema, { inferResponse }));
+
+/** The printers of a door whose answers go out as these bytes; events are messages of a stream. */
 export function encodedPrinters<Form>(
-  printers: DoorPrinters<Form, ModelInferResponse>,
-  as: "whole" | "onStream",
+  { events, body, embeddings }: DoorPrinters<Form, ModelInferResponse>,
+  encode: EncodeAnswer,
 ): DoorPrinters<Form, Uint8Array> {
-  const { events, body, embeddings } = printers;
   return {
     ...(events && { events: (plan, form) => new EncodedEvents(events(plan, form)) }),
     ...(body && {
@@ -24,7 +33,7 @@ export function encodedPrinters<Form>(
           begin: (placement) => printer.begin(placement),
           prompt: (choice, position, logprobs) => printer.prompt(choice, position, logprobs),
           choice: (choice, said) => printer.choice(choice, said),
-          body: (usage) => new AnswerEncoder()[as](printer.body(usage)),
+          body: (usage) => encode(printer.body(usage)),
         };
       },
     }),
@@ -33,17 +42,21 @@ export function encodedPrinters<Form>(
         const printer = embeddings(plan, form);
         return {
           embedding: (choice, values) => printer.embedding(choice, values),
-          body: (usage) => new AnswerEncoder()[as](printer.body(usage)),
+          body: (usage) => encode(printer.body(usage)),
         };
       },
     }),
   };
 }
 
-/** The events of one answer on a stream. */
+/**
+ * The events of one answer on a stream. What a choice says next is a text in the same message as before: the door prints
+ * the first of them, and those behind it are made from that one.
+ */
 class EncodedEvents implements AnswerPrinter<Uint8Array> {
   readonly #printer: AnswerPrinter<ModelInferResponse>;
-  readonly #encoder = new AnswerEncoder();
+  /** By choice: undefined before its first text, null where texts are no such messages. */
+  readonly #texts: (StreamedText | null | undefined)[] = [];
 
   constructor(printer: AnswerPrinter<ModelInferResponse>) {
     this.#printer = printer;
@@ -57,23 +70,32 @@ class EncodedEvents implements AnswerPrinter<Uint8Array> {
     this.#printer.prompt(choice, position, logprobs);
   }
 
-  text(choice: number, text: string, soFar: Usage | undefined): Uint8Array {
-    return this.#encoder.onStream(this.#printer.text(choice, text, soFar));
+  text(choice: number, text: string, soFar: Usage | undefined): Uint8Array | undefined {
+    const like = this.#texts[choice];
+    if (like) return like.print(text);
+    const printed = this.#printer.text(choice, text, soFar);
+    if (like === undefined)
+      this.#texts[choice] = (printed && soFar === undefined && StreamedText.like(printed)) || null;
+    return encoded(printed);
   }
 
-  token(choice: number, part: ScoredText, soFar: Usage | undefined): Uint8Array {
-    return this.#encoder.onStream(this.#printer.token(choice, part, soFar));
+  token(choice: number, part: ScoredText, soFar: Usage | undefined): Uint8Array | undefined {
+    return encoded(this.#printer.token(choice, part, soFar));
   }
 
-  end(choice: number, finish: AnswerFinish, soFar: Usage | undefined): Uint8Array {
-    return this.#encoder.onStream(this.#printer.end(choice, finish, soFar));
+  end(choice: number, finish: AnswerFinish, soFar: Usage | undefined): Uint8Array | undefined {
+    return encoded(this.#printer.end(choice, finish, soFar));
   }
 
   done(usage: Usage): Uint8Array {
-    return this.#encoder.onStream(this.#printer.done(usage));
+    return encodeOnStream(this.#printer.done(usage));
   }
 
-  failed(): Uint8Array {
-    return NOTHING;
+  failed(error: StatorError): Uint8Array | undefined {
+    return encoded(this.#printer.failed(error));
   }
+}
+
+function encoded(printed: ModelInferResponse | undefined): Uint8Array | undefined {
+  return printed && encodeOnStream(printed);
 }

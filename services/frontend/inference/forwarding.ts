@@ -1,5 +1,6 @@
 import type { InferHead } from "#lib/api/kserve/peek";
 import type { StatorError } from "#lib/base/errors";
+import type { Placement } from "#lib/serving/answer";
 import type { Reply } from "../doors/reply.ts";
 
 /** A request for a model of tensors, as it came. */
@@ -20,6 +21,8 @@ export interface ForwardAsk {
 
 /** Who hears what becomes of it; nothing comes behind `onEnd`. */
 export interface ForwardSink {
+  /** A worker has it now; before its first answer. */
+  onPlaced?(placement: Placement): void;
   /**
    * The bytes of an answer: a ModelInferResponse, or of a stream a ModelStreamInferResponse. False when the client has more
    * than it takes: hold further ones back until `resume`.

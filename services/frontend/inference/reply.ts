@@ -43,7 +43,7 @@ export interface GrpcReplyOptions {
   readonly onClosed: (reply: GrpcReply) => void;
 }
 
-/** Where the answer of one request over gRPC goes: messages as bytes. An event of no bytes has nothing to tell. */
+/** Where the answer of one request over gRPC goes: messages as bytes. */
 export class GrpcReply implements Reply<Uint8Array>, MeteredRequest {
   readonly requestId: string;
   readonly route: string;
@@ -117,7 +117,7 @@ export class GrpcReply implements Reply<Uint8Array>, MeteredRequest {
   }
 
   write(event: Uint8Array): boolean {
-    return this.closed || event.byteLength === 0 || this.#send(event);
+    return this.closed || this.#send(event);
   }
 
   writeAll(events: readonly Uint8Array[]): boolean {

@@ -2,7 +2,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RepositoryIndexRequest, RepositoryIndexResponseSchema } from "#gen/inference/repository_pb";
 import type { AwayModel } from "#lib/api/openai/bodies";
 import { StatorError } from "#lib/base/errors";
-import { ONLY_VERSION, type ServerAbout } from "./about.ts";
+import { MODEL_VERSION } from "../doors/kserve/describe.ts";
+import type { ServerAbout } from "./about.ts";
 
 const STATES: Readonly<Record<AwayModel["state"], "LOADING" | "UNAVAILABLE" | "UNLOADING">> = {
   loading: "LOADING",
@@ -25,7 +26,7 @@ export function repositoryIndex(
     throw new StatorError("UNSUPPORTED_FEATURE", { feature: "A repository by name", detail });
   }
   const { listed, away } = models.list();
-  const version = ONLY_VERSION;
+  const version = MODEL_VERSION;
   const answering = listed.map(({ id: name }) => ({ name, version, state: "READY", reason: "" }));
   const others = away.map(({ id: name, state, reason }) => ({ name, version, state: STATES[state], reason }));
   return { models: ready ? answering : [...answering, ...others] };

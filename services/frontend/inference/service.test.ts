@@ -56,9 +56,13 @@ describe("what a server is", () => {
     const { client } = inference;
     expect(await client.modelMetadata({ name: "rehearsal" })).toMatchObject({ name: "rehearsal", versions: ["1"] });
     expect((await client.modelConfig({ name: "rehearsal", version: "1" })).config?.name).toBe("rehearsal");
-    for (const ask of [{ name: "nobody" }, { name: "rehearsal", version: "3" }]) {
-      expect(await reasonOf(client.modelMetadata(ask))).toBe("MODEL_NOT_FOUND");
-      expect(await reasonOf(client.modelConfig(ask))).toBe("MODEL_NOT_FOUND");
+    const wrong = [
+      [{ name: "nobody" }, "MODEL_NOT_FOUND"],
+      [{ name: "rehearsal", version: "3" }, "NOT_FOUND"],
+    ] as const;
+    for (const [ask, reason] of wrong) {
+      expect(await reasonOf(client.modelMetadata(ask))).toBe(reason);
+      expect(await reasonOf(client.modelConfig(ask))).toBe(reason);
     }
   });
 });
@@ -113,7 +117,7 @@ describe("statistics", () => {
     expect(names).toEqual(["asleep", "leaves", "loads", "rehearsal"]);
     expect((await client.modelStatistics({ name: "asleep", version: "1" })).modelStats).toHaveLength(1);
     expect(await reasonOf(client.modelStatistics({ name: "nobody" }))).toBe("MODEL_NOT_FOUND");
-    expect(await reasonOf(client.modelStatistics({ name: "asleep", version: "2" }))).toBe("MODEL_NOT_FOUND");
+    expect(await reasonOf(client.modelStatistics({ name: "asleep", version: "2" }))).toBe("NOT_FOUND");
   });
 });
 

@@ -12,8 +12,8 @@ import {
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { asStatorError } from "#lib/base/errors";
 import { createService, type Handlers, type ServedService } from "#lib/rpc/service";
-import { modelConfig, modelMetadata } from "../doors/kserve/describe.ts";
-import { checkVersion, type ServerAbout } from "./about.ts";
+import { checkVersion, modelConfig, modelMetadata } from "../doors/kserve/describe.ts";
+import type { ServerAbout } from "./about.ts";
 import { inferenceAccess } from "./access.ts";
 import type { InferenceCalls } from "./calls.ts";
 import { tellError } from "./errors.ts";

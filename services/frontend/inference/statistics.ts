@@ -6,11 +6,12 @@ import type {
   StatisticDurationSchema,
 } from "#gen/inference/statistics_pb";
 import type { ModelTotals } from "#lib/serving/ledger";
-import { checkVersion, ONLY_VERSION, type ServerAbout } from "./about.ts";
+import { checkVersion, MODEL_VERSION } from "../doors/kserve/describe.ts";
+import type { ServerAbout } from "./about.ts";
 
 /**
  * What models did, as this frontend's ledger has it, whatever door the requests came in at: one entry for a name, and
- * without a name one for each that is known here, in order. Throws MODEL_NOT_FOUND, for a version too.
+ * without a name one for each that is known here, in order. Throws MODEL_NOT_FOUND, and NOT_FOUND for a version.
  */
 export function modelStatistics(
   { models, ledger }: Pick<ServerAbout, "models" | "ledger">,
@@ -38,7 +39,7 @@ function statisticsOf(name: string, totals: ModelTotals | undefined): MessageIni
   const { requests } = finished;
   return {
     name,
-    version: ONLY_VERSION,
+    version: MODEL_VERSION,
     lastInference: BigInt(lastUnixMs),
     inferenceCount: BigInt(requests),
     executionCount: BigInt(requests),

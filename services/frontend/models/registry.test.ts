@@ -8,8 +8,9 @@ import {
   InstanceRole,
   InstanceState,
   ModelCardSchema,
+  ModelInput,
 } from "#gen/stator/discovery/v1/discovery_pb";
-import { printModel } from "#lib/api/openai/bodies";
+import { printModel, printModels } from "#lib/api/openai/bodies";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
@@ -137,6 +138,26 @@ describe("a registry", () => {
     watch.put(...worker(1n, "a"));
     await settle();
     expect([texts.open, fetched.length]).toEqual([1, 2]);
+  });
+
+  it("knows models of tensors, which answer without a text, and refuses to find one for it", async () => {
+    const { watch, registry, fetched, unlinked, settle } = rig();
+    const [instance, card] = worker(1n, "simple");
+    if (card?.value.case === "model") card.value.value.input = ModelInput.TENSOR;
+    watch.put(...worker(2n, "a"), instance!, card!);
+    await settle();
+    expect([registry.routable(), fetched.length]).toEqual([["a", "simple"], 2]);
+    expect(() => registry.find("simple")).toThrow(
+      "it takes tensors, by inference.GRPCInferenceService and POST /v2/models/simple",
+    );
+    expect(registry.list().listed.map(({ id, tensors }) => [id, tensors])).toEqual([
+      ["a", undefined],
+      ["simple", true],
+    ]);
+    expect(JSON.parse(printModels(registry.list()))).toMatchObject({ data: [{ id: "a" }] });
+    unlinked.add("simple");
+    expect(registry.list().away).toMatchObject([{ id: "simple", state: "connecting", tensors: true }]);
+    expect(JSON.parse(printModels(registry.list())).stator).toBeUndefined();
   });
 
   it("tells the sampling defaults of the first worker, as far as it knows them", async () => {

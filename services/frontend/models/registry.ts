@@ -12,6 +12,7 @@ import type { Scope } from "#lib/host/scope";
 import type { ModelText } from "../text/model-text.ts";
 import type { Artifacts } from "./artifacts.ts";
 import type { Models, ServedModel } from "./served.ts";
+import { takesTensors } from "./takes-tensors.ts";
 import { WORKER_TEXT } from "./worker-text.ts";
 
 /** Opens a model's text from its verified artifacts. */
@@ -81,6 +82,7 @@ export class ModelRegistry implements Models {
     const named = this.#options.view.known(name);
     // Until a card says it, nobody knows what its text is.
     if (!named.facts) throw absent(named);
+    if (named.facts.input === "tensor") throw takesTensors(name);
     const text = this.#textOf(named);
     if (!text) throw this.#noText(named);
     const { features, defaultSampling, input } = named.facts;
@@ -95,7 +97,7 @@ export class ModelRegistry implements Models {
     const placeable = this.#placeable();
     for (const named of this.#options.view.models.names.values()) {
       const reason = this.#whyAway(named, placeable);
-      if (reason) away.push({ id: named.name, ...reason });
+      if (reason) away.push({ id: named.name, ...reason, ...tensorsOf(named) });
       else if (named.facts) listed.push(listModel(named, named.facts));
     }
     listed.sort(
@@ -134,7 +136,7 @@ export class ModelRegistry implements Models {
       const { state, reason } = firstOf(named);
       return { state: STATES[state] ?? "loading", reason: reason || "Its workers take no requests now." };
     }
-    if (!this.#textOf(named)) {
+    if (named.facts?.input !== "tensor" && !this.#textOf(named)) {
       const failure = named.facts?.text && this.#texts.get(named.facts.text.key)?.failure;
       return { state: failure ? "failed" : "loading", reason: failure?.message ?? "Its tokenizer is not open yet." };
     }
@@ -242,7 +244,12 @@ export class ModelRegistry implements Models {
 
 function listModel({ name, parent }: NamedModel, facts: ModelFacts): ListedModel {
   const { createdUnixSeconds, ownedBy, contextTokens, defaultSampling, deterministic } = facts;
-  return { id: name, createdUnixSeconds, ownedBy, contextTokens, defaultSampling, deterministic, parent };
+  const told = { id: name, createdUnixSeconds, ownedBy, contextTokens, defaultSampling, deterministic, parent };
+  return { ...told, ...tensorsOf({ facts }) };
+}
+
+function tensorsOf({ facts }: Pick<NamedModel, "facts">): Pick<ListedModel, "tensors"> {
+  return facts?.input === "tensor" ? { tensors: true } : {};
 }
 
 /** The worker that is nearest to serving a name of which none is ready. */

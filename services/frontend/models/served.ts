@@ -25,13 +25,13 @@ export interface ServedModel {
 /** The models of a frontend, as they come and go. */
 export interface Models {
   /**
-   * Throws MODEL_NOT_FOUND, MODEL_LOADING while it may still appear, NO_WORKERS when all that served it left a moment ago,
-   * UNAVAILABLE when its tokenizer cannot be had.
+   * The model of a name, for requests of text or token ids. Throws MODEL_NOT_FOUND, MODEL_LOADING while it may still appear, NO_WORKERS when all that served it left a moment ago,
+   * UNAVAILABLE when its tokenizer cannot be had, UNSUPPORTED_FEATURE for a model of tensors.
    */
   find(name: string): ServedModel;
   /** All names, those that answer now and the others. */
   list(): ModelList;
-  /** Names that a request would be answered for now. */
+  /** Names that a request would be answered for now, those of models of tensors among them. */
   routable(): readonly string[];
   /** Calls, for as long as they live, whenever `find` may answer otherwise than before. */
   onChange(call: () => void): void;

@@ -1,7 +1,4 @@
-import { parseId } from "#lib/base/bytes";
-import { assert, StatorError } from "#lib/base/errors";
-import { SESSION_LENGTH } from "#lib/base/taint";
-import type { RouteWishes } from "#lib/routing/router";
+import { assert } from "#lib/base/errors";
 import type { Ask } from "#lib/serving/ask";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import { fillSampling } from "#lib/tokens/sampling";
@@ -9,6 +6,7 @@ import type { AnswerPlan, Asked, Door } from "../doors/door.ts";
 import type { Reply } from "../doors/reply.ts";
 import type { ServedModel } from "../models/served.ts";
 import type { Conversation, OpenAsk } from "../read/reader.ts";
+import { readSession, readTarget, readTrace } from "./beside.ts";
 import { EmbeddingAnswer } from "./embedding-answer.ts";
 import { createPlan, type PlanTools } from "./plan.ts";
 import { type PrepareTools, prepare } from "./prepare.ts";
@@ -84,25 +82,4 @@ function createAnswer<Form, Printed, Whole>(
   }
   assert(printers.body, NO_PRINTER);
   return new UnaryAnswer(plan, { printer: printers.body(plan, asked.form), reply }, tools);
-}
-
-/** The worker that a header or metadata pins. */
-function readTarget(id: string | undefined): Ask["target"] {
-  if (id === undefined) return undefined;
-  const worker = parseId(id);
-  if (worker !== undefined) return { worker, rank: undefined };
-  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-worker", detail: "is not an instance id" });
-}
-
-/** The session that a header or metadata names. */
-function readSession(session: string | undefined, wishes: RouteWishes): RouteWishes {
-  if (session === undefined || session === "") return wishes;
-  if (session.length <= SESSION_LENGTH) return { ...wishes, session };
-  const detail = `has ${session.length} characters, and at most ${SESSION_LENGTH} are taken`;
-  throw new StatorError("INVALID_FIELD", { field: "The header x-stator-session", detail });
-}
-
-/** What is no trace context begins a trace. */
-function readTrace(text: string | undefined): string | undefined {
-  return text && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(text) ? text : undefined;
 }

@@ -3,7 +3,7 @@ import { connectRig, openDirectRig, openGrpcRig } from "./rigs.ts";
 import { describeBinding } from "./suite.ts";
 
 describeBinding("grpc", (lab) => openGrpcRig(lab));
-describeBinding("direct", openDirectRig, { unlimited: true });
+describeBinding("direct", openDirectRig, { unlimited: true, proven: true });
 describeBinding("connect, Connect protocol", connectRig("connect"), { publicOnly: true });
 describeBinding("connect, gRPC-Web protocol", connectRig("grpc-web"), { publicOnly: true });
 describeBinding("connect, gRPC protocol", connectRig("grpc"), { publicOnly: true });

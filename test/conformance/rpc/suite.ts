@@ -23,6 +23,8 @@ export interface Rig {
 export interface RigTraits {
   /** Messages never become bytes, so none is too long. */
   readonly unlimited?: boolean;
+  /** Its callers are proven: by a certificate, or because they are the same process. */
+  readonly proven?: boolean;
   /** The port allows only public methods. */
   readonly publicOnly?: boolean;
 }
@@ -59,6 +61,7 @@ export function describeBinding(name: string, open: (lab: Lab) => Promise<Rig>, 
 
     test("answers a unary call", async () => {
       expect((await client.say({ value: "héllo" })).value).toBe("héllo");
+      expect(lab.peers[0]?.proven).toBe(traits.proven ?? false);
       expect(lab.peers[0]?.address).toMatch(/^(direct|127\.0\.0\.1:\d+)$/);
       expect(lab.last.method).toBe(EchoService.method.say);
       expect(lab.last.deadlineUnixMs).toBeUndefined();

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { systemClock } from "#lib/host/system-clock";
+import type { Peer } from "#lib/rpc/call";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { type Credentials, loadTls } from "#lib/rpc/credentials";
@@ -33,9 +34,9 @@ const mutual = loadTls(
 );
 
 describeBinding("grpc over TLS", (lab) => openGrpcRig(lab, tls));
-describeBinding("grpc over mutual TLS", (lab) => openGrpcRig(lab, mutual));
+describeBinding("grpc over mutual TLS", (lab) => openGrpcRig(lab, mutual), { proven: true });
 
-async function callMutual(dial: Credentials): Promise<{ answer: string; subject: string | undefined }> {
+async function callMutual(dial: Credentials): Promise<{ answer: string; peer: Partial<Peer> }> {
   const lab = new Lab();
   const server = await openServer({
     host: "127.0.0.1",
@@ -47,7 +48,8 @@ async function callMutual(dial: Credentials): Promise<{ answer: string; subject:
   const channel = new Channel(server.address, dial, systemClock);
   try {
     const answer = await createClient(EchoService, channel).say({ value: "hi" }, { timeoutMs: 5_000 });
-    return { answer: answer.value, subject: lab.peers[0]?.subject };
+    const { proven, subject } = lab.peers[0] ?? {};
+    return { answer: answer.value, peer: { proven, subject } };
   } finally {
     channel.close();
     await server.close();
@@ -55,7 +57,7 @@ async function callMutual(dial: Credentials): Promise<{ answer: string; subject:
 }
 
 test("mutual TLS tells the handler who calls", async () => {
-  expect(await callMutual(mutual)).toEqual({ answer: "hi", subject: "worker-1" });
+  expect(await callMutual(mutual)).toEqual({ answer: "hi", peer: { proven: true, subject: "worker-1" } });
 });
 
 test("mutual TLS refuses a caller without a certificate", async () => {

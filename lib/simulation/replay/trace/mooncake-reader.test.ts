@@ -29,6 +29,17 @@ test("a row says when it comes, how long it is and what it holds", () => {
   ]);
 });
 
+test("a row that was captured says what became of it; what says no worker or no rule is a row like others", () => {
+  const stator = { model: "m", worker: "c0a1ef400c72de72", rank: 1, rule: "ttft", predicted_ms: 16.7, seen_tokens: 16 };
+  const others = [{ ...stator, worker: "there" }, { ...stator, rule: "chess" }, { ...stator, rank: -1 }, "ttft", null];
+  const rows = read([stator, ...others].map((said) => row({ stator: said })).join("\n"));
+  expect(rows[0]!.captured).toEqual({
+    ...{ worker: 0xc0a1ef400c72de72n, rank: 1, rule: "ttft", predictedMs: 16.7, seenMs: undefined },
+    ...{ predictedTokens: undefined, seenTokens: 16 },
+  });
+  for (const other of rows.slice(1)) expect(other).not.toHaveProperty("captured");
+});
+
 test("fields have other names", () => {
   const named = { created_time: 7, input_tokens: 512, output_tokens: 1, hash_ids: [9], session_id: 12, delay_ms: 0 };
   const [read1] = read(`${JSON.stringify(named)}`);

@@ -2,6 +2,7 @@ import { StatorError } from "#lib/base/errors";
 import type { TraceRow } from "../trace-row.ts";
 import { readBlockName } from "./block-name.ts";
 import { repeatedField } from "./json-fields.ts";
+import { readCaptured } from "./read-captured.ts";
 import { checkFields, type TraceFormat } from "./trace-format.ts";
 
 /** How the rows of a trace are to be read. */
@@ -55,6 +56,7 @@ export class MooncakeReader {
     const session = this.#session(row);
     const delayMs = this.#milliseconds(row, "delay");
     if (delayMs !== undefined && session === undefined) throw this.#wrong("delay", "the row is of no session");
+    const captured = readCaptured(row.stator);
     const read: TraceRow = {
       index: this.#rows,
       atMs: this.#arrival(row),
@@ -65,6 +67,7 @@ export class MooncakeReader {
       delayMs,
       priority: this.#priority(row),
       isDelta: this.#options.format === "mooncake-delta" && session !== undefined,
+      ...(captured && { captured }),
     };
     this.#rows++;
     return read;

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
+import { RULE_NAMES } from "#lib/routing/rules/table";
+import type { CapturedRoute } from "../captured-route.ts";
 import type { TraceRow } from "../trace-row.ts";
 import { packTrace, unpackTrace } from "./packed-trace.ts";
 
@@ -16,7 +18,16 @@ function randomRows(seed: bigint): TraceRow[] {
     delayMs: maybe(chance.next()),
     priority: pick(chance, 9) - 4,
     isDelta: chance.next() < 0.5,
+    ...(chance.next() < 0.5 && { captured: randomRoute(chance) }),
   }));
+}
+
+function randomRoute(chance: SeededChance): CapturedRoute {
+  const amount = () => (chance.next() < 0.5 ? chance.next() * 1_000 : undefined);
+  return {
+    ...{ worker: chance.id(), rank: pick(chance, 3), rule: RULE_NAMES[pick(chance, RULE_NAMES.length)]! },
+    ...{ predictedMs: amount(), seenMs: amount(), predictedTokens: amount(), seenTokens: amount() },
+  };
 }
 
 test("rows come out as they went in, and the last turns are known", () => {
@@ -31,7 +42,7 @@ test("rows come out as they went in, and the last turns are known", () => {
     // Again, and of a copy of what a thread is given.
     expect([...unpackTrace(structuredClone(packed))]).toEqual(expected);
     const columns = Object.values(packed).filter((column) => typeof column === "object");
-    expect(columns).toHaveLength(11);
+    expect(columns).toHaveLength(13);
     expect(columns.every(({ buffer }) => buffer instanceof SharedArrayBuffer)).toBe(true);
   }
 });

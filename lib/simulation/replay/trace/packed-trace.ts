@@ -1,12 +1,13 @@
 import { assert } from "#lib/base/errors";
 import type { TraceRow } from "../trace-row.ts";
+import { CapturedColumns, capturedAt, type PackedCaptured } from "./packed-captured.ts";
 import { SharedColumn } from "./shared-column.ts";
 
 /**
  * Rows as columns in shared memory: handed to other threads as it is, without a copy. Whoever has it may read it at the same
  * time; nobody writes.
  */
-export interface PackedTrace {
+export interface PackedTrace extends PackedCaptured {
   /** Rows. */
   readonly count: number;
   /** Arrivals in ms; NaN for none. */
@@ -33,7 +34,7 @@ export interface PackedTrace {
   readonly sessionText: Uint8Array;
 }
 
-const FLAG = { delta: 1, last: 2 } as const;
+const FLAG = { delta: 1, last: 2, captured: 4 } as const;
 
 /** Writes rows, in order from the first one of the trace, into shared memory. Marks the last turn of every session. */
 export function packTrace(rows: Iterable<TraceRow>): PackedTrace;
@@ -55,6 +56,7 @@ export function packTrace(rows: Iterable<TraceRow>, mostBytes = Number.POSITIVE_
   return {
     count,
     flags,
+    ...columns.captured.take(),
     atMs: columns.atMs.take(),
     delayMs: columns.delayMs.take(),
     inputTokens: columns.inputTokens.take(),
@@ -89,6 +91,7 @@ function createColumns() {
     names: new SharedColumn<BigUint64Array>(BigUint64Array),
     sessionEnds: new SharedColumn(Float64Array),
     sessionText: new SharedColumn<Uint8Array>(Uint8Array),
+    captured: new CapturedColumns(),
   };
 }
 
@@ -102,7 +105,8 @@ function push(columns: Columns, row: TraceRow): void {
   columns.inputTokens.push(row.inputTokens);
   columns.outputTokens.push(row.outputTokens);
   columns.priority.push(row.priority);
-  columns.flags.push(row.isDelta ? FLAG.delta : 0);
+  columns.flags.push((row.isDelta ? FLAG.delta : 0) | (row.captured ? FLAG.captured : 0));
+  if (row.captured) columns.captured.push(row.captured);
   columns.names.append(row.names);
   columns.nameEnds.push(columns.names.length);
 }
@@ -132,6 +136,7 @@ export function unpackTrace(packed: PackedTrace): Iterable<TraceRow> {
 
 function* rowsOf(packed: PackedTrace): Generator<TraceRow> {
   const sessions = sessionsOf(packed);
+  let captured = 0;
   for (let index = 0; index < packed.count; index++) {
     const place = packed.session[index]!;
     const flags = packed.flags[index]!;
@@ -146,6 +151,7 @@ function* rowsOf(packed: PackedTrace): Generator<TraceRow> {
       priority: packed.priority[index]!,
       isDelta: (flags & FLAG.delta) !== 0,
       ...(place !== -1 && { isLastTurn: (flags & FLAG.last) !== 0 }),
+      ...((flags & FLAG.captured) !== 0 && { captured: capturedAt(packed, captured++) }),
     };
   }
 }

@@ -1,7 +1,7 @@
 import { Queue } from "#lib/base/collections";
+import type { TraceRow } from "../trace-row.ts";
 import type { ArrivalSink, Arrivals } from "./arrivals.ts";
 import { arrivalOf, type LoopOptions } from "./open-loop.ts";
-import type { TraceRow } from "./trace-row.ts";
 import { Turns } from "./turns.ts";
 
 /** Rows that are read before they are needed: a turn may come soon after the end of one that stands far above it. */

@@ -1,7 +1,7 @@
 import { Queue } from "#lib/base/collections";
+import type { TraceRow } from "../trace-row.ts";
 import type { ArrivalSink, Arrivals } from "./arrivals.ts";
 import type { LoopOptions } from "./open-loop.ts";
-import type { TraceRow } from "./trace-row.ts";
 import { Turns } from "./turns.ts";
 
 /** Turns that may wait for others of their sessions while rows below them run. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { TraceRow } from "../trace-row.ts";
 import { withSessions } from "./session-names.ts";
-import type { TraceRow } from "./trace-row.ts";
 
 test("rows with the same second block are one session", () => {
   const rows: TraceRow[] = [[0n, 1n, 2n], [0n], [0n, 3n], [7n, 1n]].map((names, index) => ({

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
+import type { TraceRow } from "../trace-row.ts";
+import { VirtualClock } from "../virtual-clock.ts";
 import type { Arrivals } from "./arrivals.ts";
 import { ClosedLoop } from "./closed-loop.ts";
 import { arrivalsOf, type Load } from "./load.ts";
 import { SessionLoop } from "./session-loop.ts";
-import type { TraceRow } from "./trace-row.ts";
-import { VirtualClock } from "./virtual-clock.ts";
 
 const NAMES = BigUint64Array.of(1n);
 

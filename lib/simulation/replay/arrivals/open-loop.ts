@@ -1,7 +1,7 @@
 import { StatorError } from "#lib/base/errors";
+import type { TraceRow } from "../trace-row.ts";
+import type { VirtualClock } from "../virtual-clock.ts";
 import type { ArrivalSink, Arrivals } from "./arrivals.ts";
-import type { TraceRow } from "./trace-row.ts";
-import type { VirtualClock } from "./virtual-clock.ts";
 
 /** What rows come on. */
 export interface LoopOptions {

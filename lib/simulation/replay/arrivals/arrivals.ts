@@ -1,4 +1,4 @@
-import type { TraceRow } from "./trace-row.ts";
+import type { TraceRow } from "../trace-row.ts";
 
 /** Who is told of arrivals. */
 export interface ArrivalSink {

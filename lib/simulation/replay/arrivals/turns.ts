@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
-import type { TraceRow } from "./trace-row.ts";
-import type { VirtualClock } from "./virtual-clock.ts";
+import type { TraceRow } from "../trace-row.ts";
+import type { VirtualClock } from "../virtual-clock.ts";
 
 /** What the turns of sessions run on. */
 export interface TurnOptions {

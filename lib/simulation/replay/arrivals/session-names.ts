@@ -1,4 +1,4 @@
-import type { TraceRow } from "./trace-row.ts";
+import type { TraceRow } from "../trace-row.ts";
 
 /** What makes rows a session: that they say so, or that their second blocks are the same, as of conversations that begin alike. */
 export type SessionSource = "rows" | "second-block";

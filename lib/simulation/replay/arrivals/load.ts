@@ -1,9 +1,9 @@
 import { StatorError } from "#lib/base/errors";
+import type { TraceRow } from "../trace-row.ts";
 import type { Arrivals } from "./arrivals.ts";
 import { ClosedLoop } from "./closed-loop.ts";
 import { type LoopOptions, OpenLoop } from "./open-loop.ts";
 import { SessionLoop } from "./session-loop.ts";
-import type { TraceRow } from "./trace-row.ts";
 
 /**
  * When the rows of a trace come: by their timestamps alone; so many in flight, whatever the timestamps say; or by their
