@@ -127,7 +127,13 @@ export function asPeerSaid(error: StatorError): StatorError | undefined {
   if (!(cause instanceof StatusCause)) return error;
   if (!cause.heard) return undefined;
   const { http, retry, blame } = REASONS[reason];
-  const about = { reason: FOREIGN, grpcCode: cause.code, httpStatus: http, retry: RETRIES[retry], blame: BLAMES[blame] };
+  const about = {
+    reason: FOREIGN,
+    grpcCode: cause.code,
+    httpStatus: http,
+    retry: RETRIES[retry],
+    blame: BLAMES[blame],
+  };
   return new RemoteError(reason, create(ErrorDetailSchema, { ...about, message: cause.message }));
 }
 

@@ -16,6 +16,7 @@ import { ModelView } from "#lib/discovery/model-view";
 import { createServicePool } from "#lib/discovery/service-pool";
 import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatcher";
 import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
+import type { TensorDispatcher } from "#lib/dispatch/tensor-dispatcher";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { EVENTS_INSTRUMENTS } from "#lib/events/instruments";
 import { systemChance } from "#lib/host/system-clock";
@@ -25,15 +26,18 @@ import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen, readOperators } from "#lib/rpc/options";
+import type { Ask } from "#lib/serving/ask";
 import { readLifeLimits } from "#lib/serving/options";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
 import { type Frontend, type FrontendOptions, openFrontend } from "#services/frontend/frontend";
+import { createForwarding } from "#services/frontend/inference/forward";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
 import { createRouterService } from "#services/frontend/router-service";
 import { createTracedDispatcher } from "#services/frontend/traced-dispatcher";
+import { createTracedTensors } from "#services/frontend/traced-tensors";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
@@ -132,16 +136,23 @@ async function openPorts(
     createFrontendService({ dispatcher, router, view }),
     createRouterService({ router, view, clock: process.clock, version: VERSION }),
   ];
-  const traced = createTracedDispatcher(dispatcher, await process.openTracer());
+  const tracer = await process.openTracer();
+  const traced = { ...createTracedDispatcher(dispatcher, tracer), ...createTracedTensors(dispatcher, tracer) };
   const usualDeadlineMs = values["request.deadline-ms"];
+  const inTime = <Kind extends Ask<unknown>>(ask: Kind): Kind => ({
+    ...ask,
+    deadlineMs: ask.deadlineMs ?? usualDeadlineMs,
+  });
+  const tensors = {
+    ...traced,
+    startTensor: (ask, sink) => traced.startTensor(inTime(ask), sink),
+  } satisfies TensorDispatcher;
   const opened: { port?: ProcessPort } = {};
   const frontend = await openFrontend({
     ...process,
     ...readHttpOptions(values),
     ...{ view, reader, fetchArtifact: parts.fetchArtifact },
-    dispatcher: {
-      start: (request, sink) => traced.start({ ...request, deadlineMs: request.deadlineMs ?? usualDeadlineMs }, sink),
-    },
+    dispatcher: { start: (request, sink) => traced.start(inTime(request), sink) },
     placeable: () => dispatcher.routable(),
     lacking: () => router.lacking,
     isReached: (worker) => dispatcher.reached(worker),
@@ -157,7 +168,10 @@ async function openPorts(
       return opened.port.server.address;
     },
     operatorsFrom: readOperators(values),
-    inference: { ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
+    inference: {
+      ...{ ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
+      forwarding: createForwarding({ view, dispatcher: tensors, clock: process.clock }),
+    },
     version: VERSION,
   });
   assert(opened.port, "a frontend opens its gRPC port before its HTTP port");

@@ -25,3 +25,9 @@ export const EXTENSIONS: readonly string[] = [
   "parameters",
   "statistics",
 ];
+
+/** Whether a model that is known takes tensors: then its versions are its own. */
+export function isOfTensors(models: Models, name: string): boolean {
+  const { listed, away } = models.list();
+  return [...listed, ...away].some(({ id, tensors }) => id === name && tensors === true);
+}

@@ -1,5 +1,7 @@
 import type { StatorError } from "#lib/base/errors";
+import type { Placement } from "#lib/serving/answer";
 import type { Work } from "../doors/reply.ts";
+import { setPlacement } from "../serve/placement.ts";
 import type { Forwarded, ForwardSink } from "./forwarding.ts";
 import type { GrpcReply } from "./reply.ts";
 
@@ -21,6 +23,10 @@ export class ForwardedAnswer implements ForwardSink, Work {
     this.#handle = handle;
     if (this.#reply.closed) handle.cancel();
     else this.#reply.work = this;
+  }
+
+  onPlaced(placement: Placement): void {
+    setPlacement(this.#reply, placement);
   }
 
   onAnswer(bytes: Uint8Array): boolean {

@@ -1,6 +1,6 @@
 import type { ModelReadyRequest } from "#gen/inference/health_pb";
 import { MODEL_VERSION } from "../doors/kserve/describe.ts";
-import type { ServerAbout } from "./about.ts";
+import { isOfTensors, type ServerAbout } from "./about.ts";
 
 /** Whether some request would be answered now. */
 export function serverReady({ models, draining }: Pick<ServerAbout, "models" | "draining">): boolean {
@@ -12,6 +12,6 @@ export function modelReady(
   { models, draining }: Pick<ServerAbout, "models" | "draining">,
   { name, version }: Pick<ModelReadyRequest, "name" | "version">,
 ): boolean {
-  const isVersion = version === "" || version === MODEL_VERSION;
-  return isVersion && !draining() && models.routable().includes(name);
+  if (draining() || !models.routable().includes(name)) return false;
+  return version === "" || version === MODEL_VERSION || isOfTensors(models, name);
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { InstanceState, ModelInput } from "#gen/stator/discovery/v1/discovery_pb";
 import { RequestRecordSchema } from "#gen/stator/frontend/v1/frontend_pb";
 import { StatorError } from "#lib/base/errors";
 import { Ledger } from "#lib/serving/ledger";
@@ -21,6 +21,9 @@ beforeAll(async () => {
     },
   });
   const { watch } = inference.rehearsal;
+  const tensors = rehearsalRecords("simple", { id: 5n });
+  for (const { value } of tensors) if (value.case === "model") value.value.input = ModelInput.TENSOR;
+  watch.put(...tensors);
   watch.put(...rehearsalRecords("loads", { id: 2n, state: InstanceState.LOADING }));
   watch.put(...rehearsalRecords("asleep", { id: 3n, state: InstanceState.ASLEEP }));
   watch.put(...rehearsalRecords("leaves", { id: 4n, state: InstanceState.DRAINING }));
@@ -42,6 +45,8 @@ describe("the health of a server", () => {
     expect([await ready("rehearsal"), await ready("rehearsal", "1")]).toEqual([true, true]);
     for (const name of ["loads", "asleep", "leaves", "nobody", ""]) expect(await ready(name), name).toBe(false);
     expect(await ready("rehearsal", "2")).toBe(false);
+    // What versions a model of tensors has is its workers' to say.
+    expect([await ready("simple"), await ready("simple", "2")]).toEqual([true, true]);
   });
 });
 
@@ -72,9 +77,10 @@ describe("the index of models", () => {
     const { client } = inference;
     const list = async (ready: boolean) =>
       (await client.repositoryIndex({ ready })).models.map(({ name, version, state }) => `${name} ${version} ${state}`);
-    expect(await list(true)).toEqual(["rehearsal 1 READY"]);
+    expect(await list(true)).toEqual(["rehearsal 1 READY", "simple 1 READY"]);
     expect(await list(false)).toEqual([
       "rehearsal 1 READY",
+      "simple 1 READY",
       "asleep 1 UNAVAILABLE",
       "leaves 1 UNLOADING",
       "loads 1 LOADING",
@@ -114,7 +120,8 @@ describe("statistics", () => {
   it("are told of every name that is known, and of nobody else", async () => {
     const { client } = inference;
     const names = (await client.modelStatistics({})).modelStats.map(({ name }) => name);
-    expect(names).toEqual(["asleep", "leaves", "loads", "rehearsal"]);
+    expect(names).toEqual(["asleep", "leaves", "loads", "rehearsal", "simple"]);
+    expect(await reasonOf(client.modelStatistics({ name: "simple", version: "2" }))).toBe("answered");
     expect((await client.modelStatistics({ name: "asleep", version: "1" })).modelStats).toHaveLength(1);
     expect(await reasonOf(client.modelStatistics({ name: "nobody" }))).toBe("MODEL_NOT_FOUND");
     expect(await reasonOf(client.modelStatistics({ name: "asleep", version: "2" }))).toBe("NOT_FOUND");

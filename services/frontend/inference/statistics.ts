@@ -7,7 +7,7 @@ import type {
 } from "#gen/inference/statistics_pb";
 import type { ModelTotals } from "#lib/serving/ledger";
 import { checkVersion, MODEL_VERSION } from "../doors/kserve/describe.ts";
-import type { ServerAbout } from "./about.ts";
+import { isOfTensors, type ServerAbout } from "./about.ts";
 
 /**
  * What models did, as this frontend's ledger has it, whatever door the requests came in at: one entry for a name, and
@@ -21,7 +21,7 @@ export function modelStatistics(
   if (name === "") return { modelStats: names.map((each) => statisticsOf(each, ledger.model(each))) };
   // It is here or away; of any other `find` tells what becomes of it.
   if (!names.includes(name)) models.find(name);
-  checkVersion(name, version);
+  if (!isOfTensors(models, name)) checkVersion(name, version);
   return { modelStats: [statisticsOf(name, ledger.model(name))] };
 }
 
