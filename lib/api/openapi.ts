@@ -20,7 +20,11 @@ export function printOpenApi(version: string, routes: readonly ApiRoute[]): stri
   for (const { operation: name, fields, sameAs } of routes) {
     if (fields && !sameAs) schemas[requestName(name)] = objectSchema(fields);
   }
-  const info = { title: "Stator", version, description: "OpenAI's API and the Open Inference Protocol, served by Stator. Unknown fields are refused." };
+  const info = {
+    title: "Stator",
+    version,
+    description: "OpenAI's API and the Open Inference Protocol, served by Stator. Unknown fields are refused.",
+  };
   return JSON.stringify({ openapi: "3.1.0", info, paths, components: { schemas } });
 }
 

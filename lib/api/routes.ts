@@ -86,10 +86,27 @@ export const EMBEDDING_ROUTE: ApiRoute = {
   streams: false,
 };
 
+/** Every model. */
+export const MODELS_ROUTE: ApiRoute = {
+  ...read,
+  path: "/v1/models",
+  operation: "listModels",
+  about: "Models and adapters.",
+  answer: schema("ModelList"),
+};
+
+/** One model. */
+export const MODEL_ROUTE: ApiRoute = {
+  ...read,
+  path: "/v1/models/{id}",
+  operation: "retrieveModel",
+  about: "One model.",
+  answer: schema("Model"),
+};
+
 /** Routes that take no body and ask no model. */
 export const READ_ROUTES: readonly ApiRoute[] = [
-  { ...read, path: "/v1/models", operation: "listModels", about: "Models and adapters.", answer: schema("ModelList") },
-  { ...read, path: "/v1/models/{id}", operation: "retrieveModel", about: "One model.", answer: schema("Model") },
+  ...[MODELS_ROUTE, MODEL_ROUTE],
   {
     ...read,
     path: "/health",

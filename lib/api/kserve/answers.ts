@@ -70,7 +70,9 @@ export const KSERVE_ANSWERS = {
     properties: sometimes({ is: "map", of: text }, "What else is known."),
   },
   ModelConfiguration: { name: always(text, "Of the model."), platform: always(text, "What runs it.") },
-  ModelStatistics: { model_stats: always({ is: "list", of: any }, "One for each name: counts, and times in nanoseconds.") },
+  ModelStatistics: {
+    model_stats: always({ is: "list", of: any }, "One for each name: counts, and times in nanoseconds."),
+  },
   Live: { live: always(truth, "Always true.") },
   Ready: { ready: always(truth, "Whether some request would be answered now.") },
   ModelReady: {

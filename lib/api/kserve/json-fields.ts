@@ -25,11 +25,11 @@ const count = { is: "integer", least: 0 } as const;
 const SCALARS = [{ is: "boolean" }, { is: "number" }, { is: "text" }, { is: "int64" }] as const;
 const any = { is: "any" } as const;
 
-/** Parameters of a tensor. */
-const tensorParameters = { is: "map", of: { is: "union", of: SCALARS }, most: mostParameters } as const;
+/** Parameters as messages have them. */
+const parameters = { is: "map", of: { is: "union", of: SCALARS }, most: mostParameters } as const;
 
-/** Parameters of a request: messages have no lists and objects, which become texts of JSON. */
-const requestParameters = {
+/** The same with lists and objects, which messages have only as members of `sampling_parameters`. */
+const nestedParameters = {
   is: "map",
   of: { is: "union", of: [...SCALARS, { is: "list", of: any }, { is: "map", of: any }] },
   most: mostParameters,
@@ -56,7 +56,7 @@ const input = {
   },
   parameters: {
     use: "honoured",
-    shape: tensorParameters,
+    shape: parameters,
     about:
       "binary_data_size: bytes of the tensor behind the JSON, in place of data; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it lies instead.",
   },
@@ -66,7 +66,7 @@ const output = {
   name: { use: "honoured", shape: name, required: true, about: "Of the tensor." },
   parameters: {
     use: "honoured",
-    shape: tensorParameters,
+    shape: parameters,
     about:
       "binary_data: whether it comes behind the JSON; shared_memory_region, shared_memory_byte_size, shared_memory_offset: where it is to lie instead.",
   },
@@ -77,7 +77,7 @@ export const INFER_FIELDS = {
   id: { use: "honoured", shape: { is: "text", mostLength: nameUnits }, about: "Comes back with the answer." },
   parameters: {
     use: "honoured",
-    shape: requestParameters,
+    shape: parameters,
     about:
       "What holds for the request as a whole, sampling of a text model too; binary_data_output: tensors come behind the JSON unless an output says otherwise.",
   },
@@ -108,7 +108,7 @@ export const GENERATE_FIELDS = {
   },
   parameters: {
     use: "honoured",
-    shape: requestParameters,
+    shape: nestedParameters,
     about: "Sampling and what else the parameters of a request may say; they may stand beside text_input as well.",
   },
 } as const satisfies Fields;

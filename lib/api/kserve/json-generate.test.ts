@@ -14,6 +14,13 @@ const read = (body: unknown) => {
   return { request, texts, parameters: Object.fromEntries(values) as unknown };
 };
 
+const sampling = ({ inputs, rawInputContents }: ReturnType<typeof read>["request"]) => {
+  const at = inputs.findIndex(({ name }) => name === "sampling_parameters");
+  return at < 0
+    ? undefined
+    : bytesElements({ data: rawInputContents[at]! }).map((text) => Buffer.from(text).toString());
+};
+
 describe("a body", () => {
   it("is a text and its parameters", () => {
     const { request, texts, parameters } = read({
@@ -36,12 +43,24 @@ describe("a body", () => {
     };
     const { request, texts, parameters } = read(body);
     expect([texts, request.inputs[0]!.shape]).toEqual([["a", ""], [2n]]);
-    expect(parameters).toEqual({ max_tokens: 8n, temperature: 0.5, stop: '["x"]' });
+    expect(parameters).toEqual({ max_tokens: 8n, temperature: 0.5 });
+    expect(sampling(request)).toEqual(['{"stop":["x"]}']);
     const seed = readGenerateBody(Buffer.from('{"text_input":"","parameters":{"seed":9007199254740993}}'), {
       model: "m",
       version: "",
     });
     expect(seed.parameters.seed!.parameterChoice.value).toBe(2n ** 53n + 1n);
+  });
+
+  it("has lists and objects as members of sampling_parameters, beside what stands there", () => {
+    const of = (parameters: object) => sampling(read({ text_input: "a", parameters }).request);
+    expect(of({ max_tokens: 1 })).toBeUndefined();
+    expect(of({ sampling_parameters: "{ }" })).toEqual(["{ }"]);
+    expect(of({ sampling_parameters: { n: 2 } })).toEqual(['{"n":2}']);
+    expect(of({ sampling_parameters: '{"n":2}', logit_bias: { 1: 2 } })).toEqual(['{"n":2,"logit_bias":{"1":2}}']);
+    for (const wrong of ["[", "[1]", [1], 1]) {
+      expect(() => of({ sampling_parameters: wrong, stop: ["a"] })).toThrow("sampling_parameters: ");
+    }
   });
 
   it.each<[string, unknown]>([

@@ -1,10 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type ModelInferRequest, ModelInferRequestSchema, type ModelInferResponse } from "#gen/inference/infer_pb";
+import { StatorError } from "#lib/base/errors";
 import { compileCheck } from "../check.ts";
 import type { JsonBounds } from "../json-bounds.ts";
 import { type PrintedElements, printElements, printHead } from "./json-answer.ts";
 import { GENERATE_FIELDS } from "./json-fields.ts";
-import { parseWithSeed, readJsonParameters } from "./json-parameters.ts";
+import { type JsonParameter, parseWithSeed, readJsonParameters } from "./json-parameters.ts";
 import type { InferAddress } from "./json-request.ts";
 import { createBytesTensor } from "./tensor.ts";
 
@@ -21,16 +22,47 @@ export function readGenerateBody(
   bounds?: JsonBounds,
 ): ModelInferRequest {
   const { body } = checkGenerate(gatherParameters(parseWithSeed(bytes, bounds)));
-  const { id, text_input: text, parameters } = body;
-  const input = createBytesTensor("text_input", typeof text === "string" ? [text] : text);
+  const { id, text_input: text } = body;
+  const { parameters, sampling } = splitParameters(body.parameters ?? {});
+  const inputs = [createBytesTensor("text_input", typeof text === "string" ? [text] : text)];
+  if (sampling !== undefined) inputs.push(createBytesTensor("sampling_parameters", [sampling]));
   return create(ModelInferRequestSchema, {
     modelName: model,
     modelVersion: version,
     id: id ?? "",
     parameters: readJsonParameters(parameters),
-    inputs: [{ name: input.name, datatype: input.datatype, shape: input.shape.map(BigInt) }],
-    rawInputContents: [input.data],
+    inputs: inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape: shape.map(BigInt) })),
+    rawInputContents: inputs.map(({ data }) => data),
   });
+}
+
+const SAMPLING = "sampling_parameters";
+
+/** Those that messages have, and the JSON of the others: lists, objects, and what stands in `sampling_parameters`. */
+function splitParameters(said: Readonly<Record<string, unknown>>) {
+  const { [SAMPLING]: given, ...named } = said;
+  const entries = Object.entries(named);
+  const isNested = ([, value]: readonly [string, unknown]) => typeof value === "object";
+  const nested = entries.filter(isNested);
+  const parameters = Object.fromEntries(entries.filter((entry) => !isNested(entry))) as Record<string, JsonParameter>;
+  if (nested.length === 0 && (given === undefined || typeof given === "string")) return { parameters, sampling: given };
+  const object = typeof given === "string" ? parseSampling(given) : given;
+  if (object !== undefined && (typeof object !== "object" || object === null || Array.isArray(object))) {
+    throw new StatorError("INVALID_FIELD", { field: SAMPLING, detail: "must be an object" }, { param: SAMPLING });
+  }
+  return { parameters, sampling: JSON.stringify({ ...object, ...Object.fromEntries(nested) }) };
+}
+
+function parseSampling(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new StatorError(
+      "INVALID_FIELD",
+      { field: SAMPLING, detail: "is not valid JSON" },
+      { param: SAMPLING, cause },
+    );
+  }
 }
 
 /** Members that are no field are parameters; those that stand among the parameters count before them. */

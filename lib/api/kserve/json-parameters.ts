@@ -14,23 +14,14 @@ export function parseWithSeed(bytes: Uint8Array, bounds: JsonBounds | undefined)
   return parsed;
 }
 
-/** Parameters as messages have them, but for some; a list or an object becomes its JSON. */
+/** A parameter as a body has it: a whole number beyond 2^53 is a bigint. */
+export type JsonParameter = boolean | number | bigint | string;
+
+/** Parameters as messages have them, but for some. */
 export function readJsonParameters(
-  said: Readonly<Record<string, unknown>> | null | undefined,
+  said: Readonly<Record<string, JsonParameter>> | null | undefined,
   but: readonly string[] = [],
 ): Record<string, InferParameter> {
   const entries = Object.entries(said ?? {}).filter(([name]) => !but.includes(name));
-  return Object.fromEntries(entries.map(([name, value]) => [name, readParameter(value)]));
-}
-
-function readParameter(value: unknown): InferParameter {
-  switch (typeof value) {
-    case "boolean":
-    case "number":
-    case "bigint":
-    case "string":
-      return createParameter(value);
-    default:
-      return createParameter(JSON.stringify(value));
-  }
+  return Object.fromEntries(entries.map(([name, value]) => [name, createParameter(value)]));
 }

@@ -57,7 +57,7 @@ describe("what is said beside tensors", () => {
         { name: "O", parameters: { binary_data: true, b: 1 } },
         { name: "P", parameters: { binary_data: false } },
       ],
-      parameters: { binary_data_output: true, flag: false, text: "t", half: 0.5, stop: ["a"] },
+      parameters: { binary_data_output: true, flag: false, text: "t", half: 0.5 },
     });
     const values = (parameters: typeof request.parameters) =>
       Object.entries(parameters).map(([name, { parameterChoice }]) => [
@@ -79,7 +79,6 @@ describe("what is said beside tensors", () => {
       ["flag", "boolParam", false],
       ["text", "stringParam", "t"],
       ["half", "doubleParam", 0.5],
-      ["stop", "stringParam", '["a"]'],
     ]);
     expect(binary).toEqual({
       others: true,
@@ -118,6 +117,7 @@ describe("what is wrong is refused by its name", () => {
     ["Unknown field output. Did you mean outputs", { inputs: [TEXT], output: [] }],
     ["parameters.a: must be", { inputs: [{ ...TEXT, parameters: { a: [1] } }] }],
     ["parameters.a: must be", { inputs: [TEXT], parameters: { a: null } }],
+    ["parameters.stop: must be", { inputs: [TEXT], parameters: { stop: ["a"] } }],
     ["parameters.binary_data_output: must be true or false", { inputs: [TEXT], parameters: { binary_data_output: 1 } }],
     [
       "classification is not supported",

@@ -43,6 +43,22 @@ type SaidInput = SaidBody["inputs"][number];
 
 const checkInfer = compileCheck(INFER_FIELDS);
 
+/** Where an input has its bytes behind the JSON of a body. */
+export interface BehindJson {
+  /** Bytes behind the JSON before it. */
+  readonly from: number;
+  /** How many they are. */
+  readonly bytes: number;
+}
+
+/** The JSON of a request, read. */
+export interface InferJson extends InferBody {
+  /** Without raw contents. */
+  readonly request: ModelInferRequest;
+  /** The raw contents, where they were in the JSON; in the order of the inputs that lie in no shared memory. */
+  readonly contents: readonly (Uint8Array | BehindJson)[];
+}
+
 /**
  * Reads the body of POST /v2/models/{model}/infer: JSON, or JSON with raw tensors behind it. Lists of numbers never become
  * values of the language: they are read from the bytes as what they are to be, so that an 8-byte integer keeps its digits and
@@ -50,36 +66,47 @@ const checkInfer = compileCheck(INFER_FIELDS);
  * check; what the tensors mean is for others to see.
  */
 export function readInferBody(body: Uint8Array, address: InferAddress, bounds?: JsonBounds): InferBody {
-  const json = body.subarray(0, headerBytes(address.headerLength, body.length));
+  const json = body.subarray(0, jsonBytes(address, body.length));
+  const behind = body.subarray(json.length);
+  const { request, contents, binary } = readInferJson(json, { ...address, behindBytes: behind.length }, bounds);
+  request.rawInputContents = contents.map((one) =>
+    one instanceof Uint8Array ? one : behind.subarray(one.from, one.from + one.bytes),
+  );
+  return { request, binary };
+}
+
+/** Reads the JSON of such a body, behind which so many bytes follow. Throws as `readInferBody` does. */
+export function readInferJson(
+  json: Uint8Array,
+  { model, version, behindBytes }: Pick<InferAddress, "model" | "version"> & { readonly behindBytes: number },
+  bounds?: JsonBounds,
+): InferJson {
   if (!isUtf8(json)) throw new StatorError("INVALID_UTF8");
   const { rest, data } = cutData(json);
-  const text = Buffer.concat(rest);
-  const { body: said } = checkInfer(parseRest(text, json, bounds));
-  const binary = new BinaryRest(body.subarray(json.length));
-  const contents: Uint8Array[] = [];
-  for (const [at, input] of said.inputs.entries()) {
-    const bytes = readContents(input, { field: `inputs[${at}]`, data: data.get(at), binary });
-    if (bytes) contents.push(bytes);
-  }
-  binary.end();
-  return {
-    request: create(ModelInferRequestSchema, {
-      modelName: address.model,
-      modelVersion: address.version,
-      id: said.id ?? "",
-      parameters: readJsonParameters(said.parameters, ["binary_data_output"]),
-      inputs: said.inputs.map(({ name, datatype, shape, parameters }) => ({
-        ...{ name, datatype, shape: shape.map(BigInt) },
-        parameters: readJsonParameters(parameters, ["binary_data_size"]),
-      })),
-      outputs: said.outputs?.map(({ name, parameters }, at) => {
-        if (parameters?.classification) throw noClassification(`outputs[${at}].parameters.classification`);
-        return { name, parameters: readJsonParameters(parameters, ["binary_data"]) };
-      }),
-      rawInputContents: contents,
+  const { body: said } = checkInfer(parseRest(Buffer.concat(rest), json, bounds));
+  const behind = new Behind(behindBytes);
+  const contents = said.inputs.flatMap((input, at) => {
+    return readContents(input, { field: `inputs[${at}]`, data: data.get(at), behind }) ?? [];
+  });
+  behind.end();
+  return { request: readRequest(said, { model, version }), contents, binary: readBinaryOutputs(said) };
+}
+
+function readRequest(said: SaidBody, { model, version }: Pick<InferAddress, "model" | "version">): ModelInferRequest {
+  return create(ModelInferRequestSchema, {
+    modelName: model,
+    modelVersion: version,
+    id: said.id ?? "",
+    parameters: readJsonParameters(said.parameters, ["binary_data_output"]),
+    inputs: said.inputs.map(({ name, datatype, shape, parameters }) => ({
+      ...{ name, datatype, shape: shape.map(BigInt) },
+      parameters: readJsonParameters(parameters, ["binary_data_size"]),
+    })),
+    outputs: said.outputs?.map(({ name, parameters }, at) => {
+      if (parameters?.classification) throw noClassification(`outputs[${at}].parameters.classification`);
+      return { name, parameters: readJsonParameters(parameters, ["binary_data"]) };
     }),
-    binary: readBinaryOutputs(said),
-  };
+  });
 }
 
 function noClassification(field: string): StatorError {
@@ -91,8 +118,8 @@ function invalid(field: string, detail: string): StatorError {
   return new StatorError("INVALID_FIELD", { field, detail }, { param: field });
 }
 
-/** Bytes of JSON at the start of a body. */
-function headerBytes(said: string | undefined, length: number): number {
+/** Bytes of JSON at the start of a body of so many bytes. Throws INVALID_FIELD for a header that says what cannot be. */
+export function jsonBytes({ headerLength: said }: Pick<InferAddress, "headerLength">, length: number): number {
   if (said === undefined) return length;
   const bytes = /^\d{1,15}$/.test(said) ? Number(said) : undefined;
   const field = "The header inference-header-content-length";
@@ -112,39 +139,37 @@ function parseRest(rest: Uint8Array, json: Uint8Array, bounds: JsonBounds | unde
 }
 
 /** What stands behind the JSON of a body. */
-class BinaryRest {
-  readonly #bytes: Uint8Array;
+class Behind {
+  readonly #length: number;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor(length: number) {
+    this.#length = length;
   }
 
-  /** The next bytes; borrowed. */
-  take(bytes: number, field: string): Uint8Array {
-    const left = this.#bytes.length - this.#at;
+  /** Where the next bytes are. */
+  take(bytes: number, field: string): BehindJson {
+    const left = this.#length - this.#at;
     if (bytes > left) throw invalid(field, `is ${bytes}, and ${left} bytes are left behind the JSON`);
     this.#at += bytes;
-    return this.#bytes.subarray(this.#at - bytes, this.#at);
+    return { from: this.#at - bytes, bytes };
   }
 
   /** Throws when something is left. */
   end(): void {
-    const left = this.#bytes.length - this.#at;
-    if (left > 0)
-      throw new StatorError("INVALID_FIELD", {
-        field: "The body",
-        detail: `has ${left} bytes behind the JSON that are of no input`,
-      });
+    const left = this.#length - this.#at;
+    if (left === 0) return;
+    const detail = `has ${left} bytes behind the JSON that are of no input`;
+    throw new StatorError("INVALID_FIELD", { field: "The body", detail });
   }
 }
 
 /** The raw bytes of an input; undefined where they lie in shared memory. */
 function readContents(
   { datatype, shape, parameters, data: said }: SaidInput,
-  from: { readonly field: string; readonly data: Uint8Array | undefined; readonly binary: BinaryRest },
-): Uint8Array | undefined {
-  const { field, binary } = from;
+  from: { readonly field: string; readonly data: Uint8Array | undefined; readonly behind: Behind },
+): Uint8Array | BehindJson | undefined {
+  const { field, behind } = from;
   const hasData = said !== undefined && said !== null;
   const size = parameters?.binary_data_size;
   const isShared = parameters?.[SHARED_MEMORY.region] !== undefined;
@@ -155,8 +180,10 @@ function readContents(
       `has ${ways === 0 ? "none" : "more than one"} of data, binary_data_size and shared_memory_region`,
     );
   }
-  if (size !== undefined)
-    return binary.take(byteCount(size, `${field}.parameters.binary_data_size`), `${field}.parameters.binary_data_size`);
+  if (size !== undefined) {
+    const place = `${field}.parameters.binary_data_size`;
+    return behind.take(byteCount(size, place), place);
+  }
   return from.data && readJsonTensor(from.data, { field: `${field}.data`, datatype, shape });
 }
 

@@ -1,5 +1,13 @@
 import type { Fields } from "../field.ts";
-import { CHAT_ROUTE, COMPLETION_ROUTE, EMBEDDING_ROUTE, type ApiRoute, type ApiSchema } from "../routes.ts";
+import {
+  type ApiRoute,
+  type ApiSchema,
+  CHAT_ROUTE,
+  COMPLETION_ROUTE,
+  EMBEDDING_ROUTE,
+  MODEL_ROUTE,
+  MODELS_ROUTE,
+} from "../routes.ts";
 import { KSERVE_ANSWERS } from "./answers.ts";
 import { GENERATE_FIELDS, INFER_FIELDS } from "./json-fields.ts";
 
@@ -76,7 +84,7 @@ const HOSTED_ERROR: ApiSchema = {
 };
 
 /** A route of OpenAI's API where KServe's clients look for it. */
-export function hostedRoute(route: ApiRoute): ApiRoute {
+function hostedRoute(route: ApiRoute): ApiRoute {
   const operation = `hosted${route.operation[0]!.toUpperCase()}${route.operation.slice(1)}`;
   return { ...route, path: `/openai${route.path}`, operation, sameAs: route, error: HOSTED_ERROR };
 }
@@ -89,3 +97,6 @@ export const HOSTED_COMPLETION_ROUTE: ApiRoute = hostedRoute(COMPLETION_ROUTE);
 
 /** Embeddings at KServe's place. */
 export const HOSTED_EMBEDDING_ROUTE: ApiRoute = hostedRoute(EMBEDDING_ROUTE);
+
+/** Models at KServe's place. */
+export const HOSTED_READ_ROUTES: readonly ApiRoute[] = [hostedRoute(MODELS_ROUTE), hostedRoute(MODEL_ROUTE)];

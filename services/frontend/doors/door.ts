@@ -135,4 +135,6 @@ export interface HttpDoor<Form> extends Door<Form, string, HttpAnswer> {
   readonly headers?: readonly string[];
   /** Its bodies may be `application/octet-stream`. */
   readonly binary?: true;
+  /** Models of tensors are asked here too, by who forwards requests past it. */
+  readonly tensors?: true;
 }

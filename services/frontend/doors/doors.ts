@@ -1,4 +1,6 @@
+import { HOSTED_READ_ROUTES } from "#lib/api/kserve/routes";
 import { type ApiRoute, READ_ROUTES } from "#lib/api/routes";
+import { OPERATIONS } from "../inference/operation-table.ts";
 import { CHAT } from "./chat/door.ts";
 import { COMPLETIONS } from "./completions/door.ts";
 import type { DoorReader, HttpDoor } from "./door.ts";
@@ -17,7 +19,7 @@ export const DOORS: readonly HttpDoor<unknown>[] = [
 
 /** Every route of a port with these doors, for its document. */
 export function documentedRoutes(doors: readonly HttpDoor<unknown>[]): readonly ApiRoute[] {
-  return [...doors.map(({ api }) => api), ...READ_ROUTES];
+  return [...doors.map(({ api }) => api), ...READ_ROUTES, ...HOSTED_READ_ROUTES, ...OPERATIONS.map(({ api }) => api)];
 }
 
 /** What reads the bodies of these doors. */

@@ -112,7 +112,10 @@ export class Exchange implements Reply<string, HttpAnswer> {
   }
 
   whole(body: HttpAnswer): void {
-    if (typeof body === "string") return this.json(200, body);
+    if (typeof body === "string") {
+      this.json(200, body);
+      return;
+    }
     const { contentType, headers, parts } = body;
     Object.assign(this.#headers, headers);
     this.#sendParts(200, contentType, parts);

@@ -1,5 +1,5 @@
-import { ModelConfigSchema } from "#gen/inference/model_config_pb";
 import { ModelMetadataResponseSchema, ServerMetadataResponseSchema } from "#gen/inference/metadata_pb";
+import { ModelConfigSchema } from "#gen/inference/model_config_pb";
 import { RepositoryIndexResponse_ModelIndexSchema } from "#gen/inference/repository_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { ModelStatisticsResponseSchema } from "#gen/inference/statistics_pb";
@@ -103,17 +103,17 @@ export const MODEL_OPERATIONS: readonly Operation[] = [
   }),
   createOperation({
     name: "v2_stats",
-    api: read(
-      { ...modelPaths("/stats"), operation: "modelStatistics", about: "What a model did." },
-      "ModelStatistics",
-    ),
+    api: read({ ...modelPaths("/stats"), operation: "modelStatistics", about: "What a model did." }, "ModelStatistics"),
     method: method.modelStatistics,
     ask: named,
     print: (answer) => printMessage(ModelStatisticsResponseSchema, answer),
   }),
   createOperation({
     name: "v2_stats",
-    api: read({ path: "/v2/models/stats", operation: "allStatistics", about: "What each model did." }, "ModelStatistics"),
+    api: read(
+      { path: "/v2/models/stats", operation: "allStatistics", about: "What each model did." },
+      "ModelStatistics",
+    ),
     method: method.modelStatistics,
     ask: () => ({}),
     print: (answer) => printMessage(ModelStatisticsResponseSchema, answer),
@@ -122,7 +122,11 @@ export const MODEL_OPERATIONS: readonly Operation[] = [
     name: "v2_repository",
     api: {
       ...read(
-        { path: "/v2/repository/index", operation: "repositoryIndex", about: "Every model that is known, and how far it is." },
+        {
+          path: "/v2/repository/index",
+          operation: "repositoryIndex",
+          about: "Every model that is known, and how far it is.",
+        },
         "RepositoryIndex",
       ),
       method: "post",

@@ -42,8 +42,7 @@ export interface Operation {
 }
 
 /** What an operation is made of. */
-export interface OperationRow<I extends DescMessage, O extends DescMessage>
-  extends Pick<Operation, "name" | "api"> {
+export interface OperationRow<I extends DescMessage, O extends DescMessage> extends Pick<Operation, "name" | "api"> {
   /** What is called. */
   readonly method: DescMethodUnary<I, O>;
   /** The message of a request. Throws what is wrong with its body. */

@@ -127,7 +127,11 @@ const SHARED_MEMORY: readonly Operation[] = [
   createOperation({
     name: "v2_shared_memory",
     api: change(
-      { ...regionPaths("system", "unregister"), operation: "unregisterSystemRegion", about: "Forgets a region, or all." },
+      {
+        ...regionPaths("system", "unregister"),
+        operation: "unregisterSystemRegion",
+        about: "Forgets a region, or all.",
+      },
       {},
     ),
     method: method.systemSharedMemoryUnregister,
@@ -190,14 +194,21 @@ const settings = kserveSchema("Settings");
 const SETTINGS: readonly Operation[] = [
   createOperation({
     name: "v2_settings",
-    api: show({ ...tracePaths, operation: "traceSetting", about: "How requests are traced." }, { ...settings, open: true }),
+    api: show(
+      { ...tracePaths, operation: "traceSetting", about: "How requests are traced." },
+      { ...settings, open: true },
+    ),
     method: method.traceSetting,
     ask: ({ parts }) => ({ modelName: parts.model ?? "" }),
     print: printTrace,
   }),
   createOperation({
     name: "v2_settings",
-    api: change({ ...tracePaths, operation: "changeTraceSetting", about: "Changes how requests are traced." }, {}, "Settings"),
+    api: change(
+      { ...tracePaths, operation: "changeTraceSetting", about: "Changes how requests are traced." },
+      {},
+      "Settings",
+    ),
     method: method.traceSetting,
     ask: ({ parts, body }) => ({
       modelName: parts.model ?? "",
@@ -207,17 +218,18 @@ const SETTINGS: readonly Operation[] = [
   }),
   createOperation({
     name: "v2_settings",
-    api: show(
-      { path: "/v2/logging", operation: "logSettings", about: "What is logged." },
-      { ...settings, open: true },
-    ),
+    api: show({ path: "/v2/logging", operation: "logSettings", about: "What is logged." }, { ...settings, open: true }),
     method: method.logSettings,
     ask: () => ({}),
     print: printLog,
   }),
   createOperation({
     name: "v2_settings",
-    api: change({ path: "/v2/logging", operation: "changeLogSettings", about: "Changes what is logged." }, {}, "Settings"),
+    api: change(
+      { path: "/v2/logging", operation: "changeLogSettings", about: "Changes what is logged." },
+      {},
+      "Settings",
+    ),
     method: method.logSettings,
     ask: ({ body }) => ({
       settings: Object.fromEntries(settingsOf(body).map(([name, value]) => [name, readLog(name, value)])),

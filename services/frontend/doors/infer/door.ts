@@ -16,4 +16,5 @@ export const INFER: HttpDoor<HttpInferForm> = {
   modelPart: "model",
   headers: [LENGTH_HEADER],
   binary: true,
+  tensors: true,
 };
