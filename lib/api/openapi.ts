@@ -1,5 +1,5 @@
 import type { Field, Fields, Shape } from "./field.ts";
-import type { ApiRoute } from "./routes.ts";
+import type { ApiRoute, ApiSchema } from "./routes.ts";
 
 /** JSON as the document is made of. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
@@ -7,12 +7,24 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 /** The OpenAPI 3.1 document of a port with these routes, as JSON text. */
 export function printOpenApi(version: string, routes: readonly ApiRoute[]): string {
   const paths: Record<string, Record<string, Json>> = {};
-  for (const route of routes) paths[route.path] = { [route.method]: operation(route) };
+  for (const route of routes) {
+    paths[route.path] = { ...paths[route.path], [route.method]: operation(route, route.path, route.operation) };
+    // A name belongs to one path.
+    for (const path of route.also ?? []) {
+      paths[path] = { ...paths[path], [route.method]: operation(route, path, undefined) };
+    }
+  }
   const schemas: Record<string, Json> = {};
-  for (const { answer } of routes) if (answer) schemas[answer.name] = objectSchema(answer.fields);
+  for (const { answer } of routes) if (answer) schemas[answer.name] = answerSchema(answer);
   for (const { error } of routes) schemas[error.name] = objectSchema(error.fields);
-  for (const { operation: name, fields } of routes) if (fields) schemas[requestName(name)] = objectSchema(fields);
-  const info = { title: "Stator", version, description: "OpenAI's API, served by Stator. Unknown fields are refused." };
+  for (const { operation: name, fields, sameAs } of routes) {
+    if (fields && !sameAs) schemas[requestName(name)] = objectSchema(fields);
+  }
+  const info = {
+    title: "Stator",
+    version,
+    description: "OpenAI's API and the Open Inference Protocol, served by Stator. Unknown fields are refused.",
+  };
   return JSON.stringify({ openapi: "3.1.0", info, paths, components: { schemas } });
 }
 
@@ -24,13 +36,18 @@ function reference(name: string): Json {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-function operation(route: ApiRoute): Json {
-  const { operation: name, answer, error } = route;
+function answerSchema({ fields, list, open }: ApiSchema): Json {
+  const item = objectSchema(fields, open);
+  return list ? { type: "array", items: item } : item;
+}
+
+function operation(route: ApiRoute, path: string, name: string | undefined): Json {
+  const { answer, error } = route;
   const content: Record<string, Json> = answer
     ? { "application/json": { schema: reference(answer.name) } }
     : { "text/plain": { schema: { type: "string" } } };
   if (route.streams) content["text/event-stream"] = { schema: { type: "string" } };
-  const parameters = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
+  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
     name: parameter!,
     in: "path",
     required: true,
@@ -43,7 +60,7 @@ function operation(route: ApiRoute): Json {
     parameters: parameters.length > 0 ? parameters : undefined,
     requestBody: route.fields && {
       required: true,
-      content: { "application/json": { schema: reference(requestName(name)) } },
+      content: { "application/json": { schema: reference(requestName((route.sameAs ?? route).operation)) } },
     },
     responses: {
       "200": { description: "The answer.", content },

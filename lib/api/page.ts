@@ -13,13 +13,16 @@ export function printFieldsPage(routes: readonly ApiRoute[]): string {
   const parts = [
     "# Request fields",
     "",
-    "Made from the field tables in `lib/api/openai`; do not edit. A field that is not here is a 400 that names it and",
+    "Made from the field tables in `lib/api`; do not edit. A field that is not here is a 400 that names it and",
     "the nearest known name; inside messages it has no effect. `null` counts as absent. Fields without effect are named",
     "in the header `x-stator-ignored`. All mistakes of a request are told at once.",
   ];
   for (const route of routes) {
-    if (!route.fields) continue;
+    if (!route.fields || route.sameAs) continue;
     parts.push("", `## ${route.method.toUpperCase()} ${route.path}`, "", route.about, "");
+    const alike = routes.filter(({ sameAs }) => sameAs === route).map(({ path }) => `\`${path}\``);
+    const paths = [...(route.also ?? []).map((path) => `\`${path}\``), ...alike];
+    if (paths.length > 0) parts.push(`The same at ${paths.join(", ")}.`, "");
     parts.push("| field | value | use | what it does |", "|---|---|---|---|", ...rows(route.fields, ""));
     if (route.rules.length > 0) parts.push("", ...route.rules.map((rule) => `- ${rule.about}`));
   }

@@ -9,8 +9,12 @@ import { EMBEDDING_FIELDS } from "./openai/embedding-fields.ts";
 export interface ApiSchema {
   /** In the document, such as ChatCompletion. */
   readonly name: string;
-  /** Of the body, which is an object. */
+  /** Of the body, which is an object; or of each of its items. */
   readonly fields: Fields;
+  /** The body is a list of such objects. */
+  readonly list?: true;
+  /** It has other fields beside these. */
+  readonly open?: true;
 }
 
 /** One route of the public port, as the OpenAPI document and the page show it. */
@@ -19,6 +23,10 @@ export interface ApiRoute {
   readonly method: "get" | "post";
   /** A part in braces is a parameter. */
   readonly path: string;
+  /** Further paths that are the same. */
+  readonly also?: readonly string[];
+  /** The route whose body it takes: its fields are not listed again. */
+  readonly sameAs?: ApiRoute;
   /** Name of the operation in generated clients. */
   readonly operation: string;
   /** One sentence for people. */
@@ -78,10 +86,27 @@ export const EMBEDDING_ROUTE: ApiRoute = {
   streams: false,
 };
 
+/** Every model. */
+export const MODELS_ROUTE: ApiRoute = {
+  ...read,
+  path: "/v1/models",
+  operation: "listModels",
+  about: "Models and adapters.",
+  answer: schema("ModelList"),
+};
+
+/** One model. */
+export const MODEL_ROUTE: ApiRoute = {
+  ...read,
+  path: "/v1/models/{id}",
+  operation: "retrieveModel",
+  about: "One model.",
+  answer: schema("Model"),
+};
+
 /** Routes that take no body and ask no model. */
 export const READ_ROUTES: readonly ApiRoute[] = [
-  { ...read, path: "/v1/models", operation: "listModels", about: "Models and adapters.", answer: schema("ModelList") },
-  { ...read, path: "/v1/models/{id}", operation: "retrieveModel", about: "One model.", answer: schema("Model") },
+  ...[MODELS_ROUTE, MODEL_ROUTE],
   {
     ...read,
     path: "/health",

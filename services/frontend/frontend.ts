@@ -6,10 +6,11 @@ import type { Clock } from "#lib/base/clock";
 import { BoundedCache } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
-import type { Log } from "#lib/host/log";
+import { type Log, silentLog } from "#lib/host/log";
 import { createLoopLoad } from "#lib/host/loop-load";
-import type { Metrics } from "#lib/host/metrics";
+import { type Metrics, noMetrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
+import { DirectTransport } from "#lib/rpc/direct";
 import type { OperatorsFrom } from "#lib/rpc/operators";
 import type { ServedService } from "#lib/rpc/service";
 import type { Dispatcher } from "#lib/serving/dispatcher";
@@ -28,6 +29,7 @@ import { EXTENSIONS, type ServerAbout } from "./inference/about.ts";
 import { InferenceCalls, type InferenceTools } from "./inference/calls.ts";
 import { KSERVE } from "./inference/doors.ts";
 import type { Forwarding } from "./inference/forwarding.ts";
+import { OPERATIONS } from "./inference/operation-table.ts";
 import { createInferenceService, type InferenceHandlers } from "./inference/service.ts";
 import { DEFAULT_LIMITS, type FrontendLimits } from "./limits.ts";
 import { Artifacts, type FetchArtifact } from "./models/artifacts.ts";
@@ -218,7 +220,12 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
   };
   const meter = new RequestMeter({ clock, log, metrics, counts });
   const drawRequestId = createRequestIds(printId(chance.id()));
+  const tools = { serving, admission, meter, limits, clock, drawRequestId };
+  const inference = createInference(options, { tools, models: registry, draining: () => server.draining });
   const routes = createRoutes({
+    operations: OPERATIONS,
+    service: new DirectTransport([inference.service], { clock, log: silentLog, metrics: noMetrics }),
+    forwarding: options.inference?.forwarding,
     models: registry,
     reader,
     doors,
@@ -245,8 +252,6 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
     log,
     meter,
   });
-  const tools = { serving, admission, meter, limits, clock, drawRequestId };
-  const inference = createInference(options, { tools, models: registry, draining: () => server.draining });
   return { registry, waits, admission, server, counts, ...inference };
 }
 

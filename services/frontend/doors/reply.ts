@@ -13,9 +13,9 @@ export interface Work {
 
 /**
  * Where one answer goes, whatever carries it: an HTTP exchange, or a gRPC call with messages for what is printed. It tells
- * one thing: a whole body, events, or an error.
+ * one thing: a whole body (`Whole`), events (`Printed` each), or an error.
  */
-export interface Reply<Printed> {
+export interface Reply<Printed, Whole = Printed> {
   /** For logs and headers: the client's own where it named one. */
   readonly requestId: string;
   /** Name of its door. */
@@ -37,7 +37,7 @@ export interface Reply<Printed> {
   /** Says something beside the answer, whatever it will be; before it begins. */
   set(name: string, value: string): void;
   /** Answers as a whole. */
-  whole(body: Printed): void;
+  whole(body: Whole): void;
   /** Answers with an error; does nothing when an answer has begun. */
   fail(error: StatorError): void;
   /** Begins an answer of events. */
@@ -52,6 +52,19 @@ export interface Reply<Printed> {
   endEvents(error?: StatorError): void;
   /** Waits until the client took everything. One that takes too little, however often, is cut off: `cut` is called. */
   whenDrained(drained: () => void, cut: () => void): void;
+}
+
+/** A whole answer of HTTP: JSON, or a body that says by itself what it is. */
+export type HttpAnswer = string | HttpBody;
+
+/** A body that is no JSON, or not alone. */
+export interface HttpBody {
+  /** Its media type. */
+  readonly contentType: string;
+  /** Beside those of every answer. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** One after the other; bytes go out as they are, and are kept until they went. */
+  readonly parts: readonly (string | Uint8Array)[];
 }
 
 /** An error as HTTP tells it; the body is JSON. */

@@ -12,6 +12,8 @@ export interface BodyOptions {
   readonly admission: Admission;
   /** For the time in which the rest of a refused body is dropped. */
   readonly clock: Clock;
+  /** Bodies may be of bytes, by their header too. */
+  readonly binary?: boolean;
 }
 
 /** How long the rest of a refused body is read and dropped, so that the client gets to read the answer. */
@@ -27,7 +29,7 @@ export async function receiveBody<Read>(
   options: BodyOptions,
   read: (chunks: readonly Buffer[]) => Promise<Read>,
 ): Promise<Read> {
-  checkHeaders(exchange);
+  checkHeaders(exchange, options.binary ?? false);
   const taken = { size: 0 };
   try {
     return await read(await readBody(exchange, options, taken));
@@ -40,12 +42,13 @@ export async function receiveBody<Read>(
  * A missing content type counts as JSON, and so do those that curl and fetch put on text unless told otherwise. A page in
  * a browser may send these two anywhere without being asked; it always sends its origin with them, and is refused.
  */
-function checkHeaders(exchange: Exchange): void {
+function checkHeaders(exchange: Exchange, isBinary: boolean): void {
   const type = exchange.header("content-type");
+  const bytes = isBinary && /^application\/octet-stream\s*(?:;|$)/i.test(type ?? "");
   const json = type === undefined || /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
   const unsaid = /^(?:text\/plain|application\/x-www-form-urlencoded)\s*(?:;|$)/i.test(type ?? "");
   const page = exchange.header("origin") !== undefined || exchange.header("sec-fetch-site") !== undefined;
-  if (!json && (!unsaid || page))
+  if (!json && !bytes && (!unsaid || page))
     throw new StatorError("UNSUPPORTED_MEDIA_TYPE", { expected: "application/json", header: "content-type" });
   const charset = /charset\s*=\s*"?([\w-]+)/i.exec(type ?? "")?.[1];
   if (charset && !/^utf-?8$/i.test(charset)) {

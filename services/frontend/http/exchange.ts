@@ -3,14 +3,14 @@ import { EVENT_STREAM, PING_COMMENT } from "#lib/api/sse";
 import type { Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { type Outcome, outcomeOf } from "../counts.ts";
-import type { PrintError, Reply, Work } from "../doors/reply.ts";
+import type { HttpAnswer, PrintError, Reply, Work } from "../doors/reply.ts";
 import { afterPatience, type ReaderPatience } from "../patience.ts";
 
 /** An end that leaves less than this is not waited for: the system's own buffers take it. */
 const SMALL_REST = 16_384;
 
 /** A request with its answer. One answer per exchange: a body, an error, or a stream of events. */
-export class Exchange implements Reply<string> {
+export class Exchange implements Reply<string, HttpAnswer> {
   readonly request: IncomingMessage;
   readonly requestId: string;
   readonly arrivedMs: number;
@@ -92,12 +92,17 @@ export class Exchange implements Reply<string> {
 
   /** Answers with a body in one write. */
   send(status: number, contentType: string, body: string | Buffer): void {
+    this.#sendParts(status, contentType, [body]);
+  }
+
+  #sendParts(status: number, contentType: string, parts: readonly (string | Uint8Array)[]): void {
     if (!this.#begin(status)) return;
+    this.#bodyBytes = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
     this.#headers["content-type"] = contentType;
-    this.#bodyBytes = Buffer.byteLength(body);
     this.#headers["content-length"] = String(this.#bodyBytes);
     this.#response.writeHead(status, this.#headers);
-    this.#response.end(body);
+    for (const part of parts.slice(0, -1)) this.#response.write(part);
+    this.#response.end(parts.at(-1));
     this.#watchEnd();
   }
 
@@ -106,8 +111,14 @@ export class Exchange implements Reply<string> {
     this.send(status, "application/json", body);
   }
 
-  whole(body: string): void {
-    this.json(200, body);
+  whole(body: HttpAnswer): void {
+    if (typeof body === "string") {
+      this.json(200, body);
+      return;
+    }
+    const { contentType, headers, parts } = body;
+    Object.assign(this.#headers, headers);
+    this.#sendParts(200, contentType, parts);
   }
 
   /** Answers without a body. */

@@ -2,7 +2,11 @@ import { printModel, printModels } from "#lib/api/openai/bodies";
 import { noWorkers } from "#lib/discovery/models";
 import type { Metrics } from "#lib/host/metrics";
 import { isLoopback } from "#lib/rpc/credentials";
-import type { HttpDoor } from "../doors/door.ts";
+import { type Around, type HttpDoor, NOTHING_AROUND } from "../doors/door.ts";
+import { printHostedError } from "../doors/hosted/error.ts";
+import type { Forwarding } from "../inference/forwarding.ts";
+import { forwardBody } from "../inference/http-forward.ts";
+import type { Operation, OperationCaller } from "../inference/operations.ts";
 import type { Models } from "../models/served.ts";
 import { openPage } from "../page/page.ts";
 import type { BodyReader } from "../read/reader.ts";
@@ -10,7 +14,8 @@ import { type ServeTools, serve } from "../serve/serve.ts";
 import type { Admission } from "./admission.ts";
 import { type BodyOptions, receiveBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Handler, HttpRoute } from "./router.ts";
+import { operationRoutes } from "./operation-routes.ts";
+import type { Handler, HttpRoute, Parts } from "./router.ts";
 
 /** What the routes answer with. */
 export interface RouteTools {
@@ -26,6 +31,12 @@ export interface RouteTools {
   readonly body: BodyOptions;
   /** Reads them. */
   readonly reader: BodyReader;
+  /** Methods of the inference service. */
+  readonly operations: readonly Operation[];
+  /** What calls them. */
+  readonly service: OperationCaller;
+  /** The way of requests for models of tensors; undefined: there are none. */
+  readonly forwarding: Forwarding | undefined;
   /** What GET /metrics tells. */
   readonly metrics: Metrics;
   /** The OpenAPI document as JSON. */
@@ -49,19 +60,10 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
       name: "docs",
       handler: (exchange, { name = "" }) => page.showDocument(exchange, name),
     },
-    ...tools.doors.map((door) => doorRoute(door, tools)),
-    {
-      path: "/v1/models",
-      method: "GET",
-      name: "models",
-      handler: (exchange) => exchange.json(200, printModels(tools.models.list())),
-    },
-    {
-      path: "/v1/models/{id...}",
-      method: "GET",
-      name: "model",
-      handler: (exchange, { id = "" }) => showModel(exchange, id, tools.models),
-    },
+    ...tools.doors.flatMap((door) => doorRoutes(door, tools)),
+    ...operationRoutes(tools.operations, tools),
+    ...modelRoutes("", tools.models),
+    ...modelRoutes("/openai", tools.models).map((route) => ({ ...route, printError: printHostedError })),
     { path: "/health", method: "GET", name: "health", handler: (exchange) => showHealth(exchange, tools) },
     { path: "/live", method: "GET", name: "live", handler: (exchange) => exchange.json(200, '{"status":"live"}') },
     { path: "/metrics", method: "GET", name: "metrics", handler: (exchange) => showMetrics(exchange, tools.metrics) },
@@ -69,27 +71,80 @@ export function createRoutes(tools: RouteTools): readonly HttpRoute[] {
   ];
 }
 
-/** A door of the port: what it reads goes the one way behind all of them. */
-function doorRoute(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute {
-  const { name, api, reader, printError } = door;
-  const handler = admitted(tools, async (exchange) => {
-    const read = await receiveBody(exchange, tools.body, (chunks) => tools.reader.read(reader, chunks));
+/** A door of the port, at each of its paths: what it reads goes the one way behind all of them. */
+function doorRoutes(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute[] {
+  const { name, api, reader, printError, binary } = door;
+  const handler = admitted(tools, async (exchange, parts) => {
+    if (door.tensors && (await forwarded(exchange, parts, tools))) return;
+    const read = await receiveBody(exchange, { ...tools.body, binary }, async (chunks) => {
+      return tools.reader.read(reader, chunks, await lookAround(exchange, parts, { door, tools }));
+    });
     try {
       await serve(read, { door, reply: exchange }, tools.serving);
     } finally {
       read.close();
     }
   });
-  return { path: api.path, method: "POST", name, handler, printError };
+  return [api.path, ...(api.also ?? [])].map((path) => ({ path, method: "POST", name, handler, printError }));
+}
+
+/** Answers a request for a model of tensors; false for one of another. */
+async function forwarded(
+  exchange: Exchange,
+  { model = "", version = "" }: Parts,
+  { body, reader, forwarding }: RouteTools,
+): Promise<boolean> {
+  if (!forwarding?.takes(model)) return false;
+  await receiveBody(exchange, { ...body, binary: true }, (chunks) => {
+    return forwardBody({ chunks, model, version }, exchange, { forwarding, reader });
+  });
+  return true;
+}
+
+/** What is known of a request before its body is read. Throws what the model is that its path names, if it is not there. */
+function lookAround(
+  exchange: Exchange,
+  parts: Parts,
+  { door, tools }: { readonly door: HttpDoor<unknown>; readonly tools: RouteTools },
+): Around | Promise<Around> {
+  const { modelPart, headers: names = [] } = door;
+  if (modelPart === undefined && names.length === 0) return NOTHING_AROUND;
+  const said = names.flatMap((name) => {
+    const value = exchange.header(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const headers = Object.fromEntries(said);
+  if (modelPart === undefined) return { parts, headers, features: undefined };
+  const model = tools.serving.findModel(parts[modelPart] ?? "", exchange);
+  if (model instanceof Promise) return model.then(({ features }) => ({ parts, headers, features }));
+  return { parts, headers, features: model.features };
 }
 
 /** Runs a handler with a place among the concurrent requests. */
-function admitted(tools: RouteTools, handler: (exchange: Exchange) => Promise<void>): Handler {
-  return (exchange) => {
+function admitted(tools: RouteTools, handler: (exchange: Exchange, parts: Parts) => Promise<void>): Handler {
+  return (exchange, parts) => {
     tools.admission.enter();
     exchange.place = tools.admission;
-    return handler(exchange);
+    return handler(exchange, parts);
   };
+}
+
+/** The models as OpenAI's API has them, below a path. */
+function modelRoutes(below: string, models: Models): HttpRoute[] {
+  return [
+    {
+      path: `${below}/v1/models`,
+      method: "GET",
+      name: "models",
+      handler: (exchange) => exchange.json(200, printModels(models.list())),
+    },
+    {
+      path: `${below}/v1/models/{id...}`,
+      method: "GET",
+      name: "model",
+      handler: (exchange, { id = "" }) => showModel(exchange, id, models),
+    },
+  ];
 }
 
 function showModel(exchange: Exchange, id: string, models: Models): void {

@@ -1,10 +1,12 @@
+import type { BinaryOutputs, InferAddress } from "#lib/api/kserve/json-request";
 import type { Clock } from "#lib/base/clock";
 import type { Log } from "#lib/host/log";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
-import type { Asked, DoorReader } from "../doors/door.ts";
+import { type Around, type Asked, type DoorReader, NOTHING_AROUND } from "../doors/door.ts";
 import type { ModelText, RenderedPrompt, TemplateConversation } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
-import type { MessagesPlace, ReadOrder } from "./thread.ts";
+import { jsonOf, printTensorAnswer, readTensorBody, type TensorRequest } from "./tensor-bodies.ts";
+import type { MessagesPlace, PrintedAnswer, ReadOrder } from "./thread.ts";
 
 /** A conversation, and who renders it. */
 export interface Conversation {
@@ -67,15 +69,19 @@ export class BodyReader {
   }
 
   /** Reads a request from the chunks of its body, which it takes. Throws what the door's reader does. */
-  async read<Form>(reader: DoorReader<Form>, body: readonly Buffer[]): Promise<OpenAsk<Form>> {
+  async read<Form>(
+    reader: DoorReader<Form>,
+    body: readonly Buffer[],
+    around: Around = NOTHING_AROUND,
+  ): Promise<OpenAsk<Form>> {
     const length = body.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (length <= INLINE_BYTES) return this.#open(reader.read(wholeOf(body), undefined));
+    if (length <= INLINE_BYTES) return this.#open(reader.read(wholeOf(body), undefined, around));
     const keep = this.#nextKept++;
     // Put together there: what this thread makes garbage costs a look at all that it holds. Small chunks cost more to move.
     const isCrumbled = length < body.length * LEAST_CHUNK_BYTES;
     const chunks = (isCrumbled ? [wholeOf(body)] : body).map(sendable);
     const { module } = reader;
-    const order: ReadOrder = { kind: "read", module, chunks, keep };
+    const order: ReadOrder = { kind: "read", module, chunks, keep, around };
     const asked = await this.#thread.call<Asked<Form>>(
       order,
       chunks.map(({ buffer }) => buffer),
@@ -83,6 +89,26 @@ export class BodyReader {
     if (asked.ask.input.kind !== "messages") return this.#open(asked);
     const place = { kept: keep };
     return { asked, conversation: { render: (text) => this.#render(place, text) }, close: this.#keeper(keep) };
+  }
+
+  /** Makes the message of a body for a model of tensors; takes the chunks. Throws what is wrong with it. */
+  async readTensors(chunks: readonly Buffer[], address: InferAddress): Promise<TensorRequest> {
+    // Raw tensors cost a copy, wherever that is made; JSON costs many times its length.
+    if (jsonOf(address, chunks) <= INLINE_BYTES) return readTensorBody(chunks, address, undefined);
+    const order: ReadOrder = { kind: "tensors", address, chunks: chunks.map(sendable) };
+    return this.#thread.call(
+      order,
+      order.chunks.map(({ buffer }) => buffer as ArrayBuffer),
+    );
+  }
+
+  /** Prints the answer of a model of tensors; takes the bytes. Throws CORRUPT for an answer that is none. */
+  async printTensors(bytes: Uint8Array, binary: BinaryOutputs): Promise<PrintedAnswer> {
+    const isJson = !binary.others || [...binary.named.values()].includes(false);
+    if (bytes.length <= INLINE_BYTES || !isJson) return printTensorAnswer(bytes, binary);
+    const own = sendable(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    const order: ReadOrder = { kind: "print", bytes: own, binary };
+    return this.#thread.call(order, [own.buffer]);
   }
 
   /** Makes the grammar of what was asked for. Throws what `compileGuidance` does. */

@@ -1,20 +1,41 @@
 import { workerData } from "node:worker_threads";
 import type { JsonBounds } from "#lib/api/json-bounds";
+import type { InferAnswer } from "#lib/api/kserve/json-answer";
+import type { BinaryOutputs, InferAddress } from "#lib/api/kserve/json-request";
 import { StatorError } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { type ChatTemplate, compileTemplate, type Prompt } from "#lib/text/template";
-import type { Asked, DoorAsk, DoorReader } from "../doors/door.ts";
+import type { Around, Asked, DoorAsk, DoorReader } from "../doors/door.ts";
 import type { RenderedPrompt, TemplateConversation, TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
+import { printTensorAnswer, readTensorBody } from "./tensor-bodies.ts";
 
 /** Where the messages of a request are: kept in this thread under a number, or sent along. */
 export type MessagesPlace = { readonly kept: number } | { readonly conversation: TemplateConversation };
 
+/** An answer as HTTP has it; a long one has its JSON as UTF-8. */
+export interface PrintedAnswer {
+  /** All of it, or what comes before the contents. */
+  readonly json: string | Uint8Array;
+  /** Raw tensors, in the order of the outputs that are not in the JSON. */
+  readonly contents: readonly Uint8Array[];
+}
+
 /** What a thread that reads is told. */
 export type ReadOrder =
   /** `module`: that of the door's reader. `chunks`: the body. Messages are kept under the number. */
-  | { readonly kind: "read"; readonly module: string; readonly chunks: readonly Uint8Array[]; readonly keep: number }
+  | {
+      readonly kind: "read";
+      readonly module: string;
+      readonly chunks: readonly Uint8Array[];
+      readonly keep: number;
+      readonly around: Around;
+    }
+  /** Makes the message of a body for a model of tensors. */
+  | { readonly kind: "tensors"; readonly chunks: readonly Uint8Array[]; readonly address: InferAddress }
+  /** Prints the answer of such a model. */
+  | { readonly kind: "print"; readonly bytes: Uint8Array; readonly binary: BinaryOutputs }
   | { readonly kind: "render"; readonly place: MessagesPlace; readonly template: TemplateText }
   | { readonly kind: "grammar"; readonly guidance: Guidance }
   | { readonly kind: "drop"; readonly kept: number };
@@ -62,6 +83,13 @@ function answerPrompt({ text, content }: Prompt): Answered<RenderedPrompt> {
   return { answer: { text: moved(text, transfer), content }, transfer: [...transfer] };
 }
 
+/** The JSON as UTF-8, which moves; what stands behind it moves with the bytes that came. */
+function answerPrinted({ json, contents }: InferAnswer): Answered<PrintedAnswer> {
+  const text = new TextEncoder().encode(json);
+  const buffers = [text, ...contents].map(({ buffer }) => buffer as ArrayBuffer);
+  return { answer: { json: text, contents }, transfer: [...new Set(buffers)] };
+}
+
 /** What this thread keeps between orders: messages of requests by their number, and the template of the last one. */
 class Reading {
   readonly #readers: ReadonlyMap<string, DoorReader<unknown>>;
@@ -75,10 +103,16 @@ class Reading {
   handle(order: ReadOrder): Answered<unknown> | undefined {
     switch (order.kind) {
       case "read": {
-        const asked = this.#readers.get(order.module)!.read(Buffer.concat(order.chunks), BOUNDS);
+        const asked = this.#readers.get(order.module)!.read(Buffer.concat(order.chunks), BOUNDS, order.around);
         if (asked.ask.input.kind === "messages") this.#kept.set(order.keep, asked.ask.input.messages);
         return answerAsked(asked);
       }
+      case "tensors": {
+        const answer = readTensorBody(order.chunks, order.address, BOUNDS);
+        return { answer, transfer: [answer.message.buffer] };
+      }
+      case "print":
+        return answerPrinted(printTensorAnswer(order.bytes, order.binary));
       case "render":
         return answerPrompt(this.#render(this.#conversation(order.place), order.template));
       case "grammar":

@@ -7,9 +7,9 @@ import { setPlacement } from "./placement.ts";
 import type { AnswerTools } from "./tools.ts";
 
 /** Collects the embeddings of one request. */
-export class EmbeddingAnswer<Printed> implements ServingSink, Work {
-  readonly #reply: Reply<Printed>;
-  readonly #printer: EmbeddingPrinter<Printed>;
+export class EmbeddingAnswer<Whole> implements ServingSink, Work {
+  readonly #reply: Reply<never, Whole>;
+  readonly #printer: EmbeddingPrinter<Whole>;
   readonly #tools: AnswerTools;
   /** Inputs whose embedding came. */
   readonly #told: boolean[];
@@ -19,7 +19,7 @@ export class EmbeddingAnswer<Printed> implements ServingSink, Work {
 
   constructor(
     { choices }: AnswerPlan,
-    { printer, reply }: { readonly printer: EmbeddingPrinter<Printed>; readonly reply: Reply<Printed> },
+    { printer, reply }: { readonly printer: EmbeddingPrinter<Whole>; readonly reply: Reply<never, Whole> },
     tools: AnswerTools,
   ) {
     this.#reply = reply;

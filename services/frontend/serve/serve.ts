@@ -30,9 +30,9 @@ export interface ServeTools extends PrepareTools, PlanTools {
  * The one way behind every door: renders, tokenizes, runs what was read and answers with what comes. Throws what the caller
  * did wrong; nothing ran then.
  */
-export async function serve<Form, Printed>(
+export async function serve<Form, Printed, Whole>(
   { asked, conversation }: OpenAsk<Form>,
-  { door, reply }: { readonly door: Door<Form, Printed>; readonly reply: Reply<Printed> },
+  { door, reply }: { readonly door: Door<Form, Printed, Whole>; readonly reply: Reply<Printed, Whole> },
   tools: ServeTools,
 ): Promise<void> {
   const model = await tools.findModel(asked.ask.model, reply);
@@ -66,9 +66,9 @@ function unread({ ask: { input } }: Asked<unknown>, { text }: ServedModel): stri
 
 const NO_PRINTER = "a door prints whatever it lets callers ask for";
 
-function createAnswer<Form, Printed>(
+function createAnswer<Form, Printed, Whole>(
   plan: AnswerPlan,
-  { asked, door, reply }: { asked: Asked<Form>; door: Door<Form, Printed>; reply: Reply<Printed> },
+  { asked, door, reply }: { asked: Asked<Form>; door: Door<Form, Printed, Whole>; reply: Reply<Printed, Whole> },
   tools: AnswerTools,
 ): ServingSink & { attach(handle: ServingHandle): void } {
   const { printers } = door;

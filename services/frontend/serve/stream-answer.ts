@@ -22,7 +22,7 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
   marked = false;
   dueMs = NEVER;
   readonly #plan: AnswerPlan;
-  readonly #reply: Reply<Printed>;
+  readonly #reply: Reply<Printed, never>;
   readonly #tools: AnswerTools;
   readonly #printer: AnswerPrinter<Printed>;
   readonly #choices: ToldChoice[];
@@ -40,7 +40,7 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
 
   constructor(
     plan: AnswerPlan,
-    { printer, reply }: { readonly printer: AnswerPrinter<Printed>; readonly reply: Reply<Printed> },
+    { printer, reply }: { readonly printer: AnswerPrinter<Printed>; readonly reply: Reply<Printed, never> },
     tools: AnswerTools,
   ) {
     this.#plan = plan;

@@ -8,11 +8,11 @@ import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
 /** An answer that is told when it is complete. Without stop texts and log-probabilities its tokens are decoded once, at the end. */
-export class UnaryAnswer<Printed> implements ServingSink, Work {
+export class UnaryAnswer<Whole> implements ServingSink, Work {
   readonly #plan: AnswerPlan;
-  readonly #reply: Reply<Printed>;
+  readonly #reply: Reply<never, Whole>;
   readonly #tools: AnswerTools;
-  readonly #printer: BodyPrinter<Printed>;
+  readonly #printer: BodyPrinter<Whole>;
   readonly #choices: ToldChoice[];
   #handle: ServingHandle | undefined;
   #placement: Placement | undefined;
@@ -20,7 +20,7 @@ export class UnaryAnswer<Printed> implements ServingSink, Work {
 
   constructor(
     plan: AnswerPlan,
-    { printer, reply }: { readonly printer: BodyPrinter<Printed>; readonly reply: Reply<Printed> },
+    { printer, reply }: { readonly printer: BodyPrinter<Whole>; readonly reply: Reply<never, Whole> },
     tools: AnswerTools,
   ) {
     this.#plan = plan;

@@ -1,12 +1,13 @@
 import { expect, it } from "vitest";
 import { systemClock } from "#lib/host/system-clock";
 import { compileTemplate } from "#lib/text/template";
+import { NOTHING_AROUND } from "../door.ts";
 import { PLAIN_ASK, PLAIN_ASKED } from "../plain.ts";
 import { reader } from "./read.ts";
 
 const messages = [{ role: "user", content: "hi" }];
 const read = (fields: object) =>
-  reader.read(Buffer.from(JSON.stringify({ model: "m", messages, ...fields })), undefined);
+  reader.read(Buffer.from(JSON.stringify({ model: "m", messages, ...fields })), undefined, NOTHING_AROUND);
 
 it("what a body leaves out is said by nobody", () => {
   const ask = { ...PLAIN_ASK, model: "m", input: { kind: "messages", messages: { messages } } };
@@ -97,7 +98,7 @@ it("a template is told what the body says to it: parts, reasoning, variables, an
 it("variables of a template are told as the body writes them", () => {
   const rendered = (fields: string, template: string): unknown => {
     const body = `{"model": "m", "messages": [{"role": "user", "content": "hi"}]${fields}}`;
-    const { input } = reader.read(Buffer.from(body), undefined).ask;
+    const { input } = reader.read(Buffer.from(body), undefined, NOTHING_AROUND).ask;
     if (input.kind !== "messages") return undefined;
     return compileTemplate(template, systemClock).render(input.messages.messages, input.messages).text;
   };

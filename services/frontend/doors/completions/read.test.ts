@@ -1,7 +1,9 @@
 import { expect, it } from "vitest";
+import { NOTHING_AROUND } from "../door.ts";
 import { reader } from "./read.ts";
 
-const read = (fields: object) => reader.read(Buffer.from(JSON.stringify({ model: "m", ...fields })), undefined);
+const read = (fields: object) =>
+  reader.read(Buffer.from(JSON.stringify({ model: "m", ...fields })), undefined, NOTHING_AROUND);
 
 it.each([
   ["a", { kind: "text", texts: ["a"] }],

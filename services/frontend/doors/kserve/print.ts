@@ -17,7 +17,7 @@ type AnswerParameters = Record<string, InferParameter>;
  * Prints the answers of the door: one message for an answer as a whole, and one for each event of a stream. Usage stands in
  * the parameters of the last one. An error is no message of theirs: whatever carries the answer tells it.
  */
-export const INFER_PRINTERS: DoorPrinters<InferForm, ModelInferResponse> = {
+export const INFER_PRINTERS: Required<DoorPrinters<InferForm, ModelInferResponse>> = {
   events: (plan, form) => new InferEvents(plan, form),
   body: (plan, form) => new InferBody(plan, form),
   embeddings(plan, form) {

@@ -1,0 +1,18 @@
+import { GENERATE_ROUTE } from "#lib/api/kserve/routes";
+import type { HttpDoor } from "../door.ts";
+import { printKserveError } from "../kserve/error.ts";
+import { type InferForm, KSERVE_WORDS } from "../kserve/read.ts";
+import { printers } from "./print.ts";
+import { reader } from "./read.ts";
+
+/** POST /v2/models/{model}/generate. */
+export const GENERATE: HttpDoor<InferForm> = {
+  name: "generate",
+  words: KSERVE_WORDS,
+  api: GENERATE_ROUTE,
+  reader,
+  printers,
+  printError: printKserveError,
+  modelPart: "model",
+  binary: true,
+};
