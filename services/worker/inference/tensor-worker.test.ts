@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { InferTensorContentsSchema } from "#gen/inference/infer_pb";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { INFER_COST } from "#lib/api/kserve/infer-cost";
 import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
 import type { TensorModel } from "#lib/engines/tensor/model";
 import {
@@ -98,6 +99,18 @@ describe("a worker of tensors", () => {
       },
     ]);
     expect((await client.modelStatistics({})).modelStats).toHaveLength(5);
+  });
+
+  it("looks at what a request would cost before it is parsed, and at no other one", () => {
+    const { worker } = rigOf(TENSOR_EXAMPLES);
+    const methods = worker.services.flatMap((service) => service.methods);
+    const emptyInputs = Buffer.from("2a00".repeat(INFER_COST.fields + 1), "hex");
+    const checking = methods.filter(({ checkBytes }) => checkBytes);
+    expect(checking.map(({ method }) => method.name)).toEqual(["ModelInfer", "ModelStreamInfer"]);
+    for (const { checkBytes } of checking) {
+      expect(() => checkBytes?.(emptyInputs)).toThrow(/at most 4096 fields/);
+      expect(() => checkBytes?.(emptyInputs.subarray(2))).not.toThrow();
+    }
   });
 
   it("refuses in the words that clients look for", async () => {
