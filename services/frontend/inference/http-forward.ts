@@ -84,10 +84,10 @@ class HttpForward implements ForwardSink, Work {
       this.#fail(error ?? new StatorError("STREAM_LOST", { detail: "the worker ended without an answer" }));
       return;
     }
-    this.#reader.printTensors(whole, this.#binary).then(
-      (printed) => this.#tell(printed),
-      (caught: unknown) => this.#fail(asStatorError(caught)),
-    );
+    this.#reader
+      .printTensors(whole, this.#binary)
+      .then((printed) => this.#tell(printed))
+      .catch((caught: unknown) => this.#fail(asStatorError(caught)));
   }
 
   abort(error: StatorError): void {
@@ -108,7 +108,6 @@ class HttpForward implements ForwardSink, Work {
 
   #tell({ json, contents }: PrintedAnswer): void {
     if (this.#over) return;
-    this.#over = true;
     setPlacement(this.#reply, this.#placement);
     const isBinary = contents.length > 0;
     this.#reply.whole({
@@ -116,6 +115,7 @@ class HttpForward implements ForwardSink, Work {
       headers: isBinary ? { [LENGTH_HEADER]: String(Buffer.byteLength(json)) } : {},
       parts: [json, ...contents],
     });
+    this.#over = true;
   }
 
   #fail(error: StatorError): void {
