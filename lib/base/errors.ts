@@ -119,6 +119,7 @@ export const REASONS = {
     code: "access_denied",
     text: "{method} is not open on this port{to}.",
   },
+  LOAD_REFUSED: { ...invalid, code: "load_refused", text: "failed to {verb} '{model}', {detail}." },
   CANCELLED: { ...invalid, grpc: 1, http: 499, code: "cancelled", text: "The caller cancelled the request." },
 
   MODEL_LOADING: {

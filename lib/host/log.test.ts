@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createLog, type LogOptions } from "./log.ts";
+import { createLog, type LogDial, type LogOptions } from "./log.ts";
 
 const speaker = { role: "worker", name: "worker-1", pid: 4711 };
 
@@ -26,4 +26,19 @@ test("on a terminal the word for a warning has a colour, and nothing else", () =
   const [plain, colored] = write({ colors: true });
   expect(plain).not.toContain("\x1b");
   expect(colored).toContain(" \x1b[33mwarn \x1b[39m worker-1 4711: healed");
+});
+
+test("a level that is turned holds from the next line on, also for logs that were made before", () => {
+  const dial: LogDial = { level: "warn" };
+  const lines: string[] = [];
+  const log = createLog({ level: dial, pretty: true, write: (line) => void lines.push(line) });
+  const bound = log.with({ model: "m" });
+  bound.info("too early");
+  dial.level = "debug";
+  expect(bound.enabled("debug")).toBe(true);
+  bound.debug("in time");
+  dial.level = "silent";
+  bound.error("too late");
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain("in time model=m");
 });

@@ -38,10 +38,16 @@ export interface Speaker {
   readonly pid: number;
 }
 
+/** Which lines are written now: whoever has it may turn it while the process runs. */
+export interface LogDial {
+  /** The lowest level that is written. */
+  level: LogLevel;
+}
+
 /** Where lines go and which. `pretty` writes for a terminal, otherwise one JSON object a line. */
 export interface LogOptions {
-  /** The lowest level that is written. */
-  readonly level: LogLevel;
+  /** The lowest level that is written, or what tells it for each line. */
+  readonly level: LogLevel | LogDial;
   /** For people at a terminal; otherwise for machines. */
   readonly pretty: boolean;
   /** Whether the word for the level is coloured in a pretty line. */
@@ -54,9 +60,11 @@ export interface LogOptions {
 
 /** A log that writes. */
 export function createLog(options: LogOptions, bound: LogFields = {}): Log {
-  const least = LOG_LEVELS.indexOf(options.level);
+  const { level: dial } = options;
+  const enabled = (level: LogLevel): boolean =>
+    LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(typeof dial === "string" ? dial : dial.level);
   const at = (level: LogLevel) => (phrase: string, fields?: LogFields) => {
-    if (LOG_LEVELS.indexOf(level) < least) return;
+    if (!enabled(level)) return;
     options.write(
       (options.pretty ? prettyLine : jsonLine)(options, { level, phrase, fields: { ...bound, ...fields } }),
     );
@@ -68,7 +76,7 @@ export function createLog(options: LogOptions, bound: LogFields = {}): Log {
     warn: at("warn"),
     error: at("error"),
     with: (fields) => createLog(options, { ...bound, ...fields }),
-    enabled: (level) => LOG_LEVELS.indexOf(level) >= least,
+    enabled,
   };
 }
 

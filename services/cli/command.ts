@@ -1,5 +1,5 @@
 import type { Config } from "#lib/host/config/resolve";
-import type { Log } from "#lib/host/log";
+import type { Log, LogDial } from "#lib/host/log";
 import type { Scope } from "#lib/host/scope";
 import type { OPTIONS, OptionKey } from "./compose/options.ts";
 import type { Screen } from "./screen.ts";
@@ -17,6 +17,8 @@ export interface CommandContext {
   readonly positional: readonly string[];
   /** The process's own, to standard error. */
   readonly log: Log;
+  /** Says which lines of it are written. */
+  readonly logDial: LogDial;
   /** Closed when the command has ended. */
   readonly scope: Scope;
   /** Writes to standard output, for people and pipes. */
@@ -29,8 +31,9 @@ export interface CommandContext {
   readonly isChild: boolean;
 }
 
-/** What of it a process is opened with: the scope owns what is opened. */
-export type ProcessContext = Pick<CommandContext, "values" | "scope" | "log">;
+/** What of it a process is opened with: the scope owns what is opened. Without a dial the log is that of a program around. */
+export type ProcessContext = Pick<CommandContext, "values" | "scope" | "log"> &
+  Partial<Pick<CommandContext, "logDial">>;
 
 /** One command of the program. */
 export interface Command {

@@ -6,7 +6,7 @@ import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
 import { printOptionHelp } from "#lib/host/config/print";
 import { resolveConfig } from "#lib/host/config/resolve";
-import { createLog, type Log, type Speaker } from "#lib/host/log";
+import { createLog, type Log, type LogDial, type Speaker } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
 import { listenForStop } from "#lib/host/stop";
 import { systemClock } from "#lib/host/system-clock";
@@ -84,11 +84,17 @@ function readConfigFile(args: readonly string[]): unknown {
   }
 }
 
-function openLog(values: CommandContext["values"], screen: Screen, speaker: Speaker): Log {
+function openLog(
+  values: CommandContext["values"],
+  screen: Screen,
+  speaker: Speaker,
+): Pick<CommandContext, "log" | "logDial"> {
   const format = values["log.format"];
   const pretty = format === "pretty" || (format === "auto" && process.stderr.isTTY === true);
   const colors = hasColors(process.env, process.stderr);
-  return createLog({ level: values["log.level"], pretty, colors, speaker, write: (line) => screen.note(line) });
+  const logDial: LogDial = { level: values["log.level"] };
+  const log = createLog({ level: logDial, pretty, colors, speaker, write: (line) => screen.note(line) });
+  return { log, logDial };
 }
 
 function waitForStop(scope: Scope, log: Log, isChild: boolean): Promise<string> {
@@ -131,12 +137,16 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
   const childName = process.env[CHILD_VARIABLE];
   const isChild = childName !== undefined;
   const screen = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
-  const log = openLog(values, screen, { role: command.name, name: childName ?? hostname(), pid: process.pid });
+  const { log, logDial } = openLog(values, screen, {
+    role: command.name,
+    name: childName ?? hostname(),
+    pid: process.pid,
+  });
   const scope = new Scope(command.name, log);
   const stopped = waitForStop(scope, log, isChild);
   const print = (line: string): void => screen.print(line);
   try {
-    return await command.run({ config, values, positional, log, scope, print, screen, stopped, isChild });
+    return await command.run({ config, values, positional, log, logDial, scope, print, screen, stopped, isChild });
   } finally {
     await scope.close();
     screen.settle();

@@ -15,6 +15,7 @@ import type { OperatorsFrom } from "#lib/rpc/operators";
 import type { ServedService } from "#lib/rpc/service";
 import type { Dispatcher } from "#lib/serving/dispatcher";
 import type { Ledger } from "#lib/serving/ledger";
+import type { SharedRegions } from "#lib/shared/shared-regions";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts, PromptCounts } from "./counts.ts";
 import type { HttpDoor } from "./doors/door.ts";
@@ -104,6 +105,8 @@ export interface FrontendInference {
   readonly serverName: string;
   /** The way of models of tensors; there are none unless given. */
   readonly forwarding?: Forwarding;
+  /** Regions of shared memory that requests may name; none unless given. */
+  readonly regions?: SharedRegions;
   /** Handlers of further methods; those without one refuse. */
   readonly handlers?: InferenceHandlers;
   /** Names of the extensions that these handlers are. */
@@ -255,11 +258,11 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
 /** The inference service, and the calls that it takes. */
 function createInference(
   { version, inference = NO_INFERENCE }: FrontendOptions,
-  parts: Pick<ServerAbout, "models" | "draining"> & { readonly tools: Omit<InferenceTools, "forwarding"> },
+  parts: Pick<ServerAbout, "models" | "draining"> & { readonly tools: Omit<InferenceTools, "forwarding" | "regions"> },
 ) {
   const { models, draining, tools } = parts;
-  const { forwarding, ledger, serverName: name, handlers: more = {}, extensions = [] } = inference;
-  const calls = new InferenceCalls({ ...tools, forwarding });
+  const { forwarding, ledger, serverName: name, regions, handlers: more = {}, extensions = [] } = inference;
+  const calls = new InferenceCalls({ ...tools, forwarding, regions });
   const about = { models, ledger, draining, name, version, extensions: [...EXTENSIONS, ...extensions] };
   return { calls, service: createInferenceService({ about, calls, forwarding, more }) };
 }

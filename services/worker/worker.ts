@@ -22,8 +22,9 @@ import { WORKER_FEATURES } from "#lib/worker/translate";
 import { createAdminService } from "./admin.ts";
 import { createArtifactService } from "./artifacts.ts";
 import { scrapeWorker } from "./metrics.ts";
-import type { CheckAdapterPath } from "./openengine/adapter-folder.ts";
-import { createControlService } from "./openengine/control.ts";
+import type { AdapterFolder } from "./openengine/adapter-folder.ts";
+import { createAdapterCalls } from "./openengine/adapters.ts";
+import { createControlService, loadedEngine } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
 import { textOf } from "./openengine/output.ts";
@@ -50,8 +51,8 @@ export interface WorkerDeps {
   readonly tracer: Tracer;
   /** Of Stator, for its record and for GetServerInfo. */
   readonly version: string;
-  /** Decides which files LoadLora may name. */
-  readonly checkAdapterPath: CheckAdapterPath;
+  /** Decides which files may be loaded as adapters. */
+  readonly adapterFolder: AdapterFolder;
   /** Such as llama, for the record before the engine is open. */
   readonly engineName: string;
   /** Served names before the engine is open: requests for them are told to wait. */
@@ -135,8 +136,14 @@ class WorkerShell implements Worker {
       clock,
       log,
     });
+    const served = () => this.#served;
+    const adapters = createAdapterCalls({
+      engineOf: () => loadedEngine({ served }),
+      onAdapters: () => this.#adaptersChanged(),
+      adapterFolder: deps.adapterFolder,
+    });
     const control = createControlService({
-      served: () => this.#served,
+      served,
       state: () => this.state,
       calls,
       kvSource: this.#kvSource,
@@ -144,15 +151,14 @@ class WorkerShell implements Worker {
       version: deps.version,
       role: deps.role ?? "aggregated",
       clock,
-      onAdapters: () => this.#adaptersChanged(),
-      checkAdapterPath: deps.checkAdapterPath,
+      adapters,
     });
     this.services = [
       this.#links.service,
       createArtifactService(() => this.#served?.engine.card.artifacts ?? []),
       createInferenceService({ serving, calls, clock, drawSeed: () => chance.id() }),
       createKvEventService({ sources: [this.#kvSource], clock }),
-      createAdminService(() => serving().engine),
+      createAdminService(() => serving().engine, adapters),
       control,
     ];
     const offScrape = scrapeWorker(metrics, () => ({

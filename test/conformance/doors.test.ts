@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
-import { DOORS, type DoorAnswer, type DoorAsk, Doors } from "../support/doors.ts";
+import type { DoorAnswer } from "../support/door-answer.ts";
+import { DOORS, type DoorAsk, Doors } from "../support/doors.ts";
 import { pieceOf, type Script, tokensOf } from "../support/scripted-engine.ts";
 
 let doors: Doors;

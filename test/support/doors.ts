@@ -14,6 +14,7 @@ import { pieceTable } from "#lib/text/pieces";
 import { tokenBits } from "#lib/text/special";
 import { checkVocabulary } from "#lib/text/vocabulary";
 import type { FrontendLimits } from "#services/frontend/limits";
+import type { DoorAnswer } from "./door-answer.ts";
 import { askKserve, KSERVE_DOORS, type KserveDoor, refusedByKserve } from "./kserve-door.ts";
 import { createByteText } from "./rehearsal/byte-text.ts";
 import { type InferenceRehearsal, openInference } from "./rehearsal/inference.ts";
@@ -45,18 +46,6 @@ export interface DoorAsk {
   readonly json?: boolean;
   /** JSON schema of the answer. */
   readonly schema?: string;
-}
-
-/** What came of it, in the words of none. */
-export interface DoorAnswer {
-  /** Text of each choice. */
-  readonly texts: string[];
-  /** stop or length; undefined when a choice was told no end. */
-  readonly finishes: (string | undefined)[];
-  /** Tokens of the answer; undefined when nobody said. */
-  readonly tokens: number | undefined;
-  /** Code of the error. */
-  readonly error: string | undefined;
 }
 
 /** A chunk of OpenAI's streams. */

@@ -30,7 +30,7 @@ export async function openEngineServer(openEngine: () => Promise<Engine>): Promi
     openEngine,
     discovery: new NotedDiscovery(),
     leaseMs: 10_000,
-    checkAdapterPath: async () => {},
+    adapterFolder: { check: async () => {}, find: async (name) => `/${name}`, list: async () => [] },
     version: "0.0.0",
     engineName: "test",
     models: [],

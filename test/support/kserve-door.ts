@@ -6,7 +6,7 @@ import {
   type ModelInferResponse,
 } from "#gen/inference/infer_pb";
 import { StatorError } from "#lib/base/errors";
-import type { DoorAnswer } from "./doors.ts";
+import type { DoorAnswer } from "./door-answer.ts";
 import { InferStream } from "./infer-client.ts";
 import type { InferenceRehearsal } from "./rehearsal/inference.ts";
 

@@ -9,7 +9,7 @@ import {
 } from "#gen/stator/worker/v1/link_pb";
 import { writeU32 } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
-import { asStatorError, type StatorError } from "#lib/base/errors";
+import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Discovery, DiscoveryRecord } from "#lib/discovery/discovery";
 import type { EngineCard } from "#lib/engines/engine";
 import { silentLog } from "#lib/host/log";
@@ -129,6 +129,8 @@ export class WorkerRig {
   readonly worker: Worker;
   readonly transport: DirectTransport;
   readonly states: string[] = [];
+  /** Names of adapters that its folder is said to hold. */
+  readonly adapterFiles: string[] = [];
   /** Set before `start` to open the engine otherwise. */
   openEngine: (signal: AbortSignal) => Promise<FakeEngine>;
   #callers = 0;
@@ -145,7 +147,14 @@ export class WorkerRig {
       discovery: this.discovery,
       leaseMs: 10_000,
       // Nothing is read of what the engine here pretends to load.
-      checkAdapterPath: async () => {},
+      adapterFolder: {
+        check: async () => {},
+        find: async (name) => {
+          if (this.adapterFiles.includes(name)) return `/adapters/${name}.gguf`;
+          throw new StatorError("NOT_FOUND", { what: name });
+        },
+        list: async () => this.adapterFiles,
+      },
       version: "0.0.0",
       engineName: "fake",
       models: ["fake-model"],

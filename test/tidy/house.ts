@@ -16,6 +16,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   "lib/transfer": 3,
   "lib/routing": 3,
   "lib/planning": 3,
+  "lib/shared": 3,
   "lib/serving": 4,
   "lib/engines": 4,
   "lib/conform": 4,

@@ -2,7 +2,7 @@ import { StatorError } from "#lib/base/errors";
 import { failureReport, reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { openFrontendProcess } from "../compose/frontend.ts";
-import { FRONT_DOOR_KEYS, TLS_KEYS } from "../compose/options.ts";
+import { FRONT_DOOR_KEYS, MEMORY_KEYS, TLS_KEYS } from "../compose/options.ts";
 import { settleMemory } from "../compose/settle-memory.ts";
 
 /** `stator frontend`: the OpenAI API over the workers that discovery knows. */
@@ -11,8 +11,9 @@ export const frontend: Command = {
   arguments: "",
   summary: "one frontend: the OpenAI API over the workers that discovery knows",
   help:
-    "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
-    "no model file: tokenizers and templates come from the workers, by digest.",
+    "Serves the OpenAI API on http.host and http.port, and KServe's inference service beside what operators ask on\n" +
+    "grpc.host and grpc.port. Models and workers appear and disappear while it runs. It needs no model file: tokenizers\n" +
+    "and templates come from the workers, by digest.",
   options: [
     "discovery",
     "namespace",
@@ -21,13 +22,14 @@ export const frontend: Command = {
     "grpc.port",
     "grpc.message-bytes",
     ...TLS_KEYS,
+    ...MEMORY_KEYS,
     "drain-ms",
     "trace.endpoint",
   ],
   says: {
     discovery: "Where it finds workers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
-    "grpc.host": "Where the operators' port listens.",
-    "grpc.port": "The operators' port, which `stator ps` reads; 0 takes a free one.",
+    "grpc.host": "Where KServe's inference service and the operators' methods listen.",
+    "grpc.port": "Their port, which `stator ps` reads too; 0 takes a free one.",
   },
   serves: true,
   run: runFrontend,
@@ -47,7 +49,11 @@ async function runFrontend(context: CommandContext): Promise<number> {
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),
   });
   reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API" });
-  if (!isChild) print(`The OpenAI API is at http://${opened.address}/v1. Ctrl-C drains it.`);
+  if (!isChild) {
+    print(
+      `The OpenAI API is at http://${opened.address}/v1. KServe's service is at ${opened.grpcAddress}. Ctrl-C drains it.`,
+    );
+  }
   await stopped;
   await opened.drain(values["drain-ms"]);
   return 0;

@@ -28,10 +28,12 @@ import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen, readOperators } from "#lib/rpc/options";
 import type { Ask } from "#lib/serving/ask";
 import { readLifeLimits } from "#lib/serving/options";
+import { SHARED_INSTRUMENTS } from "#lib/shared/instruments";
 import { createFrontendService } from "#services/frontend/administration";
 import { DOORS, readersOf } from "#services/frontend/doors/doors";
 import { type Frontend, type FrontendOptions, openFrontend } from "#services/frontend/frontend";
 import { createForwarding } from "#services/frontend/inference/forward";
+import { OPERATOR_EXTENSIONS } from "#services/frontend/inference/operator-calls";
 import { FRONTEND_INSTRUMENTS } from "#services/frontend/instruments";
 import { readHttpOptions } from "#services/frontend/options";
 import { BodyReader } from "#services/frontend/read/reader";
@@ -41,6 +43,7 @@ import { createTracedTensors } from "#services/frontend/traced-tensors";
 import type { ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { createArtifactFetcher } from "./artifact-fetcher.ts";
+import { type OpenedOperatorCalls, openOperatorCalls } from "./operator-calls.ts";
 import { openProcess, type ProcessPort, type ServiceProcess } from "./process.ts";
 import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
@@ -57,6 +60,7 @@ export interface OpenedFrontend {
 
 const INSTRUMENTS = [
   ...[DISCOVERY_INSTRUMENTS, DISPATCH_INSTRUMENTS, EVENTS_INSTRUMENTS, ROUTING_INSTRUMENTS, FRONTEND_INSTRUMENTS],
+  SHARED_INSTRUMENTS,
 ] as const;
 
 /** Time in which what was told over gRPC reaches its readers, and for calls such as watches of health. */
@@ -97,7 +101,9 @@ export async function openFrontendProcess(context: ProcessContext, parts: Fronte
   const reader = scope.own("reader", new BodyReader({ ...process, readers: readersOf(DOORS) }));
   const dispatcher = openDispatcher(context, process, { view, reader });
   const fetchArtifact = createArtifactFetcher(({ instanceId }) => artifacts.pick(instanceId).client);
-  const { frontend, port } = await openPorts(context, process, { ...parts, view, reader, dispatcher, fetchArtifact });
+  const operators = await openOperatorCalls(context, process, { watch, view, dial });
+  const serving = { view, reader, dispatcher, fetchArtifact, operators };
+  const { frontend, port } = await openPorts(context, process, { ...parts, ...serving });
   scope.defer(
     "health of the port",
     tellRoutable(process, () => frontend.routable().length > 0),
@@ -121,13 +127,14 @@ interface PortParts extends Omit<FrontendParts, "discovery">, Pick<FrontendOptio
   readonly view: ModelView;
   readonly reader: BodyReader;
   readonly dispatcher: FrontendDispatcher<RuleRouter>;
+  readonly operators: OpenedOperatorCalls;
 }
 
 /** Opens the gRPC port, for operators and inference, and the HTTP port. */
 async function openPorts(
   context: ProcessContext,
   process: ServiceProcess,
-  { view, reader, dispatcher, ...parts }: PortParts,
+  { view, reader, dispatcher, operators, ...parts }: PortParts,
 ): Promise<{ readonly frontend: Frontend; readonly port: ProcessPort }> {
   const { values, scope } = context;
   const { router } = dispatcher;
@@ -136,7 +143,7 @@ async function openPorts(
     createFrontendService({ dispatcher, router, view }),
     createRouterService({ router, view, clock: process.clock, version: VERSION }),
   ];
-  const tracer = await process.openTracer();
+  const { tracer, regions, passed } = operators;
   const traced = { ...createTracedDispatcher(dispatcher, tracer), ...createTracedTensors(dispatcher, tracer) };
   const usualDeadlineMs = values["request.deadline-ms"];
   const inTime = <Kind extends Ask<unknown>>(ask: Kind): Kind => ({
@@ -170,7 +177,8 @@ async function openPorts(
     operatorsFrom: readOperators(values),
     inference: {
       ...{ ledger: dispatcher.ledger, serverName: values["inference.server-name"] },
-      forwarding: createForwarding({ view, dispatcher: tensors, clock: process.clock }),
+      forwarding: createForwarding({ view, dispatcher: tensors, clock: process.clock, regions: passed }),
+      ...{ regions, handlers: operators.calls, extensions: OPERATOR_EXTENSIONS },
     },
     version: VERSION,
   });

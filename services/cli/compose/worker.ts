@@ -52,7 +52,7 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     openEngine: recipe.open,
     discovery,
     leaseMs: values["lease-ms"],
-    checkAdapterPath: createAdapterFolder(values["adapter-folder"]),
+    adapterFolder: createAdapterFolder(values["adapter-folder"]),
     version: VERSION,
     engineName: recipe.engine,
     models: [recipe.model],

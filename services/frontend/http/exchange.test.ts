@@ -19,7 +19,7 @@ function exchangeWith(backlogBytes: number) {
       response.emit("close");
     },
   });
-  const request = {} as IncomingMessage;
+  const request = { socket: { bytesWritten: 0 } } as IncomingMessage;
   const patience = { clock, slowMs: 1000 };
   const exchange = new Exchange({ request, response: response as unknown as ServerResponse }, "id", {
     patience,

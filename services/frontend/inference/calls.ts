@@ -7,6 +7,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
 import { parse } from "#lib/rpc/serialize";
 import type { DuplexChannel } from "#lib/rpc/stream";
+import type { SharedRegions } from "#lib/shared/shared-regions";
 import type { Door } from "../doors/door.ts";
 import { checkVersion } from "../doors/kserve/describe.ts";
 import { type InferForm, readInfer } from "../doors/kserve/read.ts";
@@ -17,6 +18,8 @@ import { type ServeTools, serve } from "../serve/serve.ts";
 import { STREAMED, WHOLE } from "./doors.ts";
 import { ForwardedAnswer } from "./forwarded-answer.ts";
 import type { Forwarding } from "./forwarding.ts";
+import { createRegionPlaces } from "./region-places.ts";
+import { RegionReply } from "./region-reply.ts";
 import { type Carrier, GrpcReply } from "./reply.ts";
 import { StreamCall } from "./stream-call.ts";
 import { UnaryCall } from "./unary-call.ts";
@@ -37,6 +40,8 @@ export interface InferenceTools {
   readonly drawRequestId: () => string;
   /** The way of requests for models of tensors; undefined: there are none. */
   readonly forwarding: Forwarding | undefined;
+  /** Regions of shared memory that requests may name; undefined: there are none. */
+  readonly regions: SharedRegions | undefined;
 }
 
 /** How one request is answered. */
@@ -195,17 +200,28 @@ export class InferenceCalls {
     bytes: Uint8Array,
     { head, reply, way }: { head: InferHead; reply: GrpcReply; way: Way },
   ): Promise<void> {
-    const { serving } = this.#tools;
+    const { serving, regions } = this.#tools;
     const { features } = await serving.findModel(head.modelName, reply);
     checkVersion(head.modelName, head.modelVersion);
     checkInferCost(bytes);
-    const asked = readInfer(parse(ModelInferRequestSchema, bytes), {
-      generate: features.generate !== false,
-      embed: features.embed !== false,
-      stream: way.stream ? "allowed" : "refused",
-    });
-    if (reply.closed) return;
-    await serve({ asked, conversation: undefined, close() {} }, { door: way.door, reply }, serving);
+    const request = parse(ModelInferRequestSchema, bytes);
+    const hold = regions?.hold(request);
+    try {
+      const asked = readInfer(hold ? await hold.fill(request) : request, {
+        generate: features.generate !== false,
+        embed: features.embed !== false,
+        stream: way.stream ? "allowed" : "refused",
+      });
+      if (reply.closed) return hold?.release();
+      const places = hold && createRegionPlaces(hold, way.stream ? "onStream" : "whole");
+      const told = places ? new RegionReply(reply, places) : reply;
+      await serve({ asked, conversation: undefined, close() {} }, { door: way.door, reply: told }, serving);
+      // One that left while its prompt was encoded began no work, whose end would release it.
+      if (reply.closed) hold?.release();
+    } catch (error) {
+      hold?.release();
+      throw error;
+    }
   }
 
   #fail(reply: GrpcReply, caught: unknown): void {

@@ -1,4 +1,5 @@
 import { GRPCInferenceService } from "#gen/inference/service_pb";
+import { namesRegions } from "#lib/api/kserve/names-regions";
 import { tellsStreamError } from "#lib/api/kserve/peek";
 import { withModelName } from "#lib/api/kserve/rename";
 import type { Clock } from "#lib/base/clock";
@@ -9,7 +10,9 @@ import type { TensorDispatcher, TensorHandle, TensorPlace, TensorSink } from "#l
 import { asPeerSaid } from "#lib/rpc/error-detail";
 import type { MetadataInit } from "#lib/rpc/metadata";
 import type { DuplexChannel } from "#lib/rpc/stream";
+import type { PassedRegions } from "#lib/shared/passed-regions";
 import type { ForwardAsk, Forwarded, Forwarding, ForwardSink } from "./forwarding.ts";
+import { RegionLeg } from "./region-leg.ts";
 import { readTensorAsk } from "./tensor-ask.ts";
 
 /** What tensors are forwarded with. All of it is borrowed. */
@@ -20,6 +23,8 @@ export interface ForwardTools {
   readonly dispatcher: TensorDispatcher;
   /** Of its turns. */
   readonly clock: Clock;
+  /** Regions of shared memory that requests may name; those that name one are refused by the workers unless given. */
+  readonly regions?: PassedRegions;
 }
 
 /** A worker that does not say within this time what its models are is asked no more. */
@@ -30,7 +35,7 @@ const ASK_MS = 5_000;
  * call of their own. A request on a stream is a stream of one request there: where its answers end is told by its end.
  */
 export function createForwarding(tools: ForwardTools): Forwarding {
-  const { view, dispatcher, clock } = tools;
+  const { view, dispatcher, clock, regions } = tools;
   /** What workers call a model: they do not know its aliases. */
   const named = (model: string, bytes: Uint8Array): Uint8Array => {
     const own = view.models.names.get(model)?.model ?? model;
@@ -39,7 +44,7 @@ export function createForwarding(tools: ForwardTools): Forwarding {
   return {
     takes: (model) => view.models.names.get(model)?.facts?.input === "tensor",
     infer(ask, sink) {
-      const forwarded = new ForwardedRequest({ ...ask, bytes: named(ask.head.modelName, ask.bytes) }, sink);
+      const forwarded = new ForwardedRequest({ ...ask, bytes: named(ask.head.modelName, ask.bytes) }, sink, regions);
       try {
         forwarded.handle = dispatcher.startTensor(readTensorAsk(ask), forwarded);
       } catch (caught) {
@@ -96,6 +101,9 @@ class ForwardedRequest implements TensorSink, Forwarded {
   readonly #sink: ForwardSink;
   readonly #isStream: boolean;
   readonly #metadata: MetadataInit;
+  readonly #regions: PassedRegions | undefined;
+  /** Of a request that names regions, once it was made ready. */
+  #leg: RegionLeg | undefined;
   /** Until it is sent: what waits for the answers keeps no request. */
   #bytes: Uint8Array | undefined;
   #channel: Channel | undefined;
@@ -104,8 +112,9 @@ class ForwardedRequest implements TensorSink, Forwarded {
   /** The worker told an error in an answer, so that its client knows. */
   #toldError = false;
 
-  constructor({ method, bytes, requestId, header }: ForwardAsk, sink: ForwardSink) {
+  constructor({ method, bytes, requestId, header }: ForwardAsk, sink: ForwardSink, regions: PassedRegions | undefined) {
     this.#sink = sink;
+    this.#regions = regions;
     this.#isStream = method === "modelStreamInfer";
     this.#bytes = bytes;
     const tellsByStatus = header("triton_grpc_error");
@@ -116,6 +125,7 @@ class ForwardedRequest implements TensorSink, Forwarded {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#bytes = undefined;
+    this.#leg?.release();
     this.handle?.cancel();
     this.#channel?.end(new StatorError("CANCELLED"));
   }
@@ -124,21 +134,43 @@ class ForwardedRequest implements TensorSink, Forwarded {
     this.#channel?.resume();
   }
 
-  onPlaced({ transport, timeoutMs, traceparent, ...placement }: TensorPlace): void {
+  onPlaced(place: TensorPlace): void {
     if (this.#isOver || !this.#bytes) return;
     const bytes = this.#bytes;
     this.#bytes = undefined;
+    const { transport: _way, timeoutMs: _time, traceparent: _trace, ...placement } = place;
     this.#sink.onPlaced?.(placement);
+    try {
+      if (this.#regions && namesRegions(bytes)) this.#sendWithRegions(bytes, place, this.#regions);
+      else this.#send(bytes, place);
+    } catch (caught) {
+      this.handle?.finished(asStatorError(caught));
+    }
+  }
+
+  /** The request waits while its worker hears of the regions; the client may leave meanwhile. */
+  #sendWithRegions(bytes: Uint8Array, place: TensorPlace, regions: PassedRegions): void {
+    RegionLeg.enter(bytes, { regions, isStream: this.#isStream, place })
+      .then((leg) => {
+        if (this.#isOver) return leg.release();
+        this.#leg = leg;
+        this.#send(leg.bytes, place);
+      })
+      .catch((caught: unknown) => this.handle?.finished(asStatorError(caught)));
+  }
+
+  #send(bytes: Uint8Array, { transport, timeoutMs, traceparent }: TensorPlace): void {
     const { modelInfer, modelStreamInfer } = GRPCInferenceService.method;
     const metadata = { ...this.#metadata, ...(traceparent && { traceparent }) };
     try {
       const method = this.#isStream ? modelStreamInfer : modelInfer;
       const channel = transport.openBytes(method, { timeoutMs, metadata });
       this.#channel = channel;
-      channel.receive({
-        onMessage: (answer) => this.#answered(answer),
-        onEnd: (error) => this.#ended(error),
-      });
+      const handlers = {
+        onMessage: (answer: Uint8Array) => this.#answered(answer),
+        onEnd: (error: StatorError | undefined) => this.#ended(error),
+      };
+      channel.receive(this.#leg?.behind(handlers) ?? handlers);
       channel.send(bytes);
       channel.end();
     } catch (cause) {
@@ -150,6 +182,7 @@ class ForwardedRequest implements TensorSink, Forwarded {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#bytes = undefined;
+    this.#leg?.release();
     // Nothing is open there but where this side ended it: a deadline, a drain.
     if (error) this.#channel?.end(error);
     this.#sink.onEnd(this.#toldError ? undefined : error);

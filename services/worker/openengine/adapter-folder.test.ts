@@ -21,11 +21,11 @@ execFileSync("mkfifo", [at("mine", "pipe")]);
 afterAll(() => rmSync(root, { recursive: true }));
 
 test("a regular file below the folder passes, by whatever way it is named", async () => {
-  const check = createAdapterFolder(folder, { mostBytes: 8 });
+  const check = createAdapterFolder(folder, { mostBytes: 8 }).check;
   for (const file of [at("mine", "a"), at("mine", "deep", "b"), at("mine", "inward"), at("by-link", "a")])
     await check(file);
-  await createAdapterFolder(at("by-link"))(at("mine", "a"));
-  await createAdapterFolder("/")(at("secret"));
+  await createAdapterFolder(at("by-link")).check(at("mine", "a"));
+  await createAdapterFolder("/").check(at("secret"));
 });
 
 test.each([
@@ -36,7 +36,7 @@ test.each([
   at("mine-too", "c"),
   at("mine", "..", "secret"),
 ])("%s lies elsewhere", async (file) => {
-  await expect(createAdapterFolder(folder)(file)).rejects.toMatchObject({
+  await expect(createAdapterFolder(folder).check(file)).rejects.toMatchObject({
     reason: "INVALID_ARGUMENT",
     message: "adapter: source_path expected a file below the adapter folder.",
   });
@@ -44,10 +44,29 @@ test.each([
 
 test("what is no file, is not there or is too long does not pass, and nothing passes without a folder", async () => {
   for (const file of [folder, at("mine", "deep"), at("mine", "pipe"), at("mine", "nothing")]) {
-    await expect(createAdapterFolder(folder)(file), file).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });
+    await expect(createAdapterFolder(folder).check(file), file).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });
   }
-  await expect(createAdapterFolder(folder, { mostBytes: 7 })(at("mine", "a"))).rejects.toThrow(
+  await expect(createAdapterFolder(folder, { mostBytes: 7 }).check(at("mine", "a"))).rejects.toThrow(
     "is longer than 7 bytes",
   );
-  await expect(createAdapterFolder(undefined)(at("mine", "a"))).rejects.toMatchObject({ reason: "FEATURE_DISABLED" });
+  await expect(createAdapterFolder(undefined).check(at("mine", "a"))).rejects.toMatchObject({
+    reason: "FEATURE_DISABLED",
+  });
+});
+
+test("a file is found by its name, which leads nowhere else, and all names are told in order", async () => {
+  for (const name of ["z", "b", "inner"]) writeFileSync(at("mine", `${name}.gguf`), "12345678");
+  symlinkSync(at("secret"), at("mine", "away.gguf"));
+  mkdirSync(at("mine", "folder.gguf"));
+  const own = createAdapterFolder(folder, { mostBytes: 8 });
+  expect(await own.list()).toEqual(["away", "b", "folder", "inner", "z"]);
+  expect(await own.find("b")).toBe(at("mine", "b.gguf"));
+  for (const name of ["", "a", "deep/b", "../secret", "../mine/b", "b\0"]) {
+    await expect(own.find(name), name).rejects.toMatchObject({ reason: "NOT_FOUND" });
+  }
+  for (const name of ["away", "folder"]) {
+    await expect(own.find(name), name).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });
+  }
+  expect(await createAdapterFolder(undefined).list()).toEqual([]);
+  await expect(createAdapterFolder(undefined).find("b")).rejects.toMatchObject({ reason: "FEATURE_DISABLED" });
 });

@@ -3,7 +3,10 @@ import type { LoraAdapter, LoraAdapterSchema } from "#gen/openengine/v1/lora_pb"
 import { StatorError } from "#lib/base/errors";
 import { adaptersOf } from "#lib/engines/ability";
 import type { Engine, EngineAdapters, EngineCard, LoadedAdapter } from "#lib/engines/engine";
-import type { CheckAdapterPath } from "./adapter-folder.ts";
+import type { AdapterFolder } from "./adapter-folder.ts";
+
+/** Adapters that are told of at once. */
+const MOST_NAMES = 1024;
 
 type AdapterInit = MessageInitShape<typeof LoraAdapterSchema>;
 
@@ -11,10 +14,16 @@ type AdapterInit = MessageInitShape<typeof LoraAdapterSchema>;
 export interface AdapterCalls {
   /** INVALID_ARGUMENT, also for a path that may not be named, ALREADY_EXISTS for a name or number that means another one, FEATURE_DISABLED without LoRA. */
   load(adapter: LoraAdapter | undefined): Promise<{ adapter: AdapterInit; alreadyLoaded: boolean }>;
+  /**
+   * Loads the adapter that the folder has under a name, without a number. NOT_FOUND when it has none; otherwise as `load`.
+   */
+  loadNamed(name: string): Promise<{ alreadyLoaded: boolean }>;
   /** NOT_FOUND for a name that is not loaded. Resolves when no request uses it any more. */
   unload(name: string): Promise<{ adapter: AdapterInit }>;
   /** Those that are loaded, in the engine's order. */
   list(): AdapterInit[];
+  /** Names of those that are loaded, then of those that the folder has beside them. FEATURE_DISABLED without LoRA. */
+  listNames(): Promise<{ baseModel: string; adapters: { name: string; loaded: boolean }[] }>;
 }
 
 /** What adapter calls are made with. */
@@ -24,7 +33,7 @@ export interface AdapterDeps {
   /** Publishes what is loaded. */
   onAdapters(): Promise<void>;
   /** Asked for every adapter that is not loaded yet. */
-  readonly checkAdapterPath: CheckAdapterPath;
+  readonly adapterFolder: AdapterFolder;
 }
 
 /** Adapter calls on an engine. */
@@ -52,7 +61,7 @@ class NumberedAdapters implements AdapterCalls {
     const isOurs = this.#take(name, number);
     try {
       // One that is there is told by its name, whatever became of its file since.
-      if (!adapters.list().some((each) => each.name === name)) await this.#deps.checkAdapterPath(sourcePath);
+      if (!adapters.list().some((each) => each.name === name)) await this.#deps.adapterFolder.check(sourcePath);
       const done = await adapters.load(name, sourcePath);
       await this.#deps.onAdapters();
       return { adapter: this.#print(done.adapter), alreadyLoaded: done.alreadyLoaded };
@@ -60,6 +69,24 @@ class NumberedAdapters implements AdapterCalls {
       if (isOurs) this.#numbers.delete(name);
       throw error;
     }
+  }
+
+  async loadNamed(name: string) {
+    const { card, adapters } = this.#withLora();
+    if (name === card.model) throw new StatorError("ALREADY_EXISTS", { what: `The model ${name}` });
+    if (adapters.list().some((each) => each.name === name)) return { alreadyLoaded: true };
+    const { alreadyLoaded } = await adapters.load(name, await this.#deps.adapterFolder.find(name));
+    await this.#deps.onAdapters();
+    return { alreadyLoaded };
+  }
+
+  async listNames() {
+    const { card, adapters } = this.#withLora();
+    const found = await this.#deps.adapterFolder.list();
+    const loaded = new Set(adapters.list().map(({ name }) => name));
+    const names = [...loaded, ...found.filter((name) => !loaded.has(name))];
+    const told = names.slice(0, MOST_NAMES).map((name) => ({ name, loaded: loaded.has(name) }));
+    return { baseModel: card.model, adapters: told };
   }
 
   async unload(name: string) {

@@ -5,8 +5,7 @@ import { StatorError } from "#lib/base/errors";
 import type { Engine } from "#lib/engines/engine";
 import { createService, type ServedService } from "#lib/rpc/service";
 import type { KvSource } from "#lib/worker/kv-source";
-import type { CheckAdapterPath } from "./adapter-folder.ts";
-import { createAdapterCalls } from "./adapters.ts";
+import type { AdapterCalls } from "./adapters.ts";
 import { loadInfo, modelInfo, serverInfo } from "./describe.ts";
 import type { EngineView } from "./engine-view.ts";
 import { checkHealth } from "./health.ts";
@@ -20,24 +19,14 @@ export interface ControlDeps extends EngineView {
   readonly calls: OpenCalls;
   /** What SubscribeKvEvents tells. */
   readonly kvSource: KvSource;
-  /** Called when adapters come or go. */
-  onAdapters(): Promise<void>;
-  /** Decides which files LoadLora may name. */
-  readonly checkAdapterPath: CheckAdapterPath;
+  /** Those of the worker, whoever calls. */
+  readonly adapters: AdapterCalls;
 }
 
 /** openengine.v1.Control over a worker's engine. */
 export function createControlService(deps: ControlDeps): ServedService {
-  const loaded = (): Engine => {
-    const served = deps.served();
-    if (served) return served.engine;
-    throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
-  };
-  const adapters = createAdapterCalls({
-    engineOf: loaded,
-    onAdapters: () => deps.onAdapters(),
-    checkAdapterPath: deps.checkAdapterPath,
-  });
+  const loaded = () => loadedEngine(deps);
+  const { adapters } = deps;
   return createService(
     Control,
     {
@@ -55,6 +44,13 @@ export function createControlService(deps: ControlDeps): ServedService {
     },
     { access: Access.PEER, checkBytes: checkControlBytes },
   );
+}
+
+/** The engine of a worker. Throws MODEL_LOADING while there is none. */
+export function loadedEngine({ served }: Pick<EngineView, "served">): Engine {
+  const { engine } = served() ?? {};
+  if (engine) return engine;
+  throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
 }
 
 function abort({ calls, served }: ControlDeps, { target }: AbortRequest) {

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stator/worker/v1/admin.proto.
  */
 export const file_stator_worker_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChxzdGF0b3Ivd29ya2VyL3YxL2FkbWluLnByb3RvEhBzdGF0b3Iud29ya2VyLnYxIhMKEUNsZWFyQ2FjaGVSZXF1ZXN0IkEKEkNsZWFyQ2FjaGVSZXNwb25zZRIWCg5jbGVhcmVkX2Jsb2NrcxgBIAEoBBITCgtrZXB0X2Jsb2NrcxgCIAEoBDJzChJXb3JrZXJBZG1pblNlcnZpY2USXQoKQ2xlYXJDYWNoZRIjLnN0YXRvci53b3JrZXIudjEuQ2xlYXJDYWNoZVJlcXVlc3QaJC5zdGF0b3Iud29ya2VyLnYxLkNsZWFyQ2FjaGVSZXNwb25zZSIEqLsYAmIGcHJvdG8z", [file_stator_common_v1_common]);
+  fileDesc("ChxzdGF0b3Ivd29ya2VyL3YxL2FkbWluLnByb3RvEhBzdGF0b3Iud29ya2VyLnYxIhMKEUNsZWFyQ2FjaGVSZXF1ZXN0IkEKEkNsZWFyQ2FjaGVSZXNwb25zZRIWCg5jbGVhcmVkX2Jsb2NrcxgBIAEoBBITCgtrZXB0X2Jsb2NrcxgCIAEoBCIVChNMaXN0QWRhcHRlcnNSZXF1ZXN0IpUBChRMaXN0QWRhcHRlcnNSZXNwb25zZRJACghhZGFwdGVycxgBIAMoCzIuLnN0YXRvci53b3JrZXIudjEuTGlzdEFkYXB0ZXJzUmVzcG9uc2UuQWRhcHRlchISCgpiYXNlX21vZGVsGAIgASgJGicKB0FkYXB0ZXISDAoEbmFtZRgBIAEoCRIOCgZsb2FkZWQYAiABKAgiIgoSTG9hZEFkYXB0ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiLQoTTG9hZEFkYXB0ZXJSZXNwb25zZRIWCg5hbHJlYWR5X2xvYWRlZBgBIAEoCCIkChRVbmxvYWRBZGFwdGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIhcKFVVubG9hZEFkYXB0ZXJSZXNwb25zZTKiAwoSV29ya2VyQWRtaW5TZXJ2aWNlEl0KCkNsZWFyQ2FjaGUSIy5zdGF0b3Iud29ya2VyLnYxLkNsZWFyQ2FjaGVSZXF1ZXN0GiQuc3RhdG9yLndvcmtlci52MS5DbGVhckNhY2hlUmVzcG9uc2UiBKi7GAISYwoMTGlzdEFkYXB0ZXJzEiUuc3RhdG9yLndvcmtlci52MS5MaXN0QWRhcHRlcnNSZXF1ZXN0GiYuc3RhdG9yLndvcmtlci52MS5MaXN0QWRhcHRlcnNSZXNwb25zZSIEqLsYAhJgCgtMb2FkQWRhcHRlchIkLnN0YXRvci53b3JrZXIudjEuTG9hZEFkYXB0ZXJSZXF1ZXN0GiUuc3RhdG9yLndvcmtlci52MS5Mb2FkQWRhcHRlclJlc3BvbnNlIgSouxgCEmYKDVVubG9hZEFkYXB0ZXISJi5zdGF0b3Iud29ya2VyLnYxLlVubG9hZEFkYXB0ZXJSZXF1ZXN0Gicuc3RhdG9yLndvcmtlci52MS5VbmxvYWRBZGFwdGVyUmVzcG9uc2UiBKi7GAJiBnByb3RvMw", [file_stator_common_v1_common]);
 
 /**
  * Asks for an empty cache.
@@ -59,6 +59,155 @@ export const ClearCacheResponseSchema: GenMessage<ClearCacheResponse> = /*@__PUR
   messageDesc(file_stator_worker_v1_admin, 1);
 
 /**
+ * Asks which adapters there are.
+ *
+ * @generated from message stator.worker.v1.ListAdaptersRequest
+ */
+export type ListAdaptersRequest = Message<"stator.worker.v1.ListAdaptersRequest"> & {
+};
+
+/**
+ * Describes the message stator.worker.v1.ListAdaptersRequest.
+ * Use `create(ListAdaptersRequestSchema)` to create a new message.
+ */
+export const ListAdaptersRequestSchema: GenMessage<ListAdaptersRequest> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 2);
+
+/**
+ * Which there are.
+ *
+ * @generated from message stator.worker.v1.ListAdaptersResponse
+ */
+export type ListAdaptersResponse = Message<"stator.worker.v1.ListAdaptersResponse"> & {
+  /**
+   * Those that are loaded, then those that could be; at most 1024.
+   *
+   * @generated from field: repeated stator.worker.v1.ListAdaptersResponse.Adapter adapters = 1;
+   */
+  adapters: ListAdaptersResponse_Adapter[];
+
+  /**
+   * Model that they change.
+   *
+   * @generated from field: string base_model = 2;
+   */
+  baseModel: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.ListAdaptersResponse.
+ * Use `create(ListAdaptersResponseSchema)` to create a new message.
+ */
+export const ListAdaptersResponseSchema: GenMessage<ListAdaptersResponse> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 3);
+
+/**
+ * One of them.
+ *
+ * @generated from message stator.worker.v1.ListAdaptersResponse.Adapter
+ */
+export type ListAdaptersResponse_Adapter = Message<"stator.worker.v1.ListAdaptersResponse.Adapter"> & {
+  /**
+   * By which requests name it, and a file of the folder before its ending .gguf.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Whether requests may name it now.
+   *
+   * @generated from field: bool loaded = 2;
+   */
+  loaded: boolean;
+};
+
+/**
+ * Describes the message stator.worker.v1.ListAdaptersResponse.Adapter.
+ * Use `create(ListAdaptersResponse_AdapterSchema)` to create a new message.
+ */
+export const ListAdaptersResponse_AdapterSchema: GenMessage<ListAdaptersResponse_Adapter> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 3, 0);
+
+/**
+ * Names an adapter.
+ *
+ * @generated from message stator.worker.v1.LoadAdapterRequest
+ */
+export type LoadAdapterRequest = Message<"stator.worker.v1.LoadAdapterRequest"> & {
+  /**
+   * Of the adapter: a file of the folder before its ending .gguf.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.LoadAdapterRequest.
+ * Use `create(LoadAdapterRequestSchema)` to create a new message.
+ */
+export const LoadAdapterRequestSchema: GenMessage<LoadAdapterRequest> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 4);
+
+/**
+ * It is loaded.
+ *
+ * @generated from message stator.worker.v1.LoadAdapterResponse
+ */
+export type LoadAdapterResponse = Message<"stator.worker.v1.LoadAdapterResponse"> & {
+  /**
+   * It was before.
+   *
+   * @generated from field: bool already_loaded = 1;
+   */
+  alreadyLoaded: boolean;
+};
+
+/**
+ * Describes the message stator.worker.v1.LoadAdapterResponse.
+ * Use `create(LoadAdapterResponseSchema)` to create a new message.
+ */
+export const LoadAdapterResponseSchema: GenMessage<LoadAdapterResponse> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 5);
+
+/**
+ * Names an adapter.
+ *
+ * @generated from message stator.worker.v1.UnloadAdapterRequest
+ */
+export type UnloadAdapterRequest = Message<"stator.worker.v1.UnloadAdapterRequest"> & {
+  /**
+   * Of the adapter.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.UnloadAdapterRequest.
+ * Use `create(UnloadAdapterRequestSchema)` to create a new message.
+ */
+export const UnloadAdapterRequestSchema: GenMessage<UnloadAdapterRequest> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 6);
+
+/**
+ * It is gone.
+ *
+ * @generated from message stator.worker.v1.UnloadAdapterResponse
+ */
+export type UnloadAdapterResponse = Message<"stator.worker.v1.UnloadAdapterResponse"> & {
+};
+
+/**
+ * Describes the message stator.worker.v1.UnloadAdapterResponse.
+ * Use `create(UnloadAdapterResponseSchema)` to create a new message.
+ */
+export const UnloadAdapterResponseSchema: GenMessage<UnloadAdapterResponse> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 7);
+
+/**
  * Orders to a worker.
  *
  * @generated from service stator.worker.v1.WorkerAdminService
@@ -74,6 +223,39 @@ export const WorkerAdminService: GenService<{
     methodKind: "unary";
     input: typeof ClearCacheRequestSchema;
     output: typeof ClearCacheResponseSchema;
+  },
+  /**
+   * Tells of LoRA adapters that requests may name, and of those that it could load by name. FEATURE_DISABLED of an engine
+   * without LoRA.
+   *
+   * @generated from rpc stator.worker.v1.WorkerAdminService.ListAdapters
+   */
+  listAdapters: {
+    methodKind: "unary";
+    input: typeof ListAdaptersRequestSchema;
+    output: typeof ListAdaptersResponseSchema;
+  },
+  /**
+   * Loads the adapter whose file has this name in the worker's folder of adapters. Answered when requests may name it.
+   * NOT_FOUND without such a file, FEATURE_DISABLED without a folder or without LoRA.
+   *
+   * @generated from rpc stator.worker.v1.WorkerAdminService.LoadAdapter
+   */
+  loadAdapter: {
+    methodKind: "unary";
+    input: typeof LoadAdapterRequestSchema;
+    output: typeof LoadAdapterResponseSchema;
+  },
+  /**
+   * Takes an adapter away. Its name is gone at once; answered when the last request with it has ended. NOT_FOUND for one
+   * that is not loaded.
+   *
+   * @generated from rpc stator.worker.v1.WorkerAdminService.UnloadAdapter
+   */
+  unloadAdapter: {
+    methodKind: "unary";
+    input: typeof UnloadAdapterRequestSchema;
+    output: typeof UnloadAdapterResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_stator_worker_v1_admin, 0);
