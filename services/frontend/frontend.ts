@@ -225,7 +225,7 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
   const routes = createRoutes({
     operations: OPERATIONS,
     service: new DirectTransport([inference.service], { clock, log: silentLog, metrics: noMetrics }),
-    forwarding: options.inference?.forwarding,
+    ...{ forwarding: options.inference?.forwarding, regions: options.inference?.regions },
     models: registry,
     reader,
     doors,
