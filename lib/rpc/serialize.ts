@@ -116,7 +116,7 @@ function bounded(bytes: Uint8Array, { typeName }: DescMessage, limitBytes: numbe
   if (bytes.byteLength > limitBytes) {
     throw new StatorError("LIMIT", { what: `A message of ${typeName}`, limit: `${limitBytes} bytes` });
   }
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /**

@@ -159,7 +159,7 @@ describe("an error", () => {
 
   it.each(asks)("loses no token that came before it %s", async (_, ask) => {
     const tokens = tokensOf(["a", "b", "xS", "TOP"]);
-    for (const door of ["chat stream", "completions stream", "openengine.v1"] as const) {
+    for (const door of ["chat stream", "completions stream", "openengine.v1", "kserve stream"] as const) {
       for (const pace of PACES) {
         const { texts, finishes, error: told } = await doors.ask(door, ask, { tokens, error, ...pace });
         expect([texts, finishes, told], `${door} at ${pace.tokensPerStep} x ${pace.stepsPerTurn}`).toEqual([
@@ -172,7 +172,7 @@ describe("an error", () => {
   });
 
   it("is a status where nothing came before it, and in a unary answer", async () => {
-    for (const door of ["chat", "chat stream", "completions", "completions stream"] as const) {
+    for (const door of ["chat", "chat stream", "completions", "completions stream", "kserve"] as const) {
       const pieces = door.endsWith("stream") ? [] : ["a"];
       const script = { tokens: tokensOf(pieces), error, tokensPerStep: 1, stepsPerTurn: 1 };
       expect(await doors.ask(door, {}, script)).toEqual({
@@ -247,7 +247,7 @@ describe("a frontend that always joins", () => {
   });
   afterAll(() => joining.close());
 
-  it.each(["chat stream", "completions stream"] as const)("answers the same: %s", async (door) => {
+  it.each(["chat stream", "completions stream", "kserve stream"] as const)("answers the same: %s", async (door) => {
     for (const [, ask] of ASKS) {
       for (const pieces of CUTS) {
         const tokens = tokensOf(pieces);

@@ -14,8 +14,10 @@ import { pieceTable } from "#lib/text/pieces";
 import { tokenBits } from "#lib/text/special";
 import { checkVocabulary } from "#lib/text/vocabulary";
 import type { FrontendLimits } from "#services/frontend/limits";
+import { askKserve, KSERVE_DOORS, type KserveDoor, refusedByKserve } from "./kserve-door.ts";
 import { createByteText } from "./rehearsal/byte-text.ts";
-import { openRehearsal, type Rehearsal, RehearsalWatch } from "./rehearsal/open.ts";
+import { type InferenceRehearsal, openInference } from "./rehearsal/inference.ts";
+import { RehearsalWatch } from "./rehearsal/open.ts";
 import { type Script, ScriptedEngine } from "./scripted-engine.ts";
 import { type Listened, settle, WorkerRig } from "./worker-rig.ts";
 
@@ -71,7 +73,10 @@ export interface DoorChunk {
 }
 
 /** The doors, by the way in which each answers. */
-export const DOORS = ["chat", "chat stream", "completions", "completions stream", "openengine.v1"] as const;
+export const DOORS = [
+  ...(["chat", "chat stream", "completions", "completions stream", "openengine.v1"] as const),
+  ...KSERVE_DOORS,
+] as const;
 /** One of {@link DOORS}. */
 export type Door = (typeof DOORS)[number];
 
@@ -80,7 +85,7 @@ export class Doors {
   readonly engine = new ScriptedEngine();
   readonly #rig = new WorkerRig();
   #dispatcher: FrontendDispatcher | undefined;
-  #rehearsal: Rehearsal | undefined;
+  #inference: InferenceRehearsal | undefined;
   #asked = 0;
 
   static async open(limits: Partial<FrontendLimits> = {}): Promise<Doors> {
@@ -118,6 +123,7 @@ export class Doors {
       const { status, words } = await this.#generate(ask);
       return [status, words];
     }
+    if (isKserve(door)) return refusedByKserve(this.#inference!, door, fieldsOf(ask));
     const response = await this.#post(door, ask);
     const { error } = (await response.json()) as { error?: { message: string } };
     return [response.status, error?.message];
@@ -145,7 +151,7 @@ export class Doors {
   }
 
   async close(): Promise<void> {
-    await this.#rehearsal?.frontend.close({ drainMs: 0 });
+    await this.#inference?.close();
     await this.#dispatcher?.close();
     await this.#rig.worker.close();
   }
@@ -174,12 +180,13 @@ export class Doors {
     const texts = createPieceTexts(pieceTable(vocabulary, tokenBits(vocabulary)));
     const text = { ...createByteText(), createDecoder: () => new Detokenizer(texts), piece: texts.bytesOf };
     const options = { limits, watch, tokenizer: content, text: () => ({ ...text, vocabularySize: vocabulary.size }) };
-    this.#rehearsal = await openRehearsal(dispatcher, options);
+    this.#inference = await openInference(dispatcher, options);
     while (dispatcher.routable().length === 0) await settle();
   }
 
   async #answer(door: Door, ask: DoorAsk, script: Script): Promise<DoorAnswer> {
     if (door === "openengine.v1") return this.#openEngine(ask);
+    if (isKserve(door)) return askKserve(this.#inference!, door, fieldsOf(ask));
     if (door.endsWith("stream")) return fold(await this.stream(door, ask, script));
     const body = await (await this.#post(door, ask)).json();
     return foldBody(body as Parameters<typeof foldBody>[0]);
@@ -187,26 +194,16 @@ export class Doors {
 
   #post(door: Door, ask: DoorAsk & { continuous?: boolean }): Promise<Response> {
     const isChat = door.startsWith("chat");
-    const logprobs = isChat ? { logprobs: true } : { logprobs: 0 };
     const stream = { include_usage: true, continuous_usage_stats: ask.continuous };
     const body = {
       model: "fake-model",
       ...(isChat ? { messages: [{ role: "user", content: "hi" }] } : { prompt: "hi" }),
       ...(door.endsWith("stream") ? { stream: true, stream_options: stream } : {}),
-      ...(ask.logprobs ? logprobs : {}),
-      stop: ask.stop,
-      include_stop_str_in_output: ask.includeStop,
-      min_tokens: ask.minTokens,
-      max_tokens: ask.maxTokens ?? 100,
-      n: ask.choices,
-      ...drawFields(ask),
-      cache_salt: ask.salt,
-      stop_token_ids: ask.stopToken === undefined ? undefined : [ask.stopToken],
-      ignore_eos: ask.ignoreEos,
-      response_format: formatOf(ask),
+      ...fieldsOf(ask),
+      ...(isChat && ask.logprobs ? { logprobs: true } : {}),
     };
     const path = isChat ? "chat/completions" : "completions";
-    return fetch(`${this.#rehearsal!.url}/v1/${path}`, { method: "POST", body: JSON.stringify(body) });
+    return fetch(`${this.#inference!.rehearsal.url}/v1/${path}`, { method: "POST", body: JSON.stringify(body) });
   }
 
   async #generate(ask: DoorAsk): Promise<Listened> {
@@ -248,6 +245,27 @@ export class Doors {
     }
     return { texts, finishes, tokens, error };
   }
+}
+
+function isKserve(door: Door): door is KserveDoor {
+  return KSERVE_DOORS.some((one) => one === door);
+}
+
+/** What is asked, as most doors call it. */
+function fieldsOf(ask: DoorAsk): object {
+  return {
+    ...(ask.logprobs ? { logprobs: 0 } : {}),
+    stop: ask.stop,
+    include_stop_str_in_output: ask.includeStop,
+    min_tokens: ask.minTokens,
+    max_tokens: ask.maxTokens ?? 100,
+    n: ask.choices,
+    ...drawFields(ask),
+    cache_salt: ask.salt,
+    stop_token_ids: ask.stopToken === undefined ? undefined : [ask.stopToken],
+    ignore_eos: ask.ignoreEos,
+    response_format: formatOf(ask),
+  };
 }
 
 function formatOf({ json, schema }: DoorAsk): object | undefined {

@@ -82,7 +82,11 @@ export class InferStream {
   }
 
   send(...asks: InferAsk[]): void {
-    for (const ask of asks) this.#channel.send(inferRequest(ask));
+    for (const ask of asks) this.sendMessage(inferRequest(ask));
+  }
+
+  sendMessage(request: ModelInferRequest): void {
+    this.#channel.send(request);
   }
 
   /** Reads nothing from here on. */

@@ -11,8 +11,9 @@ export const frontend: Command = {
   arguments: "",
   summary: "one frontend: the OpenAI API over the workers that discovery knows",
   help:
-    "Serves the OpenAI API on http.host and http.port. Models and workers appear and disappear while it runs. It needs\n" +
-    "no model file: tokenizers and templates come from the workers, by digest.",
+    "Serves the OpenAI API on http.host and http.port, and KServe's inference service beside what operators ask on\n" +
+    "grpc.host and grpc.port. Models and workers appear and disappear while it runs. It needs no model file: tokenizers\n" +
+    "and templates come from the workers, by digest.",
   options: [
     "discovery",
     "namespace",
@@ -26,8 +27,8 @@ export const frontend: Command = {
   ],
   says: {
     discovery: "Where it finds workers: hub://HOST:PORT, file:///DIR, etcd://HOST:PORT.",
-    "grpc.host": "Where the operators' port listens.",
-    "grpc.port": "The operators' port, which `stator ps` reads; 0 takes a free one.",
+    "grpc.host": "Where KServe's inference service and the operators' methods listen.",
+    "grpc.port": "Their port, which `stator ps` reads too; 0 takes a free one.",
   },
   serves: true,
   run: runFrontend,
@@ -47,7 +48,11 @@ async function runFrontend(context: CommandContext): Promise<number> {
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),
   });
   reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API" });
-  if (!isChild) print(`The OpenAI API is at http://${opened.address}/v1. Ctrl-C drains it.`);
+  if (!isChild) {
+    print(
+      `The OpenAI API is at http://${opened.address}/v1. KServe's service is at ${opened.grpcAddress}. Ctrl-C drains it.`,
+    );
+  }
   await stopped;
   await opened.drain(values["drain-ms"]);
   return 0;
