@@ -11,7 +11,12 @@ import { hasColors, type Screen } from "./screen.ts";
 /** What a child tells its parent. */
 export type ChildReport =
   | { readonly type: "progress"; readonly phase: string; readonly fraction: number }
-  | { readonly type: "ready"; readonly address: string; readonly detail: string; readonly model?: ModelReport }
+  | {
+      readonly type: "ready";
+      readonly address: string;
+      readonly detail: string;
+      readonly models?: readonly ModelReport[];
+    }
   /** It ends by this; or, `unusable`, it goes on and there is a model that it can never serve. */
   | { readonly type: "failed" | "unusable"; readonly reason: Reason; readonly facts: Facts };
 

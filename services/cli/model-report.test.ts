@@ -16,7 +16,7 @@ test("a model's line says what was chosen and by what", () => {
     { what: "device", value: "CPU" },
     { what: "shape", value: "round" },
   ];
-  const report = { name: "m", engine: "llama", chats: true, facts };
+  const report = { name: "m", engine: "llama", asked: "chat" as const, facts };
   expect(printModelReport(report, config)).toBe(
     "m: size 17.4 MiB (19 million parameters), context 512 tokens (the configuration file), threads 4 (--llama-threads), device CPU (STATOR_LLAMA_GPU_LAYERS), shape round",
   );

@@ -1,5 +1,6 @@
 import { flagOf, variableOf } from "#lib/base/option";
 import type { EngineCard, EngineFact } from "#lib/engines/engine";
+import type { TensorModel, TensorSpecs } from "#lib/engines/tensor/model";
 import type { CliConfig } from "./command.ts";
 import type { OptionKey } from "./compose/options.ts";
 
@@ -9,8 +10,8 @@ export interface ModelReport {
   readonly name: string;
   /** Such as llama or mock. */
   readonly engine: string;
-  /** Whether it has a chat template; one without continues texts. */
-  readonly chats: boolean;
+  /** How it is asked: one of text that has no chat template continues texts. */
+  readonly asked: "chat" | "text" | "tensors";
   /** What the engine decided, in the order to show it. */
   readonly facts: readonly EngineFact[];
 }
@@ -29,7 +30,30 @@ const DECIDED_BY: Readonly<Record<string, Readonly<Record<string, OptionKey>>>> 
 
 /** Reads a card. */
 export function reportModel({ model, engine, artifacts, facts }: EngineCard): ModelReport {
-  return { name: model, engine, chats: artifacts.some(({ kind }) => kind === "template"), facts };
+  const asked = artifacts.some(({ kind }) => kind === "template") ? "chat" : "text";
+  return { name: model, engine, asked, facts };
+}
+
+/** Reads a model of tensors. */
+export function reportTensorModel(name: string, { inputs, outputs, maxBatch = 0, stream }: TensorModel): ModelReport {
+  const facts: EngineFact[] = [
+    { what: "takes", value: printSpecs(inputs) },
+    { what: "gives", value: printSpecs(outputs) },
+    ...(maxBatch > 0 ? [{ what: "batch", value: `${maxBatch} rows` }] : []),
+    ...(stream ? [{ what: "answers", value: "any number of times, on a stream" }] : []),
+  ];
+  return { name, engine: "tensor", asked: "tensors", facts };
+}
+
+/** Reads the name of a model that somebody else computes. */
+export function reportForeignModel(name: string): ModelReport {
+  return { name, engine: "kserve", asked: "tensors", facts: [{ what: "computed by", value: "a foreign server" }] };
+}
+
+function printSpecs(specs: TensorSpecs): string {
+  return Object.entries(specs)
+    .map(([name, { datatype, shape }]) => `${name} ${datatype}[${shape.join(",")}]`)
+    .join(" and ");
 }
 
 /**

@@ -1,5 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
+import type { TextEngine } from "./engine-option.ts";
 import type { ModelEntry } from "./model-entry.ts";
 
 /** What is to be served, and by how many. */
@@ -7,7 +8,7 @@ export interface Shares {
   /** None is the demo model. */
   readonly models: readonly ModelEntry[];
   /** The one of all workers. */
-  readonly engine: "llama" | "mock";
+  readonly engine: TextEngine;
   /** Name for the one model. */
   readonly modelName: string | undefined;
   /** At least 1; fewer than there are models become as many. */

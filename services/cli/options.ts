@@ -1,12 +1,13 @@
-import { choice, decimal, flag, integer, type Options, text } from "#lib/base/option";
+import { decimal, flag, integer, type Options, text } from "#lib/base/option";
 import { duration } from "./duration.ts";
+import { engineOption } from "./engine-option.ts";
 import { modelOption } from "./model-entry.ts";
 
 /** What this program decides itself. */
 export const PROGRAM_OPTIONS = {
   config: text({ initial: undefined, placeholder: "FILE", doc: "YAML file with options by their keys." }),
   model: modelOption({
-    doc: "GGUF file to serve; the demo model that ships when absent. `up` takes several, each with workers of its own.",
+    doc: "GGUF file to serve; the demo model that ships when absent. `up` takes several, each with workers of its own. Of models of tensors the name; all that there are when absent.",
     alike: "--model-path",
   }),
   "model-name": text({
@@ -15,11 +16,8 @@ export const PROGRAM_OPTIONS = {
     doc: "Name of the one model in the API; taken from the file when absent.",
     alike: "--served-model-name",
   }),
-  engine: choice({
-    initial: "llama",
-    choices: ["llama", "mock"],
-    doc: "Engine of a worker: llama computes, mock pretends.",
-    placeholder: "NAME",
+  engine: engineOption({
+    doc: "Engine of a worker: llama computes, mock pretends; models of tensors have tensor (examples), module:FILE (your own) and kserve (a server that runs already).",
   }),
   workers: integer({
     initial: 2,

@@ -33,8 +33,8 @@ class ScriptedChild implements Child {
   }
 
   ready(address = "127.0.0.1:1"): void {
-    const facts = { name: "m", engine: "mock", chats: true, facts: [] };
-    this.report({ type: "ready", address, detail: "", ...(this.name !== "frontend" && { model: facts }) });
+    const facts = { name: "m", engine: "mock", asked: "chat" as const, facts: [] };
+    this.report({ type: "ready", address, detail: "", ...(this.name !== "frontend" && { models: [facts] }) });
   }
 
   exit(end: Partial<ProcessEnd> = {}): void {

@@ -153,12 +153,12 @@ export class ProcessTree {
   }
 
   #ready({ name, role, backoff }: Member, start: Start, report: ChildReport & { type: "ready" }): void {
-    const { address, detail, model } = report;
+    const { address, detail, models = [] } = report;
     start.wasReady = true;
     backoff.reset();
     if (role.provenWhen === "ready") this.#proven.add(role);
     this.#parts.board.set(name, { state: "ready", address, detail });
-    if (model) this.#parts.onModel(model);
+    for (const model of models) this.#parts.onModel(model);
   }
 
   #hasFailed({ name }: Member, start: Start, report: ChildReport & { type: "failed" | "unusable" }): void {

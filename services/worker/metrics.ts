@@ -3,6 +3,7 @@ import type { Instruments, Labels, Metrics } from "#lib/host/metrics";
 import type { Board } from "#lib/worker/board";
 import type { KvSource } from "#lib/worker/kv-source";
 import type { WorkerState } from "./record.ts";
+import { countState } from "./state-gauge.ts";
 
 /** What a worker counts. The `vllm:` gauges let pickers that know vLLM schedule this worker unmodified. */
 export const WORKER_INSTRUMENTS = {
@@ -52,8 +53,6 @@ export interface Scraped {
   readonly kvSource: KvSource;
 }
 
-const STATES: readonly WorkerState["state"][] = ["loading", "ready", "draining", "asleep", "failed"];
-
 /** Copies what a worker has counted into its instruments at every scrape. Returns what ends it. */
 export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void {
   const seen = new Map<string, number>();
@@ -76,7 +75,7 @@ export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void 
   };
   return metrics.onScrape(() => {
     const { state, links, served, kvSource } = look();
-    for (const each of STATES) metrics.set("stator_worker_state", each === state ? 1 : 0, { state: each });
+    countState(metrics, state);
     metrics.set("stator_worker_links", links);
     metrics.set("stator_worker_open_requests", served?.board.open ?? 0);
     countEvents(kvSource);

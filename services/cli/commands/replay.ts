@@ -32,8 +32,9 @@ export const replay: Command = {
   help:
     "Replays a trace of requests, or made-up traffic, on virtual time, with the router and the scheduler of this program and\n" +
     "engines that only take time, once for each rule. It prints hits, times to the first token and between tokens, and how\n" +
-    "evenly workers were loaded. Ctrl-C prints what is there so far. With --router-only it makes the decisions of a capture\n" +
-    "once more instead. docs/replay.md tells how to read it, and what it cannot promise.",
+    "evenly workers were loaded. Ctrl-C prints what is there so far. A trace of stator capture is replayed on the workers\n" +
+    "that it was captured on, beside what was seen; with --router-only its decisions are made once more instead.\n" +
+    "docs/replay.md tells how to read it, and what it cannot promise.",
   says: { workers: "Workers of the cluster.", json: "Print JSON for programs in place of tables." },
   options: [
     ...(["rule", "workers"] as const),

@@ -11,7 +11,9 @@ import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
 import { ENGINE_KEYS, FRONT_DOOR_KEYS, OPTIONS, type OptionKey } from "../compose/options.ts";
 import { wrapWords } from "../display-width.ts";
+import { type TensorEngine, type TextEngine, takesTensors } from "../engine-option.ts";
 import { flagsFor } from "../forward.ts";
+import type { ModelEntry } from "../model-entry.ts";
 import { type ModelReport, printModelReport } from "../model-report.ts";
 import { shareModels } from "../model-shares.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
@@ -58,7 +60,9 @@ async function runUp(context: CommandContext): Promise<number> {
   }
   // Who named an engine or a model gets no other.
   const asked = config.sources.engine !== "default" || values.model.length > 0;
-  const { engine, notice } = await chooseEngine(values.engine, asked);
+  const { engine, notice } = takesTensors(values.engine)
+    ? { engine: values.engine, notice: undefined }
+    : await chooseEngine(values.engine, asked);
   if (notice) print(`${notice}\n`);
   const place = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials };
   const hub = await openHub(context, { ...place, hasMetricsPort: false });
@@ -97,7 +101,7 @@ async function runUp(context: CommandContext): Promise<number> {
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */
 function childArguments(
   { values, config, screen }: CommandContext,
-  tree: { engine: "llama" | "mock"; hubAddress: string },
+  tree: { engine: TextEngine | TensorEngine; hubAddress: string },
 ) {
   // A child whose lines this process writes to the terminal does not see that there is one.
   const prettyLines = values["log.format"] === "auto" && screen.isTerminal && process.stderr.isTTY;
@@ -112,12 +116,12 @@ function childArguments(
     WORKER_KEYS.filter((key) => !MODEL_KEYS.includes(key)),
   );
   const modelName = values["model-name"];
-  const shares = shareModels({ models: values.model, engine: tree.engine, modelName, workers: values.workers });
+  const shares = shareOut(values, tree.engine);
   const neighbours = ["--machine-workers", String(shares.length)];
   const worker = ["worker", "--engine", tree.engine, ...neighbours, ...alike, ...shared];
   const children = new Map<string, ChildPlan>();
-  for (const [at, entry] of shares.entries()) {
-    const model = entry ? [`--model=${JSON.stringify(entry)}`] : [];
+  for (const [at, entries] of shares.entries()) {
+    const model = entries.map((entry) => `--model=${JSON.stringify(entry)}`);
     const args = [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])];
     children.set(`worker-${at + 1}`, { role: "worker", args });
   }
@@ -126,15 +130,28 @@ function childArguments(
   return children;
 }
 
+/** The models of each worker: one of text each, all of tensors. */
+function shareOut(
+  { model: models, "model-name": modelName, workers }: CommandContext["values"],
+  engine: TextEngine | TensorEngine,
+): readonly (readonly ModelEntry[])[] {
+  if (takesTensors(engine)) return new Array<readonly ModelEntry[]>(workers).fill(models);
+  return shareModels({ models, engine, modelName, workers }).map((entry) => (entry ? [entry] : []));
+}
+
 const USUAL_PORT = String(OPTIONS["http.port"].initial);
 
 /** What to try next, with a model that is there: one without a chat template continues a text. */
 function greeting(address: string, models: readonly ModelReport[]): string {
   const port = address.split(":").at(-1);
-  const { name = "", chats = true } = models[0] ?? {};
-  const [path, asked] = chats
-    ? ["chat/completions", { messages: [{ role: "user", content: "What is the capital of Japan?" }] }]
-    : ["completions", { prompt: "The capital of Japan is", max_tokens: 32 }];
+  const { name = "", asked: how = "chat" } = models.find(({ asked }) => asked !== "tensors") ?? models[0] ?? {};
+  if (how === "tensors") {
+    return ["", "Try it:", `  curl http://${address}/v2/models/${name}`, "Ctrl-C ends everything.", ""].join("\n");
+  }
+  const [path, asked] =
+    how === "chat"
+      ? ["chat/completions", { messages: [{ role: "user", content: "What is the capital of Japan?" }] }]
+      : ["completions", { prompt: "The capital of Japan is", max_tokens: 32 }];
   return [
     "",
     "Try it:",

@@ -3,7 +3,9 @@ import type { Command, CommandContext } from "../command.ts";
 import { engineRecipe } from "../compose/engine.ts";
 import { ENGINE_KEYS, TLS_KEYS } from "../compose/options.ts";
 import { settleMemory } from "../compose/settle-memory.ts";
+import { openTensorWorker } from "../compose/tensor-worker.ts";
 import { openWorker } from "../compose/worker.ts";
+import { type TensorEngine, takesTensors } from "../engine-option.ts";
 import { printModelReport, reportModel } from "../model-report.ts";
 
 /** `stator worker`: one engine behind the worker's contracts. */
@@ -13,7 +15,9 @@ export const worker: Command = {
   summary: "one worker: an engine behind the link, openengine.v1 and artifacts",
   help:
     "Loads a model, registers with --discovery and serves stator.worker.v1 and openengine.v1 on its gRPC port, with\n" +
-    "health and reflection. Without --discovery it serves its port alone, for clients that know it.",
+    "health and reflection. Without --discovery it serves its port alone, for clients that know it. A worker of tensors\n" +
+    "(--engine tensor or module:FILE) serves inference.GRPCInferenceService in their place; one of --engine kserve serves\n" +
+    "nothing itself, and registers the models of a Triton or KServe server with the address that frontends dial.",
   options: [
     "engine",
     ...ENGINE_KEYS,
@@ -40,6 +44,11 @@ export const worker: Command = {
 };
 
 async function runWorker(context: CommandContext): Promise<number> {
+  const { engine } = context.values;
+  return takesTensors(engine) ? await runTensors(context, engine) : await runText(context);
+}
+
+async function runText(context: CommandContext): Promise<number> {
   const { values, isChild, print, stopped } = context;
   const onProgress = (fraction: number) => void reportToParent({ type: "progress", phase: "loading", fraction });
   const opened = await openWorker(context, { recipe: await engineRecipe(context), onProgress, stopped });
@@ -48,7 +57,7 @@ async function runWorker(context: CommandContext): Promise<number> {
   const { card } = opened.engine;
   const detail = card.model;
   const model = reportModel(card);
-  reportToParent({ type: "ready", address: opened.address, detail, model });
+  reportToParent({ type: "ready", address: opened.address, detail, models: [model] });
   if (!isChild) {
     print(printModelReport(model, context.config));
     print(`${card.engine} worker serves ${card.model} on ${opened.address}. Ctrl-C drains it.`);
@@ -56,4 +65,21 @@ async function runWorker(context: CommandContext): Promise<number> {
   await Promise.race([stopped, opened.failed]);
   await opened.drain(values["drain-ms"]);
   return opened.hasFailed ? 1 : 0;
+}
+
+async function runTensors(context: CommandContext, engine: TensorEngine): Promise<number> {
+  const { values, isChild, print, stopped, config } = context;
+  const opened = await openTensorWorker(context, { engine, stopped });
+  if (!opened) return 0;
+  const { address, models, drain } = opened;
+  const names = models.map(({ name }) => name).join(", ") || "no model yet";
+  reportToParent({ type: "ready", address, detail: names, models });
+  if (!isChild) {
+    for (const model of models) print(printModelReport(model, config));
+    const how = engine === "kserve" ? `stands in front of ${values.url} with` : "serves";
+    print(`${engine} worker ${how} ${names} on ${address}. Ctrl-C drains it.`);
+  }
+  await stopped;
+  await drain(values["drain-ms"]);
+  return 0;
 }

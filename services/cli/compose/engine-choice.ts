@@ -4,11 +4,12 @@ import { fileURLToPath } from "node:url";
 import { StatorError } from "#lib/base/errors";
 import { loadNative, nativeUnavailable } from "#lib/native/addon";
 import { locateLlama } from "#lib/native/location";
+import type { TextEngine } from "../engine-option.ts";
 
 /** Which engine runs, and what to tell people. */
 export interface EngineChoice {
   /** The one that can run here. */
-  readonly engine: "llama" | "mock";
+  readonly engine: TextEngine;
   /** Why a mock takes the place of llama, and what to do, in lines; undefined when none does. */
   readonly notice: string | undefined;
 }
@@ -26,7 +27,7 @@ export function llamaUnavailable(): { readonly detail: string; readonly hint: st
  * Chooses llama when it can run, building the addon once if it is missing. Without a compiler a mock takes its place and
  * says so; when llama was asked for by name that is NATIVE_UNAVAILABLE instead.
  */
-export async function chooseEngine(wanted: "llama" | "mock", asked: boolean): Promise<EngineChoice> {
+export async function chooseEngine(wanted: TextEngine, asked: boolean): Promise<EngineChoice> {
   if (wanted === "mock") return { engine: "mock", notice: undefined };
   let missing = llamaUnavailable();
   if (missing && existsSync(BUILD_SCRIPT)) {

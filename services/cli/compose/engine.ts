@@ -10,6 +10,7 @@ import { checkModelFile } from "#lib/engines/model-file";
 import { readSampling } from "#lib/engines/options";
 import { systemClock } from "#lib/host/system-clock";
 import type { ProcessContext } from "../command.ts";
+import { takesTensors } from "../engine-option.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
 
 /** How a worker's engine will be opened. */
@@ -31,6 +32,11 @@ export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-dem
 
 /** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
 export async function engineRecipe({ values, log }: ProcessContext): Promise<EngineRecipe> {
+  if (takesTensors(values.engine)) {
+    throw new StatorError("BAD_CONFIG", {
+      detail: `The engine ${values.engine} serves tensors, and a text model is asked for.`,
+    });
+  }
   const [entry, ...more] = values.model;
   if (more.length > 0) {
     throw new StatorError("BAD_CONFIG", { detail: "A worker serves one model; `stator up` serves several." });

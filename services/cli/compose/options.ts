@@ -1,5 +1,6 @@
 import { keysOf, type Options } from "#lib/base/option";
 import { DISCOVERY_OPTIONS, HUB_OPTIONS, SCOPE_OPTIONS } from "#lib/discovery/options";
+import { KSERVE_OPTIONS } from "#lib/engines/kserve/options";
 import { LLAMA_OPTIONS } from "#lib/engines/llama/llama-options";
 import { MOCK_OPTIONS } from "#lib/engines/mock/mock-options";
 import { ENGINE_OPTIONS } from "#lib/engines/options";
@@ -9,6 +10,7 @@ import { ROUTING_OPTIONS } from "#lib/routing/options";
 import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
 import { SERVING_OPTIONS } from "#lib/serving/options";
 import { HTTP_OPTIONS, INFERENCE_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
+import { TENSOR_OPTIONS } from "#services/worker/inference/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
 import { PROGRAM_OPTIONS } from "../options.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
@@ -34,6 +36,8 @@ export const OPTIONS = {
   ...LLAMA_OPTIONS,
   ...MACHINE_OPTIONS,
   ...MOCK_OPTIONS,
+  ...TENSOR_OPTIONS,
+  ...KSERVE_OPTIONS,
   ...LOG_OPTIONS,
   ...TRACE_OPTIONS,
 } as const satisfies Options;
@@ -41,7 +45,7 @@ export const OPTIONS = {
 /** Keys of the table. */
 export type OptionKey = keyof typeof OPTIONS;
 
-/** What an engine reads, of either kind, and the worker around it. */
+/** What an engine reads, of any kind, and the worker around it. */
 export const ENGINE_KEYS: readonly OptionKey[] = [
   "model",
   "model-name",
@@ -49,6 +53,8 @@ export const ENGINE_KEYS: readonly OptionKey[] = [
   ...keysOf(WORKER_OPTIONS),
   ...keysOf(LLAMA_OPTIONS),
   ...keysOf(MOCK_OPTIONS),
+  ...keysOf(TENSOR_OPTIONS),
+  ...keysOf(KSERVE_OPTIONS),
 ];
 
 /** What the front door reads. */

@@ -1,3 +1,4 @@
+import { deadlineOf } from "#lib/api/kserve/deadline";
 import type { ParameterValue } from "#lib/api/kserve/peek";
 import { StatorError } from "#lib/base/errors";
 import { NO_WISHES } from "#lib/routing/router";
@@ -70,5 +71,5 @@ function readTimeout(micros: ParameterValue): number | undefined {
       { param: "timeout" },
     );
   }
-  return micros === 0n ? undefined : Math.ceil(Number(micros) / 1000);
+  return deadlineOf(Number(micros));
 }

@@ -133,6 +133,8 @@ describe("a model whose workers take text", () => {
       const refused = ready({ ...texts("a"), ...more } as never, { takes });
       await expect(refused).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE", facts: { feature } });
     }
+    const ids = ready(texts("a"), { takes, byToken: true });
+    await expect(ids).rejects.toMatchObject({ reason: "UNSUPPORTED_FEATURE", facts: { feature: "the ids" } });
     await expect(ready(texts("a", ""), { takes })).rejects.toMatchObject(refusal("the input", "the input"));
     for (const [kind, feature] of [
       ["generate", "generate"],

@@ -102,8 +102,26 @@ const clock = new FakeClock();
 const pacer = new Pacer({ clock, lagging: () => false, tendMs: 1000 });
 afterEach(() => expect(pacer.open).toBe(0));
 
-async function ask(more: Partial<Asked<undefined>>, options: Partial<RehearsalOptions> & { call?: Call } = {}) {
-  const { call = new Call(), reply = () => ({ tokens: encodeBytes("hi") }) } = options;
+/** A door that tells ids, and says nothing of ends and errors. */
+const QUIET: typeof CALLS = {
+  ...CALLS,
+  printers: {
+    events: () => ({
+      begin() {},
+      prompt() {},
+      text: () => undefined,
+      token: (_, { token }) => token && { text: String(token.id) },
+      end: () => undefined,
+      done: ({ completionTokens }) => ({ tokens: completionTokens }),
+      failed: () => undefined,
+    }),
+  },
+};
+
+type AskOptions = Partial<RehearsalOptions> & { readonly call?: Call; readonly door?: typeof CALLS };
+
+async function ask(more: Partial<Asked<undefined>>, options: AskOptions = {}) {
+  const { call = new Call(), door = CALLS, reply = () => ({ tokens: encodeBytes("hi") }) } = options;
   const dispatcher = new RehearsalDispatcher({ ...options, reply });
   const missing = {};
   const features = {
@@ -131,7 +149,7 @@ async function ask(more: Partial<Asked<undefined>>, options: Partial<RehearsalOp
   };
   const plain = { ...PLAIN_ASK, model: "m", input: { kind: "text", texts: ["ab"] } } as const;
   const asked = { ...PLAIN_ASKED, ask: plain, ignored: [], form: undefined, ...more };
-  await serve({ asked, conversation: undefined, close() {} }, { door: CALLS, reply: call }, tools);
+  await serve({ asked, conversation: undefined, close() {} }, { door, reply: call }, tools);
   for (let step = 0; step < 5; step++) {
     dispatcher.step();
     clock.advance(1);
@@ -158,6 +176,29 @@ describe("an answer that no HTTP exchange carries", () => {
     const { call } = await ask({ stream: true }, failing("h"));
     expect(call.heard).toEqual([{ text: "h" }, { end: error.message }, "ENGINE_FAILED"]);
   });
+});
+
+describe("what a printer has nothing to tell of", () => {
+  const byToken = { stream: true, byToken: true };
+
+  it("is no event; tokens are told one by one without log-probabilities", async () => {
+    const { call } = await ask(byToken, { door: QUIET });
+    expect(call.heard).toEqual([{ text: "104" }, { text: "105" }, { tokens: 2 }, "end"]);
+    expect((await ask({ stream: true }, { door: QUIET })).call.heard).toEqual([{ tokens: 2 }, "end"]);
+  });
+
+  it("is told by the carrier where it is an error", async () => {
+    const error = new StatorError("ENGINE_FAILED", { detail: "it" });
+    const reply = () => ({ tokens: encodeBytes("h"), error });
+    expect((await ask(byToken, { door: QUIET, reply })).call.heard).toEqual([{ text: "104" }, "ENGINE_FAILED"]);
+    expect((await ask({ stream: true }, { door: QUIET, reply })).call.heard).toEqual(["ENGINE_FAILED"]);
+  });
+});
+
+it("an ask has the deadline that its door read, or none", async () => {
+  const plain = { ...PLAIN_ASK, model: "m", input: { kind: "text", texts: ["ab"] } } as const;
+  expect((await ask({ ask: { ...plain, deadlineMs: 40 } })).request!.deadlineMs).toBe(40);
+  expect((await ask({ ask: plain })).request!.deadlineMs).toBeUndefined();
 });
 
 it("what an ask leaves out is the model's to say, and metadata says where it runs", async () => {

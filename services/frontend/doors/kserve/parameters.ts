@@ -1,6 +1,7 @@
 import type { Checked } from "#lib/api/check";
 import type { Fields, Shape } from "#lib/api/field";
 import { parseBody } from "#lib/api/json-body";
+import { deadlineOf } from "#lib/api/kserve/deadline";
 import {
   checkEmbedParameters,
   checkInferParameters,
@@ -11,6 +12,7 @@ import {
   SAMPLING_PARAMETERS,
 } from "#lib/api/kserve/infer-fields";
 import { type Parameters, parameterValue } from "#lib/api/kserve/parameters";
+import { tensorError } from "#lib/api/kserve/tensor";
 import { StatorError } from "#lib/base/errors";
 import type { DoorAsk } from "../door.ts";
 import { readPlacement } from "../openai/ask.ts";
@@ -36,9 +38,10 @@ export function readInferParameters({
 }: SaidParameters): Checked<typeof INFER_PARAMETERS> {
   const said = plainParameters(parameters, INFER_PARAMETERS, mostBytes);
   if (!sampling) return checkInferParameters(said);
-  const drawing = plainMembers(parseJson("sampling_parameters", sampling, mostBytes));
+  const field = "sampling_parameters";
+  const drawing = plainMembers(field, parseJson(field, sampling, mostBytes));
   checkSamplingParameters(drawing);
-  return checkInferParameters({ ...(drawing as object), ...said });
+  return checkInferParameters({ ...drawing, ...said });
 }
 
 /** The parameters of a request for embeddings. Throws as for text. */
@@ -63,7 +66,7 @@ export function readRun(
   return {
     cacheSalt: cacheSalt ?? "",
     priority: priority ? PRIORITIES + 1 - priority : 0,
-    deadlineMs: timeout ? Math.ceil(timeout / 1000) : undefined,
+    deadlineMs: deadlineOf(timeout ?? 0),
     ...readPlacement({ stator: { worker, session } }),
   };
 }
@@ -81,9 +84,9 @@ function plainParameters(parameters: Parameters, fields: Fields, mostBytes: numb
   );
 }
 
-/** Members of JSON likewise; what is no object is left to the check. */
-function plainMembers(body: unknown): unknown {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+/** Members of JSON likewise. */
+function plainMembers(field: string, body: unknown): Record<string, unknown> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw tensorError(field, "must be an object");
   const fields: Fields = SAMPLING_PARAMETERS;
   return Object.fromEntries(
     Object.entries(body).map(([name, value]: [string, unknown]) => {

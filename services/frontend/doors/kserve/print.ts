@@ -106,6 +106,8 @@ class InferEvents implements AnswerPrinter<ModelInferResponse> {
   readonly #choices: number;
   /** Choices that have not ended. */
   #open: number;
+  /** Parameters of messages behind which others come, by choice. */
+  readonly #goesOn: AnswerParameters[];
   /** The end of the last choice. */
   #held: { readonly choice: number; readonly tensors: readonly Tensor[] } | undefined;
 
@@ -113,6 +115,10 @@ class InferEvents implements AnswerPrinter<ModelInferResponse> {
     this.#form = form;
     this.#choices = choices;
     this.#open = choices;
+    this.#goesOn = Array.from({ length: choices }, (_, choice) => ({
+      ...this.#index(choice),
+      ...printFinal(form, false),
+    }));
   }
 
   begin(): void {}
@@ -150,7 +156,7 @@ class InferEvents implements AnswerPrinter<ModelInferResponse> {
   /** A message without outputs would be taken for the last one. */
   #print(choice: number, tensors: readonly Tensor[]): ModelInferResponse | undefined {
     if (tensors.length === 0) return undefined;
-    return printAnswer(this.#form, tensors, { ...this.#index(choice), ...printFinal(this.#form, false) });
+    return printAnswer(this.#form, tensors, this.#goesOn[choice]!);
   }
 
   #index(choice: number | undefined): AnswerParameters {

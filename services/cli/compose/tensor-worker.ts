@@ -1,0 +1,115 @@
+import { GRPCInferenceService } from "#gen/inference/service_pb";
+import { StatorError } from "#lib/base/errors";
+import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
+import { ForeignServer } from "#lib/engines/kserve/foreign-server";
+import { Channel } from "#lib/rpc/channel";
+import { createClient } from "#lib/rpc/client";
+import { createForeignWorker } from "#services/worker/inference/foreign-worker";
+import { TENSOR_INSTRUMENTS } from "#services/worker/inference/metrics";
+import { readTensorLimits } from "#services/worker/inference/options";
+import { createTensorWorker, type TensorWorker, type TensorWorkerDeps } from "#services/worker/inference/tensor-worker";
+import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
+import type { CommandContext, ProcessContext } from "../command.ts";
+import type { TensorEngine } from "../engine-option.ts";
+import { type ModelReport, reportForeignModel, reportTensorModel } from "../model-report.ts";
+import { VERSION } from "../version.ts";
+import { openProcess, type ServiceProcess } from "./process.ts";
+import { readTensorModels } from "./tensor-models.ts";
+
+/** A worker process of tensors that serves. */
+export interface OpenedTensorWorker {
+  /** host:port of its gRPC port. */
+  readonly address: string;
+  /** The models that it has now. */
+  readonly models: readonly ModelReport[];
+  /** Finishes what runs, for so long at most, and closes the worker. */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+/** What a kind of worker is made of, beside what every one is. */
+type Shared = Omit<TensorWorkerDeps, "loadModels" | "names" | "engineName" | "limits">;
+
+/** A worker of one kind, and what to tell of its models. */
+interface Made {
+  readonly worker: TensorWorker;
+  readonly reports: () => readonly ModelReport[];
+}
+
+/**
+ * Wires a worker of tensors: models or a foreign server, health, reflection, discovery. The scope owns all of it. A stop
+ * while its models open ends that, and there is no worker then. Throws what its models throw.
+ */
+export async function openTensorWorker(
+  context: ProcessContext,
+  { engine, stopped }: { readonly engine: TensorEngine } & Pick<CommandContext, "stopped">,
+): Promise<OpenedTensorWorker | undefined> {
+  const { values, scope } = context;
+  const process = openProcess(context, {
+    role: "worker",
+    instruments: [DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS, TENSOR_INSTRUMENTS],
+    listen: { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port" },
+  });
+  const shared: Shared = {
+    ...process,
+    discovery: await process.discover(values.discovery ?? "memory:"),
+    leaseMs: values["lease-ms"],
+    version: VERSION,
+    taints: values.taints,
+    onState({ state }) {
+      process.health.set("", state === "ready");
+      for (const { service } of worker.services) process.health.set(service.typeName, state === "ready");
+    },
+  };
+  const { worker, reports } =
+    engine === "kserve" ? standBefore(context, process, shared) : await serveModels(context, engine, shared);
+  const { server, address } = await process.listen(worker.services, () => worker.state.state === "ready");
+  scope.own("worker", worker);
+  const began = await Promise.race([worker.start(address).then(() => "ready" as const), stopped]);
+  if (began !== "ready") return undefined;
+  return {
+    address,
+    models: reports(),
+    async drain(deadlineMs) {
+      await worker.drain(deadlineMs);
+      await worker.close();
+      await server.drain(DRAIN_CALLS_MS);
+    },
+  };
+}
+
+async function serveModels({ values }: ProcessContext, engine: TensorEngine, shared: Shared): Promise<Made> {
+  const models = await readTensorModels(engine, values);
+  const worker = createTensorWorker({
+    ...shared,
+    loadModels: async () => models,
+    names: models.map(({ name }) => name),
+    engineName: engine === "tensor" ? engine : "module",
+    limits: readTensorLimits(values),
+  });
+  return { worker, reports: () => models.map(({ name, model }) => reportTensorModel(name, model)) };
+}
+
+function standBefore({ values, scope }: ProcessContext, process: ServiceProcess, shared: Shared): Made {
+  const { url } = values;
+  if (url === undefined || !/^(\[[^\]]+\]|[^:/]+):\d+$/.test(url)) {
+    const detail = "--engine kserve needs --url HOST:PORT, the gRPC port of the server that it stands in front of.";
+    throw new StatorError("BAD_CONFIG", { detail });
+  }
+  const { clock, credentials } = process;
+  const channel = new Channel(url, credentials, clock);
+  scope.defer("foreign server", () => channel.close());
+  const server = new ForeignServer({
+    address: url,
+    client: createClient(GRPCInferenceService, channel),
+    names: values["kserve.models"],
+    timeoutMs: LOOK_TIMEOUT_MS,
+  });
+  const worker = createForeignWorker({ ...shared, server, serverAddress: url, lookMs: values["kserve.look-ms"] });
+  return { worker, reports: () => worker.models.map(reportForeignModel) };
+}
+
+/** Time that a foreign server has for each answer about itself. */
+const LOOK_TIMEOUT_MS = 5_000;
+
+/** Time for calls that are open after all requests have ended, such as watches of health. */
+const DRAIN_CALLS_MS = 250;
