@@ -1,6 +1,7 @@
-import type { ModelInferResponse } from "#gen/inference/infer_pb";
+import { ModelInferRequestSchema, type ModelInferResponse } from "#gen/inference/infer_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
+import { checkInferCost, type InferCost } from "#lib/api/kserve/infer-cost";
 import { tellError } from "#lib/api/kserve/tell-error";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
@@ -18,6 +19,8 @@ export interface InferenceServiceDeps {
   readonly inference: Pick<Inference, "answer">;
   /** Makes a stream of a call. */
   openStream(channel: InferChannel, call: CallContext): InferStream;
+  /** What reading a request may cost. */
+  readonly cost: InferCost;
   /** Of Stator. */
   readonly version: string;
 }
@@ -58,9 +61,14 @@ export function createTensorService(deps: InferenceServiceDeps): ServedService {
       assert(answer, "a model that is not decoupled answers once");
       return answer;
     },
-    modelStreamInfer: { open: (channel, call) => deps.openStream(channel, call).receive() },
+    modelStreamInfer: { bytes: (channel, call) => deps.openStream(channel, call).receive() },
   };
-  return createService(GRPCInferenceService, handlers, { access: Access.PUBLIC });
+  const service = createService(GRPCInferenceService, handlers, { access: Access.PUBLIC });
+  const checkBytes = (bytes: Uint8Array) => checkInferCost(bytes, deps.cost);
+  const methods = service.methods.map((served) =>
+    served.method.input.typeName === ModelInferRequestSchema.typeName ? { ...served, checkBytes } : served,
+  );
+  return { ...service, methods };
 }
 
 /** The result, or the error in the words that clients of the protocol know. */

@@ -106,6 +106,7 @@ class OwnTensorWorker implements TensorWorker {
         models,
         inference: this.#inference,
         openStream: (channel, call) => this.#openStream(channel, call),
+        cost: this.#limits.cost,
         version: deps.version,
       }),
     ];
