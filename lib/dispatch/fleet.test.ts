@@ -5,6 +5,7 @@ import {
   InstanceRole,
   InstanceState,
   ModelCardSchema,
+  ModelInput,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { readModels } from "#lib/discovery/models";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
@@ -79,4 +80,10 @@ test("one that loads or has failed is not there", () => {
     expect(fleet([...records(1n, undefined, { state })]).size).toBe(0);
   }
   expect(fleet([...records(1n, undefined, { state: InstanceState.DRAINING })]).size).toBe(1);
+});
+
+test("a worker of tensors has no prompts, and nothing of it is lacking", () => {
+  const found = fleet([...records(1n, 0, { maxRunningRequests: 4 }, { input: ModelInput.TENSOR })]).get(1n);
+  expect(found).toMatchObject({ scope: undefined, why: "", noPrompts: true, maxRunningRequests: 4 });
+  expect(fleet([...records(2n, 16)]).get(2n)?.noPrompts).toBeUndefined();
 });

@@ -1,7 +1,7 @@
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { readTaints } from "#lib/base/taint";
 import type { Models } from "#lib/discovery/models";
-import { type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
+import { readInput, type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
 import { parseTimePrior } from "#lib/perf/time-prior";
 import type { Fleet, FleetWorker } from "#lib/routing/fleet";
 
@@ -42,6 +42,7 @@ function readInstance(instance: InstanceRecord): FleetWorker {
 
 function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet): FleetWorker {
   const { routing, reuseTokens, timePrior } = card;
+  if (readInput(card) === "tensor") return { ...readInstance(instance), weights: set.id, why: "", noPrompts: true };
   return {
     ...readInstance(instance),
     weights: set.id,

@@ -4,7 +4,7 @@ import { StatorError } from "#lib/base/errors";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { plainAsk } from "#lib/serving/plain-ask";
 import { Client } from "../../test/support/dispatch-rig.ts";
-import { plainTensorAsk, TensorClient, TensorRig } from "../../test/support/tensor-rig.ts";
+import { plainTensorAsk, TensorClient, TensorRig } from "../../test/support/tensor-dispatch-rig.ts";
 
 describe("a request of tensors", () => {
   let cluster: TensorRig;

@@ -18,12 +18,14 @@ export interface FleetWorker {
   readonly ranks: number;
   /** Word for its weights: prefixes are compared within equal words. */
   readonly weights: string;
-  /** undefined: what it holds is not known by prefix, and `why` says why not. */
+  /** undefined: what it holds is not known by prefix, and `why` says why not where that is a lack. */
   readonly scope: KvScope | undefined;
   /** Why it is not routed by prefixes, one sentence; empty when it is. */
   readonly why: string;
   /** What is reused of a prefix is a multiple of so many tokens, at least 1. */
   readonly reuseTokens: number;
+  /** Set where requests have no prompt, as those of tensors: there is no prefix that could be known. */
+  readonly noPrompts?: true;
   /** KV blocks of one rank; undefined where nobody knows. */
   readonly totalBlocks: number | undefined;
   /** Requests that run side by side; undefined where nobody knows. */

@@ -45,6 +45,15 @@ describe("the rule in force", () => {
     expect(shownAnswer(turns.place(routeAskOf(promptOf(1, 4))).answer)).toEqual(["1: 0, round-robin, 1 of 1"]);
   });
 
+  it("is power-of-two where nothing has a prompt, by which nothing is lacking", () => {
+    const tensors = (worker: bigint) => fleetWorker(worker, { scope: undefined, why: "", noPrompts: true });
+    const rig = new RoutingRig([tensors(1n), tensors(2n)]);
+    expect(rig.router.inForce).toEqual([{ weights: "w", rule: "power-of-two", why: "" }]);
+    expect([rig.router.lacking, rig.router.view(1n)]).toMatchObject([[], [{ rule: "power-of-two", why: "" }]]);
+    const beside = new RoutingRig([tensors(1n), blind(2n)]);
+    expect(beside.router.inForce[0]?.why).toBe("ttft needs prefixes. Worker 2 has other blocks.");
+  });
+
   it("says of whom it is not known what they hold, and takes them to hold what was sent there", () => {
     const rig = new RoutingRig(TWO, { ttlMs: 60_000 });
     rig.know(1n, "none");

@@ -12,7 +12,7 @@ export interface InForce {
   readonly weights: string;
   /** Of the table. */
   readonly rule: RuleName;
-  /** Why it is not the configured one, one sentence; empty when it is. */
+  /** Why it is not the configured one, one sentence; empty when it is, and where nothing is lacking. */
   readonly why: string;
 }
 
@@ -98,6 +98,8 @@ export class RuleBook {
 
   #judge(workers: readonly FleetWorker[]): RuleInForce {
     if (!this.needsPrefixes || workers.some(({ scope }) => scope)) return this.#configured;
+    // Without prompts nothing is lacking.
+    if (workers.every(({ noPrompts }) => noPrompts)) return { name: STAND_IN, rule: this.#standIn, why: "" };
     const reason = workers.find(({ why }) => why !== "")?.why ?? "No worker says how its blocks are named.";
     return { name: STAND_IN, rule: this.#standIn, why: `${this.#configured.name} needs prefixes. ${reason}` };
   }

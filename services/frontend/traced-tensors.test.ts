@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import type { Span, Tracer } from "#lib/host/telemetry";
-import { plainTensorAsk, TensorClient, TensorRig } from "../../test/support/tensor-rig.ts";
+import { plainTensorAsk, TensorClient, TensorRig } from "../../test/support/tensor-dispatch-rig.ts";
 import { createTracedTensors } from "./traced-tensors.ts";
 
 /** Spans as lines of text. */
