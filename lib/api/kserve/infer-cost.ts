@@ -10,7 +10,7 @@ export interface InferCost {
 }
 
 /** Far above what a request of raw contents has, and some milliseconds to read. */
-export const INFER_COST: InferCost = { fields: 4_096, numbers: 65_536 };
+export const INFER_COST: InferCost = { fields: 8_192, numbers: 65_536 };
 
 /** Fields of a message that are messages, by their numbers; the others are texts, bytes and lists of numbers. */
 interface Shape {
@@ -100,6 +100,6 @@ function noRequest(cause?: unknown): StatorError {
 }
 
 function tooMuch(what: string): StatorError {
-  const detail = `A request has at most ${what}; raw contents have no such limit`;
+  const detail = `A request to this model has at most ${what}; raw contents have no such limit`;
   return new StatorError("INVALID_ARGUMENT", { detail });
 }

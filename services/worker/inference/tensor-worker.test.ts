@@ -2,7 +2,6 @@ import { create } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { InferTensorContentsSchema } from "#gen/inference/infer_pb";
 import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
-import { INFER_COST } from "#lib/api/kserve/infer-cost";
 import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
 import type { TensorModel } from "#lib/engines/tensor/model";
 import {
@@ -16,6 +15,7 @@ import {
   TensorRig,
 } from "../../../test/support/tensor-worker-rig.ts";
 import { settle } from "../../../test/support/worker-rig.ts";
+import { TENSOR_WORKER_LIMITS } from "./limits.ts";
 
 const rigs: TensorRig[] = [];
 
@@ -104,11 +104,11 @@ describe("a worker of tensors", () => {
   it("looks at what a request would cost before it is parsed, and at no other one", () => {
     const { worker } = rigOf(TENSOR_EXAMPLES);
     const methods = worker.services.flatMap((service) => service.methods);
-    const emptyInputs = Buffer.from("2a00".repeat(INFER_COST.fields + 1), "hex");
+    const emptyInputs = Buffer.from("2a00".repeat(TENSOR_WORKER_LIMITS.cost.fields + 1), "hex");
     const checking = methods.filter(({ checkBytes }) => checkBytes);
     expect(checking.map(({ method }) => method.name)).toEqual(["ModelInfer", "ModelStreamInfer"]);
     for (const { checkBytes } of checking) {
-      expect(() => checkBytes?.(emptyInputs)).toThrow(/at most 4096 fields/);
+      expect(() => checkBytes?.(emptyInputs)).toThrow(/at most 8192 fields/);
       expect(() => checkBytes?.(emptyInputs.subarray(2))).not.toThrow();
     }
   });
