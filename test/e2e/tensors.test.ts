@@ -1,10 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials } from "@grpc/grpc-js";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { type ModelInferRequest, ModelInferRequestSchema } from "#gen/inference/infer_pb";
+import {
+  type ModelInferRequest,
+  ModelInferRequestSchema,
+  ModelStreamInferResponseSchema,
+} from "#gen/inference/infer_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { systemClock } from "#lib/host/system-clock";
@@ -88,6 +92,24 @@ describe("a worker of tensors", () => {
     const short = { INPUT0: { datatype: "BYTES", shape: [1, 1], values: [Buffer.alloc(1_000_000)] } } as const;
     const { rawOutputContents } = await client.modelInfer(inferRequest("simple_identity", short));
     expect(rawOutputContents[0]).toHaveLength(1_000_004);
+  });
+
+  it("goes on with a stream on which something came that is no request", async () => {
+    const { address } = await cluster.worker("--engine", "tensor");
+    const told: string[] = [];
+    const channel = openTo(address).openBytes(GRPCInferenceService.method.modelStreamInfer);
+    channel.receive({
+      onMessage(bytes) {
+        const { errorMessage, inferResponse } = fromBinary(ModelStreamInferResponseSchema, bytes);
+        told.push(errorMessage || (inferResponse?.id ?? ""));
+      },
+      onEnd: (error) => void told.push(error?.reason ?? "OK"),
+    });
+    channel.send(Buffer.from("0aff", "hex"));
+    channel.send(toBinary(ModelInferRequestSchema, inferRequest("simple", SIMPLE, { id: "r" })));
+    channel.end();
+    await expect.poll(() => told.length).toBe(3);
+    expect(told.sort()).toEqual(["OK", expect.stringMatching(/^The bytes are not/), "r"]);
   });
 
   it("serves what a user wrote", async () => {

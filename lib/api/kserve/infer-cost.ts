@@ -75,6 +75,6 @@ function noRequest(cause?: unknown): StatorError {
 }
 
 function tooMuch(what: string): StatorError {
-  const detail = `A request to a model of text has at most ${what}; raw contents have no such limit`;
+  const detail = `A request to this model has at most ${what}; raw contents have no such limit`;
   return new StatorError("INVALID_ARGUMENT", { detail });
 }

@@ -8,12 +8,14 @@ import {
 import { ModelMetadataResponseSchema } from "#gen/inference/metadata_pb";
 import { ModelConfigResponseSchema } from "#gen/inference/model_config_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
+import { InstanceState, ModelInput } from "#gen/stator/discovery/v1/discovery_pb";
 import { StatorError } from "#lib/base/errors";
 import type { Metadata } from "#lib/rpc/metadata";
 import { inferRequest, outputText } from "../../../test/support/infer-client.ts";
 import { encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher, type RehearsalOptions } from "../../../test/support/rehearsal/dispatcher.ts";
 import { type InferenceRehearsal, openInference } from "../../../test/support/rehearsal/inference.ts";
+import { rehearsalRecords } from "../../../test/support/rehearsal/open.ts";
 import type { FrontendInference } from "../frontend.ts";
 import type { FrontendLimits } from "../limits.ts";
 import type { ForwardAsk, Forwarding, ForwardSink } from "./forwarding.ts";
@@ -157,11 +159,12 @@ describe("a call of ModelInfer", () => {
 /** A way of tensors whose workers a test is. */
 class FakeForwarding implements Forwarding {
   readonly asks: { readonly ask: ForwardAsk; readonly sink: ForwardSink }[] = [];
+  readonly names = new Set(["simple"]);
   cancelled = 0;
   resumed = 0;
 
   takes(model: string): boolean {
-    return model === "simple";
+    return this.names.has(model);
   }
 
   infer(ask: ForwardAsk, sink: ForwardSink) {
@@ -176,9 +179,9 @@ class FakeForwarding implements Forwarding {
   }
 }
 
-async function openForwarding() {
+async function openForwarding(limits: Partial<FrontendLimits> = {}) {
   const forwarding = new FakeForwarding();
-  const opened = await open({ inference: { forwarding, ledger: { model: () => undefined }, serverName: "s" } });
+  const opened = await open({ limits, inference: { forwarding, ledger: { model: () => undefined }, serverName: "s" } });
   return { ...opened, forwarding };
 }
 
@@ -244,6 +247,36 @@ describe("a request for a model of tensors", () => {
     expect(await reasonOf(asked)).toBe("DRAINING");
     await closed;
     expect(forwarding.cancelled).toBe(1);
+  });
+
+  it("counts its bytes until it is answered, and is refused where there is no room for them", async () => {
+    const request = { model: "simple", id: "7" };
+    const bytes = toBinary(ModelInferRequestSchema, inferRequest(request)).byteLength;
+    const { inference, forwarding } = await openForwarding({ allBodiesBytes: 2 * bytes - 1 });
+    const counted = async () => /body_bytes (\d+)/.exec(await inference.rehearsal.metrics.print())?.[1];
+    const asked = reasonOf(inference.infer(request));
+    await expect.poll(() => forwarding.asks.length).toBe(1);
+    expect([await counted(), await reasonOf(inference.infer(request))]).toEqual([String(bytes), "OVERLOADED"]);
+    forwarding.asks[0]!.sink.onEnd(new StatorError("STREAM_LOST", { detail: "it went away" }));
+    expect([await asked, await counted()]).toEqual(["STREAM_LOST", "0"]);
+    expect(forwarding.asks.length).toBe(1);
+  });
+
+  it("that loads is waited for, and goes its way when it is known what it takes", async () => {
+    const { inference, forwarding } = await openForwarding();
+    const { watch } = inference.rehearsal;
+    watch.put(...rehearsalRecords("late", { id: 77n, state: InstanceState.LOADING, loaded: false }));
+    const asked = reasonOf(inference.infer({ model: "late" }));
+    await expect
+      .poll(async () => /loading_requests (\d+)/.exec(await inference.rehearsal.metrics.print())?.[1])
+      .toBe("1");
+    forwarding.names.add("late");
+    const records = rehearsalRecords("late", { id: 77n });
+    for (const { value } of records) if (value.case === "model") value.value.input = ModelInput.TENSOR;
+    watch.put(...records);
+    await expect.poll(() => forwarding.asks.length).toBe(1);
+    forwarding.asks[0]!.sink.onEnd(new StatorError("STREAM_LOST", { detail: "it went away" }));
+    expect(await asked).toBe("STREAM_LOST");
   });
 
   it("asks its workers what it is", async () => {

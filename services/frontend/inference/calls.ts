@@ -3,7 +3,7 @@ import { checkInferCost } from "#lib/api/kserve/infer-cost";
 import { type InferHead, peekInferRequest } from "#lib/api/kserve/peek";
 import type { Clock } from "#lib/base/clock";
 import { Roster } from "#lib/base/collections";
-import { asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
 import { parse } from "#lib/rpc/serialize";
 import type { DuplexChannel } from "#lib/rpc/stream";
@@ -13,6 +13,7 @@ import { checkVersion } from "../doors/kserve/describe.ts";
 import { type InferForm, readInfer } from "../doors/kserve/read.ts";
 import type { Admission } from "../http/admission.ts";
 import type { FrontendLimits } from "../limits.ts";
+import type { ServedModel } from "../models/served.ts";
 import type { RequestMeter } from "../request-meter.ts";
 import { type ServeTools, serve } from "../serve/serve.ts";
 import { STREAMED, WHOLE } from "./doors.ts";
@@ -50,6 +51,13 @@ interface Way {
   /** Set for a request on a stream. */
   readonly stream: StreamCall | undefined;
   readonly door: Door<InferForm, Uint8Array>;
+}
+
+/** A request that has begun. */
+interface Begun {
+  readonly head: InferHead;
+  readonly reply: GrpcReply;
+  readonly way: Way;
 }
 
 const NO_HEAD: InferHead = { modelName: "", modelVersion: "", id: "", parameters: new Map() };
@@ -168,26 +176,48 @@ export class InferenceCalls {
     return /^[\w.:-]{1,128}$/.test(given) ? given : this.#tools.drawRequestId();
   }
 
-  async #run(bytes: Uint8Array, about: { head: InferHead; reply: GrpcReply; way: Way }): Promise<void> {
-    const { admission, forwarding } = this.#tools;
-    const { head, reply } = about;
+  async #run(bytes: Uint8Array, about: Begun): Promise<void> {
+    const { admission } = this.#tools;
+    const { reply } = about;
     if (this.#draining) throw draining();
     admission.enter();
     reply.place = admission;
-    if (forwarding?.takes(head.modelName)) return this.#forward(bytes, about, forwarding);
     if (!admission.take(bytes.byteLength)) throw new StatorError("OVERLOADED", { what: "request bodies" });
+    let isKept = false;
     try {
-      await this.#serve(bytes, about);
+      const model = await this.#find(about);
+      if (reply.closed) return;
+      if (model) return await this.#serve(bytes, model, about);
+      isKept = true;
     } finally {
-      admission.release(bytes.byteLength);
+      if (!isKept) admission.release(bytes.byteLength);
+    }
+    // Tensors are sent as they are, and waited for: their bytes count until they are answered.
+    reply.place = {
+      leave: () => {
+        admission.release(bytes.byteLength);
+        admission.leave();
+      },
+    };
+    this.#forward(bytes, about);
+  }
+
+  /** The model that is asked; undefined for one of tensors. A model that is not there is told before anything is read. */
+  async #find({ head: { modelName }, reply }: Begun): Promise<ServedModel | undefined> {
+    const { forwarding, serving } = this.#tools;
+    if (forwarding?.takes(modelName)) return undefined;
+    try {
+      return await serving.findModel(modelName, reply);
+    } catch (error) {
+      // What a model takes that was loading is known when it has come.
+      if (forwarding?.takes(modelName)) return undefined;
+      throw error;
     }
   }
 
-  #forward(
-    bytes: Uint8Array,
-    { head, reply, way }: { head: InferHead; reply: GrpcReply; way: Way },
-    forwarding: Forwarding,
-  ): void {
+  #forward(bytes: Uint8Array, { head, reply, way }: Begun): void {
+    const { forwarding } = this.#tools;
+    assert(forwarding, "only a way of tensors takes tensors");
     const { requestId, route } = reply;
     const method = way.stream ? "modelStreamInfer" : "modelInfer";
     const answer = new ForwardedAnswer(reply, way.stream !== undefined);
@@ -195,13 +225,8 @@ export class InferenceCalls {
     answer.attach(forwarding.infer({ method, bytes, head, requestId, route, header }, answer));
   }
 
-  /** A model that is not there is told before anything is read. */
-  async #serve(
-    bytes: Uint8Array,
-    { head, reply, way }: { head: InferHead; reply: GrpcReply; way: Way },
-  ): Promise<void> {
+  async #serve(bytes: Uint8Array, { features }: ServedModel, { head, reply, way }: Begun): Promise<void> {
     const { serving, regions } = this.#tools;
-    const { features } = await serving.findModel(head.modelName, reply);
     checkVersion(head.modelName, head.modelVersion);
     checkInferCost(bytes);
     const request = parse(ModelInferRequestSchema, bytes);

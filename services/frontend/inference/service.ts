@@ -10,13 +10,13 @@ import {
   ModelConfigResponseSchema,
 } from "#gen/inference/model_config_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
+import { tellError } from "#lib/api/kserve/tell-error";
 import { asStatorError } from "#lib/base/errors";
 import { createService, type Handlers, type ServedService } from "#lib/rpc/service";
 import { checkVersion, modelConfig, modelMetadata } from "../doors/kserve/describe.ts";
 import type { ServerAbout } from "./about.ts";
 import { inferenceAccess } from "./access.ts";
 import type { InferenceCalls } from "./calls.ts";
-import { tellError } from "./errors.ts";
 import type { Forwarding } from "./forwarding.ts";
 import { modelReady, serverReady } from "./health.ts";
 import { repositoryIndex } from "./repository-index.ts";

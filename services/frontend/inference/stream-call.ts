@@ -1,3 +1,4 @@
+import { tellError } from "#lib/api/kserve/tell-error";
 import type { Timer } from "#lib/base/clock";
 import { Queue } from "#lib/base/collections";
 import { StatorError } from "#lib/base/errors";
@@ -6,7 +7,7 @@ import type { Metadata } from "#lib/rpc/metadata";
 import type { DuplexChannel } from "#lib/rpc/stream";
 import type { Outcome } from "../counts.ts";
 import { afterPatience, type ReaderPatience } from "../patience.ts";
-import { printStreamError, tellError } from "./errors.ts";
+import { printStreamError } from "./errors.ts";
 import type { Carrier, GrpcReply } from "./reply.ts";
 
 /** What streams of requests live on. */

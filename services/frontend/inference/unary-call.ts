@@ -1,7 +1,7 @@
+import { tellError } from "#lib/api/kserve/tell-error";
 import type { StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
 import type { DuplexChannel } from "#lib/rpc/stream";
-import { tellError } from "./errors.ts";
 import type { Carrier } from "./reply.ts";
 
 /** The call of one request with one answer. */

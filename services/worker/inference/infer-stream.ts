@@ -1,30 +1,33 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   type ModelInferRequest,
+  ModelInferRequestSchema,
   type ModelInferResponse,
-  type ModelStreamInferResponse,
   ModelStreamInferResponseSchema,
 } from "#gen/inference/infer_pb";
 import { streamErrorText } from "#lib/api/kserve/error-text";
+import { checkInferCost } from "#lib/api/kserve/infer-cost";
+import { type InferHead, peekInferRequest } from "#lib/api/kserve/peek";
 import { tellError } from "#lib/api/kserve/tell-error";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Metrics } from "#lib/host/metrics";
 import type { Scope } from "#lib/host/scope";
 import type { CallContext } from "#lib/rpc/call";
+import { parse } from "#lib/rpc/serialize";
 import type { DuplexChannel } from "#lib/rpc/stream";
 import type { InferCall } from "./inference.ts";
 import type { TensorWorkerLimits } from "./limits.ts";
 
-/** The call as the worker holds it. */
-export type InferChannel = DuplexChannel<ModelStreamInferResponse, ModelInferRequest>;
+/** The call as the worker holds it: in bytes, so that one message that is none does not end it. */
+export type InferChannel = DuplexChannel<Uint8Array, Uint8Array>;
 
 /** What streams of requests live on. */
 export interface InferStreamDeps {
   /** Answers one request. */
   answer(request: ModelInferRequest, call: InferCall): AsyncIterable<ModelInferResponse>;
   /** Of a stream. */
-  readonly limits: Pick<TensorWorkerLimits, "mostOnStream" | "slowMs">;
+  readonly limits: Pick<TensorWorkerLimits, "mostOnStream" | "slowMs" | "cost">;
   /** For the time that a client has who does not read. */
   readonly clock: Clock;
   /** Holds `TENSOR_INSTRUMENTS`. */
@@ -66,7 +69,7 @@ export class InferStream {
   /** Begins to read. */
   receive(): void {
     this.#channel.receive({
-      onMessage: (request) => this.#take(request),
+      onMessage: (bytes) => this.#take(bytes),
       onEnd: (error) => {
         this.#halfClosed = true;
         if (error) this.#close(error);
@@ -89,20 +92,21 @@ export class InferStream {
     this.#channel.end(tellError(error));
   }
 
-  #take(request: ModelInferRequest): void {
+  #take(bytes: Uint8Array): void {
     if (this.#over) return;
+    const head = headOf(bytes);
     this.#open++;
     if (this.#open >= this.#deps.limits.mostOnStream && !this.#paused) {
       this.#paused = true;
       this.#channel.pause();
     }
-    const { id } = request;
+    const { id } = head;
     const before = this.#last.get(id);
     const ended = Promise.withResolvers<void>();
     this.#last.set(id, ended.promise);
     this.#deps.scope.spawn("infer", async () => {
       await before;
-      await this.#answer(request);
+      await this.#answer(bytes, head);
       if (this.#last.get(id) === ended.promise) this.#last.delete(id);
       ended.resolve();
       this.#ended();
@@ -110,26 +114,28 @@ export class InferStream {
   }
 
   /** Throws nothing. */
-  async #answer(request: ModelInferRequest): Promise<void> {
+  async #answer(bytes: Uint8Array, { id, modelName }: Head): Promise<void> {
     const { signal } = this.#abort;
     if (signal.aborted) return;
     try {
+      checkInferCost(bytes, this.#deps.limits.cost);
+      const request = parse(ModelInferRequestSchema, bytes);
       for await (const inferResponse of this.#deps.answer(request, { signal, onStream: true })) {
-        await this.#send(create(ModelStreamInferResponseSchema, { inferResponse }));
+        await this.#send({ inferResponse });
       }
     } catch (caught) {
       const error = asStatorError(caught);
       if (this.#over) return;
       if (this.#tellsByStatus) return this.end(error);
-      const { id, modelName } = request;
-      const told = { errorMessage: streamErrorText(error, id), inferResponse: { modelName, id } };
-      await this.#send(create(ModelStreamInferResponseSchema, told));
+      await this.#send({ errorMessage: streamErrorText(error, id), inferResponse: { modelName, id } });
     }
   }
 
   /** Resolves when the client takes more, or the stream is over. */
-  async #send(message: ModelStreamInferResponse): Promise<void> {
-    if (this.#over || this.#channel.send(message)) return;
+  async #send(message: MessageInitShape<typeof ModelStreamInferResponseSchema>): Promise<void> {
+    if (this.#over) return;
+    const bytes = toBinary(ModelStreamInferResponseSchema, create(ModelStreamInferResponseSchema, message));
+    if (this.#channel.send(bytes)) return;
     const { clock, limits } = this.#deps;
     this.#slow ??= clock.after(limits.slowMs, () => this.#cutOff());
     await new Promise<void>((resolve) => void this.#waiting.push(resolve));
@@ -169,5 +175,16 @@ export class InferStream {
     this.#abort.abort(reason);
     this.#drained();
     this.#deps.onClosed(this);
+  }
+}
+
+type Head = Pick<InferHead, "id" | "modelName">;
+
+/** Whom an error is told of; nobody where the bytes are no request. */
+function headOf(bytes: Uint8Array): Head {
+  try {
+    return peekInferRequest(bytes);
+  } catch {
+    return { id: "", modelName: "" };
   }
 }

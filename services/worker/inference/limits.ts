@@ -1,3 +1,4 @@
+import type { InferCost } from "#lib/api/kserve/infer-cost";
 import type { PlaceLimits } from "./places.ts";
 
 /** Bounds of a worker of tensors. */
@@ -6,6 +7,8 @@ export interface TensorWorkerLimits extends PlaceLimits {
   readonly maxBytes: number;
   /** Requests of one stream that have not ended; what follows waits until one of them has. */
   readonly mostOnStream: number;
+  /** What reading a request may cost, in parts that are not raw: one beyond is refused with INVALID_ARGUMENT unread. */
+  readonly cost: InferCost;
   /** A stream that nobody reads for so long, while answers wait for it, is ended with SLOW_CLIENT. */
   readonly slowMs: number;
 }
@@ -16,5 +19,7 @@ export const TENSOR_WORKER_LIMITS: TensorWorkerLimits = {
   maxWaiting: 1_024,
   maxBytes: 512 * 1024 * 1024,
   mostOnStream: 64,
+  // Some tens of milliseconds, in which nothing else is answered.
+  cost: { fields: 16_384, numberBytes: 262_144 },
   slowMs: 30_000,
 };

@@ -1,7 +1,8 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import type { ModelInferResponse } from "#gen/inference/infer_pb";
+import { ModelInferRequestSchema, type ModelInferResponse } from "#gen/inference/infer_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
+import { checkInferCost, type InferCost } from "#lib/api/kserve/infer-cost";
 import { tellError } from "#lib/api/kserve/tell-error";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { CallContext } from "#lib/rpc/call";
@@ -23,6 +24,8 @@ export interface InferenceServiceDeps {
   readonly regions: SharedRegions;
   /** Makes a stream of a call. */
   openStream(channel: InferChannel, call: CallContext): InferStream;
+  /** What reading a request may cost. */
+  readonly cost: InferCost;
   /** Of Stator. */
   readonly version: string;
 }
@@ -71,9 +74,14 @@ export function createTensorService(deps: InferenceServiceDeps): ServedService {
       return answer;
     },
     ...createSharedMemoryCalls(deps.regions),
-    modelStreamInfer: { open: (channel, call) => deps.openStream(channel, call).receive() },
+    modelStreamInfer: { bytes: (channel, call) => deps.openStream(channel, call).receive() },
   };
-  return createService(GRPCInferenceService, handlers, { access: accessOf });
+  const service = createService(GRPCInferenceService, handlers, { access: accessOf });
+  const checkBytes = (bytes: Uint8Array) => checkInferCost(bytes, deps.cost);
+  const methods = service.methods.map((served) =>
+    served.method.input.typeName === ModelInferRequestSchema.typeName ? { ...served, checkBytes } : served,
+  );
+  return { ...service, methods };
 }
 
 /** Whoever registers memory reads and writes it by requests. */

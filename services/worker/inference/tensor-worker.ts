@@ -112,6 +112,7 @@ class OwnTensorWorker implements TensorWorker {
         inference: { answer: (request, how) => this.#answer(request, how) },
         regions: deps.regions,
         openStream: (channel, call) => this.#openStream(channel, call),
+        cost: this.#limits.cost,
         version: deps.version,
       }),
     ];
