@@ -68,16 +68,28 @@ describe("docs/kserve.md", () => {
   });
 });
 
-it("tritonclient gets what it asks for in each of its ways, and the same text in all", {
-  timeout: 300_000,
-}, async ({ skip }) => {
-  const { cluster: place, env } = need("tritonclient", skip);
-  const script = path.join(FOLDER, "tritonclient-checks.py");
-  const { stdout } = await promisify(execFile)("python3", [script, place.http, place.grpc], { env, timeout: 240_000 });
-  const checks = ["check_about", "check_operators", "check_mistakes", "check_tensors", "check_shared_memory"];
-  expect(stdout.trim().split("\n")).toEqual([
-    ...["grpc", "http"].flatMap((kind) => checks.map((check) => `${kind} ${check}`)),
-    "grpc check_streams",
-    "every way says the same",
-  ]);
-});
+/** What each client's checks print. */
+const EACH = ["check_about", "check_operators", "check_mistakes", "check_tensors", "check_shared_memory"];
+const CHECKS: Readonly<Record<Client, readonly string[]>> = {
+  tritonclient: [
+    ...["grpc", "http"].flatMap((kind) => EACH.map((check) => `${kind} ${check}`)),
+    ...["grpc check_streams", "every way says the same"],
+  ],
+  kserve: ["grpc and rest", "the same text", "repository"],
+};
+
+it.for(CLIENTS)(
+  "%s gets what it asks for in each of its ways, and the same text in all",
+  {
+    timeout: 300_000,
+  },
+  async (client, { skip }) => {
+    const { cluster: place, env } = need(client, skip);
+    const script = path.join(FOLDER, `${client}-checks.py`);
+    const { stdout } = await promisify(execFile)("python3", [script, place.http, place.grpc], {
+      env,
+      timeout: 240_000,
+    });
+    expect(stdout.trim().split("\n")).toEqual(CHECKS[client]);
+  },
+);
