@@ -43,7 +43,10 @@ beforeAll(async () => {
   opened = await openPageCluster(cluster);
   if (!opened) missing = "the llama engine is not built";
 }, 1_800_000);
-afterAll(() => cluster.close());
+afterAll(async () => {
+  await cluster.close();
+  expect(cluster.complaints).toEqual([]);
+});
 
 /** Skips a test that has nothing to run with; there it is an error that CI has nothing. */
 function need(client: Client, skip: (why: string) => never): { cluster: PageCluster; env: NodeJS.ProcessEnv } {

@@ -20,7 +20,10 @@ let opened: PageCluster | undefined;
 beforeAll(async () => {
   opened = await openPageCluster(cluster);
 }, 90_000);
-afterAll(() => cluster.close());
+afterAll(async () => {
+  await cluster.close();
+  expect(cluster.complaints).toEqual([]);
+});
 
 const SHELL = readExamples().filter(({ language }) => language === "sh");
 
@@ -36,7 +39,7 @@ function has(program: string): boolean {
 describe("docs/kserve.md", () => {
   it("has examples of every client", () => {
     const count = (program: string) => SHELL.filter(({ code }) => code.includes(`${program} `)).length;
-    expect([SHELL.length, count("curl"), count("grpcurl")]).toEqual([7, 7, 1]);
+    expect([SHELL.length, count("curl"), count("grpcurl")]).toEqual([8, 8, 1]);
   });
 
   it.for(SHELL)("$code", async (example, context) => {
