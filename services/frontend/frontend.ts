@@ -18,8 +18,9 @@ import type { Ledger } from "#lib/serving/ledger";
 import type { SharedRegions } from "#lib/shared/shared-regions";
 import { compileStops, type StopStrings } from "#lib/text/stop";
 import { Counts, PromptCounts } from "./counts.ts";
+import { documentedRoutes } from "./documented-routes.ts";
 import type { HttpDoor } from "./doors/door.ts";
-import { DOORS, documentedRoutes, readersOf } from "./doors/doors.ts";
+import { DOORS, readersOf } from "./doors/doors.ts";
 import { printOpenAiError } from "./doors/openai/error.ts";
 import { Admission } from "./http/admission.ts";
 import { Router } from "./http/router.ts";
@@ -223,9 +224,7 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
   const tools = { serving, admission, meter, limits, clock, drawRequestId };
   const inference = createInference(options, { tools, models: registry, draining: () => server.draining });
   const routes = createRoutes({
-    operations: OPERATIONS,
-    service: new DirectTransport([inference.service], { clock, log: silentLog, metrics: noMetrics }),
-    forwarding: options.inference?.forwarding,
+    ...inference.http,
     models: registry,
     reader,
     doors,
@@ -255,7 +254,7 @@ function createParts(options: FrontendOptions, scope: Scope, operators: () => st
   return { registry, waits, admission, server, counts, ...inference };
 }
 
-/** The inference service, and the calls that it takes. */
+/** The inference service, the calls that it takes, and what its routes over HTTP answer with. */
 function createInference(
   { version, inference = NO_INFERENCE }: FrontendOptions,
   parts: Pick<ServerAbout, "models" | "draining"> & { readonly tools: Omit<InferenceTools, "forwarding" | "regions"> },
@@ -264,7 +263,10 @@ function createInference(
   const { forwarding, ledger, serverName: name, regions, handlers: more = {}, extensions = [] } = inference;
   const calls = new InferenceCalls({ ...tools, forwarding, regions });
   const about = { models, ledger, draining, name, version, extensions: [...EXTENSIONS, ...extensions] };
-  return { calls, service: createInferenceService({ about, calls, forwarding, more }) };
+  const service = createInferenceService({ about, calls, forwarding, more });
+  // Its errors are those of the routes, which log and count them.
+  const direct = new DirectTransport([service], { clock: tools.clock, log: silentLog, metrics: noMetrics });
+  return { calls, service, http: { operations: OPERATIONS, service: direct, forwarding, regions } };
 }
 
 /** Of a frontend whose requests nobody counts. */

@@ -11,6 +11,7 @@ import { llamaUnavailable } from "#services/cli/compose/engine-choice";
 import { Cluster, readMetric, type Serving } from "../support/cluster.ts";
 import { freePort } from "../support/free-port.ts";
 import { type InferAsk, InferStream, inferRequest, outputText } from "../support/infer-client.ts";
+import { outputsOf, repeat, SIMPLE, inferRequest as tensorRequest } from "../support/tensor-worker-rig.ts";
 
 /** A frontend over one worker, as a client of the inference service sees it. */
 class Served {
@@ -180,6 +181,40 @@ describe("the inference service of a frontend over a mock worker", () => {
     expect(await stream.ended).toMatchObject({ reason: "DRAINING" });
     expect(stream.finishes).toEqual(["1 length"]);
     expect(await served.frontend.program.ended).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("the inference service of a frontend over models of tensors", () => {
+  let served: Served;
+  beforeAll(async () => {
+    served = await Served.open(["--engine", "tensor"]);
+  });
+  afterAll(() => served.close());
+
+  it("forwards what is asked of them, side by side, counted and recorded as any other", async () => {
+    const { client, channel } = served;
+    const names = (await client.repositoryIndex({ ready: true })).models.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["simple", "repeat_int32"]));
+    expect((await client.modelMetadata({ name: "simple" })).inputs.map(({ name }) => name)).toEqual([
+      "INPUT0",
+      "INPUT1",
+    ]);
+    const sums = Int32Array.from({ length: 16 }, (_, at) => at + 1);
+    const answer = await client.modelInfer(tensorRequest("simple", SIMPLE, { id: "7" }));
+    expect([answer.id, outputsOf(answer)]).toMatchObject(["7", { OUTPUT0: sums }]);
+    const stream = new InferStream(channel);
+    stream.sendMessage(tensorRequest("repeat_int32", repeat([4, 5, 6], 50), { id: "r" }));
+    stream.sendMessage(tensorRequest("simple", { INPUT0: SIMPLE.INPUT0! }, { id: "bad" }));
+    stream.sendMessage(tensorRequest("simple", SIMPLE, { id: "s" }));
+    stream.halfClose();
+    expect(await stream.ended).toBeUndefined();
+    const ids = stream.answers.map(({ inferResponse }) => inferResponse?.id);
+    expect(ids.filter((id) => id === "r")).toHaveLength(3);
+    expect(ids.at(-1), "the slow one holds nobody").toBe("r");
+    expect(stream.errors).toEqual([expect.stringMatching(/^\[request id: bad\] /)]);
+    const { modelStats } = await client.modelStatistics({ name: "simple" });
+    expect(modelStats.map(({ inferenceStats: of }) => [of?.success?.count, of?.fail?.count])).toEqual([[2n, 1n]]);
+    expect(await served.metric("stator_frontend_active_requests")).toBe(0);
   });
 });
 

@@ -135,6 +135,6 @@ export interface HttpDoor<Form> extends Door<Form, string, HttpAnswer> {
   readonly headers?: readonly string[];
   /** Its bodies may be `application/octet-stream`. */
   readonly binary?: true;
-  /** Models of tensors are asked here too, by who forwards requests past it. */
+  /** Its requests are of tensors: some go past it to models that only have these, and some are in shared memory. */
   readonly tensors?: true;
 }

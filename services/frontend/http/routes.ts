@@ -2,10 +2,12 @@ import { printModel, printModels } from "#lib/api/openai/bodies";
 import { noWorkers } from "#lib/discovery/models";
 import type { Metrics } from "#lib/host/metrics";
 import { isLoopback } from "#lib/rpc/credentials";
+import type { SharedRegions } from "#lib/shared/shared-regions";
 import { type Around, type HttpDoor, NOTHING_AROUND } from "../doors/door.ts";
 import { printHostedError } from "../doors/hosted/error.ts";
 import type { Forwarding } from "../inference/forwarding.ts";
 import { forwardBody } from "../inference/http-forward.ts";
+import { mayNameRegions, serveRegions } from "../inference/http-regions.ts";
 import type { Operation, OperationCaller } from "../inference/operations.ts";
 import type { Models } from "../models/served.ts";
 import { openPage } from "../page/page.ts";
@@ -37,6 +39,8 @@ export interface RouteTools {
   readonly service: OperationCaller;
   /** The way of requests for models of tensors; undefined: there are none. */
   readonly forwarding: Forwarding | undefined;
+  /** Regions of shared memory that requests may name; undefined: there are none. */
+  readonly regions: SharedRegions | undefined;
   /** What GET /metrics tells. */
   readonly metrics: Metrics;
   /** The OpenAPI document as JSON. */
@@ -77,8 +81,12 @@ function doorRoutes(door: HttpDoor<unknown>, tools: RouteTools): HttpRoute[] {
   const handler = admitted(tools, async (exchange, parts) => {
     if (door.tensors && (await forwarded(exchange, parts, tools))) return;
     const read = await receiveBody(exchange, { ...tools.body, binary }, async (chunks) => {
-      return tools.reader.read(reader, chunks, await lookAround(exchange, parts, { door, tools }));
+      const around = await lookAround(exchange, parts, { door, tools });
+      const { regions } = tools;
+      if (!door.tensors || !regions || !mayNameRegions(chunks)) return tools.reader.read(reader, chunks, around);
+      return void (await serveRegions(chunks, { around, reply: exchange }, { ...tools, regions }));
     });
+    if (!read) return;
     try {
       await serve(read, { door, reply: exchange }, tools.serving);
     } finally {

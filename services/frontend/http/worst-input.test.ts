@@ -1,4 +1,6 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ModelInferRequestSchema, ModelInferResponseSchema } from "#gen/inference/infer_pb";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
 import { type FarClient, HELD_MS, heldMs, openFarClient, sharedBytes } from "../../../test/support/loop-watch.ts";
@@ -6,6 +8,7 @@ import { encodeBytes } from "../../../test/support/rehearsal/byte-text.ts";
 import { RehearsalDispatcher } from "../../../test/support/rehearsal/dispatcher.ts";
 import { openRehearsal, type Rehearsal } from "../../../test/support/rehearsal/open.ts";
 import { DOORS, readersOf } from "../doors/doors.ts";
+import type { Forwarding } from "../inference/forwarding.ts";
 import { BodyReader } from "../read/reader.ts";
 
 const BODY_BYTES = Number(process.env.TEST_SCALE ?? 1) > 1 ? 8 << 20 : 3 << 20;
@@ -24,7 +27,8 @@ beforeAll(async () => {
     reply: () => ({ tokens: encodeBytes("x") }),
     compile: (guidance) => reader.compile(guidance),
   });
-  rehearsal = await openRehearsal(dispatcher, { reader, limits: { bodyBytes: BODY_BYTES } });
+  const inference = { ledger: { model: () => undefined }, serverName: "stator", forwarding: ECHO };
+  rehearsal = await openRehearsal(dispatcher, { reader, limits: { bodyBytes: BODY_BYTES }, inference });
   client = openFarClient();
 });
 afterAll(async () => {
@@ -32,6 +36,22 @@ afterAll(async () => {
   await rehearsal.frontend.close({ drainMs: 0 });
   await reader.close();
 });
+
+/** A model of tensors that answers with what it was sent. */
+const ECHO: Forwarding = {
+  takes: (model) => model === "tensors",
+  infer({ bytes }, sink) {
+    setImmediate(() => {
+      const { modelName, inputs, rawInputContents } = fromBinary(ModelInferRequestSchema, bytes);
+      const outputs = inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape }));
+      const response = create(ModelInferResponseSchema, { modelName, outputs, rawOutputContents: rawInputContents });
+      sink.onAnswer(toBinary(ModelInferResponseSchema, response));
+      sink.onEnd(undefined);
+    });
+    return { cancel() {}, resume() {} };
+  },
+  ask: async () => new Uint8Array(0),
+};
 
 /** As many copies of a text as fit, with commas between them. */
 const items = (bytes: number, item: string): string =>
@@ -94,16 +114,59 @@ const EMBEDDINGS: Readonly<Record<string, (bytes: number) => string>> = {
   "token ids": (bytes) => `{"model":"rehearsal","input":[${items(bytes, "0")}]}`,
 };
 
-const cases = Object.entries({ "chat/completions": CHAT, completions: COMPLETIONS, embeddings: EMBEDDINGS }).flatMap(
-  ([route, bodies]) =>
-    Object.entries(bodies).flatMap(([name, make]) => SIZES.map((bytes) => [route, name, bytes, make] as const)),
+const input = (datatype: string, shape: readonly number[], data: string): string =>
+  `{"inputs":[{"name":"text_input","datatype":"${datatype}","shape":[${shape.join()}],"data":[${data}]}]}`;
+/** Elements of so many bytes of JSON in a tensor that says how many they are. */
+const elements = (datatype: string, item: string) => (bytes: number) => {
+  const count = Math.floor(bytes / (item.length + 1)) + 1;
+  return input(datatype, [count], items(bytes, item));
+};
+
+const INFER: Readonly<Record<string, (bytes: number) => string>> = {
+  "small numbers": elements("INT8", "1"),
+  "long numbers": elements("INT64", "-9223372036854775808"),
+  fractions: elements("FP32", "-0.12345678901234567"),
+  "half numbers": elements("FP16", "1.5"),
+  truths: elements("BOOL", "true"),
+  "short texts": elements("BYTES", '""'),
+  "texts of escapes": elements("BYTES", `"${"\\u4e00".repeat(100)}"`),
+  "one text": (bytes) => input("BYTES", [1], `"${"x".repeat(bytes)}"`),
+  "numbers in lists of one": (bytes) => input("INT8", [Math.floor(bytes / 4) + 1, 1], items(bytes, "[1]")),
+  "lists that open": (bytes) => input("INT8", [1], "[".repeat(bytes)),
+  "objects in place of numbers": (bytes) => input("INT8", [1], items(bytes, "{}")),
+  "a shape that lies": (bytes) => input("FP64", [2 ** 40], items(bytes, "1")),
+  inputs: (bytes) => `{"inputs":[${items(bytes, '{"name":"a","datatype":"INT8","shape":[1],"data":[1]}')}]}`,
+  parameters: (bytes) => `{"inputs":[],"parameters":{${keys(bytes, "1")}}}`,
+  "a wide shape": (bytes) => `{"inputs":[{"name":"a","datatype":"INT8","shape":[${items(bytes, "1")}],"data":[1]}]}`,
+};
+
+const GENERATE: Readonly<Record<string, (bytes: number) => string>> = {
+  "one text": (bytes) => `{"text_input":"${"x".repeat(bytes)}"}`,
+  texts: (bytes) => `{"text_input":[${items(bytes, '"a"')}]}`,
+  "128 texts": (bytes) =>
+    `{"text_input":[${Array(128)
+      .fill(`"${"x".repeat(bytes / 130)}"`)
+      .join()}]}`,
+  "parameters beside it": (bytes) => `{"text_input":"a",${keys(bytes, "1")}}`,
+  "a long list": (bytes) => `{"text_input":"a","parameters":{"stop":[${items(bytes, '"a"')}]}}`,
+};
+
+const cases = Object.entries({
+  "v1/chat/completions": CHAT,
+  "v1/completions": COMPLETIONS,
+  "v1/embeddings": EMBEDDINGS,
+  "v2/models/rehearsal/infer": INFER,
+  "v2/models/tensors/infer": INFER,
+  "v2/models/rehearsal/generate": GENERATE,
+}).flatMap(([route, bodies]) =>
+  Object.entries(bodies).flatMap(([name, make]) => SIZES.map((bytes) => [route, name, bytes, make] as const)),
 );
 
 describe("no body holds the event loop", () => {
   it.each(cases)("%s: %s, %d bytes", async (route, _, bytes, make) => {
     const body = sharedBytes(make(bytes));
     const held = await heldMs(async () => {
-      const { status, text } = await client.post(`${rehearsal.url}/v1/${route}`, body);
+      const { status, text } = await client.post(`${rehearsal.url}/${route}`, body);
       expect([200, 400], text).toContain(status);
       if (status === 400) expect(text.length).toBeLessThan(1800);
     });

@@ -2,10 +2,11 @@ import type { BinaryOutputs } from "#lib/api/kserve/json-request";
 import { peekInferRequest } from "#lib/api/kserve/peek";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Placement } from "#lib/serving/answer";
+import { httpAnswer } from "../doors/infer/print.ts";
 import { LENGTH_HEADER } from "../doors/infer/read.ts";
 import type { HttpAnswer, Reply, Work } from "../doors/reply.ts";
+import type { PrintedAnswer } from "../read/printed-answer.ts";
 import type { BodyReader } from "../read/reader.ts";
-import type { PrintedAnswer } from "../read/thread.ts";
 import { setPlacement } from "../serve/placement.ts";
 import type { Forwarded, Forwarding, ForwardSink } from "./forwarding.ts";
 
@@ -84,10 +85,10 @@ class HttpForward implements ForwardSink, Work {
       this.#fail(error ?? new StatorError("STREAM_LOST", { detail: "the worker ended without an answer" }));
       return;
     }
-    this.#reader.printTensors(whole, this.#binary).then(
-      (printed) => this.#tell(printed),
-      (caught: unknown) => this.#fail(asStatorError(caught)),
-    );
+    this.#reader
+      .printTensors(whole, this.#binary)
+      .then((printed) => this.#tell(printed))
+      .catch((caught: unknown) => this.#fail(asStatorError(caught)));
   }
 
   abort(error: StatorError): void {
@@ -106,16 +107,11 @@ class HttpForward implements ForwardSink, Work {
     handle?.cancel();
   }
 
-  #tell({ json, contents }: PrintedAnswer): void {
+  #tell(printed: PrintedAnswer): void {
     if (this.#over) return;
-    this.#over = true;
     setPlacement(this.#reply, this.#placement);
-    const isBinary = contents.length > 0;
-    this.#reply.whole({
-      contentType: isBinary ? "application/octet-stream" : "application/json",
-      headers: isBinary ? { [LENGTH_HEADER]: String(Buffer.byteLength(json)) } : {},
-      parts: [json, ...contents],
-    });
+    this.#reply.whole(httpAnswer(printed));
+    this.#over = true;
   }
 
   #fail(error: StatorError): void {

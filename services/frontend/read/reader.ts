@@ -5,8 +5,9 @@ import { compileGuidance, type Guidance } from "#lib/text/grammar/guidance";
 import { type Around, type Asked, type DoorReader, NOTHING_AROUND } from "../doors/door.ts";
 import type { ModelText, RenderedPrompt, TemplateConversation } from "../text/model-text.ts";
 import { CallThread, threadFile } from "../thread/call-thread.ts";
+import type { PrintedAnswer } from "./printed-answer.ts";
 import { jsonOf, printTensorAnswer, readTensorBody, type TensorRequest } from "./tensor-bodies.ts";
-import type { MessagesPlace, PrintedAnswer, ReadOrder } from "./thread.ts";
+import type { MessagesPlace, ReadOrder } from "./thread.ts";
 
 /** A conversation, and who renders it. */
 export interface Conversation {

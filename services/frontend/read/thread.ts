@@ -9,18 +9,11 @@ import { type ChatTemplate, compileTemplate, type Prompt } from "#lib/text/templ
 import type { Around, Asked, DoorAsk, DoorReader } from "../doors/door.ts";
 import type { RenderedPrompt, TemplateConversation, TemplateText } from "../text/model-text.ts";
 import { type Answered, serveOrders } from "../thread/serve.ts";
+import type { PrintedAnswer } from "./printed-answer.ts";
 import { printTensorAnswer, readTensorBody } from "./tensor-bodies.ts";
 
 /** Where the messages of a request are: kept in this thread under a number, or sent along. */
 export type MessagesPlace = { readonly kept: number } | { readonly conversation: TemplateConversation };
-
-/** An answer as HTTP has it; a long one has its JSON as UTF-8. */
-export interface PrintedAnswer {
-  /** All of it, or what comes before the contents. */
-  readonly json: string | Uint8Array;
-  /** Raw tensors, in the order of the outputs that are not in the JSON. */
-  readonly contents: readonly Uint8Array[];
-}
 
 /** What a thread that reads is told. */
 export type ReadOrder =

@@ -1,5 +1,6 @@
 import type { ModelInferResponse } from "#gen/inference/infer_pb";
 import { type InferAnswer, isBinary, printInferAnswer } from "#lib/api/kserve/json-answer";
+import type { PrintedAnswer } from "../../read/printed-answer.ts";
 import type { DoorPrinters } from "../door.ts";
 import { wholePrinter } from "../kserve/whole.ts";
 import type { HttpAnswer } from "../reply.ts";
@@ -14,11 +15,10 @@ export const printers: DoorPrinters<HttpInferForm, string, HttpAnswer> = wholePr
 );
 
 /** An answer as it goes out: JSON, or JSON with tensors behind it. */
-export function httpAnswer({ json, contents }: InferAnswer): HttpAnswer {
-  if (contents.length === 0) return json;
-  return {
-    contentType: "application/octet-stream",
-    headers: { [LENGTH_HEADER]: String(Buffer.byteLength(json)) },
-    parts: [json, ...contents],
-  };
+export function httpAnswer({ json, contents }: InferAnswer | PrintedAnswer): HttpAnswer {
+  if (contents.length > 0) {
+    const headers = { [LENGTH_HEADER]: String(Buffer.byteLength(json)) };
+    return { contentType: "application/octet-stream", headers, parts: [json, ...contents] };
+  }
+  return typeof json === "string" ? json : { contentType: "application/json", headers: {}, parts: [json] };
 }
