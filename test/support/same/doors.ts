@@ -29,6 +29,7 @@ export const SAME_DOORS: Readonly<Record<string, SameDoor>> = {
   "ModelStreamInfer, shared memory": { ids: true, ask: askKserve({ contents: "shared", stream: true }) },
   "infer, JSON": { ids: true, ask: askInfer({ contents: "json" }) },
   "infer, binary": { ids: true, ask: askInfer({ contents: "binary" }) },
+  "infer, shared memory": { ids: true, ask: askInfer({ contents: "shared" }) },
   "infer, tokens": { ids: true, ask: askInfer({ contents: "binary", tokens: true }) },
   generate: { ids: false, ask: askGenerate("generate") },
   generate_stream: { ids: false, ask: askGenerate("generate_stream") },
