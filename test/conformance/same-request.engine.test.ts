@@ -55,6 +55,7 @@ describe.skipIf(native.reason !== undefined)(`the same request over llama (${nat
   });
   afterAll(async () => {
     served?.channel.close();
+    served?.worker.close();
     await cluster.close();
     objects.remove();
     expect(cluster.complaints).toEqual([]);
@@ -94,7 +95,7 @@ async function reference(served: ServedModel, ask: SameAsk): Promise<SameAnswer>
 async function serve(cluster: Cluster, objects: TestObjects): Promise<ServedModel> {
   const { address } = await cluster.hub();
   const discovery = ["--discovery", `hub://${address}`];
-  await cluster.worker(...discovery, "--engine", "llama");
+  const worker = await cluster.worker(...discovery, "--engine", "llama");
   const frontend = await cluster.frontend(...discovery);
   const http = `http://${frontend.address}`;
   while ((await fetch(`${http}/health`)).status !== 200) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -102,5 +103,6 @@ async function serve(cluster: Cluster, objects: TestObjects): Promise<ServedMode
   const channel = new Channel(operators, loopbackCredentials, systemClock);
   const client = createClient(GRPCInferenceService, channel);
   const [model] = (await client.repositoryIndex({ ready: true })).models;
-  return { name: model?.name ?? "", http, channel, client, objects };
+  const toWorker = new Channel(worker.address, loopbackCredentials, systemClock);
+  return { name: model?.name ?? "", http, channel, client, worker: toWorker, objects };
 }

@@ -1,6 +1,7 @@
 import { askKserve } from "./kserve-grpc.ts";
 import { askGenerate, askInfer } from "./kserve-http.ts";
 import { askOpenai } from "./openai.ts";
+import { askOpenEngine } from "./openengine.ts";
 import type { SameAnswer, SameAsk, ServedModel } from "./served.ts";
 
 /** One way to ask for an answer. */
@@ -31,6 +32,7 @@ export const SAME_DOORS: Readonly<Record<string, SameDoor>> = {
   "infer, binary": { ids: true, ask: askInfer({ contents: "binary" }) },
   "infer, shared memory": { ids: true, ask: askInfer({ contents: "shared" }) },
   "infer, tokens": { ids: true, ask: askInfer({ contents: "binary", tokens: true }) },
+  "openengine.v1": { ids: false, ask: askOpenEngine },
   generate: { ids: false, ask: askGenerate("generate") },
   generate_stream: { ids: false, ask: askGenerate("generate_stream") },
 };

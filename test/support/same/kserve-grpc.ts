@@ -9,8 +9,8 @@ import { firstText, idsTensor, integersOf, rawOf, textTensor, type Written } fro
 /** Where the elements of a request and of its answer are. */
 export type Contents = "raw" | "typed" | "shared";
 
-/** Most bytes of an output in shared memory. */
-const OUTPUT_BYTES = 4096;
+/** Most bytes of an output in shared memory; the places of several are one behind the other. */
+export const OUTPUT_BYTES = 4096;
 
 let regions = 0;
 

@@ -1,4 +1,4 @@
-import { type Contents, regionParameters, SAME_OUTPUTS, shareRegion } from "./kserve-grpc.ts";
+import { type Contents, OUTPUT_BYTES, regionParameters, SAME_OUTPUTS, shareRegion } from "./kserve-grpc.ts";
 import { eventsOf, post, postBinary, type SameAnswer, type SameAsk, type ServedModel } from "./served.ts";
 import { firstText, idsTensor, integersOf, rawOf, textTensor, type Written } from "./tensors.ts";
 
@@ -6,7 +6,11 @@ import { firstText, idsTensor, integersOf, rawOf, textTensor, type Written } fro
 interface PrintedOutput {
   readonly name: string;
   readonly data?: readonly (string | number)[];
-  readonly parameters?: { readonly binary_data_size?: number };
+  readonly parameters?: {
+    readonly binary_data_size?: number;
+    readonly shared_memory_offset?: number;
+    readonly shared_memory_byte_size?: number;
+  };
 }
 
 /** An answer as JSON. */
@@ -39,26 +43,36 @@ export function askInfer({ contents, tokens }: { readonly contents: HttpContents
     const input = tokens ? idsTensor("input_ids", ask.tokens) : textTensor("text_input", ask.text);
     const sampling = textTensor("sampling_parameters", JSON.stringify({ stop: ask.stop }));
     const { inputs, behind } = await printInputs(served, [input, sampling], contents);
+    const region = contents === "shared" ? await shareRegion(served, 3 * OUTPUT_BYTES) : undefined;
     const json = {
       inputs,
       parameters: { max_tokens: ask.maxTokens, temperature: 0 },
-      outputs: SAME_OUTPUTS.map((name) => ({ name, parameters: { binary_data: contents === "binary" } })),
+      outputs: SAME_OUTPUTS.map((name, at) => ({
+        name,
+        parameters: region
+          ? regionParameters(region, at * OUTPUT_BYTES, OUTPUT_BYTES)
+          : { binary_data: contents === "binary" },
+      })),
     };
     const path = `/v2/models/${served.name}/infer`;
     if (contents === "binary") {
       const answer = await postBinary(served, path, { json, behind });
       return readPrinted(answer.json as Printed, answer.behind);
     }
-    return readPrinted((await (await post(served, path, json)).json()) as Printed, Buffer.alloc(0));
+    const printed = (await (await post(served, path, json)).json()) as Printed;
+    return readPrinted(printed, region?.object.read() ?? Buffer.alloc(0));
   };
 }
 
+/** Reads an answer; `behind`: what is behind its JSON, or the region that its outputs are in. */
 function readPrinted({ outputs, parameters }: Printed, behind: Buffer): SameAnswer {
   let end = 0;
   const found = new Map(
-    outputs.map(({ name, data, parameters: { binary_data_size: bytes = 0 } = {} }) => {
-      end += bytes;
-      const raw = behind.subarray(end - bytes, end);
+    outputs.map(({ name, data, parameters: place = {} }) => {
+      const bytes = place.binary_data_size ?? place.shared_memory_byte_size ?? 0;
+      const from = place.shared_memory_offset ?? end;
+      end = from + bytes;
+      const raw = behind.subarray(from, end);
       return [name, data ?? (name === "token_ids" ? integersOf(raw) : [firstText(raw)])];
     }),
   );

@@ -13,6 +13,8 @@ export interface ServedModel {
   readonly channel: Channel;
   /** Over that channel. */
   readonly client: Client<typeof GRPCInferenceService>;
+  /** To the gRPC port of its worker. */
+  readonly worker: Channel;
   /** Memory of this test that requests may lie in. */
   readonly objects: TestObjects;
 }
