@@ -115,6 +115,18 @@ describe("a message", () => {
   });
 });
 
+it("a message beyond the limit of the ports is refused unread, and what follows is served", async () => {
+  const raw = bytesElement(Buffer.alloc(17 * 1024 * 1024, "a"));
+  const inputs = [{ name: "INPUT0", datatype: "BYTES", shape: [1, 1], raw }];
+  const [code, sentence] = await stranger.whole(badMessage({ model: "simple_identity", inputs }));
+  expect([code, sentence]).toEqual([8, expect.not.stringMatching(LEAKS)]);
+  expect(await stranger.posted(badBody({ model: "simple_identity", inputs }))).toEqual([
+    413,
+    { error: expect.not.stringMatching(LEAKS) },
+  ]);
+  await stranger.stillServes();
+});
+
 describe("a body", () => {
   const json = (inputs: unknown) => Buffer.from(JSON.stringify({ inputs }));
   const infer = (model: string) => `/v2/models/${model}/infer`;
@@ -270,6 +282,7 @@ describe("shared memory", () => {
     const text = first(part("cut", { shared_memory_byte_size: 9 }))(stranger.good.text);
     object.cut(4);
     await stranger.expectRefusedByGrpc(badMessage(text), WRONG);
+    await stranger.expectRefusedByHttp(badBody(text), WRONG);
     await stranger.stillServes();
     await stranger.client.systemSharedMemoryUnregister({ name: "cut" });
     await stranger.expectRefusedByGrpc(badMessage(asks.right), { as: "NOT_FOUND", words: "cut" });
