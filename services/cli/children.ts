@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { asStatorError, type Facts, type Reason } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { ModelReport } from "./model-report.ts";
+import type { ProcessPortRow } from "./process-board.ts";
 import type { ProcessEnd } from "./restart.ts";
 import { hasColors, type Screen } from "./screen.ts";
 
@@ -15,6 +16,8 @@ export type ChildReport =
       readonly type: "ready";
       readonly address: string;
       readonly detail: string;
+      /** Its other ports that people may want. */
+      readonly ports?: readonly ProcessPortRow[];
       readonly models?: readonly ModelReport[];
     }
   /** It ends by this; or, `unusable`, it goes on and there is a model that it can never serve. */

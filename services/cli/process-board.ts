@@ -1,7 +1,15 @@
 import { cutToWidth, displayWidth, oneLine, padToWidth } from "./display-width.ts";
 import type { Paint, Screen } from "./screen.ts";
 
-/** One row: a process and how it is doing. */
+/** A further port of a process, for people. */
+export interface ProcessPortRow {
+  /** host:port. */
+  readonly address: string;
+  /** A few words: what answers there. */
+  readonly detail: string;
+}
+
+/** A process and how it is doing: one row, and one more for each further port. */
 export interface ProcessRow {
   /** undefined before it was started. */
   readonly pid: number | undefined;
@@ -13,6 +21,8 @@ export interface ProcessRow {
   readonly address: string;
   /** A few words for people, such as what it serves or how it ended; may be empty. */
   readonly detail: string;
+  /** Further ports, shown below its own while it is ready. */
+  readonly ports: readonly ProcessPortRow[];
 }
 
 /** What runs where, for people: redrawn in place on a terminal, one line per change elsewhere. */
@@ -27,7 +37,7 @@ export interface ProcessBoard {
   settle(): void;
 }
 
-const EMPTY: ProcessRow = { pid: undefined, state: "starting", fraction: 0, address: "", detail: "" };
+const EMPTY: ProcessRow = { pid: undefined, state: "starting", fraction: 0, address: "", detail: "", ports: [] };
 const BAR_CELLS = 6;
 /** Least widths, so that rows which are printed one by one stand below each other. */
 const LEAST_WIDTHS = [10, 12, 14, 22, 0] as const;
@@ -42,7 +52,7 @@ export function createBoardOfProcesses(screen: Screen): ProcessBoard {
   const draw = (name: string, before: string): void => {
     const row = rows.get(name)!;
     if (!settled) screen.show(render);
-    else if (row.state !== before) screen.print(printRow(name, row, screen.paint));
+    else if (row.state !== before) for (const line of printProcess(name, row, screen.paint)) screen.print(line);
   };
 
   return {
@@ -63,20 +73,25 @@ export function createBoardOfProcesses(screen: Screen): ProcessBoard {
 
 /** Rows below each other, each one row of a terminal with so many columns. */
 export function printRows(rows: ReadonlyMap<string, ProcessRow>, columns: number, paint: Paint): string[] {
-  const cells = [...rows].map(([name, row]) => cellsOf(name, row));
-  const widths = LEAST_WIDTHS.map((_, at) => Math.max(...cells.map((each) => displayWidth(each[at]!))));
-  return [...rows.values()].map((row, at) => printCells(cells[at]!, { widths, columns, paint, state: row.state }));
+  const lines = [...rows].flatMap(([name, row]) => cellsOf(name, row).map((cells) => ({ cells, state: row.state })));
+  const widths = LEAST_WIDTHS.map((_, at) => Math.max(...lines.map(({ cells }) => displayWidth(cells[at]!))));
+  return lines.map(({ cells, state }) => printCells(cells, { widths, columns, paint, state }));
 }
 
-/** One row as text of any width, such as `worker-1  pid 4711  ready    127.0.0.1:4000  stator-demo`. */
-export function printRow(name: string, row: ProcessRow, paint: Paint): string {
+/**
+ * One process as text of any width, such as `worker-1  pid 4711  ready    127.0.0.1:4000  stator-demo`, and a line for each
+ * further port.
+ */
+export function printProcess(name: string, row: ProcessRow, paint: Paint): string[] {
   const layout = { widths: LEAST_WIDTHS, columns: Number.POSITIVE_INFINITY, paint, state: row.state };
-  return printCells(cellsOf(name, row), layout);
+  return cellsOf(name, row).map((cells) => printCells(cells, layout));
 }
 
-function cellsOf(name: string, { pid, state, fraction, address, detail }: ProcessRow): string[] {
+function cellsOf(name: string, { pid, state, fraction, address, detail, ports }: ProcessRow): string[][] {
   const shown = state === "loading" ? `${state} ${printProgress(fraction)}` : state;
-  return [name, pid === undefined ? "" : `pid ${pid}`, shown, address, detail].map(oneLine);
+  const own = [name, pid === undefined ? "" : `pid ${pid}`, shown, address, detail];
+  const further = state === "ready" ? ports.map((port) => ["", "", "", port.address, port.detail]) : [];
+  return [own, ...further].map((cells) => cells.map(oneLine));
 }
 
 /** A bar with its percentage, such as `███░░░  60 %`. */

@@ -32,9 +32,16 @@ class ScriptedChild implements Child {
     this.exit({ signal: "SIGKILL" });
   }
 
-  ready(address = "127.0.0.1:1"): void {
+  ready(address = "127.0.0.1:1", ...ports: readonly string[]): void {
     const facts = { name: "m", engine: "mock", asked: "chat" as const, facts: [] };
-    this.report({ type: "ready", address, detail: "", ...(this.name !== "frontend" && { models: [facts] }) });
+    const further = ports.map((each) => ({ address: each, detail: "" }));
+    this.report({
+      type: "ready",
+      address,
+      detail: "",
+      ports: further,
+      ...(this.name !== "frontend" && { models: [facts] }),
+    });
   }
 
   exit(end: Partial<ProcessEnd> = {}): void {
@@ -45,7 +52,7 @@ class ScriptedChild implements Child {
 const PLANS: ReadonlyMap<string, ChildPlan> = new Map([
   ["worker-1", { role: "worker", args: ["worker"] }],
   ["worker-2", { role: "worker", args: ["worker"] }],
-  ["frontend", { role: "frontend", args: ["frontend", "--http-port=0", "--log-level=warn"] }],
+  ["frontend", { role: "frontend", args: ["frontend", "--http-port=0", "--grpc-port=0", "--log-level=warn"] }],
 ]);
 
 /** A tree of such processes on a clock that only moves when told. */
@@ -68,7 +75,7 @@ class TreeRig {
     board: {
       set: (name, change) =>
         void this.rows.set(name, {
-          ...{ pid: 0, state: "", fraction: 0, address: "", detail: "" },
+          ...{ pid: 0, state: "", fraction: 0, address: "", detail: "", ports: [] },
           ...this.rows.get(name),
           ...change,
         }),
@@ -89,7 +96,7 @@ class TreeRig {
     },
     onModel: ({ name }) => void this.models.push(name),
     awaited: () => [...new Set(this.models)],
-    onRoutable: (address) => void this.announced.push(address),
+    onRoutable: (addresses) => void this.announced.push(...addresses),
   });
 
   constructor() {
@@ -127,7 +134,7 @@ describe("a tree of processes", () => {
     const rig = new TreeRig();
     expect(rig.starts.map(({ name }) => name)).toEqual(["worker-1", "worker-2", "frontend"]);
     rig.child("worker-1").ready();
-    rig.child("frontend").ready("127.0.0.1:8000");
+    rig.child("frontend").ready("127.0.0.1:8000", "127.0.0.1:8001");
     await rig.pass(1_000);
     expect([rig.asked, rig.models]).toEqual([0, ["m"]]);
     rig.child("worker-2").ready();
@@ -139,12 +146,12 @@ describe("a tree of processes", () => {
     expect([rig.asked, rig.announced]).toEqual([2, []]);
     rig.routable = ["another", "m"];
     await rig.pass(100);
-    expect(rig.announced).toEqual(["127.0.0.1:8000"]);
+    expect(rig.announced).toEqual(["127.0.0.1:8000", "127.0.0.1:8001"]);
     rig.child("worker-1").exit({ code: 0 });
     await rig.pass();
     rig.child("worker-1").ready();
     await rig.pass(1_000);
-    expect([rig.asked, rig.announced]).toEqual([3, ["127.0.0.1:8000"]]);
+    expect([rig.asked, rig.announced]).toEqual([3, ["127.0.0.1:8000", "127.0.0.1:8001"]]);
   });
 
   it("starts one that was ready at once, and waits longer with each start that failed, until one is ready", async () => {
@@ -171,13 +178,18 @@ describe("a tree of processes", () => {
     expect([rig.startsOf("worker-2"), rig.failure]).toEqual([1, undefined]);
   });
 
-  it("gives a frontend that comes back the port where its clients look, and a worker what it had", async () => {
+  it("gives a frontend that comes back the ports where its clients look, and a worker what it had", async () => {
     const rig = new TreeRig();
     await rig.serve();
-    rig.child("frontend").ready("127.0.0.1:8123");
+    rig.child("frontend").ready("127.0.0.1:8123", "127.0.0.1:8124");
     for (const name of ["frontend", "worker-1"]) rig.child(name).exit({ code: 1 });
     await rig.pass();
-    expect(rig.child("frontend").args).toEqual(["frontend", "--log-level=warn", "--http-port=8123"]);
+    expect(rig.child("frontend").args).toEqual([
+      "frontend",
+      "--log-level=warn",
+      "--http-port=8123",
+      "--grpc-port=8124",
+    ]);
     expect(rig.child("worker-1").args).toEqual(["worker"]);
   });
 

@@ -43,8 +43,8 @@ export interface TreeParts {
   readonly onModel: (model: ModelReport) => void;
   /** Models that must be routable before the next. */
   readonly awaited: () => readonly string[];
-  /** Called once, when a request would be answered. */
-  readonly onRoutable: (frontendAddress: string) => void;
+  /** Called once, when a request would be answered, with where the frontend listens: its ports in the order of its role. */
+  readonly onRoutable: (addresses: readonly string[]) => void;
 }
 
 /** A child over all its starts. */
@@ -120,9 +120,18 @@ export class ProcessTree {
   }
 
   #argumentsOf({ name, plan, role }: Member): readonly string[] {
-    const port = this.#parts.board.get(name)?.address.split(":").at(-1);
-    if (role.portFlag === undefined || !port) return plan.args;
-    return [...plan.args.filter((arg) => !arg.startsWith(`${role.portFlag}=`)), `${role.portFlag}=${port}`];
+    const kept = this.#addressesOf(name).flatMap((address, at) => {
+      const flag = role.portFlags[at];
+      return flag === undefined ? [] : [{ flag, port: address.split(":").at(-1) }];
+    });
+    const others = plan.args.filter((arg) => !kept.some(({ flag }) => arg.startsWith(`${flag}=`)));
+    return [...others, ...kept.map(({ flag, port }) => `${flag}=${port}`)];
+  }
+
+  /** Where a child listens, or did last; none before it was ready. */
+  #addressesOf(name: string): readonly string[] {
+    const row = this.#parts.board.get(name);
+    return row?.address ? [row.address, ...row.ports.map(({ address }) => address)] : [];
   }
 
   #ended(member: Member, start: Start, end: ProcessEnd): void {
@@ -153,11 +162,11 @@ export class ProcessTree {
   }
 
   #ready({ name, role, backoff }: Member, start: Start, report: ChildReport & { type: "ready" }): void {
-    const { address, detail, models = [] } = report;
+    const { address, detail, ports = [], models = [] } = report;
     start.wasReady = true;
     backoff.reset();
     if (role.provenWhen === "ready") this.#proven.add(role);
-    this.#parts.board.set(name, { state: "ready", address, detail });
+    this.#parts.board.set(name, { state: "ready", address, detail, ports });
     for (const model of models) this.#parts.onModel(model);
   }
 
@@ -175,14 +184,14 @@ export class ProcessTree {
     const { scope, board, onRoutable } = this.#parts;
     this.#announced = true;
     const door = this.#members.find(({ role }) => role.provenWhen === "routable");
-    const address = (door && board.get(door.name)?.address) ?? "";
+    const addresses = door ? this.#addressesOf(door.name) : [];
     scope.spawn("announce", async (signal) => {
-      await this.#untilRoutable(address, signal);
+      await this.#untilRoutable(addresses[0] ?? "", signal);
       if (signal.aborted) return;
       this.#hasServed = true;
       if (door) this.#proven.add(door.role);
       board.settle();
-      onRoutable(address);
+      onRoutable(addresses);
     });
   }
 

@@ -4,14 +4,17 @@ export interface ProcessRole {
   readonly drains: number;
   /** When one of them has shown that its kind can work here: once it is ready, or once a request would be answered by it. */
   readonly provenWhen: "ready" | "routable";
-  /** The flag of the port where its clients look for it: it keeps the port when it is started again. */
-  readonly portFlag?: string;
+  /**
+   * The flags of the ports where its clients look for it, in the order in which it tells them: it keeps the ports when it
+   * is started again.
+   */
+  readonly portFlags: readonly string[];
 }
 
 /** Every kind of process that `stator up` starts. */
 export const ROLES = {
-  frontend: { drains: 1, provenWhen: "routable", portFlag: "--http-port" },
-  worker: { drains: 2, provenWhen: "ready" },
+  frontend: { drains: 1, provenWhen: "routable", portFlags: ["--http-port", "--grpc-port"] },
+  worker: { drains: 2, provenWhen: "ready", portFlags: [] },
 } as const satisfies Readonly<Record<string, ProcessRole>>;
 
 /** The name of a kind. */

@@ -23,9 +23,14 @@ afterEach(() => {
 const UP = ["up", "--engine", "mock", "--http-port", "0"];
 const NAMES = ["hub", "worker-1", "worker-2", "frontend"];
 
-/** Rows of the board among the lines, by the first word. */
-function boardOf(lines: readonly string[]): string[] {
+/** Rows of processes among the lines, by the first word. */
+function processesOf(lines: readonly string[]): string[] {
   return lines.filter((line) => /^ {2}(hub|worker-\d+|frontend) /.test(line));
+}
+
+/** Rows of the board: those of processes, and those of their further ports. */
+function boardOf(lines: readonly string[]): string[] {
+  return lines.filter((line) => processesOf([line]).length > 0 || /^ {20,}127\.0\.0\.1:\d+( |$)/.test(line));
 }
 
 if (process.env.CI === "true") {
@@ -39,17 +44,18 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
       const terminal = start(columns, UP);
       await terminal.until(/hub +pid/);
       for (let shown = ""; !shown.includes("Try it:"); shown = terminal.lines().join("\n")) {
-        const rows = boardOf(terminal.lines());
+        const rows = processesOf(terminal.lines());
         expect(rows.map((row) => row.trim().split(" ")[0])).toEqual(NAMES.slice(0, rows.length));
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       await terminal.until(/Ctrl-C ends everything/);
       const lines = terminal.lines();
-      const rows = boardOf(lines);
+      const rows = processesOf(lines);
       expect(rows).toHaveLength(NAMES.length);
       for (const row of rows) expect(row).toMatch(/^ {2}\S+ +pid \d+ +ready +127\.0\.0\.1:\d+ /);
       const at = lines.findIndex((line) => line.startsWith("  stator-mock: engine mock"));
-      expect(lines.slice(0, at), "nothing but the board stands above the model").toEqual(rows);
+      expect(lines.slice(0, at), "nothing but the board stands above the model").toEqual(boardOf(lines));
+      expect(boardOf(lines).length, "and the frontend's port of gRPC").toBe(NAMES.length + 1);
     },
   );
 
@@ -66,12 +72,12 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
       // What tmux pushed out at the top, because broken lines take more rows, nobody can draw anew.
       const rows = boardOf(terminal.screen());
       expect(rows).toEqual(terminal.screen());
-      expect(rows.map((row) => row.trim().split(" ")[0])).toEqual(NAMES);
+      expect(processesOf(rows).map((row) => row.trim().split(" ")[0])).toEqual(NAMES);
       expect(rows[0]).toMatch(columns < 80 ? /…$/ : /discovery, in this process$/);
     }
     process.kill(Number(pid), "SIGCONT");
     await terminal.until(/Ctrl-C ends everything/);
-    expect(boardOf(terminal.screen())).toHaveLength(NAMES.length);
+    expect(processesOf(terminal.screen())).toHaveLength(NAMES.length);
   });
 
   it("has colours unless NO_COLOR is set", async () => {
@@ -87,7 +93,7 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
     await terminal.until(/Try it:/);
     const lines = terminal.lines();
     expect(lines.some((line) => /info {2}worker-1 \d+: worker ready model=stator-mock/.test(line))).toBe(true);
-    expect(boardOf(lines)).toHaveLength(NAMES.length);
+    expect(processesOf(lines)).toHaveLength(NAMES.length);
     expect(lines.findLastIndex((line) => line.includes(" info "))).toBeLessThan(
       lines.findIndex((line) => line.startsWith("  hub")),
     );
@@ -106,7 +112,7 @@ describe.skipIf(terminalsMissing)(`stator in a terminal${terminalsMissing ? ` ($
   it("ends with all its processes when the terminal goes away", async () => {
     const terminal = start(80, UP);
     await terminal.until(/Ctrl-C ends everything/);
-    const pids = boardOf(terminal.lines()).map((row) => Number(/pid (\d+)/.exec(row)?.[1]));
+    const pids = processesOf(terminal.lines()).map((row) => Number(/pid (\d+)/.exec(row)?.[1]));
     expect(pids).toHaveLength(NAMES.length);
     terminal.close();
     const alive = (pid: number): boolean => {

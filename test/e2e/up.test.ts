@@ -2,9 +2,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { OpenAI } from "openai";
 import { afterEach, describe, expect, it } from "vitest";
+import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { SAME_SIGINT_MS } from "#lib/host/stop";
+import { openClient } from "#lib/rpc/open-client";
 import { freePort } from "../support/free-port.ts";
-import { type Program, readBoard, startProgram } from "../support/program.ts";
+import { type Program, readBoard, readInferencePort, startProgram } from "../support/program.ts";
 
 const programs: Program[] = [];
 
@@ -45,6 +47,18 @@ describe("stator up", () => {
     while (!answer && !program.stdout.includes("Try it:")) answer = await ask().catch(() => undefined);
     // What answers first is the open port: nobody was asked before whether a model is there.
     expect([answer?.status, await answer?.json()]).toMatchObject([200, { model: "early" }]);
+  });
+
+  it("opens the gRPC port of its frontend where it is told, and says so twice", async () => {
+    const port = await freePort();
+    const program = start(["up", "--engine", "mock", "--http-port", "0", "--grpc-port", String(port)]);
+    await program.until(/Try it:/);
+    expect(program.stdout).toMatch(new RegExp(`^ +127.0.0.1:${port} +KServe's API, gRPC$`, "m"));
+    await program.until(new RegExp(`or as KServe's API: http://127.0.0.1:\\d+/v2, over gRPC 127.0.0.1:${port}\n`));
+    expect(readInferencePort(program)).toBe(`127.0.0.1:${port}`);
+    const { client, close } = openClient(GRPCInferenceService, `127.0.0.1:${port}`);
+    expect(await client.serverReady({})).toMatchObject({ ready: true });
+    close();
   });
 
   it("finishes a running stream before it ends", async () => {
@@ -128,8 +142,12 @@ describe("stator up", () => {
     const program = start(["up", "--engine", "mock", "--http-port", "0"]);
     await program.until(/Try it:/);
     const { address } = readBoard(program).get("frontend")!;
+    const inference = readInferencePort(program);
     await killed(program, "frontend");
     expect(readBoard(program).get("frontend")!.address).toBe(address);
+    const { client: grpc, close } = openClient(GRPCInferenceService, inference);
+    await expect.poll(async () => (await grpc.modelReady({ name: "stator-mock" })).ready).toBe(true);
+    close();
     const client = new OpenAI({ baseURL: `http://${address}/v1`, apiKey: "none", maxRetries: 5 });
     const ask = { model: "stator-mock", prompt: "Hello", max_tokens: 4 };
     await expect.poll(async () => (await client.completions.create(ask)).usage?.completion_tokens).toBe(4);

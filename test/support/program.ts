@@ -81,6 +81,12 @@ export function startProgram(args: readonly string[], env: Record<string, string
   };
 }
 
+/** host:port where the `stator up` of a test speaks KServe's API over gRPC. */
+export function readInferencePort(program: Program): string {
+  const [, address = ""] = program.stdout.match(/^ +(\S+) +KServe's API, gRPC$/m) ?? [];
+  return address;
+}
+
 /** The rows that `stator up` printed: pid and address by name. */
 export function readBoard(program: Program): Map<string, { pid: number; address: string }> {
   const rows = new Map<string, { pid: number; address: string }>();

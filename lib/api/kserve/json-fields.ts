@@ -74,6 +74,11 @@ const output = {
 
 /** Every field of POST /v2/models/{model}/infer. */
 export const INFER_FIELDS = {
+  model_name: {
+    use: "honoured",
+    shape: { is: "text", mostLength: nameUnits },
+    about: "KServe's clients name the model here as well; the one of the path is asked.",
+  },
   id: { use: "honoured", shape: { is: "text", mostLength: nameUnits }, about: "Comes back with the answer." },
   parameters: {
     use: "honoured",

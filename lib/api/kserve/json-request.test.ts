@@ -46,6 +46,11 @@ describe("the bytes of the protocol's own clients", () => {
 });
 
 describe("what is said beside tensors", () => {
+  it("the model is the one of the path, which KServe's clients name in the body as well", () => {
+    expect(read({ model_name: "n", inputs: [TEXT] }).request.modelName).toBe("m");
+    expect(() => read({ model_name: 1, inputs: [TEXT] })).toThrow(StatorError);
+  });
+
   it("goes on as parameters, but for what only HTTP has", () => {
     const shared = { shared_memory_region: "r", shared_memory_byte_size: 64 };
     const { request, binary } = read({

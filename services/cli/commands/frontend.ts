@@ -48,7 +48,8 @@ async function runFrontend(context: CommandContext): Promise<number> {
     onText: () => void setImmediate(settleMemory),
     onUnusable: (error) => reportToParent(failureReport("unusable", error)),
   });
-  reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API" });
+  const ports = [{ address: opened.grpcAddress, detail: "KServe's API, gRPC" }];
+  reportToParent({ type: "ready", address: opened.address, detail: "OpenAI API, KServe's API", ports });
   if (!isChild) {
     print(
       `The OpenAI API is at http://${opened.address}/v1. KServe's service is at ${opened.grpcAddress}. Ctrl-C drains it.`,

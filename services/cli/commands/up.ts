@@ -31,6 +31,8 @@ const SHARED_KEYS: readonly OptionKey[] = [
   ...MEMORY_KEYS,
 ];
 const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
+/** What the frontend alone is told: workers listen for it on ports of their own. */
+const FRONT_KEYS: readonly OptionKey[] = [...FRONT_DOOR_KEYS, "grpc.port"];
 /** Processes that a machine is taken to have room for. */
 const MOST_WORKERS = 64;
 /** Each worker has a model of its own. */
@@ -43,9 +45,13 @@ export const up: Command = {
   summary: "the whole cluster on this machine: one frontend, two workers",
   help:
     "Starts a hub (in this process), worker processes and a frontend process, prints what runs where, and serves the\n" +
-    "OpenAI API on http://127.0.0.1:8000. Ctrl-C finishes what runs and ends everything; a second Ctrl-C ends at once.\n" +
+    "OpenAI API on http://127.0.0.1:8000, KServe's API there too (/v2) and over gRPC on --grpc-port. Ctrl-C finishes what\n" +
+    "runs and ends everything; a second Ctrl-C ends at once.\n" +
     "Without a compiler the llama engine is missing: then a mock serves, and its model's name says so.",
-  options: ["engine", "workers", ...WORKER_KEYS, ...FRONT_DOOR_KEYS, ...SHARED_KEYS],
+  options: ["engine", "workers", ...WORKER_KEYS, ...FRONT_KEYS, ...SHARED_KEYS],
+  says: {
+    "grpc.port": "Port of the frontend's KServe API over gRPC and of the operators' methods; 0 takes a free one.",
+  },
   serves: true,
   run: runUp,
 };
@@ -80,11 +86,11 @@ async function runUp(context: CommandContext): Promise<number> {
     children: childArguments(context, { engine, hubAddress: hub.address }),
     awaited: () => [...models.keys()],
     onModel: (model) => void models.set(model.name, model),
-    onRoutable(address) {
+    onRoutable(addresses) {
       for (const model of models.values()) {
         print(wrapWords(`  ${printModelReport(model, context.config)}`, screen.columns, "    "));
       }
-      print(greeting(address, [...models.values()]));
+      print(greeting(addresses, [...models.values()]));
     },
   });
   // A first start compiles everything: the children need most of what this process has compiled, and find it now.
@@ -126,7 +132,7 @@ function childArguments(
     const args = [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])];
     children.set(`worker-${at + 1}`, { role: "worker", args });
   }
-  const frontend = ["frontend", ...flagsFor(config, OPTIONS, FRONT_DOOR_KEYS), ...shared];
+  const frontend = ["frontend", ...flagsFor(config, OPTIONS, FRONT_KEYS), ...shared];
   children.set("frontend", { role: "frontend", args: frontend });
   return children;
 }
@@ -143,11 +149,12 @@ function shareOut(
 const USUAL_PORT = String(OPTIONS["http.port"].initial);
 
 /** What to try next, with a model that is there: one without a chat template continues a text. */
-function greeting(address: string, models: readonly ModelReport[]): string {
+function greeting([address = "", grpcAddress = ""]: readonly string[], models: readonly ModelReport[]): string {
   const port = address.split(":").at(-1);
   const { name = "", asked: how = "chat" } = models.find(({ asked }) => asked !== "tensors") ?? models[0] ?? {};
   if (how === "tensors") {
-    return ["", "Try it:", `  curl http://${address}/v2/models/${name}`, "Ctrl-C ends everything.", ""].join("\n");
+    const kserve = [`  curl http://${address}/v2/models/${name}`, `or over KServe's gRPC: ${grpcAddress}`];
+    return ["", "Try it:", ...kserve, "Ctrl-C ends everything.", ""].join("\n");
   }
   const [path, asked] =
     how === "chat"
@@ -161,6 +168,7 @@ function greeting(address: string, models: readonly ModelReport[]): string {
     `    -d '${JSON.stringify({ model: name, ...asked, stream: true })}'`,
     `or talk to it in another terminal: npm run chat${port === USUAL_PORT ? "" : ` -- --http-port ${port}`}`,
     `or in a browser: http://${address}/`,
+    `or as KServe's API: http://${address}/v2, over gRPC ${grpcAddress}`,
     "Ctrl-C ends everything.",
     "",
   ].join("\n");

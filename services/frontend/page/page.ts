@@ -10,6 +10,8 @@ const PAGES: Readonly<Record<string, URL>> = {
   "routing.md": new URL("../../../docs/routing.md", import.meta.url),
   "replay.md": new URL("../../../docs/replay.md", import.meta.url),
   "capture.md": new URL("../../../docs/capture.md", import.meta.url),
+  "kserve.md": new URL("../../../docs/kserve.md", import.meta.url),
+  "kserve-tensor-models.md": new URL("../../../docs/kserve-tensor-models.md", import.meta.url),
   "link.md": new URL("../../../docs/link.md", import.meta.url),
   "contracts.md": new URL("../../../docs/contracts.md", import.meta.url),
   "config.md": new URL("../../../gen/docs/config.md", import.meta.url),
