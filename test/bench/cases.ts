@@ -236,6 +236,31 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "frontend/routing/saturated": routing("2,048 streams of 50, more than a core can do one by one, 4 workers"),
   "frontend/new/6500-tokens": newPrompts("6,500 tokens"),
   "frontend/new/49000-tokens": newPrompts("49,000 tokens"),
+  "kserve/stream/saturated": {
+    file: "kserve.ts",
+    about: "CPU per token of ModelStreamInfer, 64 calls / of a bare grpc-js writer of the same rate that joins as much",
+    bounds: { ratio: { atMost: 1.25 } },
+    beside: ["fullRatio", "oursPerRead", "oursUs", "baseUs", "oursPerSecond", "oursCores"],
+  },
+  "kserve/stream/50-a-second": {
+    file: "kserve.ts",
+    about: "CPU per token of 512 streams of 50 by ModelStreamInfer, 16 calls a connection / as server-sent events",
+    bounds: { ratio: { atMost: 1.25 } },
+    beside: ["aloneRatio", "oursUs", "baseUs", "oursPerRead", "basePerRead", "oursCores"],
+  },
+  "kserve/unary/200-tokens": {
+    file: "kserve.ts",
+    about: "CPU per ModelInfer of 200 new tokens, 16 connections / per request at /v1/completions of the same frontend",
+    bounds: { ratio: { atMost: 1.3 } },
+    beside: ["chatRatio", "oursUs", "baseUs", "oursPerSecond", "oursCores"],
+  },
+  "kserve/tensors/8-mb": {
+    file: "kserve.ts",
+    about:
+      "CPU of the frontend per tensor of 8 MiB both ways / of a bare grpc-js relay; growth of its memory / payloads",
+    bounds: { ratio: { atMost: 1.5 }, sharedRatio: { atMost: 0.05 }, peakRatio: { atMost: 6 } },
+    beside: ["oursUs", "baseUs", "sharedUs", "peakMb", "oursPerSecond"],
+  },
   "loop/worst-inputs": {
     file: "loop.ts",
     about: "longest gap of 64 streams beside the worst inputs of each route / alone; new streams refused meanwhile",

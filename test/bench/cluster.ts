@@ -1,5 +1,5 @@
 // What cases share that look at the whole program: its processes, their CPU time and memory, and requests to its front door.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 import { sleep } from "./harness.ts";
@@ -93,6 +93,31 @@ function familyOf(pid: number): number[] {
     if (Number.isInteger(other) && family.includes(Number(statOf(other)[1]))) family.push(other);
   }
   return family;
+}
+
+/** Ports that a process and its children listen on. */
+export function listeningPortsOf(pid: number): number[] {
+  const inodes = new Set(familyOf(pid).flatMap(socketInodesOf));
+  const rows = readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1);
+  return rows.flatMap((row) => {
+    const fields = row.trim().split(/\s+/);
+    const [address = "", state, inode = ""] = [fields[1], fields[3], fields[9]];
+    return state === LISTENING && inodes.has(inode) ? [Number.parseInt(address.split(":")[1] ?? "", 16)] : [];
+  });
+}
+
+/** State of a socket in /proc/net/tcp. */
+const LISTENING = "0A";
+
+function socketInodesOf(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).flatMap((name) => {
+    try {
+      return readlinkSync(`${folder}/${name}`).match(/^socket:\[(\d+)\]$/)?.[1] ?? [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** CPU seconds that all threads of a process and its children have used, user and system; the kernel counts in hundredths. */

@@ -36,6 +36,9 @@ function scalarOf(type: ScalarType): unknown {
     case ScalarType.UINT64:
     case ScalarType.FIXED64:
       return oneOf(0n, 1n, 2n ** 53n + 1n, 2n ** 64n - 1n);
+    case ScalarType.INT64:
+      return oneOf(0n, 1n, -1n, 2n ** 40n, -(2n ** 63n));
+    case ScalarType.DOUBLE:
     case ScalarType.FLOAT:
       return oneOf(0, -0, 0.5, Number.NaN, Number.POSITIVE_INFINITY, Math.fround(0.7));
     default:
@@ -46,10 +49,15 @@ function scalarOf(type: ScalarType): unknown {
 function anyOf(field: DescField): unknown {
   if (field.fieldKind === "message") return messageOf(field.message);
   if (field.fieldKind === "enum") return oneOf(...field.enum.values).number;
-  if (field.fieldKind === "map") return { key: oneOf(...TEXTS) };
+  if (field.fieldKind === "map") return mapOf(field);
   if (field.fieldKind === "scalar") return scalarOf(field.scalar);
   const { message, scalar } = field;
   return Array.from({ length: roll(4) }, () => (message ? messageOf(message) : scalarOf(scalar!)));
+}
+
+function mapOf({ message }: DescField & { fieldKind: "map" }): Record<string, unknown> {
+  const entries = Array.from({ length: roll(4) }, () => [oneOf(...TEXTS, "__proto__"), message && messageOf(message)]);
+  return message ? Object.fromEntries(entries) : { key: oneOf(...TEXTS) };
 }
 
 function messageOf(schema: DescMessage): Message {

@@ -6,7 +6,7 @@ import { checkInferCost } from "./infer-cost.ts";
 
 const bytesOf = (init: MessageInitShape<typeof ModelInferRequestSchema>) =>
   toBinary(ModelInferRequestSchema, create(ModelInferRequestSchema, init));
-const MOST = { fields: 20, numberBytes: 30 };
+const MOST = { fields: 20, numbers: 30 };
 
 function refusal(bytes: Uint8Array): string {
   try {
@@ -18,7 +18,7 @@ function refusal(bytes: Uint8Array): string {
 }
 
 const FIELDS = /^INVALID_ARGUMENT .* at most 20 fields/;
-const NUMBERS = /^INVALID_ARGUMENT .* at most 30 bytes of typed numbers/;
+const NUMBERS = /^INVALID_ARGUMENT .* at most 30 typed numbers/;
 const MALFORMED = /^INVALID_ARGUMENT The bytes are not an inference.ModelInferRequest/;
 const parameter = { parameterChoice: { case: "int64Param" as const, value: 1n } };
 
@@ -49,7 +49,12 @@ describe("the cost of a request", () => {
     expect(refusal(bytesOf({ inputs: [{ contents: { boolContents: new Array<boolean>(31).fill(true) } }] }))).toMatch(
       NUMBERS,
     );
-    expect(refusal(bytesOf({ inputs: [{ contents: { fp64Contents: [1, 1, 1, 1] } }] }))).toMatch(NUMBERS);
+    expect(refusal(bytesOf({ inputs: [{ shape: new Array<bigint>(30).fill(1n << 40n) }] }))).toBe("taken");
+    const halves = (count: number) => new Array<number>(count).fill(0.5);
+    for (const field of ["fp32Contents", "fp64Contents"] as const) {
+      expect(refusal(bytesOf({ inputs: [{ contents: { [field]: halves(30) } }] })), field).toBe("taken");
+      expect(refusal(bytesOf({ inputs: [{ contents: { [field]: halves(31) } }] })), field).toMatch(NUMBERS);
+    }
     const unpacked = Buffer.from(`2a2c2a2a${"1001".repeat(21)}`, "hex");
     expect(refusal(unpacked)).toMatch(FIELDS);
   });

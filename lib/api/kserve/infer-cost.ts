@@ -5,35 +5,41 @@ import { StatorError } from "#lib/base/errors";
 export interface InferCost {
   /** Fields in all its messages: each becomes an object or a string. */
   readonly fields: number;
-  /** Bytes of lists of numbers, such as shapes and typed contents: each may be a number. */
-  readonly numberBytes: number;
+  /** Numbers in lists, such as shapes and typed contents. */
+  readonly numbers: number;
 }
 
-/** Far above what a request to a model of text has, and some milliseconds to read. */
-export const INFER_COST: InferCost = { fields: 8_192, numberBytes: 131_072 };
+/** Far above what a request of raw contents has, and some milliseconds to read. */
+export const INFER_COST: InferCost = { fields: 8_192, numbers: 65_536 };
 
 /** Fields of a message that are messages, by their numbers; the others are texts, bytes and lists of numbers. */
 interface Shape {
   readonly messages: Readonly<Record<number, Shape>>;
-  /** Fields that are lists of numbers. */
-  readonly numbers: readonly number[];
+  /** Bytes of a number in fields that are lists of them. */
+  readonly numbers: Readonly<Record<number, number>>;
 }
 
-const NOTHING: Shape = { messages: {}, numbers: [] };
-const PARAMETERS: Shape = { messages: { 2: NOTHING }, numbers: [] };
-const CONTENTS: Shape = { messages: {}, numbers: [1, 2, 3, 4, 5, 6, 7] };
-const INPUT: Shape = { messages: { 4: PARAMETERS, 5: CONTENTS }, numbers: [3] };
-const OUTPUT: Shape = { messages: { 2: PARAMETERS }, numbers: [] };
-const REQUEST: Shape = { messages: { 4: PARAMETERS, 5: INPUT, 6: OUTPUT }, numbers: [] };
+/** Of a number that takes as many bytes as it needs. */
+const VARYING = 0;
+
+const NOTHING: Shape = { messages: {}, numbers: {} };
+const PARAMETERS: Shape = { messages: { 2: NOTHING }, numbers: {} };
+const CONTENTS: Shape = {
+  messages: {},
+  numbers: { 1: VARYING, 2: VARYING, 3: VARYING, 4: VARYING, 5: VARYING, 6: 4, 7: 8 },
+};
+const INPUT: Shape = { messages: { 4: PARAMETERS, 5: CONTENTS }, numbers: { 3: VARYING } };
+const OUTPUT: Shape = { messages: { 2: PARAMETERS }, numbers: {} };
+const REQUEST: Shape = { messages: { 4: PARAMETERS, 5: INPUT, 6: OUTPUT }, numbers: {} };
 
 /**
  * Throws INVALID_ARGUMENT for the bytes of a `ModelInferRequest` that would hold the event loop while they are read; nothing
  * is made of them here. Whether they are one is for the reader to say.
  */
 export function checkInferCost(bytes: Uint8Array, most: InferCost = INFER_COST): void {
-  const spent = { fields: 0, numberBytes: 0 };
+  const spent = { fields: 0, numbers: 0 };
   try {
-    walk(new BinaryReader(bytes), { shape: REQUEST, end: bytes.length }, { spent, most });
+    walk(new BinaryReader(bytes), { shape: REQUEST, end: bytes.length }, { bytes, spent, most });
   } catch (cause) {
     if (cause instanceof StatorError) throw cause;
     throw new StatorError(
@@ -44,10 +50,16 @@ export function checkInferCost(bytes: Uint8Array, most: InferCost = INFER_COST):
   }
 }
 
+interface Count {
+  readonly bytes: Uint8Array;
+  readonly spent: { fields: number; numbers: number };
+  readonly most: InferCost;
+}
+
 function walk(
   reader: BinaryReader,
   { shape, end }: { readonly shape: Shape; readonly end: number },
-  count: { readonly spent: { fields: number; numberBytes: number }; readonly most: InferCost },
+  count: Count,
 ): void {
   const { spent, most } = count;
   while (reader.pos < end) {
@@ -64,10 +76,23 @@ function walk(
     if (to > end) throw noRequest();
     const inner = shape.messages[field];
     if (inner) walk(reader, { shape: inner, end: to }, count);
-    else if (shape.numbers.includes(field)) spent.numberBytes += length;
-    if (spent.numberBytes > most.numberBytes) throw tooMuch(`${most.numberBytes} bytes of typed numbers`);
+    else if (shape.numbers[field] !== undefined) {
+      spent.numbers += countNumbers(count, { width: shape.numbers[field], from: reader.pos, to });
+      if (spent.numbers > most.numbers) throw tooMuch(`${most.numbers} typed numbers`);
+    }
     reader.pos = to;
   }
+}
+
+/** Numbers in a list, or as many of them as are too many. */
+function countNumbers(
+  { bytes, spent, most }: Count,
+  { width, from, to }: { readonly width: number; readonly from: number; readonly to: number },
+): number {
+  if (width > 0) return Math.ceil((to - from) / width);
+  let numbers = 0;
+  for (let at = from; at < to && spent.numbers + numbers <= most.numbers; at++) if (bytes[at]! < 0x80) numbers++;
+  return numbers;
 }
 
 function noRequest(cause?: unknown): StatorError {

@@ -1,7 +1,7 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { InferParameterSchema } from "#gen/inference/infer_pb";
-import { StatorError } from "#lib/base/errors";
+import { CODECS } from "#gen/codecs";
+import { type InferParameter, InferParameterSchema } from "#gen/inference/infer_pb";
+import { assert, StatorError } from "#lib/base/errors";
 
 /** What a parameter says; undefined where it has a type that this version does not know. */
 export type ParameterValue = boolean | bigint | string | number | undefined;
@@ -125,11 +125,19 @@ function readParameter(bytes: Uint8Array, limits: PeekLimits): { key: string; va
   let value: ParameterValue;
   walk(bytes, { ...PARAMETER, most: limits.fields }, (field, reader) => {
     if (field === ENTRY.key) key = readText(reader, limits);
-    else if (field === ENTRY.value) value = fromBinary(InferParameterSchema, reader.bytes()).parameterChoice.value;
+    else if (field === ENTRY.value) value = readValue(reader);
     else return false;
     return true;
   });
   return { key, value };
+}
+
+const PARAMETER_CODEC = CODECS.get(InferParameterSchema);
+
+function readValue(reader: BinaryReader): ParameterValue {
+  assert(PARAMETER_CODEC, "parameters have a reader of their own");
+  const parameter = PARAMETER_CODEC.read(reader, reader.uint32()) as InferParameter;
+  return parameter.parameterChoice.value;
 }
 
 function readBytes(reader: BinaryReader, { textBytes }: PeekLimits): Uint8Array {

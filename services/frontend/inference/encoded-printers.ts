@@ -1,10 +1,11 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type ModelInferResponse,
   ModelInferResponseSchema,
   ModelStreamInferResponseSchema,
 } from "#gen/inference/infer_pb";
 import type { StatorError } from "#lib/base/errors";
+import { Serializer } from "#lib/rpc/serialize";
 import type { AnswerFinish, AnswerPrinter, Placement, ScoredText, ServingLogprobs, Usage } from "#lib/serving/answer";
 import type { DoorPrinters } from "../doors/door.ts";
 import { StreamedText } from "./streamed-text.ts";
@@ -12,12 +13,16 @@ import { StreamedText } from "./streamed-text.ts";
 /** Makes the bytes of an answer. */
 export type EncodeAnswer = (response: ModelInferResponse) => Uint8Array;
 
+/** How long a message may be is looked at where it is sent. */
+const WHOLE = new Serializer(ModelInferResponseSchema, Number.POSITIVE_INFINITY);
+const ON_STREAM = new Serializer(ModelStreamInferResponseSchema, Number.POSITIVE_INFINITY);
+
 /** As the answer of a call that has one: a ModelInferResponse. */
-export const encodeWhole: EncodeAnswer = (response) => toBinary(ModelInferResponseSchema, response);
+export const encodeWhole: EncodeAnswer = (response) => WHOLE.serialize(response);
 
 /** As a message of a stream: a ModelStreamInferResponse. */
 export const encodeOnStream: EncodeAnswer = (inferResponse) =>
-  toBinary(ModelStreamInferResponseSchema, create(ModelStreamInferResponseSchema, { inferResponse }));
+  ON_STREAM.serialize(create(ModelStreamInferResponseSchema, { inferResponse }));
 
 /** The printers of a door whose answers go out as these bytes; events are messages of a stream. */
 export function encodedPrinters<Form>(

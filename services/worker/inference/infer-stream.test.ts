@@ -110,16 +110,14 @@ describe("a stream of requests", () => {
   });
 
   it("outlives a request that is too much to read", async () => {
-    const rig = await started(TENSOR_EXAMPLES, { limits: { cost: { fields: 40, numberBytes: 40 } } });
+    const rig = await started(TENSOR_EXAMPLES, { limits: { cost: { fields: 40, numbers: 40 } } });
     const stream = await streamOf(rig);
     const input = { name: "INPUT0", datatype: "INT32", shape: [1n, 16n] };
     const typed = { ...input, contents: { intContents: new Array<number>(40).fill(1) } };
     stream.send(inferRequest("simple", {}, { id: "x", inputs: [typed] }));
     stream.send(inferRequest("simple", SIMPLE));
     await settle();
-    expect(stream.told[0]).toMatch(
-      /^error \[request id: x\] A request to this model has at most 40 bytes of typed numbers/,
-    );
+    expect(stream.told[0]).toMatch(/^error \[request id: x\] A request to this model has at most 40 typed numbers/);
     expect(stream.told[1]).toMatch(/^=1,2,/);
     expect(stream.status).toBeUndefined();
   });

@@ -19,7 +19,7 @@ export const TENSOR_WORKER_LIMITS: TensorWorkerLimits = {
   maxWaiting: 1_024,
   maxBytes: 512 * 1024 * 1024,
   mostOnStream: 64,
-  // Some tens of milliseconds, in which nothing else is answered.
-  cost: { fields: 16_384, numberBytes: 262_144 },
+  // Some milliseconds, in which nothing else is answered.
+  cost: { fields: 8_192, numbers: 65_536 },
   slowMs: 30_000,
 };

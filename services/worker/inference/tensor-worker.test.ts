@@ -15,6 +15,7 @@ import {
   TensorRig,
 } from "../../../test/support/tensor-worker-rig.ts";
 import { settle } from "../../../test/support/worker-rig.ts";
+import { TENSOR_WORKER_LIMITS } from "./limits.ts";
 
 const rigs: TensorRig[] = [];
 
@@ -98,6 +99,18 @@ describe("a worker of tensors", () => {
       },
     ]);
     expect((await client.modelStatistics({})).modelStats).toHaveLength(5);
+  });
+
+  it("looks at what a request would cost before it is parsed, and at no other one", () => {
+    const { worker } = rigOf(TENSOR_EXAMPLES);
+    const methods = worker.services.flatMap((service) => service.methods);
+    const emptyInputs = Buffer.from("2a00".repeat(TENSOR_WORKER_LIMITS.cost.fields + 1), "hex");
+    const checking = methods.filter(({ checkBytes }) => checkBytes);
+    expect(checking.map(({ method }) => method.name)).toEqual(["ModelInfer", "ModelStreamInfer"]);
+    for (const { checkBytes } of checking) {
+      expect(() => checkBytes?.(emptyInputs)).toThrow(/at most 8192 fields/);
+      expect(() => checkBytes?.(emptyInputs.subarray(2))).not.toThrow();
+    }
   });
 
   it("refuses in the words that clients look for", async () => {

@@ -9,12 +9,14 @@ export interface HttpLoad {
   readonly port: number;
   readonly sockets: number;
   readonly path: string;
-  /** What every body holds beside its messages. */
+  /** What every body holds beside its text. */
   readonly fields: object;
-  /** Words of the one message of each request, which nobody has seen. */
+  /** Words of the one text of each request, which nobody has seen. */
   readonly words: number;
   /** UTF-16 units of natural prose instead of words. */
   readonly proseUnits?: number;
+  /** Sends the text as `prompt`, and not as a message. */
+  readonly asPrompt?: boolean;
   /** The last bytes of an answer. */
   readonly ending: string;
   /** Milliseconds from one request of a socket to its next; 0 sends as soon as the answer is there. */
@@ -47,8 +49,8 @@ function open(load: HttpLoad, ending: Buffer): Socket {
   let heardMs = 0;
   const send = (): void => {
     const content = load.proseUnits ? prose.units(load.proseUnits) : writer.words(load.words);
-    const messages = [{ role: "user", content }];
-    const body = JSON.stringify({ messages, ...load.fields });
+    const asked = load.asPrompt ? { prompt: content } : { messages: [{ role: "user", content }] };
+    const body = JSON.stringify({ ...asked, ...load.fields });
     sentMs = performance.now();
     heardMs = 0;
     socket.write(
