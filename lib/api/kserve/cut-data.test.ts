@@ -23,11 +23,14 @@ it.each([
   ["data elsewhere", '{"data":[1],"outputs":[{"data":[1]}],"parameters":{"inputs":[{"data":[1]}]}}'],
   ["data that is no list", '{"inputs":[{"data":{"data":[1]}},{"data":"[1]"}]}'],
   ["a value that is spelled like a name", '{"inputs":[{"name":"data","shape":[1]}]}'],
-  ["a list that does not end", '{"inputs":[{"data":[1}}'],
   ["nothing", ""],
   ["brackets alone", "]]]}}}[[{"],
 ])("%s stays", (_, json) => {
   expect(cut(json)).toEqual({ rest: json, data: [] });
+});
+
+it("a list that does not end is cut too, and what is left does not end either", () => {
+  expect(cut('{"inputs":[{"data":[1}}')).toEqual({ rest: '{"inputs":[{"data":[]', data: [] });
 });
 
 it("the last of each name counts, however it is written", () => {

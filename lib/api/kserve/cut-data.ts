@@ -38,9 +38,10 @@ export function cutData(bytes: Uint8Array): CutBody {
     else if (byte === COMMA) walk.comma();
     else if (byte === OPEN_LIST && walk.isData) {
       const end = listEnd(bytes, at);
-      if (end === undefined) break;
-      walk.data.set(walk.input, bytes.subarray(at, end));
       rest.push(bytes.subarray(from, at), EMPTY_LIST);
+      // Of a list without an end the parser need not see the brackets, which may be many: what is left has no end either.
+      if (end === undefined) return { rest, data: walk.data };
+      walk.data.set(walk.input, bytes.subarray(at, end));
       from = end;
       at = end - 1;
     } else if ((byte | OBJECT) === 0x7b) walk.open(byte === OPEN_LIST);
