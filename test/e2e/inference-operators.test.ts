@@ -66,41 +66,63 @@ test("an adapter loads on every worker by its name, is served at once, and is go
   expect(await client.repositoryModelUnload({ modelName: "pirate" }).catch(reasonOf)).toBe("LOAD_REFUSED");
 });
 
-test("a worker of tensors reads its inputs from memory that a client registered, and writes its outputs there", async () => {
+/** A client of a worker of tensors, or of a frontend with one. */
+async function openTensors(at: "a worker" | "a frontend") {
+  if (at === "a frontend") {
+    const { client } = await openCluster(["--engine", "tensor"]);
+    await expect.poll(() => client.modelReady({ name: "simple" }), { timeout: 30_000 }).toMatchObject({ ready: true });
+    return client;
+  }
   const { address } = await cluster.worker("--engine", "tensor");
   const { client, close } = openClient(GRPCInferenceService, address);
   closing.push(close);
-  const numbers = (from: number) => Int32Array.from({ length: 16 }, (_, at) => from + at);
-  const [first, second] = [numbers(1), numbers(100)];
-  const input = objects.create(Buffer.concat([first, second].map(({ buffer }) => Buffer.from(buffer))));
-  const output = objects.create(128);
-  await client.systemSharedMemoryUnregister({ name: "" });
-  await client.cudaSharedMemoryUnregister({ name: "" });
-  await client.systemSharedMemoryRegister({ name: "input_data", key: input.key, byteSize: 128n });
-  await client.systemSharedMemoryRegister({ name: "output_data", key: output.key, byteSize: 128n });
-  const part = (region: string, offsetBytes: number) => printRegionPart({ region, offsetBytes, lengthBytes: 64 });
-  const request = {
-    modelName: "simple",
-    inputs: [
-      { name: "INPUT0", datatype: "INT32", shape: [1n, 16n], parameters: part("input_data", 0) },
-      { name: "INPUT1", datatype: "INT32", shape: [1n, 16n], parameters: part("input_data", 64) },
-    ],
-    outputs: [
-      { name: "OUTPUT0", parameters: part("output_data", 0) },
-      { name: "OUTPUT1", parameters: part("output_data", 64) },
-    ],
-  };
-  const answer = await client.modelInfer(request);
-  expect(answer.rawOutputContents.map(({ length }) => length)).toEqual([0, 0]);
-  const { buffer, byteOffset } = output.read();
-  const made = new Int32Array(buffer.slice(byteOffset, byteOffset + 128));
-  expect([...made.subarray(0, 16)]).toEqual([...first].map((value, at) => value + (second[at] ?? 0)));
-  expect([...made.subarray(16)]).toEqual([...first].map((value, at) => value - (second[at] ?? 0)));
-  input.cut(100);
-  expect(await client.modelInfer(request).catch(reasonOf)).toBe("INVALID_ARGUMENT");
-  await client.systemSharedMemoryUnregister({ name: "input_data" });
-  expect(await client.modelInfer(request).catch(reasonOf)).toBe("NOT_FOUND");
-});
+  return client;
+}
+
+test.each(["a worker", "a frontend"] as const)(
+  "a model of tensors behind %s reads its inputs from memory that a client registered, and writes its outputs there",
+  async (at) => {
+    const client = await openTensors(at);
+    const numbers = (from: number) => Int32Array.from({ length: 16 }, (_, at) => from + at);
+    const [first, second] = [numbers(1), numbers(100)];
+    const input = objects.create(Buffer.concat([first, second].map(({ buffer }) => Buffer.from(buffer))));
+    const output = objects.create(128);
+    await client.systemSharedMemoryUnregister({ name: "" });
+    await client.cudaSharedMemoryUnregister({ name: "" });
+    await client.systemSharedMemoryRegister({ name: "input_data", key: input.key, byteSize: 128n });
+    await client.systemSharedMemoryRegister({ name: "output_data", key: output.key, byteSize: 128n });
+    const part = (region: string, offsetBytes: number) => printRegionPart({ region, offsetBytes, lengthBytes: 64 });
+    const request = {
+      modelName: "simple",
+      inputs: [
+        { name: "INPUT0", datatype: "INT32", shape: [1n, 16n], parameters: part("input_data", 0) },
+        { name: "INPUT1", datatype: "INT32", shape: [1n, 16n], parameters: part("input_data", 64) },
+      ],
+      outputs: [
+        { name: "OUTPUT0", parameters: part("output_data", 0) },
+        { name: "OUTPUT1", parameters: part("output_data", 64) },
+      ],
+    };
+    const answer = await client.modelInfer(request);
+    expect(answer.rawOutputContents.map(({ length }) => length)).toEqual([0, 0]);
+    const { buffer, byteOffset } = output.read();
+    const made = new Int32Array(buffer.slice(byteOffset, byteOffset + 128));
+    expect([...made.subarray(0, 16)]).toEqual([...first].map((value, at) => value + (second[at] ?? 0)));
+    expect([...made.subarray(16)]).toEqual([...first].map((value, at) => value - (second[at] ?? 0)));
+    async function* once() {
+      yield request;
+    }
+    output.write(Buffer.alloc(128));
+    const errors: string[] = [];
+    for await (const { errorMessage } of client.modelStreamInfer(once())) errors.push(errorMessage);
+    expect(errors).toEqual([""]);
+    expect(output.read()).toEqual(Buffer.from(made.buffer));
+    input.cut(100);
+    expect(await client.modelInfer(request).catch(reasonOf)).toBe("INVALID_ARGUMENT");
+    await client.systemSharedMemoryUnregister({ name: "input_data" });
+    expect(await client.modelInfer(request).catch(reasonOf)).toBe("NOT_FOUND");
+  },
+);
 
 test("a running frontend's log is turned, and its regions are counted and go with it", async () => {
   const { base, client, frontend } = await openCluster([]);
