@@ -7,7 +7,7 @@ import { simulate } from "./simulate.ts";
 
 /** In parts, so that a runner of tests hears of them now and then. */
 const PARTS = 20;
-const PART = Math.ceil((600 * SCALE) / PARTS);
+const PART = Math.ceil((400 * SCALE) / PARTS);
 
 describe("the joined world", () => {
   let model: MockModel;

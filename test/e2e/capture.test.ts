@@ -13,6 +13,7 @@ import { readHealth } from "#services/cli/chat-client";
 import { replayDecisions } from "#services/cli/commands/replay-decisions";
 import { holdConversations } from "../support/conversations.ts";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
+import { IS_LONG } from "../support/seeds.ts";
 
 const LOAD = { conversations: 12, turns: 5, atOnce: 6, seed: 7n } as const;
 const REQUESTS = LOAD.conversations * LOAD.turns;
@@ -81,48 +82,54 @@ async function ledgerOf(address: string) {
 const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
 
 describe("what a frontend routes is captured", { timeout: 240_000 }, () => {
-  it.each([
+  const rules: [rule: string, args: readonly string[], held: number][] = [
     ["ttft", ["--router-rule", "ttft"], 1],
     ["power-of-two", ["--router-mode", "power-of-two"], 1],
     ["session", ["--router-rule", "session", "--router-session-affinity", "off"], 0],
-  ])("row by row as the ledger has it, and each decision is the same again (%s)", async (rule, args, held) => {
-    const { address } = await up(...args);
-    const { file, program, read } = await capture(address, "--decisions");
-    await holdConversations({ ...LOAD, address, model: "stator-mock" });
-    for (const session of ["ssn-one", "ssn-two", "ssn-one"]) await ask(address, "wombats dig", session);
-    program.signal("SIGINT");
-    expect(await program.ended).toMatchObject({ code: 0 });
-    const { text, rows, about } = read();
-    const ledger = await ledgerOf(address);
-    // Two choices of one prompt are two rows, and it counts once in the ledger.
-    const twice = rows.slice(-6).filter((_, at) => at % 2 === 0);
-    expect([rows.length, ledger.length]).toEqual([REQUESTS + 6, REQUESTS + 3]);
-    expect(about).toMatchObject({ rows: rows.length, open: 0, lost: 0, ended: "asked", block_size: 16, rule });
-    const inputs = sum(rows.map((row) => row.input_length)) - sum(twice.map((row) => row.input_length));
-    expect(inputs).toBe(sum(ledger.map(({ promptTokens }) => promptTokens)));
-    expect(sum(rows.map((row) => row.output_length))).toBe(sum(ledger.map(({ completionTokens }) => completionTokens)));
-    const seen =
-      sum(rows.map(({ stator }) => stator.seen_tokens ?? 0)) - sum(twice.map((row) => row.stator.seen_tokens ?? 0));
-    expect(seen).toBe(sum(ledger.map(({ cachedTokens }) => cachedTokens)));
-    for (const { hash_ids, input_length, stator } of rows) {
-      expect(hash_ids).toHaveLength(Math.ceil(input_length / about.block_size));
-      expect(stator).toMatchObject({ rule, rank: 0, seen_ms: expect.any(Number) });
-    }
-    expect(rows.map((row) => row.timestamp)).toEqual(rows.map((row) => row.timestamp).toSorted((a, b) => a - b));
-    // Turns of a conversation share what was said before.
-    expect(new Set(rows.flatMap((row) => row.hash_ids)).size).toBeLessThan(
-      sum(rows.map((row) => row.hash_ids.length)) / 2,
-    );
-    expect(rows.slice(-6).map((row) => row.session_id)).toEqual(["1", "1", "2", "2", "1", "1"]);
-    expect(text).not.toMatch(/wombat|duck|frog|ssn/);
-    const again = await replayDecisions({ path: file, rule: undefined });
-    expect(again).toMatchObject({ rows: rows.length, decisions: REQUESTS + 3, same: REQUESTS + 3, changed: [] });
-    expect(again.held).toBe(held);
-    const other = await replayDecisions({ path: file, rule: rule === "ttft" ? "random" : "ttft" });
-    expect(other.same).toBeLessThan(other.decisions);
-    expect(sum(Object.values(other.terms))).toBe(other.decisions - other.same);
-    expect(other.changed[0]).toMatchObject({ line: expect.any(Number), term: expect.stringMatching(/./) });
-  });
+  ];
+  it.each(IS_LONG ? rules : rules.slice(0, 1))(
+    "row by row as the ledger has it, and each decision is the same again (%s)",
+    async (rule, args, held) => {
+      const { address } = await up(...args);
+      const { file, program, read } = await capture(address, "--decisions");
+      await holdConversations({ ...LOAD, address, model: "stator-mock" });
+      for (const session of ["ssn-one", "ssn-two", "ssn-one"]) await ask(address, "wombats dig", session);
+      program.signal("SIGINT");
+      expect(await program.ended).toMatchObject({ code: 0 });
+      const { text, rows, about } = read();
+      const ledger = await ledgerOf(address);
+      // Two choices of one prompt are two rows, and it counts once in the ledger.
+      const twice = rows.slice(-6).filter((_, at) => at % 2 === 0);
+      expect([rows.length, ledger.length]).toEqual([REQUESTS + 6, REQUESTS + 3]);
+      expect(about).toMatchObject({ rows: rows.length, open: 0, lost: 0, ended: "asked", block_size: 16, rule });
+      const inputs = sum(rows.map((row) => row.input_length)) - sum(twice.map((row) => row.input_length));
+      expect(inputs).toBe(sum(ledger.map(({ promptTokens }) => promptTokens)));
+      expect(sum(rows.map((row) => row.output_length))).toBe(
+        sum(ledger.map(({ completionTokens }) => completionTokens)),
+      );
+      const seen =
+        sum(rows.map(({ stator }) => stator.seen_tokens ?? 0)) - sum(twice.map((row) => row.stator.seen_tokens ?? 0));
+      expect(seen).toBe(sum(ledger.map(({ cachedTokens }) => cachedTokens)));
+      for (const { hash_ids, input_length, stator } of rows) {
+        expect(hash_ids).toHaveLength(Math.ceil(input_length / about.block_size));
+        expect(stator).toMatchObject({ rule, rank: 0, seen_ms: expect.any(Number) });
+      }
+      expect(rows.map((row) => row.timestamp)).toEqual(rows.map((row) => row.timestamp).toSorted((a, b) => a - b));
+      // Turns of a conversation share what was said before.
+      expect(new Set(rows.flatMap((row) => row.hash_ids)).size).toBeLessThan(
+        sum(rows.map((row) => row.hash_ids.length)) / 2,
+      );
+      expect(rows.slice(-6).map((row) => row.session_id)).toEqual(["1", "1", "2", "2", "1", "1"]);
+      expect(text).not.toMatch(/wombat|duck|frog|ssn/);
+      const again = await replayDecisions({ path: file, rule: undefined });
+      expect(again).toMatchObject({ rows: rows.length, decisions: REQUESTS + 3, same: REQUESTS + 3, changed: [] });
+      expect(again.held).toBe(held);
+      const other = await replayDecisions({ path: file, rule: rule === "ttft" ? "random" : "ttft" });
+      expect(other.same).toBeLessThan(other.decisions);
+      expect(sum(Object.values(other.terms))).toBe(other.decisions - other.same);
+      expect(other.changed[0]).toMatchObject({ line: expect.any(Number), term: expect.stringMatching(/./) });
+    },
+  );
 
   it("also where a worker dies: a request that moves is one row, with all of its answer", async () => {
     const { board, address } = await up();
