@@ -1,4 +1,5 @@
 import type { InferParameter } from "#gen/inference/infer_pb";
+import { StatorError } from "#lib/base/errors";
 
 /** Names of the parameters by which an input or an output says that its elements are in shared memory. */
 export const SHARED_MEMORY = {
@@ -9,6 +10,14 @@ export const SHARED_MEMORY = {
   /** How many there are: a whole number. */
   size: "shared_memory_byte_size",
 } as const;
+
+/** Names of the parameters of models with a state between requests, which no request for tensors may have. */
+export const SEQUENCE_PARAMETERS: readonly string[] = ["sequence_id", "sequence_start", "sequence_end"];
+
+/** Why a request with one of them is refused. */
+export function refusedSequence(name: string): StatorError {
+  return new StatorError("UNSUPPORTED_FEATURE", { feature: name, detail: "models of sequences are not served" });
+}
 
 /** The value of a parameter. */
 export type ParameterValue = boolean | bigint | number | string;

@@ -1,4 +1,5 @@
 import { deadlineOf } from "#lib/api/kserve/deadline";
+import { refusedSequence, SEQUENCE_PARAMETERS } from "#lib/api/kserve/parameters";
 import type { ParameterValue } from "#lib/api/kserve/peek";
 import { StatorError } from "#lib/base/errors";
 import { NO_WISHES } from "#lib/routing/router";
@@ -18,9 +19,7 @@ const NO_TOKENS = new Uint32Array(0);
  */
 export function readTensorAsk({ head, requestId, route, header }: Omit<ForwardAsk, "bytes" | "method">): Ask<never> {
   const { modelName, parameters } = head;
-  for (const name of OF_SEQUENCES) {
-    if (parameters.has(name)) throw new StatorError("UNSUPPORTED_FEATURE", { feature: name, detail: NO_SEQUENCES });
-  }
+  for (const name of SEQUENCE_PARAMETERS) if (parameters.has(name)) throw refusedSequence(name);
   const pinned = readTarget(readText(parameters, "stator_worker"), "stator_worker");
   const wishes = readSession(readText(parameters, "stator_session"), NO_WISHES, "stator_session");
   return {
@@ -50,10 +49,6 @@ export function readTensorAsk({ head, requestId, route, header }: Omit<ForwardAs
     normalize: false,
   };
 }
-
-/** Models with a state between requests: nobody would bring the next one to the worker of the first. */
-const OF_SEQUENCES = ["sequence_id", "sequence_start", "sequence_end"] as const;
-const NO_SEQUENCES = "models of sequences are not served";
 
 function readText(parameters: ReadonlyMap<string, ParameterValue>, name: string): string | undefined {
   const value = parameters.get(name);

@@ -1,4 +1,6 @@
 import type { InferParameter } from "#gen/inference/infer_pb";
+import { deadlineOf } from "#lib/api/kserve/deadline";
+import { refusedSequence, SEQUENCE_PARAMETERS } from "#lib/api/kserve/parameters";
 import { StatorError } from "#lib/base/errors";
 import type { TensorParameter } from "#lib/engines/tensor/model";
 
@@ -11,9 +13,6 @@ export interface TensorParameters {
   /** Those that the protocol does not keep for itself. */
   readonly own: Readonly<Record<string, TensorParameter>>;
 }
-
-/** Of a model with a state between requests. */
-const SEQUENCE: readonly string[] = ["sequence_id", "sequence_start", "sequence_end"];
 
 /** Read elsewhere, or without a meaning where requests run in the order in which they come. */
 const PASSED_BY: readonly string[] = [
@@ -29,9 +28,7 @@ export function readTensorParameters(given: Readonly<Record<string, InferParamet
   let timeoutMs: number | undefined;
   for (const [name, { parameterChoice }] of Object.entries(given)) {
     const { value } = parameterChoice;
-    if (SEQUENCE.includes(name)) {
-      throw new StatorError("UNSUPPORTED_FEATURE", { feature: name, detail: "models of sequences are not served" });
-    }
+    if (SEQUENCE_PARAMETERS.includes(name)) throw refusedSequence(name);
     if (name === "timeout") timeoutMs = readTimeout(value);
     else if (value !== undefined && !PASSED_BY.includes(name)) own[name] = value;
   }
@@ -43,5 +40,5 @@ export function readTensorParameters(given: Readonly<Record<string, InferParamet
 function readTimeout(value: TensorParameter | undefined): number | undefined {
   const micros = typeof value === "bigint" ? Number(value) : Number.NaN;
   if (!(micros >= 0)) throw new StatorError("INVALID_ARGUMENT", { detail: "timeout is a number of microseconds" });
-  return micros === 0 ? undefined : Math.ceil(micros / 1000);
+  return deadlineOf(micros);
 }
