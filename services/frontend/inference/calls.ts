@@ -19,7 +19,7 @@ import { type ServeTools, serve } from "../serve/serve.ts";
 import { STREAMED, WHOLE } from "./doors.ts";
 import { ForwardedAnswer } from "./forwarded-answer.ts";
 import type { Forwarding } from "./forwarding.ts";
-import { createRegionPlaces } from "./region-places.ts";
+import { createRegionPlaces, startHolding } from "./region-places.ts";
 import { RegionReply } from "./region-reply.ts";
 import { type Carrier, GrpcReply } from "./reply.ts";
 import { StreamCall } from "./stream-call.ts";
@@ -231,22 +231,17 @@ export class InferenceCalls {
     checkInferCost(bytes);
     const request = parse(ModelInferRequestSchema, bytes);
     const hold = regions?.hold(request);
-    try {
+    await startHolding(hold, reply, async () => {
       const asked = readInfer(hold ? await hold.fill(request) : request, {
         generate: features.generate !== false,
         embed: features.embed !== false,
         stream: way.stream ? "allowed" : "refused",
       });
-      if (reply.closed) return hold?.release();
+      if (reply.closed) return;
       const places = hold && createRegionPlaces(hold, way.stream ? "onStream" : "whole");
       const told = places ? new RegionReply(reply, places) : reply;
       await serve({ asked, conversation: undefined, close() {} }, { door: way.door, reply: told }, serving);
-      // One that left while its prompt was encoded began no work, whose end would release it.
-      if (reply.closed) hold?.release();
-    } catch (error) {
-      hold?.release();
-      throw error;
-    }
+    });
   }
 
   #fail(reply: GrpcReply, caught: unknown): void {

@@ -12,6 +12,7 @@ import { type InferForm, KSERVE_WORDS, readInfer } from "../doors/kserve/read.ts
 import type { HttpAnswer, Reply } from "../doors/reply.ts";
 import type { BodyReader } from "../read/reader.ts";
 import { type ServeTools, serve } from "../serve/serve.ts";
+import { startHolding } from "./region-places.ts";
 import { RegionReply } from "./region-reply.ts";
 
 /** What requests with regions are answered with. All of it is borrowed. */
@@ -52,22 +53,16 @@ export async function serveRegions(
   checkInferCost(message);
   const request = parse(ModelInferRequestSchema, message);
   const hold = regions.hold(request);
-  const release = () => hold?.release();
-  try {
+  await startHolding(hold, reply, async () => {
     const asked = readInfer(hold ? await hold.fill(request) : request, aboutOf(around, "refused"));
-    if (reply.closed) return release();
+    if (reply.closed) return;
     const place = async (told: Told): Promise<Told> => {
       if (typeof told === "string" || "parts" in told) return told;
       const placed = hold ? await hold.place(told) : told;
       return httpAnswer(await reader.printTensors(toBinary(ModelInferResponseSchema, placed), binary));
     };
     const door: Door<InferForm, Told> = { name: reply.route, words: KSERVE_WORDS, printers: INFER_PRINTERS };
-    const told = new RegionReply<Told>(reply, { place, release });
+    const told = new RegionReply<Told>(reply, { place, release: () => hold?.release() });
     await serve({ asked, conversation: undefined, close() {} }, { door, reply: told }, serving);
-    // One that left while its prompt was encoded began no work, whose end would release it.
-    if (reply.closed) release();
-  } catch (error) {
-    release();
-    throw error;
-  }
+  });
 }

@@ -1,9 +1,5 @@
 import { toBinary } from "@bufbuild/protobuf";
-import {
-  ModelInferRequestSchema,
-  ModelInferResponseSchema,
-  ModelStreamInferResponseSchema,
-} from "#gen/inference/infer_pb";
+import { ModelInferRequestSchema } from "#gen/inference/infer_pb";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { checkInferCost } from "#lib/api/kserve/infer-cost";
 import { printId } from "#lib/base/bytes";
@@ -13,6 +9,7 @@ import { createClient } from "#lib/rpc/client";
 import { parse } from "#lib/rpc/serialize";
 import type { StreamHandlers } from "#lib/rpc/stream";
 import type { PassedRegions, RegionUse } from "#lib/shared/passed-regions";
+import { placeBytes } from "./region-places.ts";
 
 /** Where a request with regions goes, and what it is there. */
 export interface RegionLegOptions {
@@ -82,14 +79,7 @@ export class RegionLeg {
     this.#use.release(refused);
   }
 
-  async #place(bytes: Uint8Array): Promise<Uint8Array> {
-    if (!this.#isStream) {
-      const placed = await this.#use.answer(parse(ModelInferResponseSchema, bytes));
-      return toBinary(ModelInferResponseSchema, placed);
-    }
-    const message = parse(ModelStreamInferResponseSchema, bytes);
-    if (message.errorMessage !== "" || !message.inferResponse) return bytes;
-    const inferResponse = await this.#use.answer(message.inferResponse);
-    return toBinary(ModelStreamInferResponseSchema, { ...message, inferResponse });
+  #place(bytes: Uint8Array): Promise<Uint8Array> {
+    return placeBytes(bytes, this.#isStream ? "onStream" : "whole", (response) => this.#use.answer(response));
   }
 }
