@@ -1,11 +1,12 @@
 import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { KvChanges, KvEventBatch, KvEventHeader, KvHeartbeat, KvMedia, KvResume, KvSnapshot, SubscribeRequest, SubscribeResponse } from "./stator/worker/v1/kv_event_pb.ts";
 import { SubscribeRequestSchema, SubscribeResponseSchema } from "./stator/worker/v1/kv_event_pb.ts";
-import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, GuidanceForm, Hello, InputPart, KvEndpoint, KvSession, LinkRequest, LinkResponse, Media, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Room, Sampling, Step, Stopping, Submit, Welcome } from "./stator/worker/v1/link_pb.ts";
+import type { Accepted, Cancel, CancelMode, Embedding, EmbeddingResult, EntryLogprobs, EntryText, Finish, FinishReason, Goodbye, Guidance, GuidanceForm, Hello, InputPart, KvEndpoint, KvSession, LinkRequest, LinkResponse, Media, Notice, Outputs, Ping, Pong, Pooling, PromptLogprobs, RequestKind, Room, Sampling, Step, Stopping, Submit, TransferReport, Welcome } from "./stator/worker/v1/link_pb.ts";
 import { LinkRequestSchema, LinkResponseSchema } from "./stator/worker/v1/link_pb.ts";
+import type { BlockOrder, TransferScope } from "./stator/common/v1/common_pb.ts";
+import { ErrorDetailSchema } from "./stator/common/v1/common_pb.ts";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ErrorDetailSchema } from "./stator/common/v1/common_pb.ts";
 import type { InferParameter, InferTensorContents, ModelInferRequest, ModelInferRequest_InferInputTensor, ModelInferRequest_InferRequestedOutputTensor, ModelInferResponse, ModelInferResponse_InferOutputTensor, ModelStreamInferResponse } from "./inference/infer_pb.ts";
 import { InferParameterSchema, ModelInferRequestSchema, ModelInferResponseSchema, ModelStreamInferResponseSchema } from "./inference/infer_pb.ts";
 
@@ -816,6 +817,73 @@ function readKvEndpoint(reader: BinaryReader, length: number, into?: KvEndpoint)
   return message;
 }
 
+function writeTransferScope(writer: BinaryWriter, message: TransferScope): void {
+  if (message.layers !== 0) {
+    writer.uint32(8).uint32(message.layers);
+  }
+  if (message.keyRowBytes !== 0) {
+    writer.uint32(16).uint32(message.keyRowBytes);
+  }
+  if (message.valueRowBytes !== 0) {
+    writer.uint32(24).uint32(message.valueRowBytes);
+  }
+  if (message.elementType !== "") {
+    writer.uint32(34).string(message.elementType);
+  }
+  if (message.engineFormat !== "") {
+    writer.uint32(42).string(message.engineFormat);
+  }
+  if (message.blockTokens !== 0) {
+    writer.uint32(48).uint32(message.blockTokens);
+  }
+  if (message.order !== 0) {
+    writer.uint32(56).int32(message.order);
+  }
+}
+
+function readTransferScope(reader: BinaryReader, length: number, into?: TransferScope): TransferScope {
+  const message: TransferScope = into ?? {
+    $typeName: "stator.common.v1.TransferScope",
+    layers: 0,
+    keyRowBytes: 0,
+    valueRowBytes: 0,
+    elementType: "",
+    engineFormat: "",
+    blockTokens: 0,
+    order: 0,
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 8:
+        message.layers = reader.uint32();
+        break;
+      case 16:
+        message.keyRowBytes = reader.uint32();
+        break;
+      case 24:
+        message.valueRowBytes = reader.uint32();
+        break;
+      case 34:
+        message.elementType = reader.string(true);
+        break;
+      case 42:
+        message.engineFormat = reader.string(true);
+        break;
+      case 48:
+        message.blockTokens = reader.uint32();
+        break;
+      case 56:
+        message.order = reader.int32() as BlockOrder;
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
 function writeKvSession(writer: BinaryWriter, message: KvSession): void {
   if (message.sessionId !== "") {
     writer.uint32(10).string(message.sessionId);
@@ -834,6 +902,35 @@ function writeKvSession(writer: BinaryWriter, message: KvSession): void {
   if (message.attributes.byteLength > 0) {
     writer.uint32(42).bytes(message.attributes);
   }
+  if (message.instanceId !== 0n) {
+    writer.uint32(48).uint64(message.instanceId);
+  }
+  if (message.incarnation !== 0n) {
+    writer.uint32(56).uint64(message.incarnation);
+  }
+  if (message.modelDigest.byteLength > 0) {
+    writer.uint32(66).bytes(message.modelDigest);
+  }
+  if (message.layout !== undefined) {
+    writer.uint32(74).fork();
+    writeTransferScope(writer, message.layout);
+    writer.join();
+  }
+  if (message.hashScheme !== "") {
+    writer.uint32(82).string(message.hashScheme);
+  }
+  if (message.sequenceHashes.byteLength > 0) {
+    writer.uint32(90).bytes(message.sequenceHashes);
+  }
+  if (message.tailTokenIds.byteLength > 0) {
+    writer.uint32(98).bytes(message.tailTokenIds);
+  }
+  if (message.firstTokenIds.byteLength > 0) {
+    writer.uint32(106).bytes(message.firstTokenIds);
+  }
+  if (message.leaseMs !== 0) {
+    writer.uint32(112).uint32(message.leaseMs);
+  }
 }
 
 function readKvSession(reader: BinaryReader, length: number, into?: KvSession): KvSession {
@@ -843,6 +940,14 @@ function readKvSession(reader: BinaryReader, length: number, into?: KvSession): 
     transfer: "",
     endpoints: [],
     attributes: EMPTY,
+    instanceId: 0n,
+    incarnation: 0n,
+    modelDigest: EMPTY,
+    hashScheme: "",
+    sequenceHashes: EMPTY,
+    tailTokenIds: EMPTY,
+    firstTokenIds: EMPTY,
+    leaseMs: 0,
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -863,6 +968,33 @@ function readKvSession(reader: BinaryReader, length: number, into?: KvSession): 
       case 42:
         message.attributes = reader.bytes();
         break;
+      case 48:
+        message.instanceId = reader.uint64() as bigint;
+        break;
+      case 56:
+        message.incarnation = reader.uint64() as bigint;
+        break;
+      case 66:
+        message.modelDigest = reader.bytes();
+        break;
+      case 74:
+        message.layout = readTransferScope(reader, reader.uint32(), message.layout);
+        break;
+      case 82:
+        message.hashScheme = reader.string(true);
+        break;
+      case 90:
+        message.sequenceHashes = reader.bytes();
+        break;
+      case 98:
+        message.tailTokenIds = reader.bytes();
+        break;
+      case 106:
+        message.firstTokenIds = reader.bytes();
+        break;
+      case 112:
+        message.leaseMs = reader.uint32();
+        break;
       default:
         skip(reader, tag);
     }
@@ -880,6 +1012,9 @@ function writeRoom(writer: BinaryWriter, message: Room): void {
   if (message.port !== 0) {
     writer.uint32(24).uint32(message.port);
   }
+  if (message.incarnation !== 0n) {
+    writer.uint32(32).uint64(message.incarnation);
+  }
 }
 
 function readRoom(reader: BinaryReader, length: number, into?: Room): Room {
@@ -888,6 +1023,7 @@ function readRoom(reader: BinaryReader, length: number, into?: Room): Room {
     number: 0n,
     host: "",
     port: 0,
+    incarnation: 0n,
   };
   const end = endOf(reader, length);
   while (reader.pos < end) {
@@ -901,6 +1037,9 @@ function readRoom(reader: BinaryReader, length: number, into?: Room): Room {
         break;
       case 24:
         message.port = reader.uint32();
+        break;
+      case 32:
+        message.incarnation = reader.uint64() as bigint;
         break;
       default:
         skip(reader, tag);
@@ -1479,6 +1618,73 @@ function readAccepted(reader: BinaryReader, length: number, into?: Accepted): Ac
   return message;
 }
 
+function writeTransferReport(writer: BinaryWriter, message: TransferReport): void {
+  if (message.blocks !== 0) {
+    writer.uint32(8).uint32(message.blocks);
+  }
+  if (message.bytes !== 0n) {
+    writer.uint32(16).uint64(message.bytes);
+  }
+  if (message.heldBlocks !== 0) {
+    writer.uint32(24).uint32(message.heldBlocks);
+  }
+  if (message.rung !== "") {
+    writer.uint32(34).string(message.rung);
+  }
+  if (message.queueUs !== 0) {
+    writer.uint32(40).uint32(message.queueUs);
+  }
+  if (message.durationUs !== 0) {
+    writer.uint32(48).uint32(message.durationUs);
+  }
+  if (message.reason !== "") {
+    writer.uint32(58).string(message.reason);
+  }
+}
+
+function readTransferReport(reader: BinaryReader, length: number, into?: TransferReport): TransferReport {
+  const message: TransferReport = into ?? {
+    $typeName: "stator.worker.v1.TransferReport",
+    blocks: 0,
+    bytes: 0n,
+    heldBlocks: 0,
+    rung: "",
+    queueUs: 0,
+    durationUs: 0,
+    reason: "",
+  };
+  const end = endOf(reader, length);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 8:
+        message.blocks = reader.uint32();
+        break;
+      case 16:
+        message.bytes = reader.uint64() as bigint;
+        break;
+      case 24:
+        message.heldBlocks = reader.uint32();
+        break;
+      case 34:
+        message.rung = reader.string(true);
+        break;
+      case 40:
+        message.queueUs = reader.uint32();
+        break;
+      case 48:
+        message.durationUs = reader.uint32();
+        break;
+      case 58:
+        message.reason = reader.string(true);
+        break;
+      default:
+        skip(reader, tag);
+    }
+  }
+  return message;
+}
+
 function writeFinish(writer: BinaryWriter, message: Finish): void {
   if (message.handle !== 0) {
     writer.uint32(8).uint32(message.handle);
@@ -1500,6 +1706,16 @@ function writeFinish(writer: BinaryWriter, message: Finish): void {
   }
   if (message.error !== undefined) {
     writer.uint32(58).bytes(toBinary(ErrorDetailSchema, message.error));
+  }
+  if (message.session !== undefined) {
+    writer.uint32(66).fork();
+    writeKvSession(writer, message.session);
+    writer.join();
+  }
+  if (message.transfer !== undefined) {
+    writer.uint32(74).fork();
+    writeTransferReport(writer, message.transfer);
+    writer.join();
   }
 }
 
@@ -1536,6 +1752,12 @@ function readFinish(reader: BinaryReader, length: number, into?: Finish): Finish
         break;
       case 58:
         message.error = fromBinary(ErrorDetailSchema, reader.bytes());
+        break;
+      case 66:
+        message.session = readKvSession(reader, reader.uint32(), message.session);
+        break;
+      case 74:
+        message.transfer = readTransferReport(reader, reader.uint32(), message.transfer);
         break;
       default:
         skip(reader, tag);
@@ -1750,6 +1972,12 @@ function writeStep(writer: BinaryWriter, message: Step): void {
   if (message.runningRequests !== 0) {
     writer.uint32(112).uint32(message.runningRequests);
   }
+  if (message.openSessions !== 0) {
+    writer.uint32(120).uint32(message.openSessions);
+  }
+  if (message.pinnedBlocks !== 0) {
+    writer.uint32(128).uint32(message.pinnedBlocks);
+  }
   if (message.handles.byteLength > 0) {
     writer.uint32(162).bytes(message.handles);
   }
@@ -1806,6 +2034,8 @@ function readStep(reader: BinaryReader, length: number, into?: Step): Step {
     exportUs: 0,
     importUs: 0,
     runningRequests: 0,
+    openSessions: 0,
+    pinnedBlocks: 0,
     handles: EMPTY,
     counts: EMPTY,
     tokens: EMPTY,
@@ -1861,6 +2091,12 @@ function readStep(reader: BinaryReader, length: number, into?: Step): Step {
         break;
       case 112:
         message.runningRequests = reader.uint32();
+        break;
+      case 120:
+        message.openSessions = reader.uint32();
+        break;
+      case 128:
+        message.pinnedBlocks = reader.uint32();
         break;
       case 162:
         message.handles = reader.bytes();

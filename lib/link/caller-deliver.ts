@@ -150,5 +150,7 @@ function readFinish(finish: Finish): LinkFinish {
     cachedTokens: finish.cachedTokens,
     completionTokens: finish.completionTokens,
     error,
+    ...(finish.session && { session: finish.session }),
+    ...(finish.transfer && { transfer: finish.transfer }),
   };
 }

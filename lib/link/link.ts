@@ -1,10 +1,12 @@
 import type {
   CancelMode,
+  KvSession,
   LinkRequest,
   LinkResponse,
   Notice,
   Step,
   Submit,
+  TransferReport,
   Welcome,
 } from "#gen/stator/worker/v1/link_pb";
 import type { StatorError } from "#lib/base/errors";
@@ -78,6 +80,10 @@ export interface LinkFinish {
   readonly completionTokens: number;
   /** Set exactly when the reason is failed. */
   readonly error: StatorError | undefined;
+  /** Where the blocks of a prompt are kept, of a prefill that an answer can go on from. */
+  readonly session?: KvSession | undefined;
+  /** How blocks came from elsewhere, of a request that had a session or a room. */
+  readonly transfer?: TransferReport | undefined;
 }
 
 /** What a caller watches of a whole link. */

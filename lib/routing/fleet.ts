@@ -24,6 +24,8 @@ export interface FleetWorker {
   readonly why: string;
   /** What is reused of a prefix is a multiple of so many tokens, at least 1. */
   readonly reuseTokens: number;
+  /** What part of requests it does; absent: all of it. */
+  readonly role?: "aggregated" | "prefill" | "decode";
   /** Set where requests have no prompt, as those of tensors: there is no prefix that could be known. */
   readonly noPrompts?: true;
   /** KV blocks of one rank; undefined where nobody knows. */

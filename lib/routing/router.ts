@@ -17,6 +17,9 @@ export interface Target {
  */
 export type AskKind = "generate" | "prefill" | "embed" | "encode" | "score" | "tensor";
 
+/** What one worker does of an answer: all of it, its prompt and first token, or what follows them. */
+export type Leg = "whole" | "prefill" | "decode";
+
 /** A word of a worker that a request would rather have, or avoid. */
 export interface PreferredTaint {
   /** Such as zone=a. */
@@ -52,6 +55,13 @@ export interface RouteAsk extends RouteWishes {
   readonly requestId: string;
   /** What its worker is to do. */
   readonly kind: AskKind;
+  /**
+   * What is placed: an answer from its start, which the router may split into legs, or the decode leg of one whose prompt
+   * was computed. Absent: the start.
+   */
+  readonly stage?: "start" | "hand-off";
+  /** Of a hand-off: who keeps the blocks. */
+  readonly prefilledBy?: bigint;
   /** Served model or adapter, by its name in the API. */
   readonly model: string;
   /** The adapter, where the model's own weights are not all of it. */
@@ -92,6 +102,10 @@ export interface Place {
   readonly weights: string;
   /** Why there. */
   readonly decision: Decision;
+  /** What it does there. Absent: all of it. */
+  readonly leg?: Leg;
+  /** Of a prefill leg: where the decode leg begins at the same time, to meet it in a room. */
+  readonly ahead?: Pick<Place, "target" | "weights" | "decision">;
 }
 
 /** What a router answers, once. */
@@ -104,8 +118,8 @@ export type RouteAnswer =
 /** An answer's growth is told each time that it passes a multiple of so many tokens: the shortest blocks are as long. */
 export const GROWTH_TOKENS = 16;
 
-/** What became of a choice at its place. */
-export type RouteNote =
+/** What became of a choice at its place, or `ahead` of it where its decode leg began at the same time. */
+export type RouteNote = { readonly ahead?: true } & (
   | { readonly kind: "accepted"; readonly choice: number; readonly cachedTokens: number }
   | { readonly kind: "first token"; readonly choice: number }
   /** Its answer has so many tokens by now, those of earlier attempts among them. */
@@ -114,7 +128,8 @@ export type RouteNote =
    * Nothing more runs there: it finished, failed, moved on, or never went. `tokens`: of its answer by now, as the ledger
    * counts them; as told last where absent.
    */
-  | { readonly kind: "ended"; readonly choice: number; readonly tokens?: number };
+  | { readonly kind: "ended"; readonly choice: number; readonly tokens?: number }
+);
 
 /** One ask, as whoever asked holds it. Ignored after `cancel` and for a choice after its `ended`. */
 export interface Ticket {

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/common/v1/common.proto.
  */
 export const file_stator_common_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGF0b3IvY29tbW9uL3YxL2NvbW1vbi5wcm90bxIQc3RhdG9yLmNvbW1vbi52MSK9AgoLRXJyb3JEZXRhaWwSDgoGcmVhc29uGAEgASgJEhEKCWdycGNfY29kZRgCIAEoDRITCgtodHRwX3N0YXR1cxgDIAEoDRImCgVyZXRyeRgEIAEoDjIXLnN0YXRvci5jb21tb24udjEuUmV0cnkSJgoFYmxhbWUYBSABKA4yFy5zdGF0b3IuY29tbW9uLnYxLkJsYW1lEg8KB21lc3NhZ2UYBiABKAkSNwoFZmFjdHMYByADKAsyKC5zdGF0b3IuY29tbW9uLnYxLkVycm9yRGV0YWlsLkZhY3RzRW50cnkSGwoOcmV0cnlfYWZ0ZXJfbXMYCCABKA1IAIgBARosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCEQoPX3JldHJ5X2FmdGVyX21zIpwBCgxSb3V0aW5nU2NvcGUSFAoMYmxvY2tfdG9rZW5zGAEgASgNEhMKC2hhc2hfc2NoZW1lGAIgASgJEhgKEHRva2VuaXplcl9kaWdlc3QYAyABKAwSFwoPdGVtcGxhdGVfZGlnZXN0GAQgASgMEi4KCWNlcnRhaW50eRgFIAEoDjIbLnN0YXRvci5jb21tb24udjEuQ2VydGFpbnR5ImoKDFdlaWdodHNTY29wZRIUCgxtb2RlbF9kaWdlc3QYASABKAwSFAoMcXVhbnRpemF0aW9uGAIgASgJEi4KCWNlcnRhaW50eRgDIAEoDjIbLnN0YXRvci5jb21tb24udjEuQ2VydGFpbnR5InwKDVRyYW5zZmVyU2NvcGUSDgoGbGF5ZXJzGAEgASgNEhUKDWtleV9yb3dfYnl0ZXMYAiABKA0SFwoPdmFsdWVfcm93X2J5dGVzGAMgASgNEhQKDGVsZW1lbnRfdHlwZRgEIAEoCRIVCg1lbmdpbmVfZm9ybWF0GAUgASgJKlkKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIRCg1BQ0NFU1NfUFVCTElDEAESEwoPQUNDRVNTX09QRVJBVE9SEAISDwoLQUNDRVNTX1BFRVIQAypXCgVSZXRyeRIVChFSRVRSWV9VTlNQRUNJRklFRBAAEg8KC1JFVFJZX05FVkVSEAESEQoNUkVUUllfQkFDS09GRhACEhMKD1JFVFJZX0VMU0VXSEVSRRADKlgKBUJsYW1lEhUKEUJMQU1FX1VOU1BFQ0lGSUVEEAASEAoMQkxBTUVfQ0FMTEVSEAESEAoMQkxBTUVfU0VSVkVSEAISFAoQQkxBTUVfREVQRU5ERU5DWRADKmwKCUNlcnRhaW50eRIZChVDRVJUQUlOVFlfVU5TUEVDSUZJRUQQABIWChJDRVJUQUlOVFlfUkVQT1JURUQQARIVChFDRVJUQUlOVFlfREVSSVZFRBACEhUKEUNFUlRBSU5UWV9VTktOT1dOEAM6UgoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYtYcDIAEoDjIYLnN0YXRvci5jb21tb24udjEuQWNjZXNzUgZhY2Nlc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1zdGF0b3IvY29tbW9uL3YxL2NvbW1vbi5wcm90bxIQc3RhdG9yLmNvbW1vbi52MSK9AgoLRXJyb3JEZXRhaWwSDgoGcmVhc29uGAEgASgJEhEKCWdycGNfY29kZRgCIAEoDRITCgtodHRwX3N0YXR1cxgDIAEoDRImCgVyZXRyeRgEIAEoDjIXLnN0YXRvci5jb21tb24udjEuUmV0cnkSJgoFYmxhbWUYBSABKA4yFy5zdGF0b3IuY29tbW9uLnYxLkJsYW1lEg8KB21lc3NhZ2UYBiABKAkSNwoFZmFjdHMYByADKAsyKC5zdGF0b3IuY29tbW9uLnYxLkVycm9yRGV0YWlsLkZhY3RzRW50cnkSGwoOcmV0cnlfYWZ0ZXJfbXMYCCABKA1IAIgBARosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCEQoPX3JldHJ5X2FmdGVyX21zIpwBCgxSb3V0aW5nU2NvcGUSFAoMYmxvY2tfdG9rZW5zGAEgASgNEhMKC2hhc2hfc2NoZW1lGAIgASgJEhgKEHRva2VuaXplcl9kaWdlc3QYAyABKAwSFwoPdGVtcGxhdGVfZGlnZXN0GAQgASgMEi4KCWNlcnRhaW50eRgFIAEoDjIbLnN0YXRvci5jb21tb24udjEuQ2VydGFpbnR5ImoKDFdlaWdodHNTY29wZRIUCgxtb2RlbF9kaWdlc3QYASABKAwSFAoMcXVhbnRpemF0aW9uGAIgASgJEi4KCWNlcnRhaW50eRgDIAEoDjIbLnN0YXRvci5jb21tb24udjEuQ2VydGFpbnR5Ir8BCg1UcmFuc2ZlclNjb3BlEg4KBmxheWVycxgBIAEoDRIVCg1rZXlfcm93X2J5dGVzGAIgASgNEhcKD3ZhbHVlX3Jvd19ieXRlcxgDIAEoDRIUCgxlbGVtZW50X3R5cGUYBCABKAkSFQoNZW5naW5lX2Zvcm1hdBgFIAEoCRIUCgxibG9ja190b2tlbnMYBiABKA0SKwoFb3JkZXIYByABKA4yHC5zdGF0b3IuY29tbW9uLnYxLkJsb2NrT3JkZXIqWQoGQWNjZXNzEhYKEkFDQ0VTU19VTlNQRUNJRklFRBAAEhEKDUFDQ0VTU19QVUJMSUMQARITCg9BQ0NFU1NfT1BFUkFUT1IQAhIPCgtBQ0NFU1NfUEVFUhADKlcKBVJldHJ5EhUKEVJFVFJZX1VOU1BFQ0lGSUVEEAASDwoLUkVUUllfTkVWRVIQARIRCg1SRVRSWV9CQUNLT0ZGEAISEwoPUkVUUllfRUxTRVdIRVJFEAMqWAoFQmxhbWUSFQoRQkxBTUVfVU5TUEVDSUZJRUQQABIQCgxCTEFNRV9DQUxMRVIQARIQCgxCTEFNRV9TRVJWRVIQAhIUChBCTEFNRV9ERVBFTkRFTkNZEAMqbAoJQ2VydGFpbnR5EhkKFUNFUlRBSU5UWV9VTlNQRUNJRklFRBAAEhYKEkNFUlRBSU5UWV9SRVBPUlRFRBABEhUKEUNFUlRBSU5UWV9ERVJJVkVEEAISFQoRQ0VSVEFJTlRZX1VOS05PV04QAyphCgpCbG9ja09yZGVyEhsKF0JMT0NLX09SREVSX1VOU1BFQ0lGSUVEEAASGgoWQkxPQ0tfT1JERVJfTEFZRVJfS0lORBABEhoKFkJMT0NLX09SREVSX0tJTkRfTEFZRVIQAjpSCgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi1hwMgASgOMhguc3RhdG9yLmNvbW1vbi52MS5BY2Nlc3NSBmFjY2Vzc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * One error. It carries its own consequences, so that an older process can act on a reason it does not know.
@@ -211,6 +211,20 @@ export type TransferScope = Message<"stator.common.v1.TransferScope"> & {
    * @generated from field: string engine_format = 5;
    */
   engineFormat: string;
+
+  /**
+   * Tokens of a block; 0 from an older build: those of the routing scope.
+   *
+   * @generated from field: uint32 block_tokens = 6;
+   */
+  blockTokens: number;
+
+  /**
+   * How the rows of a block follow each other.
+   *
+   * @generated from field: stator.common.v1.BlockOrder order = 7;
+   */
+  order: BlockOrder;
 };
 
 /**
@@ -411,6 +425,47 @@ export type Certainty = (typeof Certainty)[keyof typeof Certainty] | UnknownEnum
  */
 export const CertaintySchema: GenEnum<Certainty> = /*@__PURE__*/
   enumDesc(file_stator_common_v1_common, 3);
+
+/**
+ * How the rows of a block follow each other, the outermost first. Token and row come last in each.
+ *
+ * @generated from enum stator.common.v1.BlockOrder
+ */
+export const BlockOrder = {
+  /**
+   * Not stated: by layer.
+   *
+   * @generated from enum value: BLOCK_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Layer, then keys before values.
+   *
+   * @generated from enum value: BLOCK_ORDER_LAYER_KIND = 1;
+   */
+  LAYER_KIND: 1,
+
+  /**
+   * Keys of all layers, then values of all.
+   *
+   * @generated from enum value: BLOCK_ORDER_KIND_LAYER = 2;
+   */
+  KIND_LAYER: 2,
+} as const;
+
+/**
+ * How the rows of a block follow each other, the outermost first. Token and row come last in each.
+ *
+ * @generated from enum stator.common.v1.BlockOrder
+ */
+export type BlockOrder = (typeof BlockOrder)[keyof typeof BlockOrder] | UnknownEnum;
+
+/**
+ * Describes the enum stator.common.v1.BlockOrder.
+ */
+export const BlockOrderSchema: GenEnum<BlockOrder> = /*@__PURE__*/
+  enumDesc(file_stator_common_v1_common, 4);
 
 /**
  * Who may call this method. Every method declares it.

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stator/frontend/v1/frontend.proto.
  */
 export const file_stator_frontend_v1_frontend: GenFile = /*@__PURE__*/
-  fileDesc("CiFzdGF0b3IvZnJvbnRlbmQvdjEvZnJvbnRlbmQucHJvdG8SEnN0YXRvci5mcm9udGVuZC52MSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiRgoTTGlzdFdvcmtlcnNSZXNwb25zZRIvCgd3b3JrZXJzGAEgAygLMh4uc3RhdG9yLmZyb250ZW5kLnYxLldvcmtlclZpZXci0wEKCldvcmtlclZpZXcSNQoIaW5zdGFuY2UYASABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEgwKBGxpbmsYAiABKAkSFQoNb3Blbl9yZXF1ZXN0cxgDIAEoDRITCgt1c2VkX2Jsb2NrcxgEIAEoDRIYChB3YWl0aW5nX3JlcXVlc3RzGAUgASgNEg0KBXN0ZXBzGAYgASgEEisKBXJhbmtzGAcgAygLMhwuc3RhdG9yLmZyb250ZW5kLnYxLlJhbmtWaWV3IsABCghSYW5rVmlldxIMCgRyYW5rGAEgASgNEgwKBHJ1bGUYAiABKAkSCwoDd2h5GAMgASgJEhEKCWtub3dsZWRnZRgEIAEoCRIWCg5pbmRleGVkX2Jsb2NrcxgFIAEoBBITCgZsYWdfbXMYBiABKAFIAIgBARIVCg1iZWhpbmRfZXZlbnRzGAcgASgEEhMKC3RpbWVfZmFjdG9yGAggASgBEhQKDHRpbWVkX3Bhc3NlcxgJIAEoBEIJCgdfbGFnX21zIiQKE0xpc3RSZXF1ZXN0c1JlcXVlc3QSDQoFbGltaXQYASABKA0iSwoUTGlzdFJlcXVlc3RzUmVzcG9uc2USMwoIcmVxdWVzdHMYASADKAsyIS5zdGF0b3IuZnJvbnRlbmQudjEuUmVxdWVzdFJlY29yZCKrAgoNUmVxdWVzdFJlY29yZBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBXJvdXRlGAIgASgJEg0KBW1vZGVsGAMgASgJEg8KB3dvcmtlcnMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAEoDRIVCg1jYWNoZWRfdG9rZW5zGAYgASgNEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgASgNEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEhcKD2Fycml2ZWRfdW5peF9tcxgKIAEoBBIbCg5maXJzdF90b2tlbl9tcxgLIAEoAUgAiAEBEhAKCHRvdGFsX21zGAwgASgBEhIKCm1pZ3JhdGlvbnMYDSABKA1CEQoPX2ZpcnN0X3Rva2VuX21zIiAKD0ZpbmRUZXh0UmVxdWVzdBINCgVtb2RlbBgBIAEoCSLNAQoQRmluZFRleHRSZXNwb25zZRIzCgl0b2tlbml6ZXIYASABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEjIKCHRlbXBsYXRlGAIgASgLMiAuc3RhdG9yLmRpc2NvdmVyeS52MS5BcnRpZmFjdFJlZhI0Cgdob2xkZXJzGAMgAygLMiMuc3RhdG9yLmRpc2NvdmVyeS52MS5JbnN0YW5jZVJlY29yZBIaChJtYXJrZXJzX2luX2NvbnRlbnQYBCABKAgyvQIKD0Zyb250ZW5kU2VydmljZRJkCgtMaXN0V29ya2VycxImLnN0YXRvci5mcm9udGVuZC52MS5MaXN0V29ya2Vyc1JlcXVlc3QaJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIEqLsYAhJnCgxMaXN0UmVxdWVzdHMSJy5zdGF0b3IuZnJvbnRlbmQudjEuTGlzdFJlcXVlc3RzUmVxdWVzdBooLnN0YXRvci5mcm9udGVuZC52MS5MaXN0UmVxdWVzdHNSZXNwb25zZSIEqLsYAhJbCghGaW5kVGV4dBIjLnN0YXRvci5mcm9udGVuZC52MS5GaW5kVGV4dFJlcXVlc3QaJC5zdGF0b3IuZnJvbnRlbmQudjEuRmluZFRleHRSZXNwb25zZSIEqLsYAmIGcHJvdG8z", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
+  fileDesc("CiFzdGF0b3IvZnJvbnRlbmQvdjEvZnJvbnRlbmQucHJvdG8SEnN0YXRvci5mcm9udGVuZC52MSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiRgoTTGlzdFdvcmtlcnNSZXNwb25zZRIvCgd3b3JrZXJzGAEgAygLMh4uc3RhdG9yLmZyb250ZW5kLnYxLldvcmtlclZpZXcigQIKCldvcmtlclZpZXcSNQoIaW5zdGFuY2UYASABKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEgwKBGxpbmsYAiABKAkSFQoNb3Blbl9yZXF1ZXN0cxgDIAEoDRITCgt1c2VkX2Jsb2NrcxgEIAEoDRIYChB3YWl0aW5nX3JlcXVlc3RzGAUgASgNEg0KBXN0ZXBzGAYgASgEEisKBXJhbmtzGAcgAygLMhwuc3RhdG9yLmZyb250ZW5kLnYxLlJhbmtWaWV3EhUKDW9wZW5fc2Vzc2lvbnMYCCABKA0SFQoNcGlubmVkX2Jsb2NrcxgJIAEoDSLAAQoIUmFua1ZpZXcSDAoEcmFuaxgBIAEoDRIMCgRydWxlGAIgASgJEgsKA3doeRgDIAEoCRIRCglrbm93bGVkZ2UYBCABKAkSFgoOaW5kZXhlZF9ibG9ja3MYBSABKAQSEwoGbGFnX21zGAYgASgBSACIAQESFQoNYmVoaW5kX2V2ZW50cxgHIAEoBBITCgt0aW1lX2ZhY3RvchgIIAEoARIUCgx0aW1lZF9wYXNzZXMYCSABKARCCQoHX2xhZ19tcyIkChNMaXN0UmVxdWVzdHNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNIksKFExpc3RSZXF1ZXN0c1Jlc3BvbnNlEjMKCHJlcXVlc3RzGAEgAygLMiEuc3RhdG9yLmZyb250ZW5kLnYxLlJlcXVlc3RSZWNvcmQi2gIKDVJlcXVlc3RSZWNvcmQSEgoKcmVxdWVzdF9pZBgBIAEoCRINCgVyb3V0ZRgCIAEoCRINCgVtb2RlbBgDIAEoCRIPCgd3b3JrZXJzGAQgAygEEhUKDXByb21wdF90b2tlbnMYBSABKA0SFQoNY2FjaGVkX3Rva2VucxgGIAEoDRIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoDRIPCgdvdXRjb21lGAggASgJEg4KBnJlYXNvbhgJIAEoCRIXCg9hcnJpdmVkX3VuaXhfbXMYCiABKAQSGwoOZmlyc3RfdG9rZW5fbXMYCyABKAFIAIgBARIQCgh0b3RhbF9tcxgMIAEoARISCgptaWdyYXRpb25zGA0gASgNEi0KCGhhbmRfb2ZmGA4gASgLMhsuc3RhdG9yLmZyb250ZW5kLnYxLkhhbmRPZmZCEQoPX2ZpcnN0X3Rva2VuX21zIrMBCgdIYW5kT2ZmEhYKDnByZWZpbGxfd29ya2VyGAEgASgEEhUKDWRlY29kZV93b3JrZXIYAiABKAQSEgoKcHJlZmlsbF9tcxgDIAEoARIYCgt0cmFuc2Zlcl9tcxgEIAEoAUgAiAEBEgwKBHJ1bmcYBSABKAkSDgoGYmxvY2tzGAYgASgNEg0KBWJ5dGVzGAcgASgEEg4KBnJlYXNvbhgIIAEoCUIOCgxfdHJhbnNmZXJfbXMiIAoPRmluZFRleHRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJIs0BChBGaW5kVGV4dFJlc3BvbnNlEjMKCXRva2VuaXplchgBIAEoCzIgLnN0YXRvci5kaXNjb3ZlcnkudjEuQXJ0aWZhY3RSZWYSMgoIdGVtcGxhdGUYAiABKAsyIC5zdGF0b3IuZGlzY292ZXJ5LnYxLkFydGlmYWN0UmVmEjQKB2hvbGRlcnMYAyADKAsyIy5zdGF0b3IuZGlzY292ZXJ5LnYxLkluc3RhbmNlUmVjb3JkEhoKEm1hcmtlcnNfaW5fY29udGVudBgEIAEoCDK9AgoPRnJvbnRlbmRTZXJ2aWNlEmQKC0xpc3RXb3JrZXJzEiYuc3RhdG9yLmZyb250ZW5kLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBonLnN0YXRvci5mcm9udGVuZC52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlIgSouxgCEmcKDExpc3RSZXF1ZXN0cxInLnN0YXRvci5mcm9udGVuZC52MS5MaXN0UmVxdWVzdHNSZXF1ZXN0Giguc3RhdG9yLmZyb250ZW5kLnYxLkxpc3RSZXF1ZXN0c1Jlc3BvbnNlIgSouxgCElsKCEZpbmRUZXh0EiMuc3RhdG9yLmZyb250ZW5kLnYxLkZpbmRUZXh0UmVxdWVzdBokLnN0YXRvci5mcm9udGVuZC52MS5GaW5kVGV4dFJlc3BvbnNlIgSouxgCYgZwcm90bzM", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
 
 /**
  * Asks for the workers.
@@ -107,6 +107,20 @@ export type WorkerView = Message<"stator.frontend.v1.WorkerView"> & {
    * @generated from field: repeated stator.frontend.v1.RankView ranks = 7;
    */
   ranks: RankView[];
+
+  /**
+   * Sessions that it keeps for others, as of its last step.
+   *
+   * @generated from field: uint32 open_sessions = 8;
+   */
+  openSessions: number;
+
+  /**
+   * Blocks that they hold, as of its last step.
+   *
+   * @generated from field: uint32 pinned_blocks = 9;
+   */
+  pinnedBlocks: number;
 };
 
 /**
@@ -332,6 +346,13 @@ export type RequestRecord = Message<"stator.frontend.v1.RequestRecord"> & {
    * @generated from field: uint32 migrations = 13;
    */
   migrations: number;
+
+  /**
+   * What each leg did of the first choice that had two; absent where one worker did all.
+   *
+   * @generated from field: stator.frontend.v1.HandOff hand_off = 14;
+   */
+  handOff?: HandOff | undefined;
 };
 
 /**
@@ -340,6 +361,76 @@ export type RequestRecord = Message<"stator.frontend.v1.RequestRecord"> & {
  */
 export const RequestRecordSchema: GenMessage<RequestRecord> = /*@__PURE__*/
   messageDesc(file_stator_frontend_v1_frontend, 6);
+
+/**
+ * A prompt that was computed in one place, and its answer in another.
+ *
+ * @generated from message stator.frontend.v1.HandOff
+ */
+export type HandOff = Message<"stator.frontend.v1.HandOff"> & {
+  /**
+   * Worker of the prompt.
+   *
+   * @generated from field: uint64 prefill_worker = 1;
+   */
+  prefillWorker: bigint;
+
+  /**
+   * Worker of the answer; 0 when it did not come so far.
+   *
+   * @generated from field: uint64 decode_worker = 2;
+   */
+  decodeWorker: bigint;
+
+  /**
+   * From the arrival of the request until the prompt was computed, in milliseconds.
+   *
+   * @generated from field: double prefill_ms = 3;
+   */
+  prefillMs: number;
+
+  /**
+   * From then until the worker of the answer had its blocks, in milliseconds; absent while nobody told.
+   *
+   * @generated from field: optional double transfer_ms = 4;
+   */
+  transferMs?: number | undefined;
+
+  /**
+   * Word for the way that blocks took, such as shared-memory; empty where none had to come.
+   *
+   * @generated from field: string rung = 5;
+   */
+  rung: string;
+
+  /**
+   * Blocks that came.
+   *
+   * @generated from field: uint32 blocks = 6;
+   */
+  blocks: number;
+
+  /**
+   * Their bytes.
+   *
+   * @generated from field: uint64 bytes = 7;
+   */
+  bytes: bigint;
+
+  /**
+   * Row of the error table where less came than was kept; empty otherwise.
+   *
+   * @generated from field: string reason = 8;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message stator.frontend.v1.HandOff.
+ * Use `create(HandOffSchema)` to create a new message.
+ */
+export const HandOffSchema: GenMessage<HandOff> = /*@__PURE__*/
+  messageDesc(file_stator_frontend_v1_frontend, 7);
 
 /**
  * Asks for a model's text.
@@ -360,7 +451,7 @@ export type FindTextRequest = Message<"stator.frontend.v1.FindTextRequest"> & {
  * Use `create(FindTextRequestSchema)` to create a new message.
  */
 export const FindTextRequestSchema: GenMessage<FindTextRequest> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 7);
+  messageDesc(file_stator_frontend_v1_frontend, 8);
 
 /**
  * What a model's text is made with, and who has it.
@@ -402,7 +493,7 @@ export type FindTextResponse = Message<"stator.frontend.v1.FindTextResponse"> & 
  * Use `create(FindTextResponseSchema)` to create a new message.
  */
 export const FindTextResponseSchema: GenMessage<FindTextResponse> = /*@__PURE__*/
-  messageDesc(file_stator_frontend_v1_frontend, 8);
+  messageDesc(file_stator_frontend_v1_frontend, 9);
 
 /**
  * What this frontend sees and did.

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stator/worker/v1/admin.proto.
  */
 export const file_stator_worker_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChxzdGF0b3Ivd29ya2VyL3YxL2FkbWluLnByb3RvEhBzdGF0b3Iud29ya2VyLnYxIhMKEUNsZWFyQ2FjaGVSZXF1ZXN0IkEKEkNsZWFyQ2FjaGVSZXNwb25zZRIWCg5jbGVhcmVkX2Jsb2NrcxgBIAEoBBITCgtrZXB0X2Jsb2NrcxgCIAEoBCIVChNMaXN0QWRhcHRlcnNSZXF1ZXN0IpUBChRMaXN0QWRhcHRlcnNSZXNwb25zZRJACghhZGFwdGVycxgBIAMoCzIuLnN0YXRvci53b3JrZXIudjEuTGlzdEFkYXB0ZXJzUmVzcG9uc2UuQWRhcHRlchISCgpiYXNlX21vZGVsGAIgASgJGicKB0FkYXB0ZXISDAoEbmFtZRgBIAEoCRIOCgZsb2FkZWQYAiABKAgiIgoSTG9hZEFkYXB0ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiLQoTTG9hZEFkYXB0ZXJSZXNwb25zZRIWCg5hbHJlYWR5X2xvYWRlZBgBIAEoCCIkChRVbmxvYWRBZGFwdGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIhcKFVVubG9hZEFkYXB0ZXJSZXNwb25zZTKiAwoSV29ya2VyQWRtaW5TZXJ2aWNlEl0KCkNsZWFyQ2FjaGUSIy5zdGF0b3Iud29ya2VyLnYxLkNsZWFyQ2FjaGVSZXF1ZXN0GiQuc3RhdG9yLndvcmtlci52MS5DbGVhckNhY2hlUmVzcG9uc2UiBKi7GAISYwoMTGlzdEFkYXB0ZXJzEiUuc3RhdG9yLndvcmtlci52MS5MaXN0QWRhcHRlcnNSZXF1ZXN0GiYuc3RhdG9yLndvcmtlci52MS5MaXN0QWRhcHRlcnNSZXNwb25zZSIEqLsYAhJgCgtMb2FkQWRhcHRlchIkLnN0YXRvci53b3JrZXIudjEuTG9hZEFkYXB0ZXJSZXF1ZXN0GiUuc3RhdG9yLndvcmtlci52MS5Mb2FkQWRhcHRlclJlc3BvbnNlIgSouxgCEmYKDVVubG9hZEFkYXB0ZXISJi5zdGF0b3Iud29ya2VyLnYxLlVubG9hZEFkYXB0ZXJSZXF1ZXN0Gicuc3RhdG9yLndvcmtlci52MS5VbmxvYWRBZGFwdGVyUmVzcG9uc2UiBKi7GAJiBnByb3RvMw", [file_stator_common_v1_common]);
+  fileDesc("ChxzdGF0b3Ivd29ya2VyL3YxL2FkbWluLnByb3RvEhBzdGF0b3Iud29ya2VyLnYxIhMKEUNsZWFyQ2FjaGVSZXF1ZXN0IkEKEkNsZWFyQ2FjaGVSZXNwb25zZRIWCg5jbGVhcmVkX2Jsb2NrcxgBIAEoBBITCgtrZXB0X2Jsb2NrcxgCIAEoBCIVChNMaXN0QWRhcHRlcnNSZXF1ZXN0IpUBChRMaXN0QWRhcHRlcnNSZXNwb25zZRJACghhZGFwdGVycxgBIAMoCzIuLnN0YXRvci53b3JrZXIudjEuTGlzdEFkYXB0ZXJzUmVzcG9uc2UuQWRhcHRlchISCgpiYXNlX21vZGVsGAIgASgJGicKB0FkYXB0ZXISDAoEbmFtZRgBIAEoCRIOCgZsb2FkZWQYAiABKAgiIgoSTG9hZEFkYXB0ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiLQoTTG9hZEFkYXB0ZXJSZXNwb25zZRIWCg5hbHJlYWR5X2xvYWRlZBgBIAEoCCIkChRVbmxvYWRBZGFwdGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIhcKFVVubG9hZEFkYXB0ZXJSZXNwb25zZSJCCg5TZXRSb2xlUmVxdWVzdBIMCgRyb2xlGAEgASgJEhUKCGRyYWluX21zGAIgASgNSACIAQFCCwoJX2RyYWluX21zIigKD1NldFJvbGVSZXNwb25zZRIVCg1wcmV2aW91c19yb2xlGAEgASgJMvgDChJXb3JrZXJBZG1pblNlcnZpY2USXQoKQ2xlYXJDYWNoZRIjLnN0YXRvci53b3JrZXIudjEuQ2xlYXJDYWNoZVJlcXVlc3QaJC5zdGF0b3Iud29ya2VyLnYxLkNsZWFyQ2FjaGVSZXNwb25zZSIEqLsYAhJjCgxMaXN0QWRhcHRlcnMSJS5zdGF0b3Iud29ya2VyLnYxLkxpc3RBZGFwdGVyc1JlcXVlc3QaJi5zdGF0b3Iud29ya2VyLnYxLkxpc3RBZGFwdGVyc1Jlc3BvbnNlIgSouxgCEmAKC0xvYWRBZGFwdGVyEiQuc3RhdG9yLndvcmtlci52MS5Mb2FkQWRhcHRlclJlcXVlc3QaJS5zdGF0b3Iud29ya2VyLnYxLkxvYWRBZGFwdGVyUmVzcG9uc2UiBKi7GAISZgoNVW5sb2FkQWRhcHRlchImLnN0YXRvci53b3JrZXIudjEuVW5sb2FkQWRhcHRlclJlcXVlc3QaJy5zdGF0b3Iud29ya2VyLnYxLlVubG9hZEFkYXB0ZXJSZXNwb25zZSIEqLsYAhJUCgdTZXRSb2xlEiAuc3RhdG9yLndvcmtlci52MS5TZXRSb2xlUmVxdWVzdBohLnN0YXRvci53b3JrZXIudjEuU2V0Um9sZVJlc3BvbnNlIgSouxgCYgZwcm90bzM", [file_stator_common_v1_common]);
 
 /**
  * Asks for an empty cache.
@@ -208,6 +208,55 @@ export const UnloadAdapterResponseSchema: GenMessage<UnloadAdapterResponse> = /*
   messageDesc(file_stator_worker_v1_admin, 7);
 
 /**
+ * Names a role.
+ *
+ * @generated from message stator.worker.v1.SetRoleRequest
+ */
+export type SetRoleRequest = Message<"stator.worker.v1.SetRoleRequest"> & {
+  /**
+   * aggregated, prefill or decode.
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * What runs is ended after so long, in milliseconds; absent: as long as the worker drains when it ends.
+   *
+   * @generated from field: optional uint32 drain_ms = 2;
+   */
+  drainMs?: number | undefined;
+};
+
+/**
+ * Describes the message stator.worker.v1.SetRoleRequest.
+ * Use `create(SetRoleRequestSchema)` to create a new message.
+ */
+export const SetRoleRequestSchema: GenMessage<SetRoleRequest> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 8);
+
+/**
+ * It has the role.
+ *
+ * @generated from message stator.worker.v1.SetRoleResponse
+ */
+export type SetRoleResponse = Message<"stator.worker.v1.SetRoleResponse"> & {
+  /**
+   * The one before.
+   *
+   * @generated from field: string previous_role = 1;
+   */
+  previousRole: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.SetRoleResponse.
+ * Use `create(SetRoleResponseSchema)` to create a new message.
+ */
+export const SetRoleResponseSchema: GenMessage<SetRoleResponse> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_admin, 9);
+
+/**
  * Orders to a worker.
  *
  * @generated from service stator.worker.v1.WorkerAdminService
@@ -256,6 +305,18 @@ export const WorkerAdminService: GenService<{
     methodKind: "unary";
     input: typeof UnloadAdapterRequestSchema;
     output: typeof UnloadAdapterResponseSchema;
+  },
+  /**
+   * Gives the worker another part of the work: it takes nothing new, ends what it has, at the latest after the time that
+   * is stated, and comes back in the new role as another incarnation. Answered when it has. UNSUPPORTED_FEATURE of an engine
+   * whose blocks cannot move, INVALID_ARGUMENT for a role that there is not.
+   *
+   * @generated from rpc stator.worker.v1.WorkerAdminService.SetRole
+   */
+  setRole: {
+    methodKind: "unary";
+    input: typeof SetRoleRequestSchema;
+    output: typeof SetRoleResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_stator_worker_v1_admin, 0);

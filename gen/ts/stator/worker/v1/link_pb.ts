@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { ErrorDetail } from "../../common/v1/common_pb.ts";
+import type { ErrorDetail, TransferScope } from "../../common/v1/common_pb.ts";
 import { file_stator_common_v1_common } from "../../common/v1/common_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stator/worker/v1/link.proto.
  */
 export const file_stator_worker_v1_link: GenFile = /*@__PURE__*/
-  fileDesc("ChtzdGF0b3Ivd29ya2VyL3YxL2xpbmsucHJvdG8SEHN0YXRvci53b3JrZXIudjEiiQIKC0xpbmtSZXF1ZXN0EiYKBWhlbGxvGAEgASgLMhcuc3RhdG9yLndvcmtlci52MS5IZWxsbxIpCgdzdWJtaXRzGAIgAygLMhguc3RhdG9yLndvcmtlci52MS5TdWJtaXQSKgoFcGFydHMYAyADKAsyGy5zdGF0b3Iud29ya2VyLnYxLklucHV0UGFydBIpCgdjYW5jZWxzGAQgAygLMhguc3RhdG9yLndvcmtlci52MS5DYW5jZWwSJAoEcGluZxgFIAEoCzIWLnN0YXRvci53b3JrZXIudjEuUGluZxIqCgdnb29kYnllGAYgASgLMhkuc3RhdG9yLndvcmtlci52MS5Hb29kYnllIt4BCgxMaW5rUmVzcG9uc2USKgoHd2VsY29tZRgBIAEoCzIZLnN0YXRvci53b3JrZXIudjEuV2VsY29tZRIsCghhY2NlcHRlZBgCIAEoCzIaLnN0YXRvci53b3JrZXIudjEuQWNjZXB0ZWQSJAoEc3RlcBgDIAEoCzIWLnN0YXRvci53b3JrZXIudjEuU3RlcBIoCgZub3RpY2UYBCABKAsyGC5zdGF0b3Iud29ya2VyLnYxLk5vdGljZRIkCgRwb25nGAUgASgLMhYuc3RhdG9yLndvcmtlci52MS5Qb25nIl0KBUhlbGxvEhgKEG1pbmltdW1fcmV2aXNpb24YASABKA0SGAoQbWF4aW11bV9yZXZpc2lvbhgCIAEoDRIOCgZjYWxsZXIYAyABKAkSEAoIZmVhdHVyZXMYBCADKAki+AEKB1dlbGNvbWUSEAoIcmV2aXNpb24YASABKA0SEwoLaW5zdGFuY2VfaWQYAiABKAQSEwoLaW5jYXJuYXRpb24YAyABKAQSDgoGbW9kZWxzGAQgAygJEhwKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAUgASgNEhwKFG1heF93YWl0aW5nX3JlcXVlc3RzGAYgASgNEhcKD3RvdGFsX2t2X2Jsb2NrcxgHIAEoBBINCgVyYW5rcxgIIAEoDRIZChFtYXhfbWVzc2FnZV9ieXRlcxgJIAEoDRIQCghmZWF0dXJlcxgKIAMoCRIQCghkcmFpbmluZxgLIAEoCCLSBQoGU3VibWl0Eg4KBmhhbmRsZRgBIAEoDRISCgpyZXF1ZXN0X2lkGAIgASgJEisKBGtpbmQYAyABKA4yHS5zdGF0b3Iud29ya2VyLnYxLlJlcXVlc3RLaW5kEg0KBW1vZGVsGAQgASgJEg4KBmNob2ljZRgFIAEoDRIRCgRyYW5rGAYgASgNSACIAQESGAoQcHJvbXB0X3Rva2VuX2lkcxgHIAEoDBITCgtwcm9tcHRfdGV4dBgIIAEoCRISCgptb3JlX2lucHV0GAkgASgIEhsKE2dlbmVyYXRlZF90b2tlbl9pZHMYCiABKAwSLAoIc2FtcGxpbmcYCyABKAsyGi5zdGF0b3Iud29ya2VyLnYxLlNhbXBsaW5nEiwKCHN0b3BwaW5nGAwgASgLMhouc3RhdG9yLndvcmtlci52MS5TdG9wcGluZxIsCghndWlkYW5jZRgNIAEoCzIaLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2USKgoHb3V0cHV0cxgOIAEoCzIZLnN0YXRvci53b3JrZXIudjEuT3V0cHV0cxISCgpjYWNoZV9zYWx0GA8gASgJEhAKCHByaW9yaXR5GBAgASgREhgKC2RlYWRsaW5lX21zGBEgASgNSAGIAQESEwoLdHJhY2VwYXJlbnQYEiABKAkSLgoJZW1iZWRkaW5nGBMgASgLMhsuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmcSLAoHc2Vzc2lvbhgUIAEoCzIbLnN0YXRvci53b3JrZXIudjEuS3ZTZXNzaW9uEiQKBHJvb20YFSABKAsyFi5zdGF0b3Iud29ya2VyLnYxLlJvb20SJgoFbWVkaWEYFiADKAsyFy5zdGF0b3Iud29ya2VyLnYxLk1lZGlhEhUKDWVuZ2luZV9leHRyYXMYFyABKAxCBwoFX3JhbmtCDgoMX2RlYWRsaW5lX21zIpIBCglLdlNlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIQCgh0cmFuc2ZlchgCIAEoCRIvCgllbmRwb2ludHMYAyADKAsyHC5zdGF0b3Iud29ya2VyLnYxLkt2RW5kcG9pbnQSEQoEcmFuaxgEIAEoDUgAiAEBEhIKCmF0dHJpYnV0ZXMYBSABKAxCBwoFX3JhbmsiOgoKS3ZFbmRwb2ludBIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0SEAoIcHJvdG9jb2wYAyABKAkiMgoEUm9vbRIOCgZudW1iZXIYASABKAYSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIlgKBU1lZGlhEhIKCm1lZGlhX3R5cGUYASABKAkSDgoGZGlnZXN0GAIgASgMEhoKEnBsYWNlaG9sZGVyX3JhbmdlcxgDIAEoDBIPCgdwYXlsb2FkGAQgASgJIowBCglJbnB1dFBhcnQSDgoGaGFuZGxlGAEgASgNEhgKEHByb21wdF90b2tlbl9pZHMYAiABKAwSEwoLcHJvbXB0X3RleHQYAyABKAkSDAoEbGFzdBgEIAEoCBIbChNnZW5lcmF0ZWRfdG9rZW5faWRzGAUgASgMEhUKDWd1aWRhbmNlX3RleHQYBiABKAwigwIKCFNhbXBsaW5nEhMKC3RlbXBlcmF0dXJlGAEgASgCEg0KBXRvcF9rGAIgASgNEhIKBXRvcF9wGAMgASgCSACIAQESDQoFbWluX3AYBCABKAISHwoScmVwZXRpdGlvbl9wZW5hbHR5GAUgASgCSAGIAQESGQoRZnJlcXVlbmN5X3BlbmFsdHkYBiABKAISGAoQcHJlc2VuY2VfcGVuYWx0eRgHIAEoAhIMCgRzZWVkGAggASgGEhYKDmJpYXNfdG9rZW5faWRzGAkgASgMEhMKC2JpYXNfdmFsdWVzGAogASgMQggKBl90b3BfcEIVChNfcmVwZXRpdGlvbl9wZW5hbHR5Il4KCFN0b3BwaW5nEhIKCm1heF90b2tlbnMYASABKA0SEgoKbWluX3Rva2VucxgCIAEoDRISCgppZ25vcmVfZW9zGAMgASgIEhYKDnN0b3BfdG9rZW5faWRzGAQgASgMIlcKCEd1aWRhbmNlEg8KB2dyYW1tYXIYASABKAkSLAoEZm9ybRgCIAEoDjIeLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2VGb3JtEgwKBHRleHQYAyABKAwiSgoHT3V0cHV0cxIQCghsb2dwcm9icxgBIAEoCBIUCgx0b3BfbG9ncHJvYnMYAiABKA0SFwoPcHJvbXB0X2xvZ3Byb2JzGAMgASgIIk0KCUVtYmVkZGluZxIqCgdwb29saW5nGAEgASgOMhkuc3RhdG9yLndvcmtlci52MS5Qb29saW5nEhQKDHVubm9ybWFsaXplZBgCIAEoCCJFCgZDYW5jZWwSDwoHaGFuZGxlcxgBIAEoDBIqCgRtb2RlGAIgASgOMhwuc3RhdG9yLndvcmtlci52MS5DYW5jZWxNb2RlIhUKBFBpbmcSDQoFbm9uY2UYASABKAYiFQoEUG9uZxINCgVub25jZRgBIAEoBiIJCgdHb29kYnllIkgKCEFjY2VwdGVkEg8KB2hhbmRsZXMYASABKAwSFQoNY2FjaGVkX3Rva2VucxgCIAEoDBIUCgxxdWV1ZWRfYWhlYWQYAyABKAwiQgoGTm90aWNlEhAKCGRyYWluaW5nGAEgASgIEhYKDm1vZGVsc19jaGFuZ2VkGAIgASgIEg4KBm1vZGVscxgDIAMoCSKJBQoEU3RlcBIMCgRyYW5rGAEgASgNEgwKBHN0ZXAYAiABKAQSEwoLZHVyYXRpb25fdXMYAyABKA0SFgoOcHJlZmlsbF90b2tlbnMYBCABKA0SHgoWcHJlZmlsbF9jb250ZXh0X3Rva2VucxgFIAEoDRIYChBkZWNvZGVfc2VxdWVuY2VzGAYgASgNEh0KFWRlY29kZV9jb250ZXh0X3Rva2VucxgHIAEoDRITCgt1c2VkX2Jsb2NrcxgIIAEoDRIUCgx0b3RhbF9ibG9ja3MYCSABKA0SGAoQd2FpdGluZ19yZXF1ZXN0cxgKIAEoDRIWCg53YWl0aW5nX3Rva2VucxgLIAEoDRIRCglleHBvcnRfdXMYDCABKA0SEQoJaW1wb3J0X3VzGA0gASgNEhgKEHJ1bm5pbmdfcmVxdWVzdHMYDiABKA0SDwoHaGFuZGxlcxgUIAEoDBIOCgZjb3VudHMYFSABKAwSDgoGdG9rZW5zGBYgASgMEioKCGZpbmlzaGVzGB4gAygLMhguc3RhdG9yLndvcmtlci52MS5GaW5pc2gSMQoIbG9ncHJvYnMYHyADKAsyHy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5TG9ncHJvYnMSKgoFdGV4dHMYICADKAsyGy5zdGF0b3Iud29ya2VyLnYxLkVudHJ5VGV4dBI1CgplbWJlZGRpbmdzGCEgAygLMiEuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmdSZXN1bHQSFAoMbWVyZ2VkX3N0ZXBzGCIgASgNEjkKD3Byb21wdF9sb2dwcm9icxgjIAMoCzIgLnN0YXRvci53b3JrZXIudjEuUHJvbXB0TG9ncHJvYnMi7QEKBkZpbmlzaBIOCgZoYW5kbGUYASABKA0SLgoGcmVhc29uGAIgASgOMh4uc3RhdG9yLndvcmtlci52MS5GaW5pc2hSZWFzb24SGgoNc3RvcF90b2tlbl9pZBgDIAEoDUgAiAEBEhUKDXByb21wdF90b2tlbnMYBCABKA0SFQoNY2FjaGVkX3Rva2VucxgFIAEoDRIZChFjb21wbGV0aW9uX3Rva2VucxgGIAEoDRIsCgVlcnJvchgHIAEoCzIdLnN0YXRvci5jb21tb24udjEuRXJyb3JEZXRhaWxCEAoOX3N0b3BfdG9rZW5faWQiWgoNRW50cnlMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SDgoGY2hvc2VuGAIgASgMEhUKDXRvcF90b2tlbl9pZHMYAyABKAwSEgoKdG9wX3ZhbHVlcxgEIAEoDCJtCg5Qcm9tcHRMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SEAoIcG9zaXRpb24YAiABKA0SDgoGY2hvc2VuGAMgASgMEhUKDXRvcF90b2tlbl9pZHMYBCABKAwSEgoKdG9wX3ZhbHVlcxgFIAEoDCIpCglFbnRyeVRleHQSDgoGaGFuZGxlGAEgASgNEgwKBHRleHQYAiABKAkiMQoPRW1iZWRkaW5nUmVzdWx0Eg4KBmhhbmRsZRgBIAEoDRIOCgZ2YWx1ZXMYAiABKAwqqQEKC1JlcXVlc3RLaW5kEhwKGFJFUVVFU1RfS0lORF9VTlNQRUNJRklFRBAAEhkKFVJFUVVFU1RfS0lORF9HRU5FUkFURRABEhYKElJFUVVFU1RfS0lORF9FTUJFRBACEhgKFFJFUVVFU1RfS0lORF9QUkVGSUxMEAMSFwoTUkVRVUVTVF9LSU5EX0VOQ09ERRAEEhYKElJFUVVFU1RfS0lORF9TQ09SRRAFKtsBCgxHdWlkYW5jZUZvcm0SHQoZR1VJREFOQ0VfRk9STV9VTlNQRUNJRklFRBAAEhkKFUdVSURBTkNFX0ZPUk1fR1JBTU1BUhABEh0KGUdVSURBTkNFX0ZPUk1fSlNPTl9PQkpFQ1QQAhIdChlHVUlEQU5DRV9GT1JNX0pTT05fU0NIRU1BEAMSGAoUR1VJREFOQ0VfRk9STV9DSE9JQ0UQBBIXChNHVUlEQU5DRV9GT1JNX1JFR0VYEAUSIAocR1VJREFOQ0VfRk9STV9TVFJVQ1RVUkFMX1RBRxAGKlcKB1Bvb2xpbmcSFwoTUE9PTElOR19VTlNQRUNJRklFRBAAEhAKDFBPT0xJTkdfTUVBThABEhAKDFBPT0xJTkdfTEFTVBACEg8KC1BPT0xJTkdfQ0xTEAMqVQoKQ2FuY2VsTW9kZRIbChdDQU5DRUxfTU9ERV9VTlNQRUNJRklFRBAAEhQKEENBTkNFTF9NT0RFX1NUT1AQARIUChBDQU5DRUxfTU9ERV9LSUxMEAIqsQEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFQoRRklOSVNIX1JFQVNPTl9FTkQQARIcChhGSU5JU0hfUkVBU09OX1NUT1BfVE9LRU4QAhIYChRGSU5JU0hfUkVBU09OX0xFTkdUSBADEhsKF0ZJTklTSF9SRUFTT05fQ0FOQ0VMTEVEEAQSFgoSRklOSVNIX1JFQVNPTl9ET05FEAUyZAoRV29ya2VyTGlua1NlcnZpY2USTwoETGluaxIdLnN0YXRvci53b3JrZXIudjEuTGlua1JlcXVlc3QaHi5zdGF0b3Iud29ya2VyLnYxLkxpbmtSZXNwb25zZSIEqLsYAygBMAFiBnByb3RvMw", [file_stator_common_v1_common]);
+  fileDesc("ChtzdGF0b3Ivd29ya2VyL3YxL2xpbmsucHJvdG8SEHN0YXRvci53b3JrZXIudjEiiQIKC0xpbmtSZXF1ZXN0EiYKBWhlbGxvGAEgASgLMhcuc3RhdG9yLndvcmtlci52MS5IZWxsbxIpCgdzdWJtaXRzGAIgAygLMhguc3RhdG9yLndvcmtlci52MS5TdWJtaXQSKgoFcGFydHMYAyADKAsyGy5zdGF0b3Iud29ya2VyLnYxLklucHV0UGFydBIpCgdjYW5jZWxzGAQgAygLMhguc3RhdG9yLndvcmtlci52MS5DYW5jZWwSJAoEcGluZxgFIAEoCzIWLnN0YXRvci53b3JrZXIudjEuUGluZxIqCgdnb29kYnllGAYgASgLMhkuc3RhdG9yLndvcmtlci52MS5Hb29kYnllIt4BCgxMaW5rUmVzcG9uc2USKgoHd2VsY29tZRgBIAEoCzIZLnN0YXRvci53b3JrZXIudjEuV2VsY29tZRIsCghhY2NlcHRlZBgCIAEoCzIaLnN0YXRvci53b3JrZXIudjEuQWNjZXB0ZWQSJAoEc3RlcBgDIAEoCzIWLnN0YXRvci53b3JrZXIudjEuU3RlcBIoCgZub3RpY2UYBCABKAsyGC5zdGF0b3Iud29ya2VyLnYxLk5vdGljZRIkCgRwb25nGAUgASgLMhYuc3RhdG9yLndvcmtlci52MS5Qb25nIl0KBUhlbGxvEhgKEG1pbmltdW1fcmV2aXNpb24YASABKA0SGAoQbWF4aW11bV9yZXZpc2lvbhgCIAEoDRIOCgZjYWxsZXIYAyABKAkSEAoIZmVhdHVyZXMYBCADKAki+AEKB1dlbGNvbWUSEAoIcmV2aXNpb24YASABKA0SEwoLaW5zdGFuY2VfaWQYAiABKAQSEwoLaW5jYXJuYXRpb24YAyABKAQSDgoGbW9kZWxzGAQgAygJEhwKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAUgASgNEhwKFG1heF93YWl0aW5nX3JlcXVlc3RzGAYgASgNEhcKD3RvdGFsX2t2X2Jsb2NrcxgHIAEoBBINCgVyYW5rcxgIIAEoDRIZChFtYXhfbWVzc2FnZV9ieXRlcxgJIAEoDRIQCghmZWF0dXJlcxgKIAMoCRIQCghkcmFpbmluZxgLIAEoCCLSBQoGU3VibWl0Eg4KBmhhbmRsZRgBIAEoDRISCgpyZXF1ZXN0X2lkGAIgASgJEisKBGtpbmQYAyABKA4yHS5zdGF0b3Iud29ya2VyLnYxLlJlcXVlc3RLaW5kEg0KBW1vZGVsGAQgASgJEg4KBmNob2ljZRgFIAEoDRIRCgRyYW5rGAYgASgNSACIAQESGAoQcHJvbXB0X3Rva2VuX2lkcxgHIAEoDBITCgtwcm9tcHRfdGV4dBgIIAEoCRISCgptb3JlX2lucHV0GAkgASgIEhsKE2dlbmVyYXRlZF90b2tlbl9pZHMYCiABKAwSLAoIc2FtcGxpbmcYCyABKAsyGi5zdGF0b3Iud29ya2VyLnYxLlNhbXBsaW5nEiwKCHN0b3BwaW5nGAwgASgLMhouc3RhdG9yLndvcmtlci52MS5TdG9wcGluZxIsCghndWlkYW5jZRgNIAEoCzIaLnN0YXRvci53b3JrZXIudjEuR3VpZGFuY2USKgoHb3V0cHV0cxgOIAEoCzIZLnN0YXRvci53b3JrZXIudjEuT3V0cHV0cxISCgpjYWNoZV9zYWx0GA8gASgJEhAKCHByaW9yaXR5GBAgASgREhgKC2RlYWRsaW5lX21zGBEgASgNSAGIAQESEwoLdHJhY2VwYXJlbnQYEiABKAkSLgoJZW1iZWRkaW5nGBMgASgLMhsuc3RhdG9yLndvcmtlci52MS5FbWJlZGRpbmcSLAoHc2Vzc2lvbhgUIAEoCzIbLnN0YXRvci53b3JrZXIudjEuS3ZTZXNzaW9uEiQKBHJvb20YFSABKAsyFi5zdGF0b3Iud29ya2VyLnYxLlJvb20SJgoFbWVkaWEYFiADKAsyFy5zdGF0b3Iud29ya2VyLnYxLk1lZGlhEhUKDWVuZ2luZV9leHRyYXMYFyABKAxCBwoFX3JhbmtCDgoMX2RlYWRsaW5lX21zIvQCCglLdlNlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIQCgh0cmFuc2ZlchgCIAEoCRIvCgllbmRwb2ludHMYAyADKAsyHC5zdGF0b3Iud29ya2VyLnYxLkt2RW5kcG9pbnQSEQoEcmFuaxgEIAEoDUgAiAEBEhIKCmF0dHJpYnV0ZXMYBSABKAwSEwoLaW5zdGFuY2VfaWQYBiABKAQSEwoLaW5jYXJuYXRpb24YByABKAQSFAoMbW9kZWxfZGlnZXN0GAggASgMEi8KBmxheW91dBgJIAEoCzIfLnN0YXRvci5jb21tb24udjEuVHJhbnNmZXJTY29wZRITCgtoYXNoX3NjaGVtZRgKIAEoCRIXCg9zZXF1ZW5jZV9oYXNoZXMYCyABKAwSFgoOdGFpbF90b2tlbl9pZHMYDCABKAwSFwoPZmlyc3RfdG9rZW5faWRzGA0gASgMEhAKCGxlYXNlX21zGA4gASgNQgcKBV9yYW5rIjoKCkt2RW5kcG9pbnQSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNEhAKCHByb3RvY29sGAMgASgJIkcKBFJvb20SDgoGbnVtYmVyGAEgASgGEgwKBGhvc3QYAiABKAkSDAoEcG9ydBgDIAEoDRITCgtpbmNhcm5hdGlvbhgEIAEoBCJYCgVNZWRpYRISCgptZWRpYV90eXBlGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIaChJwbGFjZWhvbGRlcl9yYW5nZXMYAyABKAwSDwoHcGF5bG9hZBgEIAEoCSKMAQoJSW5wdXRQYXJ0Eg4KBmhhbmRsZRgBIAEoDRIYChBwcm9tcHRfdG9rZW5faWRzGAIgASgMEhMKC3Byb21wdF90ZXh0GAMgASgJEgwKBGxhc3QYBCABKAgSGwoTZ2VuZXJhdGVkX3Rva2VuX2lkcxgFIAEoDBIVCg1ndWlkYW5jZV90ZXh0GAYgASgMIoMCCghTYW1wbGluZxITCgt0ZW1wZXJhdHVyZRgBIAEoAhINCgV0b3BfaxgCIAEoDRISCgV0b3BfcBgDIAEoAkgAiAEBEg0KBW1pbl9wGAQgASgCEh8KEnJlcGV0aXRpb25fcGVuYWx0eRgFIAEoAkgBiAEBEhkKEWZyZXF1ZW5jeV9wZW5hbHR5GAYgASgCEhgKEHByZXNlbmNlX3BlbmFsdHkYByABKAISDAoEc2VlZBgIIAEoBhIWCg5iaWFzX3Rva2VuX2lkcxgJIAEoDBITCgtiaWFzX3ZhbHVlcxgKIAEoDEIICgZfdG9wX3BCFQoTX3JlcGV0aXRpb25fcGVuYWx0eSJeCghTdG9wcGluZxISCgptYXhfdG9rZW5zGAEgASgNEhIKCm1pbl90b2tlbnMYAiABKA0SEgoKaWdub3JlX2VvcxgDIAEoCBIWCg5zdG9wX3Rva2VuX2lkcxgEIAEoDCJXCghHdWlkYW5jZRIPCgdncmFtbWFyGAEgASgJEiwKBGZvcm0YAiABKA4yHi5zdGF0b3Iud29ya2VyLnYxLkd1aWRhbmNlRm9ybRIMCgR0ZXh0GAMgASgMIkoKB091dHB1dHMSEAoIbG9ncHJvYnMYASABKAgSFAoMdG9wX2xvZ3Byb2JzGAIgASgNEhcKD3Byb21wdF9sb2dwcm9icxgDIAEoCCJNCglFbWJlZGRpbmcSKgoHcG9vbGluZxgBIAEoDjIZLnN0YXRvci53b3JrZXIudjEuUG9vbGluZxIUCgx1bm5vcm1hbGl6ZWQYAiABKAgiRQoGQ2FuY2VsEg8KB2hhbmRsZXMYASABKAwSKgoEbW9kZRgCIAEoDjIcLnN0YXRvci53b3JrZXIudjEuQ2FuY2VsTW9kZSIVCgRQaW5nEg0KBW5vbmNlGAEgASgGIhUKBFBvbmcSDQoFbm9uY2UYASABKAYiCQoHR29vZGJ5ZSJICghBY2NlcHRlZBIPCgdoYW5kbGVzGAEgASgMEhUKDWNhY2hlZF90b2tlbnMYAiABKAwSFAoMcXVldWVkX2FoZWFkGAMgASgMIkIKBk5vdGljZRIQCghkcmFpbmluZxgBIAEoCBIWCg5tb2RlbHNfY2hhbmdlZBgCIAEoCBIOCgZtb2RlbHMYAyADKAkitwUKBFN0ZXASDAoEcmFuaxgBIAEoDRIMCgRzdGVwGAIgASgEEhMKC2R1cmF0aW9uX3VzGAMgASgNEhYKDnByZWZpbGxfdG9rZW5zGAQgASgNEh4KFnByZWZpbGxfY29udGV4dF90b2tlbnMYBSABKA0SGAoQZGVjb2RlX3NlcXVlbmNlcxgGIAEoDRIdChVkZWNvZGVfY29udGV4dF90b2tlbnMYByABKA0SEwoLdXNlZF9ibG9ja3MYCCABKA0SFAoMdG90YWxfYmxvY2tzGAkgASgNEhgKEHdhaXRpbmdfcmVxdWVzdHMYCiABKA0SFgoOd2FpdGluZ190b2tlbnMYCyABKA0SEQoJZXhwb3J0X3VzGAwgASgNEhEKCWltcG9ydF91cxgNIAEoDRIYChBydW5uaW5nX3JlcXVlc3RzGA4gASgNEhUKDW9wZW5fc2Vzc2lvbnMYDyABKA0SFQoNcGlubmVkX2Jsb2NrcxgQIAEoDRIPCgdoYW5kbGVzGBQgASgMEg4KBmNvdW50cxgVIAEoDBIOCgZ0b2tlbnMYFiABKAwSKgoIZmluaXNoZXMYHiADKAsyGC5zdGF0b3Iud29ya2VyLnYxLkZpbmlzaBIxCghsb2dwcm9icxgfIAMoCzIfLnN0YXRvci53b3JrZXIudjEuRW50cnlMb2dwcm9icxIqCgV0ZXh0cxggIAMoCzIbLnN0YXRvci53b3JrZXIudjEuRW50cnlUZXh0EjUKCmVtYmVkZGluZ3MYISADKAsyIS5zdGF0b3Iud29ya2VyLnYxLkVtYmVkZGluZ1Jlc3VsdBIUCgxtZXJnZWRfc3RlcHMYIiABKA0SOQoPcHJvbXB0X2xvZ3Byb2JzGCMgAygLMiAuc3RhdG9yLndvcmtlci52MS5Qcm9tcHRMb2dwcm9icyLPAgoGRmluaXNoEg4KBmhhbmRsZRgBIAEoDRIuCgZyZWFzb24YAiABKA4yHi5zdGF0b3Iud29ya2VyLnYxLkZpbmlzaFJlYXNvbhIaCg1zdG9wX3Rva2VuX2lkGAMgASgNSACIAQESFQoNcHJvbXB0X3Rva2VucxgEIAEoDRIVCg1jYWNoZWRfdG9rZW5zGAUgASgNEhkKEWNvbXBsZXRpb25fdG9rZW5zGAYgASgNEiwKBWVycm9yGAcgASgLMh0uc3RhdG9yLmNvbW1vbi52MS5FcnJvckRldGFpbBIsCgdzZXNzaW9uGAggASgLMhsuc3RhdG9yLndvcmtlci52MS5LdlNlc3Npb24SMgoIdHJhbnNmZXIYCSABKAsyIC5zdGF0b3Iud29ya2VyLnYxLlRyYW5zZmVyUmVwb3J0QhAKDl9zdG9wX3Rva2VuX2lkIokBCg5UcmFuc2ZlclJlcG9ydBIOCgZibG9ja3MYASABKA0SDQoFYnl0ZXMYAiABKAQSEwoLaGVsZF9ibG9ja3MYAyABKA0SDAoEcnVuZxgEIAEoCRIQCghxdWV1ZV91cxgFIAEoDRITCgtkdXJhdGlvbl91cxgGIAEoDRIOCgZyZWFzb24YByABKAkiWgoNRW50cnlMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SDgoGY2hvc2VuGAIgASgMEhUKDXRvcF90b2tlbl9pZHMYAyABKAwSEgoKdG9wX3ZhbHVlcxgEIAEoDCJtCg5Qcm9tcHRMb2dwcm9icxIOCgZoYW5kbGUYASABKA0SEAoIcG9zaXRpb24YAiABKA0SDgoGY2hvc2VuGAMgASgMEhUKDXRvcF90b2tlbl9pZHMYBCABKAwSEgoKdG9wX3ZhbHVlcxgFIAEoDCIpCglFbnRyeVRleHQSDgoGaGFuZGxlGAEgASgNEgwKBHRleHQYAiABKAkiMQoPRW1iZWRkaW5nUmVzdWx0Eg4KBmhhbmRsZRgBIAEoDRIOCgZ2YWx1ZXMYAiABKAwqqQEKC1JlcXVlc3RLaW5kEhwKGFJFUVVFU1RfS0lORF9VTlNQRUNJRklFRBAAEhkKFVJFUVVFU1RfS0lORF9HRU5FUkFURRABEhYKElJFUVVFU1RfS0lORF9FTUJFRBACEhgKFFJFUVVFU1RfS0lORF9QUkVGSUxMEAMSFwoTUkVRVUVTVF9LSU5EX0VOQ09ERRAEEhYKElJFUVVFU1RfS0lORF9TQ09SRRAFKtsBCgxHdWlkYW5jZUZvcm0SHQoZR1VJREFOQ0VfRk9STV9VTlNQRUNJRklFRBAAEhkKFUdVSURBTkNFX0ZPUk1fR1JBTU1BUhABEh0KGUdVSURBTkNFX0ZPUk1fSlNPTl9PQkpFQ1QQAhIdChlHVUlEQU5DRV9GT1JNX0pTT05fU0NIRU1BEAMSGAoUR1VJREFOQ0VfRk9STV9DSE9JQ0UQBBIXChNHVUlEQU5DRV9GT1JNX1JFR0VYEAUSIAocR1VJREFOQ0VfRk9STV9TVFJVQ1RVUkFMX1RBRxAGKlcKB1Bvb2xpbmcSFwoTUE9PTElOR19VTlNQRUNJRklFRBAAEhAKDFBPT0xJTkdfTUVBThABEhAKDFBPT0xJTkdfTEFTVBACEg8KC1BPT0xJTkdfQ0xTEAMqVQoKQ2FuY2VsTW9kZRIbChdDQU5DRUxfTU9ERV9VTlNQRUNJRklFRBAAEhQKEENBTkNFTF9NT0RFX1NUT1AQARIUChBDQU5DRUxfTU9ERV9LSUxMEAIqsQEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFQoRRklOSVNIX1JFQVNPTl9FTkQQARIcChhGSU5JU0hfUkVBU09OX1NUT1BfVE9LRU4QAhIYChRGSU5JU0hfUkVBU09OX0xFTkdUSBADEhsKF0ZJTklTSF9SRUFTT05fQ0FOQ0VMTEVEEAQSFgoSRklOSVNIX1JFQVNPTl9ET05FEAUyZAoRV29ya2VyTGlua1NlcnZpY2USTwoETGluaxIdLnN0YXRvci53b3JrZXIudjEuTGlua1JlcXVlc3QaHi5zdGF0b3Iud29ya2VyLnYxLkxpbmtSZXNwb25zZSIEqLsYAygBMAFiBnByb3RvMw", [file_stator_common_v1_common]);
 
 /**
  * What one caller says together: at most two messages leave in one turn of its event loop. Parts apply in the order of
@@ -473,6 +473,69 @@ export type KvSession = Message<"stator.worker.v1.KvSession"> & {
    * @generated from field: bytes attributes = 5;
    */
   attributes: Uint8Array;
+
+  /**
+   * Instance that keeps them.
+   *
+   * @generated from field: uint64 instance_id = 6;
+   */
+  instanceId: bigint;
+
+  /**
+   * Its incarnation: another one keeps nothing of this.
+   *
+   * @generated from field: uint64 incarnation = 7;
+   */
+  incarnation: bigint;
+
+  /**
+   * SHA-256 of the weights that computed them, 32 bytes.
+   *
+   * @generated from field: bytes model_digest = 8;
+   */
+  modelDigest: Uint8Array;
+
+  /**
+   * How a block lies in memory.
+   *
+   * @generated from field: stator.common.v1.TransferScope layout = 9;
+   */
+  layout?: TransferScope | undefined;
+
+  /**
+   * Name and revision of the block hash, such as xxh3-1337-v1.
+   *
+   * @generated from field: string hash_scheme = 10;
+   */
+  hashScheme: string;
+
+  /**
+   * Sequence hashes of the blocks that are kept, u64 little endian, from the first of the sequence on.
+   *
+   * @generated from field: bytes sequence_hashes = 11;
+   */
+  sequenceHashes: Uint8Array;
+
+  /**
+   * Tokens behind the last of these blocks, u32 little endian: they are computed where the answer goes on.
+   *
+   * @generated from field: bytes tail_token_ids = 12;
+   */
+  tailTokenIds: Uint8Array;
+
+  /**
+   * Tokens that the prefill drew, u32 little endian.
+   *
+   * @generated from field: bytes first_token_ids = 13;
+   */
+  firstTokenIds: Uint8Array;
+
+  /**
+   * They are kept for so long after this was sent, in milliseconds.
+   *
+   * @generated from field: uint32 lease_ms = 14;
+   */
+  leaseMs: number;
 };
 
 /**
@@ -531,7 +594,7 @@ export type Room = Message<"stator.worker.v1.Room"> & {
   number: bigint;
 
   /**
-   * Machine of the one that waits.
+   * Machine of the one that computes the prompt.
    *
    * @generated from field: string host = 2;
    */
@@ -543,6 +606,13 @@ export type Room = Message<"stator.worker.v1.Room"> & {
    * @generated from field: uint32 port = 3;
    */
   port: number;
+
+  /**
+   * Its incarnation; 0: whichever it is now.
+   *
+   * @generated from field: uint64 incarnation = 4;
+   */
+  incarnation: bigint;
 };
 
 /**
@@ -1136,6 +1206,20 @@ export type Step = Message<"stator.worker.v1.Step"> & {
   runningRequests: number;
 
   /**
+   * Sessions that are kept for others.
+   *
+   * @generated from field: uint32 open_sessions = 15;
+   */
+  openSessions: number;
+
+  /**
+   * Blocks that they hold.
+   *
+   * @generated from field: uint32 pinned_blocks = 16;
+   */
+  pinnedBlocks: number;
+
+  /**
    * One handle per entry, u32 little endian.
    *
    * @generated from field: bytes handles = 20;
@@ -1260,6 +1344,20 @@ export type Finish = Message<"stator.worker.v1.Finish"> & {
    * @generated from field: stator.common.v1.ErrorDetail error = 7;
    */
   error?: ErrorDetail | undefined;
+
+  /**
+   * Where the blocks of a prompt are kept; of a REQUEST_KIND_PREFILL that an answer can go on from.
+   *
+   * @generated from field: stator.worker.v1.KvSession session = 8;
+   */
+  session?: KvSession | undefined;
+
+  /**
+   * How blocks came from elsewhere; of a request with a session or a room.
+   *
+   * @generated from field: stator.worker.v1.TransferReport transfer = 9;
+   */
+  transfer?: TransferReport | undefined;
 };
 
 /**
@@ -1268,6 +1366,69 @@ export type Finish = Message<"stator.worker.v1.Finish"> & {
  */
 export const FinishSchema: GenMessage<Finish> = /*@__PURE__*/
   messageDesc(file_stator_worker_v1_link, 22);
+
+/**
+ * What became of the blocks that a request was to go on from.
+ *
+ * @generated from message stator.worker.v1.TransferReport
+ */
+export type TransferReport = Message<"stator.worker.v1.TransferReport"> & {
+  /**
+   * Blocks that came.
+   *
+   * @generated from field: uint32 blocks = 1;
+   */
+  blocks: number;
+
+  /**
+   * Their bytes.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * Leading blocks that were here already.
+   *
+   * @generated from field: uint32 held_blocks = 3;
+   */
+  heldBlocks: number;
+
+  /**
+   * Word for the way, such as shared-memory; empty when nothing had to come.
+   *
+   * @generated from field: string rung = 4;
+   */
+  rung: string;
+
+  /**
+   * Time until the first of them was asked for, in microseconds.
+   *
+   * @generated from field: uint32 queue_us = 5;
+   */
+  queueUs: number;
+
+  /**
+   * Time from then until the last one was in the engine, in microseconds.
+   *
+   * @generated from field: uint32 duration_us = 6;
+   */
+  durationUs: number;
+
+  /**
+   * Row of the error table when less came than the session had: the rest was computed here. Empty otherwise.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message stator.worker.v1.TransferReport.
+ * Use `create(TransferReportSchema)` to create a new message.
+ */
+export const TransferReportSchema: GenMessage<TransferReport> = /*@__PURE__*/
+  messageDesc(file_stator_worker_v1_link, 23);
 
 /**
  * Log-probabilities of one entry's tokens.
@@ -1309,7 +1470,7 @@ export type EntryLogprobs = Message<"stator.worker.v1.EntryLogprobs"> & {
  * Use `create(EntryLogprobsSchema)` to create a new message.
  */
 export const EntryLogprobsSchema: GenMessage<EntryLogprobs> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 23);
+  messageDesc(file_stator_worker_v1_link, 24);
 
 /**
  * Log-probabilities of consecutive tokens of one prompt. Those of a request come in order, once on each attempt.
@@ -1358,7 +1519,7 @@ export type PromptLogprobs = Message<"stator.worker.v1.PromptLogprobs"> & {
  * Use `create(PromptLogprobsSchema)` to create a new message.
  */
 export const PromptLogprobsSchema: GenMessage<PromptLogprobs> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 24);
+  messageDesc(file_stator_worker_v1_link, 25);
 
 /**
  * Text of one entry.
@@ -1386,7 +1547,7 @@ export type EntryText = Message<"stator.worker.v1.EntryText"> & {
  * Use `create(EntryTextSchema)` to create a new message.
  */
 export const EntryTextSchema: GenMessage<EntryText> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 25);
+  messageDesc(file_stator_worker_v1_link, 26);
 
 /**
  * One embedding.
@@ -1414,7 +1575,7 @@ export type EmbeddingResult = Message<"stator.worker.v1.EmbeddingResult"> & {
  * Use `create(EmbeddingResultSchema)` to create a new message.
  */
 export const EmbeddingResultSchema: GenMessage<EmbeddingResult> = /*@__PURE__*/
-  messageDesc(file_stator_worker_v1_link, 26);
+  messageDesc(file_stator_worker_v1_link, 27);
 
 /**
  * What a request computes.
