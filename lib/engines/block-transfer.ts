@@ -18,6 +18,8 @@ export interface BlockTransferOptions {
   readonly clock: Clock;
   /** Throws when the engine has failed or is closed. */
   readonly checkOpen: () => void;
+  /** Whether blocks of an adapter can come in. */
+  readonly hasAdapter: (name: string) => boolean;
   /** Calls an async function as soon as the executor has been given all ops of the KV space. */
   readonly afterOps: <Result>(run: () => Promise<Result>) => Promise<Result>;
   /** Blocks came, or places became free: whoever waits for them is looked at, and notices are told. */
@@ -85,6 +87,9 @@ export class BlockTransfer implements BlockStore {
 
   open({ tokens, blocks, cacheSalt, adapter }: WantedBlocks): IncomingBlocks {
     this.#options.checkOpen();
+    if (adapter !== undefined && !this.#options.hasAdapter(adapter)) {
+      throw new StatorError("MODEL_NOT_FOUND", { model: adapter });
+    }
     const { kv } = this.#scheduler;
     const needed = blocks * kv.blockTokens;
     assert(needed <= tokens.length, "blocks are wanted of tokens that are known");

@@ -134,6 +134,7 @@ export class ScheduledEngine implements SizedEngine {
       scheduler: this.#scheduler,
       clock: this.#clock,
       checkOpen: () => this.#checkOpen(),
+      hasAdapter: (name) => this.#adapters.has(name),
       afterOps: (run) => this.#whenOpsRan(run),
       onChange: () => this.#wake(),
     });
@@ -228,7 +229,7 @@ export class ScheduledEngine implements SizedEngine {
   async #unloadAdapter(name: string): Promise<LoadedAdapter> {
     const adapter = await this.#adapters.unload(name, () => this.#whenUnused(name));
     // Another file may come under this name: nothing that this one computed may be found then.
-    this.#scheduler.kv.clear();
+    this.#scheduler.kv.retire(name);
     this.#wake();
     return adapter;
   }

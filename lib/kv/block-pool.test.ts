@@ -174,6 +174,28 @@ test("a doomed block that is given back before those that follow it goes with th
   expect([evicted, pool.resetBlocks]).toEqual([[2n, 1n], 4]);
 });
 
+test("a hidden block is found by nobody, gives its name away and goes with its last user", () => {
+  const evicted: [bigint, boolean][] = [];
+  const pool = new BlockPool({ blocks: 4, onEvict: (_, hash, wasHidden) => evicted.push([hash, wasHidden]) });
+  const old = store(pool, [1n, 2n]);
+  for (const block of old) pool.hide(block);
+  expect([pool.countMatch(BigUint64Array.of(1n)), pool.registeredBlocks]).toEqual([0, 0]);
+  expect(() => pool.hide(old[0]!)).toThrow("hidden once");
+  const [next] = pool.allocate(1)!;
+  pool.complete(next!);
+  expect(() => pool.register(next!, 3n, old[1]!)).toThrow("nothing follows what is hidden");
+  pool.release(next!);
+  const fresh = store(pool, [1n, 2n]);
+  give(pool, old);
+  expect(evicted).toEqual([
+    [2n, true],
+    [1n, true],
+  ]);
+  give(pool, fresh);
+  expect([pool.countMatch(BigUint64Array.of(1n, 2n)), pool.cachedBlocks]).toEqual([2, 2]);
+  expect(() => pool.hide(fresh[0]!)).toThrow("in use");
+});
+
 test("matches are counted from the first on without a gap", () => {
   const pool = new BlockPool({ blocks: 3 });
   store(pool, [1n, 2n, 3n]);

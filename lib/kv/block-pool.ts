@@ -21,8 +21,11 @@ export interface BlockPoolOptions {
   readonly blocks: number;
   /** Most blocks of priority 0 that stay as cache when nobody uses them; default: all. */
   readonly maxCached?: number;
-  /** Called when a registered block leaves the pool, before its place is given away. Not to call the pool. */
-  readonly onEvict?: (block: number, hash: bigint) => void;
+  /**
+   * Called when a registered block leaves the pool, before its place is given away; `wasHidden`: its name went before. Not to
+   * call the pool.
+   */
+  readonly onEvict?: (block: number, hash: bigint, wasHidden: boolean) => void;
 }
 
 /**
@@ -33,7 +36,7 @@ export interface BlockPoolOptions {
 export class BlockPool {
   readonly totalBlocks: number;
   readonly #maxCached: number;
-  readonly #onEvict: ((block: number, hash: bigint) => void) | undefined;
+  readonly #onEvict: BlockPoolOptions["onEvict"];
   readonly #byHash = new Map<bigint, number>();
   readonly #state: Uint8Array;
   readonly #references: Int32Array;
@@ -42,6 +45,8 @@ export class BlockPool {
   readonly #priority: Int32Array;
   /** 1: it is not to stay as cache. */
   readonly #doomed: Uint8Array;
+  /** 1: nobody finds it any more. */
+  readonly #hidden: Uint8Array;
   readonly #tick: Float64Array;
   readonly #hash: BigUint64Array;
   readonly #reset: Int32Array;
@@ -64,6 +69,7 @@ export class BlockPool {
     this.#parent = new Int32Array(blocks).fill(NO_BLOCK);
     this.#priority = new Int32Array(blocks);
     this.#doomed = new Uint8Array(blocks);
+    this.#hidden = new Uint8Array(blocks);
     this.#tick = new Float64Array(blocks);
     this.#hash = new BigUint64Array(blocks);
     this.#reset = Int32Array.from({ length: blocks }, (_, at) => blocks - 1 - at);
@@ -91,7 +97,7 @@ export class BlockPool {
     return this.#resetCount + this.#cachedCount;
   }
 
-  /** Registered blocks, referenced or not. */
+  /** Registered blocks that can be found, referenced or not. */
   get registeredBlocks(): number {
     return this.#byHash.size;
   }
@@ -207,6 +213,7 @@ export class BlockPool {
       return primary;
     }
     assert(parent === NO_BLOCK || this.#state[parent] === REGISTERED, "the parent is registered first");
+    assert(parent === NO_BLOCK || this.#hidden[parent] === 0, "nothing follows what is hidden");
     this.#state[block] = REGISTERED;
     this.#hash[block] = hash;
     this.#parent[block] = parent;
@@ -236,8 +243,9 @@ export class BlockPool {
     assert(this.#isLeaf(block), "a block is evicted when nobody references it and none follows it");
     const hash = this.#hash[block]!;
     const parent = this.#parent[block]!;
-    this.#onEvict?.(block, hash);
-    this.#byHash.delete(hash);
+    const wasHidden = this.#hidden[block] === 1;
+    this.#onEvict?.(block, hash, wasHidden);
+    if (!wasHidden) this.#byHash.delete(hash);
     this.#countCached(block, -1);
     this.#toReset(block);
     if (parent === NO_BLOCK) return;
@@ -257,6 +265,18 @@ export class BlockPool {
   doom(): void {
     assert(this.#cachedCount === 0, "a pool is cleared before the rest is doomed");
     for (const block of this.#byHash.values()) this.#doomed[block] = 1;
+  }
+
+  /**
+   * Takes the name of a registered block that is in use away: another block may have it from now on, and this one goes with
+   * its last user. What follows it is hidden too, and nothing is registered behind it any more.
+   */
+  hide(block: number): void {
+    assert(this.#state[block] === REGISTERED && this.#references[block]! > 0, "a block in use is hidden");
+    assert(this.#hidden[block] === 0, "a block is hidden once");
+    this.#hidden[block] = 1;
+    this.#doomed[block] = 1;
+    this.#byHash.delete(this.#hash[block]!);
   }
 
   /** Evicts a block that is doomed if nobody uses it and none follows it; returns whether it did. */
@@ -295,6 +315,7 @@ export class BlockPool {
   #toReset(block: number): void {
     this.#state[block] = RESET;
     this.#doomed[block] = 0;
+    this.#hidden[block] = 0;
     this.#parent[block] = NO_BLOCK;
     this.#reset[this.#resetCount++] = block;
   }

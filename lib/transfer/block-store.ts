@@ -30,7 +30,10 @@ export interface IncomingBlocks {
    * One call at a time.
    */
   write(payloads: readonly Uint8Array[], checksums: BigUint64Array | undefined): Promise<number>;
-  /** Lets requests find what is in place, and gives the rest back. Returns how many blocks of the sequence are there now. Once. */
+  /**
+   * Lets requests find what is in place, and gives the rest back. Returns how many blocks of the sequence are there now: none
+   * when their adapter has gone meanwhile. Once.
+   */
   close(): number;
 }
 
@@ -48,6 +51,6 @@ export interface BlockStore {
    * (seed CHECKSUM_SEED), made in the pass that copies. Borrows the arrays until it resolves.
    */
   read(run: PinnedRun, from: number, into: readonly Uint8Array[]): Promise<BigUint64Array>;
-  /** Begins to bring blocks in. Throws LIMIT when there is no room for them now. */
+  /** Begins to bring blocks in. Throws LIMIT when there is no room for them now, MODEL_NOT_FOUND for an adapter that is not loaded. */
   open(wanted: WantedBlocks): IncomingBlocks;
 }

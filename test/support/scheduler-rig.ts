@@ -217,12 +217,12 @@ class ModelEngine {
     }
   }
 
-  /** Puts the contents of imported blocks in their places. */
-  put(ticket: ImportTicket, to: number): void {
+  /** Puts the contents of imported blocks in their places, those from index `from` on. */
+  put(ticket: ImportTicket, from: number, to: number): void {
     let content = ticket.owner.adapter === undefined ? 1 : 2;
     for (let position = 0; position < to * this.#blockTokens; position++) {
       content = mix(content, ticket.chain.at(position));
-      if (position < ticket.from * this.#blockTokens) continue;
+      if (position < from * this.#blockTokens) continue;
       const block = ticket.blocks[Math.floor(position / this.#blockTokens)]!;
       if (this.#isPaged) this.#store(block).set(position % this.#blockTokens, { content });
       else this.#store(ticket.slot).set(position, { content });

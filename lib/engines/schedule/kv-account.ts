@@ -2,6 +2,7 @@ import { assert } from "#lib/base/errors";
 import { BlockPool, NO_BLOCK } from "#lib/kv/block-pool";
 import type { BlockChain } from "#lib/tokens/token-chain";
 import type { KvNotice } from "../engine.ts";
+import { KvNotices, type KvOwner } from "./kv-notices.ts";
 import type { Allocation } from "./options.ts";
 import type { Sequence } from "./sequence.ts";
 import type { KvSpace } from "./space.ts";
@@ -14,14 +15,6 @@ const IMPORTED_PRIORITY = 1;
 
 /** Blocks in a row that are worth waiting for: less is computed again within the steps that the wait takes. */
 const LEAST_AWAITED_BLOCKS = 4;
-
-/** Whose tokens blocks hold: part of their names, and told in notices. */
-export interface KvOwner {
-  /** Blocks are shared within one salt. */
-  readonly cacheSalt: string;
-  /** Name of the adapter; undefined: the base model. */
-  readonly adapter: string | undefined;
-}
 
 /** What an account is made of. */
 export interface KvAccountOptions {
@@ -68,6 +61,8 @@ export interface ImportTicket {
   readonly blocks: number[];
   /** Blocks before this index were here already. */
   readonly from: number;
+  /** Their adapter has gone: nobody may find them. */
+  isRetired: boolean;
 }
 
 /**
@@ -83,20 +78,25 @@ export class KvAccount {
   readonly #isStepwise: boolean;
   /** Full blocks that a running sequence is about to compute, by hash. */
   readonly #computing = new Map<bigint, Sequence>();
-  #notices: KvNotice[] = [];
-  #removed: bigint[] = [];
+  /** The adapters of registered blocks that have one. */
+  readonly #adapters = new Map<number, string>();
+  /** Those that are not closed. */
+  readonly #tickets = new Set<ImportTicket>();
+  readonly #notices: KvNotices;
 
   constructor(options: KvAccountOptions) {
     this.blockTokens = options.blockTokens;
+    this.#notices = new KvNotices(options.blockTokens);
     this.#reusesPrefixes = options.reusesPrefixes;
     this.#chunkTokens = options.chunkTokens;
     this.#isStepwise = options.allocation === "stepwise";
     this.pool = new BlockPool({
       blocks: options.blocks,
       maxCached: options.maxCachedBlocks,
-      onEvict: (block, hash) => {
+      onEvict: (block, hash, wasHidden) => {
         this.space.evicted(block);
-        this.#removed.push(hash);
+        this.#adapters.delete(block);
+        if (!wasHidden) this.#notices.removed(hash);
       },
     });
     this.space = options.space(this.pool);
@@ -249,28 +249,29 @@ export class KvAccount {
       blocks.push(block);
       this.space.extend(slot, block);
     }
-    return { chain, owner, slot, blocks, from };
+    const ticket: ImportTicket = { chain, owner, slot, blocks, from, isRetired: false };
+    this.#tickets.add(ticket);
+    return ticket;
   }
 
   /**
-   * Registers the first `count` blocks of a ticket, whose bytes are in place now, and lets go of the rest. Returns how many
+   * Registers the first `arrived` blocks of a ticket, whose bytes are in place now, and lets go of the rest. Returns how many
    * blocks of its sequence are there now.
    */
-  finishImport(ticket: ImportTicket, count: number): number {
+  finishImport(ticket: ImportTicket, arrived: number): number {
+    this.#tickets.delete(ticket);
+    const count = ticket.isRetired ? ticket.from : arrived;
     if (count > ticket.from) this.#register(ticket, count);
     for (let at = 0; at < count; at++) this.pool.setPriority(ticket.blocks[at]!, IMPORTED_PRIORITY);
     this.space.end(ticket.slot, Math.max(count, ticket.from));
     this.#release(ticket.blocks);
-    return count;
+    return ticket.isRetired ? 0 : count;
   }
 
   /** Evicts all that nobody uses; returns how many blocks that were. */
   clear(): number {
     const cleared = this.pool.clear();
-    if (this.pool.registeredBlocks > 0) return cleared;
-    // What went is in this word.
-    this.#removed = [];
-    this.#notices.push({ kind: "cleared" });
+    if (this.pool.registeredBlocks === 0) this.#notices.cleared();
     return cleared;
   }
 
@@ -281,49 +282,43 @@ export class KvAccount {
     return { cleared, kept: this.pool.registeredBlocks };
   }
 
-  /** Takes the notices since the last call, in order. */
-  takeNotices(): readonly KvNotice[] {
-    this.#flushRemoved();
-    const notices = this.#notices;
-    if (notices.length > 0) this.#notices = [];
-    return notices;
+  /**
+   * The name of an adapter may come to stand for other weights, and no request of it runs. All that nobody uses is evicted;
+   * blocks of the adapter that are pinned or still come in keep their bytes, and nobody finds them.
+   */
+  retire(adapter: string): void {
+    this.clear();
+    for (const ticket of this.#tickets) if (ticket.owner.adapter === adapter) ticket.isRetired = true;
+    for (const [block, name] of this.#adapters) {
+      if (name !== adapter) continue;
+      this.#adapters.delete(block);
+      this.#notices.removed(this.pool.hash(block));
+      this.pool.hide(block);
+    }
   }
 
-  #register(table: Omit<ImportTicket, "from"> & { from: number }, to: number): void {
-    const { chain, blocks } = table;
+  /** Takes the notices since the last call, in order. */
+  takeNotices(): readonly KvNotice[] {
+    return this.#notices.take();
+  }
+
+  #register(table: Omit<ImportTicket, "isRetired">, to: number): void {
+    const { chain, blocks, owner } = table;
     let stored = table.from;
     for (let at = table.from; at < to; at++) {
       const block = blocks[at]!;
       this.pool.complete(block);
       const primary = this.pool.register(block, chain.hash(at), blocks[at - 1] ?? NO_BLOCK);
-      if (primary === block) continue;
+      if (primary === block) {
+        if (owner.adapter !== undefined) this.#adapters.set(block, owner.adapter);
+        continue;
+      }
       blocks[at] = primary;
       this.space.replace(table.slot, at, primary);
-      this.#tellStored(table, stored, at);
+      this.#notices.stored(table, stored, at);
       stored = at + 1;
     }
-    this.#tellStored(table, stored, to);
-  }
-
-  #tellStored(table: { chain: BlockChain; owner: KvOwner }, from: number, to: number): void {
-    if (from >= to) return;
-    const { chain, owner } = table;
-    this.#flushRemoved();
-    this.#notices.push({
-      kind: "stored",
-      parent: from === 0 ? undefined : chain.hash(from - 1),
-      hashes: chain.hashes(from, to).slice(),
-      tokens: chain.tokens(from * this.blockTokens, to * this.blockTokens).slice(),
-      contents: chain.contents(from, to).slice(),
-      cacheSalt: owner.cacheSalt,
-      adapter: owner.adapter,
-    });
-  }
-
-  #flushRemoved(): void {
-    if (this.#removed.length === 0) return;
-    this.#notices.push({ kind: "removed", hashes: BigUint64Array.from(this.#removed) });
-    this.#removed = [];
+    this.#notices.stored(table, stored, to);
   }
 
   #release(blocks: readonly number[]): void {

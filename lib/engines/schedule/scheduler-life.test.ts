@@ -4,22 +4,46 @@ import type { TokenChain } from "#lib/tokens/token-chain";
 import { counted, holds, oracle, oracleScores, Rig, requestOf, same } from "../../../test/support/scheduler-rig.ts";
 import { eachSeed } from "../../../test/support/seeds.ts";
 import type { GenerateRequest } from "../engine.ts";
-import type { KvOwner } from "./kv-account.ts";
+import type { ImportTicket } from "./kv-account.ts";
+import type { KvOwner } from "./kv-notices.ts";
 import type { SchedulerOptions } from "./options.ts";
 
-/** Brings the blocks of a chain in, as an engine does: ops first, then bytes, then the account. */
-function importBlocks(rig: Rig, chain: TokenChain, owner: KvOwner): void {
-  const ticket = rig.scheduler.kv.beginImport(chain, chain.completeBlocks, owner);
-  if (!ticket) return;
-  while (rig.engine.queue.length > 0) rig.take(rig.scheduler.apply(rig.engine.run()));
-  const plan = rig.scheduler.plan({ flush: true });
-  if (plan) rig.engine.submit(plan);
-  holds(!rig.scheduler.kv.space.hasOps, "a plan takes all ops along");
-  while (rig.engine.queue.length > 0) rig.take(rig.scheduler.apply(rig.engine.run()));
-  const whole = chain.completeBlocks;
-  const arrived = whole - (whole > ticket.from && whole % 3 === 0 ? 1 : 0);
-  rig.engine.put(ticket, arrived);
-  rig.scheduler.kv.finishImport(ticket, arrived);
+/** Blocks that come in a few at a time, while all else goes on, as with an engine: ops first, then bytes, then the account. */
+class Incoming {
+  readonly #rig: Rig;
+  readonly #ticket: ImportTicket;
+  #arrived: number;
+
+  private constructor(rig: Rig, ticket: ImportTicket) {
+    this.#rig = rig;
+    this.#ticket = ticket;
+    this.#arrived = ticket.from;
+  }
+
+  static open(rig: Rig, chain: TokenChain, owner: KvOwner): Incoming | undefined {
+    const ticket = rig.scheduler.kv.beginImport(chain, chain.completeBlocks, owner);
+    return ticket && new Incoming(rig, ticket);
+  }
+
+  get left(): number {
+    return this.#ticket.blocks.length - this.#arrived;
+  }
+
+  write(count: number): void {
+    const { engine, scheduler } = this.#rig;
+    while (engine.queue.length > 0) this.#rig.take(scheduler.apply(engine.run()));
+    const plan = scheduler.plan({ flush: true });
+    if (plan) engine.submit(plan);
+    holds(!scheduler.kv.space.hasOps, "a plan takes all ops along");
+    while (engine.queue.length > 0) this.#rig.take(scheduler.apply(engine.run()));
+    engine.put(this.#ticket, this.#arrived, this.#arrived + count);
+    this.#arrived += count;
+  }
+
+  close(): void {
+    const count = this.#rig.scheduler.kv.finishImport(this.#ticket, this.#arrived);
+    holds(count === (this.#ticket.isRetired ? 0 : this.#arrived), "what has arrived is there");
+  }
 }
 
 /** One seeded life: requests with shared prefixes come and go, are cancelled and killed, and memory is short. */
@@ -37,6 +61,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
   const requests = new Map<number, GenerateRequest>();
   const cancelled = new Set<number>();
   const pins: (() => void)[] = [];
+  const incoming: Incoming[] = [];
   for (let round = 0; round < 140; round++) {
     if (pick(chance, 3) === 0) {
       const prompt = [
@@ -75,7 +100,19 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
     if (pick(chance, 15) === 0) {
       const request = [...requests.values()][pick(chance, requests.size + 1)];
       const chain = request && rig.scheduler.createChain(request.promptTokens, request);
-      if (chain && rig.options.reusesPrefixes) importBlocks(rig, chain, request);
+      const coming = chain && rig.options.reusesPrefixes ? Incoming.open(rig, chain, request) : undefined;
+      if (coming) incoming.push(coming);
+    }
+    if (pick(chance, 6) === 0) incoming[0]?.write(pick(chance, incoming[0].left + 1));
+    if (pick(chance, 9) === 0) incoming.shift()?.close();
+    if (pick(chance, 30) === 0 && rig.scheduler.countOpen("a") === 0) {
+      rig.scheduler.kv.retire("a");
+      for (const request of requests.values()) {
+        if (request.adapter === undefined) continue;
+        const { pool } = rig.scheduler.kv;
+        const hashes = rig.scheduler.createChain(request.promptTokens, request).hashes();
+        holds(pool.countMatch(hashes) === 0, "nobody finds what an adapter has left");
+      }
     }
     if (pick(chance, 30) === 0) {
       const { kept } = rig.scheduler.kv.forget();
@@ -85,6 +122,7 @@ function live(seed: number, options: Partial<SchedulerOptions> & { slots?: numbe
     rig.step();
   }
   for (const unpin of pins) unpin();
+  for (const coming of incoming) coming.close();
   rig.finish();
   for (const [id, request] of requests) {
     const finish = rig.finishes.get(id);

@@ -3,7 +3,8 @@ import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { TokenChain } from "#lib/tokens/token-chain";
 import type { Admission, EndReason, EngineStep, GenerateRequest, StepMetrics } from "../engine.ts";
 import { Delivery, type TokenRange } from "./delivery.ts";
-import { KvAccount, type KvOwner, wholeChunks } from "./kv-account.ts";
+import { KvAccount, wholeChunks } from "./kv-account.ts";
+import type { KvOwner } from "./kv-notices.ts";
 import { checkSchedulerOptions, type SchedulerOptions, TILE_TOKENS } from "./options.ts";
 import {
   countEntries,
