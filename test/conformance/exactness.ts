@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
 import type { SizedEngine } from "#lib/engines/engine";
+import { bitsOf } from "../support/gate/answers.ts";
 import { putBlocks, takeBlocks } from "../support/move-blocks.ts";
 import { type Answer, type Ask, EngineClient, reusable, sequenceHashes } from "./engine-rig.ts";
 
@@ -17,20 +18,6 @@ export interface ExactnessRig {
 
 const ANSWER_TOKENS = 10;
 const OTHERS = 7;
-
-/** Bits of all that a caller can see of an answer, from one of its tokens on. */
-function bitsOf({ tokens, chosen, top }: Answer, from = 0): string {
-  const bits = (value: number) => new Uint32Array(Float32Array.of(value).buffer)[0]!.toString(16);
-  const row = (at: number) => [
-    tokens[at],
-    bits(chosen[at]!),
-    ...top[at]!.map((each) => `${each.token}:${bits(each.logprob)}`),
-  ];
-  return tokens
-    .slice(from)
-    .map((_, at) => row(from + at).join(" "))
-    .join("\n");
-}
 
 /** Seven callers who ask for one thing after another, in other words each, until they are told to stop. */
 class Others {
