@@ -43,7 +43,7 @@ export function gateAsks(seed: number, mix: GateMix): GateAsk[] {
     const ask: GateAsk = {
       prompt: Uint32Array.from([...prefix, ...rest]),
       cacheSalt: isSpecial() ? `salt ${pick(chance, 3)}` : "",
-      adapter: isSpecial() ? mix.adapters[pick(chance, mix.adapters.length)] : undefined,
+      adapter: mix.adapters.length > 0 && isSpecial() ? mix.adapters[pick(chance, mix.adapters.length)] : undefined,
       topLogprobs: pick(chance, 3) === 0 ? undefined : mix.topLogprobs,
       promptLogprobs: false,
       guidance: mix.grammars && isSpecial() ? { kind: "ebnfGrammar", grammar: GRAMMARS[pick(chance, 2)]! } : undefined,
