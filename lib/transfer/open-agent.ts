@@ -1,11 +1,12 @@
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
-import { assert, asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, assert, type StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Transport } from "#lib/rpc/transport";
 import type { TransferAgent, TransferEngine } from "./agent.ts";
+import type { HashBytes } from "./block-converter.ts";
 import type { TransferLimits } from "./limits.ts";
 import type { Mover, PayloadSocket } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
@@ -26,7 +27,11 @@ export interface TransferAgentOptions {
   /** Opens a session of its own to a worker's gRPC port; the agent closes it. */
   dial(address: string): Transport;
   /** Where the socket of the mover listens, and the host that others dial where that is another one; undefined: no socket. */
-  readonly listen: { readonly host: string; readonly port: number; readonly advertised?: string | undefined } | undefined;
+  readonly listen:
+    | { readonly host: string; readonly port: number; readonly advertised?: string | undefined }
+    | undefined;
+  /** Looks at blocks that are converted; the addon's. */
+  readonly hashBytes: HashBytes;
   /** What is bounded and decided. */
   readonly limits: TransferLimits;
   /** Of leases and deadlines. */

@@ -3,13 +3,13 @@ import type { KvSession } from "#gen/stator/worker/v1/link_pb";
 import {
   type ExchangeRequest,
   PayloadService,
-  type TransferAgentSchema,
   type TransferAgent as TransferAgentMessage,
+  type TransferAgentSchema,
 } from "#gen/stator/worker/v1/payload_pb";
 import { printId } from "#lib/base/bytes";
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
-import { assert, asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { blockBytes } from "#lib/kv/layout";
@@ -66,6 +66,8 @@ export class Owner {
   readonly #deps: OwnerDeps;
   readonly #pulls = new Set<{ stop(error: StatorError): void }>();
   #serving: Serving | undefined;
+  /** Why nothing is served any more. */
+  #stopped: StatorError | undefined;
 
   constructor(deps: OwnerDeps) {
     this.#deps = deps;
@@ -169,6 +171,7 @@ export class Owner {
 
   /** Ends all sessions and pulls. */
   stop(error: StatorError): void {
+    this.#stopped = error;
     this.#serving?.table.close(error);
     for (const pull of [...this.#pulls]) pull.stop(error);
     this.#serving?.leave();
@@ -180,6 +183,7 @@ export class Owner {
   }
 
   #requireServing(): Serving {
+    if (this.#stopped) throw this.#stopped;
     if (this.#serving) return this.#serving;
     throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
   }
