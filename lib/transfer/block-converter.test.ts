@@ -25,7 +25,9 @@ function blocksOf(from: KvLayout, to: KvLayout): { sources: Uint8Array[]; target
   const make = (layout: KvLayout) =>
     Array.from({ length: TOKENS / layout.blockTokens }, () => new Uint8Array(blockBytes(layout)));
   const sources = make(from);
-  for (const [block, bytes] of sources.entries()) bytes.forEach((_, at) => void (bytes[at] = block * 31 + at * 7));
+  for (const [block, bytes] of sources.entries()) {
+    for (let at = 0; at < bytes.length; at++) bytes[at] = block * 31 + at * 7;
+  }
   const targets = make(to);
   convertBlocks({ layout: from, payloads: sources }, { layout: to, payloads: targets });
   return { sources, targets };
