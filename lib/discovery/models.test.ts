@@ -173,19 +173,22 @@ describe("workers of a model", () => {
     ]);
   });
 
-  it("take whole requests, or are refused whatever their tokenizer; a record without a role is one that does", () => {
+  it("take whole requests or prompts, or are refused whatever their tokenizer; a record without a role takes whole ones", () => {
     const records = [
       ...worker(1n, { role: WorkerRole.PREFILL, tokenizer: 9 }),
+      ...worker(6n, { role: WorkerRole.PREFILL }),
       ...worker(2n, { role: WorkerRole.UNSPECIFIED }),
       ...worker(3n, { role: WorkerRole.AGGREGATED }),
       ...worker(4n, { role: WorkerRole.DECODE }),
       ...worker(5n, { role: WorkerRole.ENCODE, name: "other" }),
     ];
     const { names, refused } = read(records);
-    const { ready, tokenizer, workers } = names.get("m")!;
-    expect([[...ready.keys()], [...workers.keys()], tokenizer]).toEqual([[2n, 3n, 4n], [2n, 3n, 4n], hex(1)]);
+    const { ready, prefill, tokenizer, workers, sets } = names.get("m")!;
+    expect([[...ready.keys()], [...workers.keys()], tokenizer]).toEqual([[2n, 3n, 4n], [2n, 3n, 4n, 6n], hex(1)]);
+    expect([...prefill]).toEqual([[6n, ready.get(2n)]]);
+    expect(sets.map(({ weight }) => weight)).toEqual([3]);
     expect(refused).toEqual([
-      { instanceId: 1n, model: "m", reason: "Its role is prefill: it takes no whole requests." },
+      { instanceId: 1n, model: "m", reason: "It has another tokenizer." },
       { instanceId: 5n, model: "other", reason: "Its role is encode: it takes no whole requests." },
     ]);
     expect(told(() => readyModel(read(records), "other", NOW))).toBe("NO_WORKERS 2000");
@@ -323,6 +326,23 @@ describe("a name", () => {
     expect(asked(models, "other")).toEqual(["MODEL_NOT_FOUND", "MODEL_NOT_FOUND"]);
     expect(() => knownModel(models, "comming", NOW)).toThrow(/Did you mean coming\?/);
     expect(() => knownModel(models, "x".repeat(500), NOW)).toThrow(/x{128} does not .* GET \/v1\/models lists/);
+  });
+
+  it("is there by workers of prompts alone, and it is said that those for answers are missing", () => {
+    const prefill = { role: WorkerRole.PREFILL };
+    const alone = read([...worker(1n, prefill), adapter(1n, "a")]);
+    for (const name of ["m", "a"]) {
+      expect(asked(alone, name)).toEqual(["found", "NO_WORKERS 2000"]);
+      expect(() => readyModel(alone, name, NOW)).toThrow("No worker with the role decode can take a request for");
+      const { facts, tokenizer, prefill: takers } = alone.names.get(name)!;
+      expect([facts?.contextTokens, tokenizer, takers.size]).toEqual([100, hex(1), 1]);
+    }
+    const [coming] = worker(2n, { role: WorkerRole.DECODE, state: InstanceState.LOADING });
+    expect(asked(read([...worker(1n, prefill), coming]), "m")[1]).toBe("MODEL_LOADING 1000");
+    const away = { ...prefill, state: InstanceState.DRAINING };
+    expect(read([...worker(1n, away), ...worker(2n)]).names.get("m")!.prefill.size).toBe(0);
+    const [card] = worker(3n, prefill);
+    expect([...read([card, ...worker(2n)]).names.get("m")!.prefill], "before its card").toEqual([[3n, "unknown"]]);
   });
 
   it("may be that of the first worker, or of one that has named nothing yet", () => {
