@@ -47,7 +47,7 @@ export interface DispatcherOptions<Placer extends Router = Router> {
   readonly router: (locate: Locate) => Placer;
   /** Of all its waits and times. */
   readonly clock: Clock;
-  /** Of how long links wait before they connect again. */
+  /** Of how long links wait before they connect again, and of the numbers of rooms. */
   readonly chance: Chance;
   /** Told of requests that ended, and of workers. */
   readonly log: Log;
@@ -123,10 +123,11 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   constructor(options: DispatcherOptions<Placer>) {
     this.#options = options;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
-    const { clock, log } = options;
+    const { clock, chance, log } = options;
     this.router = this.#createRouter();
     this.#runOptions = {
       clock,
+      chance,
       log,
       limits: options.life,
       router: this.router,

@@ -9,6 +9,16 @@ export const LINK_FEATURES = {
   guidance: "guidance",
 } as const;
 
+/** Features of a worker whose engine's blocks can move: Hello names them as well. */
+export const HAND_OFF_FEATURES = {
+  /** It computes prompts that others go on from, and keeps their blocks for them. */
+  prefill: "prefill",
+  /** It goes on from blocks that another worker keeps. */
+  session: "session",
+  /** It meets another worker for one request while the prompt is computed, on either side. */
+  room: "room",
+} as const;
+
 /** Kinds and fields of a request that an engine may have, by the names of their features. */
 const ENGINE_FEATURES: Readonly<Record<string, (submit: Submit) => boolean>> = {
   prefill: ({ kind }) => kind === RequestKind.PREFILL,

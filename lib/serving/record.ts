@@ -1,6 +1,7 @@
 import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import type { StatorError } from "#lib/base/errors";
 import { sumUsage, type Usage } from "./answer.ts";
+import { recordHandOff } from "./legs.ts";
 import type { Choice, Life } from "./life.ts";
 
 /** What a request used so far; completion counts what was delivered over all attempts, and is the answer. */
@@ -48,5 +49,6 @@ export function recordOf(
     firstTokenMs: life.firstTokenMs === undefined ? undefined : life.firstTokenMs - life.arrivedMs,
     totalMs: about.nowMs - life.arrivedMs,
     migrations: life.migrations,
+    handOff: recordHandOff(life),
   };
 }
