@@ -321,6 +321,11 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     metrics.add("stator_dispatch_requests_total", 1, { outcome: record.outcome });
     if (record.reason !== "") metrics.add("stator_dispatch_failures_total", 1, { reason: record.reason });
     if (record.migrations > 0) metrics.add("stator_dispatch_migrations_total", record.migrations);
+    const { handOff } = record;
+    if (handOff) {
+      const blocks = handOff.transferMs === undefined ? "unknown" : handOff.reason === "" ? "all" : "fewer";
+      metrics.add("stator_dispatch_hand_offs_total", 1, { blocks });
+    }
     if (record.reason === "POISONED") {
       log.error("request is poisoned", { request: record.requestId, model: record.model, workers: record.workers });
     }

@@ -104,7 +104,8 @@ function suspected(moment: Moment, { worker, error }: Extract<LifeEvent, { kind:
   const { life, effects } = moment;
   for (const choice of life.choices) {
     const { ahead, index } = choice;
-    if (ahead?.place.target.worker === worker) {
+    // One that has ended has said all.
+    if (ahead?.place.target.worker === worker && !ahead.finish) {
       effects.push({ kind: "abandon", choice: index, attempt: ahead.attempt });
       forgetAhead(moment, choice);
     }
