@@ -5,7 +5,9 @@ import type { LifeEvent } from "#lib/serving/life-event";
 
 /** A choice on one attempt. */
 export interface AtAttempt {
+  /** Its index in the request. */
   readonly choice: number;
+  /** As the submit said it. */
   readonly attempt: number;
 }
 

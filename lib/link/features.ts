@@ -9,13 +9,13 @@ export const LINK_FEATURES = {
   guidance: "guidance",
 } as const;
 
-/** Features of a worker whose engine's blocks can move: Hello names them as well. */
+/** Those of the ways in which an answer is computed in parts: a worker has them where the blocks of its engine can move. */
 export const HAND_OFF_FEATURES = {
-  /** It computes prompts that others go on from, and keeps their blocks for them. */
+  /** Requests for a prompt alone. */
   prefill: "prefill",
-  /** It goes on from blocks that another worker keeps. */
+  /** Requests that go on from a session. */
   session: "session",
-  /** It meets another worker for one request while the prompt is computed, on either side. */
+  /** Requests of both kinds that meet in a room. */
   room: "room",
 } as const;
 

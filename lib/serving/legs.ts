@@ -1,8 +1,6 @@
-import type { HandOff } from "#gen/stator/frontend/v1/frontend_pb";
 import type { KvSession, TransferReport } from "#gen/stator/worker/v1/link_pb";
 import type { LinkFinish, StepLogprobs } from "#lib/link/link";
 import type { Place, RouteNote } from "#lib/routing/router";
-import type { Choice, Life } from "./life.ts";
 
 /** Where a choice is, and why there. */
 export type Spot = Pick<Place, "target" | "weights" | "decision">;
@@ -43,7 +41,9 @@ export interface AheadLeg {
 
 /** How one choice went from the worker of its prompt to that of its answer. */
 export interface HandedOff {
+  /** Its index. */
   readonly choice: number;
+  /** Who computed its prompt. */
   readonly prefillWorker: bigint;
   /** When its prompt was computed. */
   readonly computedMs: number;
@@ -57,7 +57,7 @@ export interface HandedOff {
 
 /** Keeps what an ahead leg sent until it is its turn. False when no such leg takes it. */
 export function holdTokens(
-  { ahead }: Choice,
+  ahead: AheadLeg | undefined,
   attempt: number,
   frame: {
     readonly tokens: Uint32Array;
@@ -76,31 +76,12 @@ function copyOf({ chosen, topTokens, topValues }: StepLogprobs): StepLogprobs {
   return { chosen: chosen.slice(), topTokens: topTokens.slice(), topValues: topValues.slice() };
 }
 
-/** Whether the prompt of a choice is still kept. */
-export function isKept({ kept }: Choice, nowMs: number): boolean {
+/** Whether a prompt is still kept. */
+export function isKept(kept: KeptPrompt | undefined, nowMs: number): kept is KeptPrompt {
   return kept !== undefined && nowMs < kept.untilMs;
 }
 
 /** What the router is told of a choice, in the words of the place that it gave. */
-export function noteOf({ isAhead }: Choice, note: RouteNote): RouteNote {
+export function noteOf({ isAhead }: { readonly isAhead: boolean }, note: RouteNote): RouteNote {
   return isAhead ? { ...note, ahead: true } : note;
-}
-
-/** What is written of the two legs; undefined where there were none. */
-export function recordHandOff({ handedOff, arrivedMs }: Life): HandOff | undefined {
-  if (!handedOff) return undefined;
-  const { prefillWorker, decodeWorker, computedMs, sentMs, report } = handedOff;
-  const pulledMs = report && (report.queueUs + report.durationUs) / 1_000;
-  return {
-    $typeName: "stator.frontend.v1.HandOff",
-    prefillWorker,
-    decodeWorker: decodeWorker ?? 0n,
-    prefillMs: computedMs - arrivedMs,
-    // A leg that began before the prompt was computed had its blocks as soon as they were there.
-    transferMs: pulledMs === undefined ? undefined : Math.max(0, sentMs + pulledMs - computedMs),
-    rung: report?.rung ?? "",
-    blocks: report?.blocks ?? 0,
-    bytes: report?.bytes ?? 0n,
-    reason: report?.reason ?? "",
-  };
 }

@@ -7,7 +7,9 @@ import { answerTokens, recordOf } from "./record.ts";
 
 /** What surrounds one event of a life. */
 export interface Moment {
+  /** Whose event it is; changed in place. */
   readonly life: Life;
+  /** On the clock of whoever runs it. */
   readonly nowMs: number;
   /** What is to be done, in order; grows. */
   readonly effects: LifeEffect[];

@@ -41,7 +41,7 @@ function send({ life, nowMs, effects }: Moment, choice: Choice, place: Place): v
   choice.place = place;
   choice.leg = leg;
   choice.weights = place.weights;
-  if (leg === "prefill" || !isKept(choice, nowMs)) choice.kept = undefined;
+  if (leg === "prefill" || !isKept(choice.kept, nowMs)) choice.kept = undefined;
   if (choice.kept && life.handedOff?.choice === choice.index) life.handedOff.sentMs = nowMs;
   effects.push({
     kind: "submit",
@@ -109,6 +109,6 @@ export function unplaced(moment: Moment, { error, final }: Extract<LifeEvent, { 
   }
   life.avoid.clear();
   // What nobody keeps any more is computed again.
-  for (const choice of life.choices) if (!isKept(choice, moment.nowMs)) choice.kept = undefined;
+  for (const choice of life.choices) if (!isKept(choice.kept, moment.nowMs)) choice.kept = undefined;
   backOff(moment);
 }

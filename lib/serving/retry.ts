@@ -5,6 +5,7 @@ import { backOff, dropAhead, end, fail, leave, type Moment, place, searchLeftMs 
 
 /** How an attempt failed. */
 export interface Failure {
+  /** What its worker, or the link to it, said. */
   readonly error: StatorError;
   /** It may have been executed, so that it says something about the request. */
   readonly counts: boolean;
@@ -54,7 +55,7 @@ export function retry(moment: Moment, choice: Choice, failure: Failure): void {
 
 /** What is kept has the prompt and the first tokens: behind further ones another prefill is as good. */
 function goesOnFromKept({ nowMs }: Moment, choice: Choice): boolean {
-  return choice.generated.count === choice.attemptFrom && isKept(choice, nowMs);
+  return choice.generated.count === choice.attemptFrom && isKept(choice.kept, nowMs);
 }
 
 /** Ends a choice of which everything was delivered, so that only its terminal frame was lost. */

@@ -33,7 +33,7 @@ export function takeTokens(
 ): Uint32Array | undefined {
   const choice = life.choices[at.choice] as Choice;
   if (life.done || choice.phase !== "accepted" || choice.attempt !== at.attempt) {
-    if (!holdTokens(choice, at.attempt, frame)) life.droppedFrames++;
+    if (!holdTokens(choice.ahead, at.attempt, frame)) life.droppedFrames++;
     return undefined;
   }
   life.firstTokenMs ??= frame.nowMs;
