@@ -1,3 +1,4 @@
+import type { TransferReport } from "#gen/stator/worker/v1/link_pb";
 import { assert, StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import { tellGrowth } from "./growth.ts";
@@ -44,7 +45,7 @@ function begin({ life, effects }: Moment, choice: Choice, foundTokens: number): 
 export function finished(moment: Moment, choice: Choice, finish: LinkFinish): void {
   const { life, effects } = moment;
   const counts = choice.phase === "accepted";
-  if (finish.transfer && life.handedOff?.choice === choice.index) life.handedOff.report = finish.transfer;
+  if (finish.transfer) transferred(moment, choice, finish.transfer);
   if (finish.error) {
     retry(moment, choice, { error: finish.error, counts });
   } else if (finish.reason === "cancelled" || finish.reason === "failed") {
@@ -59,6 +60,16 @@ export function finished(moment: Moment, choice: Choice, finish: LinkFinish): vo
     }
     end(moment, choice, finish.reason, finish.stopToken);
   }
+}
+
+/** Its worker told how blocks came: that goes into the record, and to the router, which learns how long it takes. */
+function transferred({ life, effects }: Moment, choice: Choice, report: TransferReport): void {
+  const { index, isAhead } = choice;
+  if (life.handedOff?.choice === index) life.handedOff.report = report;
+  // Blocks that came as they were computed took as long as that.
+  if (report.bytes === 0n || isAhead) return;
+  const transfer = { bytes: Number(report.bytes), ms: report.durationUs / 1_000 };
+  effects.push({ kind: "note", note: { kind: "transferred", choice: index, transfer } });
 }
 
 /** The first token of its attempt was the one that ended it: that came, and nobody is told of it but by the end. */

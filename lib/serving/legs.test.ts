@@ -58,6 +58,7 @@ describe("a prompt in one place, its answer in another", () => {
       { kind: "accepted", choice: 0, cachedTokens: 2 },
       { kind: "ended", choice: 0, tokens: 1 },
       { kind: "accepted", choice: 0, cachedTokens: 3 },
+      { kind: "transferred", choice: 0, transfer: { bytes: 96, ms: 4 } },
       { kind: "ended", choice: 0, tokens: 3 },
     ]);
   });
