@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type EmbeddingResult,
   EmbeddingResultSchema,
@@ -14,12 +14,14 @@ import {
 import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import { checkFeatures, LINK_FEATURES } from "#lib/link/features";
+import { checkFeatures, HAND_OFF_FEATURES, LINK_FEATURES } from "#lib/link/features";
 import { readGuidance } from "#lib/link/guidance";
 import type { LinkLimits } from "#lib/link/limits";
 import type { WorkerChannel, WorkerLink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
+import { errorDetail } from "#lib/rpc/error-detail";
 import { compileGuidance } from "#lib/text/grammar/guidance";
+import type { PracticeRooms } from "./practice-rooms.ts";
 
 /** What a practice worker is like. */
 export interface PracticeOptions {
@@ -37,8 +39,10 @@ export interface PracticeOptions {
   readonly maxRequests: number;
   /** Tokens for each open request in every step, at most 255; 1 unless given. */
   readonly tokensPerStep?: number;
-  /** Optional features of a link that it has; all unless given. */
+  /** Optional features of a link that it has; all unless given, and those of a hand-off with `rooms`. */
   readonly features?: readonly string[];
+  /** Shared by workers that go on from each other's prompts. It computes whole answers alone unless given. */
+  readonly rooms?: PracticeRooms;
   /** Hears of each request that it takes. */
   readonly onTaken?: (submit: Submit) => void;
   /** Of its end of each link, where they differ from LINK_LIMITS. */
@@ -63,14 +67,20 @@ interface Running {
   /** Place of the next token of the prompt to score; the prompt's length when nobody asked. */
   scored: number;
   position: number;
+  /** Another worker computes its prompt. */
+  waits: boolean;
   cancelled: boolean;
 }
 
 /** Tokens of a prompt that are scored in one step. */
 const SCORES_PER_STEP = 2;
 
-/** It has no engine, and no feature of one. */
+/** It has no engine, and no feature of one but to hand prompts on. */
 const PRACTICE_FEATURES: readonly string[] = Object.values(LINK_FEATURES);
+const ROOM_FEATURES: readonly string[] = [...PRACTICE_FEATURES, ...Object.values(HAND_OFF_FEATURES)];
+
+/** What it computes. */
+const KINDS: ReadonlySet<RequestKind> = new Set([RequestKind.GENERATE, RequestKind.EMBED, RequestKind.PREFILL]);
 
 /** Length of a practice embedding. */
 const EMBEDDING_SIZE = 8;
@@ -96,7 +106,8 @@ function mix(hash: number, number: number): number {
 
 /**
  * A worker without an engine, for the tests of whatever talks to workers: it keeps the contract of the link, and its
- * answers can be predicted. It scores prompts, generates until max_tokens, continues behind generated_token_ids, and embeds.
+ * answers can be predicted. It scores prompts, generates until max_tokens, continues behind generated_token_ids, embeds, and
+ * with `rooms` it computes prompts for others and goes on from theirs.
  */
 export function createPracticeWorker(options: PracticeOptions): PracticeWorker {
   return new Practice(options);
@@ -121,7 +132,7 @@ class Practice implements PracticeWorker {
 
   serve(channel: WorkerChannel): WorkerLink {
     const { instanceId, incarnation, model, maxRequests, clock, limits } = this.#options;
-    const features = [...(this.#options.features ?? PRACTICE_FEATURES)];
+    const features = [...this.#features];
     const running = new Map<number, Running>();
     const link = openWorkerLink(channel, {
       ...{ clock, limits },
@@ -149,10 +160,10 @@ class Practice implements PracticeWorker {
     running: Map<number, Running>,
     submit: Submit,
   ): { cachedTokens: number; queuedAhead: number } {
-    const { model, maxRequests, features = PRACTICE_FEATURES } = this.#options;
-    checkFeatures(submit, features);
+    const { model, maxRequests } = this.#options;
+    checkFeatures(submit, this.#features);
     if (submit.model !== model) throw new StatorError("MODEL_NOT_FOUND", { model: submit.model });
-    if (submit.kind !== RequestKind.GENERATE && submit.kind !== RequestKind.EMBED) {
+    if (!KINDS.has(submit.kind)) {
       throw new StatorError("INVALID_ARGUMENT", { detail: `No kind of this worker: ${submit.kind}` });
     }
     const prompt = submit.promptText === "" ? readU32(submit.promptTokenIds).slice() : encode(submit.promptText);
@@ -163,11 +174,17 @@ class Practice implements PracticeWorker {
     const position = submit.generatedTokenIds.length / 4;
     const about = { promptTokens: prompt.length, promptHash: hashOf(prompt) };
     const scored = submit.outputs?.promptLogprobs ? 1 : prompt.length;
-    running.set(submit.handle, { link, submit, ...about, scored, position, cancelled: false });
+    const waits = submit.room !== undefined && submit.kind !== RequestKind.PREFILL;
+    running.set(submit.handle, { link, submit, ...about, scored, position, waits, cancelled: false });
     this.taken++;
     this.#options.onTaken?.(submit);
     this.#timer ??= this.#options.clock.after(this.#options.stepMs, () => this.#step());
     return { cachedTokens: 0, queuedAhead: 0 };
+  }
+
+  get #features(): readonly string[] {
+    const { features, rooms } = this.#options;
+    return features ?? (rooms ? ROOM_FEATURES : PRACTICE_FEATURES);
   }
 
   #step(): void {
@@ -190,7 +207,15 @@ class Practice implements PracticeWorker {
         promptLogprobs.push(scoresOf(handle, one));
         continue;
       }
-      const maxTokens = Math.max(1, one.submit.stopping?.maxTokens ?? 1);
+      const met = this.#meet(one);
+      if (met === "waits") continue;
+      if (met === "nobody") {
+        running.delete(handle);
+        finishes.push(finishOf(handle, one, { error: errorDetail(NO_PROMPT) }));
+        continue;
+      }
+      const longest = Math.max(1, one.submit.stopping?.maxTokens ?? 1);
+      const maxTokens = Math.min(longest, promptEnd(one.submit));
       if (embed && !one.cancelled) {
         const values = Float32Array.from({ length: EMBEDDING_SIZE }, (_, at) => tokenBehind(one.promptHash, 0, at));
         embeddings.push(create(EmbeddingResultSchema, { handle, values: viewBytes(values) }));
@@ -203,14 +228,8 @@ class Practice implements PracticeWorker {
       if (!one.cancelled && !embed && one.position < maxTokens) continue;
       running.delete(handle);
       const done = embed ? FinishReason.DONE : FinishReason.LENGTH;
-      finishes.push(
-        create(FinishSchema, {
-          handle,
-          reason: one.cancelled ? FinishReason.CANCELLED : done,
-          promptTokens: one.promptTokens,
-          completionTokens: one.position,
-        }),
-      );
+      const more = this.#handOff(one, maxTokens < longest, tokens.slice(-1));
+      finishes.push(finishOf(handle, one, { reason: one.cancelled ? FinishReason.CANCELLED : done, ...more }));
     }
     const step = create(StepSchema, {
       step: this.#steps,
@@ -227,6 +246,41 @@ class Practice implements PracticeWorker {
     });
     link.step(step);
   }
+
+  /** Whether it has a prompt to go on from: its own, or one that came into its room. */
+  #meet(one: Running): "here" | "waits" | "nobody" {
+    if (!one.waits || one.cancelled) return "here";
+    const drawn = this.#options.rooms?.drawnIn(one.submit);
+    if (drawn === undefined) return "waits";
+    if (drawn === null) return "nobody";
+    one.position += drawn;
+    one.waits = false;
+    return "here";
+  }
+
+  /** What the terminal frame says of the blocks of a prompt: where they are kept, or how they came. */
+  #handOff(
+    { submit, cancelled }: Running,
+    isKept: boolean,
+    firstTokens: number[],
+  ): MessageInitShape<typeof FinishSchema> {
+    const { rooms } = this.#options;
+    if (isKept && !cancelled && rooms) return { session: rooms.keep(submit, this.#options, firstTokens) };
+    rooms?.fail(submit);
+    return { transfer: cancelled ? undefined : rooms?.fetch(submit) };
+  }
+}
+
+/** Nothing came into the room. */
+const NO_PROMPT = new StatorError("STREAM_LOST", { detail: "the prompt came to nothing" });
+
+/** Where a prompt alone ends: behind one token. */
+function promptEnd({ kind, generatedTokenIds }: Submit): number {
+  return kind === RequestKind.PREFILL ? generatedTokenIds.length / 4 + 1 : Number.POSITIVE_INFINITY;
+}
+
+function finishOf(handle: number, one: Running, more: MessageInitShape<typeof FinishSchema>): Finish {
+  return create(FinishSchema, { handle, promptTokens: one.promptTokens, completionTokens: one.position, ...more });
 }
 
 /** The next ones of a prompt: each is minus its place. */

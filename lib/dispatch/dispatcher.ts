@@ -47,7 +47,7 @@ export interface DispatcherOptions<Placer extends Router = Router> {
   readonly router: (locate: Locate) => Placer;
   /** Of all its waits and times. */
   readonly clock: Clock;
-  /** Of how long links wait before they connect again. */
+  /** Of how long links wait before they connect again, and of the numbers of rooms. */
   readonly chance: Chance;
   /** Told of requests that ended, and of workers. */
   readonly log: Log;
@@ -123,10 +123,11 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   constructor(options: DispatcherOptions<Placer>) {
     this.#options = options;
     this.ledger = new Ledger(options.ledgerRecords ?? 1_000);
-    const { clock, log } = options;
+    const { clock, chance, log } = options;
     this.router = this.#createRouter();
     this.#runOptions = {
       clock,
+      chance,
       log,
       limits: options.life,
       router: this.router,
@@ -320,6 +321,11 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
     metrics.add("stator_dispatch_requests_total", 1, { outcome: record.outcome });
     if (record.reason !== "") metrics.add("stator_dispatch_failures_total", 1, { reason: record.reason });
     if (record.migrations > 0) metrics.add("stator_dispatch_migrations_total", record.migrations);
+    const { handOff } = record;
+    if (handOff) {
+      const blocks = handOff.transferMs === undefined ? "unknown" : handOff.reason === "" ? "all" : "fewer";
+      metrics.add("stator_dispatch_hand_offs_total", 1, { blocks });
+    }
     if (record.reason === "POISONED") {
       log.error("request is poisoned", { request: record.requestId, model: record.model, workers: record.workers });
     }

@@ -16,6 +16,11 @@ export const DISPATCH_INSTRUMENTS = {
     kind: "counter",
     help: "Choices that had begun on one worker and were continued on another",
   },
+  stator_dispatch_hand_offs_total: {
+    kind: "counter",
+    help: "Requests of which one worker computed the prompt for another, by what came of its blocks: all, fewer, unknown",
+    labels: ["blocks"],
+  },
   stator_dispatch_open_requests: { kind: "gauge", help: "Requests that have been started and have not ended" },
   stator_dispatch_waiting_requests: {
     kind: "gauge",

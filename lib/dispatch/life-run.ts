@@ -1,11 +1,13 @@
 import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
+import type { Chance } from "#lib/base/chance";
 import type { Clock, Timer } from "#lib/base/clock";
 import type { Rostered } from "#lib/base/collections";
 import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { RouteAnswer, RouteNote, Router, Ticket } from "#lib/routing/router";
 import type { CarriedAsk } from "#lib/serving/ask";
-import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
+import { createLife, type Life, type LifeLimits } from "#lib/serving/life";
+import type { LifeEffect, LifeEvent } from "#lib/serving/life-event";
 import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife } from "#lib/serving/step-life";
 import type { Compile } from "./asked-form.ts";
@@ -15,6 +17,8 @@ import type { Seat } from "./seat.ts";
 export interface RunOptions {
   /** Of its deadline and its waits. */
   readonly clock: Clock;
+  /** Draws the numbers of rooms. */
+  readonly chance: Chance;
   /** Told when the request fails by a fault of ours. */
   readonly log: Log;
   /** How long it is tried, where that differs from the usual. */
@@ -51,6 +55,8 @@ export abstract class LifeRun implements Rostered {
   protected readonly life: Life;
   /** Who placed each choice, until it ended there. */
   readonly #asked: (Asked | undefined)[];
+  /** The same of the legs that began ahead; none unless a router places such. */
+  readonly #askedAhead: (Asked | undefined)[] = [];
   /** What was asked and is not answered. */
   #asking: Asked | undefined;
   readonly #events: LifeEvent[] = [];
@@ -130,8 +136,9 @@ export abstract class LifeRun implements Rostered {
 
   /** Tells the router what became of a choice. */
   protected note(note: RouteNote): void {
-    this.#asked[note.choice]?.ticket?.note(note);
-    if (note.kind === "ended") this.#asked[note.choice] = undefined;
+    const asked = note.ahead ? this.#askedAhead : this.#asked;
+    asked[note.choice]?.ticket?.note(note);
+    if (note.kind === "ended") asked[note.choice] = undefined;
   }
 
   #drain(): void {
@@ -194,7 +201,12 @@ export abstract class LifeRun implements Rostered {
     if (this.#asking !== asked) return;
     this.#asking = undefined;
     if (answer.kind === "placed") {
-      for (const { choices } of answer.places) for (const choice of choices) this.#asked[choice] = asked;
+      for (const { choices, ahead } of answer.places) {
+        for (const choice of choices) {
+          this.#asked[choice] = asked;
+          if (ahead) this.#askedAhead[choice] = asked;
+        }
+      }
       this.tell(answer);
       return;
     }

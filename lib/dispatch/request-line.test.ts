@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { RequestRecordSchema } from "#gen/stator/frontend/v1/frontend_pb";
+import { HandOffSchema, RequestRecordSchema } from "#gen/stator/frontend/v1/frontend_pb";
 import { createLog, type LogLevel } from "#lib/host/log";
 import { logRequest } from "./request-line.ts";
 
@@ -39,4 +39,17 @@ test("one that failed before its first token says why, and nothing of what it ne
   const [line] = linesOf("info", { ...failed, reason: "NO_WORKERS" });
   expect(line).toMatchObject({ outcome: "failed", reason: "NO_WORKERS" });
   expect(Object.keys(line ?? {})).not.toEqual(expect.arrayContaining(["worker", "migrations", "firstTokenMs"]));
+});
+
+test("one whose prompt was computed elsewhere says where, and how that came to its answer", () => {
+  const times = { prefillWorker: 1n, decodeWorker: 2n, transferMs: 3.4, rung: "shared-memory", blocks: 5 };
+  const line = (more: object) =>
+    linesOf("info", { ...RECORD, handOff: create(HandOffSchema, { ...times, ...more }) })[0];
+  const told = { worker: "0000000000000002", prefillWorker: "0000000000000001", transferMs: 3, blocks: 5 };
+  expect(line({})).toMatchObject({ ...told, rung: "shared-memory" });
+  expect(line({})).not.toHaveProperty("recomputed");
+  expect(line({ reason: "CORRUPT" })).toMatchObject({ recomputed: "CORRUPT" });
+  const untold = line({ transferMs: undefined, rung: "", blocks: 0, decodeWorker: 0n });
+  expect(untold).toMatchObject({ worker: "0000000000000002" });
+  for (const name of ["transferMs", "rung", "blocks"]) expect(untold).not.toHaveProperty(name);
 });

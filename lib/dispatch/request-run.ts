@@ -2,16 +2,18 @@ import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import { CancelMode } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import { isDeath } from "#lib/link/death";
-import type { LinkFinish, RequestListener, StepLogprobs, SubmitInit } from "#lib/link/link";
-import { GROWTH_TOKENS } from "#lib/routing/router";
+import type { StepLogprobs, SubmitInit } from "#lib/link/link";
+import type { RouteNote } from "#lib/routing/router";
 import type { Usage } from "#lib/serving/answer";
 import type { LinkAsk } from "#lib/serving/ask";
 import type { ServingHandle, ServingSink } from "#lib/serving/dispatcher";
-import type { Choice, LifeEvent } from "#lib/serving/life";
+import { tellGrowth } from "#lib/serving/growth";
+import type { LifeEvent } from "#lib/serving/life-event";
 import { usageOf } from "#lib/serving/record";
 import { takePromptLogprobs, takeTokens } from "#lib/serving/step-life";
 import { AskedForm } from "./asked-form.ts";
+import { type AtAttempt, ChoiceListener, type FrameReader } from "./choice-listener.ts";
+import { legOf, Rooms } from "./leg-submit.ts";
 import { type CarriedEffect, LifeRun, type RunOptions } from "./life-run.ts";
 import type { Seat } from "./seat.ts";
 import { submitTemplate } from "./submit.ts";
@@ -24,11 +26,15 @@ interface Running {
 }
 
 /** A request over the links to the workers: runs the effects of its life, the links on one side, the sink on the other. */
-export class RequestRun extends LifeRun implements ServingHandle {
+export class RequestRun extends LifeRun implements ServingHandle, FrameReader {
   readonly #sink: ServingSink;
   readonly #template: SubmitInit;
   readonly #form: AskedForm | undefined;
   readonly #running: (Running | undefined)[];
+  /** Decode legs that began ahead of their prompts, and what became of them. */
+  readonly #ahead: (Running | undefined)[] = [];
+  readonly #rooms: Rooms;
+  readonly #note = (note: RouteNote): void => this.note(note);
 
   /** `model`: the workers' name for it. Nothing runs before `start`. */
   constructor(request: LinkAsk, model: string, about: { readonly sink: ServingSink; readonly options: RunOptions }) {
@@ -37,6 +43,7 @@ export class RequestRun extends LifeRun implements ServingHandle {
     this.#template = submitTemplate(request, model);
     this.#form = request.guidance && new AskedForm(request.guidance, about.options.compile);
     this.#running = this.life.choices.map(() => undefined);
+    this.#rooms = new Rooms(about.options);
   }
 
   get usage(): Usage {
@@ -49,13 +56,13 @@ export class RequestRun extends LifeRun implements ServingHandle {
 
   /** For the listener: what a worker sent for a choice. */
   tokens(
-    at: { readonly choice: number; readonly attempt: number },
+    at: AtAttempt,
     frame: { readonly tokens: Uint32Array; readonly start: number; readonly end: number },
     logprobs: StepLogprobs | undefined,
   ): void {
-    const view = takeTokens(this.life, at, { ...frame, nowMs: this.options.clock.nowMs() });
+    const view = takeTokens(this.life, at, { ...frame, logprobs, nowMs: this.options.clock.nowMs() });
     if (!view) return;
-    this.#grown(this.life.choices[at.choice]!, view.length);
+    tellGrowth(this.life.choices[at.choice]!, view.length, this.#note);
     this.entered();
     try {
       this.#sink.onTokens(at.choice, view, logprobs);
@@ -66,11 +73,7 @@ export class RequestRun extends LifeRun implements ServingHandle {
   }
 
   /** For the listener: log-probabilities of a choice's prompt came. */
-  promptLogprobs(
-    at: { readonly choice: number; readonly attempt: number },
-    position: number,
-    { chosen, topTokens, topValues }: StepLogprobs,
-  ): void {
+  promptLogprobs(at: AtAttempt, position: number, { chosen, topTokens, topValues }: StepLogprobs): void {
     const count = chosen.length;
     const from = takePromptLogprobs(this.life, at, { position, count });
     if (from === undefined) return;
@@ -90,7 +93,7 @@ export class RequestRun extends LifeRun implements ServingHandle {
   }
 
   /** For the listener: a piece of a choice's text came. */
-  text(at: { readonly choice: number; readonly attempt: number }, text: string): void {
+  text(at: AtAttempt, text: string): void {
     if (this.#sink.onText && this.life.request.input.kind === "text") {
       this.tell({ kind: "text", choice: at.choice, attempt: at.attempt, text });
       return;
@@ -108,16 +111,19 @@ export class RequestRun extends LifeRun implements ServingHandle {
         this.#submit(effect);
         return;
       case "cancel": {
-        const running = this.#running[effect.choice];
+        const running = this.#find(effect);
         const mode = effect.mode === "kill" ? CancelMode.KILL : CancelMode.STOP;
-        if (running?.attempt === effect.attempt) running.seat.link?.cancel(running.handle, mode);
+        running?.seat.link?.cancel(running.handle, mode);
         return;
       }
       case "abandon": {
-        const running = this.#running[effect.choice];
-        if (running?.attempt === effect.attempt) running.seat.link?.abandon(running.handle);
+        const running = this.#find(effect);
+        running?.seat.link?.abandon(running.handle);
         return;
       }
+      case "tokens":
+        this.#sink.onTokens(effect.choice, effect.tokens, effect.logprobs);
+        return;
       case "text":
         this.#sink.onText?.(effect.choice, effect.text);
         return;
@@ -136,6 +142,11 @@ export class RequestRun extends LifeRun implements ServingHandle {
     if (record.outcome === "finished") this.#sink.onDone(record);
   }
 
+  #find({ choice, attempt }: AtAttempt): Running | undefined {
+    const [running, ahead] = [this.#running[choice], this.#ahead[choice]];
+    return running?.attempt === attempt ? running : ahead?.attempt === attempt ? ahead : undefined;
+  }
+
   get #restOutputs(): SubmitInit["outputs"] {
     const { outputs } = this.#template;
     return outputs && { ...outputs, promptLogprobs: false };
@@ -151,8 +162,10 @@ export class RequestRun extends LifeRun implements ServingHandle {
         this.#submitLater(effect, guidance);
         return;
       }
+      const isAhead = effect.leg === "decode" && effect.room !== undefined;
       const submit: SubmitInit = {
         ...this.#template,
+        ...legOf(effect, { seat, rooms: this.#rooms }),
         choice,
         rank: effect.target.rank,
         promptTokenIds: typeof prompt === "string" ? this.#template.promptTokenIds : viewBytes(prompt),
@@ -160,11 +173,11 @@ export class RequestRun extends LifeRun implements ServingHandle {
         generatedTokenIds: viewBytes(generated),
         deadlineMs,
         guidance,
-        // Tokens come after the prompt's log-probabilities: who has one has them all.
-        outputs: generated.length > 0 ? this.#restOutputs : this.#template.outputs,
+        // Tokens come after the prompt's log-probabilities: who has one has them all, and who goes on behind one has none.
+        outputs: generated.length > 0 || isAhead ? this.#restOutputs : this.#template.outputs,
       };
       const handle = seat.link.submit(submit, new ChoiceListener(this, choice, attempt));
-      this.#running[choice] = { seat, handle, attempt };
+      (isAhead ? this.#ahead : this.#running)[choice] = { seat, handle, attempt };
     } catch (error) {
       const refused: LifeEvent = { kind: "refused", choice, attempt, error: asStatorError(error) };
       // Later: whoever starts a request does not hear of it before it has the handle.
@@ -177,59 +190,10 @@ export class RequestRun extends LifeRun implements ServingHandle {
     const { choice, attempt } = effect;
     made.then(
       () => {
-        const { phase, attempt: current } = this.life.choices[choice] ?? {};
-        if (phase === "sent" && current === attempt) this.#submit(effect);
+        const { phase, attempt: current, ahead } = this.life.choices[choice] ?? {};
+        if ((phase === "sent" && current === attempt) || ahead?.attempt === attempt) this.#submit(effect);
       },
       (error: unknown) => this.tell({ kind: "refused", choice, attempt, error: asStatorError(error) }),
     );
-  }
-
-  /** Tells the router that a choice's prompt is computed, and of growth every few tokens: what it counts are blocks. */
-  #grown({ index, generated, attemptFrom }: Choice, by: number): void {
-    const tokens = generated.count;
-    if (tokens - by === attemptFrom) this.note({ kind: "first token", choice: index });
-    if (tokens % GROWTH_TOKENS < by) this.note({ kind: "tokens", choice: index, tokens });
-  }
-}
-
-/** Hears the frames of one choice on one attempt. */
-class ChoiceListener implements RequestListener {
-  readonly #run: RequestRun;
-  readonly choice: number;
-  readonly attempt: number;
-
-  constructor(run: RequestRun, choice: number, attempt: number) {
-    this.#run = run;
-    this.choice = choice;
-    this.attempt = attempt;
-  }
-
-  onAccepted(cachedTokens: number): void {
-    this.#run.tell({ kind: "accepted", choice: this.choice, attempt: this.attempt, cachedTokens });
-  }
-
-  onTokens(tokens: Uint32Array, start: number, end: number, logprobs: StepLogprobs | undefined): void {
-    this.#run.tokens(this, { tokens, start, end }, logprobs);
-  }
-
-  onPromptLogprobs(position: number, logprobs: StepLogprobs): void {
-    this.#run.promptLogprobs(this, position, logprobs);
-  }
-
-  onText(text: string): void {
-    this.#run.text(this, text);
-  }
-
-  onEmbedding(values: Float32Array): void {
-    this.#run.tell({ kind: "embedding", choice: this.choice, attempt: this.attempt, values });
-  }
-
-  onFinish(finish: LinkFinish): void {
-    this.#run.tell({ kind: "finished", choice: this.choice, attempt: this.attempt, finish });
-  }
-
-  onLost(error: StatorError, accepted: boolean): void {
-    const { choice, attempt } = this;
-    this.#run.tell({ kind: "lost", choice, attempt, error, accepted, died: isDeath(error) });
   }
 }

@@ -7,7 +7,7 @@ import { asStatorError, type StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { openCallerLink } from "#lib/link/caller-link";
-import { LINK_FEATURES } from "#lib/link/features";
+import { HAND_OFF_FEATURES, LINK_FEATURES } from "#lib/link/features";
 import type { LinkLimits } from "#lib/link/limits";
 import type { CallerChannel, CallerLink, LinkListener, LinkState } from "#lib/link/link";
 import type { AskKind } from "#lib/routing/router";
@@ -141,7 +141,7 @@ export class WorkerSeat implements Seat {
       return;
     }
     const { instanceId, incarnation } = this.record;
-    const features = Object.values(LINK_FEATURES);
+    const features = [...Object.values(LINK_FEATURES), ...Object.values(HAND_OFF_FEATURES)];
     const shared = { caller, features, clock, limits, instanceId, incarnation };
     this.link = openCallerLink(this.#connection.channel, { ...shared, listener: this.#listener() });
   }

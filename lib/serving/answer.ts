@@ -1,5 +1,6 @@
 import type { StatorError } from "#lib/base/errors";
 import type { Decision } from "#lib/routing/decision";
+import type { Leg } from "#lib/routing/router";
 
 /** Tokens of one request. They come from its record and from nowhere else. */
 export interface Usage {
@@ -25,18 +26,20 @@ export function sumUsage(choices: readonly Usage[], choicesPerPrompt: number): U
   return { promptTokens, cachedTokens, completionTokens };
 }
 
-/** Where a request was placed, told once before its first token and again after a migration. */
+/** Where a request was placed, told once before its first token and again after a migration, or where its next leg began. */
 export interface Placement {
   /** Its instance. */
   readonly worker: bigint;
   /** Counts the placements of the request, from 1. */
   readonly attempt: number;
-  /** Prompt tokens that the worker found in its prefix cache, of the choice that it took first. */
+  /** Prompt tokens that were found in the prefix cache of the worker that computed it, of the choice that it took first. */
   readonly cachedTokens: number;
   /** Why this worker; `printDecision` has it in words. */
   readonly decision: Decision;
   /** Milliseconds until somebody could take it; undefined when it was placed at once. */
   readonly waitedMs: number | undefined;
+  /** What it does there. Absent: all of it. */
+  readonly leg?: Exclude<Leg, "whole">;
 }
 
 /** Log-probabilities beside delivered tokens, or of a part of a prompt. Borrowed. */

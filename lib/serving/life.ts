@@ -1,11 +1,9 @@
-import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import { Backoff, type BackoffTimes } from "#lib/base/backoff";
 import type { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
-import type { Place, RouteAnswer, RouteNote, Target } from "#lib/routing/router";
-import type { Placement } from "./answer.ts";
+import type { Leg } from "#lib/routing/router";
 import type { CarriedAsk } from "./ask.ts";
-import type { ChoiceEnd } from "./dispatcher.ts";
+import type { AheadLeg, HandedOff, KeptPrompt, Spot } from "./legs.ts";
 import { TokenBuffer } from "./token-buffer.ts";
 
 /** Bounds on how long a request is tried. */
@@ -45,7 +43,15 @@ export interface Choice {
   /** The attempt that it is on; frames of another one are of the past. */
   attempt: number;
   /** Where, and why there; undefined while it is nowhere. */
-  place: Place | undefined;
+  place: Spot | undefined;
+  /** What it does there; what it did last while it is nowhere. */
+  leg: Leg;
+  /** Its place is one at which its decode leg began before its prompt was computed: the router hears of it as that. */
+  isAhead: boolean;
+  /** The decode leg that began together with the prefill leg that it is on. */
+  ahead: AheadLeg | undefined;
+  /** Its prompt as another worker keeps it: what it asks the router for is a decode leg. */
+  kept: KeptPrompt | undefined;
   /** Word for the weights of its last place: what they began no others continue. */
   weights: string | undefined;
   /** Delivered tokens, over all attempts. */
@@ -60,7 +66,7 @@ export interface Choice {
   scored: number;
   /** Its embedding was delivered. */
   embedded: boolean;
-  /** Some attempt was accepted. */
+  /** Some attempt was accepted, since the last one that ended as it should. */
   hasRun: boolean;
   /** Tokens that it had when the attempt began. */
   attemptFrom: number;
@@ -94,8 +100,10 @@ export interface Life {
   waitedMs: number | undefined;
   /** The last attempt that the client was told of. */
   toldAttempt: number;
-  /** How often a choice that had begun on one worker was taken by another, or by the same again. */
+  /** How often a choice that had begun on one worker was taken by another, or by the same again, but for its next leg. */
   migrations: number;
+  /** Of the first choice of which one worker computed the prompt and another was to go on; undefined when none had two legs. */
+  handedOff: HandedOff | undefined;
   /** A place was asked for and has not been answered. */
   placing: boolean;
   /** Workers that failed since one last took something: not asked again before all others were. */
@@ -114,66 +122,6 @@ export interface Life {
   droppedFrames: number;
 }
 
-/** What a request is told. `choice` and `attempt` name whom a frame belongs to. */
-export type LifeEvent =
-  | { readonly kind: "start" }
-  /** Answer to `place`, for the choices that it was asked for. */
-  | RouteAnswer
-  /** The worker, or the link to it, did not take the choice: certainly not executed. */
-  | { readonly kind: "refused"; readonly choice: number; readonly attempt: number; readonly error: StatorError }
-  | { readonly kind: "accepted"; readonly choice: number; readonly attempt: number; readonly cachedTokens: number }
-  | { readonly kind: "text"; readonly choice: number; readonly attempt: number; readonly text: string }
-  | { readonly kind: "embedding"; readonly choice: number; readonly attempt: number; readonly values: Float32Array }
-  /** The first of what a model of tensors answers came. */
-  | { readonly kind: "answered"; readonly choice: number; readonly attempt: number }
-  | { readonly kind: "finished"; readonly choice: number; readonly attempt: number; readonly finish: LinkFinish }
-  | {
-      readonly kind: "lost";
-      readonly choice: number;
-      readonly attempt: number;
-      readonly error: StatorError;
-      readonly accepted: boolean;
-      /** The worker is gone; else it ended the link, or was told to. */
-      readonly died: boolean;
-    }
-  /** A worker is not to be waited for any longer. */
-  | { readonly kind: "suspect"; readonly worker: bigint; readonly error: StatorError }
-  /** Whoever asked has enough of a choice: its first `tokens` tokens, or pieces of text, are the answer. */
-  | { readonly kind: "finish choice"; readonly choice: number; readonly tokens: number }
-  | { readonly kind: "cancel" }
-  /** Whoever runs it cannot go on. */
-  | { readonly kind: "fail"; readonly error: StatorError }
-  | { readonly kind: "deadline" };
-
-/** What a request wants done, in order. */
-export type LifeEffect =
-  /** Ask a router after `delayMs`, with `routeAsk` as of then. One is under way at a time. */
-  | { readonly kind: "place"; readonly delayMs: number }
-  /** What became of a choice, for the router that placed it. */
-  | { readonly kind: "note"; readonly note: RouteNote }
-  /** A worker took it, or the first choice of several: before any token of the attempt, unless a later one was told. */
-  | { readonly kind: "tell placed"; readonly placement: Placement }
-  /** `generated` stays as it is: keep it or copy it. */
-  | {
-      readonly kind: "submit";
-      readonly target: Target;
-      readonly choice: number;
-      readonly attempt: number;
-      readonly prompt: Uint32Array | string;
-      readonly generated: Uint32Array;
-      readonly deadlineMs: number | undefined;
-    }
-  /** Ask the worker to end it; nothing more is awaited from it. */
-  | { readonly kind: "cancel"; readonly choice: number; readonly attempt: number; readonly mode: "stop" | "kill" }
-  /** Forget it: the worker is not trusted to answer. */
-  | { readonly kind: "abandon"; readonly choice: number; readonly attempt: number }
-  | { readonly kind: "text"; readonly choice: number; readonly text: string }
-  | { readonly kind: "embedding"; readonly choice: number; readonly values: Float32Array }
-  | { readonly kind: "end"; readonly choice: number; readonly end: ChoiceEnd }
-  | { readonly kind: "error"; readonly error: StatorError }
-  /** The last effect. */
-  | { readonly kind: "done"; readonly record: RequestRecord };
-
 /** A request that has just arrived. */
 export function createLife(
   request: CarriedAsk,
@@ -187,6 +135,10 @@ export function createLife(
         phase: "unplaced",
         attempt: 0,
         place: undefined,
+        leg: "whole",
+        isAhead: false,
+        ahead: undefined,
+        kept: undefined,
         weights: undefined,
         generated: new TokenBuffer(hasTokens(request) ? request.stopping.maxTokens : 0),
         pieces: 0,
@@ -215,6 +167,7 @@ export function createLife(
     waitedMs: undefined,
     toldAttempt: 0,
     migrations: 0,
+    handedOff: undefined,
     placing: false,
     avoid: new Set(),
     searchingSinceMs: undefined,

@@ -1,4 +1,4 @@
-import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
+import type { HandOff, RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
 import type { StatorError } from "#lib/base/errors";
 import { sumUsage, type Usage } from "./answer.ts";
 import type { Choice, Life } from "./life.ts";
@@ -48,5 +48,25 @@ export function recordOf(
     firstTokenMs: life.firstTokenMs === undefined ? undefined : life.firstTokenMs - life.arrivedMs,
     totalMs: about.nowMs - life.arrivedMs,
     migrations: life.migrations,
+    handOff: recordHandOff(life),
+  };
+}
+
+/** What is written of the two legs; undefined where there were none. */
+function recordHandOff({ handedOff, arrivedMs }: Life): HandOff | undefined {
+  if (!handedOff) return undefined;
+  const { prefillWorker, decodeWorker, computedMs, sentMs, report } = handedOff;
+  const pulledMs = report && (report.queueUs + report.durationUs) / 1_000;
+  return {
+    $typeName: "stator.frontend.v1.HandOff",
+    prefillWorker,
+    decodeWorker: decodeWorker ?? 0n,
+    prefillMs: computedMs - arrivedMs,
+    // A leg that began before the prompt was computed had its blocks as soon as they were there.
+    transferMs: pulledMs === undefined ? undefined : Math.max(0, sentMs + pulledMs - computedMs),
+    rung: report?.rung ?? "",
+    blocks: report?.blocks ?? 0,
+    bytes: report?.bytes ?? 0n,
+    reason: report?.reason ?? "",
   };
 }

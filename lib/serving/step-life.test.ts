@@ -2,7 +2,7 @@ import { describe, expect, it, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
 import { draining, LifeRig, lost, reasons } from "../../test/support/life-rig.ts";
-import type { LifeEffect } from "./life.ts";
+import type { LifeEffect } from "./life-event.ts";
 import { usageOf } from "./record.ts";
 import { routeAsk } from "./route-ask.ts";
 import { stepLife, takePromptLogprobs } from "./step-life.ts";

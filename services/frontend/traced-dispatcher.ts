@@ -1,3 +1,4 @@
+import { printId } from "#lib/base/bytes";
 import type { Span, Tracer } from "#lib/host/telemetry";
 import type { Usage } from "#lib/serving/answer";
 import type { Dispatcher, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
@@ -49,7 +50,8 @@ class TracedHandle implements ServingHandle {
 function watched(sink: ServingSink, span: Span): ServingSink {
   return {
     onPlaced(placement) {
-      span.set("stator.worker", placement.worker.toString(16).padStart(16, "0"));
+      span.set("stator.worker", printId(placement.worker));
+      if (placement.leg) span.set(`stator.${placement.leg}_worker`, printId(placement.worker));
       span.set("stator.attempt", placement.attempt);
       span.set("stator.cached_tokens", placement.cachedTokens);
       sink.onPlaced(placement);

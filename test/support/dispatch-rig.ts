@@ -5,6 +5,7 @@ import {
   InstanceRole,
   InstanceState,
   ModelCardSchema,
+  WorkerRole,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
@@ -24,6 +25,7 @@ import { createLog } from "#lib/host/log";
 import { createMetrics, noMetrics } from "#lib/host/metrics";
 import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink, type MemoryLink } from "#lib/link/memory-channel";
+import type { Disaggregation } from "#lib/routing/legs/disaggregation";
 import type { RouterMode } from "#lib/routing/options";
 import { createPlainRouter } from "#lib/routing/plain-router";
 import type { Router } from "#lib/routing/router";
@@ -96,7 +98,12 @@ export class DispatchRig {
 
   constructor(
     mode: RouterMode = "round-robin",
-    more: Pick<DispatcherOptions, "life" | "waitingRequests" | "compile" | "dial"> = {},
+    {
+      split,
+      ...more
+    }: Pick<DispatcherOptions, "life" | "waitingRequests" | "compile" | "dial"> & {
+      readonly split?: Disaggregation;
+    } = {},
     watched: (router: Router) => Router = (router) => router,
   ) {
     this.dispatcher = createDispatcher({
@@ -112,7 +119,8 @@ export class DispatchRig {
       },
       router: (locate) => {
         const chance = new SeededChance(1n);
-        return watched(createPlainRouter({ mode, locate, clock: this.clock, chance, metrics: noMetrics }));
+        const own = { mode, locate, clock: this.clock, chance, metrics: noMetrics, ...(split && { split }) };
+        return watched(createPlainRouter(own));
       },
       clock: this.clock,
       chance: new SeededChance(1n),
@@ -135,8 +143,9 @@ export class DispatchRig {
     return worker;
   }
 
-  show(id: bigint, state: InstanceState, incarnation = 1n): void {
+  show(id: bigint, state: InstanceState, incarnation = 1n, workerRole: WorkerRole = WorkerRole.UNSPECIFIED): void {
     const record = {
+      workerRole,
       instanceId: id,
       incarnation,
       role: InstanceRole.WORKER,

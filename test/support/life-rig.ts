@@ -1,6 +1,7 @@
 import { StatorError } from "#lib/base/errors";
 import type { LinkFinish } from "#lib/link/link";
-import { createLife, type Life, type LifeEffect, type LifeEvent, type LifeLimits } from "#lib/serving/life";
+import { createLife, type Life, type LifeLimits } from "#lib/serving/life";
+import type { LifeEffect, LifeEvent } from "#lib/serving/life-event";
 import { type PlainChanges, plainAsk } from "#lib/serving/plain-ask";
 import { routeAsk } from "#lib/serving/route-ask";
 import { stepLife, takeTokens } from "#lib/serving/step-life";
