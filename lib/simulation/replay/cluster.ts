@@ -1,16 +1,18 @@
 import type { Chance } from "#lib/base/chance";
-import { StatorError } from "#lib/base/errors";
 import type { EngineFinish } from "#lib/engines/engine";
 import { silentLog as log } from "#lib/host/log";
 import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
-import { GROWTH_TOKENS } from "#lib/routing/router";
+import { GROWTH_TOKENS, type Place } from "#lib/routing/router";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { type ContentHashes, joined } from "./content.ts";
+import { Moves } from "./hand-off/moves.ts";
+import type { TransferSpeed } from "./hand-off/transfer-net.ts";
 import { type OwnShape, type Profile, scaled, spedUp } from "./profile.ts";
-import type { ReplayRequest } from "./replay-request.ts";
+import type { ReplayRequest, Session } from "./replay-request.ts";
 import { changeOf, ReplayRouter, type ReplayRouting, WEIGHTS } from "./replay-router.ts";
 import { ReplayWorker, type WorkerShape } from "./replay-worker.ts";
+import type { GapBook } from "./report/gap-book.ts";
 import { SharedCache } from "./shared-cache.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 import { placeOfWorker, workerAt } from "./worker-id.ts";
@@ -21,6 +23,10 @@ export interface ClusterOptions extends Omit<WorkerShape, "profile"> {
   readonly profile: Profile;
   /** How many there are at first, at least 1. */
   readonly workers: number;
+  /** What part of requests each does, by its place; all of it where nothing is said. */
+  readonly roles?: readonly WorkerRole[];
+  /** How KV moves between them. */
+  readonly transfer: TransferSpeed;
   /** What is said of workers alone, by their places. */
   readonly own?: ReadonlyMap<number, OwnShape>;
   /** How much faster than its profile each is, by its place; 1 where nothing is said. */
@@ -33,9 +39,14 @@ export interface ClusterOptions extends Omit<WorkerShape, "profile"> {
   readonly chance: Chance;
   /** Cuts sequences into blocks. */
   readonly hashes: ContentHashes;
+  /** Written where somebody wants to know the times between tokens. */
+  readonly gaps: GapBook | undefined;
   /** A request has ended, or was refused. */
   readonly onEnded: (request: ReplayRequest) => void;
 }
+
+/** What part of requests a worker does. */
+export type WorkerRole = NonNullable<FleetWorker["role"]>;
 
 interface Member {
   readonly worker: ReplayWorker;
@@ -50,13 +61,15 @@ export class Cluster {
   #fleet: ReadonlyMap<bigint, FleetWorker> = new Map();
   /** What could be reused at best. */
   readonly #shared: SharedCache;
-  /** Requests that nobody can take now. */
-  #homeless: ReplayRequest[] = [];
+  readonly #moves: Moves;
+  /** Requests that nobody can take now, and the sentence that says so. */
+  #homeless = new Map<ReplayRequest, string>();
   #incarnation = 0n;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { clock, chance, routing, workers, hashes } = options;
+    const { clock, chance, routing, workers, hashes, transfer: speed } = options;
+    this.#moves = new Moves({ speed, blockTokens: hashes.blockTokens, clock });
     this.#shared = new SharedCache(hashes.blockTokens);
     this.#router = new ReplayRouter(routing, { clock, chance, serving: () => this.#fleet });
     for (let at = 0; at < workers; at++) this.#add(at);
@@ -99,10 +112,11 @@ export class Cluster {
     this.catchUp();
     this.#members.delete(at);
     this.#follow();
-    for (const request of member.worker.kill()) {
+    for (const request of [...member.worker.kill(), ...this.#moves.lose(at)]) {
       request.ticket?.note({ kind: "ended", choice: 0 });
-      request.hasToken = false;
-      this.#place(request);
+      // Whose blocks are kept still goes on from them; all others begin anew, with the tokens that they have.
+      if (request.session) this.#handOff(request, request.session);
+      else this.#place(request);
     }
   }
 
@@ -112,18 +126,24 @@ export class Cluster {
     this.catchUp();
     this.#add(at);
     this.#follow();
-    for (const request of this.#homeless.splice(0)) this.#place(request);
+    for (const request of this.#takeHomeless().keys()) this.#place(request);
   }
 
   /** Nobody comes any more: refuses the requests that nobody can take. False when there are none. */
   giveUp(): boolean {
-    const lost = this.#homeless.splice(0);
-    for (const request of lost) this.#refuse(request, new StatorError("NO_WORKERS", { model: WEIGHTS }).message);
-    return lost.length > 0;
+    const lost = this.#takeHomeless();
+    for (const [request, reason] of lost) this.#refuse(request, reason);
+    return lost.size > 0;
+  }
+
+  #takeHomeless(): ReadonlyMap<ReplayRequest, string> {
+    const homeless = this.#homeless;
+    this.#homeless = new Map();
+    return homeless;
   }
 
   #add(at: number): void {
-    const { own, speeds, profile: usual, clock, hashes, routing, chance, ...common } = this.#options;
+    const { own, speeds, roles, profile: usual, clock, hashes, routing, chance, gaps, ...common } = this.#options;
     const { profile: ownProfile = usual, blocks = common.blocks } = own?.get(at) ?? {};
     const shape = { ...common, blocks };
     const id = workerAt(at);
@@ -141,6 +161,7 @@ export class Cluster {
       totalBlocks: shape.blocks,
       maxRunningRequests: profile.maxRunning,
       taints: new Set(),
+      role: roles?.[at] ?? "aggregated",
       prior: scaled(profile.times, Math.exp(isSlow ? -prior : prior)),
     };
     const worker = new ReplayWorker(
@@ -151,7 +172,7 @@ export class Cluster {
         onTokens: (request, count) => this.#grow(request, count),
         onFinish: (request, finish) => this.#finish(request, finish),
       },
-      { clock, hashes, log },
+      { clock, hashes, log, gaps },
     );
     this.#members.set(at, { worker, fleet });
   }
@@ -164,25 +185,53 @@ export class Cluster {
     for (const worker of this.#fleet.keys()) this.router.sink(worker, 0).know(live);
   }
 
+  /** Asks where an answer begins. */
   #place(request: ReplayRequest): void {
-    if (this.#members.size === 0) {
-      this.#homeless.push(request);
+    request.hasToken = false;
+    const place = this.#ask(request);
+    if (!place) return;
+    request.leg = place.leg ?? "whole";
+    request.worker = placeOfWorker(place.target.worker);
+    this.#submit(request);
+  }
+
+  /** Asks where an answer goes on whose prompt is computed; it takes the blocks there first. */
+  #handOff(request: ReplayRequest, session: Session): void {
+    request.hasToken = false;
+    const place = this.#ask(request, session);
+    if (!place) {
+      session.blocks.letGo();
+      request.session = undefined;
       return;
     }
-    request.ticket = this.#router.place(request, (answer) => {
-      if (answer.kind === "unplaced") {
-        this.#refuse(request, answer.error.message);
-        return;
-      }
-      request.worker = placeOfWorker(answer.places[0]!.target.worker);
+    request.leg = "decode";
+    request.worker = placeOfWorker(place.target.worker);
+    const { worker } = this.#members.get(request.worker)!;
+    // It says at once that it takes the request; all that comes need not be computed.
+    const cachedTokens = session.blocks.count * this.#options.hashes.blockTokens;
+    request.ticket?.note({ kind: "accepted", choice: 0, cachedTokens });
+    this.#moves.begin(request, session, { place: request.worker, worker }, () => this.#submit(request));
+  }
+
+  /** Where a request goes; undefined where it is refused, or has to wait for somebody to come. */
+  #ask(request: ReplayRequest, session?: Session): Place | undefined {
+    let place: Place | undefined;
+    const handOff = session && { prefilledBy: workerAt(session.place) };
+    request.ticket = this.#router.place(request, handOff, (answer) => {
+      if (answer.kind === "placed") [place] = answer.places;
+      else if (answer.error.reason === "NO_WORKERS") this.#homeless.set(request, answer.error.message);
+      else this.#refuse(request, answer.error.message);
     });
-    const member = this.#members.get(request.worker);
-    if (!member || request.refusal !== "") return;
+    return place;
+  }
+
+  #submit(request: ReplayRequest): void {
+    const { worker } = this.#members.get(request.worker)!;
     try {
-      const cachedTokens = member.worker.submit(request);
-      request.ticket.note({ kind: "accepted", choice: 0, cachedTokens });
+      const cachedTokens = worker.submit(request);
+      if (request.leg !== "decode") request.ticket?.note({ kind: "accepted", choice: 0, cachedTokens });
     } catch (error) {
-      request.ticket.note({ kind: "ended", choice: 0 });
+      request.ticket?.note({ kind: "ended", choice: 0 });
       this.#refuse(request, error instanceof Error ? error.message : String(error));
     }
   }
@@ -207,12 +256,33 @@ export class Cluster {
   }
 
   #finish(request: ReplayRequest, { cachedTokens, error }: EngineFinish): void {
-    request.cachedTokens = cachedTokens;
+    const { leg, row, worker } = request;
+    if (leg !== "decode") {
+      request.cachedTokens = cachedTokens;
+      request.prefilledBy = worker;
+    }
+    if (leg === "prefill" && !error && request.tokens < row.outputTokens) {
+      this.#keep(request);
+      return;
+    }
     request.endedMs = this.#options.clock.nowMs();
     if (error) request.refusal = error.message;
     const answer = { names: BigUint64Array.of(request.answer), ends: Uint32Array.of(request.tokens) };
     this.#shared.append(joined(request.prompt.content, answer));
     request.ticket?.note({ kind: "ended", choice: 0 });
     this.#options.onEnded(request);
+  }
+
+  /** A prompt is computed, and its answer goes on elsewhere: behind all that ends now. */
+  #keep(request: ReplayRequest): void {
+    const { clock } = this.#options;
+    const blocks = this.#members.get(request.worker)!.worker.keep(request);
+    const session: Session = { place: request.worker, blocks, sinceMs: clock.nowMs() };
+    request.session = session;
+    request.ticket?.note({ kind: "ended", choice: 0 });
+    clock.arrive(clock.nowMs(), () => {
+      this.catchUp();
+      this.#handOff(request, session);
+    });
   }
 }

@@ -6,6 +6,7 @@ import type { KvChange } from "#lib/kv/event";
 import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { RunIndex } from "#lib/routing/index/run-index";
+import type { Locate } from "#lib/routing/locate";
 import { readRuleConstants, routingDefaults } from "#lib/routing/options";
 import { NO_WISHES, type RouteAsk } from "#lib/routing/router";
 import { RuleRouter } from "#lib/routing/rule-router";
@@ -80,7 +81,7 @@ export class ReplayRouter {
       openIndex: () => new RunIndex({ budgetBytes: defaults["router.index-bytes"] }),
       hasher: this.#hasher,
       stepBlocks: 1 << 20,
-      locate: () => new Map([...serving().keys()].map((worker) => [worker, WEIGHTS])),
+      locate: () => locateAll(serving()),
       metrics: noMetrics,
       limits: KEPT,
       clock,
@@ -98,11 +99,22 @@ export class ReplayRouter {
     }
   }
 
-  /** Asks where a request goes; the answer comes during the call. */
-  place(request: ReplayRequest, answer: Parameters<RuleRouter["place"]>[1]): ReturnType<RuleRouter["place"]> {
+  /** Asks where a request goes, or where it goes on behind the worker that computed its prompt; the answer comes during the call. */
+  place(
+    request: ReplayRequest,
+    handOff: { readonly prefilledBy: bigint } | undefined,
+    answer: Parameters<RuleRouter["place"]>[1],
+  ): ReturnType<RuleRouter["place"]> {
     this.#hasher.prompt = request.prompt;
-    return this.router.place(askOf(request), answer);
+    const ask = askOf(request);
+    return this.router.place(handOff ? { ...ask, ...handOff, stage: "hand-off" } : ask, answer);
   }
+}
+
+/** Everybody, whatever part of a request is asked about. */
+function locateAll(serving: ReadonlyMap<bigint, FleetWorker>): ReturnType<Locate> {
+  if (serving.size > 0) return new Map([...serving.keys()].map((worker) => [worker, WEIGHTS]));
+  return { kind: "unplaced", error: new StatorError("NO_WORKERS", { model: WEIGHTS }), final: false };
 }
 
 function askOf({ row, prompt, tokens }: ReplayRequest): RouteAsk {

@@ -13,6 +13,7 @@ import {
 import { RULE_NAMES, type RuleName } from "#lib/routing/rules/table";
 import { PROFILES } from "#lib/simulation/replay/profile";
 import { TRACE_FORMATS } from "#lib/simulation/replay/trace/trace-format";
+import { splitsOption } from "./splits.ts";
 import { trafficOption } from "./traffic-option.ts";
 
 /** A place of a worker, from 0, and a number that is said of it. */
@@ -98,6 +99,7 @@ export const REPLAY_OPTIONS = {
     read: (given) => within(Number(given), 0.001, 1_000),
     print: String,
   }),
+  splits: splitsOption(),
   fail: momentsOption("A worker that dies with its cache"),
   join: momentsOption("A worker that comes with an empty cache"),
   threads: integerOr("auto", {
