@@ -29,6 +29,10 @@ export class ReplayRequest {
   ticket: Ticket | undefined;
   /** What its worker does of it. */
   leg: Leg = "whole";
+  /** Place of the worker that waits to go on with it while its prompt is computed; undefined where none does. */
+  ahead: number | undefined;
+  /** What comes of it is told of the place that was ahead. */
+  isAhead = false;
   /** Its prompt is computed, and its blocks wait for whoever goes on; undefined before, and once they were moved. */
   session: Session | undefined;
   /** Place of the worker that computed its prompt last; -1 before. */

@@ -61,7 +61,9 @@ export interface KeptBlocks {
 
 /** Places for blocks that come from another worker. */
 export interface ExpectedBlocks {
-  /** How many do not lie here already. */
+  /** The first that does not lie here already, by its place in the request. */
+  readonly from: number;
+  /** How many do not. */
   readonly lacking: number;
   /** So many of those have come, and can be found. Once. */
   arrive(count: number): void;
@@ -175,6 +177,7 @@ export class ReplayWorker {
     const ticket = this.#engine.account((kv) => kv.beginImport(chain, Math.min(count, chain.completeBlocks), OWNER));
     if (!ticket) return undefined;
     return {
+      from: ticket.from,
       lacking: ticket.blocks.length - ticket.from,
       arrive: (came) => {
         if (!this.#isDead) this.#engine.account((kv) => kv.finishImport(ticket, ticket.from + came));

@@ -1,6 +1,6 @@
 import type { Facts, Reason } from "#lib/base/errors";
 import type { Explanation } from "#lib/routing/explain/explanation";
-import type { WorkerRole } from "#lib/simulation/replay/cluster";
+import type { WorkerRole } from "#lib/simulation/replay/member";
 import type { ReplayOptions } from "#lib/simulation/replay/replay";
 import type { ReplayRouting } from "#lib/simulation/replay/replay-router";
 import type { Distribution } from "#lib/simulation/replay/report/distribution";

@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import type { OptionBase } from "#lib/base/option";
-import type { WorkerRole } from "#lib/simulation/replay/cluster";
+import type { WorkerRole } from "#lib/simulation/replay/member";
 import type { CliConfig } from "../command.ts";
 
 /** How the workers of a cluster share the work: how many there are of each role. */
