@@ -173,19 +173,22 @@ describe("workers of a model", () => {
     ]);
   });
 
-  it("take whole requests, or are refused whatever their tokenizer; a record without a role is one that does", () => {
+  it("take whole requests or prompts, or are refused whatever their tokenizer; a record without a role takes whole ones", () => {
     const records = [
       ...worker(1n, { role: WorkerRole.PREFILL, tokenizer: 9 }),
+      ...worker(6n, { role: WorkerRole.PREFILL }),
       ...worker(2n, { role: WorkerRole.UNSPECIFIED }),
       ...worker(3n, { role: WorkerRole.AGGREGATED }),
       ...worker(4n, { role: WorkerRole.DECODE }),
       ...worker(5n, { role: WorkerRole.ENCODE, name: "other" }),
     ];
     const { names, refused } = read(records);
-    const { ready, tokenizer, workers } = names.get("m")!;
-    expect([[...ready.keys()], [...workers.keys()], tokenizer]).toEqual([[2n, 3n, 4n], [2n, 3n, 4n], hex(1)]);
+    const { ready, prefill, tokenizer, workers, sets } = names.get("m")!;
+    expect([[...ready.keys()], [...workers.keys()], tokenizer]).toEqual([[2n, 3n, 4n], [2n, 3n, 4n, 6n], hex(1)]);
+    expect([...prefill]).toEqual([[6n, ready.get(2n)]]);
+    expect(sets.map(({ weight }) => weight)).toEqual([3]);
     expect(refused).toEqual([
-      { instanceId: 1n, model: "m", reason: "Its role is prefill: it takes no whole requests." },
+      { instanceId: 1n, model: "m", reason: "It has another tokenizer." },
       { instanceId: 5n, model: "other", reason: "Its role is encode: it takes no whole requests." },
     ]);
     expect(told(() => readyModel(read(records), "other", NOW))).toBe("NO_WORKERS 2000");

@@ -11,7 +11,7 @@ import { nearest } from "#lib/base/nearest";
 import type { DiscoveryRecord } from "./discovery.ts";
 import { type ModelFacts, readModelFacts } from "./model-facts.ts";
 import { keyOf } from "./record-keys.ts";
-import { readWorkerRole, takesWholeRequests } from "./worker-role.ts";
+import { readWorkerRole, takesPromptsAlone, takesWholeRequests, type WorkerRole } from "./worker-role.ts";
 import { type Member, type RefusedWorker, readModelWorkers, type ScopePolicy, type WorkerSet } from "./worker-sets.ts";
 
 /** A name in the API, with what is behind it. */
@@ -28,8 +28,10 @@ export interface NamedModel {
   readonly tokenizer: string;
   /** Its workers by weights; an adapter has those that hold it. */
   readonly sets: readonly WorkerSet[];
-  /** Workers that take requests, in a stable order, with the word for their weights: requests move within equal words. */
+  /** Workers that take whole requests, in a stable order, with the word for their weights: requests move within equal words. */
   readonly ready: ReadonlyMap<bigint, string>;
+  /** Workers that compute prompts for answers elsewhere and take them now, as `ready` has the others. */
+  readonly prefill: ReadonlyMap<bigint, string>;
   /** All workers that name it, whatever their state, but those that are refused. */
   readonly workers: ReadonlyMap<bigint, InstanceRecord>;
 }
@@ -137,17 +139,23 @@ export function knownModel(models: Models, name: string, at: AskedAt): NamedMode
   throw new StatorError("MODEL_NOT_FOUND", { model: shown(name), hint }, { param: "model" });
 }
 
-/** A name that some worker takes requests for now. Throws as `knownModel` does, and when its workers load or are away. */
+/** A name that some worker takes whole requests for now. Throws as `knownModel` does, and when they load or are away. */
 export function readyModel(models: Models, name: string, at: AskedAt): NamedModel {
   const found = knownModel(models, name, at);
   if (found.ready.size > 0) return found;
   throw absent(found);
 }
 
-/** Why a name that is there is not served now: some worker of it has not come so far, or all are away. */
+/**
+ * Why a name that is there is not served now: some worker that takes whole requests has not come so far, or all are away.
+ * Where only workers of prompts are there, it is said that those for answers are missing.
+ */
 export function absent({ name, workers }: NamedModel): StatorError {
+  const all = [...workers.values()];
+  const whole = all.filter((worker) => takesWholeRequests(readWorkerRole(worker)));
+  if (whole.length === 0 && all.length > 0) return noWorkers(name, "decode");
   const comes = ({ state }: InstanceRecord) => state === InstanceState.LOADING || state === InstanceState.READY;
-  return [...workers.values()].some(comes) ? loading(name) : noWorkers(name);
+  return whole.some(comes) ? loading(name) : noWorkers(name);
 }
 
 /** The model may be served soon. */
@@ -155,9 +163,10 @@ export function loading(model: string): StatorError {
   return new StatorError("MODEL_LOADING", { model: shown(model) }, { retryAfterMs: RETRY_AFTER_MS.loading });
 }
 
-/** The model exists and nobody can take a request for it now. */
-export function noWorkers(model: string): StatorError {
-  return new StatorError("NO_WORKERS", { model: shown(model) }, { retryAfterMs: RETRY_AFTER_MS.noWorkers });
+/** The model exists and nobody can take a request for it now, or the part of one that a role does. */
+export function noWorkers(model: string, role?: WorkerRole): StatorError {
+  const that = role ? { that: ` with the role ${role}` } : {};
+  return new StatorError("NO_WORKERS", { model: shown(model), ...that }, { retryAfterMs: RETRY_AFTER_MS.noWorkers });
 }
 
 /** What a client calls a model, short enough for a sentence. */
@@ -195,11 +204,15 @@ function sortRecords(records: Iterable<DiscoveryRecord>) {
   return { workers, cards, adapters, leftOut };
 }
 
-/** Workers by the names that they say they serve or will serve, those that take whole requests. */
+/** Workers by the names that they say they serve or will serve, those that take whole requests or prompts. */
 function readClaims(workers: Models["workers"]): Map<string, InstanceRecord[]> {
   const claims = new Map<string, InstanceRecord[]>();
-  const whole = [...workers.values()].filter((worker) => takesWholeRequests(readWorkerRole(worker)));
-  for (const worker of whole) for (const name of worker.models) claims.set(name, [...(claims.get(name) ?? []), worker]);
+  const useful = [...workers.values()].filter((worker) => {
+    const role = readWorkerRole(worker);
+    return takesWholeRequests(role) || takesPromptsAlone(role);
+  });
+  for (const worker of useful)
+    for (const name of worker.models) claims.set(name, [...(claims.get(name) ?? []), worker]);
   return claims;
 }
 
@@ -221,15 +234,26 @@ function nameModel(
   const workers = new Map(
     [...members.map(({ worker }) => worker.instance), ...others].map((one) => [one.instanceId, one]),
   );
-  const ready = new Map(members.map(({ worker, set }) => [worker.instance.instanceId, set]));
+  const weights = new Map(members.map(({ worker, set }) => [worker.instance.instanceId, set]));
   for (const [worker, { state }] of workers) {
-    if (state !== InstanceState.READY) ready.delete(worker);
+    if (state !== InstanceState.READY) weights.delete(worker);
     // It takes requests and its card is on the way.
-    else if (!ready.has(worker)) ready.set(worker, "unknown");
+    else if (!weights.has(worker)) weights.set(worker, "unknown");
   }
   const [first, ...rest] = members.map(({ worker }) => worker);
   const facts = first && readModelFacts([first, ...rest]);
-  return { name, model: name, parent: undefined, facts, tokenizer: read.tokenizer, sets: read.sets, ready, workers };
+  const { tokenizer, sets } = read;
+  return { name, model: name, parent: undefined, facts, tokenizer, sets, ...byRole(weights, workers), workers };
+}
+
+/** Workers that take something now, by what they take. */
+function byRole(
+  weights: ReadonlyMap<bigint, string>,
+  workers: NamedModel["workers"],
+): Pick<NamedModel, "ready" | "prefill"> {
+  const roleOf = (worker: bigint) => readWorkerRole(workers.get(worker)!);
+  const of = (takes: typeof takesWholeRequests) => new Map([...weights].filter(([worker]) => takes(roleOf(worker))));
+  return { ready: of(takesWholeRequests), prefill: of(takesPromptsAlone) };
 }
 
 /** An adapter as its holders serve it. Those for another base than the first's do not count; undefined without the base. */
@@ -249,14 +273,20 @@ function nameAdapter(
     .filter(({ workers }) => workers.length > 0);
   if (sets.length === 0) return undefined;
   // Another file under the same name is another model.
-  const ready = [...base.ready].filter(([worker]) => holds(worker));
+  const held = (of: ReadonlyMap<bigint, string>) =>
+    new Map(
+      [...of]
+        .filter(([worker]) => holds(worker))
+        .map(([worker, set]) => [worker, `${set}-${digests.get(worker)}`] as const),
+    );
   return {
     ...base,
     name,
     model: name,
     parent: base.name,
     sets,
-    ready: new Map(ready.map(([worker, set]) => [worker, `${set}-${digests.get(worker)}`])),
+    ready: held(base.ready),
+    prefill: held(base.prefill),
     workers: new Map([...base.workers].filter(([worker]) => holds(worker))),
   };
 }

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { InstanceRecordSchema, RecordSchema } from "#gen/stator/discovery/v1/discovery_pb";
 import { decodeRecord, storedRecord, wireRecord } from "./codec.ts";
-import { readWorkerRole, takesWholeRequests, WIRE_ROLES } from "./worker-role.ts";
+import { readWorkerRole, takesPromptsAlone, takesWholeRequests, WIRE_ROLES } from "./worker-role.ts";
 
 it("a role is what was written; none is an older build's, and one beyond is a newer one's", () => {
   for (const [role, workerRole] of Object.entries(WIRE_ROLES)) expect(readWorkerRole({ workerRole })).toBe(role);
@@ -15,6 +15,7 @@ it("a role is what was written; none is an older build's, and one beyond is a ne
 it("a request as a client asks it goes where all of it is done", () => {
   const roles = ["aggregated", "prefill", "decode", "encode", "unknown"] as const;
   expect(roles.filter(takesWholeRequests)).toEqual(["aggregated", "decode"]);
+  expect(roles.filter(takesPromptsAlone)).toEqual(["prefill"]);
 });
 
 it("facts of an engine, and fields that this build does not know, go through a store as they came", () => {

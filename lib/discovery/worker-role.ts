@@ -18,6 +18,11 @@ export function readWorkerRole({ workerRole }: Pick<InstanceRecord, "workerRole"
   return (found?.[0] as WorkerRole | undefined) ?? "unknown";
 }
 
+/** Whether a worker of this role computes prompts whose answers are made elsewhere. */
+export function takesPromptsAlone(role: WorkerRole | "unknown"): boolean {
+  return role === "prefill";
+}
+
 /** Whether a worker of this role can be given a request as a client asks it: from its prompt to its end. */
 export function takesWholeRequests(role: WorkerRole | "unknown"): boolean {
   return role === "aggregated" || role === "decode";

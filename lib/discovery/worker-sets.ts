@@ -7,7 +7,7 @@ import {
   ModelInput as WireInput,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { equalBytes, printHex } from "#lib/base/bytes";
-import { readWorkerRole, takesWholeRequests } from "./worker-role.ts";
+import { readWorkerRole, takesPromptsAlone, takesWholeRequests } from "./worker-role.ts";
 
 /** `strict` refuses a worker whose routing scope differs from its set's; `degrade` keeps it without KV routing. */
 export type ScopePolicy = "strict" | "degrade";
@@ -30,15 +30,15 @@ export interface SetWorker extends Member {
   readonly unverified: boolean;
 }
 
-/** Workers with the same weights; requests move within a set and never between sets. */
+/** Workers with the same weights; requests and the blocks of their prompts move within a set and never between sets. */
 export interface WorkerSet {
   /** Model digest and quantization in one word, for logs. */
   readonly id: string;
-  /** Share of the model's traffic: the sum of its workers' weights. */
+  /** Share of the model's traffic: the sum of the weights of its workers that take whole requests. */
   readonly weight: number;
   /** What KV routing in this set goes by: that of its first worker; undefined when nobody states one. */
   readonly routing: RoutingScope | undefined;
-  /** The longest servable first. */
+  /** The longest servable first; those that compute prompts alone behind all others. */
   readonly workers: readonly SetWorker[];
 }
 
@@ -66,24 +66,26 @@ export interface ModelWorkers {
 }
 
 /**
- * Sorts the workers of one model into sets, the longest servable first. The first decides what prompts travel as, and
- * among token ids the first that names a tokenizer decides the model's: who has another is refused
- * whatever the policy.
+ * Sorts the workers of one model into sets, the longest servable first, and those that compute prompts alone behind all
+ * others. The first decides what prompts travel as, and among token ids the first that names a tokenizer decides the
+ * model's: who has another is refused whatever the policy.
  */
 export function readModelWorkers(members: readonly Member[], policy: ScopePolicy): ModelWorkers {
-  const input = readInput(members.find(isWhole)?.card);
-  const whole = members.filter((member) => isWhole(member) && readInput(member.card) === input);
+  const useful = [...members.filter(isWhole), ...members.filter(isPrefill)];
+  const input = readInput(useful[0]?.card);
+  const alike = useful.filter(({ card }) => readInput(card) === input);
   const tokenizer =
-    input === "tokens" ? (whole.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "") : "";
+    input === "tokens" ? (alike.map(({ card }) => tokenizerOf(card)).find((digest) => digest !== "") ?? "") : "";
   const refused: RefusedWorker[] = [];
   const refuse = ({ card }: Member, reason: string): void =>
     void refused.push({ instanceId: card.instanceId, model: card.name, reason });
   for (const member of members) {
-    if (!isWhole(member)) refuse(member, `Its role is ${readWorkerRole(member.instance)}: it takes no whole requests.`);
+    if (!useful.includes(member))
+      refuse(member, `Its role is ${readWorkerRole(member.instance)}: it takes no whole requests.`);
     else if (readInput(member.card) !== input) refuse(member, otherInput(readInput(member.card), input));
   }
   const sets: WorkerSet[] = [];
-  for (const group of Map.groupBy(whole, ({ card }) => weightsKey(card)).values()) {
+  for (const group of Map.groupBy(alike, ({ card }) => weightsKey(card)).values()) {
     const routing = group.find(({ card }) => card.routing)?.card.routing;
     const workers: SetWorker[] = [];
     for (const member of group) {
@@ -94,7 +96,7 @@ export function readModelWorkers(members: readonly Member[], policy: ScopePolicy
         refuse(member, otherTokenizer(member.card));
       else workers.push({ ...member, ...judgeRouting(own, routing, mismatch) });
     }
-    const weight = workers.reduce((sum, { instance }) => sum + (instance.weight ?? 1), 0);
+    const weight = workers.filter(isWhole).reduce((sum, { instance }) => sum + (instance.weight ?? 1), 0);
     if (workers.length > 0) sets.push({ id: weightsId(group[0]?.card.weights), weight, routing, workers });
   }
   return { tokenizer, sets, refused };
@@ -115,6 +117,10 @@ function otherInput(own: ModelInput, others: ModelInput): string {
 
 function isWhole({ instance }: Member): boolean {
   return takesWholeRequests(readWorkerRole(instance));
+}
+
+function isPrefill({ instance }: Member): boolean {
+  return takesPromptsAlone(readWorkerRole(instance));
 }
 
 /** Why two routing scopes differ, in words; undefined when they agree. */

@@ -1,9 +1,11 @@
+import type { TransferScope } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { readTaints } from "#lib/base/taint";
 import type { Models } from "#lib/discovery/models";
+import { readWorkerRole } from "#lib/discovery/worker-role";
 import { readInput, type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
 import { parseTimePrior } from "#lib/perf/time-prior";
-import type { Fleet, FleetWorker } from "#lib/routing/fleet";
+import type { Fleet, FleetRole, FleetWorker, KvFormat } from "#lib/routing/fleet";
 
 /** Whoever is in another state has no request of anybody. */
 const SERVES: ReadonlySet<InstanceState> = new Set([InstanceState.READY, InstanceState.DRAINING]);
@@ -37,11 +39,26 @@ function readInstance(instance: InstanceRecord): FleetWorker {
     maxRunningRequests: maxRunningRequests || undefined,
     taints: readTaints(taints),
     prior: undefined,
+    ...roleOf(instance),
   };
 }
 
+/** Blocks of another length or order are converted by who reads them: they are no part of the format. */
+function formatOf(transfer: TransferScope | undefined): { readonly kv?: KvFormat } {
+  if (!transfer) return {};
+  const { layers, keyRowBytes, valueRowBytes, elementType, engineFormat } = transfer;
+  const format = [layers, keyRowBytes, valueRowBytes, elementType, engineFormat].join(" ");
+  return { kv: { tokenBytes: Math.max(1, layers * (keyRowBytes + valueRowBytes)), format } };
+}
+
+/** Those that do all of a request are not named; of others than these there is nothing to be placed. */
+function roleOf(instance: InstanceRecord): { readonly role?: FleetRole } {
+  const role = readWorkerRole(instance);
+  return role === "prefill" || role === "decode" ? { role } : {};
+}
+
 function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet): FleetWorker {
-  const { routing, reuseTokens, timePrior } = card;
+  const { routing, reuseTokens, timePrior, transfer } = card;
   if (readInput(card) === "tensor") return { ...readInstance(instance), weights: set.id, why: "", noPrompts: true };
   return {
     ...readInstance(instance),
@@ -50,5 +67,6 @@ function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet):
     why: reason,
     reuseTokens: reuseTokens || routing?.blockTokens || 1,
     prior: parseTimePrior(timePrior),
+    ...formatOf(transfer),
   };
 }

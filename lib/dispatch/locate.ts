@@ -3,8 +3,9 @@ import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
 import { type NamedModel, noWorkers } from "#lib/discovery/models";
+import { readWorkerRole, takesPromptsAlone, takesWholeRequests, type WorkerRole } from "#lib/discovery/worker-role";
 import type { Locate, Unplaced } from "#lib/routing/locate";
-import type { RouteAsk } from "#lib/routing/router";
+import type { Leg, RouteAsk } from "#lib/routing/router";
 import type { Seat } from "./seat.ts";
 
 /** What finding workers depends on. */
@@ -26,24 +27,26 @@ const SOON_BACK_MS = 10_000;
 
 /** Finds the workers that can be reached and serve an ask's model with its tokenizer and weights, but those that it avoids. */
 export function createLocate(options: LocateOptions): Locate {
-  return (ask) => {
+  return (ask, leg = "whole") => {
     if (ask.isNew && options.isDraining()) {
       return { kind: "unplaced", error: new StatorError("DRAINING", { what: "This frontend" }), final: true };
     }
     try {
-      return locate(ask, options);
+      return locate(ask, leg, options);
     } catch (error) {
       if (!(error instanceof StatorError)) throw error;
-      return ask.isNew ? atFirst(ask, error, options) : later(ask, error);
+      return ask.isNew ? atFirst(ask, leg, { error, options }) : later(ask, error);
     }
   };
 }
 
 /** Throws why there is none. */
-function locate(ask: RouteAsk, { view, seat }: LocateOptions): ReadonlyMap<bigint, string> {
-  const { kind, model, weights, avoid } = ask;
+function locate(ask: RouteAsk, leg: Leg, { view, seat }: LocateOptions): ReadonlyMap<bigint, string> {
+  const { model, weights, avoid } = ask;
   const pinned = ask.target?.worker;
-  const { ready, tokenizer } = view.ready(model);
+  const isPrefill = leg === "prefill";
+  const kind = isPrefill ? "prefill" : ask.kind;
+  const { ready, tokenizer, missing } = readyFor(view, model, isPrefill);
   // Another model came under the name: to it these token ids would mean something else.
   if (ask.tokenizer !== tokenizer) throw noWorkers(model);
   if (pinned !== undefined && !ready.has(pinned)) {
@@ -56,25 +59,54 @@ function locate(ask: RouteAsk, { view, seat }: LocateOptions): ReadonlyMap<bigin
     const found = seat(worker);
     if (found?.phase === "ready" && found.carries(kind)) able.set(worker, own);
   }
-  if (able.size === 0) throw noWorkers(model);
+  if (able.size === 0) throw noWorkers(model, missing);
   return able;
 }
 
+/** Those that take the leg, and the role that is missing where none of them can. Throws that the model is away. */
+function readyFor(
+  view: ModelView,
+  model: string,
+  isPrefill: boolean,
+): Pick<NamedModel, "ready" | "tokenizer"> & { readonly missing: WorkerRole | undefined } {
+  if (isPrefill) {
+    const { prefill, tokenizer } = view.known(model);
+    return { ready: prefill, tokenizer, missing: "prefill" };
+  }
+  const { ready, tokenizer, prefill } = view.ready(model);
+  return { ready, tokenizer, missing: prefill.size > 0 ? "decode" : undefined };
+}
+
 /** A new request waits where a worker that it could run on loads, or was here a moment ago, and few wait already. */
-function atFirst(ask: RouteAsk, error: StatorError, options: LocateOptions): Unplaced {
+function atFirst(
+  ask: RouteAsk,
+  leg: Leg,
+  about: { readonly error: StatorError; readonly options: LocateOptions },
+): Unplaced {
+  const { error, options } = about;
   const named = options.view.models.names.get(ask.model);
-  const waits = named !== undefined && isExpected(ask, named, error, options) && options.mayWait();
+  const waits = named !== undefined && isExpected(ask, named, { ...about, leg }) && options.mayWait();
   return { kind: "unplaced", error, final: !waits };
 }
 
-function isExpected(ask: RouteAsk, named: NamedModel, { reason }: StatorError, options: LocateOptions): boolean {
+function isExpected(
+  ask: RouteAsk,
+  named: NamedModel,
+  about: { readonly leg: Leg; readonly error: StatorError; readonly options: LocateOptions },
+): boolean {
+  const { options, leg } = about;
+  const { reason } = about.error;
   if (reason !== "NO_WORKERS" && reason !== "MODEL_LOADING") return false;
   // The model came under the name anew while the prompt was encoded: the one that was meant is not waited for.
   if (named.facts && named.tokenizer !== ask.tokenizer) return false;
   const sinceMs = options.clock.nowMs() - SOON_BACK_MS;
   const isSoonBack = (worker: bigint) =>
     reason === "MODEL_LOADING" || (options.seat(worker)?.expectedMs ?? Number.NEGATIVE_INFINITY) > sinceMs;
-  return [...named.workers.keys()].some((worker) => (ask.target?.worker ?? worker) === worker && isSoonBack(worker));
+  const takes = leg === "prefill" ? takesPromptsAlone : takesWholeRequests;
+  return [...named.workers].some(
+    ([worker, record]) =>
+      (ask.target?.worker ?? worker) === worker && takes(readWorkerRole(record)) && isSoonBack(worker),
+  );
 }
 
 /** What it named was good when it started. A model that has left discovery since may register again. */

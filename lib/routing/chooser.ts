@@ -10,19 +10,21 @@ import type { PromptBlocks } from "./index/prefix-index.ts";
 import type { LoadBook } from "./load/load-book.ts";
 import type { Affinity } from "./options.ts";
 import type { RankSeat, Shelf } from "./ranks.ts";
-import type { RouteAsk } from "./router.ts";
+import type { Leg, RouteAsk } from "./router.ts";
 import type { RuleBook, RuleInForce } from "./rule-book.ts";
 import { type Candidates, createCandidates } from "./rules/candidates.ts";
 import { choose, weighedCosts } from "./rules/choose.ts";
 import type { RuleConstants } from "./rules/constants.ts";
 import type { RuleAsk, RuleNeed } from "./rules/rule.ts";
-import { RULES } from "./rules/table.ts";
+import { DECIDING } from "./rules/table.ts";
 import { firstTokenMs } from "./rules/ttft.ts";
 
 /** What chooses lives on. */
 export interface ChooserOptions {
   /** Which rule decides. */
-  readonly rules: RuleBook;
+  readonly rules: RuleBook["handOffs"];
+  /** What is foreseen of the chosen one, in ms; its first token unless given. */
+  readonly foresee?: typeof firstTokenMs;
   /** Where sessions are at home. */
   readonly sessions: SessionTable;
   /** How they hold on to it. */
@@ -47,6 +49,10 @@ export interface PromptChoice {
   readonly seats: readonly RankSeat[];
   /** It is placed; else somebody only wants to know. */
   readonly isReal: boolean;
+  /** What is placed; all of it unless given. */
+  readonly leg?: Leg;
+  /** As in FillFor: where blocks come from elsewhere. */
+  readonly pull?: FillFor["pull"];
 }
 
 /** Who was chosen, and from what; the table is good until the next choice. */
@@ -100,13 +106,13 @@ export class Chooser {
     this.#answerTokens += (tokens - this.#answerTokens) * ANSWER_SHARE;
   }
 
-  choose(ask: RouteAsk, { choices, seats, isReal }: PromptChoice): Chosen {
-    const { rules, clock, constants } = this.#options;
+  choose(ask: RouteAsk, { choices, seats, isReal, leg = "whole", pull }: PromptChoice): Chosen {
+    const { rules, clock, constants, foresee = firstTokenMs } = this.#options;
     const nowMs = clock.nowMs();
     const prompt = Math.floor(choices[0]! / ask.choicesPerPrompt);
     const tokens = ask.prompts[prompt] ?? NO_TOKENS;
     const blocks = this.#blocksOf(ask, tokens);
-    this.#fill(ask, seats, { tokens, choices, blocks, nowMs });
+    this.#fill(ask, seats, { tokens, choices, blocks, nowMs, pull });
     const candidates = this.#candidates;
     const inForce = rules.ruleOf(seats);
     const ruleAsk: RuleAsk = {
@@ -125,6 +131,8 @@ export class Chooser {
     const kept: KeptDecision = {
       requestId: ask.requestId,
       choices,
+      leg,
+      bypass: undefined,
       atMs: nowMs,
       rule: inForce.name,
       why: inForce.why,
@@ -133,8 +141,7 @@ export class Chooser {
       missing,
       of: seats.length,
       chosen: at,
-      predictedMs:
-        isForeseen && candidates.timed[at] === 1 ? firstTokenMs(ruleAsk, candidates, at, constants) : undefined,
+      predictedMs: isForeseen && candidates.timed[at] === 1 ? foresee(ruleAsk, candidates, at, constants) : undefined,
       predictedTokens: isForeseen ? candidates.deviceTokens[at]! : undefined,
       seenMs: undefined,
       seenTokens: undefined,
@@ -172,7 +179,7 @@ export class Chooser {
   #fill(
     { preferredTaints: preferred }: RouteAsk,
     seats: readonly RankSeat[],
-    about: Pick<FillFor, "choices" | "blocks" | "nowMs"> & { readonly tokens: Uint32Array },
+    about: Pick<FillFor, "choices" | "blocks" | "nowMs" | "pull"> & { readonly tokens: Uint32Array },
   ): void {
     const { loads, followsEvents } = this.#options;
     if (seats.length > this.#costs.length) {
@@ -214,7 +221,7 @@ export class Chooser {
 
   /** What the rule lives on, or the configured one where another stands in, and is not known of some candidates. */
   #missing({ name, why }: RuleInForce, { session }: RuleAsk): readonly Missing[] {
-    const needs: readonly RuleNeed[] = RULES[name].needs;
+    const needs: readonly RuleNeed[] = DECIDING[name].needs;
     const { count, known, timed } = this.#candidates;
     const unknown: Readonly<Record<RuleNeed, number>> = {
       prefixes: count - sum(known, count),
@@ -245,7 +252,7 @@ export class Chooser {
       case "least-request":
         return { rule: name, open: openRequests[at]!, of, ...missing };
       default: {
-        const { unit } = RULES[name];
+        const { unit } = DECIDING[name];
         return { rule: "by cost", name, cost: this.#costs[at]!, unit, cachedTokens: deviceTokens[at]!, of, ...missing };
       }
     }

@@ -35,6 +35,7 @@ it("counts overlap, what was lost of it, what was missing, and how far predictio
     "shorter_overlap_choices_total 1",
     "found_tokens_total 112",
     "expected_tokens_total 128",
+    'legs_total{leg="whole"} 3',
     'missing_total{need="prefixes"} 2',
     // Foreseen: two tokens of a millisecond each.
     "first_token_ratio_sum 10",

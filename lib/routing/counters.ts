@@ -1,13 +1,16 @@
 import type { Metrics } from "#lib/host/metrics";
 import type { KvKnowledge } from "#lib/kv/event";
-import type { RuleNeed } from "./rules/rule.ts";
 
 /** What a router has counted so far. */
 export class RoutingCounters {
   /** Prompts by what decided. */
   readonly choices = new Map<string, number>();
+  /** Prompts by what was placed. */
+  readonly legs = new Map<string, number>();
+  /** Prompts that were computed where their answers are made though workers for prompts were there, by the rule that said so. */
+  readonly bypasses = new Map<string, number>();
   /** Prompts for which something was unknown, by what. */
-  readonly missing = new Map<RuleNeed, number>();
+  readonly missing = new Map<string, number>();
   promptTokens = 0;
   overlapTokens = 0;
   lostTokens = 0;
@@ -69,6 +72,8 @@ export function showRouting(metrics: Metrics, counters: RoutingCounters, levels:
     for (const [field, name] of Object.entries(SUMS) as [keyof typeof SUMS, string][]) grow(name, counters[field]);
     for (const [by, count] of counters.choices) grow("stator_routing_choices_total", count, { by });
     for (const [need, count] of counters.missing) grow("stator_routing_missing_total", count, { need });
+    for (const [leg, count] of counters.legs) grow("stator_routing_legs_total", count, { leg });
+    for (const [rule, count] of counters.bypasses) grow("stator_routing_bypasses_total", count, { rule });
     for (const rule of now.rules) rules.add(rule);
     for (const rule of rules) {
       metrics.set("stator_routing_in_force", now.rules.filter((each) => each === rule).length, { rule });

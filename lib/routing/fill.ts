@@ -18,6 +18,8 @@ export interface FillFor {
   readonly blocks: ((shelf: Shelf) => PromptBlocks) | undefined;
   /** What the request prefers. */
   readonly preferred: readonly PreferredTaint[];
+  /** Predicted milliseconds until a seat that has so many tokens of the prompt has the rest from elsewhere. Absent: nothing comes. */
+  readonly pull?: ((seat: RankSeat, deviceTokens: number) => number) | undefined;
   /** What everybody has to do. */
   readonly loads: LoadBook;
   /** Workers tell of their caches; else one is taken to hold what was sent there. */
@@ -47,6 +49,8 @@ export function fillCandidates(seats: readonly RankSeat[], about: FillFor, into:
     into.sharingPrompts[at] = shared === 0 ? 0 : about.loads.endingWithin(seats[at]!, shared);
   }
   fillPrefixes(seats, about, into);
+  const { pull } = about;
+  for (let at = 0; at < seats.length; at++) into.pullMs[at] = pull ? pull(seats[at]!, into.deviceTokens[at]!) : 0;
 }
 
 /** Whether it is known what a seat holds. */

@@ -8,6 +8,17 @@ export interface KvScope {
   readonly hashScheme: string;
 }
 
+/** What blocks must agree on to be handed over. */
+export interface KvFormat {
+  /** Bytes of a token's rows in all layers; at least 1. */
+  readonly tokenBytes: number;
+  /** One word for all that cannot be converted. */
+  readonly format: string;
+}
+
+/** What part of requests a worker does. Those for answers can be given whole requests as well. */
+export type FleetRole = "aggregated" | "prefill" | "decode";
+
 /** As much of a worker as a place on it may depend on. Another incarnation is another worker. */
 export interface FleetWorker {
   /** Its instance. */
@@ -24,8 +35,10 @@ export interface FleetWorker {
   readonly why: string;
   /** What is reused of a prefix is a multiple of so many tokens, at least 1. */
   readonly reuseTokens: number;
+  /** How its blocks lie in memory; absent where its engine does not say: then they fit those of others that do not. */
+  readonly kv?: KvFormat;
   /** What part of requests it does; absent: all of it. */
-  readonly role?: "aggregated" | "prefill" | "decode";
+  readonly role?: FleetRole;
   /** Set where requests have no prompt, as those of tensors: there is no prefix that could be known. */
   readonly noPrompts?: true;
   /** KV blocks of one rank; undefined where nobody knows. */

@@ -28,6 +28,21 @@ export const ROUTING_INSTRUMENTS = {
     kind: "counter",
     help: "Tokens of the same prompts that were expected to be found",
   },
+  stator_routing_legs_total: {
+    kind: "counter",
+    help: "Prompts that were placed, by what is done there: whole, prefill, decode; a prompt with two legs counts in both",
+    labels: ["leg"],
+  },
+  stator_routing_bypasses_total: {
+    kind: "counter",
+    help: "Prompts that were computed where their answers are made though workers for prompts could take them, by router.bypass",
+    labels: ["rule"],
+  },
+  stator_routing_transfer_ratio: {
+    kind: "histogram",
+    help: "Time of a transfer of blocks as a multiple of the predicted time",
+    buckets: [0.125, 0.25, 0.5, 0.71, 0.83, 1, 1.2, 1.41, 2, 4, 8],
+  },
   stator_routing_missing_total: {
     kind: "counter",
     help: "Prompts that were placed while what the rule lives on was unknown of a candidate: prefixes, times, session",

@@ -4,7 +4,7 @@ export interface RoutingLimits {
   readonly sessions: number;
   /** Decisions that can be explained. */
   readonly decisions: number;
-  /** Candidates of all of them together: 272 bytes each. */
+  /** Candidates of all of them together: 280 bytes each. */
   readonly candidates: number;
   /** Candidates that are kept of one decision. */
   readonly candidatesOfOne: number;

@@ -1,5 +1,7 @@
 import { choice, decimal, flag, integer, MILLIS, type Options, type Values } from "#lib/base/option";
 import { MIN_BUDGET_BYTES } from "./index/run-index.ts";
+import { BYPASS_NAMES } from "./legs/bypass.ts";
+import { type Disaggregation, USUAL_DISAGGREGATION } from "./legs/disaggregation.ts";
 import type { RuleConstants } from "./rules/constants.ts";
 import { RULE_NAMES } from "./rules/table.ts";
 
@@ -142,6 +144,54 @@ export const ROUTING_OPTIONS = {
     ...WEIGHT,
     doc: "Of smg-tree: share of a prompt that must match to be followed. Like --cache-threshold of SMG.",
   }),
+  "router.hand-off": choice({
+    initial: "prefill-first",
+    choices: ["prefill-first", "bootstrap"],
+    placeholder: "WHEN",
+    doc: "When the worker for an answer is told of it whose prompt another one computes: when the prompt is computed, or at once, to take blocks as they come.",
+  }),
+  "router.bypass": choice({
+    initial: USUAL_DISAGGREGATION.bypass,
+    choices: BYPASS_NAMES,
+    placeholder: "NAME",
+    doc: "When a prompt is computed where its answer is made although workers for prompts are there (docs/routing.md).",
+    alike: "--conditional-disagg-policy",
+  }),
+  "router.enforce-disaggregation": flag({
+    initial: USUAL_DISAGGREGATION.enforce,
+    doc: "Never compute prompts at workers for answers: without a worker for prompts a request is refused.",
+    alike: "--enforce-disagg",
+  }),
+  "router.bypass-tokens": integer({
+    initial: USUAL_DISAGGREGATION.constants.shortTokens,
+    least: 0,
+    most: 1_000_000_000,
+    doc: "Of the bypass isl-bounding: a prompt with as many tokens to compute is computed apart.",
+  }),
+  "router.bypass-share": decimal({
+    initial: USUAL_DISAGGREGATION.constants.shortShare,
+    ...FACTOR,
+    doc: "Of the bypass isl-bounding: so is one of whose tokens this share is to be computed.",
+  }),
+  "router.bypass-passes": decimal({
+    initial: USUAL_DISAGGREGATION.constants.busyPasses,
+    ...FACTOR,
+    doc: "Of the bypass prefill-load: a worker for prompts is busy with more than so many passes of them.",
+    alike: "--router-queue-threshold",
+  }),
+  "router.bypass-decode-busy": decimal({
+    initial: USUAL_DISAGGREGATION.constants.busyShare,
+    ...WEIGHT,
+    doc: "Of isl-bounding, prefill-load and isl-or-load: nothing is bypassed where more than this share of the blocks for answers is in use.",
+    alike: "--conditional-disagg-decode-busy-threshold",
+  }),
+  "router.transfer-bytes-per-second": integer({
+    initial: USUAL_DISAGGREGATION.transferBytesPerSecond,
+    least: 1_000,
+    most: 1_000_000_000_000_000,
+    unit: "bytes",
+    doc: "What blocks are taken to come at from one worker to another, until some came.",
+  }),
 } as const satisfies Options;
 
 /** The option of each number of the rules. */
@@ -165,6 +215,22 @@ export function readRuleConstants(values: Values<typeof ROUTING_OPTIONS>): RuleC
   const numbers = Object.entries(RULE_CONSTANTS).map(([name, key]) => [name, values[key]]);
   // The table has each of them, and the types of the options are theirs.
   return Object.fromEntries(numbers) as RuleConstants;
+}
+
+/** How answers are split. */
+export function readDisaggregation(values: Values<typeof ROUTING_OPTIONS>): Disaggregation {
+  return {
+    bypass: values["router.bypass"],
+    constants: {
+      shortTokens: values["router.bypass-tokens"],
+      shortShare: values["router.bypass-share"],
+      busyPasses: values["router.bypass-passes"],
+      busyShare: values["router.bypass-decode-busy"],
+    },
+    enforce: values["router.enforce-disaggregation"],
+    bootstrap: values["router.hand-off"] === "bootstrap",
+    transferBytesPerSecond: values["router.transfer-bytes-per-second"],
+  };
 }
 
 /** Every option as it is when nobody says anything. */

@@ -1,3 +1,4 @@
+import type { TransferSeen } from "#lib/perf/transfer-times";
 import type { KeptDecision } from "./explain/decision-ring.ts";
 import type { Reservation } from "./load/reservation.ts";
 import type { AskingRequest, RouteNote, Ticket } from "./router.ts";
@@ -12,6 +13,10 @@ export interface PlacedPrompt {
   readonly session: bigint | undefined;
   /** Whose prompt it is; undefined where nobody says. */
   readonly asker: AskingRequest | undefined;
+  /** Where it went. */
+  readonly to: bigint;
+  /** Who has the blocks that come there; undefined where none come, or nobody knows whose. */
+  readonly from: bigint | undefined;
 }
 
 /** A choice that was placed and has not ended. */
@@ -29,6 +34,8 @@ export interface PromptListener {
   accepted(prompt: PlacedPrompt, cachedTokens: number): void;
   /** A choice has its first token. */
   firstToken(prompt: PlacedPrompt): void;
+  /** Blocks came to it. */
+  transferred(prompt: PlacedPrompt, seen: TransferSeen): void;
   /** A choice has ended, with so many tokens, called once for each. One at least where the first came: what ends an answer is no part of it. */
   ended(prompt: PlacedPrompt, choice: number, tokens: number): void;
 }
@@ -39,17 +46,19 @@ export const NO_TICKET: Ticket = { note() {}, cancel() {} };
 /** Of an ask that was placed: knows which of its choices are open. */
 export class RouteTicket implements Ticket {
   readonly #listener: PromptListener;
-  readonly #open = new Map<number, OpenChoice>();
+  readonly #open: Map<number, OpenChoice>;
+  /** Decode legs that began with their prompts. */
+  readonly #ahead: Map<number, OpenChoice>;
 
-  constructor(prompts: readonly PlacedPrompt[], listener: PromptListener) {
+  constructor(prompts: readonly PlacedPrompt[], listener: PromptListener, ahead: readonly PlacedPrompt[] = []) {
     this.#listener = listener;
-    for (const prompt of prompts) {
-      for (const choice of prompt.kept.choices) this.#open.set(choice, { prompt, tokens: 0, hasBegun: false });
-    }
+    this.#open = openChoices(prompts);
+    this.#ahead = openChoices(ahead);
   }
 
   note(note: RouteNote): void {
-    const open = this.#open.get(note.choice);
+    const all = note.ahead ? this.#ahead : this.#open;
+    const open = all.get(note.choice);
     if (!open) return;
     const { prompt } = open;
     prompt.reservation.note(note);
@@ -64,13 +73,22 @@ export class RouteTicket implements Ticket {
       case "tokens":
         open.tokens = note.tokens;
         return;
+      case "transferred":
+        this.#listener.transferred(prompt, note.transfer);
+        return;
       case "ended":
-        this.#open.delete(note.choice);
+        all.delete(note.choice);
         this.#listener.ended(prompt, note.choice, Math.max(note.tokens ?? open.tokens, open.hasBegun ? 1 : 0));
     }
   }
 
   cancel(): void {
     for (const choice of [...this.#open.keys()]) this.note({ kind: "ended", choice });
+    for (const choice of [...this.#ahead.keys()]) this.note({ kind: "ended", choice, ahead: true });
   }
+}
+
+function openChoices(prompts: readonly PlacedPrompt[]): Map<number, OpenChoice> {
+  const open = (prompt: PlacedPrompt) => ({ prompt, tokens: 0, hasBegun: false });
+  return new Map(prompts.flatMap((prompt) => prompt.kept.choices.map((choice) => [choice, open(prompt)] as const)));
 }

@@ -1,5 +1,6 @@
 import type { StatorError } from "#lib/base/errors";
 import type { PassRecord } from "#lib/perf/time-model";
+import type { TransferSeen } from "#lib/perf/transfer-times";
 import type { Decision } from "./decision.ts";
 import type { Fleet } from "./fleet.ts";
 
@@ -122,6 +123,8 @@ export const GROWTH_TOKENS = 16;
 export type RouteNote = { readonly ahead?: true } & (
   | { readonly kind: "accepted"; readonly choice: number; readonly cachedTokens: number }
   | { readonly kind: "first token"; readonly choice: number }
+  /** What it went on from has come from the worker of its prompt, or a part of it. */
+  | { readonly kind: "transferred"; readonly choice: number; readonly transfer: TransferSeen }
   /** Its answer has so many tokens by now, those of earlier attempts among them. */
   | { readonly kind: "tokens"; readonly choice: number; readonly tokens: number }
   /**

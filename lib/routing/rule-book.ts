@@ -4,7 +4,7 @@ import type { RouterMode } from "./options.ts";
 import type { RankSeat } from "./ranks.ts";
 import type { RuleConstants } from "./rules/constants.ts";
 import type { Rule } from "./rules/rule.ts";
-import { RULES, type RuleName } from "./rules/table.ts";
+import { DECIDING, type DecidingName, RULES, type RuleName } from "./rules/table.ts";
 
 /** Which rule is in force for the workers of one weight set. */
 export interface InForce {
@@ -17,9 +17,9 @@ export interface InForce {
 }
 
 /** A rule that decides. */
-export interface RuleInForce {
+export interface RuleInForce<Name extends DecidingName = DecidingName> {
   /** Of the table. */
-  readonly name: RuleName;
+  readonly name: Name;
   /** The rule. */
   readonly rule: Rule;
   /** As in InForce. */
@@ -46,17 +46,24 @@ const STAND_IN = "power-of-two";
  * better of two is in force, and why is said: a rule without what it lives on would choose by nothing.
  */
 export class RuleBook {
-  readonly #configured: RuleInForce;
+  readonly #configured: RuleInForce<RuleName>;
   readonly #standIn: Rule;
-  readonly #rules = new Map<RuleName, Rule>();
+  readonly #rules = new Map<DecidingName, Rule>();
   #inForce: readonly InForce[] = [];
+  /** Which rule decides where an answer goes on: in the mode kv one of its own, else that of the mode. */
+  readonly handOffs: Pick<RuleBook, "needsPrefixes"> & { ruleOf(seats: readonly RankSeat[]): RuleInForce };
 
   constructor(options: RuleBookOptions) {
     const { mode, rule, constants, alter = (each) => each } = options;
     const name = mode === "kv" ? rule : mode;
-    for (const each of [name, STAND_IN] as const) this.#rules.set(each, alter(RULES[each].create(constants)));
+    for (const each of [name, STAND_IN, "hand-off"] as const) {
+      this.#rules.set(each, alter(DECIDING[each].create(constants)));
+    }
     this.#configured = { name, rule: this.named(name), why: "" };
     this.#standIn = this.named(STAND_IN);
+    // Who names workers names one for a whole answer: where it goes on from a prompt elsewhere is for the router to say.
+    const isKv = mode === "kv" || mode === "direct";
+    this.handOffs = isKv ? new HandOffs({ name: "hand-off", rule: this.named("hand-off"), why: "" }) : this;
   }
 
   /** The configured rule. */
@@ -70,7 +77,7 @@ export class RuleBook {
   }
 
   /** A rule that was in force. */
-  named(name: RuleName): Rule {
+  named(name: DecidingName): Rule {
     const rule = this.#rules.get(name);
     assert(rule, `the rule ${name} was in force`);
     return rule;
@@ -86,7 +93,7 @@ export class RuleBook {
   }
 
   /** The rule that decides among seats, at least one. */
-  ruleOf(seats: readonly RankSeat[]): RuleInForce {
+  ruleOf(seats: readonly RankSeat[]): RuleInForce<RuleName> {
     if (!this.needsPrefixes || seats.some(({ fleet }) => fleet.scope)) return this.#configured;
     return this.#judge(seats.map(({ fleet }) => fleet));
   }
@@ -96,11 +103,25 @@ export class RuleBook {
     return (RULES[this.#configured.name].needs as readonly string[]).includes("prefixes");
   }
 
-  #judge(workers: readonly FleetWorker[]): RuleInForce {
+  #judge(workers: readonly FleetWorker[]): RuleInForce<RuleName> {
     if (!this.needsPrefixes || workers.some(({ scope }) => scope)) return this.#configured;
     // Without prompts nothing is lacking.
     if (workers.every(({ noPrompts }) => noPrompts)) return { name: STAND_IN, rule: this.#standIn, why: "" };
     const reason = workers.find(({ why }) => why !== "")?.why ?? "No worker says how its blocks are named.";
     return { name: STAND_IN, rule: this.#standIn, why: `${this.#configured.name} needs prefixes. ${reason}` };
+  }
+}
+
+/** One rule decides, whoever the candidates are. */
+class HandOffs {
+  readonly needsPrefixes = true;
+  readonly #rule: RuleInForce;
+
+  constructor(rule: RuleInForce) {
+    this.#rule = rule;
+  }
+
+  ruleOf(_: readonly RankSeat[]): RuleInForce {
+    return this.#rule;
   }
 }

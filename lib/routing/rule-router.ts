@@ -8,7 +8,6 @@ import type { PassRecord } from "#lib/perf/time-model";
 import { SessionTable } from "./affinity.ts";
 import { Capture, type CaptureParts } from "./capture/capture.ts";
 import { type CapturedRank, captureRanks } from "./capture/captured-rank.ts";
-import { Chooser, type Chosen } from "./chooser.ts";
 import { RoutingCounters, type RoutingLevels, showRouting } from "./counters.ts";
 import { DecisionRing, type KeptDecision } from "./explain/decision-ring.ts";
 import { explain } from "./explain/explain.ts";
@@ -16,14 +15,19 @@ import type { Explanation } from "./explain/explanation.ts";
 import { heldBlocks } from "./fill.ts";
 import type { Fleet } from "./fleet.ts";
 import type { PromptBlocks } from "./index/prefix-index.ts";
+import { type Disaggregation, hasRoom, TRANSFER_LATENCY_MS, USUAL_DISAGGREGATION } from "./legs/disaggregation.ts";
+import { type LegChoice, LegChooser } from "./legs/leg-chooser.ts";
+import { legsOf, PlaceList } from "./legs/place-list.ts";
+import { SeatFinder } from "./legs/seat-finder.ts";
+import { TransferBook } from "./legs/transfer-book.ts";
 import { ROUTING_LIMITS, type RoutingLimits } from "./limits.ts";
 import { LoadBook } from "./load/load-book.ts";
-import type { Locate, Unplaced } from "./locate.ts";
+import type { Locate } from "./locate.ts";
 import type { Affinity } from "./options.ts";
 import { type RankParts, RankTable } from "./rank-table.ts";
 import type { RankSeat } from "./ranks.ts";
 import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "./route-ticket.ts";
-import type { AskingRequest, Place, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
+import type { AskingRequest, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
 import { type InForce, RuleBook, type RuleBookOptions } from "./rule-book.ts";
 import type { Candidates } from "./rules/candidates.ts";
 import type { RuleConstants } from "./rules/constants.ts";
@@ -49,6 +53,8 @@ export interface RuleRouterOptions extends RankParts, RuleBookOptions {
   readonly chance: Chance;
   /** Holds the instruments of this room. */
   readonly metrics: Metrics;
+  /** How answers are split, where that differs from the usual way. */
+  readonly split?: Partial<Disaggregation>;
   /** Bounds that differ from the usual ones. */
   readonly limits?: Partial<RoutingLimits>;
 }
@@ -82,7 +88,8 @@ export class RuleRouter implements Router {
   readonly #ranks: RankTable;
   readonly #rules: RuleBook;
   readonly #sessions: SessionTable;
-  readonly #chooser: Chooser;
+  readonly #chooser: LegChooser;
+  readonly #finder: SeatFinder;
   readonly #ring: DecisionRing;
   readonly #loads = new LoadBook();
   readonly #counters = new RoutingCounters();
@@ -99,11 +106,28 @@ export class RuleRouter implements Router {
     this.#rules = new RuleBook(options);
     this.#sessions = new SessionTable({ sessions: this.#limits.sessions, ttlMs: options.sessionTtlMs });
     this.#ring = new DecisionRing(this.#limits);
-    this.#chooser = new Chooser({ ...options, rules: this.#rules, sessions: this.#sessions, loads: this.#loads });
+    const split = { ...USUAL_DISAGGREGATION, ...options.split };
+    const transfers = new TransferBook({
+      latencyMs: TRANSFER_LATENCY_MS,
+      bytesPerMs: split.transferBytesPerSecond / 1_000,
+    });
+    const [rules, sessions, loads] = [this.#rules, this.#sessions, this.#loads];
+    this.#chooser = new LegChooser({ ...options, rules, sessions, loads, split, transfers });
+    this.#finder = new SeatFinder({
+      locate: options.locate,
+      ranks: this.#ranks,
+      isDirect: rules.configured === "direct",
+      enforce: split.enforce,
+      hasRoom: (seat) => hasRoom(loads.read(seat, options.clock.nowMs())),
+    });
     this.#listener = {
       accepted: (prompt, cachedTokens) => this.#accepted(prompt, cachedTokens),
       firstToken: (prompt) => this.#firstToken(prompt),
       ended: (prompt, choice, tokens) => this.#ended(prompt, choice, tokens),
+      transferred: ({ from, to }, seen) => {
+        if (from === undefined) return;
+        this.#transferred(transfers.observe({ from, to }, seen));
+      },
     };
     this.#offScrape = showRouting(options.metrics, this.#counters, () => this.#levels());
   }
@@ -151,6 +175,7 @@ export class RuleRouter implements Router {
   follow(fleet: Fleet): void {
     this.#ranks.follow(fleet);
     this.#loads.follow(fleet);
+    this.#finder.follow(fleet.values());
     this.#rules.follow(fleet);
   }
 
@@ -197,22 +222,24 @@ export class RuleRouter implements Router {
   }
 
   place(ask: RouteAsk, answer: (answer: RouteAnswer) => void): Ticket {
-    const seats = this.#seatsFor(ask);
+    const seats = this.#finder.find(ask);
     if ("kind" in seats) {
       answer(seats);
       return NO_TICKET;
     }
-    const places = new Map<RankSeat, Place & { readonly choices: number[] }>();
+    const places = new PlaceList();
     const prompts: PlacedPrompt[] = [];
+    const ahead: PlacedPrompt[] = [];
+    const from = this.#keeperOf(ask);
     for (const choices of promptsOf(ask)) {
-      const chosen = this.#chooser.choose(ask, { choices, seats, isReal: true });
-      const place = places.get(chosen.seat) ?? newPlace(chosen);
-      place.choices.push(...choices);
-      places.set(chosen.seat, place);
-      prompts.push(this.#book(ask, chosen));
+      const legs = this.#chooser.choose(ask, { choices, seats, isReal: true, from });
+      places.add(choices, legs);
+      const keeper = legs.ahead ? legs.chosen.seat.worker : undefined;
+      prompts.push(this.#book(ask, legs, from?.worker));
+      if (legs.ahead) ahead.push(this.#book(ask, legs.ahead, keeper));
     }
-    const ticket = new RouteTicket(prompts, this.#listener);
-    answer({ kind: "placed", places: [...places.values()] });
+    const ticket = new RouteTicket(prompts, this.#listener, ahead);
+    answer({ kind: "placed", places: places.all });
     return ticket;
   }
 
@@ -232,13 +259,16 @@ export class RuleRouter implements Router {
 
   /** Where the prompts of an ask would go now, and why; nothing is placed or counted. Throws why nobody can take it. */
   explainAsk(ask: RouteAsk): readonly Explanation[] {
-    const seats = this.#seatsFor(ask);
+    const seats = this.#finder.find(ask);
     if ("kind" in seats) throw seats.error;
     const nowMs = this.#options.clock.nowMs();
     const with_ = { constants: this.#options.constants, nowMs };
-    return promptsOf(ask).map((choices) => {
-      const { kept } = this.#chooser.choose(ask, { choices, seats, isReal: false });
-      return explain(kept, this.#chooser.table(kept), { ...with_, rule: this.#rules.named(kept.rule) });
+    const from = this.#keeperOf(ask);
+    return promptsOf(ask).flatMap((choices) => {
+      const legs = this.#chooser.choose(ask, { choices, seats, isReal: false, from });
+      return legsOf(legs).map(({ chosen: { kept }, chooser }) =>
+        explain(kept, chooser.table(kept), { ...with_, rule: this.#rules.named(kept.rule) }),
+      );
     });
   }
 
@@ -282,65 +312,41 @@ export class RuleRouter implements Router {
     this.#offScrape();
   }
 
-  /** The ranks that may be chosen for an ask; at least one. */
-  #seatsFor(ask: RouteAsk): readonly RankSeat[] | Unplaced {
-    const able = this.#options.locate(ask);
-    // In the mode of that name, or by the rule in the mode kv.
-    const isNameless = this.#rules.configured === "direct" && ask.target === undefined;
-    if ("kind" in able) return isNameless ? { ...able, final: true } : able;
-    if (isNameless) return refused("The router's rule is direct: the request must name a worker");
-    const seats: RankSeat[] = [];
-    for (const worker of able.keys()) for (const seat of this.#ranks.of(worker)) seats.push(seat);
-    const { target, requiredTaints } = ask;
-    const rank = target?.rank;
-    const ranked = rank === undefined ? seats : seats.filter((seat) => seat.rank === rank);
-    if (ranked.length === 0 && rank !== undefined && seats.length > 0) {
-      return refused(`The worker that the request names has ${seats.length} ranks, and no rank ${rank}`);
-    }
-    const fit = requiredTaints.length === 0 ? ranked : ranked.filter((seat) => hasAll(seat, requiredTaints));
-    return fit.length > 0 ? fit : this.#nobody(ask);
+  /** Who has the blocks that a hand-off goes on from, while it is there. */
+  #keeperOf({ prefilledBy }: RouteAsk): RankSeat | undefined {
+    return prefilledBy === undefined ? undefined : this.#ranks.of(prefilledBy)[0];
   }
 
-  /** Who has what the request requires may be back soon; where there is no such worker, nobody is waited for. */
-  #nobody({ model, requiredTaints }: RouteAsk): Unplaced {
-    const all = [...this.#ranks.workers.values()].map(([first]) => first);
-    const lacking = requiredTaints.filter((taint) => !all.some((seat) => seat?.fleet.taints.has(taint)));
-    const named = lacking.length > 0 ? lacking : requiredTaints;
-    const that = named.length > 0 ? ` with the taint ${named.join(" and ")}` : "";
-    const param = named.length > 0 ? { param: "stator.required_taints" } : {};
-    return {
-      kind: "unplaced",
-      error: new StatorError("NO_WORKERS", { model, that }, param),
-      final: lacking.length > 0,
-    };
-  }
-
-  #book(ask: RouteAsk, chosen: Chosen): PlacedPrompt {
+  /** `from`: who has the blocks that come there. */
+  #book(ask: RouteAsk, legChoice: LegChoice, from: bigint | undefined): PlacedPrompt {
+    const { chosen, leg } = legChoice;
     const { seat, kept, blocks, candidates, costs, isCold } = chosen;
     const { atMs: nowMs, choices } = kept;
     this.#ring.add(kept, candidates, costs);
     this.#count(kept, candidates);
     if (isCold) seat.coldTurn = kept.ask.turn + 1;
     this.#expect(seat, blocks, nowMs);
-    const session = ask.session === undefined ? undefined : kept.ask.session;
+    // Where its prompt was computed a session finds it again.
+    const session = ask.session === undefined || leg === "decode" ? undefined : kept.ask.session;
     const home = { worker: seat.worker, incarnation: seat.fleet.incarnation, rank: seat.rank };
     for (const _ of choices) if (session !== undefined) this.#sessions.begin(session, home, nowMs);
     this.#openChoices += choices.length;
     const contents = blocks ? blocks.contents(blocks.length).subarray(0, blocks.length) : NO_CONTENTS;
     const { promptTokens } = kept.ask;
-    if (this.#captures.length > 0) this.#captured(ask, chosen);
+    if (this.#captures.length > 0 && leg !== "decode") this.#captured(ask, legChoice);
+    const isPulled = leg === "decode" && candidates.pullMs[chosen.at]! < Number.POSITIVE_INFINITY;
     const reservation = this.#loads.reserve(seat, {
       promptTokens,
       choices,
       contents,
-      cachedTokens: kept.predictedTokens ?? 0,
+      cachedTokens: isPulled ? promptTokens - 1 : (kept.predictedTokens ?? 0),
+      isPulled,
       atMs: nowMs,
     });
-    return { reservation, kept, session, asker: ask.asker };
+    return { reservation, kept, session, asker: ask.asker, to: seat.worker, from };
   }
 
-  #captured(ask: RouteAsk, chosen: Chosen): void {
-    const { draws } = this.#chooser;
+  #captured(ask: RouteAsk, { chosen, chooser: { draws } }: LegChoice): void {
     for (const capture of this.#captures) capture.placed(ask, chosen, draws);
   }
 
@@ -353,11 +359,15 @@ export class RuleRouter implements Router {
     if (forMs > 0) shelf.index.expect(slot, blocks, nowMs + forMs);
   }
 
-  #count({ decision, ask, missing, chosen }: KeptDecision, candidates: Candidates): void {
+  #count({ decision, ask, missing, chosen, leg, bypass }: KeptDecision, candidates: Candidates): void {
     const counters = this.#counters;
     const by = decision.rule === "by cost" ? decision.name : decision.rule;
-    counters.choices.set(by, (counters.choices.get(by) ?? 0) + 1);
-    for (const { need } of missing) counters.missing.set(need, (counters.missing.get(need) ?? 0) + 1);
+    grow(counters.choices, by);
+    grow(counters.legs, leg);
+    if (bypass?.isBypassed) grow(counters.bypasses, bypass.rule);
+    // Its prompt was counted where it was computed.
+    if (leg === "decode") return;
+    for (const { need } of missing) grow(counters.missing, need);
     const own = candidates.deviceTokens[chosen]!;
     let longest = own;
     for (let other = 0; other < candidates.count; other++) longest = Math.max(longest, candidates.deviceTokens[other]!);
@@ -371,7 +381,7 @@ export class RuleRouter implements Router {
   #accepted({ kept }: PlacedPrompt, cachedTokens: number): void {
     if (kept.seenTokens !== undefined) return;
     kept.seenTokens = cachedTokens;
-    if (kept.predictedTokens === undefined) return;
+    if (kept.predictedTokens === undefined || kept.leg === "decode") return;
     this.#counters.foundTokens += cachedTokens;
     this.#counters.expectedTokens += kept.predictedTokens;
   }
@@ -380,18 +390,24 @@ export class RuleRouter implements Router {
     if (kept.seenMs !== undefined) return;
     kept.seenMs = this.#options.clock.nowMs() - kept.atMs;
     const { predictedMs } = kept;
-    if (predictedMs !== undefined && predictedMs > 0) {
+    if (predictedMs !== undefined && predictedMs > 0 && kept.leg !== "decode") {
       this.#options.metrics.observe("stator_routing_first_token_ratio", kept.seenMs / predictedMs);
     }
   }
 
-  #ended({ session, asker }: PlacedPrompt, choice: number, tokens: number): void {
+  /** `ratio`: its time as a multiple of the predicted one; undefined where nothing was learned from it. */
+  #transferred(ratio: number | undefined): void {
+    if (ratio !== undefined) this.#options.metrics.observe("stator_routing_transfer_ratio", ratio);
+  }
+
+  #ended({ session, asker, kept }: PlacedPrompt, choice: number, tokens: number): void {
     if (asker && this.#captures.length > 0) {
       for (const capture of this.#captures) capture.ended(asker, choice, tokens);
     }
     this.#openChoices--;
     if (session !== undefined) this.#sessions.end(session, this.#options.clock.nowMs());
-    if (tokens > 0) this.#chooser.answered(tokens);
+    // A prefill leg ends long before its answer does.
+    if (tokens > 0 && kept.leg !== "prefill") this.#chooser.answered(tokens);
   }
 
   #reach(): string {
@@ -426,16 +442,6 @@ function promptsOf({ choices, choicesPerPrompt }: RouteAsk): number[][] {
   return [...Map.groupBy(choices, (choice) => Math.floor(choice / choicesPerPrompt)).values()];
 }
 
-function newPlace({ seat, kept }: Chosen): Place & { readonly choices: number[] } {
-  const { worker, weights, ranks } = seat.fleet;
-  // A worker of one rank is asked for none.
-  return { choices: [], target: { worker, rank: ranks > 1 ? seat.rank : undefined }, weights, decision: kept.decision };
-}
-
-function refused(detail: string): Unplaced {
-  return { kind: "unplaced", error: new StatorError("INVALID_ARGUMENT", { detail }), final: true };
-}
-
-function hasAll({ fleet: { taints } }: RankSeat, required: readonly string[]): boolean {
-  return required.every((taint) => taints.has(taint));
+function grow(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }

@@ -8,8 +8,9 @@ import { NO_TIME } from "#lib/perf/time-prior";
 import { printDecision } from "#lib/routing/decision";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { RunIndex } from "#lib/routing/index/run-index";
+import type { Locate } from "#lib/routing/locate";
 import { readRuleConstants, routingDefaults } from "#lib/routing/options";
-import { NO_WISHES, type RouteAnswer, type RouteAsk, type Ticket } from "#lib/routing/router";
+import { type Leg, NO_WISHES, type RouteAnswer, type RouteAsk, type Ticket } from "#lib/routing/router";
 import { RuleRouter, type RuleRouterOptions } from "#lib/routing/rule-router";
 import { HASH_SCHEME, hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 
@@ -80,17 +81,22 @@ export class RoutingRig {
         stepBlocks: 32,
         metrics: noMetrics,
       },
-      locate: ({ target, avoid, model }) => {
-        const able = [...this.#fleet.values()].filter(
-          ({ worker }) => (target?.worker ?? worker) === worker && !avoid.has(worker) && !this.unable.has(worker),
-        );
-        if (able.length > 0) return new Map(able.map(({ worker, weights }) => [worker, weights]));
-        return { kind: "unplaced", error: new StatorError("NO_WORKERS", { model }), final: false };
-      },
+      locate: (ask, leg) => this.#locate(ask, leg),
       ...more,
       constants,
     });
     this.follow(workers);
+  }
+
+  #locate({ target, avoid, model }: RouteAsk, leg?: Leg): ReturnType<Locate> {
+    const role = leg === "prefill" ? "prefill" : undefined;
+    const able = [...this.#fleet.values()].filter(({ worker, role: own }) => {
+      const isMeant = (target?.worker ?? worker) === worker && (own === "prefill") === (role === "prefill");
+      return isMeant && !avoid.has(worker) && !this.unable.has(worker);
+    });
+    if (able.length > 0) return new Map(able.map(({ worker, weights }) => [worker, weights]));
+    const that = role ? ` with the role ${role}` : "";
+    return { kind: "unplaced", error: new StatorError("NO_WORKERS", { model, that }), final: false };
   }
 
   /** These workers are there from now on, and all that they hold is known. */

@@ -42,6 +42,7 @@ export function captureDecision(kept: KeptDecision, of: Candidates, draws: Float
     timesOf[at] = place;
   }
   const { rule, ask, decision, chosen } = kept;
+  assert(rule !== "hand-off", "a prompt is captured where it is computed");
   const isHeld = decision.rule === "affinity";
   const workers = of.workers.slice(0, count);
   return { rule, ask, draws, isHeld, workers, columns, times: [...places.keys()], timesOf, chosen };

@@ -10,6 +10,8 @@ function keptOf(requestId: string, of: number, chosen = 0, atMs = 0): KeptDecisi
     ...{
       requestId,
       choices: [0],
+      leg: "whole",
+      bypass: undefined,
       atMs,
       rule: "ttft",
       why: "",

@@ -1,9 +1,11 @@
 import type { KeptTimes } from "../cost/kept-times.ts";
 import type { Decision, Missing } from "../decision.ts";
+import type { BypassVerdict } from "../legs/bypass.ts";
 import type { RoutingLimits } from "../limits.ts";
+import type { Leg } from "../router.ts";
 import { type Candidates, COLUMNS, createCandidates, readColumns, writeColumns } from "../rules/candidates.ts";
 import type { RuleAsk } from "../rules/rule.ts";
-import type { RuleName } from "../rules/table.ts";
+import type { DecidingName } from "../rules/table.ts";
 
 /** One choice, as it is kept: the candidates' columns lie in the ring, and terms are worked out when somebody asks. */
 export interface KeptDecision {
@@ -11,10 +13,14 @@ export interface KeptDecision {
   readonly requestId: string;
   /** Choices of the request that it was for. */
   readonly choices: readonly number[];
+  /** What was placed: all of the answer, or a leg. */
+  readonly leg: Leg;
+  /** What the bypass rule said, where workers for prompts were there. */
+  readonly bypass: BypassVerdict | undefined;
   /** On the router's clock. */
   readonly atMs: number;
   /** By which costs are. */
-  readonly rule: RuleName;
+  readonly rule: DecidingName;
   /** Why that rule, as in Explanation. */
   readonly why: string;
   /** What it was asked. */

@@ -2,7 +2,7 @@ import { preferenceFactor } from "../cost/preference.ts";
 import type { Candidates } from "../rules/candidates.ts";
 import type { RuleConstants } from "../rules/constants.ts";
 import type { Rule, RuleAsk } from "../rules/rule.ts";
-import { RULES } from "../rules/table.ts";
+import { DECIDING } from "../rules/table.ts";
 import { firstTokenMs } from "../rules/ttft.ts";
 import type { KeptDecision, KeptTable } from "./decision-ring.ts";
 import type { ExplainedCandidate, Explanation, Flip } from "./explanation.ts";
@@ -29,9 +29,11 @@ export function explain(kept: KeptDecision, table: KeptTable, { rule, constants,
   return {
     requestId: kept.requestId,
     choices: kept.choices,
+    leg: kept.leg,
+    bypass: kept.bypass,
     agoMs: nowMs - kept.atMs,
     rule: kept.rule,
-    unit: RULES[kept.rule].unit,
+    unit: DECIDING[kept.rule].unit,
     why: kept.why,
     missing: kept.missing,
     decision,

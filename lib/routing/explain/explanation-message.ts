@@ -4,7 +4,12 @@ import { printDecision } from "../decision.ts";
 import type { Explanation } from "./explanation.ts";
 
 /** An explanation as the contract has it. */
-export function messageOf({ of, decision, ...explanation }: Explanation): MessageInitShape<typeof ExplanationSchema> {
+export function messageOf({
+  of,
+  decision,
+  bypass,
+  ...explanation
+}: Explanation): MessageInitShape<typeof ExplanationSchema> {
   return {
     ...explanation,
     choices: [...explanation.choices],
@@ -14,6 +19,7 @@ export function messageOf({ of, decision, ...explanation }: Explanation): Messag
       ...each,
       terms: terms.map((term) => ({ ...term })),
     })),
+    bypass: bypass && { ...bypass, terms: bypass.terms.map((term) => ({ ...term })) },
     candidateCount: of,
     flips: explanation.flips.map((flip) => ({ ...flip })),
   };

@@ -1,4 +1,6 @@
 import type { Decision, Missing } from "../decision.ts";
+import type { BypassVerdict } from "../legs/bypass.ts";
+import type { Leg } from "../router.ts";
 import type { CostUnit, Term } from "../rules/rule.ts";
 
 /** One candidate of a decision, at the moment of the choice. */
@@ -63,6 +65,10 @@ export interface Explanation {
   readonly requestId: string;
   /** Choices of the request that went there with it. */
   readonly choices: readonly number[];
+  /** What was placed: all of the answer, or a leg of it. */
+  readonly leg: Leg;
+  /** What the bypass rule said; undefined where nothing was to be bypassed. */
+  readonly bypass: BypassVerdict | undefined;
   /** Milliseconds since the choice; 0 for one that was not made. */
   readonly agoMs: number;
   /** The rule by which costs are, in force at the choice. */

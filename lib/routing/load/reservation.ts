@@ -20,6 +20,8 @@ export interface LoadPrompt {
 export interface Placement extends LoadPrompt {
   /** Tokens that the place is expected to have; what it says when it accepts goes before that. */
   readonly cachedTokens: number;
+  /** That comes from elsewhere: what the place finds in its cache when it accepts says nothing of it. */
+  readonly isPulled?: boolean;
   /** When it goes, on the router's clock. */
   readonly atMs: number;
 }
@@ -70,6 +72,7 @@ export class Reservation {
   readonly #choices: Map<number, OpenChoice>;
   readonly #onEnded: () => void;
   #cachedTokens: number;
+  readonly #isPulled: boolean;
   readonly #waiting: WaitingPrompt;
   /** Some choice was accepted: what is cached is known. */
   #isAccepted = false;
@@ -84,6 +87,7 @@ export class Reservation {
     this.#promptTokens = promptTokens;
     this.#blockTokens = blockTokens;
     this.#cachedTokens = Math.min(cachedTokens, promptTokens);
+    this.#isPulled = placement.isPulled ?? false;
     this.#content = contentOf(placement, blockTokens).slice();
     this.#onEnded = onEnded;
     this.#choices = new Map(
@@ -152,7 +156,7 @@ export class Reservation {
 
   /** The first that is accepted says what is cached; a later one may have found more, of what the first has computed. */
   #correct(cachedTokens: number): void {
-    if (!this.#isPrefilling) return;
+    if (!this.#isPrefilling || this.#isPulled) return;
     const known = Math.min(cachedTokens, this.#promptTokens);
     const now = this.#isAccepted ? Math.max(known, this.#cachedTokens) : known;
     this.#isAccepted = true;

@@ -65,6 +65,11 @@ export interface Candidates {
   readonly poolTokens: Float64Array;
   /** It computes prompts in whole chunks of so many tokens, and what is left of them in a pass of its own; 0: it cuts them anywhere. */
   readonly chunkTokens: Float64Array;
+  /**
+   * Milliseconds until what it lacks of the prompt's blocks has come from who computed them; 0 where nothing is handed over,
+   * infinite where it cannot be: then it is computed again.
+   */
+  readonly pullMs: Float64Array;
   /** How long its passes take, as it was known then: what was learned since changes none of these. */
   readonly times: KeptTimes[];
 }
@@ -99,6 +104,7 @@ export const COLUMNS = [
   "timed",
   "poolTokens",
   "chunkTokens",
+  "pullMs",
 ] as const satisfies readonly Exclude<keyof Candidates, "count" | "workers" | "times">[];
 
 /** Name of a column. */

@@ -2,6 +2,7 @@ import { aibrixPrefix } from "./aibrix-prefix.ts";
 import { direct } from "./direct.ts";
 import { dynamo } from "./dynamo.ts";
 import { dynamo2025 } from "./dynamo-2025.ts";
+import { handOff } from "./hand-off.ts";
 import { leastRequest } from "./least-request.ts";
 import { llmD } from "./llm-d.ts";
 import { lmetric } from "./lmetric.ts";
@@ -36,6 +37,12 @@ export const RULES = {
 
 /** Name of a rule. */
 export type RuleName = keyof typeof RULES;
+
+/** What can have decided: the rules, and that of decode legs, which no option names. */
+export const DECIDING = { ...RULES, "hand-off": handOff } as const satisfies Readonly<Record<string, RuleRow>>;
+
+/** Name of what can have decided. */
+export type DecidingName = keyof typeof DECIDING;
 
 /** The names, in the order of the table. */
 export const RULE_NAMES = Object.keys(RULES) as readonly RuleName[];

@@ -8,7 +8,7 @@ import { loadNative } from "#lib/native/addon";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { RunIndex } from "#lib/routing/index/run-index";
 import type { Locate } from "#lib/routing/locate";
-import { readRuleConstants } from "#lib/routing/options";
+import { readDisaggregation, readRuleConstants } from "#lib/routing/options";
 import { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { TokenHasher } from "#lib/tokens/block-hash";
@@ -27,6 +27,7 @@ export function createRouter({ values }: ProcessContext, process: ServiceProcess
     mode: values["router.mode"],
     rule: values["router.rule"],
     constants: readRuleConstants(values),
+    split: readDisaggregation(values),
     followsEvents: values["router.kv-events"],
     ttlMs: values["router.ttl-ms"],
     predictedTtlMs: values["router.predicted-ttl-ms"],

@@ -133,6 +133,7 @@ export class ModelRegistry implements Models {
   /** Why no request would be answered for a name now; undefined where it would. */
   #whyAway(named: NamedModel, placeable: ReadonlySet<string> | undefined): Omit<AwayModel, "id"> | undefined {
     if (named.ready.size === 0) {
+      if (named.prefill.size > 0) return { state: "loading", reason: "Only workers that compute prompts are there." };
       const { state, reason } = firstOf(named);
       return { state: STATES[state] ?? "loading", reason: reason || "Its workers take no requests now." };
     }

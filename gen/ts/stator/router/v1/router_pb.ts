@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stator/router/v1/router.proto.
  */
 export const file_stator_router_v1_router: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGF0b3Ivcm91dGVyL3YxL3JvdXRlci5wcm90bxIQc3RhdG9yLnJvdXRlci52MSJnCg5FeHBsYWluUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJSAASNgoGcHJvbXB0GAIgASgLMiQuc3RhdG9yLnJvdXRlci52MS5IeXBvdGhldGljYWxQcm9tcHRIAEIHCgVhYm91dCKwAQoSSHlwb3RoZXRpY2FsUHJvbXB0Eg0KBW1vZGVsGAEgASgJEhEKCXRva2VuX2lkcxgCIAEoDBISCgpjYWNoZV9zYWx0GAMgASgJEg8KB3Nlc3Npb24YBCABKAkSFwoPcmVxdWlyZWRfdGFpbnRzGAUgAygJEjoKEHByZWZlcnJlZF90YWludHMYBiADKAsyIC5zdGF0b3Iucm91dGVyLnYxLlByZWZlcnJlZFRhaW50Ii8KDlByZWZlcnJlZFRhaW50Eg0KBXRhaW50GAEgASgJEg4KBndlaWdodBgCIAEoASJGCg9FeHBsYWluUmVzcG9uc2USMwoMZXhwbGFuYXRpb25zGAEgAygLMh0uc3RhdG9yLnJvdXRlci52MS5FeHBsYW5hdGlvbiLUAwoLRXhwbGFuYXRpb24SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgdjaG9pY2VzGAIgAygNEg4KBmFnb19tcxgDIAEoARIMCgRydWxlGAQgASgJEgwKBHVuaXQYBSABKAkSCwoDd2h5GAYgASgJEhAKCGRlY2lzaW9uGAcgASgJEhUKDXByb21wdF90b2tlbnMYCCABKA0SFAoMYmxvY2tfdG9rZW5zGAkgASgNEi8KCmNhbmRpZGF0ZXMYCiADKAsyGy5zdGF0b3Iucm91dGVyLnYxLkNhbmRpZGF0ZRIXCg9jYW5kaWRhdGVfY291bnQYCyABKA0SDgoGY2hvc2VuGAwgASgNEhYKCXJ1bm5lcl91cBgNIAEoDUgAiAEBEiUKBWZsaXBzGA4gAygLMhYuc3RhdG9yLnJvdXRlci52MS5GbGlwEiwKCXByZWRpY3RlZBgPIAEoCzIZLnN0YXRvci5yb3V0ZXIudjEuT3V0Y29tZRInCgRzZWVuGBAgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEioKB21pc3NpbmcYESADKAsyGS5zdGF0b3Iucm91dGVyLnYxLk1pc3NpbmdCDAoKX3J1bm5lcl91cCL5AgoJQ2FuZGlkYXRlEg4KBndvcmtlchgBIAEoBBIMCgRyYW5rGAIgASgNEgwKBGNvc3QYAyABKAESJQoFdGVybXMYBCADKAsyFi5zdGF0b3Iucm91dGVyLnYxLlRlcm0SGQoRcHJlZmVyZW5jZV9mYWN0b3IYBSABKAESFgoOcHJlZml4ZXNfa25vd24YBiABKAgSEwoLdGltZXNfa25vd24YByABKAgSFQoNZGV2aWNlX3Rva2VucxgIIAEoDRITCgtob3N0X3Rva2VucxgJIAEoDRITCgtkaXNrX3Rva2VucxgKIAEoDRIXCg9leHRlcm5hbF90b2tlbnMYCyABKA0SFgoOcHJlZmlsbF90b2tlbnMYDCABKA0SFQoNb3Blbl9yZXF1ZXN0cxgNIAEoDRIYChBwb3RlbnRpYWxfYmxvY2tzGA4gASgNEhsKDmZpcnN0X3Rva2VuX21zGA8gASgBSACIAQFCEQoPX2ZpcnN0X3Rva2VuX21zIjMKBFRlcm0SDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoARIOCgZjb3VudHMYAyABKAgiUgoERmxpcBIMCgR3aGF0GAEgASgJEhEKCWNhbmRpZGF0ZRgCIAEoDRIKCgJieRgDIAEoARIMCgRjb3N0GAQgASgBEg8KB2Nob29zZXMYBSABKA0iZwoHT3V0Y29tZRIbCg5maXJzdF90b2tlbl9tcxgBIAEoAUgAiAEBEhoKDWNhY2hlZF90b2tlbnMYAiABKA1IAYgBAUIRCg9fZmlyc3RfdG9rZW5fbXNCEAoOX2NhY2hlZF90b2tlbnMiKwoHTWlzc2luZxIMCgRuZWVkGAEgASgJEhIKCmNhbmRpZGF0ZXMYAiABKA0iOQoOQ2FwdHVyZVJlcXVlc3QSEQoJZGVjaXNpb25zGAEgASgIEhQKDGJsb2NrX3Rva2VucxgCIAEoDSK0AQoPQ2FwdHVyZVJlc3BvbnNlEjEKBmhlYWRlchgBIAEoCzIfLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZUhlYWRlckgAEjIKBnByb21wdBgCIAEoCzIgLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZWRQcm9tcHRIABIvCgVzdGF0ZRgDIAEoCzIeLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZVN0YXRlSABCCQoHY29udGVudCKnAgoNQ2FwdHVyZUhlYWRlchIPCgd2ZXJzaW9uGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBIUCgxibG9ja190b2tlbnMYAyABKA0SEwoLaGFzaF9zY2hlbWUYBCABKAkSDAoEcnVsZRgFIAEoCRJBCgljb25zdGFudHMYBiADKAsyLi5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVIZWFkZXIuQ29uc3RhbnRzRW50cnkSDwoHY29sdW1ucxgHIAMoCRItCgVyYW5rcxgIIAMoCzIeLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZWRSYW5rGjAKDkNvbnN0YW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiugIKDENhcHR1cmVkUmFuaxIOCgZ3b3JrZXIYASABKAQSDAoEcmFuaxgCIAEoDRIPCgd3ZWlnaHRzGAMgASgJEhkKDGJsb2NrX3Rva2VucxgEIAEoDUgAiAEBEhkKDHRvdGFsX2Jsb2NrcxgFIAEoBEgBiAEBEiEKFG1heF9ydW5uaW5nX3JlcXVlc3RzGAYgASgNSAKIAQESDAoEcnVsZRgHIAEoCRItCgV0aW1lcxgIIAEoCzIeLnN0YXRvci5kaXNjb3ZlcnkudjEuVGltZVByaW9yEhQKDHRpbWVkX3Bhc3NlcxgJIAEoBBIUCgxyZXVzZV90b2tlbnMYCiABKA1CDwoNX2Jsb2NrX3Rva2Vuc0IPCg1fdG90YWxfYmxvY2tzQhcKFV9tYXhfcnVubmluZ19yZXF1ZXN0cyK4AwoOQ2FwdHVyZWRQcm9tcHQSDgoGbnVtYmVyGAEgASgEEhEKCW9wZW5fZnJvbRgCIAEoBBINCgVhdF9tcxgDIAEoARIRCgl3YWl0ZWRfbXMYBCABKAESDQoFbW9kZWwYBSABKAkSDwoHd2VpZ2h0cxgGIAEoCRIVCg1wcm9tcHRfdG9rZW5zGAcgASgNEhcKD3NlcXVlbmNlX2hhc2hlcxgIIAEoDBIVCg1hbnN3ZXJfdG9rZW5zGAkgAygNEg4KBndvcmtlchgKIAEoBBIMCgRyYW5rGAsgASgNEg0KBW1vdmVzGAwgASgNEhAKCHByaW9yaXR5GA0gASgREhQKB3Nlc3Npb24YDiABKAZIAIgBARIMCgRydWxlGA8gASgJEiwKCXByZWRpY3RlZBgQIAEoCzIZLnN0YXRvci5yb3V0ZXIudjEuT3V0Y29tZRInCgRzZWVuGBEgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEjQKCGRlY2lzaW9uGBIgASgLMiIuc3RhdG9yLnJvdXRlci52MS5DYXB0dXJlZERlY2lzaW9uQgoKCF9zZXNzaW9uIt0BChBDYXB0dXJlZERlY2lzaW9uEhQKDGJsb2NrX3Rva2VucxgBIAEoDRIMCgR0dXJuGAIgASgEEhUKDWFuc3dlcl90b2tlbnMYAyABKAESDQoFZHJhd3MYBCABKAwSDAoEaGVsZBgFIAEoCBIPCgd3b3JrZXJzGAYgASgMEg8KB2NvbHVtbnMYByABKAwSLQoFdGltZXMYCCADKAsyHi5zdGF0b3IuZGlzY292ZXJ5LnYxLlRpbWVQcmlvchIQCgh0aW1lc19vZhgJIAMoDRIOCgZjaG9zZW4YCiABKA0iPAoMQ2FwdHVyZVN0YXRlEgwKBG9wZW4YASABKAQSDAoEbG9zdBgCIAEoBBIQCghsZWZ0X291dBgDIAEoBDK9AQoNUm91dGVyU2VydmljZRJUCgdFeHBsYWluEiAuc3RhdG9yLnJvdXRlci52MS5FeHBsYWluUmVxdWVzdBohLnN0YXRvci5yb3V0ZXIudjEuRXhwbGFpblJlc3BvbnNlIgSouxgCElYKB0NhcHR1cmUSIC5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVSZXF1ZXN0GiEuc3RhdG9yLnJvdXRlci52MS5DYXB0dXJlUmVzcG9uc2UiBKi7GAIwAWIGcHJvdG8z", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
+  fileDesc("Ch1zdGF0b3Ivcm91dGVyL3YxL3JvdXRlci5wcm90bxIQc3RhdG9yLnJvdXRlci52MSJnCg5FeHBsYWluUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJSAASNgoGcHJvbXB0GAIgASgLMiQuc3RhdG9yLnJvdXRlci52MS5IeXBvdGhldGljYWxQcm9tcHRIAEIHCgVhYm91dCKwAQoSSHlwb3RoZXRpY2FsUHJvbXB0Eg0KBW1vZGVsGAEgASgJEhEKCXRva2VuX2lkcxgCIAEoDBISCgpjYWNoZV9zYWx0GAMgASgJEg8KB3Nlc3Npb24YBCABKAkSFwoPcmVxdWlyZWRfdGFpbnRzGAUgAygJEjoKEHByZWZlcnJlZF90YWludHMYBiADKAsyIC5zdGF0b3Iucm91dGVyLnYxLlByZWZlcnJlZFRhaW50Ii8KDlByZWZlcnJlZFRhaW50Eg0KBXRhaW50GAEgASgJEg4KBndlaWdodBgCIAEoASJGCg9FeHBsYWluUmVzcG9uc2USMwoMZXhwbGFuYXRpb25zGAEgAygLMh0uc3RhdG9yLnJvdXRlci52MS5FeHBsYW5hdGlvbiKLBAoLRXhwbGFuYXRpb24SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgdjaG9pY2VzGAIgAygNEg4KBmFnb19tcxgDIAEoARIMCgRydWxlGAQgASgJEgwKBHVuaXQYBSABKAkSCwoDd2h5GAYgASgJEhAKCGRlY2lzaW9uGAcgASgJEhUKDXByb21wdF90b2tlbnMYCCABKA0SFAoMYmxvY2tfdG9rZW5zGAkgASgNEi8KCmNhbmRpZGF0ZXMYCiADKAsyGy5zdGF0b3Iucm91dGVyLnYxLkNhbmRpZGF0ZRIXCg9jYW5kaWRhdGVfY291bnQYCyABKA0SDgoGY2hvc2VuGAwgASgNEhYKCXJ1bm5lcl91cBgNIAEoDUgAiAEBEiUKBWZsaXBzGA4gAygLMhYuc3RhdG9yLnJvdXRlci52MS5GbGlwEiwKCXByZWRpY3RlZBgPIAEoCzIZLnN0YXRvci5yb3V0ZXIudjEuT3V0Y29tZRInCgRzZWVuGBAgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEioKB21pc3NpbmcYESADKAsyGS5zdGF0b3Iucm91dGVyLnYxLk1pc3NpbmcSCwoDbGVnGBIgASgJEigKBmJ5cGFzcxgTIAEoCzIYLnN0YXRvci5yb3V0ZXIudjEuQnlwYXNzQgwKCl9ydW5uZXJfdXAiZQoGQnlwYXNzEgwKBHJ1bGUYASABKAkSEwoLaXNfYnlwYXNzZWQYAiABKAgSEQoJaXNfdmV0b2VkGAMgASgIEiUKBXRlcm1zGAQgAygLMhYuc3RhdG9yLnJvdXRlci52MS5UZXJtIvkCCglDYW5kaWRhdGUSDgoGd29ya2VyGAEgASgEEgwKBHJhbmsYAiABKA0SDAoEY29zdBgDIAEoARIlCgV0ZXJtcxgEIAMoCzIWLnN0YXRvci5yb3V0ZXIudjEuVGVybRIZChFwcmVmZXJlbmNlX2ZhY3RvchgFIAEoARIWCg5wcmVmaXhlc19rbm93bhgGIAEoCBITCgt0aW1lc19rbm93bhgHIAEoCBIVCg1kZXZpY2VfdG9rZW5zGAggASgNEhMKC2hvc3RfdG9rZW5zGAkgASgNEhMKC2Rpc2tfdG9rZW5zGAogASgNEhcKD2V4dGVybmFsX3Rva2VucxgLIAEoDRIWCg5wcmVmaWxsX3Rva2VucxgMIAEoDRIVCg1vcGVuX3JlcXVlc3RzGA0gASgNEhgKEHBvdGVudGlhbF9ibG9ja3MYDiABKA0SGwoOZmlyc3RfdG9rZW5fbXMYDyABKAFIAIgBAUIRCg9fZmlyc3RfdG9rZW5fbXMiMwoEVGVybRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBmNvdW50cxgDIAEoCCJSCgRGbGlwEgwKBHdoYXQYASABKAkSEQoJY2FuZGlkYXRlGAIgASgNEgoKAmJ5GAMgASgBEgwKBGNvc3QYBCABKAESDwoHY2hvb3NlcxgFIAEoDSJnCgdPdXRjb21lEhsKDmZpcnN0X3Rva2VuX21zGAEgASgBSACIAQESGgoNY2FjaGVkX3Rva2VucxgCIAEoDUgBiAEBQhEKD19maXJzdF90b2tlbl9tc0IQCg5fY2FjaGVkX3Rva2VucyIrCgdNaXNzaW5nEgwKBG5lZWQYASABKAkSEgoKY2FuZGlkYXRlcxgCIAEoDSI5Cg5DYXB0dXJlUmVxdWVzdBIRCglkZWNpc2lvbnMYASABKAgSFAoMYmxvY2tfdG9rZW5zGAIgASgNIrQBCg9DYXB0dXJlUmVzcG9uc2USMQoGaGVhZGVyGAEgASgLMh8uc3RhdG9yLnJvdXRlci52MS5DYXB0dXJlSGVhZGVySAASMgoGcHJvbXB0GAIgASgLMiAuc3RhdG9yLnJvdXRlci52MS5DYXB0dXJlZFByb21wdEgAEi8KBXN0YXRlGAMgASgLMh4uc3RhdG9yLnJvdXRlci52MS5DYXB0dXJlU3RhdGVIAEIJCgdjb250ZW50IqcCCg1DYXB0dXJlSGVhZGVyEg8KB3ZlcnNpb24YASABKAkSFwoPc3RhcnRlZF91bml4X21zGAIgASgEEhQKDGJsb2NrX3Rva2VucxgDIAEoDRITCgtoYXNoX3NjaGVtZRgEIAEoCRIMCgRydWxlGAUgASgJEkEKCWNvbnN0YW50cxgGIAMoCzIuLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZUhlYWRlci5Db25zdGFudHNFbnRyeRIPCgdjb2x1bW5zGAcgAygJEi0KBXJhbmtzGAggAygLMh4uc3RhdG9yLnJvdXRlci52MS5DYXB0dXJlZFJhbmsaMAoOQ29uc3RhbnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASK6AgoMQ2FwdHVyZWRSYW5rEg4KBndvcmtlchgBIAEoBBIMCgRyYW5rGAIgASgNEg8KB3dlaWdodHMYAyABKAkSGQoMYmxvY2tfdG9rZW5zGAQgASgNSACIAQESGQoMdG90YWxfYmxvY2tzGAUgASgESAGIAQESIQoUbWF4X3J1bm5pbmdfcmVxdWVzdHMYBiABKA1IAogBARIMCgRydWxlGAcgASgJEi0KBXRpbWVzGAggASgLMh4uc3RhdG9yLmRpc2NvdmVyeS52MS5UaW1lUHJpb3ISFAoMdGltZWRfcGFzc2VzGAkgASgEEhQKDHJldXNlX3Rva2VucxgKIAEoDUIPCg1fYmxvY2tfdG9rZW5zQg8KDV90b3RhbF9ibG9ja3NCFwoVX21heF9ydW5uaW5nX3JlcXVlc3RzIrgDCg5DYXB0dXJlZFByb21wdBIOCgZudW1iZXIYASABKAQSEQoJb3Blbl9mcm9tGAIgASgEEg0KBWF0X21zGAMgASgBEhEKCXdhaXRlZF9tcxgEIAEoARINCgVtb2RlbBgFIAEoCRIPCgd3ZWlnaHRzGAYgASgJEhUKDXByb21wdF90b2tlbnMYByABKA0SFwoPc2VxdWVuY2VfaGFzaGVzGAggASgMEhUKDWFuc3dlcl90b2tlbnMYCSADKA0SDgoGd29ya2VyGAogASgEEgwKBHJhbmsYCyABKA0SDQoFbW92ZXMYDCABKA0SEAoIcHJpb3JpdHkYDSABKBESFAoHc2Vzc2lvbhgOIAEoBkgAiAEBEgwKBHJ1bGUYDyABKAkSLAoJcHJlZGljdGVkGBAgASgLMhkuc3RhdG9yLnJvdXRlci52MS5PdXRjb21lEicKBHNlZW4YESABKAsyGS5zdGF0b3Iucm91dGVyLnYxLk91dGNvbWUSNAoIZGVjaXNpb24YEiABKAsyIi5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVkRGVjaXNpb25CCgoIX3Nlc3Npb24i3QEKEENhcHR1cmVkRGVjaXNpb24SFAoMYmxvY2tfdG9rZW5zGAEgASgNEgwKBHR1cm4YAiABKAQSFQoNYW5zd2VyX3Rva2VucxgDIAEoARINCgVkcmF3cxgEIAEoDBIMCgRoZWxkGAUgASgIEg8KB3dvcmtlcnMYBiABKAwSDwoHY29sdW1ucxgHIAEoDBItCgV0aW1lcxgIIAMoCzIeLnN0YXRvci5kaXNjb3ZlcnkudjEuVGltZVByaW9yEhAKCHRpbWVzX29mGAkgAygNEg4KBmNob3NlbhgKIAEoDSI8CgxDYXB0dXJlU3RhdGUSDAoEb3BlbhgBIAEoBBIMCgRsb3N0GAIgASgEEhAKCGxlZnRfb3V0GAMgASgEMr0BCg1Sb3V0ZXJTZXJ2aWNlElQKB0V4cGxhaW4SIC5zdGF0b3Iucm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0GiEuc3RhdG9yLnJvdXRlci52MS5FeHBsYWluUmVzcG9uc2UiBKi7GAISVgoHQ2FwdHVyZRIgLnN0YXRvci5yb3V0ZXIudjEuQ2FwdHVyZVJlcXVlc3QaIS5zdGF0b3Iucm91dGVyLnYxLkNhcHR1cmVSZXNwb25zZSIEqLsYAjABYgZwcm90bzM", [file_stator_common_v1_common, file_stator_discovery_v1_discovery]);
 
 /**
  * Asks for reasons.
@@ -283,6 +283,20 @@ export type Explanation = Message<"stator.router.v1.Explanation"> & {
    * @generated from field: repeated stator.router.v1.Missing missing = 17;
    */
   missing: Missing[];
+
+  /**
+   * What was placed: whole for all of the answer, prefill for its prompt and first token, decode for what follows them.
+   *
+   * @generated from field: string leg = 18;
+   */
+  leg: string;
+
+  /**
+   * Whether its prompt was computed where its answer is made; absent where there was no other way.
+   *
+   * @generated from field: stator.router.v1.Bypass bypass = 19;
+   */
+  bypass?: Bypass | undefined;
 };
 
 /**
@@ -291,6 +305,48 @@ export type Explanation = Message<"stator.router.v1.Explanation"> & {
  */
 export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
   messageDesc(file_stator_router_v1_router, 4);
+
+/**
+ * What was said of the two ways of a prompt.
+ *
+ * @generated from message stator.router.v1.Bypass
+ */
+export type Bypass = Message<"stator.router.v1.Bypass"> & {
+  /**
+   * The rule, by its name in the option router.bypass.
+   *
+   * @generated from field: string rule = 1;
+   */
+  rule: string;
+
+  /**
+   * Its prompt was computed where its answer is made.
+   *
+   * @generated from field: bool is_bypassed = 2;
+   */
+  isBypassed: boolean;
+
+  /**
+   * The rule said so, but the blocks for answers were nearly all in use.
+   *
+   * @generated from field: bool is_vetoed = 3;
+   */
+  isVetoed: boolean;
+
+  /**
+   * What each way was priced at, in milliseconds: names begin with whole or split. The lower sum is the better way.
+   *
+   * @generated from field: repeated stator.router.v1.Term terms = 4;
+   */
+  terms: Term[];
+};
+
+/**
+ * Describes the message stator.router.v1.Bypass.
+ * Use `create(BypassSchema)` to create a new message.
+ */
+export const BypassSchema: GenMessage<Bypass> = /*@__PURE__*/
+  messageDesc(file_stator_router_v1_router, 5);
 
 /**
  * A worker's rank at the moment of the choice.
@@ -409,7 +465,7 @@ export type Candidate = Message<"stator.router.v1.Candidate"> & {
  * Use `create(CandidateSchema)` to create a new message.
  */
 export const CandidateSchema: GenMessage<Candidate> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 5);
+  messageDesc(file_stator_router_v1_router, 6);
 
 /**
  * A part of a cost.
@@ -444,7 +500,7 @@ export type Term = Message<"stator.router.v1.Term"> & {
  * Use `create(TermSchema)` to create a new message.
  */
 export const TermSchema: GenMessage<Term> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 6);
+  messageDesc(file_stator_router_v1_router, 7);
 
 /**
  * The least change of one thing that would have changed the choice.
@@ -493,7 +549,7 @@ export type Flip = Message<"stator.router.v1.Flip"> & {
  * Use `create(FlipSchema)` to create a new message.
  */
 export const FlipSchema: GenMessage<Flip> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 7);
+  messageDesc(file_stator_router_v1_router, 8);
 
 /**
  * What was foreseen, or came.
@@ -521,7 +577,7 @@ export type Outcome = Message<"stator.router.v1.Outcome"> & {
  * Use `create(OutcomeSchema)` to create a new message.
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 8);
+  messageDesc(file_stator_router_v1_router, 9);
 
 /**
  * Something that was not known.
@@ -549,7 +605,7 @@ export type Missing = Message<"stator.router.v1.Missing"> & {
  * Use `create(MissingSchema)` to create a new message.
  */
 export const MissingSchema: GenMessage<Missing> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 9);
+  messageDesc(file_stator_router_v1_router, 10);
 
 /**
  * Asks to be told what is decided.
@@ -577,7 +633,7 @@ export type CaptureRequest = Message<"stator.router.v1.CaptureRequest"> & {
  * Use `create(CaptureRequestSchema)` to create a new message.
  */
 export const CaptureRequestSchema: GenMessage<CaptureRequest> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 10);
+  messageDesc(file_stator_router_v1_router, 11);
 
 /**
  * A piece of a capture.
@@ -622,7 +678,7 @@ export type CaptureResponse = Message<"stator.router.v1.CaptureResponse"> & {
  * Use `create(CaptureResponseSchema)` to create a new message.
  */
 export const CaptureResponseSchema: GenMessage<CaptureResponse> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 11);
+  messageDesc(file_stator_router_v1_router, 12);
 
 /**
  * How a router chooses, and among whom.
@@ -692,7 +748,7 @@ export type CaptureHeader = Message<"stator.router.v1.CaptureHeader"> & {
  * Use `create(CaptureHeaderSchema)` to create a new message.
  */
 export const CaptureHeaderSchema: GenMessage<CaptureHeader> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 12);
+  messageDesc(file_stator_router_v1_router, 13);
 
 /**
  * A rank of a worker.
@@ -776,7 +832,7 @@ export type CapturedRank = Message<"stator.router.v1.CapturedRank"> & {
  * Use `create(CapturedRankSchema)` to create a new message.
  */
 export const CapturedRankSchema: GenMessage<CapturedRank> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 13);
+  messageDesc(file_stator_router_v1_router, 14);
 
 /**
  * A prompt that was placed, once its request has ended.
@@ -916,7 +972,7 @@ export type CapturedPrompt = Message<"stator.router.v1.CapturedPrompt"> & {
  * Use `create(CapturedPromptSchema)` to create a new message.
  */
 export const CapturedPromptSchema: GenMessage<CapturedPrompt> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 14);
+  messageDesc(file_stator_router_v1_router, 15);
 
 /**
  * All that a decision was made from.
@@ -1000,7 +1056,7 @@ export type CapturedDecision = Message<"stator.router.v1.CapturedDecision"> & {
  * Use `create(CapturedDecisionSchema)` to create a new message.
  */
 export const CapturedDecisionSchema: GenMessage<CapturedDecision> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 15);
+  messageDesc(file_stator_router_v1_router, 16);
 
 /**
  * How a capture stands.
@@ -1035,7 +1091,7 @@ export type CaptureState = Message<"stator.router.v1.CaptureState"> & {
  * Use `create(CaptureStateSchema)` to create a new message.
  */
 export const CaptureStateSchema: GenMessage<CaptureState> = /*@__PURE__*/
-  messageDesc(file_stator_router_v1_router, 16);
+  messageDesc(file_stator_router_v1_router, 17);
 
 /**
  * Answers for the choices of one router.
