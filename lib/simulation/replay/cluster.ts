@@ -4,7 +4,6 @@ import type { FleetWorker } from "#lib/routing/fleet";
 import { GROWTH_TOKENS, type Place, type RouteNote } from "#lib/routing/router";
 import { joined } from "./content.ts";
 import { type MoveEnd, Moves } from "./hand-off/moves.ts";
-import type { TransferSpeed } from "./hand-off/transfer-net.ts";
 import { createMember, type Member, type MemberOptions } from "./member.ts";
 import type { ReplayRequest, Session } from "./replay-request.ts";
 import { changeOf, ReplayRouter } from "./replay-router.ts";
@@ -15,8 +14,6 @@ import { placeOfWorker, workerAt } from "./worker-id.ts";
 export interface ClusterOptions extends MemberOptions {
   /** How many workers there are at first, at least 1. */
   readonly workers: number;
-  /** How KV moves between them. */
-  readonly transfer: TransferSpeed;
   /** A request has ended, or was refused. */
   readonly onEnded: (request: ReplayRequest) => void;
 }
@@ -194,7 +191,12 @@ export class Cluster {
     // It says at once that it takes the request; all that comes need not be computed.
     request.ticket?.note({ kind: "accepted", choice: 0, cachedTokens: count * this.#options.hashes.blockTokens });
     this.#moves.open(request, { from: session.place, to: this.#endAt(request.worker) }, count);
-    this.#moves.finish(request, session, () => this.#submit(request));
+    const before = request.movedTokens;
+    this.#moves.finish(request, session, () => {
+      const bytes = (request.movedTokens - before) * this.#options.transfer.tokenBytes;
+      request.ticket?.note({ kind: "transferred", choice: 0, transfer: { bytes, ms: request.handOffMs! } });
+      this.#submit(request);
+    });
   }
 
   /** The same where it waits already. */

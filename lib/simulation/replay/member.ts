@@ -2,6 +2,7 @@ import type { Chance } from "#lib/base/chance";
 import { silentLog as log } from "#lib/host/log";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import type { TransferSpeed } from "./hand-off/transfer-net.ts";
 import { type OwnShape, type Profile, scaled, spedUp } from "./profile.ts";
 import { type ReplayRouting, WEIGHTS } from "./replay-router.ts";
 import { ReplayWorker, type WorkerListener, type WorkerShape, type WorkerSurroundings } from "./replay-worker.ts";
@@ -20,6 +21,8 @@ export interface MemberOptions extends Omit<WorkerShape, "profile">, Omit<Worker
   readonly own?: ReadonlyMap<number, OwnShape>;
   /** How much faster than its profile each is, by its place; 1 where nothing is said. */
   readonly speeds?: ReadonlyMap<number, number>;
+  /** How KV moves between them. */
+  readonly transfer: TransferSpeed;
   /** How the frontend routes. */
   readonly routing: ReplayRouting;
   /** Borrowed. */
@@ -40,7 +43,7 @@ export function createMember(
   options: MemberOptions,
   listener: WorkerListener,
 ): Member {
-  const { own, speeds, roles, profile: usual, clock, hashes, routing, chance, gaps, ...common } = options;
+  const { own, speeds, roles, profile: usual, clock, hashes, routing, chance, gaps, transfer, ...common } = options;
   const { profile: ownProfile = usual, blocks = common.blocks } = own?.get(at) ?? {};
   const profile = spedUp(ownProfile, speeds?.get(at) ?? 1);
   const { prior = 0 } = routing.errors ?? {};
@@ -56,6 +59,7 @@ export function createMember(
     totalBlocks: blocks,
     maxRunningRequests: profile.maxRunning,
     taints: new Set(),
+    kv: { tokenBytes: transfer.tokenBytes, format: WEIGHTS },
     role: roles?.[at] ?? "aggregated",
     prior: scaled(profile.times, Math.exp(isSlow ? -prior : prior)),
   };

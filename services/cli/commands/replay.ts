@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { basename, dirname } from "node:path";
 import { type Reason, StatorError } from "#lib/base/errors";
 import { keysOf } from "#lib/base/option";
-import { RULE_CONSTANTS } from "#lib/routing/options";
+import { RULE_CONSTANTS, SPLIT_OPTIONS } from "#lib/routing/options";
 import { largestDifferences } from "#lib/simulation/replay/report/differences";
 import { figuresOf } from "#lib/simulation/replay/report/figures";
 import type { Command, CommandContext } from "../command.ts";
@@ -47,6 +47,7 @@ export const replay: Command = {
     ...keysOf(REPLAY_OPTIONS).filter((key) => key !== "rule"),
     ...(["json", "router.predicted-ttl-ms"] as const),
     ...Object.values(RULE_CONSTANTS),
+    ...SPLIT_OPTIONS,
   ],
   async run(context) {
     try {

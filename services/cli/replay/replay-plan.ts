@@ -1,5 +1,7 @@
 import { StatorError } from "#lib/base/errors";
-import { readRuleConstants } from "#lib/routing/options";
+import type { BypassName } from "#lib/routing/legs/bypass";
+import { readDisaggregation, readRuleConstants } from "#lib/routing/options";
+import type { RuleName } from "#lib/routing/rules/table";
 import type { Load } from "#lib/simulation/replay/arrivals/load";
 import type { FleetChange } from "#lib/simulation/replay/replay";
 import type { CliConfig } from "../command.ts";
@@ -69,16 +71,43 @@ export function planRuns(values: Values, splits: readonly Split[] = []): readonl
   return clusters.flatMap((split) => planRules(values, split, clusters.length > 1 || isSplit(split)));
 }
 
+/** What one replay is of a cluster. */
+interface RunAbout {
+  readonly name: string;
+  /** Its cluster is in the name, and its own. */
+  readonly isNamed: boolean;
+  readonly rule: RuleName;
+  /** Where prompts may be computed apart. */
+  readonly bypass?: BypassName;
+}
+
 function planRules(values: Values, split: Split, isNamed: boolean): ReplayRun[] {
-  return [...new Set(values.rule)].map((rule) => ({
-    name: isNamed ? `${nameOfSplit(split)} ${rule}` : rule,
+  const rules = [...new Set(values.rule)];
+  const base = (rule: RuleName) => (isNamed ? `${nameOfSplit(split)} ${rule}` : rule);
+  if (split.prefill === 0) return rules.map((rule) => planRun(values, split, { name: base(rule), isNamed, rule }));
+  return rules.flatMap((rule) =>
+    [...new Set(values.bypass)].map((bypass) =>
+      planRun(values, split, { name: `${base(rule)} ${bypass}`, isNamed, rule, bypass }),
+    ),
+  );
+}
+
+function planRun(values: Values, split: Split, about: RunAbout): ReplayRun {
+  const { name, isNamed, rule, bypass } = about;
+  return {
+    name,
     ...(isNamed && { workers: workersOf(split) }),
     ...(isSplit(split) && { roles: rolesOf(split) }),
-    routing: { rule, constants: readRuleConstants(values), predictedTtlMs: values["router.predicted-ttl-ms"] },
+    routing: {
+      rule,
+      constants: readRuleConstants(values),
+      predictedTtlMs: values["router.predicted-ttl-ms"],
+      ...(bypass && { split: { ...readDisaggregation(values), bypass } }),
+    },
     seed: BigInt(values.seed),
     explained: values.explain === undefined ? [] : [values.explain],
     explainsLongest: values.html !== undefined,
-  }));
+  };
 }
 
 function planLoad({ concurrency, sessions }: Values): Load {
