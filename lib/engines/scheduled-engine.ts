@@ -24,6 +24,7 @@ import type {
 import type { Executor, ModelText } from "./executor.ts";
 import { GrammarCache } from "./grammar-cache.ts";
 import { checkRequest } from "./schedule/check-request.ts";
+import type { KvAccount } from "./schedule/kv-account.ts";
 import type { SchedulerOptions } from "./schedule/options.ts";
 import type { StepOutcome } from "./schedule/plan.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
@@ -212,6 +213,15 @@ export class ScheduledEngine implements SizedEngine {
       if (request) this.#finishEmbed(request, "cancelled");
     }
     this.#wake();
+  }
+
+  /** Changes the books of its blocks, whose bytes nobody has, and tells what came of it at the end of the turn. */
+  account<Result>(change: (kv: KvAccount) => Result): Result {
+    this.#checkOpen();
+    const result = change(this.#scheduler.kv);
+    this.#executor.cut?.();
+    this.#wake();
+    return result;
   }
 
   #clearCache() {

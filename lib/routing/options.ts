@@ -210,6 +210,12 @@ export const RULE_CONSTANTS = {
   itlTargetMs: "router.itl-target-ms",
 } as const satisfies Readonly<Record<keyof RuleConstants, keyof typeof ROUTING_OPTIONS>>;
 
+/** The options of how answers are split, without the rule by which prompts stay whole. */
+export const SPLIT_OPTIONS = [
+  ...(["router.hand-off", "router.enforce-disaggregation", "router.transfer-bytes-per-second"] as const),
+  ...(["router.bypass-tokens", "router.bypass-share", "router.bypass-passes", "router.bypass-decode-busy"] as const),
+] as const;
+
 /** The numbers of the rules. */
 export function readRuleConstants(values: Values<typeof ROUTING_OPTIONS>): RuleConstants {
   const numbers = Object.entries(RULE_CONSTANTS).map(([name, key]) => [name, values[key]]);

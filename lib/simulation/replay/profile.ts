@@ -1,6 +1,7 @@
 import { timesOf } from "#lib/engines/mock/timing";
 import type { TimePrior } from "#lib/perf/time-model";
 import { NO_TIME } from "#lib/perf/time-prior";
+import type { TransferSpeed } from "./hand-off/transfer-net.ts";
 
 /** How the workers of a replay are: what an engine takes for its passes, and how many sequences it runs. */
 export interface Profile {
@@ -13,7 +14,12 @@ export interface Profile {
    * exact engine does; absent: they are cut anywhere, and kept block by block.
    */
   readonly chunkTokens?: number;
+  /** How KV moves between workers; as TRANSFER where absent. */
+  readonly transfer?: TransferSpeed;
 }
+
+/** KV of a model of some 8 billion parameters, over a network of 100 Gbit/s of which somewhat is left for others. */
+export const TRANSFER: TransferSpeed = { tokenBytes: 131_072, bytesPerSecond: 10e9 };
 
 /** What is known of one worker alone. */
 export interface OwnShape {

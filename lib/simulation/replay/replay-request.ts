@@ -1,6 +1,17 @@
-import type { Ticket } from "#lib/routing/router";
+import type { Leg, Ticket } from "#lib/routing/router";
 import type { NamedPrompt } from "./content.ts";
+import type { KeptBlocks } from "./replay-worker.ts";
 import type { TraceRow } from "./trace-row.ts";
+
+/** The blocks of a prompt that was computed for an answer which goes on elsewhere. */
+export interface Session {
+  /** Place of the worker that keeps them. */
+  readonly place: number;
+  /** Those. */
+  readonly blocks: KeptBlocks;
+  /** When its first token was there. */
+  readonly sinceMs: number;
+}
 
 /** One request on its way through a replay, and what became of it. Written by the cluster alone; times are virtual ms. */
 export class ReplayRequest {
@@ -16,6 +27,20 @@ export class ReplayRequest {
   worker = -1;
   /** Its place with the router. */
   ticket: Ticket | undefined;
+  /** What its worker does of it. */
+  leg: Leg = "whole";
+  /** Place of the worker that waits to go on with it while its prompt is computed; undefined where none does. */
+  ahead: number | undefined;
+  /** What comes of it is told of the place that was ahead. */
+  isAhead = false;
+  /** Its prompt is computed, and its blocks wait for whoever goes on; undefined before, and once they were moved. */
+  session: Session | undefined;
+  /** Place of the worker that computed its prompt last; -1 before. */
+  prefilledBy = -1;
+  /** Tokens whose KV was moved for it. */
+  movedTokens = 0;
+  /** From the end of its prompt to where its answer went on, in ms; undefined where it did not go on elsewhere. */
+  handOffMs: number | undefined;
   /** Its worker has brought a token of it. */
   hasToken = false;
   /** Tokens of its answer so far. */
@@ -26,6 +51,10 @@ export class ReplayRequest {
   reusableTokens = 0;
   /** When its first token was there. */
   firstMs: number | undefined;
+  /** When its second one was there. */
+  secondMs: number | undefined;
+  /** When the last one so far was there. */
+  lastMs: number | undefined;
   /** When it ended. */
   endedMs: number | undefined;
   /** Why it got no answer, one sentence; empty for one that did or may. */

@@ -6,8 +6,10 @@ import type { KvChange } from "#lib/kv/event";
 import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { RunIndex } from "#lib/routing/index/run-index";
+import type { Disaggregation } from "#lib/routing/legs/disaggregation";
+import type { Locate } from "#lib/routing/locate";
 import { readRuleConstants, routingDefaults } from "#lib/routing/options";
-import { NO_WISHES, type RouteAsk } from "#lib/routing/router";
+import { type Leg, NO_WISHES, type RouteAsk } from "#lib/routing/router";
 import { RuleRouter } from "#lib/routing/rule-router";
 import type { RuleConstants } from "#lib/routing/rules/constants";
 import type { RuleName } from "#lib/routing/rules/table";
@@ -25,6 +27,8 @@ export interface ReplayRouting {
   readonly constants?: Partial<RuleConstants>;
   /** As the option router.predicted-ttl-ms; the option's own where absent. */
   readonly predictedTtlMs?: number;
+  /** How answers are split where workers for prompts are there; the options' own where absent. */
+  readonly split?: Partial<Disaggregation>;
   /** How wrong it is; not at all unless given. */
   readonly errors?: RoutingErrors;
 }
@@ -62,7 +66,7 @@ export class ReplayRouter {
   readonly #hasher = new NamedHasher();
 
   constructor(
-    { rule, constants, predictedTtlMs, errors }: ReplayRouting,
+    { rule, constants, predictedTtlMs, split, errors }: ReplayRouting,
     { clock, chance, serving }: RoutingSurroundings,
   ) {
     const defaults = routingDefaults();
@@ -80,7 +84,8 @@ export class ReplayRouter {
       openIndex: () => new RunIndex({ budgetBytes: defaults["router.index-bytes"] }),
       hasher: this.#hasher,
       stepBlocks: 1 << 20,
-      locate: () => new Map([...serving().keys()].map((worker) => [worker, WEIGHTS])),
+      locate: (_, leg = "whole") => locateRole(serving(), leg),
+      ...(split && { split }),
       metrics: noMetrics,
       limits: KEPT,
       clock,
@@ -98,11 +103,24 @@ export class ReplayRouter {
     }
   }
 
-  /** Asks where a request goes; the answer comes during the call. */
-  place(request: ReplayRequest, answer: Parameters<RuleRouter["place"]>[1]): ReturnType<RuleRouter["place"]> {
+  /** Asks where a request goes, or where it goes on behind the worker that computed its prompt; the answer comes during the call. */
+  place(
+    request: ReplayRequest,
+    handOff: { readonly prefilledBy: bigint } | undefined,
+    answer: Parameters<RuleRouter["place"]>[1],
+  ): ReturnType<RuleRouter["place"]> {
     this.#hasher.prompt = request.prompt;
-    return this.router.place(askOf(request), answer);
+    const ask = askOf(request);
+    return this.router.place(handOff ? { ...ask, ...handOff, stage: "hand-off" } : ask, answer);
   }
+}
+
+/** Everybody who does that part of answers. */
+function locateRole(serving: ReadonlyMap<bigint, FleetWorker>, leg: Leg): ReturnType<Locate> {
+  const able = [...serving.values()].filter(({ role }) => (role === "prefill") === (leg === "prefill"));
+  if (able.length > 0) return new Map(able.map(({ worker }) => [worker, WEIGHTS]));
+  const that = serving.size === 0 ? "" : ` with the role ${leg === "prefill" ? leg : "decode"}`;
+  return { kind: "unplaced", error: new StatorError("NO_WORKERS", { model: WEIGHTS, that }), final: false };
 }
 
 function askOf({ row, prompt, tokens }: ReplayRequest): RouteAsk {

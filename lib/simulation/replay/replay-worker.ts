@@ -10,6 +10,7 @@ import type { ContentHashes } from "./content.ts";
 import { NamedChain } from "./named-chain.ts";
 import type { Profile } from "./profile.ts";
 import type { ReplayRequest } from "./replay-request.ts";
+import type { GapBook } from "./report/gap-book.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 /** Who hears of a worker. */
@@ -46,25 +47,47 @@ export interface WorkerSurroundings {
   readonly hashes: ContentHashes;
   /** Told of what fails. */
   readonly log: Log;
+  /** Written where somebody wants to know the times between tokens. */
+  readonly gaps: GapBook | undefined;
+}
+
+/** Blocks of a request that stay in the pool that they were computed in. */
+export interface KeptBlocks {
+  /** How many there are, from the first of the request on; none once their worker is gone. */
+  readonly count: number;
+  /** They need not stay any more. Once. */
+  letGo(): void;
+}
+
+/** Places for blocks that come from another worker. */
+export interface ExpectedBlocks {
+  /** The first that does not lie here already, by its place in the request. */
+  readonly from: number;
+  /** How many do not. */
+  readonly lacking: number;
+  /** So many of those have come, and can be found. Once. */
+  arrive(count: number): void;
 }
 
 const NO_TOKENS = new Uint32Array(0);
+const OWNER = { cacheSalt: "", adapter: undefined } as const;
 
 /** A worker of a replay: the mock's scheduler and blocks, without tokens. */
 export class ReplayWorker {
+  readonly #surroundings: WorkerSurroundings;
   readonly #clock: VirtualClock;
   readonly #hashes: ContentHashes;
   readonly #engine: ScheduledEngine;
   readonly #executor: TimedExecutor;
   readonly #listener: WorkerListener;
   readonly #requests = new Map<number, ReplayRequest>();
-  readonly #log: Log;
   #isDead = false;
 
-  constructor(shape: WorkerShape, listener: WorkerListener, { clock, hashes, log }: WorkerSurroundings) {
+  constructor(shape: WorkerShape, listener: WorkerListener, surroundings: WorkerSurroundings) {
+    const { clock, hashes, log } = surroundings;
+    this.#surroundings = surroundings;
     const { profile, blocks, stretchSteps, startsNextTurn, likeReference } = shape;
     this.#clock = clock;
-    this.#log = log;
     this.#hashes = hashes;
     this.#listener = listener;
     const { blockTokens } = hashes;
@@ -91,9 +114,17 @@ export class ReplayWorker {
     return this.#requests.size;
   }
 
-  /** Takes a request with as many tokens as its answer has; returns what of its prompt is cached now. Throws what the engine says of it. */
+  /** It is gone, with its cache. */
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  /**
+   * Takes a request with as many tokens as its answer has, for one more or for all that follow; returns what of its prompt is
+   * cached now. Throws what the engine says of it.
+   */
   submit(request: ReplayRequest): number {
-    const { row, prompt, tokens } = request;
+    const { row, prompt, tokens, leg } = request;
     const id = row.index;
     this.#requests.set(id, request);
     const ask: GenerateRequest = {
@@ -103,7 +134,12 @@ export class ReplayWorker {
       generatedTokens: this.#hashes.tokens(tokens),
       choice: 0,
       sampling: GREEDY,
-      stopping: { maxTokens: row.outputTokens, ignoreEos: true, stopTokens: NO_TOKENS, minTokens: 0 },
+      stopping: {
+        maxTokens: leg === "prefill" ? tokens + 1 : row.outputTokens,
+        ignoreEos: true,
+        stopTokens: NO_TOKENS,
+        minTokens: 0,
+      },
       ...{ guidance: undefined, topLogprobs: undefined, promptLogprobs: false, adapter: undefined, cacheSalt: "" },
       priority: row.priority,
     };
@@ -115,6 +151,40 @@ export class ReplayWorker {
     }
   }
 
+  /** Keeps what it has of a request's blocks. */
+  keep(request: ReplayRequest): KeptBlocks {
+    const isDead = () => this.#isDead;
+    const engine = this.#engine;
+    const { blocks, unpin } = engine.account((kv) => kv.pin(this.#chainSoFar(request).hashes()));
+    return {
+      get count() {
+        return isDead() ? 0 : blocks.length;
+      },
+      letGo() {
+        if (!isDead()) engine.account(unpin);
+      },
+    };
+  }
+
+  /** Blocks of a request that it has now, from the first one on. */
+  countBlocks(request: ReplayRequest): number {
+    return this.#engine.account((kv) => kv.pool.countMatch(this.#chainSoFar(request).hashes()));
+  }
+
+  /** Makes room for the first `count` blocks of a request; undefined when there is none. */
+  expect(request: ReplayRequest, count: number): ExpectedBlocks | undefined {
+    const chain = this.#chainSoFar(request);
+    const ticket = this.#engine.account((kv) => kv.beginImport(chain, Math.min(count, chain.completeBlocks), OWNER));
+    if (!ticket) return undefined;
+    return {
+      from: ticket.from,
+      lacking: ticket.blocks.length - ticket.from,
+      arrive: (came) => {
+        if (!this.#isDead) this.#engine.account((kv) => kv.finishImport(ticket, ticket.from + came));
+      },
+    };
+  }
+
   /** What lies in the past is told: passes and tokens up to now. */
   catchUp(): void {
     this.#executor.catchUp();
@@ -123,7 +193,7 @@ export class ReplayWorker {
   /** It is gone, with its cache; returns the requests that it had, in the order in which they came. */
   kill(): readonly ReplayRequest[] {
     this.#isDead = true;
-    this.#engine.close().catch((error: unknown) => this.#log.error("an engine did not close", { error }));
+    this.#engine.close().catch((error: unknown) => this.#surroundings.log.error("an engine did not close", { error }));
     const lost = [...this.#requests.values()];
     this.#requests.clear();
     return lost;
@@ -133,8 +203,16 @@ export class ReplayWorker {
     return new NamedChain(request.prompt, request.answer, this.#hashes);
   }
 
+  /** With the tokens that it has by now. */
+  #chainSoFar(request: ReplayRequest): NamedChain {
+    const chain = this.#chainOf(request);
+    if (request.tokens > 0) chain.append(this.#hashes.tokens(request.tokens));
+    return chain;
+  }
+
   #onStep({ metrics, ids, counts, finishes }: EngineStep): void {
     if (this.#isDead) return;
+    this.#timeTokens(ids, counts);
     for (const [at, id] of ids.entries()) {
       const request = this.#requests.get(id);
       if (request) this.#listener.onTokens(request, counts?.[at] ?? 1);
@@ -146,6 +224,25 @@ export class ReplayWorker {
     }
     // As a link tells it: behind what the pass brought.
     if (metrics.durationUs > 0) this.#tellPasses(metrics);
+  }
+
+  /** When tokens were there: within a stretch they come with its passes, and the times between them are the same for all. */
+  #timeTokens(ids: EngineStep["ids"], counts: EngineStep["counts"]): void {
+    const { gaps } = this.#surroundings;
+    const { endsMs } = this.#executor.passes;
+    const going = new Uint32Array(endsMs.length);
+    for (const [at, id] of ids.entries()) {
+      const request = this.#requests.get(id);
+      if (!request) continue;
+      const count = counts?.[at] ?? 1;
+      if (request.lastMs !== undefined) gaps?.add(endsMs[0]! - request.lastMs);
+      if (request.tokens < 2) request.secondMs = endsMs[1 - request.tokens];
+      request.lastMs = endsMs[count - 1]!;
+      for (let pass = 1; pass < count; pass++) going[pass]!++;
+    }
+    for (let pass = 1; pass < endsMs.length; pass++) {
+      if (going[pass]! > 0) gaps?.add(endsMs[pass]! - endsMs[pass - 1]!, going[pass]);
+    }
   }
 
   /** A stretch is told pass by pass, each at the moment of its end. What the last left holds for all of them. */

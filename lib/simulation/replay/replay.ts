@@ -5,10 +5,12 @@ import { arrivalsOf, type Load } from "./arrivals/load.ts";
 import { type SessionSource, withSessions } from "./arrivals/session-names.ts";
 import { Cluster } from "./cluster.ts";
 import { ContentHashes } from "./content.ts";
-import type { OwnShape, Profile } from "./profile.ts";
+import type { WorkerRole } from "./member.ts";
+import { type OwnShape, type Profile, TRANSFER } from "./profile.ts";
 import { answerOf, PromptBook } from "./prompt-book.ts";
 import { ReplayRequest } from "./replay-request.ts";
 import type { ReplayRouting } from "./replay-router.ts";
+import type { GapBook } from "./report/gap-book.ts";
 import type { TraceRow } from "./trace-row.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -34,6 +36,8 @@ export interface ReplayOptions {
   readonly blocks: number;
   /** Workers at first, at least 1. */
   readonly workers: number;
+  /** What part of requests each does, by its place from 0; all of it where nothing is said. */
+  readonly roles?: readonly WorkerRole[];
   /** How fast they are. */
   readonly profile: Profile;
   /** What is said of workers alone, by their places from 0: it goes before what is said of all of them. */
@@ -58,6 +62,8 @@ export interface ReplayOptions {
   readonly startsNextTurn?: boolean;
   /** Engines give blocks, count passes and begin them as the reference's own simulation does, so that figures compare with its replay. */
   readonly likeReference?: boolean;
+  /** Written as the replay goes on: the times between the tokens of each answer, its first one among them. Nobody counts them when absent. */
+  readonly gaps?: GapBook;
   /** Whether the decision about a request is wanted, asked when it has ended; of none when absent. */
   readonly explains?: (outcome: Outcome) => boolean;
 }
@@ -70,6 +76,8 @@ export interface Outcome {
   readonly arrivedMs: number;
   /** When its first token was there; undefined for none. */
   readonly firstMs: number | undefined;
+  /** When its second token was there; undefined for none. */
+  readonly secondMs: number | undefined;
   /** When it ended. */
   readonly endedMs: number;
   /** Tokens of its prompt. */
@@ -82,6 +90,12 @@ export interface Outcome {
   readonly tokens: number;
   /** Place of the worker that it ended on, from 0; -1 for none. */
   readonly worker: number;
+  /** Place of the worker that computed its prompt last, from 0; another than `worker` where its answer went on elsewhere; -1 for none. */
+  readonly prefilledBy: number;
+  /** Tokens whose KV was moved for it. */
+  readonly movedTokens: number;
+  /** From the end of its prompt to where its answer went on, in virtual ms; undefined where it stayed. */
+  readonly handOffMs: number | undefined;
   /** Why it got no answer; empty where it did. */
   readonly refusal: string;
   /** Why it went to its worker, the last decision about it; where it was wanted, and is kept still. */
@@ -107,9 +121,12 @@ export function* replay(options: ReplayOptions): Generator<Outcome> {
     blocks: options.blocks,
     workers: options.workers,
     profile: options.profile,
+    transfer: options.profile.transfer ?? TRANSFER,
+    ...(options.roles && { roles: options.roles }),
     ...(options.own && { own: options.own }),
     ...(options.speeds && { speeds: options.speeds }),
     routing: options.routing,
+    gaps: options.gaps,
     onEnded(request) {
       const outcome = outcomeOf(request);
       const explanation = options.explains?.(outcome) ? cluster.explain(request) : undefined;
@@ -138,14 +155,16 @@ export function* replay(options: ReplayOptions): Generator<Outcome> {
 
 function outcomeOf(request: ReplayRequest): Outcome {
   const { row, prompt, arrivedMs, firstMs, endedMs, cachedTokens, tokens, worker, refusal } = request;
+  const { secondMs, prefilledBy, movedTokens, handOffMs } = request;
   return {
     row: row.index,
     arrivedMs,
     firstMs,
+    secondMs,
     endedMs: endedMs ?? arrivedMs,
     promptTokens: prompt.tokens.length,
     cachedTokens: cachedTokens ?? 0,
     reusableTokens: request.reusableTokens,
-    ...{ tokens, worker, refusal },
+    ...{ tokens, worker, prefilledBy, movedTokens, handOffMs, refusal },
   };
 }

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { basename, dirname } from "node:path";
 import { type Reason, StatorError } from "#lib/base/errors";
 import { keysOf } from "#lib/base/option";
-import { RULE_CONSTANTS } from "#lib/routing/options";
+import { RULE_CONSTANTS, SPLIT_OPTIONS } from "#lib/routing/options";
 import { largestDifferences } from "#lib/simulation/replay/report/differences";
 import { figuresOf } from "#lib/simulation/replay/report/figures";
 import type { Command, CommandContext } from "../command.ts";
@@ -11,7 +11,7 @@ import { type CapturedCluster, printTaken, readCapturedCluster } from "../replay
 import { fidelitiesOf, printFidelities, runsElsewhere, withReasons } from "../replay/captured-report.ts";
 import { checkTogether } from "../replay/check-together.ts";
 import { type Comparison, printComparison, printRow } from "../replay/decisions.ts";
-import { FIGURE_COLUMNS, TIMING_COLUMNS, withCeiling } from "../replay/figures-table.ts";
+import { figureColumns, TIMING_COLUMNS, withCeiling } from "../replay/figures-table.ts";
 import { printPage } from "../replay/page.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
 import { oneFile, placesOf, planRuns, planSetup, planSource } from "../replay/replay-plan.ts";
@@ -20,6 +20,7 @@ import { printJson, type ReplayFindings, reportOf } from "../replay/replay-repor
 import type { ReplayRun, ReplaySetup, RunRecord } from "../replay/replay-run.ts";
 import { runAll } from "../replay/run-all.ts";
 import { rowsOf, type SharedTrace, shareTrace } from "../replay/shared-trace.ts";
+import { isSplit, nameOfSplit, planSplits, type Split } from "../replay/splits.ts";
 import { planTuning, printTunings, tuningsOf } from "../replay/tuning.ts";
 import { printTable } from "../table.ts";
 import { runReplayDecisions } from "./replay-decisions.ts";
@@ -35,12 +36,18 @@ export const replay: Command = {
     "evenly workers were loaded. Ctrl-C prints what is there so far. A trace of stator capture is replayed on the workers\n" +
     "that it was captured on, beside what was seen; with --router-only its decisions are made once more instead.\n" +
     "docs/replay.md tells how to read it, and what it cannot promise.",
-  says: { workers: "Workers of the cluster.", json: "Print JSON for programs in place of tables." },
+  says: {
+    workers: "Workers of the cluster that do all of an answer; none beside --prefill and --decode unless it is said.",
+    prefill: "Workers beside them that compute prompts and first tokens.",
+    decode: "Workers beside them that go on with answers whose prompts are computed.",
+    json: "Print JSON for programs in place of tables.",
+  },
   options: [
-    ...(["rule", "workers"] as const),
+    ...(["rule", "workers", "prefill", "decode"] as const),
     ...keysOf(REPLAY_OPTIONS).filter((key) => key !== "rule"),
     ...(["json", "router.predicted-ttl-ms"] as const),
     ...Object.values(RULE_CONSTANTS),
+    ...SPLIT_OPTIONS,
   ],
   async run(context) {
     try {
@@ -64,6 +71,8 @@ interface Scene {
   readonly name: string;
   readonly trace: SharedTrace;
   readonly setup: ReplaySetup;
+  /** Its clusters, at least one. */
+  readonly splits: readonly Split[];
   readonly places: number;
   /** Where the trace was captured; undefined where nothing says it. */
   readonly captured: CapturedCluster | undefined;
@@ -82,15 +91,17 @@ async function runReplay(given: CommandContext): Promise<number> {
   const { values } = context;
   const source = planSource(values, positional);
   if (values.html !== undefined) checkPlace(values.html);
-  const setup = captured?.complete(planSetup(values)) ?? planSetup(values);
-  const runs = planRuns(values);
+  const splits = planSplits({ ...config, values });
+  const planned = planSetup(values, splits);
+  const setup = captured?.complete(planned) ?? planned;
+  const runs = planRuns(values, splits);
   const tuning = values.tune === undefined ? undefined : planTuning(values.tune, values, runs);
   const trace = shareTrace(source);
   if (values.explain !== undefined && values.explain >= trace.count) {
     throw new StatorError("BAD_CONFIG", { detail: `--explain: the trace has rows 0 to ${trace.count - 1}.` });
   }
   const name = source.kind === "file" ? basename(source.path) : "made-up traffic";
-  const scene: Scene = { name, trace, setup, places: placesOf(setup), captured };
+  const scene: Scene = { name, trace, setup, splits, places: placesOf(setup), captured };
   if (!values.json) context.print(`${beginningOf(scene, context)}\n`);
   if (tuning) return tune(tuning, scene, context);
   return compareRules(runs, scene, context);
@@ -102,7 +113,7 @@ async function compareRules(runs: readonly ReplayRun[], scene: Scene, context: C
   const isComplete = isWhole(runs, records);
   const comparison = values.compare && isComplete ? await compare(records, scene, context) : undefined;
   const fidelities = isComplete ? await besideCapture(records, scene, context) : [];
-  const reports = records.map((record) => reportOf(record, aboutOf(scene)));
+  const reports = records.map((record) => reportOf(record, aboutOf(scene, record)));
   const findings: ReplayFindings = { ...foundOn(scene, values), isComplete, reports, comparison, fidelities };
   const { html } = values;
   if (html !== undefined && reports.length > 0) {
@@ -130,7 +141,7 @@ function partsOf({ reports, comparison, fidelities }: ReplayFindings, { values, 
         `Row ${values.explain} with ${record.run.name}: no decision is kept.`),
   );
   return [
-    printTable([...FIGURE_COLUMNS, ...TIMING_COLUMNS], withCeiling(reports)),
+    printTable([...figureColumns(reports), ...TIMING_COLUMNS], withCeiling(reports)),
     ...notes,
     ...decisions.flatMap((decision) => (decision === undefined ? [] : [`\n${decision}`])),
     ...(comparison ? [`\n${printComparison(comparison, paint)}`] : []),
@@ -167,7 +178,7 @@ async function tune(plan: ReturnType<typeof planTuning>, scene: Scene, context: 
     );
     return 1;
   }
-  const results = records.map(({ outcomes }) => figuresOf(outcomes, aboutOf(scene)).ttftMs.mean);
+  const results = records.map((record) => figuresOf(record.outcomes, aboutOf(scene, record)).ttftMs.mean);
   const tunings = tuningsOf(plan, results, values.tune ?? "");
   const findings = { ...foundOn(scene, values), isComplete, reports: [], fidelities: [], tunings };
   if (values.json) print(printJson(findings, values.timings));
@@ -196,8 +207,8 @@ function isWhole(runs: readonly ReplayRun[], records: readonly RunRecord[]): boo
   return records.length === runs.length && records.every(({ isComplete }) => isComplete);
 }
 
-function aboutOf({ trace, places }: Scene) {
-  return { rows: trace.count, places };
+function aboutOf({ trace, setup }: Scene, { run }: RunRecord) {
+  return { rows: trace.count, places: placesOf({ ...setup, ...run }) };
 }
 
 function foundOn({ name, trace, setup, captured }: Scene, { seed }: CommandContext["values"]) {
@@ -211,8 +222,10 @@ function beginningOf(scene: Scene, { values, screen }: CommandContext): string {
   return [headOf(scene, values), ...told].join("\n");
 }
 
-function headOf({ name, trace, setup, captured }: Scene, { profile, seed }: CommandContext["values"]): string {
-  const { workers, blocks, blockTokens, likeReference } = setup;
+function headOf({ name, trace, setup, splits, captured }: Scene, { profile, seed }: CommandContext["values"]): string {
+  const { blocks, blockTokens, likeReference } = setup;
+  const [first, ...others] = splits;
+  const workers = others.length === 0 && !isSplit(first!) ? first!.aggregated : splits.map(nameOfSplit).join(", ");
   const cluster = `${workers} workers of ${blocks} blocks of ${blockTokens} tokens, profile ${captured?.profile ?? basename(profile)}`;
   const like = likeReference ? " and engines like the reference's" : "";
   return `${trace.count} requests of ${name} ${printLoad(setup)} on ${cluster}${like}, seed ${seed}. Times in ms.`;

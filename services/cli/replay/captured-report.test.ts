@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { CapturedRoute } from "#lib/simulation/replay/captured-route";
 import { PROFILES } from "#lib/simulation/replay/profile";
 import { type Outcome, replay } from "#lib/simulation/replay/replay";
+import { GapBook } from "#lib/simulation/replay/report/gap-book";
 import { OutcomeBook } from "#lib/simulation/replay/report/outcome-columns";
 import type { TraceRow } from "#lib/simulation/replay/trace-row";
 import { createPaint } from "../screen.ts";
@@ -33,7 +34,17 @@ function live(rows: readonly TraceRow[], run: ReplayRun): RunRecord {
     if (outcome.explanation) explanations.set(outcome.row, outcome.explanation);
   }
   const times = { isComplete: true, wallMs: 0, cpuMs: 0 };
-  return { ...{ run, outcomes: book.columns, refusals: [], explanations, longest: undefined }, ...times };
+  return {
+    ...{
+      run,
+      outcomes: book.columns,
+      gapMs: new GapBook().distribution,
+      refusals: [],
+      explanations,
+      longest: undefined,
+    },
+    ...times,
+  };
 }
 
 test("rows that went elsewhere are named with the term that differs, the first five of them", () => {

@@ -12,7 +12,10 @@ const CLASHES: readonly (readonly [isSo: (values: Values) => boolean, detail: st
       tune !== undefined && (compare || explain !== undefined || html !== undefined),
     "--tune replays with many seeds: --compare, --explain and --html are for replays with one.",
   ],
-  [({ compare, rule }) => compare && new Set(rule).size < 2, "--compare needs two rules, such as --rule ttft,dynamo."],
+  [
+    ({ compare, rule, splits }) => compare && new Set(rule).size < 2 && splits.length < 2,
+    "--compare needs two rules, such as --rule ttft,dynamo, or two clusters, such as --splits 8,7+1.",
+  ],
   [
     (values) => values.sessions === "second-block" && values["trace-format"] === "mooncake-delta",
     "--sessions second-block finds sessions by whole prompts, and rows in delta form name theirs: --sessions rows.",

@@ -1,3 +1,4 @@
+import type { Distribution } from "#lib/simulation/replay/report/distribution";
 import type { Figures } from "#lib/simulation/replay/report/figures";
 import type { Column } from "../table.ts";
 
@@ -9,6 +10,8 @@ export interface FiguresRow {
   readonly figures?: Figures;
   /** Share of prompt tokens. */
   readonly hits: number;
+  /** Times between two tokens, over all of them. */
+  readonly gapMs?: Distribution;
   /** What it took, in real ms. */
   readonly wallMs?: number;
   /** What it computed, in ms. */
@@ -16,7 +19,7 @@ export interface FiguresRow {
 }
 
 /** What the same seed gives again. */
-export const FIGURE_COLUMNS: readonly Column<FiguresRow>[] = [
+const FIGURE_COLUMNS: readonly Column<FiguresRow>[] = [
   ["RULE", ({ name }) => name],
   ["HITS", ({ hits }) => percent(hits)],
   ["TTFT", of(({ ttftMs }) => ms(ttftMs.mean))],
@@ -34,11 +37,26 @@ export const FIGURE_COLUMNS: readonly Column<FiguresRow>[] = [
   ["REFUSED", of(({ refused }) => String(refused))],
 ];
 
+/** Of replays with answers that went on elsewhere. */
+const SPLIT_COLUMNS: readonly Column<FiguresRow>[] = [
+  ["SPLIT", of(({ handOffs }) => (handOffs ? percent(handOffs.share) : ""))],
+  ["HAND-OFF", of(({ handOffs }) => (handOffs ? ms(handOffs.ms.mean) : ""))],
+  ["P99", of(({ handOffs }) => (handOffs ? ms(handOffs.ms.p99) : ""))],
+  ["LATER ITL", of(({ laterItlMs }) => ms(laterItlMs.mean))],
+  ["P99", of(({ laterItlMs }) => ms(laterItlMs.p99))],
+  ["GAPS P99", ({ gapMs }) => (gapMs ? ms(gapMs.p99) : "")],
+];
+
 /** What it does not. */
 export const TIMING_COLUMNS: readonly Column<FiguresRow>[] = [
   ["DECISIONS/S", ({ figures, wallMs }) => (figures && wallMs ? Math.round(figures.requests / (wallMs / 1_000)) : "")],
   ["CPU, S", ({ cpuMs }) => (cpuMs === undefined ? "" : (cpuMs / 1_000).toFixed(1))],
 ];
+
+/** What is shown of replays that the same seed gives again. */
+export function figureColumns(rows: readonly { readonly figures: Figures }[]): readonly Column<FiguresRow>[] {
+  return rows.some(({ figures }) => figures.handOffs) ? [...FIGURE_COLUMNS, ...SPLIT_COLUMNS] : FIGURE_COLUMNS;
+}
 
 /** The replays, and what a cache without end would have had in a row of its own. */
 export function withCeiling(rows: readonly (Omit<FiguresRow, "hits"> & { readonly figures: Figures })[]): FiguresRow[] {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { seriesOf } from "#lib/simulation/replay/report/series";
 import { createPaint } from "../screen.ts";
 import { type Comparison, printComparison, printRow } from "./decisions.ts";
-import { FIGURE_COLUMNS, withCeiling } from "./figures-table.ts";
+import { figureColumns, withCeiling } from "./figures-table.ts";
 import type { NamedReport } from "./replay-report.ts";
 
 /** What a page shows beside the replays themselves. */
@@ -30,11 +30,12 @@ export function printPage(reports: readonly NamedReport[], about: PageAbout): st
 
 function pageData(reports: readonly NamedReport[], { head, places, comparison }: PageAbout) {
   const spanMs = Math.max(...reports.map(({ figures }) => figures.spanMs));
-  const cells = withCeiling(reports).map((row) => FIGURE_COLUMNS.map(([, cell]) => String(cell(row))));
+  const columns = figureColumns(reports);
+  const cells = withCeiling(reports).map((row) => columns.map(([, cell]) => String(cell(row))));
   return {
     head,
     spanMs,
-    table: [FIGURE_COLUMNS.map(([heading]) => heading), ...cells],
+    table: [columns.map(([heading]) => heading), ...cells],
     rules: reports.map(({ name, record }) => {
       const series = seriesOf(record.outcomes, { stretches: STRETCHES, spanMs, places });
       return {

@@ -10,9 +10,12 @@ import {
   severalOf,
   text,
 } from "#lib/base/option";
+import { BYPASS_NAMES, type BypassName } from "#lib/routing/legs/bypass";
+import { USUAL_DISAGGREGATION } from "#lib/routing/legs/disaggregation";
 import { RULE_NAMES, type RuleName } from "#lib/routing/rules/table";
 import { PROFILES } from "#lib/simulation/replay/profile";
 import { TRACE_FORMATS } from "#lib/simulation/replay/trace/trace-format";
+import { splitsOption } from "./splits.ts";
 import { trafficOption } from "./traffic-option.ts";
 
 /** A place of a worker, from 0, and a number that is said of it. */
@@ -98,6 +101,8 @@ export const REPLAY_OPTIONS = {
     read: (given) => within(Number(given), 0.001, 1_000),
     print: String,
   }),
+  splits: splitsOption(),
+  bypass: bypassesOption(),
   fail: momentsOption("A worker that dies with its cache"),
   join: momentsOption("A worker that comes with an empty cache"),
   threads: integerOr("auto", {
@@ -138,28 +143,41 @@ export const REPLAY_OPTIONS = {
   }),
 } as const satisfies Options;
 
-/** One or more rules, with commas between them. */
 function rulesOption(): OptionBase<readonly RuleName[]> {
   return {
-    initial: ["ttft"],
-    several: true,
-    placeholder: "NAME,NAME",
+    ...namesOf(RULE_NAMES, "ttft"),
     doc: "Rules of routing to replay with, commas between them (gen/docs/rules.md).",
     alike: "--router-mode",
+  };
+}
+
+function bypassesOption(): OptionBase<readonly BypassName[]> {
+  return {
+    ...namesOf(BYPASS_NAMES, USUAL_DISAGGREGATION.bypass),
+    doc: "When prompts are computed where their answers are made though workers for prompts are there (docs/routing.md): each name is a row of every cluster that has those, commas between them.",
+    alike: "--conditional-disagg-policy",
+  };
+}
+
+/** One or more names of a table, with commas between them. */
+function namesOf<Name extends string>(
+  known: readonly Name[],
+  initial: Name,
+): Omit<OptionBase<readonly Name[]>, "doc" | "alike"> {
+  return {
+    initial: [initial],
+    several: true,
+    placeholder: "NAME,NAME",
     parse(given) {
       const names = given.split(",").map((name) => name.trim());
-      const wrong = names.find((name) => !isRule(name));
-      if (wrong === undefined) return names as RuleName[];
-      const hint = nearest(wrong, RULE_NAMES);
-      return { expected: `rules of ${RULE_NAMES.join(", ")}${hint ? `, such as ${hint}` : ""}` };
+      const wrong = names.find((name) => !(known as readonly string[]).includes(name));
+      if (wrong === undefined) return names as Name[];
+      const hint = nearest(wrong, known);
+      return { expected: `rules of ${known.join(", ")}${hint ? `, such as ${hint}` : ""}` };
     },
     print: (names) => names.join(","),
     schema: { type: "string" },
   };
-}
-
-function isRule(name: string): name is RuleName {
-  return (RULE_NAMES as readonly string[]).includes(name);
 }
 
 function momentsOption(what: string): OptionBase<readonly OfPlace[]> {

@@ -1,19 +1,22 @@
 import { StatorError } from "#lib/base/errors";
-import { readRuleConstants } from "#lib/routing/options";
+import type { BypassName } from "#lib/routing/legs/bypass";
+import { readDisaggregation, readRuleConstants } from "#lib/routing/options";
+import type { RuleName } from "#lib/routing/rules/table";
 import type { Load } from "#lib/simulation/replay/arrivals/load";
 import type { FleetChange } from "#lib/simulation/replay/replay";
 import type { CliConfig } from "../command.ts";
 import { readProfile } from "./profile-file.ts";
 import type { ReplayRun, ReplaySetup } from "./replay-run.ts";
 import type { TraceSource } from "./shared-trace.ts";
+import { isSplit, nameOfSplit, rolesOf, type Split, workersOf } from "./splits.ts";
 import { trafficOf } from "./traffic-option.ts";
 
 type Values = CliConfig["values"];
 
 /** What all replays have in common, by the options. Throws BAD_CONFIG for what cannot be. */
-export function planSetup(values: Values): ReplaySetup {
-  const workers = values.workers;
-  const changes = planChanges(values);
+export function planSetup(values: Values, splits: readonly Split[] = []): ReplaySetup {
+  const workers = splits.length > 0 ? Math.max(...splits.map(workersOf)) : values.workers;
+  const changes = planChanges(values, workers);
   const places = placesOf({ workers, changes });
   const missing = values["worker-speed"].find(({ place }) => place >= places);
   if (missing) throw noPlace("worker-speed", missing.place, places);
@@ -61,15 +64,50 @@ export function placesOf({ workers, changes = [] }: Pick<ReplaySetup, "workers" 
   );
 }
 
-/** One replay for each rule. */
-export function planRuns(values: Values): readonly ReplayRun[] {
-  return [...new Set(values.rule)].map((rule) => ({
-    name: rule,
-    routing: { rule, constants: readRuleConstants(values), predictedTtlMs: values["router.predicted-ttl-ms"] },
+/** One replay for each cluster and rule. */
+export function planRuns(values: Values, splits: readonly Split[] = []): readonly ReplayRun[] {
+  const whole: Split = { aggregated: values.workers, prefill: 0, decode: 0 };
+  const clusters = splits.length > 0 ? splits : [whole];
+  return clusters.flatMap((split) => planRules(values, split, clusters.length > 1 || isSplit(split)));
+}
+
+/** What one replay is of a cluster. */
+interface RunAbout {
+  readonly name: string;
+  /** Its cluster is in the name, and its own. */
+  readonly isNamed: boolean;
+  readonly rule: RuleName;
+  /** Where prompts may be computed apart. */
+  readonly bypass?: BypassName;
+}
+
+function planRules(values: Values, split: Split, isNamed: boolean): ReplayRun[] {
+  const rules = [...new Set(values.rule)];
+  const base = (rule: RuleName) => (isNamed ? `${nameOfSplit(split)} ${rule}` : rule);
+  if (split.prefill === 0) return rules.map((rule) => planRun(values, split, { name: base(rule), isNamed, rule }));
+  return rules.flatMap((rule) =>
+    [...new Set(values.bypass)].map((bypass) =>
+      planRun(values, split, { name: `${base(rule)} ${bypass}`, isNamed, rule, bypass }),
+    ),
+  );
+}
+
+function planRun(values: Values, split: Split, about: RunAbout): ReplayRun {
+  const { name, isNamed, rule, bypass } = about;
+  return {
+    name,
+    ...(isNamed && { workers: workersOf(split) }),
+    ...(isSplit(split) && { roles: rolesOf(split) }),
+    routing: {
+      rule,
+      constants: readRuleConstants(values),
+      predictedTtlMs: values["router.predicted-ttl-ms"],
+      ...(bypass && { split: { ...readDisaggregation(values), bypass } }),
+    },
     seed: BigInt(values.seed),
     explained: values.explain === undefined ? [] : [values.explain],
     explainsLongest: values.html !== undefined,
-  }));
+  };
 }
 
 function planLoad({ concurrency, sessions }: Values): Load {
@@ -77,12 +115,12 @@ function planLoad({ concurrency, sessions }: Values): Load {
   return { kind: sessions === "off" ? "open" : "sessions" };
 }
 
-function planChanges(values: Values): readonly FleetChange[] {
+function planChanges(values: Values, workers: number): readonly FleetChange[] {
   const joins = values.join.map(({ place, value }) => ({ atMs: value, worker: place, what: "join" as const }));
   const fails = values.fail.map(({ place, value }) => ({ atMs: value, worker: place, what: "fail" as const }));
-  const places = placesOf({ workers: values.workers, changes: joins });
-  const gap = joins.find(({ worker }) => worker > values.workers + joins.length - 1);
-  if (gap) throw noPlace("join", gap.worker, values.workers + joins.length);
+  const places = placesOf({ workers, changes: joins });
+  const gap = joins.find(({ worker }) => worker > workers + joins.length - 1);
+  if (gap) throw noPlace("join", gap.worker, workers + joins.length);
   const missing = fails.find(({ worker }) => worker >= places);
   if (missing) throw noPlace("fail", missing.worker, places);
   return [...fails, ...joins].sort((left, right) => left.atMs - right.atMs);

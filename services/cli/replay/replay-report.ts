@@ -1,5 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
 import { ExplanationSchema } from "#gen/stator/router/v1/router_pb";
+import type { Distribution } from "#lib/simulation/replay/report/distribution";
 import { type Figures, figuresOf } from "#lib/simulation/replay/report/figures";
 import { bestOf, verdictOf } from "#lib/simulation/replay/report/sweep";
 import type { CapturedCluster } from "./captured-cluster.ts";
@@ -18,6 +19,8 @@ export interface NamedReport {
   /** In numbers. */
   readonly figures: Figures;
   /** As in the record. */
+  readonly gapMs: Distribution;
+  /** As in the record. */
   readonly wallMs: number;
   /** As in the record. */
   readonly cpuMs: number;
@@ -26,10 +29,10 @@ export interface NamedReport {
 /** Adds up what came of a replay of `rows` requests. */
 export function reportOf(record: RunRecord, about: { readonly rows: number; readonly places: number }): NamedReport {
   const figures = figuresOf(record.outcomes, about);
-  const { run, isComplete, wallMs, cpuMs } = record;
+  const { run, isComplete, gapMs, wallMs, cpuMs } = record;
   const ended = about.rows - figures.unended;
   const name = isComplete ? run.name : `${run.name}, incomplete: ${ended} of ${about.rows}`;
-  return { name, record, figures, wallMs, cpuMs };
+  return { name, record, figures, gapMs, wallMs, cpuMs };
 }
 
 /** Everything that a command found, for programs. */
@@ -84,12 +87,14 @@ export function printJson(findings: ReplayFindings, hasTimings: boolean): string
 }
 
 function ruleJson({ record, figures, wallMs, cpuMs }: NamedReport, hasTimings: boolean) {
-  const { run, isComplete, refusals, explanations, longest } = record;
+  const { run, isComplete, gapMs, refusals, explanations, longest } = record;
   return {
     rule: run.name,
     constants: run.routing.constants,
     isComplete,
+    ...(run.workers !== undefined && { cluster: { workers: run.workers, roles: run.roles ?? [] } }),
     ...figures,
+    tokenGapMs: gapMs,
     refusals,
     ...(longest === undefined ? {} : { longestRow: longest }),
     decisions: [...explanations.keys()].map((row) => decisionJson(record, row)),

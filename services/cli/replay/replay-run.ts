@@ -1,17 +1,23 @@
 import type { Facts, Reason } from "#lib/base/errors";
 import type { Explanation } from "#lib/routing/explain/explanation";
+import type { WorkerRole } from "#lib/simulation/replay/member";
 import type { ReplayOptions } from "#lib/simulation/replay/replay";
 import type { ReplayRouting } from "#lib/simulation/replay/replay-router";
+import type { Distribution } from "#lib/simulation/replay/report/distribution";
 import type { OutcomeColumns } from "#lib/simulation/replay/report/outcome-columns";
 import type { SharedTrace } from "./shared-trace.ts";
 
 /** What all replays of a command have in common. It crosses to threads. */
-export type ReplaySetup = Omit<ReplayOptions, "rows" | "routing" | "seed" | "explains">;
+export type ReplaySetup = Omit<ReplayOptions, "rows" | "roles" | "routing" | "seed" | "explains" | "gaps">;
 
 /** One replay of the trace. It crosses to a thread. */
 export interface ReplayRun {
   /** How it is called in what is printed. */
   readonly name: string;
+  /** Workers that it has; as in the setup where absent. */
+  readonly workers?: number;
+  /** What part of requests each does, by its place; all of it where absent. */
+  readonly roles?: readonly WorkerRole[];
   /** How it routes. */
   readonly routing: ReplayRouting;
   /** Of its draws. */
@@ -28,6 +34,8 @@ export interface RunRecord {
   readonly run: ReplayRun;
   /** What became of its requests, in the order in which they ended. */
   readonly outcomes: OutcomeColumns;
+  /** Times between two tokens, over all tokens but the first ones of answers. */
+  readonly gapMs: Distribution;
   /** Why requests were refused, each sentence once; the first few. */
   readonly refusals: readonly string[];
   /** By row; where they were wanted and are kept. */

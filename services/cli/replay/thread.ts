@@ -4,6 +4,7 @@ import { asStatorError, assert } from "#lib/base/errors";
 import { systemClock } from "#lib/host/system-clock";
 import type { Explanation } from "#lib/routing/explain/explanation";
 import { type Outcome, replay } from "#lib/simulation/replay/replay";
+import { GapBook } from "#lib/simulation/replay/report/gap-book";
 import { buffersOf, OutcomeBook } from "#lib/simulation/replay/report/outcome-columns";
 import type { ReplayNews, ReplayRun, ReplayThreadData, RunRecord } from "./replay-run.ts";
 import { rowsOf } from "./shared-trace.ts";
@@ -32,12 +33,14 @@ function live(run: ReplayRun): RunRecord {
   const startMs = systemClock.nowMs();
   const before = process.threadCpuUsage();
   const book = new OutcomeBook();
+  const gaps = new GapBook();
   const refusals = new Set<string>();
   const found = new Wanted(run);
   let isComplete = true;
   for (const outcome of replay({
     ...data.setup,
     ...run,
+    gaps,
     rows: rowsOf(data.trace),
     explains: (each) => found.wants(each),
   })) {
@@ -52,7 +55,7 @@ function live(run: ReplayRun): RunRecord {
   }
   const { user, system } = process.threadCpuUsage(before);
   return {
-    ...{ run, isComplete, outcomes: book.columns, refusals: [...refusals] },
+    ...{ run, isComplete, outcomes: book.columns, gapMs: gaps.distribution, refusals: [...refusals] },
     ...{ explanations: found.explanations, longest: found.longest },
     wallMs: systemClock.nowMs() - startMs,
     cpuMs: (user + system) / 1_000,

@@ -14,7 +14,14 @@ function columnsOf(...outcomes: readonly { row: number; ttftMs?: number; worker:
   for (const { row, ttftMs, worker } of outcomes) {
     book.add({
       ...{ row, worker, arrivedMs: 100, endedMs: 900, promptTokens: 9, cachedTokens: 0, reusableTokens: 0, tokens: 1 },
-      ...{ firstMs: ttftMs && 100 + ttftMs, refusal: ttftMs === undefined ? "too long" : "" },
+      ...{
+        firstMs: ttftMs && 100 + ttftMs,
+        secondMs: undefined,
+        prefilledBy: worker,
+        movedTokens: 0,
+        handOffMs: undefined,
+        refusal: ttftMs === undefined ? "too long" : "",
+      },
     });
   }
   return book.columns;

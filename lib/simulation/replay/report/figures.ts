@@ -21,6 +21,10 @@ export interface Figures {
   readonly ttftMs: Distribution;
   /** Mean time between the tokens of an answer, of answers of two tokens and more. */
   readonly itlMs: Distribution;
+  /** The same behind its second token, of answers of three and more: what is left out is how an answer that goes on elsewhere gets there. */
+  readonly laterItlMs: Distribution;
+  /** Answers that went on elsewhere than where their prompts were computed; undefined where none did. */
+  readonly handOffs: HandOffs | undefined;
   /** From coming to the last token. */
   readonly endToEndMs: Distribution;
   /** How unevenly workers were loaded: what the busiest got ÷ what they got on average; 1 is even. */
@@ -29,17 +33,27 @@ export interface Figures {
   readonly spanMs: number;
 }
 
+/** Answers that went on elsewhere. */
+export interface HandOffs {
+  /** How many did, of all that got an answer of two tokens and more: what is left of them stayed. */
+  readonly share: number;
+  /** KV that was moved, in tokens, ÷ their prompt tokens. */
+  readonly movedRatio: number;
+  /** From the end of a prompt to where the answer went on, with its blocks in place. */
+  readonly ms: Distribution;
+}
+
 /** The most that one worker got ÷ the mean over all. */
 export interface Imbalance {
-  /** Of requests. */
+  /** Of requests, each where it ended. */
   readonly requests: number;
-  /** Of prompt tokens. */
+  /** Of prompt tokens, each where it was computed. */
   readonly promptTokens: number;
 }
 
 /** Adds up outcomes of `rows` requests on workers that had `places` places. */
 export function figuresOf(columns: OutcomeColumns, about: { readonly rows: number; readonly places: number }): Figures {
-  const { arrivedMs, firstMs, endedMs, promptTokens, cachedTokens, reusableTokens, tokens } = columns;
+  const { arrivedMs, firstMs, secondMs, endedMs, promptTokens, cachedTokens, reusableTokens, tokens } = columns;
   const places = answered(columns);
   const sum = (column: Float64Array): number => places.reduce((total, at) => total + column[at]!, 0);
   const over = (chosen: readonly number[], value: (at: number) => number): Distribution =>
@@ -58,18 +72,39 @@ export function figuresOf(columns: OutcomeColumns, about: { readonly rows: numbe
       places.filter((at) => tokens[at]! > 1),
       (at) => (endedMs[at]! - firstMs[at]!) / (tokens[at]! - 1),
     ),
+    laterItlMs: over(
+      places.filter((at) => tokens[at]! > 2),
+      (at) => (endedMs[at]! - secondMs[at]!) / (tokens[at]! - 2),
+    ),
+    handOffs: handOffsOf(columns, places),
     endToEndMs: over(places, (at) => endedMs[at]! - arrivedMs[at]!),
     imbalance: imbalanceOf(columns, places, about.places),
     spanMs: endedMs.reduce((last, ms) => Math.max(last, ms), 0),
   };
 }
 
-function imbalanceOf({ worker, promptTokens }: OutcomeColumns, chosen: readonly number[], places: number): Imbalance {
+function handOffsOf(columns: OutcomeColumns, places: readonly number[]): HandOffs | undefined {
+  const { tokens, promptTokens, movedTokens, handOffMs } = columns;
+  const moved = places.filter((at) => !Number.isNaN(handOffMs[at]));
+  if (moved.length === 0) return undefined;
+  const sum = (column: Float64Array): number => moved.reduce((total, at) => total + column[at]!, 0);
+  return {
+    share: moved.length / places.filter((at) => tokens[at]! > 1).length,
+    movedRatio: sum(movedTokens) / sum(promptTokens),
+    ms: distributionOf(Float64Array.from(moved, (at) => handOffMs[at]!)),
+  };
+}
+
+function imbalanceOf(
+  { worker, prefilledBy, promptTokens }: OutcomeColumns,
+  chosen: readonly number[],
+  places: number,
+): Imbalance {
   const requests = new Float64Array(places);
   const prompts = new Float64Array(places);
   for (const at of chosen) {
     requests[worker[at]!]!++;
-    prompts[worker[at]!]! += promptTokens[at]!;
+    prompts[prefilledBy[at]!]! += promptTokens[at]!;
   }
   return { requests: unevenness(requests), promptTokens: unevenness(prompts) };
 }

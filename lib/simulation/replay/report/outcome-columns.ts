@@ -1,8 +1,8 @@
 import type { Outcome } from "../replay.ts";
 
 const NAMES = [
-  ...(["row", "arrivedMs", "firstMs", "endedMs", "promptTokens", "cachedTokens"] as const),
-  ...(["reusableTokens", "tokens", "worker", "isRefused"] as const),
+  ...(["row", "arrivedMs", "firstMs", "secondMs", "endedMs", "promptTokens", "cachedTokens"] as const),
+  ...(["reusableTokens", "tokens", "worker", "prefilledBy", "movedTokens", "handOffMs", "isRefused"] as const),
 ] as const;
 
 /** Outcomes as one array of numbers for each of their fields, all of the same length: they move between threads without a copy. */
@@ -11,7 +11,7 @@ export type OutcomeColumns = Readonly<Record<(typeof NAMES)[number], Float64Arra
 /** Outcomes that fit before the columns grow. */
 const FIRST_ROOM = 1_024;
 
-/** Writes outcomes into columns. A request without a first token has NaN there; one that was refused has 1 as isRefused, else 0. */
+/** Writes outcomes into columns. What a request has not, such as a first token or a hand-off, is NaN there; one that was refused has 1 as isRefused, else 0. */
 export class OutcomeBook {
   #columns = createColumns(FIRST_ROOM);
   #count = 0;

@@ -9,7 +9,7 @@ import { bestOf, sweepOf, verdictOf } from "./sweep.ts";
 
 const USUAL: Outcome = {
   ...{ row: 0, arrivedMs: 0, firstMs: 100, endedMs: 500, promptTokens: 1_000, cachedTokens: 0, reusableTokens: 0 },
-  ...{ tokens: 5, worker: 0, refusal: "" },
+  ...{ tokens: 5, worker: 0, secondMs: 200, prefilledBy: 0, movedTokens: 0, handOffMs: undefined, refusal: "" },
 };
 
 function columnsOf(...outcomes: Partial<Outcome>[]): OutcomeColumns {
@@ -49,6 +49,7 @@ test("figures are sums and times of what got an answer", () => {
       promptTokens: 3_000,
       tokens: 1,
       worker: 2,
+      prefilledBy: 2,
       reusableTokens: 1_000,
     },
     {
