@@ -9,6 +9,16 @@ export const LINK_FEATURES = {
   guidance: "guidance",
 } as const;
 
+/** Those of the ways in which an answer is computed in parts: a worker has them where the blocks of its engine can move. */
+export const HAND_OFF_FEATURES = {
+  /** Requests for a prompt alone. */
+  prefill: "prefill",
+  /** Requests that go on from a session. */
+  session: "session",
+  /** Requests of both kinds that meet in a room. */
+  room: "room",
+} as const;
+
 /** Kinds and fields of a request that an engine may have, by the names of their features. */
 const ENGINE_FEATURES: Readonly<Record<string, (submit: Submit) => boolean>> = {
   prefill: ({ kind }) => kind === RequestKind.PREFILL,

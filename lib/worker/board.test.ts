@@ -5,7 +5,8 @@ import { createLog, silentLog } from "#lib/host/log";
 import { noTracer } from "#lib/host/telemetry";
 import { GREEDY } from "#lib/tokens/sampling";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
-import { type Board, type BoardSink, createBoard } from "./board.ts";
+import { type Board, createBoard } from "./board.ts";
+import type { BoardSink } from "./board-sink.ts";
 
 function make(id: number): EngineRequest {
   return {

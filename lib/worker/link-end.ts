@@ -1,31 +1,34 @@
-import { CancelMode, RequestKind, type Submit } from "#gen/stator/worker/v1/link_pb";
-import { readU32 } from "#lib/base/bytes";
+import { CancelMode, type Submit } from "#gen/stator/worker/v1/link_pb";
 import type { Clock, Timer } from "#lib/base/clock";
-import { StatorError } from "#lib/base/errors";
-import { requireAbility } from "#lib/engines/ability";
-import type { Engine, EngineFinish, EnginePromptLogprobs, EngineRequest, StepMetrics } from "#lib/engines/engine";
+import { asStatorError, StatorError } from "#lib/base/errors";
+import type { Engine, EngineFinish, EnginePromptLogprobs, StepMetrics } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import { checkFeatures } from "#lib/link/features";
 import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 import type { Introduction } from "#lib/link/worker-state";
-import type { Board, BoardSink } from "./board.ts";
+import type { Board } from "./board.ts";
+import type { BoardSink } from "./board-sink.ts";
+import type { HandOff } from "./handoff/hand-off.ts";
+import type { Leg } from "./handoff/leg.ts";
 import { StepBuilder } from "./step-builder.ts";
-import { embedRequest, generateRequest, type ModelNames, WORKER_FEATURES } from "./translate.ts";
+import { readLeg, readSubmit } from "./submit.ts";
+import { featuresOf, type ModelNames } from "./translate.ts";
 
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
 
-const NO_TOKENS = new Uint32Array(0);
 /** What a caller is told of a request of which the engine has not said anything yet. */
 const UNKNOWN_ADMISSION = { cachedTokens: 0, queuedAhead: 0 } as const;
 
 /** What the links of a worker run on. */
 export interface LinkEndDeps {
   /** Throws MODEL_LOADING, DRAINING or ENGINE_FAILED when nothing new can start. */
-  serving(): { engine: Engine; board: Board; names: ModelNames };
+  serving(): { engine: Engine; board: Board; names: ModelNames; handOff?: HandOff | undefined };
   /** What a caller that said Hello is told. */
   introduce(): Introduction;
+  /** What is kept for other workers; nothing unless given. */
+  readonly kept?: () => HandOff["load"] | undefined;
   /** Ends requests by engine id; also while draining. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Of deadlines, and of how often the load is told. */
@@ -52,6 +55,8 @@ interface OpenHandle {
   readonly id: number;
   /** Runs until its deadline; undefined when it has none. */
   readonly timer: Timer | undefined;
+  /** What it is of its answer; undefined: all. */
+  readonly leg: Leg | undefined;
 }
 
 class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
@@ -83,20 +88,27 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onSubmit(submit: Submit): { cachedTokens: number; queuedAhead: number } {
-    const { engine, board, names } = this.#deps.serving();
-    checkFeatures(submit, WORKER_FEATURES);
-    const make = makerOf(submit, engine, names);
-    const { handle, requestId, deadlineMs } = submit;
-    const { id, admission } = board.submit(this, handle, {
-      requestId,
-      traceparent: submit.traceparent || undefined,
-      make,
-    });
+    const { engine, board, names, handOff } = this.#deps.serving();
+    checkFeatures(submit, featuresOf(handOff));
+    const make = readSubmit(submit, engine, names);
+    const leg = readLeg(submit, make, handOff);
+    const { handle, deadlineMs } = submit;
+    const { id, admission } = this.#ask(board, submit, leg ?? { make });
     const timer =
       deadlineMs === undefined ? undefined : this.#deps.clock.after(deadlineMs, () => this.#expire(handle, deadlineMs));
-    this.#handles.set(handle, { id, timer });
-    // Accepting waits for no engine: one that answers later may run it from now on, and a refusal is its Finish.
+    this.#handles.set(handle, { id, timer, leg });
+    // Accepting waits for no engine and for no blocks: it may run from now on, and a refusal is its Finish.
     return admission ?? UNKNOWN_ADMISSION;
+  }
+
+  #ask(board: Board, { handle, requestId, traceparent }: Submit, leg: Pick<Leg, "make"> & Partial<Leg>) {
+    try {
+      return board.submit(this, handle, { requestId, traceparent: traceparent || undefined, make: leg.make });
+    } catch (caught) {
+      const error = asStatorError(caught);
+      leg.onRefused?.(error);
+      throw error;
+    }
   }
 
   onCancel(handles: Uint32Array, mode: CancelMode): void {
@@ -121,6 +133,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onTokens(handle: number, tokens: Uint32Array): void {
+    this.#handles.get(handle)?.leg?.onTokens(tokens);
     this.#builder.tokens(handle, tokens);
   }
 
@@ -141,19 +154,20 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onFinish(handle: number, finish: EngineFinish): void {
-    this.#handles.get(handle)?.timer?.cancel();
+    const { timer, leg } = this.#handles.get(handle) ?? {};
+    timer?.cancel();
     this.#handles.delete(handle);
     const deadlineMs = this.#expired.get(handle);
     this.#expired.delete(handle);
     const isLate = deadlineMs !== undefined && finish.reason === "cancelled";
-    this.#builder.finish(handle, isLate ? lateFinish(finish, deadlineMs) : finish);
+    this.#builder.finish(handle, isLate ? lateFinish(finish, deadlineMs) : finish, leg?.onFinish(finish));
   }
 
   endStep(metrics: StepMetrics): void {
     this.#untold = undefined;
     this.#told = metrics;
     this.#toldMs = this.#deps.clock.nowMs();
-    this.link.step(this.#builder.take(metrics));
+    this.link.step(this.#builder.take(metrics, this.#deps.kept?.()));
   }
 
   #tellLoad(): void {
@@ -172,38 +186,4 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
 
 function lateFinish(finish: EngineFinish, deadlineMs: number): EngineFinish {
   return { ...finish, reason: "failed", error: new StatorError("DEADLINE", { deadlineMs }) };
-}
-
-/** Reads a submit. Throws what is wrong with it before anything ran. */
-function makerOf(submit: Submit, engine: Engine, names: ModelNames): (id: number) => EngineRequest {
-  if ((submit.rank ?? 0) !== 0)
-    throw new StatorError("INVALID_ARGUMENT", { detail: "rank: this worker has rank 0 only" });
-  switch (submit.kind) {
-    case RequestKind.GENERATE: {
-      const { tokens, text } = promptOf(submit, engine);
-      return (id) => ({ ...generateRequest(id, submit, tokens, names), promptText: text });
-    }
-    case RequestKind.EMBED: {
-      const { tokens, text } = promptOf(submit, engine);
-      return (id) => ({ ...embedRequest(id, submit, tokens, names), promptText: text });
-    }
-    default:
-      throw new StatorError("INVALID_ARGUMENT", { detail: `kind: ${submit.kind} is not known to this worker` });
-  }
-}
-
-/** The prompt in the form that the engine takes: text becomes token ids where it has a tokenizer, and never the reverse. */
-function promptOf(submit: Submit, engine: Engine): { tokens: Uint32Array; text: string | undefined } {
-  const hasText = submit.promptText !== "";
-  if (hasText === submit.promptTokenIds.byteLength > 0) {
-    throw new StatorError("INVALID_ARGUMENT", { detail: "Expected exactly one of prompt_token_ids and prompt_text" });
-  }
-  if (engine.card.input === "text") {
-    if (!hasText) throw new StatorError("INVALID_ARGUMENT", { detail: "Expected prompt_text: its engine takes text" });
-    return { tokens: NO_TOKENS, text: submit.promptText };
-  }
-  const tokens = hasText
-    ? requireAbility(engine, "text").tokenize(submit.promptText)
-    : readU32(submit.promptTokenIds, "prompt_token_ids").slice();
-  return { tokens, text: undefined };
 }

@@ -10,7 +10,8 @@ import { EngineRole } from "#gen/openengine/v1/server_pb";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { GREEDY } from "#lib/tokens/sampling";
-import type { Board, BoardSink } from "#lib/worker/board";
+import type { Board } from "#lib/worker/board";
+import type { BoardSink } from "#lib/worker/board-sink";
 import { ROLES } from "./describe.ts";
 import type { EngineView } from "./engine-view.ts";
 
