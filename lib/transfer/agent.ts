@@ -37,6 +37,8 @@ export interface WorkerIdentity {
 export interface TransferEngine {
   /** Its blocks. */
   readonly blocks: BlockStore;
+  /** How many its pool has. */
+  readonly totalBlocks: number;
   /** How one lies. */
   readonly layout: KvLayout;
   /** SHA-256 of its weights, 32 bytes. */
@@ -104,7 +106,7 @@ export interface TransferAgent {
   /**
    * Brings in what is lacking of a sequence, and lets go of the session at its owner. What is wrong with a transfer never
    * rejects: the report says it, and what did not come is computed here. Rejects when the signal aborts, with its reason,
-   * and when a room brought no first token: STREAM_LOST when its worker is gone, else the error of the prefill.
+   * and when a room brought no first token: STREAM_LOST when its worker is gone or its prefill came to nothing.
    */
   fetch(from: TransferSource, prompt: TransferPrompt, options: FetchOptions): Promise<Fetched>;
   /** Lets go of sessions that are kept here. Names that are not known are ignored. */
