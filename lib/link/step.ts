@@ -1,5 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { type EntryLogprobs, type Finish, type PromptLogprobs, type Step, StepSchema } from "#gen/stator/worker/v1/link_pb";
+import {
+  type EntryLogprobs,
+  type Finish,
+  type PromptLogprobs,
+  type Step,
+  StepSchema,
+} from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { StepLogprobs } from "./link.ts";

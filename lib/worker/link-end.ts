@@ -55,8 +55,6 @@ interface OpenHandle {
   readonly id: number;
   /** Runs until its deadline; undefined when it has none. */
   readonly timer: Timer | undefined;
-  /** What it is of its answer; undefined: all. */
-  readonly leg: Leg | undefined;
 }
 
 class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
@@ -65,6 +63,8 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   readonly #onGone: () => void;
   readonly #builder = new StepBuilder();
   readonly #handles = new Map<number, OpenHandle>();
+  /** Of those that are parts of answers. */
+  readonly #legs = new Map<number, Leg>();
   /** Handles whose deadline has passed, with what it was. */
   readonly #expired = new Map<number, number>();
   #told: StepMetrics | undefined;
@@ -96,7 +96,8 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     const { id, admission } = this.#ask(board, submit, leg ?? { make });
     const timer =
       deadlineMs === undefined ? undefined : this.#deps.clock.after(deadlineMs, () => this.#expire(handle, deadlineMs));
-    this.#handles.set(handle, { id, timer, leg });
+    this.#handles.set(handle, { id, timer });
+    if (leg) this.#legs.set(handle, leg);
     // Accepting waits for no engine and for no blocks: it may run from now on, and a refusal is its Finish.
     return admission ?? UNKNOWN_ADMISSION;
   }
@@ -133,7 +134,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onTokens(handle: number, tokens: Uint32Array): void {
-    this.#handles.get(handle)?.leg?.onTokens(tokens);
+    if (this.#legs.size > 0) this.#legs.get(handle)?.onTokens(tokens);
     this.#builder.tokens(handle, tokens);
   }
 
@@ -154,9 +155,10 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onFinish(handle: number, finish: EngineFinish): void {
-    const { timer, leg } = this.#handles.get(handle) ?? {};
-    timer?.cancel();
+    this.#handles.get(handle)?.timer?.cancel();
     this.#handles.delete(handle);
+    const leg = this.#legs.get(handle);
+    this.#legs.delete(handle);
     const deadlineMs = this.#expired.get(handle);
     this.#expired.delete(handle);
     const isLate = deadlineMs !== undefined && finish.reason === "cancelled";

@@ -27,6 +27,20 @@ export const PROGRAM_OPTIONS = {
     doc: "Worker processes that `up` starts, at most 64, shared out among the models: at least one each. Workers that `replay` has.",
     alike: "--num-workers",
   }),
+  prefill: integer({
+    initial: 0,
+    least: 0,
+    most: 1_024,
+    placeholder: "COUNT",
+    doc: "Worker processes of the role prefill that `up` starts, with --decode; none of all of an answer then, unless --workers names some. The same of `replay`.",
+  }),
+  decode: integer({
+    initial: 0,
+    least: 0,
+    most: 1_024,
+    placeholder: "COUNT",
+    doc: "Worker processes of the role decode that `up` starts, beside those of --prefill. The same of `replay`.",
+  }),
   json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
   prompt: text({
     initial: undefined,

@@ -58,6 +58,8 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     models: [recipe.model],
     aliases: recipe.aliases,
     taints: values.taints,
+    role: values.role,
+    drainMs: values["drain-ms"],
     hasher: loadNative().addon,
     markersInContent: recipe.markersInContent ?? values["tokenizer.markers-in-content"],
     onState({ state }) {

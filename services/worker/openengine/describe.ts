@@ -30,7 +30,7 @@ export function serverInfo(
   return {
     engineName: `stator-${card.engine}`,
     engineVersion: version,
-    engineRole: ROLES[role].wire,
+    engineRole: ROLES[role()].wire,
     instanceId: printId(instanceId),
     supportedModels: [card.model],
     parallelism: { tensorParallelSize: 1, pipelineParallelSize: 1, dataParallelSize: 1, dataParallelRank: 0 },

@@ -14,8 +14,8 @@ export interface EngineView {
   readonly instanceId: bigint;
   /** Of Stator. */
   readonly version: string;
-  /** What part of requests the worker does. */
-  readonly role: WorkerRole;
+  /** What part of requests the worker does, as it is now. */
+  role(): WorkerRole;
   /** Of the times in answers, and of the probe that Health makes. */
   readonly clock: Clock;
 }

@@ -45,7 +45,7 @@ export async function checkHealth(
     const message = new StatorError("MODEL_NOT_FOUND", { model: request.model }).message;
     checks[1] = { name: "model", state: HealthState.NOT_READY, message };
   }
-  const { wire, does } = ROLES[role];
+  const { wire, does } = ROLES[role()];
   if (request.role !== EngineRole.UNSPECIFIED && request.role !== wire) {
     checks.push({ name: "role", state: HealthState.NOT_READY, message: `This engine does ${does}.` });
   }
