@@ -152,9 +152,9 @@ class EngineBoard implements Board {
 
   #prepared(id: number, open: Open, make: (id: number) => EngineRequest): void {
     open.endPreparation = undefined;
-    if (open.isCancelled) return this.#endHere(cancelledFinish(id));
     try {
-      open.isAsked = submitTo(this.#engine, make(id)) === "later";
+      if (open.isCancelled) this.#endHere(cancelledFinish(id));
+      else open.isAsked = submitTo(this.#engine, make(id)) === "later";
     } catch (caught) {
       this.onRefused(id, asStatorError(caught));
     }

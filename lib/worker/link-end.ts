@@ -11,6 +11,7 @@ import type { Board } from "./board.ts";
 import type { BoardSink } from "./board-sink.ts";
 import type { HandOff } from "./handoff/hand-off.ts";
 import type { Leg } from "./handoff/leg.ts";
+import { NO_METRICS } from "./outside-steps.ts";
 import { StepBuilder } from "./step-builder.ts";
 import { readLeg, readSubmit } from "./submit.ts";
 import { featuresOf, type ModelNames } from "./translate.ts";
@@ -18,6 +19,7 @@ import { featuresOf, type ModelNames } from "./translate.ts";
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
 
+const NOTHING_KEPT = { openSessions: 0, pinnedBlocks: 0 };
 /** What a caller is told of a request of which the engine has not said anything yet. */
 const UNKNOWN_ADMISSION = { cachedTokens: 0, queuedAhead: 0 } as const;
 
@@ -71,6 +73,9 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   #toldMs = Number.NEGATIVE_INFINITY;
   #untold: StepMetrics | undefined;
   #loadTimer: Timer | undefined;
+  #toldKept = NOTHING_KEPT;
+  #keptTimer: Timer | undefined;
+  #isOver = false;
 
   constructor(deps: LinkEndDeps, channel: WorkerChannel, onGone: () => void) {
     this.#deps = deps;
@@ -122,8 +127,10 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onEnd(error: StatorError | undefined): void {
+    this.#isOver = true;
     this.#onGone();
     this.#loadTimer?.cancel();
+    this.#keptTimer?.cancel();
     const open = [...this.#handles.values()];
     this.#deps.log.debug("link ended", { caller: this.link.caller, open: open.length, error });
     for (const { timer } of open) timer?.cancel();
@@ -169,7 +176,22 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     this.#untold = undefined;
     this.#told = metrics;
     this.#toldMs = this.#deps.clock.nowMs();
-    this.link.step(this.#builder.take(metrics, this.#deps.kept?.()));
+    const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
+    this.#toldKept = { openSessions, pinnedBlocks };
+    this.link.step(this.#builder.take(metrics, this.#toldKept));
+    this.#watchKept();
+  }
+
+  /** What is kept for others goes without a step, and others may wait for its room. */
+  #watchKept(): void {
+    if (this.#toldKept.openSessions === 0 || this.#keptTimer || this.#isOver) return;
+    this.#keptTimer = this.#deps.clock.after(LOAD_EVERY_MS, () => {
+      this.#keptTimer = undefined;
+      const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
+      const isAsTold = openSessions === this.#toldKept.openSessions && pinnedBlocks === this.#toldKept.pinnedBlocks;
+      if (isAsTold) this.#watchKept();
+      else this.endStep(this.#told ?? NO_METRICS);
+    });
   }
 
   #tellLoad(): void {

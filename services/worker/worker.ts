@@ -1,17 +1,14 @@
 import { StatorError } from "#lib/base/errors";
 import { adaptersOf } from "#lib/engines/ability";
-import type { Engine, KvNotice } from "#lib/engines/engine";
+import type { Engine } from "#lib/engines/engine";
 import { Scope } from "#lib/host/scope";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
-import type { ChoiceText } from "#lib/serving/choice";
 import { TokenHasher } from "#lib/tokens/block-hash";
-import { type Board, createBoard } from "#lib/worker/board";
-import type { HandOff } from "#lib/worker/handoff/hand-off";
 import { createKvEventService } from "#lib/worker/kv-event-service";
 import { KvSource } from "#lib/worker/kv-source";
 import { createLinks, type Links } from "#lib/worker/links";
-import { featuresOf, type ModelNames } from "#lib/worker/translate";
+import { featuresOf } from "#lib/worker/translate";
 import { createAdminService } from "./admin.ts";
 import { createArtifactService } from "./artifacts.ts";
 import { scrapeWorker } from "./metrics.ts";
@@ -19,10 +16,10 @@ import { createAdapterCalls } from "./openengine/adapters.ts";
 import { createControlService, loadedEngine } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
-import { textOf } from "./openengine/output.ts";
 import { Presence } from "./presence.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
 import { RoleChange } from "./role-change.ts";
+import { type Served, serveEngine } from "./served.ts";
 import type { WorkerDeps } from "./worker-deps.ts";
 
 /** A worker. */
@@ -37,17 +34,6 @@ export interface Worker {
   drain(deadlineMs: number): Promise<void>;
   /** Takes the worker off the list and ends what still runs with DRAINING. */
   close(): Promise<void>;
-}
-
-/** What there is once the engine is open. */
-interface Served {
-  readonly engine: Engine;
-  readonly board: Board;
-  readonly names: ModelNames;
-  readonly text: ChoiceText;
-  readonly createdUnixSeconds: number;
-  /** Undefined where the engine's blocks cannot move. */
-  readonly handOff: HandOff | undefined;
 }
 
 /** Time to finish what runs before a role changes. */
@@ -92,6 +78,7 @@ class WorkerShell implements Worker {
     this.#links = createLinks({
       serving,
       introduce: () => this.#introduction(),
+      kept: () => this.#served?.handOff?.load,
       cancel: (ids, mode) => this.#served?.board.cancel(ids, mode),
       clock,
       log,
@@ -118,6 +105,7 @@ class WorkerShell implements Worker {
       createArtifactService(() => this.#served?.engine.card.artifacts ?? []),
       createInferenceService({ serving, calls, clock, drawSeed: () => chance.id() }),
       createKvEventService({ sources: [this.#kvSource], clock }),
+      ...(deps.transfer ? [deps.transfer.service] : []),
       createAdminService({ engineOf: () => serving().engine, adapters, role: this.#role }),
       control,
     ];
@@ -177,27 +165,17 @@ class WorkerShell implements Worker {
   }
 
   #serve(engine: Engine): Served {
-    this.#kvSource.open(engine.card);
-    const listener = {
-      onKv: (notice: KvNotice) => this.#kvSource.publish(notice),
-      onFailure: (error: StatorError) => this.#engineFailed(error),
+    return serveEngine(engine, {
+      deps: this.#deps,
+      scope: this.#scope,
+      kvSource: this.#kvSource,
+      identity: () => this.#presence,
+      onFailure: (error) => this.#engineFailed(error),
       onMetrics: this.#links.load,
       onIdle: () => {
         for (const idle of [...this.#idlers]) idle();
       },
-    };
-    const names = {
-      model: engine.card.model,
-      hasAdapter: (name: string) => adaptersOf(engine).some((each) => each.name === name),
-    };
-    return {
-      engine,
-      board: createBoard(engine, listener, this.#deps),
-      names,
-      text: textOf(engine),
-      createdUnixSeconds: Math.floor(this.#deps.clock.unixMs() / 1000),
-      handOff: undefined,
-    };
+    });
   }
 
   async drain(deadlineMs: number): Promise<void> {
@@ -270,6 +248,7 @@ class WorkerShell implements Worker {
     this.#links.closeAll(board?.open ? error : undefined);
     this.#kvSource.close(error);
     board?.end(error);
+    await this.#deps.transfer?.close(error);
     await engine?.close();
     await this.#scope.close();
   }
