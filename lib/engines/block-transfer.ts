@@ -1,11 +1,8 @@
 import type { Clock } from "#lib/base/clock";
-import { StatorError } from "#lib/base/errors";
-import { type BlockIdentity, decodeEnvelope, encodeEnvelope, type HashBytes, openEnvelope } from "#lib/kv/envelope";
-import type { BlockChain } from "#lib/tokens/token-chain";
-import { xxh3 } from "#lib/tokens/xxh3";
-import type { SizedCard } from "./engine.ts";
+import { assert, StatorError } from "#lib/base/errors";
+import type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import type { Executor } from "./executor.ts";
-import type { ImportTicket, KvOwner, PinnedBlocks } from "./schedule/kv-account.ts";
+import type { ImportTicket, PinnedBlocks } from "./schedule/kv-account.ts";
 import type { Scheduler } from "./schedule/scheduler.ts";
 
 /** Blocks that are moved before steps get their turn again. */
@@ -13,135 +10,188 @@ const SLICE_BLOCKS = 8;
 
 /** What moves blocks. It owns nothing of this. */
 export interface BlockTransferOptions {
-  /** Names the weights and the layout that blocks are checked against. */
-  readonly card: SizedCard;
   /** Reads and writes their bytes. */
   readonly executor: Executor;
   /** Whose blocks they are. */
   readonly scheduler: Scheduler;
-  /** Checks their bytes; undefined: the slower one in JavaScript. */
-  readonly hashBytes: HashBytes | undefined;
-  /** Tells how long exports and imports took. */
+  /** Tells how long reads and writes took. */
   readonly clock: Clock;
+  /** Throws when the engine has failed or is closed. */
+  readonly checkOpen: () => void;
   /** Calls an async function as soon as the executor has been given all ops of the KV space. */
   readonly afterOps: <Result>(run: () => Promise<Result>) => Promise<Result>;
+  /** Blocks came, or places became free: whoever waits for them is looked at, and notices are told. */
+  readonly onChange: () => void;
 }
 
 /** Takes blocks out of an engine and puts blocks in, between its steps, a few at a time. */
-export class BlockTransfer {
-  readonly #card: SizedCard;
-  readonly #executor: Executor;
+export class BlockTransfer implements BlockStore {
+  readonly #options: BlockTransferOptions;
   readonly #scheduler: Scheduler;
-  readonly #hashBytes: HashBytes;
-  readonly #clock: Clock;
-  readonly #afterOps: BlockTransferOptions["afterOps"];
 
   constructor(options: BlockTransferOptions) {
-    this.#card = options.card;
-    this.#executor = options.executor;
+    this.#options = options;
     this.#scheduler = options.scheduler;
-    this.#hashBytes = options.hashBytes ?? xxh3;
-    this.#clock = options.clock;
-    this.#afterOps = options.afterOps;
   }
 
-  /** As EngineBlocks.export. */
-  async exportBlocks(hashes: BigUint64Array): Promise<Uint8Array[]> {
-    const pinned = this.#scheduler.kv.pin(hashes);
-    const envelopes: Uint8Array[] = [];
+  count(hashes: BigUint64Array): number {
+    return this.#scheduler.kv.pool.countMatch(hashes);
+  }
+
+  pin(hashes: BigUint64Array): PinnedRun {
+    this.#options.checkOpen();
+    return new Run(this.#scheduler.kv.pin(hashes), this.#options.onChange);
+  }
+
+  async read(run: PinnedRun, from: number, into: readonly Uint8Array[]): Promise<BigUint64Array> {
+    assert(run instanceof Run, "a run is read by the store that pinned it");
+    assert(from >= 0 && from + into.length <= run.count, "the blocks of a run are read");
+    const checksums = new BigUint64Array(into.length);
+    run.begin();
     try {
-      for (let from = 0; from < pinned.blocks.length; from += SLICE_BLOCKS) {
-        const to = Math.min(from + SLICE_BLOCKS, pinned.blocks.length);
-        envelopes.push(...(await this.#exportSlice(pinned, from, to)));
+      for (let at = 0; at < into.length; at += SLICE_BLOCKS) {
+        const slice = into.slice(at, at + SLICE_BLOCKS);
+        checksums.set(await this.#readSlice(run, from + at, slice), at);
       }
     } finally {
-      pinned.unpin();
+      run.end();
     }
-    return envelopes;
+    return checksums;
   }
 
-  async #exportSlice(pinned: PinnedBlocks, from: number, to: number): Promise<Uint8Array[]> {
-    const { pool, space } = this.#scheduler.kv;
-    const startMs = this.#clock.nowMs();
-    const blocks = pinned.blocks.slice(from, to);
-    const rows = await this.#afterOps(async () => {
-      const place = (block: number, at: number) => ({
-        block,
-        slot: space.slotOf(block),
-        index: pinned.index + from + at,
+  async #readSlice(run: Run, from: number, into: readonly Uint8Array[]): Promise<bigint[]> {
+    const { executor, clock, afterOps, checkOpen } = this.#options;
+    const { space } = this.#scheduler.kv;
+    for (;;) {
+      checkOpen();
+      const startMs = clock.nowMs();
+      const { takenBack } = this.#scheduler;
+      const checksums = await afterOps(() => {
+        const place = (at: number) => {
+          const block = run.pinned.blocks[from + at]!;
+          return { block, slot: space.slotOf(block), index: run.index + from + at };
+        };
+        return settled(into.map((bytes, at) => executor.readBlock(place(at), bytes)));
       });
-      return Promise.all(blocks.map((block, at) => this.#executor.readBlock(place(block, at))));
-    });
-    const envelopes = blocks.map((block, at) => {
-      const parent = pool.parent(block);
-      const identity = this.#identity({
-        index: pinned.index + from + at,
-        hash: pool.hash(block),
-        parent: parent < 0 ? undefined : pool.hash(parent),
+      this.#scheduler.addTransfer({ exportUs: (clock.nowMs() - startMs) * 1000 });
+      // Ops that were thought to have run may not have: the bytes may be of what was there before.
+      if (takenBack !== this.#scheduler.takenBack) continue;
+      return checksums.map((result) => {
+        if (result.status === "rejected") throw result.reason;
+        return result.value;
       });
-      return encodeEnvelope(identity, rows[at]!, this.#hashBytes);
-    });
-    this.#scheduler.addTransfer({ exportUs: (this.#clock.nowMs() - startMs) * 1000 });
-    return envelopes;
+    }
   }
 
-  /** As EngineBlocks.import. */
-  async importBlocks(tokens: Uint32Array, envelopes: readonly Uint8Array[], owner: KvOwner): Promise<number> {
-    const first = envelopes[0];
-    if (!first) return 0;
-    const start = decodeEnvelope(first, this.#hashBytes).block.index;
-    const end = start + envelopes.length;
-    const { blockTokens } = this.#card;
-    if (tokens.length < end * blockTokens) {
-      const detail = `Blocks ${start} to ${end - 1} need ${end * blockTokens} tokens, not ${tokens.length}`;
-      throw new StatorError("INVALID_ARGUMENT", { detail });
-    }
-    const chain = this.#scheduler.createChain(tokens.subarray(0, end * blockTokens), owner);
-    const payloads = envelopes.map((bytes, at) =>
-      openEnvelope(bytes, this.#wanted(chain, start + at), this.#hashBytes),
-    );
+  open({ tokens, blocks, cacheSalt, adapter }: WantedBlocks): IncomingBlocks {
+    this.#options.checkOpen();
     const { kv } = this.#scheduler;
-    // Without the blocks before them they could not be found.
-    if (kv.pool.countMatch(chain.hashes(0, start)) < start) return 0;
-    const ticket = kv.beginImport(chain, end, owner);
+    const needed = blocks * kv.blockTokens;
+    assert(needed <= tokens.length, "blocks are wanted of tokens that are known");
+    const owner = { cacheSalt, adapter };
+    const ticket = kv.beginImport(this.#scheduler.createChain(tokens.subarray(0, needed), owner), blocks, owner);
     if (!ticket) throw new StatorError("LIMIT", { what: "The KV pool", limit: kv.pool.totalBlocks });
-    let arrived = ticket.from;
+    return new Incoming(this.#options, ticket);
+  }
+}
+
+/** Every one of them ends before anybody goes on: arrays are borrowed until then. */
+function settled<Result>(all: readonly Promise<Result>[]): Promise<PromiseSettledResult<Result>[]> {
+  return Promise.allSettled(all);
+}
+
+class Run implements PinnedRun {
+  readonly index: number;
+  readonly count: number;
+  readonly pinned: PinnedBlocks;
+  readonly #onUnpin: () => void;
+  #reads = 0;
+  #isOver = false;
+
+  constructor(pinned: PinnedBlocks, onUnpin: () => void) {
+    this.pinned = pinned;
+    this.index = pinned.index;
+    this.count = pinned.blocks.length;
+    this.#onUnpin = onUnpin;
+  }
+
+  begin(): void {
+    assert(!this.#isOver, "a run is read while it is pinned");
+    this.#reads++;
+  }
+
+  end(): void {
+    this.#reads--;
+  }
+
+  unpin(): void {
+    assert(!this.#isOver && this.#reads === 0, "a run is let go once, and not while it is read");
+    this.#isOver = true;
+    this.pinned.unpin();
+    this.#onUnpin();
+  }
+}
+
+class Incoming implements IncomingBlocks {
+  readonly from: number;
+  readonly #options: BlockTransferOptions;
+  readonly #ticket: ImportTicket;
+  #arrived: number;
+  /** Nothing behind the blocks that arrived can be put in place any more. */
+  #isBroken = false;
+  #isWriting = false;
+  #isOver = false;
+
+  constructor(options: BlockTransferOptions, ticket: ImportTicket) {
+    this.#options = options;
+    this.#ticket = ticket;
+    this.from = ticket.from;
+    this.#arrived = ticket.from;
+  }
+
+  async write(payloads: readonly Uint8Array[], checksums: BigUint64Array | undefined): Promise<number> {
+    assert(!this.#isOver && !this.#isWriting, "blocks come in one call at a time, until it is closed");
+    assert(this.#arrived + payloads.length <= this.#ticket.blocks.length, "no more blocks come than were wanted");
+    const start = this.#arrived;
+    this.#isWriting = true;
     try {
-      while (arrived < end) {
-        const to = Math.min(arrived + SLICE_BLOCKS, end);
-        const came = await this.#importSlice(ticket, payloads.slice(arrived - start, to - start), arrived);
-        arrived += came;
-        if (arrived < to) break;
+      for (let at = 0; at < payloads.length && !this.#isBroken; at += SLICE_BLOCKS) {
+        const end = at + SLICE_BLOCKS;
+        await this.#writeSlice(payloads.slice(at, end), checksums?.subarray(at, end));
       }
     } finally {
-      kv.finishImport(ticket, arrived);
+      this.#isWriting = false;
     }
-    return arrived - start;
+    return this.#arrived - start;
   }
 
-  /** Puts payloads at indices from `from` on; returns how many arrived before the first that did not. */
-  async #importSlice(ticket: ImportTicket, payloads: readonly Uint8Array[], from: number): Promise<number> {
-    const startMs = this.#clock.nowMs();
-    const results = await this.#afterOps(async () => {
-      const writes = payloads.map((bytes, at) => {
-        const place = { block: ticket.blocks[from + at]!, slot: ticket.slot, index: from + at };
-        return this.#executor.writeBlock(place, bytes);
-      });
-      return Promise.allSettled(writes);
+  async #writeSlice(payloads: readonly Uint8Array[], checksums: BigUint64Array | undefined): Promise<void> {
+    const { executor, scheduler, clock, afterOps, checkOpen } = this.#options;
+    const { blocks, slot } = this.#ticket;
+    checkOpen();
+    const startMs = clock.nowMs();
+    const { takenBack } = scheduler;
+    const results = await afterOps(() => {
+      const place = (at: number) => ({ block: blocks[this.#arrived + at]!, slot, index: this.#arrived + at });
+      return settled(payloads.map((bytes, at) => executor.writeBlock(place(at), bytes, checksums?.[at])));
     });
-    this.#scheduler.addTransfer({ importUs: (this.#clock.nowMs() - startMs) * 1000 });
-    const failed = results.findIndex((result) => result.status === "rejected");
-    return failed < 0 ? results.length : failed;
+    scheduler.addTransfer({ importUs: (clock.nowMs() - startMs) * 1000 });
+    // The blocks before them may not be in place after all.
+    const isLost = takenBack !== scheduler.takenBack;
+    const failed = isLost ? 0 : results.findIndex((result) => result.status === "rejected");
+    this.#isBroken = failed >= 0;
+    this.#arrived += this.#isBroken ? failed : results.length;
+    if (isLost) throw new StatorError("ENGINE_FAILED", { detail: "a step was taken back while blocks came in" });
+    const { reason } = (results[failed] ?? {}) as Partial<PromiseRejectedResult>;
+    if (reason !== undefined && !(reason instanceof StatorError && reason.reason === "CORRUPT")) throw reason;
   }
 
-  #wanted(chain: BlockChain, index: number): BlockIdentity {
-    return this.#identity({ index, hash: chain.hash(index), parent: index === 0 ? undefined : chain.hash(index - 1) });
-  }
-
-  #identity(block: { index: number; hash: bigint; parent: bigint | undefined }): BlockIdentity {
-    const { layout, modelDigest } = this.#card;
-    if (!layout)
-      throw new StatorError("UNSUPPORTED_FEATURE", { feature: "Moving KV blocks", detail: "it has no layout" });
-    return { ...block, layout, modelDigest };
+  close(): number {
+    assert(!this.#isOver && !this.#isWriting, "it is closed once, and not while blocks come in");
+    this.#isOver = true;
+    const { scheduler, onChange } = this.#options;
+    const count = scheduler.kv.finishImport(this.#ticket, this.#arrived);
+    onChange();
+    return count;
   }
 }

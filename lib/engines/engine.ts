@@ -5,6 +5,7 @@ import type { KvLayout } from "#lib/kv/layout";
 import type { TimePrior } from "#lib/perf/time-model";
 import type { Guidance } from "#lib/text/grammar/guidance";
 import type { SamplingOptions, StoppingOptions } from "#lib/tokens/sampling";
+import type { BlockStore } from "#lib/transfer/block-store";
 
 /** Whether an engine can do something; one in front of a server that does not say so is asked and may refuse. */
 export type Capability = boolean | "unknown";
@@ -322,22 +323,6 @@ export interface EngineAdapters {
   list(): readonly LoadedAdapter[];
 }
 
-/** KV blocks that leave an engine and come into another of the same layout. */
-export interface EngineBlocks {
-  /** Envelopes of the blocks with these sequence hashes that are in the pool, from the first on without a gap. */
-  export(hashes: BigUint64Array): Promise<Uint8Array[]>;
-  /**
-   * Verifies and takes envelopes of consecutive blocks of one sequence; `tokens` are those of the sequence from its start.
-   * Returns how many of them are in the pool now, from the first on: 0 when the blocks before them are not. CORRUPT on a
-   * damaged one, CONTRACT_MISMATCH on another layout, model or place, LIMIT when there is no room for them now.
-   */
-  import(
-    tokens: Uint32Array,
-    envelopes: readonly Uint8Array[],
-    options: { cacheSalt: string; adapter: string | undefined },
-  ): Promise<number>;
-}
-
 /** The prefix cache of an engine, for who runs it. */
 export interface EngineCache {
   /**
@@ -376,7 +361,7 @@ export interface Engine {
   /** There when `lora` is. */
   readonly adapters?: EngineAdapters | undefined;
   /** There when `kvBlocks` is. */
-  readonly blocks?: EngineBlocks | undefined;
+  readonly blocks?: BlockStore | undefined;
   /** There when `embed` is. */
   readonly embeddings?: EngineEmbeddings | undefined;
   /** There where the engine's cache can be cleared. */

@@ -30,10 +30,16 @@ export interface Executor {
   cut?(): void;
   /** Ends the step early where it can; its outcome still comes. */
   abort(step: number): void;
-  /** The bytes of a registered block, in the canonical layout. */
-  readBlock(place: BlockPlace): Promise<Uint8Array>;
-  /** Puts the bytes of a block in place; borrows them until it settles. */
-  writeBlock(place: BlockPlace, bytes: Uint8Array): Promise<void>;
+  /**
+   * Copies the bytes of a registered block, in the layout of the card, into an array that is as long, and resolves with
+   * their checksum. Borrows the array until it settles.
+   */
+  readBlock(place: BlockPlace, into: Uint8Array): Promise<bigint>;
+  /**
+   * Puts the bytes of a block in place. Rejects with CORRUPT, and has taken nothing, when their checksum is not this one;
+   * undefined checks nothing. Borrows the array until it settles.
+   */
+  writeBlock(place: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void>;
   /** One vector per request; all have the same options. */
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]>;
   /** Returns the digest of the adapter, 32 bytes. */

@@ -2,10 +2,11 @@ import { expect, test } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { silentLog } from "#lib/host/log";
 import { EngineClient } from "../../test/conformance/engine-rig.ts";
+import { takeBlocks } from "../../test/support/move-blocks.ts";
 import { StillClock } from "../../test/support/still-clock.ts";
 import { requireAbility } from "./ability.ts";
 import type { SizedCard } from "./engine.ts";
-import type { Executor, ExecutorListener } from "./executor.ts";
+import type { BlockPlace, Executor, ExecutorListener } from "./executor.ts";
 import { mockLayout } from "./mock/memory.ts";
 import { ENTRY_END, type StepOutcome, type StepPlan } from "./schedule/plan.ts";
 import { pagedSpace } from "./schedule/space.ts";
@@ -50,6 +51,8 @@ const CARD: SizedCard = {
 class FakeExecutor implements Executor {
   readonly plans: StepPlan[] = [];
   readonly written: number[] = [];
+  reads = 0;
+  beforeMove: (() => Promise<void>) | undefined;
   listener: ExecutorListener | undefined;
   failWriteAt = Number.POSITIVE_INFINITY;
   isClosed = false;
@@ -82,12 +85,19 @@ class FakeExecutor implements Executor {
 
   abort(): void {}
 
-  async readBlock(): Promise<Uint8Array> {
-    return new Uint8Array(64).fill(3);
+  async readBlock({ index }: BlockPlace, into: Uint8Array): Promise<bigint> {
+    this.reads++;
+    await this.beforeMove?.();
+    into.fill(index);
+    return BigInt(index);
   }
 
-  async writeBlock({ index }: { index: number }): Promise<void> {
+  async writeBlock({ index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
     if (index >= this.failWriteAt) throw new StatorError("ENGINE_FAILED", { detail: "no room" });
+    await this.beforeMove?.();
+    if (checksum !== undefined && checksum !== BigInt(from[0]!)) {
+      throw new StatorError("CORRUPT", { what: "The KV block", detail: "its checksum differs" });
+    }
     this.written.push(index);
   }
 
@@ -154,13 +164,15 @@ test("an engine that cannot go on says so once and takes nothing more", async ()
   const { executor, engine, client } = openRig();
   client.start({ prompt });
   await turn();
-  const exporting = engine.blocks!.export(BigUint64Array.of(1n));
+  const blocks = engine.blocks!;
+  const run = blocks.pin(BigUint64Array.of());
   executor.listener!.onFailure(new StatorError("ENGINE_FAILED", { detail: "the device is gone" }));
   executor.listener!.onFailure(new StatorError("ENGINE_FAILED", { detail: "again" }));
   expect(client.failures.map((error) => error.message)).toEqual(["The engine failed: the device is gone."]);
   expect(() => client.start({ prompt })).toThrow("the device is gone");
-  expect(await exporting).toEqual([]);
-  await expect(engine.blocks!.export(BigUint64Array.of(1n))).rejects.toThrow("the device is gone");
+  expect(() => blocks.pin(BigUint64Array.of(1n))).toThrow("the device is gone");
+  expect(() => blocks.open({ ...WANTED, blocks: 1 })).toThrow("the device is gone");
+  run.unpin();
 });
 
 test("a step that found no room is tried again, but not for ever", async () => {
@@ -202,21 +214,111 @@ test("an embedding that fails ends its own request", async () => {
   expect(answer.finish).toMatchObject({ reason: "failed", error: { reason: "ENGINE_FAILED" } });
 });
 
-test("of blocks that arrive in part those before the first loss are kept", async () => {
-  const { executor, engine, client } = openRig();
-  const tokens = Uint32Array.from({ length: 41 }, (_, at) => at);
-  const { done } = client.start({ prompt: tokens, stopping: { maxTokens: 1 } });
+const WANTED = { tokens: Uint32Array.from({ length: 41 }, (_, at) => at), cacheSalt: "", adapter: undefined };
+
+/** A rig whose cache holds the ten blocks of the wanted tokens. */
+async function filledRig() {
+  const rig = openRig();
+  const { done } = rig.client.start({ prompt: WANTED.tokens, stopping: { maxTokens: 1 } });
   await turn();
-  executor.end();
-  executor.end();
+  rig.executor.end();
+  rig.executor.end();
   await done;
-  const envelopes = await engine.blocks!.export(BigUint64Array.from([...client.stored]));
-  expect(envelopes).toHaveLength(10);
+  return { ...rig, blocks: rig.engine.blocks!, hashes: BigUint64Array.from(rig.client.stored) };
+}
+
+test("of blocks that arrive in part those before the first loss are kept", async () => {
+  const { engine, hashes } = await filledRig();
+  const taken = await takeBlocks(engine, hashes);
+  expect(taken.payloads).toHaveLength(10);
+  for (const [failWriteAt, checksumAt] of [
+    [9, undefined],
+    [20, 9],
+  ] as const) {
+    const other = openRig();
+    other.executor.failWriteAt = failWriteAt;
+    const incoming = other.engine.blocks!.open({ ...WANTED, blocks: 10 });
+    const checksums = taken.checksums.map((checksum, at) => (at === checksumAt ? checksum + 1n : checksum));
+    const writing = incoming.write(taken.payloads, checksums);
+    // What is damaged is told by how many are good, and all else that goes wrong as it is.
+    if (checksumAt === undefined) await expect(writing).rejects.toThrow("no room");
+    else expect(await writing).toBe(9);
+    // Nothing comes behind a hole.
+    expect(await incoming.write(taken.payloads.slice(9), undefined)).toBe(0);
+    expect(incoming.close()).toBe(9);
+    await turn();
+    expect(other.client.stored.size).toBe(9);
+    expect(other.client.start({ prompt: WANTED.tokens }).cachedTokens).toBe(36);
+  }
+});
+
+test("a run keeps its blocks and all before them, and is let go once", async () => {
+  const { blocks, hashes, engine, client } = await filledRig();
+  expect([blocks.count(hashes), blocks.count(BigUint64Array.of(1n)), blocks.count(hashes.slice(4))]).toEqual([
+    10, 0, 6,
+  ]);
+  const run = blocks.pin(hashes.slice(4, 7));
+  expect([run.index, run.count]).toEqual([4, 3]);
+  expect(engine.cache.clear()).toEqual({ cleared: 3, kept: 7 });
+  const into = [new Uint8Array(64), new Uint8Array(64)];
+  expect(await blocks.read(run, 1, into)).toEqual(BigUint64Array.of(5n, 6n));
+  expect(into.map((bytes) => bytes[63])).toEqual([5, 6]);
+  const reading = blocks.read(run, 0, into);
+  expect(() => run.unpin()).toThrow("not while it is read");
+  await reading;
+  run.unpin();
+  await turn();
+  expect([client.stored.size, blocks.count(hashes)]).toEqual([0, 0]);
+  expect(() => run.unpin()).toThrow("once");
+  await expect(blocks.read(run, 0, into)).rejects.toThrow("while it is pinned");
+  await expect(blocks.read(blocks.pin(hashes), 0, into)).rejects.toThrow("the blocks of a run");
+});
+
+test("blocks on their way have places, whoever computes them meanwhile, and more do not fit", async () => {
+  const { engine, hashes } = await filledRig();
+  const taken = await takeBlocks(engine, hashes);
   const other = openRig();
-  other.executor.failWriteAt = 9;
-  expect(await other.engine.blocks!.import(tokens, envelopes, { cacheSalt: "", adapter: undefined })).toBe(9);
-  expect(other.client.stored.size).toBe(9);
-  expect(other.client.start({ prompt: tokens }).cachedTokens).toBe(36);
+  const blocks = other.engine.blocks!;
+  const incoming = blocks.open({ ...WANTED, blocks: 8 });
+  expect([incoming.from, blocks.count(hashes)]).toEqual([0, 0]);
+  expect(() => blocks.open({ ...WANTED, cacheSalt: "b", blocks: 9 })).toThrow("has reached its limit of 16");
+  expect(await incoming.write(taken.payloads.slice(0, 5), taken.checksums.subarray(0, 5))).toBe(5);
+  other.engine.cache.clear();
+  const { done } = other.client.start({ prompt: WANTED.tokens.slice(0, 13), stopping: { maxTokens: 1 } });
+  await turn();
+  other.executor.end();
+  await done;
+  expect(blocks.count(hashes)).toBe(3);
+  expect(incoming.close()).toBe(5);
+  await turn();
+  expect([blocks.count(hashes), other.client.stored.size]).toEqual([5, 5]);
+  const more = blocks.open({ ...WANTED, blocks: 10 });
+  expect(more.from).toBe(5);
+  await expect(more.write(taken.payloads, undefined)).rejects.toThrow("no more blocks come than were wanted");
+  expect(more.close()).toBe(5);
+  expect(() => more.close()).toThrow("once");
+});
+
+test("a step that is taken back takes back what was moved behind it", async () => {
+  const { blocks, hashes, executor, client, engine } = await filledRig();
+  const taken = await takeBlocks(engine, hashes);
+  executor.reads = 0;
+  let abortions = 1;
+  executor.beforeMove = async () => {
+    if (abortions-- === 1) executor.end("aborted");
+  };
+  client.start({ prompt: Uint32Array.of(90) });
+  await turn();
+  const run = blocks.pin(hashes.slice(0, 2));
+  const into = [new Uint8Array(64), new Uint8Array(64)];
+  expect(await blocks.read(run, 0, into)).toEqual(BigUint64Array.of(0n, 1n));
+  expect(executor.reads).toBe(4);
+  run.unpin();
+  await turn();
+  abortions = 1;
+  const incoming = blocks.open({ ...WANTED, cacheSalt: "b", blocks: 3 });
+  await expect(incoming.write(taken.payloads.slice(0, 3), undefined)).rejects.toThrow("a step was taken back");
+  expect(incoming.close()).toBe(0);
 });
 
 test("closing ends what waits and closes the executor", async () => {

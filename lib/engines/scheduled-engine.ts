@@ -2,6 +2,7 @@ import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
+import type { BlockStore } from "#lib/transfer/block-store";
 import { AdapterTable } from "./adapter-table.ts";
 import { BlockTransfer } from "./block-transfer.ts";
 import { EmbedQueue } from "./embed-queue.ts";
@@ -9,7 +10,6 @@ import type {
   Admission,
   EmbedRequest,
   EngineAdapters,
-  EngineBlocks,
   EngineCache,
   EngineEmbeddings,
   EngineListener,
@@ -49,8 +49,6 @@ export interface ScheduledEngineOptions {
    * it; else it begins at once, so that the engine never waits for whoever is told.
    */
   readonly startsNextTurn?: boolean;
-  /** Hashes the bytes of blocks; the native one is faster. */
-  readonly hashBytes?: (bytes: Uint8Array, seed: bigint) => bigint;
 }
 
 const EMBED_BATCH_INPUTS = 32;
@@ -60,7 +58,7 @@ export class ScheduledEngine implements SizedEngine {
   readonly card: SizedCard;
   readonly text: EngineText;
   readonly adapters: EngineAdapters | undefined;
-  readonly blocks: EngineBlocks | undefined;
+  readonly blocks: BlockStore | undefined;
   readonly embeddings: EngineEmbeddings | undefined;
   readonly cache: EngineCache;
   readonly #scheduler: Scheduler;
@@ -70,7 +68,6 @@ export class ScheduledEngine implements SizedEngine {
   readonly #adapters: AdapterTable;
   readonly #grammars = new GrammarCache();
   readonly #embeds: EmbedQueue;
-  readonly #transfer: BlockTransfer;
   readonly #maxWaiting: number;
   readonly #startsNextTurn: boolean;
   readonly #clock: Clock;
@@ -108,14 +105,6 @@ export class ScheduledEngine implements SizedEngine {
         onBatch: () => this.#pump(),
       },
     });
-    this.#transfer = new BlockTransfer({
-      card,
-      executor,
-      scheduler: this.#scheduler,
-      hashBytes: options.hashBytes,
-      clock: options.clock,
-      afterOps: (run) => this.#whenOpsRan(run),
-    });
     const { lora, kvBlocks, embed } = card.capabilities;
     this.text = { tokenize: (text) => this.#tokenize(text), piece: (token) => this.#text.piece(token) };
     this.adapters = lora ? this.#createAdapters() : undefined;
@@ -139,12 +128,15 @@ export class ScheduledEngine implements SizedEngine {
     };
   }
 
-  #createBlocks(): EngineBlocks {
-    return {
-      export: (hashes) => this.#moveBlocks(() => this.#transfer.exportBlocks(hashes)),
-      import: (tokens, envelopes, options) =>
-        this.#moveBlocks(() => this.#transfer.importBlocks(tokens, envelopes, options)),
-    };
+  #createBlocks(): BlockStore {
+    return new BlockTransfer({
+      executor: this.#executor,
+      scheduler: this.#scheduler,
+      clock: this.#clock,
+      checkOpen: () => this.#checkOpen(),
+      afterOps: (run) => this.#whenOpsRan(run),
+      onChange: () => this.#wake(),
+    });
   }
 
   listen(listener: EngineListener): void {
@@ -239,16 +231,6 @@ export class ScheduledEngine implements SizedEngine {
     this.#scheduler.kv.clear();
     this.#wake();
     return adapter;
-  }
-
-  async #moveBlocks<Result>(move: () => Promise<Result>): Promise<Result> {
-    this.#checkOpen();
-    try {
-      return await move();
-    } finally {
-      // What came and went is told before the mover hears of its end.
-      this.#pump();
-    }
   }
 
   async close(): Promise<void> {

@@ -10,7 +10,7 @@ import type { Llama, LlamaOptions, Vocab } from "./llama.ts";
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
  * never called: raise it with every change of an exported name, argument or meaning.
  */
-export const ADDON_REVISION = 5;
+export const ADDON_REVISION = 6;
 
 /** The command that builds the native layer. */
 export const BUILD_COMMAND = "npm run build:native";
@@ -187,6 +187,7 @@ export const NATIVE_ERROR_CODES = [
   "ABORTED",
   "UNSUPPORTED",
   "NO_SPACE",
+  "CORRUPT",
   "INTERNAL",
 ] as const;
 

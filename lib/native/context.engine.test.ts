@@ -375,7 +375,9 @@ describe.skipIf(native.reason !== undefined)(`a context (${native.reason ?? "bui
     const { context } = await openPlain();
     context.openSequence(0, {});
     context.submitStep(entry(1, 0, 0, chat(capital), ENTRY.sample));
-    const pending = context.exportBlock(0, 0, 4).catch(nativeErrorCode);
+    const pending = context
+      .exportBlock(0, 0, 4, new Uint8Array(4 * context.kvLayout.tokenBytes))
+      .catch(nativeErrorCode);
     const embedding = context.embed([chat(capital)]).catch(nativeErrorCode);
     context.close();
     expect([await pending, await embedding]).toEqual(["CLOSED", "CLOSED"]);

@@ -227,15 +227,17 @@ export interface Context {
   abortStep(step: number): void;
 
   /**
-   * Copies positions p0 .. p1-1 of a slot out in the canonical layout. Rejects with `UNSUPPORTED`, or with
-   * `INVALID_ARGUMENT` when the slot does not hold every one of them.
+   * Copies positions p0 .. p1-1 of a slot in the canonical layout into `into`, which must be as long (else it throws), and
+   * resolves with the XXH3-64 of the bytes, seed 0x564b5453. Borrows `into` until it settles. Rejects with
+   * `UNSUPPORTED`, or with `INVALID_ARGUMENT` when the slot does not hold every one of them.
    */
-  exportBlock(slot: number, p0: number, p1: number): Promise<Uint8Array>;
+  exportBlock(slot: number, p0: number, p1: number, into: Uint8Array): Promise<bigint>;
   /**
    * Puts exported bytes at positions p0 .. of a slot. The length must be a multiple of `kvLayout.tokenBytes` (else it
-   * throws); the content is not checked, so verify a checksum first. Rejects with `NO_SPACE`. The bytes are copied.
+   * throws). Rejects with `CORRUPT` when their checksum is not this one, before the library sees them; without one the
+   * content is not checked. Rejects with `NO_SPACE`. Borrows the bytes until it settles.
    */
-  importBlock(slot: number, p0: number, bytes: Uint8Array): Promise<void>;
+  importBlock(slot: number, p0: number, bytes: Uint8Array, checksum?: bigint): Promise<void>;
 
   /** One vector per input, by a second context of the same model that is opened on first use. Own order. */
   embed(inputs: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array[]>;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { EngineDriver, openNative } from "../../test/support/engine-driver.ts";
+import { EngineDriver, openNative, takeBlock } from "../../test/support/engine-driver.ts";
 import { encoderModel, recurrentModel, windowModel } from "../../test/support/tiny-models.ts";
 import { nativeErrorCode } from "./addon.ts";
 import { type ContextOptions, END, OP } from "./context.ts";
@@ -27,7 +27,7 @@ describe.skipIf(native.reason !== undefined)(`kinds of models (${native.reason ?
     const source = await EngineDriver.open(model, size);
     expect(source.context.kvLayout).toMatchObject({ exportable: true, tokenBytes: 6 * 256 });
     await source.generate(0, prompt, { maxTokens: 1 });
-    const blocks = await Promise.all([0, 16, 32, 48, 64].map((p0) => source.context.exportBlock(0, p0, p0 + 16)));
+    const blocks = await Promise.all([0, 16, 32, 48, 64].map((p0) => takeBlock(source.context, 0, p0, p0 + 16)));
     await source.run([OP.copy, 0, 1, 0, 80]);
     const local = await source.generate(1, prompt, sampling, 80);
     const target = await EngineDriver.open(model, size);
@@ -55,7 +55,7 @@ describe.skipIf(native.reason !== undefined)(`kinds of models (${native.reason ?
     await driver.run([OP.remove, 0, 0, -1, 0]);
     expect((await driver.generate(0, prompt, sampling)).tokens).toEqual(first!.tokens);
     await expect(driver.run([OP.copy, 0, 2, 0, 16])).rejects.toThrow("cannot be copied in parts");
-    expect(await context.exportBlock(0, 0, 16).catch(nativeErrorCode)).toBe("UNSUPPORTED");
+    expect(await takeBlock(context, 0, 0, 16).catch(nativeErrorCode)).toBe("UNSUPPORTED");
     context.close();
     model.close();
   });

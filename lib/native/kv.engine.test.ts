@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { DEMO_MODEL, EngineDriver, openNative } from "../../test/support/engine-driver.ts";
+import { DEMO_MODEL, EngineDriver, openNative, takeBlock } from "../../test/support/engine-driver.ts";
 import { nativeErrorCode } from "./addon.ts";
 import { type Context, type ContextOptions, type KvType, OP } from "./context.ts";
 import type { Model, Vocab } from "./llama.ts";
@@ -9,7 +9,7 @@ const size: ContextOptions = { cellTokens: 2048, maxSequences: 8, maxBatchTokens
 const blockTokens = 16;
 
 describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "built"})`, () => {
-  const { llama } = native as Extract<typeof native, { addon: unknown }>;
+  const { addon, llama } = native as Extract<typeof native, { addon: unknown }>;
   let model: Model;
   let vocab: Vocab;
   let prompt: Uint32Array;
@@ -26,7 +26,7 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
 
   async function exportAll(context: Context, slot: number, blocks: number): Promise<Uint8Array[]> {
     const all = Array.from({ length: blocks }, (_, i) =>
-      context.exportBlock(slot, i * blockTokens, (i + 1) * blockTokens),
+      takeBlock(context, slot, i * blockTokens, (i + 1) * blockTokens),
     );
     return Promise.all(all);
   }
@@ -74,7 +74,7 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     expect(layers[0]).toEqual({ keyType: "f16", keyRowBytes: 256, valueType: "f16", valueRowBytes: 256 });
     expect(tokenBytes).toBe(4 * 512);
     await driver.generate(0, prompt, { maxTokens: 1 });
-    const two = await driver.context.exportBlock(0, 0, 32);
+    const two = await takeBlock(driver.context, 0, 0, 32);
     const [first, second] = await exportAll(driver.context, 0, 2);
     const half = 16 * 256;
     for (let i = 0; i < layers.length * 2; i++) {
@@ -89,10 +89,8 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     await driver.run([OP.remove, 1, 0, -1, 0]);
     await driver.context.importBlock(3, 0, first!);
     await driver.context.importBlock(3, 16, second!);
-    expect(Buffer.compare(await driver.context.exportBlock(3, 0, 32), two)).toBe(0);
-    expect(Buffer.compare(await driver.context.exportBlock(2, 7, 8), await driver.context.exportBlock(3, 7, 8))).toBe(
-      0,
-    );
+    expect(Buffer.compare(await takeBlock(driver.context, 3, 0, 32), two)).toBe(0);
+    expect(Buffer.compare(await takeBlock(driver.context, 2, 7, 8), await takeBlock(driver.context, 3, 7, 8))).toBe(0);
     driver.context.close();
   });
 
@@ -100,19 +98,26 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     const driver = await EngineDriver.open(model, { ...size, cellTokens: 256 });
     const { context } = driver;
     await driver.generate(0, prompt.subarray(0, 40), { maxTokens: 1 });
-    const block = await context.exportBlock(0, 0, 16);
-    expect(await codeOf(() => context.exportBlock(0, 30, 60))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.exportBlock(1, 0, 16))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.exportBlock(0, 16, 16))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.exportBlock(9, 0, 16))).toBe("INVALID_ARGUMENT");
+    const block = await takeBlock(context, 0, 0, 16);
+    expect(await codeOf(() => takeBlock(context, 0, 30, 60))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => takeBlock(context, 1, 0, 16))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => takeBlock(context, 0, 16, 16))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => takeBlock(context, 9, 0, 16))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => context.importBlock(1, 0, block.subarray(1)))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => context.importBlock(1, 0, new Uint8Array(0)))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => context.importBlock(1, 250, block))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => context.importBlock(0, 0, block))).toBe("INVALID_ARGUMENT");
     const rows = context.kvLayout.tokenBytes;
     expect(await codeOf(() => context.importBlock(1, 0, new Uint8Array(250 * rows)))).toBe("NO_SPACE");
-    await context.importBlock(1, 0, block);
-    expect(Buffer.compare(await context.exportBlock(1, 0, 16), block)).toBe(0);
+    const checksum = await context.exportBlock(0, 0, 16, block);
+    expect(checksum).toBe(addon.xxh3(block, 0x564b5453n));
+    expect(await codeOf(() => context.exportBlock(0, 0, 16, block.subarray(1)))).toBe("INVALID_ARGUMENT");
+    for (const at of [0, 77, block.length - 1]) {
+      const damaged = block.with(at, block[at]! ^ 1);
+      expect(await codeOf(() => context.importBlock(1, 0, damaged, checksum))).toBe("CORRUPT");
+    }
+    await context.importBlock(1, 0, block, checksum);
+    expect(Buffer.compare(await takeBlock(context, 1, 0, 16), block)).toBe(0);
     context.close();
   });
 
@@ -121,7 +126,7 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     expect(driver.context.kvLayout.exportable).toBe(false);
     expect(driver.context.kvLayout.reason).toContain("flash attention");
     await driver.generate(0, prompt, { maxTokens: 1 });
-    expect(await codeOf(() => driver.context.exportBlock(0, 0, 16))).toBe("UNSUPPORTED");
+    expect(await codeOf(() => takeBlock(driver.context, 0, 0, 16))).toBe("UNSUPPORTED");
     expect(await codeOf(() => driver.context.importBlock(1, 0, new Uint8Array(2048)))).toBe("UNSUPPORTED");
     driver.context.close();
   });

@@ -19,7 +19,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 5;
+constexpr int kRevision = 6;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {

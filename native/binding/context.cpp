@@ -24,7 +24,7 @@ ContextState::~ContextState() {
 
 Napi::Value ContextState::start(const EngineOptions& options) {
   const auto deferred = Napi::Promise::Deferred::New(env_);
-  pending_.emplace(kOpenRequest, deferred);
+  pending_.emplace(kOpenRequest, Pending{deferred, {}});
   begin();
   engine_ = std::make_unique<Engine>(model_->model, options, *this);
   return deferred.Promise();
@@ -43,11 +43,13 @@ std::shared_ptr<Adapter> ContextState::adapter(int64_t id) const {
 }
 
 template <typename Send>
-Napi::Value ContextState::request(Send send) {
+Napi::Value ContextState::request(Send send, const Napi::Value& borrowed) {
   const uint64_t id = nextRequest_++;
+  Pending pending{Napi::Promise::Deferred::New(env_), {}};
+  if (borrowed.IsObject()) pending.borrowed = Napi::Persistent(borrowed.As<Napi::Object>());
+  const auto deferred = pending.deferred;
   send(engine(), id);
-  const auto deferred = Napi::Promise::Deferred::New(env_);
-  pending_.emplace(id, deferred);
+  pending_.emplace(id, std::move(pending));
   begin();
   return deferred.Promise();
 }
@@ -73,7 +75,7 @@ void ContextState::close() {
   const auto alive = shared_from_this();
   engine_->stop();
   while (!pending_.empty()) {
-    const auto deferred = pending_.begin()->second;
+    const auto deferred = pending_.begin()->second.deferred;
     pending_.erase(pending_.begin());
     deferred.Reject(toError(env_, Code::closed, "The context was closed.").Value());
     finish();
@@ -115,7 +117,7 @@ void ContextState::onReply(std::unique_ptr<Reply> reply) {
 void ContextState::settle(Reply& reply) {
   const auto found = pending_.find(reply.request);
   if (closed_ || found == pending_.end()) return;
-  const auto deferred = found->second;
+  const auto deferred = found->second.deferred;
   pending_.erase(found);
   finish();
   if (reply.failure.has_value()) {
@@ -128,8 +130,8 @@ void ContextState::settle(Reply& reply) {
     auto vectors = Napi::Array::New(env_, reply.vectors.size());
     for (uint32_t i = 0; i < reply.vectors.size(); i++) vectors[i] = makeFloats(env_, reply.vectors[i]);
     deferred.Resolve(vectors);
-  } else if (!reply.bytes.empty()) {
-    deferred.Resolve(makeBytes(env_, reply.bytes.data(), reply.bytes.size()));
+  } else if (reply.checksum.has_value()) {
+    deferred.Resolve(Napi::BigInt::New(env_, *reply.checksum));
   } else {
     deferred.Resolve(env_.Undefined());
   }
@@ -200,7 +202,13 @@ Napi::Value ContextWrap::exportBlock(const Napi::CallbackInfo& info) {
     const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
     const auto p0 = static_cast<int32_t>(readInteger(info[1], "p0", 0, INT32_MAX));
     const auto p1 = static_cast<int32_t>(readInteger(info[2], "p1", 0, INT32_MAX));
-    return state_->request([&](Engine& engine, uint64_t id) { engine.exportBlock(id, slot, p0, p1); });
+    const auto out = viewBytes(info[3], "into");
+    return state_->request(
+        // The view is of memory that its owner lends to be written.
+        [&](Engine& engine, uint64_t id) {
+          engine.exportBlock(id, slot, p0, p1, {const_cast<uint8_t*>(out.data), out.size});
+        },
+        info[3]);
   });
 }
 
@@ -209,8 +217,11 @@ Napi::Value ContextWrap::importBlock(const Napi::CallbackInfo& info) {
     const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
     const auto p0 = static_cast<int32_t>(readInteger(info[1], "p0", 0, INT32_MAX));
     const auto bytes = viewBytes(info[2], "bytes");
+    std::optional<uint64_t> checksum;
+    if (given(info[3])) checksum = readU64(info[3], "checksum");
     return state_->request(
-        [&](Engine& engine, uint64_t id) { engine.importBlock(id, slot, p0, {bytes.data, bytes.size}); });
+        [&](Engine& engine, uint64_t id) { engine.importBlock(id, slot, p0, {bytes.data, bytes.size}, checksum); },
+        info[2]);
   });
 }
 

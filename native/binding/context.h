@@ -24,9 +24,10 @@ class ContextState : public EngineListener, public Stoppable, public std::enable
   Engine& engine();
   std::shared_ptr<Adapter> adapter(int64_t id) const;
 
-  /// Registers a promise for a request that `send` hands to the engine.
+  /// Registers a promise for a request that `send` hands to the engine, which may use the memory of `borrowed` until the
+  /// promise settles.
   template <typename Send>
-  Napi::Value request(Send send);
+  Napi::Value request(Send send, const Napi::Value& borrowed = {});
   void submit(StepPlan plan);
   void close();
 
@@ -45,7 +46,12 @@ class ContextState : public EngineListener, public Stoppable, public std::enable
   std::shared_ptr<ModelState> model_;
   Napi::FunctionReference onStep_;
   std::unique_ptr<Engine> engine_;
-  std::map<uint64_t, Napi::Promise::Deferred> pending_;
+  struct Pending {
+    Napi::Promise::Deferred deferred;
+    /// Keeps its memory; empty where nothing is borrowed.
+    Napi::ObjectReference borrowed;
+  };
+  std::map<uint64_t, Pending> pending_;
   uint64_t nextRequest_ = 1;
   int stepsUnderWay_ = 0;
   bool closed_ = false;

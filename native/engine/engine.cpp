@@ -8,6 +8,8 @@
 #include <limits>
 #include <utility>
 
+#include "core/xxh3.h"
+
 namespace stator {
 namespace {
 
@@ -86,13 +88,18 @@ void Engine::abortStep(int64_t step) {
   }
 }
 
-void Engine::exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1) {
+void Engine::exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1, std::span<uint8_t> out) {
   checkSlot(slot, limits_);
   checkRange(p0, p1, limits_);
-  post(Export{request, slot, p0, p1});
+  if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
+  const size_t wanted = static_cast<size_t>(p1 - p0) * layout_.tokenBytes();
+  require(out.size() == wanted, "The positions have " + std::to_string(wanted) + " bytes, and there is room for " +
+                                    std::to_string(out.size()) + ".");
+  post(Export{request, slot, p0, p1, out});
 }
 
-void Engine::importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes) {
+void Engine::importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes,
+                         std::optional<uint64_t> checksum) {
   checkSlot(slot, limits_);
   require(p0 >= 0, "The first position is negative.");
   if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
@@ -102,7 +109,7 @@ void Engine::importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<c
                                                          " bytes.");
   require(bytes.size() / row <= static_cast<size_t>(std::max(0, limits_.cells - p0)),
           "The block ends beyond the cache.");
-  post(Import{request, slot, p0, {bytes.begin(), bytes.end()}});
+  post(Import{request, slot, p0, bytes, checksum});
 }
 
 void Engine::embed(uint64_t request, EmbedJob job) {
@@ -242,7 +249,7 @@ void Engine::execute(Command& command) {
   } else if (auto* plan = std::get_if<StepPlan>(&command)) {
     step(*plan);
   } else if (const auto* out = std::get_if<Export>(&command)) {
-    answer(out->request, [&](Reply& reply) { reply.bytes = exportNow(*out); });
+    answer(out->request, [&](Reply& reply) { reply.checksum = exportNow(*out); });
   } else if (const auto* in = std::get_if<Import>(&command)) {
     answer(in->request, [&](Reply&) { importNow(*in); });
   } else if (auto* embed = std::get_if<Embed>(&command)) {
@@ -617,20 +624,18 @@ void Engine::record(size_t entry, const Draw& drawn, StepResult& result) {
   }
 }
 
-std::vector<uint8_t> Engine::exportNow(const Export& command) {
-  if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
-  const auto [request, slot, p0, p1] = command;
+uint64_t Engine::exportNow(const Export& command) {
+  const auto& [request, slot, p0, p1, out] = command;
   require(api_.sequence_first(context_, slot) <= p0 && api_.sequence_last(context_, slot) >= p1 - 1,
           "Slot " + std::to_string(slot) + " does not hold positions " + std::to_string(p0) + ".." +
               std::to_string(p1 - 1) + ".");
-  std::vector<uint8_t> out(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
   if (options_.streams) {
     blob_.resize(out.size());
     if (!api_.rows_get(context_, slot, p0, p1, blob_.data(), blob_.size())) {
       throw Failure(Code::unsupported, "The rows of slot " + std::to_string(slot) + " have another shape.");
     }
     rowsToCanonical(layout_, blob_, out);
-    return out;
+    return xxh3(out.data(), out.size(), kChecksumSeed);
   }
   api_.sequence_copy(context_, slot, scratchSequence_, p0, p1);
   blob_.resize(layout_.blobBytes(static_cast<size_t>(p1 - p0)));
@@ -640,10 +645,13 @@ std::vector<uint8_t> Engine::exportNow(const Export& command) {
   if (!fits || !toCanonical(layout_, blob_, p0, p1, out)) {
     throw Failure(Code::unsupported, "The library's state of slot " + std::to_string(slot) + " has another shape.");
   }
-  return out;
+  return xxh3(out.data(), out.size(), kChecksumSeed);
 }
 
 void Engine::importNow(const Import& command) {
+  if (command.checksum && xxh3(command.bytes.data(), command.bytes.size(), kChecksumSeed) != *command.checksum) {
+    throw Failure(Code::corrupt, "Its checksum differs.");
+  }
   const auto tokens = static_cast<int32_t>(command.bytes.size() / layout_.tokenBytes());
   require(api_.sequence_last(context_, command.slot) < command.p0,
           "Slot " + std::to_string(command.slot) + " already reaches position " + std::to_string(command.p0) + ".");

@@ -44,7 +44,8 @@ struct EngineOptions {
 struct Reply {
   uint64_t request = 0;
   std::optional<Failure> failure;
-  std::vector<uint8_t> bytes;
+  /// Of the block that was copied out.
+  std::optional<uint64_t> checksum;
   std::vector<std::vector<float>> vectors;
 };
 
@@ -77,8 +78,11 @@ class Engine {
   /// To be called when a result was handed to the submitter.
   void acknowledge(const StepResult& result);
   void abortStep(int64_t step);
-  void exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1);
-  void importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes);
+  /// Borrows `out`, which has the bytes of these positions in the canonical form, until it is answered or stopped.
+  void exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1, std::span<uint8_t> out);
+  /// Borrows the bytes until it is answered or stopped.
+  void importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes,
+                   std::optional<uint64_t> checksum = std::nullopt);
   void embed(uint64_t request, EmbedJob job);
   /// Aborts the running step, forgets what waits and joins the thread. No listener call happens after it returns.
   void stop();
@@ -94,11 +98,13 @@ class Engine {
   struct Export {
     uint64_t request;
     int32_t slot, p0, p1;
+    std::span<uint8_t> out;
   };
   struct Import {
     uint64_t request;
     int32_t slot, p0;
-    std::vector<uint8_t> bytes;
+    std::span<const uint8_t> bytes;
+    std::optional<uint64_t> checksum;
   };
   struct Embed {
     uint64_t request;
@@ -157,7 +163,7 @@ class Engine {
   bool rowsAgree() const;
   void markFailed(size_t entry, const std::string& message, StepResult& result);
 
-  std::vector<uint8_t> exportNow(const Export& command);
+  uint64_t exportNow(const Export& command);
   void importNow(const Import& command);
   template <typename Work>
   void answer(uint64_t request, Work work);

@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "check.h"
+#include "core/xxh3.h"
 #include "fake_llama.h"
 
 namespace {
@@ -88,12 +89,21 @@ TEST(prefix_copy_and_block_transfer_keep_every_cell) {
 
   Bench other;
   for (int32_t block = 0; block < 4; block++) {
-    bench.engine->exportBlock(10, 0, block * 5, block * 5 + 5);
+    std::vector<uint8_t> bytes(5 * 24);
+    bench.engine->exportBlock(10, 0, block * 5, block * 5 + 5, bytes);
     const auto reply = bench.ear.reply();
-    CHECK(!reply->failure && reply->request == 10 && reply->bytes.size() == 5 * 24);
-    other.engine->importBlock(11, 3, block * 5, reply->bytes);
+    CHECK(!reply->failure && reply->request == 10);
+    CHECK(reply->checksum == xxh3(bytes.data(), bytes.size(), kChecksumSeed));
+    bytes[7] ^= 1;
+    other.engine->importBlock(12, 3, block * 5, bytes, reply->checksum);
+    const auto refused = other.ear.reply();
+    CHECK(refused->failure.has_value() && refused->failure->code == Code::corrupt);
+    bytes[7] ^= 1;
+    other.engine->importBlock(11, 3, block * 5, bytes, reply->checksum);
     CHECK(!other.ear.reply()->failure);
   }
+  std::vector<uint8_t> small(5 * 24 - 1);
+  CHECK(codeOf([&] { bench.engine->exportBlock(13, 0, 0, 5, small); }) == Code::invalidArgument);
   other.engine->openSequence(3, {});
   auto longer = tokens;
   longer.push_back(1);
@@ -223,9 +233,9 @@ TEST(state_that_is_not_per_token_is_neither_copied_nor_exported) {
     StepPlan plan;
     plan.ops = {kOpCopy, 0, 1, 0, 4};
     CHECK(codeOf([&] { engine.submitStep(plan); }) == Code::invalidArgument);
-    engine.exportBlock(4, 0, 0, 4);
-    CHECK(ear.reply()->failure->code == Code::unsupported);
-    CHECK(codeOf([&] { engine.importBlock(4, 0, 0, std::vector<uint8_t>(24)); }) == Code::unsupported);
+    std::vector<uint8_t> bytes(24);
+    CHECK(codeOf([&] { engine.exportBlock(4, 0, 0, 4, bytes); }) == Code::unsupported);
+    CHECK(codeOf([&] { engine.importBlock(4, 0, 0, bytes); }) == Code::unsupported);
   }
   // Both names of the handle would free it.
   const_cast<stator_model*&>(model->handle) = nullptr;
@@ -234,6 +244,7 @@ TEST(state_that_is_not_per_token_is_neither_copied_nor_exported) {
 TEST(closing_in_the_middle_joins_and_leaks_nothing) {
   const int before = fakeAlive();
   for (int round = 0; round < 30; round++) {
+    std::vector<uint8_t> bytes(2 * 24);
     Bench bench;
     auto adapter = std::make_shared<Adapter>(bench.model, bench.model->api().adapter_open(nullptr, "", {}));
     bench.engine->openSequence(0, {.grammar = "root ::= <[7]>"});
@@ -242,10 +253,10 @@ TEST(closing_in_the_middle_joins_and_leaks_nothing) {
     bench.engine->submitStep(std::move(plan));
     fakeFaults().decodeHangs = round % 2 == 0;
     bench.engine->submitStep(bench.plan(1, 0, {1}, 0));
-    bench.engine->exportBlock(3, 0, 0, 2);
+    bench.engine->exportBlock(3, 0, 0, 2, bytes);
     if (round % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
     bench.engine->stop();
-    CHECK(codeOf([&] { bench.engine->exportBlock(3, 0, 0, 2); }) == Code::closed);
+    CHECK(codeOf([&] { bench.engine->exportBlock(3, 0, 0, 2, bytes); }) == Code::closed);
     fakeFaults().decodeHangs = false;
   }
   CHECK(fakeAlive() == before);

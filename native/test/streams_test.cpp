@@ -2,6 +2,7 @@
 
 #include "bench.h"
 #include "check.h"
+#include "core/xxh3.h"
 #include "fake_llama.h"
 
 namespace {
@@ -102,18 +103,20 @@ TEST(a_copy_moves_rows_and_what_is_removed_is_forgotten) {
   CHECK(takeFakeCalls() == expected);
 
   Bench other(kStreams);
+  std::vector<uint8_t> bytes(4 * 24);
   for (int32_t block = 0; block < 4; block++) {
-    bench.engine->exportBlock(1, 3, block * 4, block * 4 + 4);
+    bench.engine->exportBlock(1, 3, block * 4, block * 4 + 4, bytes);
     const auto reply = bench.ear.reply();
-    CHECK(!reply->failure.has_value());
-    other.engine->importBlock(2, 1, block * 4, reply->bytes);
+    CHECK(!reply->failure.has_value() && reply->checksum == xxh3(bytes.data(), bytes.size(), kChecksumSeed));
+    other.engine->importBlock(2, 1, block * 4, bytes, reply->checksum);
     CHECK(!other.ear.reply()->failure.has_value());
   }
   other.engine->openSequence(1, {});
   CHECK(other.run(other.plan(1, 16, {40, 41, 42, 43}, kFlagSample))->tokens[0] == fakeNext(changed));
   // Rows that do not follow what is there are not taken.
-  bench.engine->exportBlock(3, 3, 0, 4);
-  other.engine->importBlock(4, 2, 4, bench.ear.reply()->bytes);
+  bench.engine->exportBlock(3, 3, 0, 4, bytes);
+  CHECK(!bench.ear.reply()->failure.has_value());
+  other.engine->importBlock(4, 2, 4, bytes);
   const auto refused = other.ear.reply();
   CHECK(refused->failure.has_value() && refused->failure->code == Code::noSpace);
 }

@@ -2,21 +2,12 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import type { SizedEngine } from "#lib/engines/engine";
+import { putBlocks, takeBlocks } from "../support/move-blocks.ts";
 import { EngineClient, type EngineRig, reusable, sequenceHashes } from "./engine-rig.ts";
 
 function reasonOf(call: () => unknown): string {
   try {
     call();
-  } catch (error) {
-    if (error instanceof StatorError) return error.reason;
-    throw error;
-  }
-  return "none";
-}
-
-async function rejection(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
   } catch (error) {
     if (error instanceof StatorError) return error.reason;
     throw error;
@@ -313,45 +304,41 @@ export function engineConformance(name: string, rig: EngineRig): void {
       const ask = { prompt: tokens, topLogprobs: 2, stopping: { maxTokens: 20, ignoreEos: true } };
       const local = await from.ask(ask);
       const hashes = sequenceHashes(tokens, blockTokens).slice(0, reusable(from, tokens.length - 1) / blockTokens);
-      const envelopes = await from.engine.blocks!.export(hashes);
-      expect(envelopes).toHaveLength(hashes.length);
-      const options = { cacheSalt: "", adapter: undefined };
-      expect(await to.engine.blocks!.import(tokens, envelopes, options)).toBe(hashes.length);
+      const taken = await takeBlocks(from.engine, hashes);
+      expect(taken.payloads).toHaveLength(hashes.length);
+      expect(await putBlocks(to.engine.blocks!, tokens, taken)).toBe(hashes.length);
+      expect(to.engine.blocks!.count(hashes)).toBe(hashes.length);
+      await new Promise((resolve) => setImmediate(resolve));
       expect([...to.stored].sort()).toEqual([...hashes].sort());
       const moved = await to.ask(ask);
       expect(moved.finish.cachedTokens).toBe(hashes.length * blockTokens);
       expect(moved.tokens).toEqual(local.tokens);
       expect(moved.chosen).toEqual(local.chosen);
       expect(moved.top).toEqual(local.top);
-      expect(await to.engine.blocks!.import(tokens, envelopes, options)).toBe(hashes.length);
-      expect(await to.engine.blocks!.export(BigUint64Array.of(1n, 2n))).toEqual([]);
+      expect(await putBlocks(to.engine.blocks!, tokens, taken)).toBe(hashes.length);
+      expect((await takeBlocks(to.engine, BigUint64Array.of(1n, 2n))).payloads).toEqual([]);
     });
 
-    it("refuses blocks that are damaged or not what they are said to be", async () => {
+    it("takes of blocks those before the first that is damaged, and keeps them apart by salt", async () => {
       if (!client.engine.card.capabilities.kvBlocks) return;
       const tokens = client.tokens(rig.longPrompt);
       await client.ask({ prompt: tokens, stopping: { maxTokens: 1 } });
-      const hashes = sequenceHashes(tokens, client.engine.card.blockTokens).slice(0, 2);
-      const envelopes = await client.engine.blocks!.export(hashes);
-      const fresh = await open();
-      const take = (bytes: Uint8Array[], more: { tokens?: Uint32Array; cacheSalt?: string } = {}) =>
-        rejection(
-          fresh.engine.blocks!.import(more.tokens ?? tokens, bytes, {
-            cacheSalt: more.cacheSalt ?? "",
-            adapter: undefined,
-          }),
-        );
+      const { blockTokens } = client.engine.card;
+      const hashes = sequenceHashes(tokens, blockTokens).slice(0, reusable(client, tokens.length - 1) / blockTokens);
+      const taken = await takeBlocks(client.engine, hashes);
+      const last = taken.payloads.length - 1;
+      const { blocks } = (await open()).engine;
       for (let at = 0; at < 40; at++) {
-        const damaged = envelopes[1]!.slice();
-        damaged[Math.floor((damaged.length * at) / 40)]! ^= 0x10;
-        expect(await take([envelopes[0]!, damaged])).toBe("CORRUPT");
+        const payloads = [...taken.payloads];
+        const byte = Math.floor((payloads[last]!.length * at) / 40);
+        payloads[last] = payloads[last]!.with(byte, payloads[last]![byte]! ^ 0x10);
+        const cacheSalt = `salt ${at}`;
+        expect(await putBlocks(blocks!, tokens, { ...taken, payloads }, { cacheSalt })).toBe(last);
+        const salted = sequenceHashes(tokens, blockTokens, cacheSalt).slice(0, hashes.length);
+        expect(blocks!.count(salted)).toBe(last);
       }
-      expect(await take(envelopes, { tokens: tokens.map((token) => token ^ 1) })).toBe("CONTRACT_MISMATCH");
-      expect(await take(envelopes, { cacheSalt: "other" })).toBe("CONTRACT_MISMATCH");
-      expect(await take(envelopes, { tokens: tokens.slice(0, 5) })).toBe("INVALID_ARGUMENT");
-      expect(fresh.stored.size).toBe(0);
-      expect(await fresh.engine.blocks!.import(tokens, [envelopes[1]!], { cacheSalt: "", adapter: undefined })).toBe(0);
-      expect(await take(envelopes)).toBe("none");
+      expect(blocks!.count(hashes)).toBe(0);
+      expect(await putBlocks(blocks!, tokens, taken)).toBe(hashes.length);
     });
 
     it("embeds, the same each time, scaled to length 1 where asked", async () => {

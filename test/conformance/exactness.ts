@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pick, SeededChance } from "#lib/base/chance";
 import type { SizedEngine } from "#lib/engines/engine";
+import { putBlocks, takeBlocks } from "../support/move-blocks.ts";
 import { type Answer, type Ask, EngineClient, reusable, sequenceHashes } from "./engine-rig.ts";
 
 /** An engine that declares `batch`, and how much it is asked. */
@@ -108,8 +109,8 @@ export function exactnessGate(name: string, rig: ExactnessRig): void {
         const { blockTokens } = client.engine.card;
         await client.ask(ask);
         const kept = reusable(client, ask.prompt.length - 1) / blockTokens;
-        const envelopes = await client.engine.blocks!.export(sequenceHashes(ask.prompt, blockTokens).slice(0, kept));
-        await second.engine.blocks!.import(ask.prompt, envelopes, { cacheSalt: "", adapter: undefined });
+        const taken = await takeBlocks(client.engine, sequenceHashes(ask.prompt, blockTokens).slice(0, kept));
+        await putBlocks(second.engine.blocks!, ask.prompt, taken);
         return [await second.ask(ask), 0];
       },
       async "carried on"(ask, at) {

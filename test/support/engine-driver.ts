@@ -36,6 +36,13 @@ interface Running {
   readonly finish: (generated: Generated) => void;
 }
 
+/** The bytes of positions p0 .. p1-1 of a slot. */
+export async function takeBlock(context: Context, slot: number, p0: number, p1: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array((p1 - p0) * context.kvLayout.tokenBytes);
+  await context.exportBlock(slot, p0, p1, bytes);
+  return bytes;
+}
+
 /** How a driver runs its steps. */
 export interface DriverOptions {
   /** Steps under way at once, 1 or 2. Default 2. */

@@ -69,8 +69,9 @@ function openContext(options: ContextOptions, onStep: (result: StepResult) => vo
     embedTokens: 0,
     kvLayout,
     submitStep,
-    async exportBlock(slot, p0, p1) {
-      return new Uint8Array(Uint32Array.from(slots[slot]!.slice(p0, p1)).buffer);
+    async exportBlock(slot, p0, p1, into) {
+      into.set(new Uint8Array(Uint32Array.from(slots[slot]!.slice(p0, p1)).buffer));
+      return 0n;
     },
     async importBlock(slot, p0, bytes) {
       expect(slots[slot]).toHaveLength(p0);

@@ -52,7 +52,7 @@ async function tryShort(
   for (const count of [chunk, REST, 1, 1]) await trial.step([cold, count]);
   const reference = new Line(0, []);
   reference.rows.push(...cold.rows);
-  const block = await trial.context.exportBlock(0, 0, chunk);
+  const block = await trial.take(0, chunk);
   const copied = await trial.begin(1, prompt, [block]);
   const late = await trial.begin(2, prompt);
   const counts = [0, chunk, REST - PIECES[3], PIECES[3]];
@@ -73,7 +73,7 @@ async function tryLong(
   prompt: readonly number[],
   chunk: number,
 ): Promise<[beside: boolean, alone: boolean]> {
-  const block = await trial.context.exportBlock(0, 0, chunk);
+  const block = await trial.take(0, chunk);
   const blocks = Array.from({ length: longChunks(chunk) }, () => block);
   const tokens = [...blocks.flatMap(() => prompt.slice(0, chunk)), ...prompt.slice(chunk, chunk + LONG_REST)];
   const reference = await trial.begin(1, tokens, blocks);

@@ -8,6 +8,7 @@ import { systemClock } from "#lib/host/system-clock";
 import { EngineClient } from "../../../test/conformance/engine-rig.ts";
 import { DEMO_MODEL, openNative } from "../../../test/support/engine-driver.ts";
 import { loraFile } from "../../../test/support/lora-file.ts";
+import { putBlocks, type TakenBlocks } from "../../../test/support/move-blocks.ts";
 import { recurrentModel } from "../../../test/support/tiny-models.ts";
 import type { Engine } from "../engine.ts";
 import { openLlama } from "./llama-engine.ts";
@@ -209,18 +210,17 @@ describe.skipIf(native.reason !== undefined)(`the llama engine (${native.reason 
     const child = fork(new URL("../../../test/support/kv-exporter.ts", import.meta.url), [], {
       serialization: "advanced",
     });
-    const local = await new Promise<{ chosen: number[]; tokens: number[]; envelopes: Uint8Array[] }>(
-      (resolve, reject) => {
-        child.on("message", resolve);
-        child.on("exit", (code) => reject(new Error(`The exporter ended with ${code}`)));
-        child.send({ ask });
-      },
-    );
+    const local = await new Promise<{ chosen: number[]; tokens: number[]; taken: TakenBlocks }>((resolve, reject) => {
+      child.on("message", resolve);
+      child.on("exit", (code) => reject(new Error(`The exporter ended with ${code}`)));
+      child.send({ ask });
+    });
     child.disconnect();
-    const options = { cacheSalt: "", adapter: undefined };
-    expect(await fresh.engine.blocks!.import(tokens, local.envelopes, options)).toBe(local.envelopes.length);
+    const { length } = local.taken.payloads;
+    expect(length).toBeGreaterThan(0);
+    expect(await putBlocks(fresh.engine.blocks!, tokens, local.taken)).toBe(length);
     const moved = await fresh.ask(ask);
-    expect(moved.finish.cachedTokens).toBe(local.envelopes.length * 16);
+    expect(moved.finish.cachedTokens).toBe(length * 16);
     expect(moved.tokens).toEqual(local.tokens);
     expect(moved.chosen).toEqual(local.chosen);
   });

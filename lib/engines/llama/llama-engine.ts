@@ -152,7 +152,6 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
     times: timesFrom(loaded.passes, scheduler.maxBatchTokens),
     facts: llamaFacts(llama, loaded, { options, plan, quantization, defaultSampling }),
   };
-  const hashBytes = (bytes: Uint8Array, seed: bigint) => addon.xxh3(bytes, seed);
   const { embedTokens } = context;
   return new ScheduledEngine({
     card,
@@ -161,7 +160,6 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
     text: textOf(vocab, encoder),
     clock,
     log,
-    hashBytes,
     embedTokens,
   });
 }

@@ -126,13 +126,13 @@ export class LlamaExecutor implements Executor {
     this.#open.abortStep(step);
   }
 
-  async readBlock({ slot, index }: BlockPlace): Promise<Uint8Array> {
+  async readBlock({ slot, index }: BlockPlace, into: Uint8Array): Promise<bigint> {
     const start = index * this.#blockTokens;
-    return this.#call(this.#open.exportBlock(slot, start, start + this.#blockTokens));
+    return this.#call(this.#open.exportBlock(slot, start, start + this.#blockTokens, into));
   }
 
-  async writeBlock({ slot, index }: BlockPlace, bytes: Uint8Array): Promise<void> {
-    return this.#call(this.#open.importBlock(slot, index * this.#blockTokens, bytes));
+  async writeBlock({ slot, index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
+    return this.#call(this.#open.importBlock(slot, index * this.#blockTokens, from, checksum));
   }
 
   async embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {

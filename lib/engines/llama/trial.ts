@@ -97,6 +97,13 @@ export class Trial {
     return new Line(slot, tokens, at);
   }
 
+  /** The rows of the first so many positions of a slot. */
+  async take(slot: number, tokens: number): Promise<Uint8Array> {
+    const block = new Uint8Array(tokens * this.context.kvLayout.tokenBytes);
+    await this.context.exportBlock(slot, 0, tokens, block);
+    return block;
+  }
+
   /** Computes the next tokens of each line in one step; a line whose tokens end with them draws one more. */
   async step(...parts: readonly (readonly [Line, number])[]): Promise<void> {
     const shape = shapeOf(parts);

@@ -80,9 +80,10 @@ export class MockMemory {
     fold[1] = scramble(fold[1]! + this.#digestHi[block]!) ^ low;
   }
 
-  /** A copy of a block's bytes. */
-  read(block: number): Uint8Array {
-    return this.#bytes.slice(block * this.#blockBytes, (block + 1) * this.#blockBytes);
+  /** Copies a block's bytes. */
+  read(block: number, into: Uint8Array): void {
+    assert(into.byteLength === this.#blockBytes, "a block has the bytes of its layout");
+    into.set(this.#bytes.subarray(block * this.#blockBytes, (block + 1) * this.#blockBytes));
   }
 
   /** Takes the bytes of a whole block. */

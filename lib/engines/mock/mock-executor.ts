@@ -1,7 +1,9 @@
 import type { Clock, Timer } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
+import { CHECKSUM_SEED } from "#lib/kv/checksum";
 import type { PassShape, TimePrior } from "#lib/perf/time-model";
 import { passMsOf } from "#lib/perf/time-prior";
+import { xxh3 } from "#lib/tokens/xxh3";
 import type { EmbedRequest } from "../engine.ts";
 import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
 import { sha256 } from "../model-file.ts";
@@ -217,12 +219,16 @@ export class MockExecutor implements Executor {
     return stopTokens.includes(token) ? ENTRY_END.stopToken : ENTRY_END.none;
   }
 
-  async readBlock({ block }: BlockPlace): Promise<Uint8Array> {
-    return this.memory.read(block);
+  async readBlock({ block }: BlockPlace, into: Uint8Array): Promise<bigint> {
+    this.memory.read(block, into);
+    return xxh3(into, CHECKSUM_SEED);
   }
 
-  async writeBlock({ block }: BlockPlace, bytes: Uint8Array): Promise<void> {
-    this.memory.write(block, bytes);
+  async writeBlock({ block }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
+    if (checksum !== undefined && xxh3(from, CHECKSUM_SEED) !== checksum) {
+      throw new StatorError("CORRUPT", { what: "The KV block", detail: "its checksum differs" });
+    }
+    this.memory.write(block, from);
   }
 
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {

@@ -141,7 +141,7 @@ export class TimedExecutor implements Executor {
     this.#endedMs = undefined;
   }
 
-  readBlock(): Promise<Uint8Array> {
+  readBlock(): Promise<bigint> {
     return Promise.reject(refused("Blocks of it"));
   }
 

@@ -252,12 +252,16 @@ export class KvAccount {
     return { chain, owner, slot, blocks, from };
   }
 
-  /** Registers the first `count` blocks of a ticket, whose bytes are in place now, and lets go of the rest. */
-  finishImport(ticket: ImportTicket, count: number): void {
+  /**
+   * Registers the first `count` blocks of a ticket, whose bytes are in place now, and lets go of the rest. Returns how many
+   * blocks of its sequence are there now.
+   */
+  finishImport(ticket: ImportTicket, count: number): number {
     if (count > ticket.from) this.#register(ticket, count);
     for (let at = 0; at < count; at++) this.pool.setPriority(ticket.blocks[at]!, IMPORTED_PRIORITY);
     this.space.end(ticket.slot, Math.max(count, ticket.from));
     this.#release(ticket.blocks);
+    return count;
   }
 
   /** Evicts all that nobody uses; returns how many blocks that were. */

@@ -16,7 +16,6 @@ export type {
   Admission,
   Engine,
   EngineAdapters,
-  EngineBlocks,
   EngineCapabilities,
   EngineEmbeddings,
   EngineListener,
@@ -24,6 +23,7 @@ export type {
   EngineStep,
   EngineText,
 } from "#lib/engines/engine";
+export type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 export type { EngineCard, EngineRecipe, Log };
 export { StatorError };
 
