@@ -4,7 +4,6 @@ import type { Engine, StepMetrics } from "#lib/engines/engine";
 import type { Scope } from "#lib/host/scope";
 import type { ChoiceText } from "#lib/serving/choice";
 import type { WorkerIdentity } from "#lib/transfer/agent";
-import type { BlockStore } from "#lib/transfer/block-store";
 import { type Board, createBoard } from "#lib/worker/board";
 import { createHandOff, type HandOff } from "#lib/worker/handoff/hand-off";
 import type { KvSource } from "#lib/worker/kv-source";
@@ -73,7 +72,7 @@ export function serveEngine(engine: Engine, parts: ServingParts): Served {
 function openHandOff(engine: Engine, { deps, scope, identity }: ServingParts): HandOff | undefined {
   const { transfer: agent, tracer } = deps;
   const { layout, contextTokens, totalBlocks, modelDigest, hashScheme } = engine.card;
-  const blocks = engine.blocks as unknown as BlockStore | undefined;
+  const { blocks } = engine;
   if (!agent || !blocks || !layout || contextTokens === undefined || totalBlocks === undefined) return undefined;
   agent.serve({ blocks, totalBlocks, layout, modelDigest, hashScheme, identity });
   return createHandOff({ agent, scope, tracer, contextTokens });

@@ -103,7 +103,7 @@ class WorkerShell implements Worker {
     this.services = [
       this.#links.service,
       createArtifactService(() => this.#served?.engine.card.artifacts ?? []),
-      createInferenceService({ serving, calls, clock, drawSeed: () => chance.id() }),
+      createInferenceService({ serving, role: () => this.#role.role, calls, clock, drawSeed: () => chance.id() }),
       createKvEventService({ sources: [this.#kvSource], clock }),
       ...(deps.transfer ? [deps.transfer.service] : []),
       createAdminService({ engineOf: () => serving().engine, adapters, role: this.#role }),

@@ -4,6 +4,7 @@ import type { TransferAgent, TransferLoad, TransferSource } from "#lib/transfer/
 import { ContinuedLeg, type Fetching, type Traced } from "./continued-leg.ts";
 import type { Leg } from "./leg.ts";
 import { PrefillLeg } from "./prefill-leg.ts";
+import { PromptLeg } from "./prompt-leg.ts";
 
 /** What a worker does so that answers go on elsewhere than they began: there when its engine's blocks can move. */
 export interface HandOff {
@@ -11,6 +12,8 @@ export interface HandOff {
   readonly load: TransferLoad;
   /** The leg that computes a prompt. Throws OVERLOADED when too much is kept for others already. */
   prefill(request: GenerateRequest, room: bigint | undefined): Leg;
+  /** The leg that computes a prompt alone, of whose answer nothing is drawn. Throws OVERLOADED as `prefill`. */
+  compute(request: GenerateRequest): Leg;
   /** The leg that goes on from what was computed elsewhere. */
   goOn(request: GenerateRequest, about: Traced & { readonly from: TransferSource }): Leg;
   /** Lets go of a session that is kept here; false when there is none of this name. */
@@ -28,13 +31,20 @@ export interface HandOffDeps extends Omit<Fetching, "agent"> {
 /** The hand-off of a worker. */
 export function createHandOff(deps: HandOffDeps): HandOff {
   const { agent, contextTokens } = deps;
+  const checkRoom = (): void => {
+    if (agent.isFull) throw new StatorError("OVERLOADED", { what: "prompts that are kept for other workers" });
+  };
   return {
     get load() {
       return agent.load;
     },
     prefill(request, room) {
-      if (agent.isFull) throw new StatorError("OVERLOADED", { what: "what is kept for other workers" });
+      checkRoom();
       return new PrefillLeg(agent, request, { room, contextTokens });
+    },
+    compute(request) {
+      checkRoom();
+      return new PromptLeg(agent, request);
     },
     goOn: (request, about) => new ContinuedLeg(deps, request, about),
     release(sessionId) {
