@@ -1,7 +1,10 @@
-/**
- * The shape of the bytes of an exported block: `[layer][K|V][token][row]`. Blocks move between engines only when every
- * field is equal.
- */
+/** How the rows of a block follow each other; the outermost comes first, token and row last. */
+export const BLOCK_ORDERS = ["layer-kind", "kind-layer"] as const;
+
+/** `layer-kind`: layer, then keys before values. `kind-layer`: keys of all layers, then values of all. */
+export type BlockOrder = (typeof BLOCK_ORDERS)[number];
+
+/** The shape of the bytes of one block: `[layer][K|V][token][row]`, or with the first two the other way round. */
 export interface KvLayout {
   /** Layers of the model that keep KV. */
   readonly layers: number;
@@ -13,8 +16,10 @@ export interface KvLayout {
   readonly valueRowBytes: number;
   /** Such as f16. */
   readonly elementType: string;
-  /** What computed the bytes and how, such as llama.cpp-0.5.0; another value is refused at import. */
+  /** What computed the bytes and how, such as llama.cpp-0.5.0; rows of another one mean nothing. */
   readonly engineFormat: string;
+  /** How its rows follow each other. */
+  readonly order: BlockOrder;
 }
 
 /** Bytes of one block. */
@@ -22,11 +27,31 @@ export function blockBytes(layout: KvLayout): number {
   return layout.layers * layout.blockTokens * (layout.keyRowBytes + layout.valueRowBytes);
 }
 
-/** What differs between two layouts, as a phrase such as `layers 4, not 8`; undefined when they are equal. */
-export function layoutDifference(found: KvLayout, wanted: KvLayout): string | undefined {
-  const fields = ["layers", "blockTokens", "keyRowBytes", "valueRowBytes", "elementType", "engineFormat"] as const;
-  for (const field of fields) {
-    if (found[field] !== wanted[field]) return `${field} ${found[field]}, not ${wanted[field]}`;
-  }
-  return undefined;
+const FIELDS = [
+  "layers",
+  "keyRowBytes",
+  "valueRowBytes",
+  "elementType",
+  "engineFormat",
+  "blockTokens",
+  "order",
+] as const satisfies readonly (keyof KvLayout)[];
+
+/** What of two layouts must be equal, whatever is converted. */
+const ROW_FIELDS = FIELDS.slice(0, 5);
+
+/** The first field in which two layouts differ; undefined when blocks of one are blocks of the other. */
+export function layoutDifference(left: KvLayout, right: KvLayout): keyof KvLayout | undefined {
+  return FIELDS.find((field) => left[field] !== right[field]);
+}
+
+/**
+ * The first field that keeps blocks of one layout from becoming blocks of another; undefined when they can. Rows must be the
+ * same rows; their order may differ, and blocks may be longer or shorter by a whole factor.
+ */
+export function convertible(from: KvLayout, to: KvLayout): keyof KvLayout | undefined {
+  const field = ROW_FIELDS.find((each) => from[each] !== to[each]);
+  if (field !== undefined) return field;
+  const [short, long] = from.blockTokens < to.blockTokens ? [from, to] : [to, from];
+  return long.blockTokens % short.blockTokens === 0 ? undefined : "blockTokens";
 }

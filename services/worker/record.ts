@@ -18,6 +18,7 @@ import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import { adapterKey, instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { WIRE_ROLES, type WorkerRole } from "#lib/discovery/worker-role";
 import type { EngineCapabilities, EngineCard, LoadedAdapter } from "#lib/engines/engine";
+import { printLayout } from "#lib/kv/transfer-scope";
 
 /** Who a worker is. */
 export interface Identity {
@@ -104,13 +105,7 @@ export function modelCard(identity: Identity, card: EngineCard, createdUnixSecon
     contextTokens: card.contextTokens ?? 0,
     routing: routingScope(card),
     weights: modelDigest.length > 0 || quantization !== "" ? { modelDigest, quantization, certainty } : undefined,
-    transfer: card.layout && {
-      layers: card.layout.layers,
-      keyRowBytes: card.layout.keyRowBytes,
-      valueRowBytes: card.layout.valueRowBytes,
-      elementType: card.layout.elementType,
-      engineFormat: card.layout.engineFormat,
-    },
+    transfer: card.layout && printLayout(card.layout),
     capabilities: wireCapabilities(card.capabilities),
     defaultSampling: { ...card.defaultSampling },
     deterministic: DETERMINISMS[card.deterministic],

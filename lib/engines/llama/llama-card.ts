@@ -86,6 +86,7 @@ export function blockLayout(
     valueRowBytes: first.valueRowBytes,
     elementType: keyType === valueType ? keyType : `${keyType}/${valueType}`,
     engineFormat: options.engineFormat,
+    order: "layer-kind",
   };
 }
 

@@ -1,5 +1,5 @@
 import { assert } from "#lib/base/errors";
-import { blockBytes, type KvLayout } from "#lib/kv/layout";
+import { type BlockOrder, blockBytes, type KvLayout } from "#lib/kv/layout";
 import { Xxh3 } from "#lib/tokens/xxh3";
 
 /** Words of one token's rows: two layers, K and V, one word each. */
@@ -9,10 +9,16 @@ const LAYERS = 2;
 const ROW_BYTES = 4;
 
 /** The layout of the mock's blocks. */
-export function mockLayout(blockTokens: number): KvLayout {
+export function mockLayout(blockTokens: number, order: BlockOrder = "layer-kind"): KvLayout {
   const rows = { keyRowBytes: ROW_BYTES, valueRowBytes: ROW_BYTES };
-  return { layers: LAYERS, blockTokens, ...rows, elementType: "u32", engineFormat: "stator-mock-1" };
+  return { layers: LAYERS, blockTokens, ...rows, elementType: "u32", engineFormat: "stator-mock-1", order };
 }
+
+/** Where each word of a row is among the others, by the order of the layout: words go by layer, keys before values. */
+const PLACES: Readonly<Record<BlockOrder, readonly number[]>> = {
+  "layer-kind": [0, 1, 2, 3],
+  "kind-layer": [0, 2, 1, 3],
+};
 
 /** Mixes all bits of a 32-bit word (the finalizer of MurmurHash3, Appleby 2011). */
 export function scramble(word: number): number {
@@ -42,14 +48,16 @@ export function advanceRows(rows: Int32Array, token: number): void {
 export class MockMemory {
   readonly layout: KvLayout;
   readonly #blockBytes: number;
+  readonly #places: readonly number[];
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #digestLo: Int32Array;
   readonly #digestHi: Int32Array;
   readonly #kernel = new Xxh3();
 
-  constructor(blocks: number, blockTokens: number) {
-    this.layout = mockLayout(blockTokens);
+  constructor(blocks: number, layout: KvLayout) {
+    this.layout = layout;
+    this.#places = PLACES[layout.order];
     this.#blockBytes = blockBytes(this.layout);
     this.#bytes = new Uint8Array(blocks * this.#blockBytes);
     this.#view = new DataView(this.#bytes.buffer);
@@ -57,9 +65,9 @@ export class MockMemory {
     this.#digestHi = new Int32Array(blocks);
   }
 
-  /** Where a word of a row is: [layer][K|V][token], one word each. */
+  /** Where a word of a row is: [layer][K|V][token], or the first two the other way round, one word each. */
   #at(block: number, offset: number, word: number): number {
-    return block * this.#blockBytes + (word * this.layout.blockTokens + offset) * ROW_BYTES;
+    return block * this.#blockBytes + (this.#places[word]! * this.layout.blockTokens + offset) * ROW_BYTES;
   }
 
   /** Reads the rows of the token at `offset` of a block into `rows`. */

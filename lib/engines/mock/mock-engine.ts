@@ -84,6 +84,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     chunkTokens: 0,
     space: () => pagedSpace,
   };
+  const layout = mockLayout(blockTokens, options.blockOrder);
   const times = timesOf(options.timing ?? DEFAULT_TIMING, scheduler.maxBatchTokens);
   const card: SizedCard = {
     engine: "mock",
@@ -103,7 +104,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     deterministic: "batch",
     defaultSampling: readDefaultSampling(header, options.sampling, options.log),
     artifacts,
-    layout: mockLayout(blockTokens),
+    layout,
     times,
     facts: [
       { what: "engine", value: "mock", by: "it computes nothing and makes its text up" },
@@ -112,7 +113,7 @@ export function createMock(model: MockModel, options: Omit<MockOptions, "modelPa
     ],
   };
   const { clock, log, lateMs } = options;
-  const executor = new MockExecutor({ blocks, blockTokens, times, lateMs, clock, words });
+  const executor = new MockExecutor({ blocks, blockTokens, layout, times, lateMs, clock, words });
   // The text side is made when somebody asks: most callers tokenize for themselves.
   let tokenizer: Tokenizer | undefined;
   const tokenize = (text: string) => {

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
 import { CHECKSUM_SEED } from "#lib/kv/checksum";
+import type { KvLayout } from "#lib/kv/layout";
 import type { PassShape, TimePrior } from "#lib/perf/time-model";
 import { passMsOf } from "#lib/perf/time-prior";
 import { xxh3 } from "#lib/tokens/xxh3";
@@ -38,6 +39,8 @@ export interface MockExecutorOptions {
   readonly blocks: number;
   /** Tokens of a block. */
   readonly blockTokens: number;
+  /** How its bytes lie. */
+  readonly layout: KvLayout;
   /** How long a step takes. */
   readonly times: TimePrior;
   /** How much longer it takes than that; asked once a step, and what it throws breaks the engine. */
@@ -69,7 +72,7 @@ export class MockExecutor implements Executor {
 
   constructor(options: MockExecutorOptions) {
     this.#options = options;
-    this.memory = new MockMemory(options.blocks, options.blockTokens);
+    this.memory = new MockMemory(options.blocks, options.layout);
   }
 
   start(listener: ExecutorListener): void {

@@ -2,6 +2,7 @@ import type { Clock } from "#lib/base/clock";
 import { decimal, integer, type Options, type Values } from "#lib/base/option";
 import type { SaidSampling } from "#lib/base/sampling";
 import type { Log } from "#lib/host/log";
+import type { BlockOrder } from "#lib/kv/layout";
 import type { MockTiming } from "./timing.ts";
 
 /** How a mock is opened. Sizes that are left out are those of a large GPU. */
@@ -24,6 +25,8 @@ export interface MockOptions {
   readonly contextTokens?: number;
   /** Tokens of a KV block; default 16. */
   readonly blockTokens?: number;
+  /** How rows follow each other in blocks that leave and come; default by layer. What it says depends on it. */
+  readonly blockOrder?: BlockOrder;
   /** KV blocks of the pool; default 16,384. */
   readonly blocks?: number;
   /** Requests that run side by side; default 256. */

@@ -1,0 +1,228 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { KvSession } from "#gen/stator/worker/v1/link_pb";
+import {
+  type ExchangeRequest,
+  PayloadService,
+  type TransferAgentSchema,
+  type TransferAgent as TransferAgentMessage,
+} from "#gen/stator/worker/v1/payload_pb";
+import { printId } from "#lib/base/bytes";
+import type { Chance } from "#lib/base/chance";
+import type { Clock } from "#lib/base/clock";
+import { assert, asStatorError, StatorError } from "#lib/base/errors";
+import type { Log } from "#lib/host/log";
+import type { Metrics } from "#lib/host/metrics";
+import { blockBytes } from "#lib/kv/layout";
+import { createService, type ServedService } from "#lib/rpc/service";
+import type { KeptPrompt, TransferEngine, TransferLoad, TransferPrompt } from "./agent.ts";
+import { LentTable } from "./lent-table.ts";
+import { MOST_RELEASED, type TransferLimits } from "./limits.ts";
+import type { Mover } from "./mover.ts";
+import type { Neighbours } from "./neighbours.ts";
+import { PinBook } from "./pin-book.ts";
+import { servePull } from "./pull-server.ts";
+import { type Rung, rungNumber } from "./rung.ts";
+import { hashesOf, printSession } from "./session-message.ts";
+import { TransferMemory } from "./transfer-memory.ts";
+
+/** Where this process's socket is. */
+export interface SocketPlace {
+  /** host:port, as others dial it. */
+  readonly address: string;
+  /** What a reader shows there. */
+  readonly token: Uint8Array;
+}
+
+/** What an owner is made of. */
+export interface OwnerDeps {
+  readonly mover: Mover;
+  /** Ways that the mover has. */
+  readonly rungs: readonly Rung[];
+  readonly neighbours: Neighbours;
+  readonly limits: TransferLimits;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Undefined where there is none. */
+  readonly socket: SocketPlace | undefined;
+  /** Runs beside the caller; awaited before `close`. */
+  spawn(name: string, run: () => Promise<void>): void;
+}
+
+/** What there is once the engine is open. */
+interface Serving {
+  readonly engine: TransferEngine;
+  readonly table: LentTable;
+  readonly memory: TransferMemory;
+  readonly pins: PinBook;
+  /** Takes its memory away from the neighbours. */
+  readonly leave: () => void;
+}
+
+/** A worker's blocks, as others read them. */
+export class Owner {
+  readonly service: ServedService;
+  readonly #deps: OwnerDeps;
+  readonly #pulls = new Set<{ stop(error: StatorError): void }>();
+  #serving: Serving | undefined;
+
+  constructor(deps: OwnerDeps) {
+    this.#deps = deps;
+    this.service = createService(PayloadService, {
+      exchange: ({ reader }) => ({ owner: this.#introduce(reader) }),
+      pull: {
+        open: (channel) => {
+          let served: Serving;
+          try {
+            served = this.#requireServing();
+            if (this.#pulls.size >= 2 * deps.limits.maxSessions) throw tooMany(2 * deps.limits.maxSessions);
+          } catch (caught) {
+            channel.end(asStatorError(caught));
+            return;
+          }
+          const { log, metrics } = deps;
+          const onGiven = (rung: Rung, blocks: number) =>
+            metrics.add("stator_transfer_given_blocks_total", blocks, { rung });
+          const pull = servePull(channel, { ...deps, ...served, log, onGiven }, () => this.#pulls.delete(pull));
+          this.#pulls.add(pull);
+        },
+      },
+      release: ({ sessionIds }) => {
+        if (sessionIds.length > MOST_RELEASED) {
+          throw new StatorError("INVALID_ARGUMENT", { detail: `session_ids: at most ${MOST_RELEASED}` });
+        }
+        this.release(sessionIds);
+        return {};
+      },
+    });
+  }
+
+  /** As TransferAgent.serve. */
+  serve(engine: TransferEngine): void {
+    assert(!this.#serving, "an agent serves one engine");
+    const { mover, limits, clock, log, metrics, neighbours } = this.#deps;
+    const pins = new PinBook();
+    const memory = new TransferMemory({
+      ...{ mover, log, regionBytes: limits.regionBytes, maxWaiting: 2 * limits.maxSessions },
+      blockBytes: blockBytes(engine.layout),
+    });
+    const table = new LentTable({
+      lent: { store: engine.blocks, pins, maxPinned: Math.floor(limits.maxPinnedShare * engine.totalBlocks) },
+      ...{ limits, clock },
+      onEnd: (end) => metrics.add("stator_transfer_sessions_total", 1, { end }),
+    });
+    const leave = neighbours.add(engine.identity().instanceId, memory.region);
+    this.#serving = { engine, table, memory, pins, leave };
+  }
+
+  /** As TransferAgent.load. */
+  get load(): TransferLoad {
+    return { openSessions: this.#serving?.table.open ?? 0, pinnedBlocks: this.#serving?.pins.size ?? 0 };
+  }
+
+  /** Workers that wait in rooms. */
+  get waiting(): number {
+    return this.#serving?.table.waiting ?? 0;
+  }
+
+  /** As TransferAgent.isFull. */
+  get isFull(): boolean {
+    return this.#serving?.table.isFull ?? true;
+  }
+
+  /** As TransferAgent.announce. */
+  announce(room: bigint, prompt: TransferPrompt): void {
+    const { engine, table } = this.#requireServing();
+    const hashes = hashesOf(prompt, engine.layout.blockTokens);
+    table.announce({ id: this.#newId(), room, tokens: prompt.tokens, hashes });
+  }
+
+  /** As TransferAgent.progressed. */
+  progressed(): void {
+    this.#serving?.table.progressed();
+  }
+
+  /** As TransferAgent.keep. */
+  keep({ firstTokens, room, ...prompt }: KeptPrompt): KvSession {
+    const { engine, table } = this.#requireServing();
+    const hashes = hashesOf(prompt, engine.layout.blockTokens);
+    const lent = table.keep({ id: this.#newId(), room, tokens: prompt.tokens, hashes }, firstTokens);
+    const { leaseMs } = this.#deps.limits;
+    const kept = { sessionId: lent?.id ?? "", hashes: hashes.subarray(0, lent?.available ?? 0) };
+    return printSession(engine, { ...kept, tokens: prompt.tokens, firstTokens, leaseMs });
+  }
+
+  /** As TransferAgent.fail. */
+  fail(room: bigint, error: StatorError): void {
+    this.#serving?.table.fail(room, error);
+  }
+
+  /** As TransferAgent.release. */
+  release(sessionIds: readonly string[]): void {
+    const table = this.#serving?.table;
+    for (const id of sessionIds) {
+      const lent = table?.session(id);
+      if (lent) table?.end(lent, "released");
+    }
+  }
+
+  /** Ends all sessions and pulls. */
+  stop(error: StatorError): void {
+    this.#serving?.table.close(error);
+    for (const pull of [...this.#pulls]) pull.stop(error);
+    this.#serving?.leave();
+  }
+
+  /** Gives the memory back; after what was spawned has ended. */
+  close(): void {
+    this.#serving?.memory.close();
+  }
+
+  #requireServing(): Serving {
+    if (this.#serving) return this.#serving;
+    throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
+  }
+
+  #newId(): string {
+    return printId(this.#deps.chance.id());
+  }
+
+  /** What this reader may know and use. */
+  #introduce(reader: ExchangeRequest["reader"]): MessageInitShape<typeof TransferAgentSchema> {
+    const { engine, memory } = this.#requireServing();
+    if (!reader) throw new StatorError("INVALID_ARGUMENT", { detail: "reader: nothing was said" });
+    const { mover, socket } = this.#deps;
+    const { host, processId, processStart } = mover.identity;
+    const { instanceId, incarnation } = engine.identity();
+    const rungs = this.#offer(reader);
+    const { id, bytes, memoryFile, address } = memory.region;
+    const isHere = rungs.includes("shared-memory") || rungs.includes("process-memory");
+    const hasSocket = rungs.includes("tcp");
+    return {
+      ...{ instanceId, incarnation, host, processId, processStart },
+      rungs: rungs.map(rungNumber),
+      regions: [{ id, bytes: BigInt(bytes.byteLength), ...(isHere ? { memoryFile, address } : {}) }],
+      tcpAddress: hasSocket ? (socket?.address ?? "") : "",
+      tcpToken: hasSocket ? socket?.token : undefined,
+    };
+  }
+
+  #offer({ host, instanceId }: Pick<TransferAgentMessage, "host" | "instanceId">): Rung[] {
+    const { mover, neighbours, socket, rungs } = this.#deps;
+    const { region, isMovable } = this.#requireServing().memory;
+    const isHere = isMovable && host !== 0n && host === mover.identity.host;
+    const offered: Partial<Record<Rung, boolean>> = {
+      "in-process": neighbours.find(instanceId) !== undefined,
+      "shared-memory": isHere && region.memoryFile !== undefined,
+      "process-memory": isHere && region.address !== 0n,
+      tcp: isMovable && socket !== undefined,
+      grpc: true,
+    };
+    return rungs.filter((rung) => offered[rung]);
+  }
+}
+
+function tooMany(limit: number): StatorError {
+  return new StatorError("LIMIT", { what: "The number of pulls", limit });
+}
