@@ -55,6 +55,12 @@ export function isForwardPass(step: Step): boolean {
   return step.durationUs > 0 || step.prefillTokens > 0 || step.decodeSequences > 0 || step.handles.length > 0;
 }
 
+/** True when the step tells how the engine is doing, and nothing else. */
+export function isLoadAlone(step: Step): boolean {
+  const { finishes, texts, embeddings, promptLogprobs } = step;
+  return !isForwardPass(step) && [finishes, texts, embeddings, promptLogprobs].every((list) => list.length === 0);
+}
+
 /** Bytes that a step takes at least and, within a few per cent, at most. */
 export function stepBytes(step: Step): number {
   let bytes = 96 + step.handles.length + step.counts.length + step.tokens.length;

@@ -13,7 +13,7 @@ import type {
 import type { Log } from "#lib/host/log";
 import type { Span, Tracer } from "#lib/host/telemetry";
 import type { BoardRequest, BoardSink, Preparation } from "./board-sink.ts";
-import { cancelledFinish, failedFinish, NO_METRICS } from "./outside-steps.ts";
+import { cancelledFinish, failedFinish, loadAfter } from "./outside-steps.ts";
 
 interface Open {
   readonly sink: BoardSink;
@@ -163,7 +163,7 @@ class EngineBoard implements Board {
   /** Ends a request that the engine does not know, outside of its steps. */
   #endHere(end: EngineFinish): void {
     this.#finish(end);
-    this.#endStep(this.#last ?? NO_METRICS);
+    this.#endStep(loadAfter(this.#last));
     if (this.#opened.size === 0) this.#listener.onIdle();
   }
 
@@ -201,7 +201,7 @@ class EngineBoard implements Board {
       this.#finish(failedFinish(id, error));
       endPreparation?.();
     }
-    this.#endStep(this.#last ?? NO_METRICS);
+    this.#endStep(loadAfter(this.#last));
     if (open.length > 0) this.#listener.onIdle();
   }
 
@@ -221,7 +221,7 @@ class EngineBoard implements Board {
     if (!open || this.#over) return;
     if (open.isAsked) this.#refuse(id, open, error);
     else this.#finish(failedFinish(id, error));
-    this.#endStep(this.#last ?? NO_METRICS);
+    this.#endStep(loadAfter(this.#last));
     if (this.#opened.size === 0) this.#listener.onIdle();
   }
 

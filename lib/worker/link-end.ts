@@ -11,7 +11,7 @@ import type { Board } from "./board.ts";
 import type { BoardSink } from "./board-sink.ts";
 import type { HandOff } from "./handoff/hand-off.ts";
 import type { Leg } from "./handoff/leg.ts";
-import { NO_METRICS } from "./outside-steps.ts";
+import { loadAfter } from "./outside-steps.ts";
 import { StepBuilder } from "./step-builder.ts";
 import { readLeg, readSubmit } from "./submit.ts";
 import { featuresOf, type ModelNames } from "./translate.ts";
@@ -190,7 +190,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
       const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
       const isAsTold = openSessions === this.#toldKept.openSessions && pinnedBlocks === this.#toldKept.pinnedBlocks;
       if (isAsTold) this.#watchKept();
-      else this.endStep(this.#told ?? NO_METRICS);
+      else this.endStep(loadAfter(this.#told));
     });
   }
 

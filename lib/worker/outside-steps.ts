@@ -2,7 +2,7 @@ import type { StatorError } from "#lib/base/errors";
 import type { EngineFinish, StepMetrics } from "#lib/engines/engine";
 
 /** The load of an engine that has not made a step. */
-export const NO_METRICS: StepMetrics = {
+const NO_METRICS: StepMetrics = {
   step: 0,
   durationUs: 0,
   prefillTokens: 0,
@@ -17,6 +17,13 @@ export const NO_METRICS: StepMetrics = {
   exportUs: 0,
   importUs: 0,
 };
+
+/** The load after a step, told once more: what the step spent is not spent again. */
+export function loadAfter(last: StepMetrics | undefined): StepMetrics {
+  if (!last) return NO_METRICS;
+  const { step, usedBlocks, totalBlocks, runningRequests, waitingRequests, waitingTokens } = last;
+  return { ...NO_METRICS, step, usedBlocks, totalBlocks, runningRequests, waitingRequests, waitingTokens };
+}
 
 /** The end of a request that the engine does not know, or not any more. */
 export function failedFinish(id: number, error: StatorError): EngineFinish {
