@@ -232,7 +232,11 @@ export class Bring {
     }
   }
 
-  async #move(from: Opened, memory: TransferMemory, places: Places & { slots: readonly number[] }): Promise<CopyResult> {
+  async #move(
+    from: Opened,
+    memory: TransferMemory,
+    places: Places & { slots: readonly number[] },
+  ): Promise<CopyResult> {
     const { mover, limits } = this.#deps;
     const ticket = mover.copy({
       ...{ from, to: memory.region, blockBytes: memory.blockBytes, deadlineMs: limits.stallMs },

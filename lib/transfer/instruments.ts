@@ -17,7 +17,11 @@ export const TRANSFER_INSTRUMENTS = {
     help: "KV blocks that were given to others, by rung.",
     labels: ["rung"],
   },
-  stator_transfer_blocks_total: { kind: "counter", help: "KV blocks that came from others, by rung.", labels: ["rung"] },
+  stator_transfer_blocks_total: {
+    kind: "counter",
+    help: "KV blocks that came from others, by rung.",
+    labels: ["rung"],
+  },
   stator_transfer_bytes_total: { kind: "counter", help: "Bytes of these blocks, by rung.", labels: ["rung"] },
   stator_transfer_queue_seconds: {
     kind: "histogram",

@@ -1,6 +1,6 @@
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
-import { assert, asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, assert, type StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
@@ -26,7 +26,9 @@ export interface TransferAgentOptions {
   /** Opens a session of its own to a worker's gRPC port; the agent closes it. */
   dial(address: string): Transport;
   /** Where the socket of the mover listens, and the host that others dial where that is another one; undefined: no socket. */
-  readonly listen: { readonly host: string; readonly port: number; readonly advertised?: string | undefined } | undefined;
+  readonly listen:
+    | { readonly host: string; readonly port: number; readonly advertised?: string | undefined }
+    | undefined;
   /** What is bounded and decided. */
   readonly limits: TransferLimits;
   /** Of leases and deadlines. */

@@ -3,13 +3,13 @@ import type { KvSession } from "#gen/stator/worker/v1/link_pb";
 import {
   type ExchangeRequest,
   PayloadService,
-  type TransferAgentSchema,
   type TransferAgent as TransferAgentMessage,
+  type TransferAgentSchema,
 } from "#gen/stator/worker/v1/payload_pb";
 import { printId } from "#lib/base/bytes";
 import type { Chance } from "#lib/base/chance";
 import type { Clock } from "#lib/base/clock";
-import { assert, asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { blockBytes } from "#lib/kv/layout";

@@ -43,7 +43,11 @@ export interface PullDeps {
 export type PullChannel = Pick<DuplexChannel<PullResponse, PullRequest>, "send" | "receive" | "end">;
 
 /** Serves one reader until one of both ends it. `onOver` is called once. */
-export function servePull(channel: PullChannel, deps: PullDeps, onOver: () => void): { stop(error: StatorError): void } {
+export function servePull(
+  channel: PullChannel,
+  deps: PullDeps,
+  onOver: () => void,
+): { stop(error: StatorError): void } {
   const pull = new PullServer(channel, deps, onOver);
   pull.receive();
   return { stop: (error) => pull.end(error) };

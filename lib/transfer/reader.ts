@@ -1,6 +1,6 @@
-import type { KvSession, Room } from "#gen/stator/worker/v1/link_pb";
-import { type PullOpen, PayloadService, ReleaseRequestSchema } from "#gen/stator/worker/v1/payload_pb";
 import { create } from "@bufbuild/protobuf";
+import type { KvSession, Room } from "#gen/stator/worker/v1/link_pb";
+import { PayloadService, type PullOpen, ReleaseRequestSchema } from "#gen/stator/worker/v1/payload_pb";
 import { equalBytes } from "#lib/base/bytes";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
@@ -70,7 +70,8 @@ export class Reader {
     const halt = new Halt(options.signal, Math.min(options.deadlineMs ?? mostMs, mostMs), clock);
     this.#running++;
     try {
-      if (this.#running > limits.maxFetches) throw new StatorError("LIMIT", { what: "The number of fetches", limit: limits.maxFetches });
+      if (this.#running > limits.maxFetches)
+        throw new StatorError("LIMIT", { what: "The number of fetches", limit: limits.maxFetches });
       return "room" in from
         ? await this.#fetchRoom(from.room, prompt, halt)
         : await this.#fetchSession(from.session, prompt, halt);
@@ -152,7 +153,8 @@ export class Reader {
     const { engine } = this.#deps;
     const { layout, hashes } = readSession(session);
     if (!equalBytes(session.modelDigest, engine.modelDigest)) throw mismatch("model_digest", "it has other weights");
-    if (session.hashScheme !== engine.hashScheme) throw mismatch("hash_scheme", `${session.hashScheme}, not ${engine.hashScheme}`);
+    if (session.hashScheme !== engine.hashScheme)
+      throw mismatch("hash_scheme", `${session.hashScheme}, not ${engine.hashScheme}`);
     requireConvertible(layout, engine.layout);
     const own = hashesOf(prompt, layout.blockTokens);
     if (hashes.length > own.length) throw mismatch("sequence_hashes", "it has more blocks than the prompt");

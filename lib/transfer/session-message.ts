@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { type KvSession, KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
-import { copyU64, readU32, writeU32, viewBytes } from "#lib/base/bytes";
+import { copyU64, readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { KvLayout } from "#lib/kv/layout";
-import { TokenHasher, hashSeed } from "#lib/tokens/block-hash";
+import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { TokenChain } from "#lib/tokens/token-chain";
 import type { TransferEngine, TransferPrompt } from "./agent.ts";
 import { printLayout, readLayout } from "./layouts.ts";

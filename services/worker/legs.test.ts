@@ -6,7 +6,15 @@ import { StatorError } from "#lib/base/errors";
 import { FakeTransferAgent } from "../../test/support/fake-transfer-agent.ts";
 import { settle, WorkerRig } from "../../test/support/worker-rig.ts";
 
-const layout = { layers: 1, blockTokens: 16, keyRowBytes: 2, valueRowBytes: 2, elementType: "f16", engineFormat: "f", order: "layer-kind" } as const;
+const layout = {
+  layers: 1,
+  blockTokens: 16,
+  keyRowBytes: 2,
+  valueRowBytes: 2,
+  elementType: "f16",
+  engineFormat: "f",
+  order: "layer-kind",
+} as const;
 const session = create(KvSessionSchema, { sessionId: "s", transfer: "stator" });
 const room = create(RoomSchema, { number: 7n, host: "h", port: 1 });
 const STOPPING = { maxTokens: 100, minTokens: 3 };

@@ -1,6 +1,6 @@
-import type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import { StatorError } from "#lib/base/errors";
 import { xxh3 } from "#lib/tokens/xxh3";
+import type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import { hashesOf } from "#lib/transfer/session-message";
 
 /** "STKV" little endian. */
@@ -69,7 +69,11 @@ export class FakeBlockStore implements BlockStore {
     return { index: 0, count: held.length, held, unpin };
   }
 
-  async read(run: PinnedRun & { held?: FakeBlock[] }, from: number, into: readonly Uint8Array[]): Promise<BigUint64Array> {
+  async read(
+    run: PinnedRun & { held?: FakeBlock[] },
+    from: number,
+    into: readonly Uint8Array[],
+  ): Promise<BigUint64Array> {
     await this.beforeRead();
     return BigUint64Array.from(into, (bytes, at) => {
       bytes.set(run.held![from + at]!.bytes);

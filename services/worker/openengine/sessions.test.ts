@@ -12,7 +12,15 @@ import { printSessionRef } from "#lib/transfer/session-ref";
 import { FakeTransferAgent } from "../../../test/support/fake-transfer-agent.ts";
 import { type Listened, settle, WorkerRig } from "../../../test/support/worker-rig.ts";
 
-const layout = { layers: 1, blockTokens: 16, keyRowBytes: 2, valueRowBytes: 2, elementType: "f16", engineFormat: "f", order: "layer-kind" } as const;
+const layout = {
+  layers: 1,
+  blockTokens: 16,
+  keyRowBytes: 2,
+  valueRowBytes: 2,
+  elementType: "f16",
+  engineFormat: "f",
+  order: "layer-kind",
+} as const;
 const PROMPT = Uint32Array.from({ length: 40 }, (_, at) => at);
 const ASK: MessageInitShape<typeof GenerateRequestSchema> = {
   requestId: "r",
