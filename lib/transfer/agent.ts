@@ -7,7 +7,7 @@ import type { BlockStore } from "./block-store.ts";
 
 /** A sequence whose blocks are kept or wanted. */
 export interface TransferPrompt {
-  /** All tokens whose rows count, from the first on: the prompt, and what earlier attempts generated. Borrowed, and not changed. */
+  /** All tokens whose rows count, from the first on: the prompt, and what earlier attempts generated. Kept, and not changed. */
   readonly tokens: Uint32Array;
   /** As a request's: blocks are shared within one salt. */
   readonly cacheSalt: string;

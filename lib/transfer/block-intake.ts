@@ -4,7 +4,7 @@ import { SLICE_BLOCKS } from "./limits.ts";
 
 /** A block that has come. */
 export interface Arrived {
-  /** As it lies at its owner; borrowed until `done`. */
+  /** Its bytes; borrowed until `done`. */
   readonly bytes: Uint8Array;
   /** What it must be; undefined where that was looked at. */
   readonly checksum: bigint | undefined;
@@ -16,11 +16,16 @@ export interface Arrived {
 export class BlockIntake {
   readonly #incoming: IncomingBlocks;
   readonly #waiting: Arrived[] = [];
+  #room: number;
   #running: Promise<void> | undefined;
   #error: StatorError | undefined;
+  /** Told why no more is put in, once. */
+  onError: (error: StatorError) => void = () => {};
 
-  constructor(incoming: IncomingBlocks) {
+  /** @param room blocks that are wanted; what comes behind them is dropped */
+  constructor(incoming: IncomingBlocks, room: number) {
     this.#incoming = incoming;
+    this.#room = room;
   }
 
   /** Why no more is put in; what comes then is dropped. */
@@ -30,13 +35,20 @@ export class BlockIntake {
 
   /** Takes the next block. */
   add(block: Arrived): void {
+    if (this.#room === 0) {
+      block.done();
+      return;
+    }
+    this.#room--;
     this.#waiting.push(block);
     this.#running ??= this.#run();
   }
 
   /** Drops what waits and what follows. The first reason stays. */
   fail(error: StatorError): void {
-    this.#error ??= error;
+    if (this.#error) return;
+    this.#error = error;
+    this.onError(error);
   }
 
   /** Resolves when nothing waits or is being written. */
@@ -66,6 +78,11 @@ export class BlockIntake {
       blocks.map(({ bytes }) => bytes),
       checksums,
     );
-    if (good < blocks.length) throw new StatorError("CORRUPT", { what: "A KV block", detail: "its checksum differs" });
+    if (good < blocks.length) throw corrupt();
   }
+}
+
+/** A block is not what its checksum says. */
+export function corrupt(): StatorError {
+  return new StatorError("CORRUPT", { what: "A KV block", detail: "its checksum differs" });
 }

@@ -3,12 +3,15 @@ import type { PullBlocks, PullChunk, PullEnd, PullOpen } from "#gen/stator/worke
 import { copyU64 } from "#lib/base/bytes";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { blockBytes, type KvLayout, layoutDifference } from "#lib/kv/layout";
+import { printLayout } from "#lib/kv/transfer-scope";
 import type { TransferEngine } from "./agent.ts";
+import { BlockConverter, type HashBytes } from "./block-converter.ts";
 import type { BlockIntake } from "./block-intake.ts";
+import { readLayout } from "./fitting.ts";
 import type { Halt } from "./halt.ts";
-import { printLayout } from "./layouts.ts";
 import { CHUNK_BYTES, SLICE_BLOCKS, type TransferLimits } from "./limits.ts";
-import type { CopyResult, Mover, OwnRegion } from "./mover.ts";
+import type { CopyResult, CopyTicket, Mover, OwnRegion } from "./mover.ts";
 import type { Opened, Peer } from "./peer.ts";
 import type { Peers } from "./peers.ts";
 import { PullCall } from "./pull-call.ts";
@@ -26,6 +29,17 @@ export interface BringDeps {
   readonly mover: Mover;
   readonly limits: TransferLimits;
   readonly clock: Clock;
+  /** Looks at blocks that are converted. */
+  readonly hashBytes: HashBytes;
+}
+
+/** Where blocks go. */
+export interface BringInto {
+  /** Memory for blocks of so many bytes, until they are in the engine. */
+  memory(blockBytes: number): TransferMemory;
+  readonly intake: BlockIntake;
+  /** Token of the sequence at which the first block begins that is wanted. */
+  readonly fromToken: number;
 }
 
 /** What is brought. */
@@ -36,20 +50,23 @@ export interface BringAsk {
   readonly address: string;
   /** Of the worker; 0: any. */
   readonly incarnation: bigint;
-  /** First block that is wanted, of the owner's. */
-  readonly fromBlock: number;
-  /** Where blocks arrive, and where they go; undefined: none is wanted, only the end. */
-  readonly into: { readonly memory: TransferMemory; readonly intake: BlockIntake } | undefined;
+  /** How the owner's blocks lie, as far as that is known. */
+  readonly layout: KvLayout;
+  /** Undefined: no block is wanted, only the end. */
+  readonly into: BringInto | undefined;
   /** How long the owner may say nothing. */
   readonly stallMs: number | undefined;
-  /** Throws where what comes is not what is wanted. */
-  check(session: KvSession): void;
+  /** Throws where what comes is not what is wanted. Returns how many blocks of the owner may come. */
+  check(session: KvSession): number;
 }
+
+/** A first block that no sequence reaches. */
+const NO_BLOCK = 0xffff_ffff;
 
 /** What came. */
 export interface Brought {
-  /** Blocks that the owner has given in all. */
-  readonly blocks: number;
+  /** Tokens of the sequence whose blocks the owner keeps. */
+  readonly tokens: number;
   /** What its prefill drew; undefined where it came to nothing. */
   readonly firstTokens: Uint32Array | undefined;
 }
@@ -65,13 +82,23 @@ class WayFailed extends Error {
   }
 }
 
+/** What the blocks of one owner need on their way in. */
+interface Inlet {
+  readonly memory: TransferMemory;
+  readonly converter: BlockConverter;
+  readonly intake: BlockIntake;
+}
+
 /** Brings blocks from their owner: by the best way that works, and by the next one from where that has failed. */
 export class Bring {
   readonly #deps: BringDeps;
   readonly #ask: BringAsk;
   readonly #halt: Halt;
-  /** Blocks that have come, from the first one that was wanted on. */
+  #layout: KvLayout;
+  #inlet: Inlet | undefined;
+  /** Blocks of the owner that have come, from the first one that is needed on, and that may come in all. */
   #came = 0;
+  #most = 0;
   /** Of the block that is coming in chunks. */
   #part: { readonly bytes: Uint8Array; readonly slot: number; filled: number } | undefined;
   /** The way that was taken last. */
@@ -83,6 +110,8 @@ export class Bring {
     this.#deps = deps;
     this.#ask = ask;
     this.#halt = halt;
+    this.#layout = ask.layout;
+    this.#inlet = this.#openInlet();
   }
 
   /** Resolves when all is in place. Throws why it is not; what is in place then stays. */
@@ -94,7 +123,8 @@ export class Bring {
     try {
       for (let rung = peer.ladder.best; rung !== undefined; rung = peer.ladder.best) {
         try {
-          return await this.#pull(peer, rung);
+          const brought = await this.#pull(peer, rung);
+          if (brought) return brought;
         } catch (caught) {
           if (!(caught instanceof WayFailed)) throw caught;
           peers.demote(peer, rung, caught.error);
@@ -106,42 +136,73 @@ export class Bring {
     throw new StatorError("UNAVAILABLE", { what: "The memory of the worker", detail: "no way to it works" });
   }
 
-  async #pull(peer: Peer, rung: Rung): Promise<Brought> {
+  #openInlet(): Inlet | undefined {
     const { into } = this.#ask;
+    if (!into) return undefined;
+    const { engine, hashBytes } = this.#deps;
+    const { intake, fromToken } = into;
+    const converter = new BlockConverter({ from: this.#layout, to: engine.layout, fromToken, intake, hashBytes });
+    return { memory: into.memory(blockBytes(this.#layout)), converter, intake };
+  }
+
+  /** Undefined when it is to be done again: the owner's blocks are of another size than was thought. */
+  async #pull(peer: Peer, rung: Rung): Promise<Brought | undefined> {
+    const intake = this.#inlet?.intake;
     this.#halt.check();
     this.rung = rung;
     this.askedMs ??= this.#deps.clock.nowMs();
     const call = this.#open(peer, rung);
     const unlisten = this.#halt.listen((error) => call.stop(error));
+    if (intake) intake.onError = (error) => call.stop(error);
     try {
       const { content: first } = await call.next();
+      if (first.case === "end" && first.value.failed) return { tokens: 0, firstTokens: undefined };
       if (first.case !== "header" || !first.value.session) throw lie("it did not begin with a header");
-      this.#ask.check(first.value.session);
+      if (!this.#begin(first.value.session)) return undefined;
       call.shorten(first.value.session.leaseMs);
       const end = await this.#takeAll(call, peer, rung);
-      await into?.intake.settle();
-      if (into?.intake.error) throw into.intake.error;
-      return { blocks: end.blocks, firstTokens: end.failed ? undefined : firstTokensOf(end) };
+      this.#rewind();
+      await intake?.settle();
+      if (intake?.error) throw intake.error;
+      const tokens = this.#most * this.#layout.blockTokens;
+      return { tokens, firstTokens: end.failed ? undefined : firstTokensOf(end) };
     } finally {
       unlisten();
-      this.#dropPart();
+      this.#rewind();
       // Memory of the owner may be read until then.
-      await into?.intake.settle();
+      await intake?.settle();
       call.close();
     }
   }
 
+  /** False when the owner's layout is another one than was thought; from then on it is known. */
+  #begin(session: KvSession): boolean {
+    this.#most = this.#ask.check(session);
+    const layout = readLayout(session.layout);
+    const wasKnown = layoutDifference(layout, this.#layout) === undefined;
+    if (wasKnown || !this.#inlet) return true;
+    if (this.#came > 0) throw lie("its layout has changed");
+    this.#layout = layout;
+    this.#inlet = this.#openInlet();
+    return false;
+  }
+
   #open(peer: Peer, rung: Rung): PullCall {
     const { engine, limits, clock } = this.#deps;
-    const { of, incarnation, fromBlock, into, stallMs } = this.#ask;
+    const { of, incarnation, stallMs } = this.#ask;
     const { instanceId } = engine.identity();
-    const { memory } = into ?? {};
+    const { memory } = this.#inlet ?? {};
     const window = memory ? Math.min(memory.slots.count, Math.max(2, Math.floor(WINDOW_BYTES / memory.blockBytes))) : 1;
     const open = {
-      ...{ of, incarnation, fromBlock: fromBlock + this.#came, rung: rungNumber(rung), windowBlocks: window },
+      ...{ of, incarnation, fromBlock: this.#nextBlock, rung: rungNumber(rung), windowBlocks: window },
       ...{ readerInstanceId: instanceId, modelDigest: engine.modelDigest, layout: printLayout(engine.layout) },
     };
     return new PullCall(peer.transport, { clock, open, leaseMs: limits.leaseMs, stallMs });
+  }
+
+  /** The block that comes next, of the owner's. */
+  get #nextBlock(): number {
+    return this.#inlet ? this.#inlet.converter.fromBlock + this.#came : NO_BLOCK;
   }
 
   async #takeAll(call: PullCall, peer: Peer, rung: Rung): Promise<PullEnd> {
@@ -152,20 +213,27 @@ export class Bring {
         if (content.value.blocks !== this.#came - before) throw lie("it counts other blocks than it gave");
         return content.value;
       }
-      const { into } = this.#ask;
-      if (!into) throw lie("blocks came that nobody asked for");
-      if (into.intake.error) throw into.intake.error;
-      if (content.case === "blocks" && rung !== "grpc") await this.#takePlaces(call, { peer, rung }, content.value);
-      else if (content.case === "chunk" && rung === "grpc") await this.#takeChunk(call, content.value);
+      const inlet = this.#inlet;
+      if (!inlet) throw lie("blocks came that nobody asked for");
+      if (content.case === "blocks" && rung !== "grpc")
+        await this.#takePlaces(call, { peer, rung, inlet }, content.value);
+      else if (content.case === "chunk" && rung === "grpc") await this.#takeChunk(call, inlet, content.value);
       else throw lie(`it sent ${content.case} by ${rung}`);
     }
   }
 
-  async #takePlaces(call: PullCall, from: { peer: Peer; rung: Rung }, blocks: PullBlocks): Promise<void> {
-    const { peer, rung } = from;
+  /** Blocks of which nothing can be made yet, and the part of one, have to come again. */
+  #rewind(): void {
+    if (this.#part) this.#inlet?.memory.slots.give([this.#part.slot]);
+    this.#part = undefined;
+    this.#came -= this.#inlet?.converter.rewind() ?? 0;
+  }
+
+  async #takePlaces(call: PullCall, from: { peer: Peer; rung: Rung; inlet: Inlet }, blocks: PullBlocks): Promise<void> {
+    const { peer, rung, inlet } = from;
     const offsets = copyU64(blocks.offsets, "offsets");
     const checksums = copyU64(blocks.checksums, "checksums");
-    if (blocks.firstBlock !== this.#ask.fromBlock + this.#came) throw lie("blocks are missing");
+    this.#expect(blocks.firstBlock, offsets.length);
     if (offsets.length === 0 || offsets.length !== checksums.length) throw lie("it counts otherwise than it lists");
     let source: Opened;
     try {
@@ -175,24 +243,25 @@ export class Bring {
       throw new WayFailed(asStatorError(caught));
     }
     const size = "bytes" in source ? source.bytes.byteLength : source.sizeBytes;
-    const last = BigInt(size - this.#ask.into!.memory.blockBytes);
+    const last = BigInt(size - inlet.memory.blockBytes);
     if (offsets.some((offset) => offset > last)) throw lie("a block is outside its region");
-    if ("bytes" in source && rung === "in-process") this.#borrow(call, source, { offsets, checksums });
+    if ("bytes" in source && rung === "in-process") this.#borrow(call, inlet, { from: source, offsets, checksums });
     else {
       for (let at = 0; at < offsets.length; at += SLICE_BLOCKS) {
         const to = Math.min(at + SLICE_BLOCKS, offsets.length);
-        await this.#copy(call, source, { offsets: offsets.slice(at, to), checksums: checksums.slice(at, to) });
+        const places = { from: source, offsets: offsets.slice(at, to), checksums: checksums.slice(at, to) };
+        await this.#copy(call, inlet, places);
       }
     }
   }
 
   /** A neighbour's memory is read where it is. */
-  #borrow(call: PullCall, { bytes }: OwnRegion, places: Places): void {
-    const { memory, intake } = this.#ask.into!;
+  #borrow(call: PullCall, { memory, converter, intake }: Inlet, places: Places & { from: OwnRegion }): void {
+    const { bytes } = places.from;
     for (const [at, offset] of places.offsets.entries()) {
       const start = Number(offset);
       this.#came++;
-      intake.add({
+      converter.add({
         bytes: bytes.subarray(start, start + memory.blockBytes),
         checksum: this.#checks(places.checksums)?.[at],
         done() {
@@ -207,8 +276,8 @@ export class Bring {
     }
   }
 
-  async #copy(call: PullCall, from: Opened, places: Places): Promise<void> {
-    const { memory, intake } = this.#ask.into!;
+  async #copy(call: PullCall, { memory, converter }: Inlet, places: Places & { from: Opened }): Promise<void> {
+    const { from } = places;
     let at = 0;
     while (at < places.offsets.length) {
       const slots = await this.#takeSlots(memory, places.offsets.length - at);
@@ -225,7 +294,7 @@ export class Bring {
       }
       this.#came += copied;
       for (const slot of slots.slice(0, copied)) {
-        intake.add({ bytes: memory.bytes(slot), checksum: undefined, done: () => memory.slots.give([slot]) });
+        converter.add({ bytes: memory.bytes(slot), checksum: undefined, done: () => memory.slots.give([slot]) });
       }
       this.#judge(result);
       at = to;
@@ -237,16 +306,28 @@ export class Bring {
     memory: TransferMemory,
     places: Places & { slots: readonly number[] },
   ): Promise<CopyResult> {
-    const { mover, limits } = this.#deps;
-    const ticket = mover.copy({
-      ...{ from, to: memory.region, blockBytes: memory.blockBytes, deadlineMs: limits.stallMs },
-      ...{ fromOffsets: places.offsets, toOffsets: memory.offsets(places.slots) },
-      checksums: this.#checks(places.checksums),
-    });
+    let ticket: CopyTicket;
+    try {
+      ticket = this.#order(from, memory, places);
+    } catch (caught) {
+      return { status: "failed", copied: 0, reason: asStatorError(caught).message, durationUs: 0, passes: 0 };
+    }
     const unlisten = this.#halt.listen(() => ticket.cancel());
     const result = await ticket.done;
     unlisten();
     return result;
+  }
+
+  #order(from: Opened, memory: TransferMemory, places: Places & { slots: readonly number[] }): CopyTicket {
+    const { mover, limits } = this.#deps;
+    if (!memory.isMovable) {
+      throw new StatorError("UNAVAILABLE", { what: "Memory", detail: "there is none that blocks could be copied to" });
+    }
+    return mover.copy({
+      ...{ from, to: memory.region, blockBytes: memory.blockBytes, deadlineMs: limits.stallMs },
+      ...{ fromOffsets: places.offsets, toOffsets: memory.offsets(places.slots) },
+      checksums: this.#checks(places.checksums),
+    });
   }
 
   #judge({ status, reason }: CopyResult): void {
@@ -256,9 +337,9 @@ export class Bring {
     throw new WayFailed(new StatorError("UNAVAILABLE", { what: "The memory of the worker", detail: reason }));
   }
 
-  async #takeChunk(call: PullCall, { block, offset, data, checksum }: PullChunk): Promise<void> {
-    const { memory, intake } = this.#ask.into!;
-    if (block !== this.#ask.fromBlock + this.#came) throw lie("blocks are missing");
+  async #takeChunk(call: PullCall, inlet: Inlet, { block, offset, data, checksum }: PullChunk): Promise<void> {
+    const { memory, converter } = inlet;
+    this.#expect(block, 1);
     if (!this.#part) {
       const [slot] = await this.#takeSlots(memory, 1);
       this.#part = { bytes: memory.bytes(slot!), slot: slot!, filled: 0 };
@@ -275,13 +356,13 @@ export class Bring {
     this.#came++;
     const { slot, bytes } = part;
     const done = () => memory.slots.give([slot]);
-    intake.add({ bytes, checksum: this.#deps.limits.checksum ? checksum : undefined, done });
+    converter.add({ bytes, checksum: this.#deps.limits.checksum ? checksum : undefined, done });
     call.take(1);
   }
 
-  #dropPart(): void {
-    if (this.#part) this.#ask.into?.memory.slots.give([this.#part.slot]);
-    this.#part = undefined;
+  #expect(first: number, count: number): void {
+    if (first !== this.#nextBlock) throw lie("blocks are missing");
+    if (first + count > this.#most) throw lie("it gives more than it keeps");
   }
 
   #checks(checksums: BigUint64Array): BigUint64Array | undefined {

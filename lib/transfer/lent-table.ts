@@ -32,6 +32,8 @@ export class LentTable {
   readonly #sessions = new Map<string, { readonly lent: Lent; readonly untilMs: number }>();
   readonly #rooms = new Map<bigint, Lent>();
   readonly #waiters = new Map<bigint, Set<Waiter>>();
+  /** Why the last rooms are no more, for those who come late; as many as there may be sessions. */
+  readonly #gone = new Map<bigint, StatorError>();
   #running = 0;
   #waiting = 0;
   #timer: Timer | undefined;
@@ -57,16 +59,13 @@ export class LentTable {
   }
 
   /** Opens a room. Throws LIMIT when there is no place, ALREADY_EXISTS for a number that is in use. */
-  announce(init: LentInit & { readonly room: bigint }): Lent {
-    const { limits, lent: deps } = this.#options;
+  announce(init: LentInit & { readonly room: bigint }): void {
+    const { limits } = this.#options;
     if (this.#rooms.has(init.room)) throw new StatorError("ALREADY_EXISTS", { what: "The room" });
     if (this.open >= limits.maxSessions) throw tooMany(limits.maxSessions);
-    const lent = new Lent(init, deps);
-    this.#rooms.set(init.room, lent);
     this.#running++;
+    const lent = this.#begin(init);
     lent.grow();
-    for (const waiter of this.#waiters.get(init.room) ?? []) this.#answer(init.room, waiter, lent);
-    return lent;
   }
 
   /** More blocks were computed. */
@@ -78,11 +77,16 @@ export class LentTable {
   /** A prefill is done: begins its lease. Undefined when nothing of it can be kept; a room's is kept for its first tokens. */
   keep(init: LentInit, firstTokens: Uint32Array): Lent | undefined {
     const announced = init.room === undefined ? undefined : this.#rooms.get(init.room);
-    if (announced && !announced.firstTokens) this.#running--;
-    else if (this.open >= this.#options.limits.maxSessions) return undefined;
-    const lent = announced ?? new Lent(init, this.#options.lent);
+    const isRunning = announced !== undefined && !announced.firstTokens;
+    const { maxSessions } = this.#options.limits;
+    if (isRunning) this.#running--;
+    else if (this.open >= maxSessions) {
+      if (init.room !== undefined) this.fail(init.room, tooMany(maxSessions));
+      return undefined;
+    }
+    const lent = isRunning ? announced : this.#begin(init);
     lent.finish(firstTokens);
-    if (!announced && lent.available === 0) return undefined;
+    if (init.room === undefined && lent.available === 0) return undefined;
     this.#enter(lent);
     return lent;
   }
@@ -93,14 +97,14 @@ export class LentTable {
   }
 
   /**
-   * Whoever waits in a room is told of its prefill when it begins, at once when it has. Returns what ends the wait.
+   * Whoever waits in a room is told of its prefill when it begins, at once when it has or is over. Returns what ends the wait.
    * Throws LIMIT when too many wait.
    */
   enter(room: bigint, found: (lent: Lent | StatorError) => void): () => void {
-    const lent = this.#rooms.get(room);
+    const known = this.#rooms.get(room) ?? this.#gone.get(room);
     const { limits, clock } = this.#options;
-    if (lent) {
-      found(lent);
+    if (known) {
+      found(known);
       return () => {};
     }
     if (this.#waiting >= limits.maxSessions) throw tooMany(limits.maxSessions);
@@ -121,6 +125,7 @@ export class LentTable {
   fail(room: bigint, error: StatorError): void {
     const lent = this.#rooms.get(room);
     if (lent) this.end(lent, "failed", error);
+    else this.#forget(room, error);
     for (const waiter of this.#waiters.get(room) ?? []) this.#answer(room, waiter, error);
   }
 
@@ -130,6 +135,7 @@ export class LentTable {
     if (!this.#sessions.delete(lent.id) && !isRoom) return;
     if (isRoom) {
       this.#rooms.delete(lent.room!);
+      this.#forget(lent.room!, error);
       if (!lent.firstTokens) this.#running--;
     }
     lent.end(error);
@@ -142,6 +148,25 @@ export class LentTable {
     for (const { lent } of [...this.#sessions.values()]) this.end(lent, "closed", error);
     for (const lent of [...this.#rooms.values()]) this.end(lent, "closed", error);
     for (const [room, waiters] of [...this.#waiters]) for (const each of waiters) this.#answer(room, each, error);
+  }
+
+  /** Whoever waits in its room has it now. */
+  #begin(init: LentInit): Lent {
+    const lent = new Lent(init, this.#options.lent);
+    if (init.room === undefined) return lent;
+    this.#gone.delete(init.room);
+    this.#rooms.set(init.room, lent);
+    for (const waiter of this.#waiters.get(init.room) ?? []) this.#answer(init.room, waiter, lent);
+    return lent;
+  }
+
+  #forget(room: bigint, error: StatorError): void {
+    this.#gone.set(room, error);
+    if (this.#gone.size <= this.#options.limits.maxSessions) return;
+    for (const [oldest] of this.#gone) {
+      this.#gone.delete(oldest);
+      return;
+    }
   }
 
   #enter(lent: Lent): void {

@@ -95,8 +95,9 @@ export class Lent {
   grow(): void {
     if (this.#error || this.#firstTokens) return;
     const { store, pins, maxPinned } = this.#deps;
-    const count = store.count(this.hashes);
-    if (count <= this.#available) return;
+    const more = store.count(this.hashes.subarray(this.#available));
+    if (more === 0) return;
+    const count = this.#available + more;
     if (pins.size + pins.countNew(this.hashes.subarray(this.#available, count)) > maxPinned) return;
     const run = store.pin(this.hashes.subarray(0, count));
     assert(run.index === 0, "a run that is pinned from its sequence's start begins there");

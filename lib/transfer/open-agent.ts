@@ -6,6 +6,7 @@ import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Transport } from "#lib/rpc/transport";
 import type { TransferAgent, TransferEngine } from "./agent.ts";
+import type { HashBytes } from "./block-converter.ts";
 import type { TransferLimits } from "./limits.ts";
 import type { Mover, PayloadSocket } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
@@ -29,6 +30,8 @@ export interface TransferAgentOptions {
   readonly listen:
     | { readonly host: string; readonly port: number; readonly advertised?: string | undefined }
     | undefined;
+  /** Looks at blocks that are converted; the addon's. */
+  readonly hashBytes: HashBytes;
   /** What is bounded and decided. */
   readonly limits: TransferLimits;
   /** Of leases and deadlines. */

@@ -66,6 +66,8 @@ export class Owner {
   readonly #deps: OwnerDeps;
   readonly #pulls = new Set<{ stop(error: StatorError): void }>();
   #serving: Serving | undefined;
+  /** Why nothing is served any more. */
+  #stopped: StatorError | undefined;
 
   constructor(deps: OwnerDeps) {
     this.#deps = deps;
@@ -169,6 +171,7 @@ export class Owner {
 
   /** Ends all sessions and pulls. */
   stop(error: StatorError): void {
+    this.#stopped = error;
     this.#serving?.table.close(error);
     for (const pull of [...this.#pulls]) pull.stop(error);
     this.#serving?.leave();
@@ -180,6 +183,7 @@ export class Owner {
   }
 
   #requireServing(): Serving {
+    if (this.#stopped) throw this.#stopped;
     if (this.#serving) return this.#serving;
     throw new StatorError("MODEL_LOADING", { model: "of this worker" }, { retryAfterMs: 1000 });
   }

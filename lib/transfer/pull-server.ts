@@ -11,13 +11,16 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { DuplexChannel } from "#lib/rpc/stream";
 import type { TransferEngine } from "./agent.ts";
-import { readLayout, requireConvertible } from "./layouts.ts";
+import { mismatch, readLayout, requireConvertible } from "./fitting.ts";
 import type { Lent } from "./lent.ts";
 import type { LentTable } from "./lent-table.ts";
 import { CHUNK_BYTES, SLICE_BLOCKS, type TransferLimits } from "./limits.ts";
 import { type Rung, rungOf } from "./rung.ts";
 import { printSession } from "./session-message.ts";
 import type { TransferMemory } from "./transfer-memory.ts";
+
+/** Bytes that are put into messages in one go, but for one block. */
+const MOST_SENT_BYTES = 1024 * 1024;
 
 /** What a pull is served from. */
 export interface PullDeps {
@@ -154,7 +157,7 @@ class PullServer {
       throw new StatorError("STREAM_LOST", { detail: "the worker that kept the session has ended" });
     }
     if (!equalBytes(open.modelDigest, engine.modelDigest)) {
-      throw new StatorError("CONTRACT_MISMATCH", { what: "model_digest", detail: "the reader has other weights" });
+      throw mismatch("model_digest", "the reader has other weights");
     }
     requireConvertible(engine.layout, readLayout(open.layout));
     const rung = rungOf(open.rung);
@@ -208,12 +211,18 @@ class PullServer {
     if (room <= 0) return;
     this.#isReading = true;
     try {
-      this.#leave = slots.ask(Math.min(ready, room, SLICE_BLOCKS), (granted) => {
+      this.#leave = slots.ask(Math.min(ready, room, this.#slice()), (granted) => {
         this.#deps.spawn("give blocks", () => this.#read(lent, granted));
       });
     } catch (caught) {
       this.end(asStatorError(caught));
     }
+  }
+
+  /** Blocks that are read in one go; what goes in messages is buffered, and read little by little. */
+  #slice(): number {
+    if (this.#rung !== "grpc") return SLICE_BLOCKS;
+    return Math.max(1, Math.min(SLICE_BLOCKS, Math.floor(MOST_SENT_BYTES / this.#deps.memory.blockBytes)));
   }
 
   async #read(lent: Lent, slots: readonly number[]): Promise<void> {

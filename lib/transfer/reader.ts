@@ -2,21 +2,18 @@ import { create } from "@bufbuild/protobuf";
 import type { KvSession, Room } from "#gen/stator/worker/v1/link_pb";
 import { PayloadService, type PullOpen, ReleaseRequestSchema } from "#gen/stator/worker/v1/payload_pb";
 import { equalBytes } from "#lib/base/bytes";
-import { asStatorError, StatorError } from "#lib/base/errors";
+import { asStatorError, type Reason, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
-import { blockBytes } from "#lib/kv/layout";
+import { blockBytes, type KvLayout } from "#lib/kv/layout";
 import type { Fetched, FetchOptions, TransferPrompt, TransferSource } from "./agent.ts";
 import { BlockIntake } from "./block-intake.ts";
 import { Bring, type BringDeps, type Brought } from "./bring.ts";
+import { mismatch, requireConvertible } from "./fitting.ts";
 import { Halt } from "./halt.ts";
-import { requireConvertible } from "./layouts.ts";
 import type { Rung } from "./rung.ts";
 import { firstTokensOf, hashesOf, joinAddress, readSession, type SessionPlace } from "./session-message.ts";
 import { TransferMemory } from "./transfer-memory.ts";
-
-/** A first block that no sequence reaches: only the end of a pull is wanted. */
-const NO_BLOCK = 0xffff_ffff;
 
 /** What a reader is made of. */
 export interface ReaderDeps extends BringDeps {
@@ -44,23 +41,32 @@ interface Wanted {
   readonly address: string;
   readonly incarnation: bigint;
   readonly stallMs: number | undefined;
-  check(session: KvSession): void;
+  readonly layout: KvLayout;
+  check(session: KvSession): number;
 }
+
+/** Reasons after which a room brings nothing any more. */
+const IS_OVER: ReadonlySet<Reason> = new Set([
+  "NOT_FOUND",
+  "STREAM_LOST",
+  "LEASE_LOST",
+  "DRAINING",
+  "CONTRACT_MISMATCH",
+]);
+
+/** Sizes of blocks that memory is kept for, own and others'; of more the fetch is refused. */
+const MOST_SIZES = 4;
 
 /** Brings in blocks that others keep. Who wants blocks that are coming already waits for them. */
 export class Reader {
   readonly #deps: ReaderDeps;
   readonly #coming = new Map<bigint, Promise<void>>();
-  readonly #memory: TransferMemory;
+  /** By the size of a block. */
+  readonly #memories = new Map<number, TransferMemory>();
   #running = 0;
 
   constructor(deps: ReaderDeps) {
-    const { engine, mover, limits, log } = deps;
     this.#deps = deps;
-    this.#memory = new TransferMemory({
-      ...{ mover, log, regionBytes: limits.regionBytes, maxWaiting: limits.maxFetches },
-      blockBytes: blockBytes(engine.layout),
-    });
   }
 
   /** As TransferAgent.fetch. */
@@ -70,8 +76,6 @@ export class Reader {
     const halt = new Halt(options.signal, Math.min(options.deadlineMs ?? mostMs, mostMs), clock);
     this.#running++;
     try {
-      if (this.#running > limits.maxFetches)
-        throw new StatorError("LIMIT", { what: "The number of fetches", limit: limits.maxFetches });
       return "room" in from
         ? await this.#fetchRoom(from.room, prompt, halt)
         : await this.#fetchSession(from.session, prompt, halt);
@@ -83,7 +87,19 @@ export class Reader {
 
   /** Gives the memory back; after all fetches have ended. */
   close(): void {
-    this.#memory.close();
+    for (const memory of this.#memories.values()) memory.close();
+  }
+
+  #memoryFor(bytes: number): TransferMemory {
+    const { mover, limits, log } = this.#deps;
+    const known = this.#memories.get(bytes);
+    if (known) return known;
+    if (this.#memories.size === MOST_SIZES)
+      throw new StatorError("LIMIT", { what: "Sizes of blocks", limit: MOST_SIZES });
+    const { regionBytes, maxFetches: maxWaiting } = limits;
+    const memory = new TransferMemory({ mover, log, regionBytes, maxWaiting, blockBytes: bytes });
+    this.#memories.set(bytes, memory);
+    return memory;
   }
 
   async #fetchSession(session: KvSession, prompt: TransferPrompt, halt: Halt): Promise<Fetched> {
@@ -94,14 +110,18 @@ export class Reader {
     let pulled = false;
     try {
       place = readSession(session);
-      const hashes = this.#check(session, prompt);
-      const { sessionId, address, incarnation } = place;
-      const of = { case: "sessionId", value: sessionId } as const;
-      const check = (header: KvSession) => void this.#check(header, prompt);
+      const kept = this.#check(session, prompt);
+      const { sessionId, address, incarnation, layout } = place;
       const { stallMs } = this.#deps.limits;
-      const brought = await this.#bring({ prompt, hashes, of, address, incarnation, stallMs, check }, halt, notes);
+      const wanted: Wanted = {
+        ...{ prompt, address, incarnation, layout, stallMs },
+        hashes: this.#ownHashes(prompt, kept * layout.blockTokens),
+        of: { case: "sessionId", value: sessionId },
+        check: (header) => Math.min(kept, this.#check(header, prompt)),
+      };
+      const brought = await this.#bring(wanted, halt, notes);
       pulled = brought !== undefined;
-      if (brought && notes.held + brought.blocks < hashes.length) notes.error = gone();
+      if (brought) this.#compare(brought, wanted, notes);
     } catch (caught) {
       if (halt.isAborted) throw halt.error ?? caught;
       notes.error = asStatorError(caught);
@@ -115,22 +135,24 @@ export class Reader {
     const notes = newNotes();
     const wanted: Wanted = {
       prompt,
-      hashes: hashesOf(prompt, this.#deps.engine.layout.blockTokens),
+      hashes: this.#ownHashes(prompt, prompt.tokens.length),
+      // Until it is told.
+      layout: this.#deps.engine.layout,
       of: { case: "room", value: room.number },
       address: joinAddress(room.host, room.port),
       incarnation: room.incarnation,
       // The prefill takes its time.
       stallMs: undefined,
-      check: (header) => void this.#check(header, prompt),
+      check: (header) => this.#check(header, prompt),
     };
     let brought: Brought | undefined;
     try {
       brought = await this.#bring(wanted, halt, notes);
-      if (brought && notes.held + brought.blocks < wanted.hashes.length) notes.error = gone();
+      if (brought) this.#compare(brought, wanted, notes);
     } catch (caught) {
       if (halt.isAborted) throw halt.error ?? caught;
       notes.error = asStatorError(caught);
-      if (halt.error || notes.error.reason === "CONTRACT_MISMATCH") throw lost(notes.error);
+      if (halt.error || IS_OVER.has(notes.error.reason)) throw lost(notes.error);
     }
     brought ??= await this.#awaitEnd(wanted, halt);
     if (!brought.firstTokens) throw lost();
@@ -138,8 +160,8 @@ export class Reader {
   }
 
   /** Waits for the end of a pull alone: what is lacking is computed here, and the first tokens are still to come. */
-  async #awaitEnd({ of, address, incarnation, check }: Wanted, halt: Halt): Promise<Brought> {
-    const ask = { of, address, incarnation, fromBlock: NO_BLOCK, into: undefined, stallMs: undefined, check };
+  async #awaitEnd(wanted: Wanted, halt: Halt): Promise<Brought> {
+    const ask = { ...wanted, into: undefined, stallMs: undefined };
     try {
       return await new Bring(this.#deps, ask, halt).run();
     } catch (caught) {
@@ -148,8 +170,8 @@ export class Reader {
     }
   }
 
-  /** Throws where a session is not of this prompt or not for this engine. Returns the hashes of its blocks. */
-  #check(session: KvSession, prompt: TransferPrompt): BigUint64Array {
+  /** Throws where a session is not of this prompt or not for this engine. Returns how many blocks it has. */
+  #check(session: KvSession, prompt: TransferPrompt): number {
     const { engine } = this.#deps;
     const { layout, hashes } = readSession(session);
     if (!equalBytes(session.modelDigest, engine.modelDigest)) throw mismatch("model_digest", "it has other weights");
@@ -159,13 +181,30 @@ export class Reader {
     const own = hashesOf(prompt, layout.blockTokens);
     if (hashes.length > own.length) throw mismatch("sequence_hashes", "it has more blocks than the prompt");
     if (hashes.some((hash, at) => hash !== own[at])) throw mismatch("sequence_hashes", "they are of other tokens");
-    return hashes;
+    return hashes.length;
+  }
+
+  /** Hashes of the blocks here that so many tokens fill. */
+  #ownHashes(prompt: TransferPrompt, tokens: number): BigUint64Array {
+    const { blockTokens } = this.#deps.engine.layout;
+    return hashesOf(prompt, blockTokens).subarray(0, Math.floor(tokens / blockTokens));
+  }
+
+  /** Notes when less is here than the owner keeps. */
+  #compare({ tokens }: Brought, { prompt }: Wanted, notes: Notes): void {
+    const kept = this.#ownHashes(prompt, tokens).length;
+    if (notes.held + notes.blocks < kept)
+      notes.error = new StatorError("NOT_FOUND", { what: "A block of the session" });
   }
 
   /** Brings what is lacking; undefined when nothing is. */
   async #bring(wanted: Wanted, halt: Halt, notes: Notes): Promise<Brought | undefined> {
     const { hashes } = wanted;
-    const { blocks: store } = this.#deps.engine;
+    const { engine, limits } = this.#deps;
+    const { blocks: store } = engine;
+    if (this.#running > limits.maxFetches) {
+      throw new StatorError("LIMIT", { what: "The number of fetches", limit: limits.maxFetches });
+    }
     for (;;) {
       notes.held = store.count(hashes);
       const next = hashes[notes.held];
@@ -191,15 +230,17 @@ export class Reader {
     const tokens = prompt.tokens.subarray(0, hashes.length * engine.layout.blockTokens);
     const incoming = engine.blocks.open({ ...prompt, tokens, blocks: hashes.length });
     notes.held = incoming.from;
-    const intake = new BlockIntake(incoming);
-    const into = { memory: this.#memory, intake };
-    const bring = new Bring(this.#deps, { ...wanted, fromBlock: incoming.from, into }, halt);
+    const intake = new BlockIntake(incoming, hashes.length - incoming.from);
+    let bring: Bring | undefined;
     try {
+      const memory = (bytes: number) => this.#memoryFor(bytes);
+      const into = { memory, intake, fromToken: incoming.from * engine.layout.blockTokens };
+      bring = new Bring(this.#deps, { ...wanted, into }, halt);
       return await bring.run();
     } finally {
       notes.blocks = incoming.close() - incoming.from;
-      notes.rung = bring.rung;
-      notes.askedMs = bring.askedMs;
+      notes.rung = bring?.rung;
+      notes.askedMs = bring?.askedMs;
     }
   }
 
@@ -243,14 +284,6 @@ function newNotes(): Notes {
   return { held: 0, blocks: 0, rung: undefined, askedMs: undefined, error: undefined };
 }
 
-function gone(): StatorError {
-  return new StatorError("NOT_FOUND", { what: "A block of the session" });
-}
-
 function lost(cause?: StatorError): StatorError {
   return new StatorError("STREAM_LOST", { detail: "the prefill came to nothing" }, { cause });
-}
-
-function mismatch(what: string, detail: string): StatorError {
-  return new StatorError("CONTRACT_MISMATCH", { what, detail });
 }

@@ -3,10 +3,11 @@ import { type KvSession, KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
 import { copyU64, readU32, viewBytes, writeU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { KvLayout } from "#lib/kv/layout";
+import { printLayout } from "#lib/kv/transfer-scope";
 import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { TokenChain } from "#lib/tokens/token-chain";
 import type { TransferEngine, TransferPrompt } from "./agent.ts";
-import { printLayout, readLayout } from "./layouts.ts";
+import { readLayout } from "./fitting.ts";
 
 /** How blocks of our own workers move, as sessions name it. */
 export const OWN_TRANSFER = "stator";

@@ -92,14 +92,14 @@ class FakeMover implements Mover {
 
   async connect(peer: { token: Uint8Array; region: number }): Promise<PeerMemory> {
     return this.#machine.open("tcp", (mover) =>
-      mover.tokens.has(String(peer.token)) ? mover.regions.get(peer.region) : undefined,
+      mover.tokens.has(peer.token.join()) ? mover.regions.get(peer.region) : undefined,
     );
   }
 
   async listen(): Promise<PayloadSocket> {
     const token = new Uint8Array(16).fill(this.identity.processId);
-    this.tokens.set(String(token), true);
-    return { port: 1000 + this.identity.processId, token, close: () => void this.tokens.delete(String(token)) };
+    this.tokens.set(token.join(), true);
+    return { port: 1000 + this.identity.processId, token, close: () => void this.tokens.delete(token.join()) };
   }
 
   copy(job: CopyJob): { done: Promise<CopyResult>; cancel(): void } {

@@ -12,12 +12,14 @@ import { loopbackCredentials } from "#lib/rpc/credentials";
 import { openServer } from "#lib/rpc/server";
 import type { ServedService } from "#lib/rpc/service";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
+import { xxh3 } from "#lib/tokens/xxh3";
 import type { TransferAgent, TransferPrompt } from "#lib/transfer/agent";
 import { TRANSFER_INSTRUMENTS } from "#lib/transfer/instruments";
 import { TRANSFER_LIMITS, type TransferLimits } from "#lib/transfer/limits";
+import type { Mover } from "#lib/transfer/mover";
 import { Neighbours } from "#lib/transfer/neighbours";
 import { openTransferAgent } from "#lib/transfer/open-agent";
-import { RUNGS } from "#lib/transfer/rung";
+import { RUNGS, type Rung } from "#lib/transfer/rung";
 import { FakeBlockStore } from "./fake-block-store.ts";
 import { FakeMachine } from "./fake-machine.ts";
 
@@ -29,6 +31,7 @@ export const LAYOUT: KvLayout = {
   valueRowBytes: 64,
   elementType: "f16",
   engineFormat: "fake-1",
+  order: "layer-kind",
 };
 
 const MODEL = new Uint8Array(32).fill(7);
@@ -40,6 +43,10 @@ export interface WorkerSaid {
   readonly modelDigest?: Uint8Array;
   readonly totalBlocks?: number;
   readonly incarnation?: bigint;
+  /** One of the machine unless given. */
+  readonly mover?: Mover;
+  /** Ways of the mover; all but nixl unless given. */
+  readonly rungs?: readonly Rung[];
   /** Another one of this process. */
   readonly isNeighbour?: boolean;
 }
@@ -71,10 +78,11 @@ export class TransferRig {
     const metrics = createMetrics([TRANSFER_INSTRUMENTS], { processMetrics: false });
     const store = new FakeBlockStore({ blockTokens: layout.blockTokens, blockBytes: blockBytes(layout), totalBlocks });
     const agent = await openTransferAgent({
-      mover: this.machine.add(),
-      rungs: RUNGS.filter((rung) => rung !== "nixl"),
+      mover: said.mover ?? this.machine.add(),
+      rungs: said.rungs ?? RUNGS.filter((rung) => rung !== "nixl"),
       neighbours: said.isNeighbour ? this.#neighbours : new Neighbours(),
       dial: (address) => new Channel(address, loopbackCredentials, systemClock),
+      hashBytes: xxh3,
       listen: { host: "127.0.0.1", port: 0 },
       limits: { ...TRANSFER_LIMITS, regionBytes: 32 * blockBytes(layout), ...said.limits },
       ...{ clock: this.clock, chance: new SeededChance(number), log: this.#log(), metrics },

@@ -1,4 +1,6 @@
+import { loadNative } from "#lib/native/addon";
 import { Channel } from "#lib/rpc/channel";
+import { xxh3 } from "#lib/tokens/xxh3";
 import type { TransferAgent } from "#lib/transfer/agent";
 import { Neighbours } from "#lib/transfer/neighbours";
 import { openTransferAgent } from "#lib/transfer/open-agent";
@@ -18,6 +20,7 @@ export async function openTransfer({ values }: ProcessContext, process: ServiceP
     neighbours: new Neighbours(),
     dial: (address) => new Channel(address, credentials, clock, { messageBytes }),
     listen: undefined,
+    hashBytes: loadNative().addon?.xxh3 ?? xxh3,
     limits: readTransferLimits(values),
   });
 }
