@@ -186,6 +186,8 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
         link: seat.linkState,
         openRequests: seat.openRequests,
         usedBlocks: seat.lastStep?.usedBlocks ?? 0,
+        openSessions: seat.lastStep?.openSessions ?? 0,
+        pinnedBlocks: seat.lastStep?.pinnedBlocks ?? 0,
         waitingRequests: seat.lastStep?.waitingRequests ?? 0,
         steps: BigInt(seat.steps),
       }),

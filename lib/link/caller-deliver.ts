@@ -4,7 +4,7 @@ import { StatorError } from "#lib/base/errors";
 import { fromErrorDetail } from "#lib/rpc/error-detail";
 import type { CallerEffect, CallerRequest, CallerState, Deliveries } from "./caller-state.ts";
 import type { LinkFinish, StepLogprobs } from "./link.ts";
-import { isForwardPass, readEntries, readLogprobs } from "./step.ts";
+import { isForwardPass, isLoadAlone, readEntries, readLogprobs } from "./step.ts";
 import { CALLER_HANDLE } from "./tables.ts";
 
 /** Takes a step apart: outputs, then terminal frames, then the header. Returns what was wrong with it, if anything. */
@@ -35,7 +35,7 @@ export function deliver(state: CallerState, step: Step, nowMs: number, effects: 
     if (action === "tell" && request) effects.push({ kind: "finish", request, finish: readFinish(finish) });
     else counters.droppedFrames++;
   }
-  if (isForwardPass(step)) effects.push({ kind: "step", step });
+  if (isForwardPass(step) || isLoadAlone(step)) effects.push({ kind: "step", step });
   return undefined;
 }
 

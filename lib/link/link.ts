@@ -92,7 +92,7 @@ export interface LinkListener {
   onState(state: LinkState, reason: StatorError | undefined): void;
   /** The worker said who it is; comes before "ready" or "draining". Borrowed. */
   onWelcome(welcome: Welcome): void;
-  /** For each message that reports a forward pass, after its tokens were delivered. */
+  /** For each message that reports a forward pass, after its tokens were delivered, and for each that reports the load alone. */
   onStep(step: Step): void;
   /** Something about the worker changed. Borrowed. */
   onNotice(notice: Notice): void;

@@ -8,7 +8,7 @@ import {
   StepSchema,
 } from "#gen/stator/worker/v1/link_pb";
 import { readU32, viewBytes, writeU32 } from "#lib/base/bytes";
-import { isForwardPass, mergeSteps, readEntries, readLogprobs, splitStep, stepBytes } from "./step.ts";
+import { isForwardPass, isLoadAlone, mergeSteps, readEntries, readLogprobs, splitStep, stepBytes } from "./step.ts";
 
 const step = (number: number, handles: number[], tokens: number[], counts?: number[]) =>
   create(StepSchema, {
@@ -98,6 +98,16 @@ describe("steps", () => {
     expect(works({ handles: Uint8Array.of(1) })).toBe(true);
     expect(works({ waitingRequests: 1, finishes: [{ handle: 1 }] })).toBe(false);
   });
+
+  it("report the load alone when nothing was done and nobody is told anything", () => {
+    const isLoad = (init: MessageInitShape<typeof StepSchema>) => isLoadAlone(create(StepSchema, init));
+    expect(isLoad({ waitingRequests: 1, openSessions: 2 })).toBe(true);
+    expect(isLoad({ durationUs: 1 })).toBe(false);
+    expect(isLoad({ finishes: [{ handle: 1 }] })).toBe(false);
+    expect(isLoad({ texts: [{ handle: 1, text: "a" }] })).toBe(false);
+    expect(isLoad({ embeddings: [{ handle: 1 }] })).toBe(false);
+    expect(isLoad({ promptLogprobs: [{ handle: 1 }] })).toBe(false);
+  });
 });
 
 const weight = (init: MessageInitShape<typeof StepSchema>) => stepBytes(create(StepSchema, init));
@@ -107,6 +117,8 @@ describe("the weight of a step", () => {
   const error = { reason: "OVERLOADED", message: "0123456789" };
   test.each<[string, MessageInitShape<typeof StepSchema>, number]>([
     ["its header", {}, 96],
+    ["a session", { finishes: [{ session: { sequenceHashes: bytes, tailTokenIds: bytes } }] }, 96 + 24 + 512 + 80],
+    ["a transfer", { finishes: [{ transfer: { blocks: 1 } }] }, 96 + 24 + 48],
     ["its arrays", { handles: bytes, counts: bytes, tokens: bytes }, 96 + 120],
     ["ends", { finishes: [{ handle: 1 }, { handle: 2 }] }, 96 + 48],
     ["failures", { finishes: [{ handle: 1, error }] }, 96 + 24 + 64 + 10],

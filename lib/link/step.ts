@@ -1,5 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { type EntryLogprobs, type PromptLogprobs, type Step, StepSchema } from "#gen/stator/worker/v1/link_pb";
+import {
+  type EntryLogprobs,
+  type Finish,
+  type PromptLogprobs,
+  type Step,
+  StepSchema,
+} from "#gen/stator/worker/v1/link_pb";
 import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { StepLogprobs } from "./link.ts";
@@ -49,16 +55,31 @@ export function isForwardPass(step: Step): boolean {
   return step.durationUs > 0 || step.prefillTokens > 0 || step.decodeSequences > 0 || step.handles.length > 0;
 }
 
+/** True when the step tells how the engine is doing, and nothing else. */
+export function isLoadAlone(step: Step): boolean {
+  const { finishes, texts, embeddings, promptLogprobs } = step;
+  return !isForwardPass(step) && [finishes, texts, embeddings, promptLogprobs].every((list) => list.length === 0);
+}
+
 /** Bytes that a step takes at least and, within a few per cent, at most. */
 export function stepBytes(step: Step): number {
   let bytes = 96 + step.handles.length + step.counts.length + step.tokens.length;
-  for (const finish of step.finishes) bytes += 24 + (finish.error ? 64 + finish.error.message.length : 0);
+  for (const finish of step.finishes) bytes += finishBytes(finish);
   for (const entry of step.logprobs) bytes += logprobsBytes(entry);
   for (const part of step.promptLogprobs) bytes += logprobsBytes(part);
   for (const entry of step.texts) bytes += 12 + entry.text.length;
   for (const entry of step.embeddings) bytes += 12 + entry.values.length;
   return bytes;
 }
+
+function finishBytes({ error, session, transfer }: Finish): number {
+  const failed = error ? 64 + error.message.length : 0;
+  const kept = session ? SESSION_BYTES + session.sequenceHashes.length + session.tailTokenIds.length : 0;
+  return 24 + failed + kept + (transfer ? 48 : 0);
+}
+
+/** A session without its lists, generously. */
+const SESSION_BYTES = 512;
 
 function logprobsBytes({ chosen, topTokenIds, topValues }: EntryLogprobs | PromptLogprobs): number {
   return 30 + chosen.length + topTokenIds.length + topValues.length;
@@ -102,8 +123,7 @@ export function splitStep(step: Step, maxBytes: number): Step[] {
   };
   for (const entry of step.texts) take(12 + entry.text.length).texts.push(entry);
   for (const entry of step.embeddings) take(12 + entry.values.length).embeddings.push(entry);
-  for (const finish of step.finishes)
-    take(24 + (finish.error ? 64 + finish.error.message.length : 0)).finishes.push(finish);
+  for (const finish of step.finishes) take(finishBytes(finish)).finishes.push(finish);
   return out;
 }
 

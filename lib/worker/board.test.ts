@@ -5,7 +5,8 @@ import { createLog, silentLog } from "#lib/host/log";
 import { noTracer } from "#lib/host/telemetry";
 import { GREEDY } from "#lib/tokens/sampling";
 import { FakeEngine } from "../../test/support/fake-engine.ts";
-import { type Board, type BoardSink, createBoard } from "./board.ts";
+import { type Board, createBoard } from "./board.ts";
+import type { BoardSink, PreparationListener } from "./board-sink.ts";
 
 function make(id: number): EngineRequest {
   return {
@@ -277,4 +278,73 @@ describe("a board", () => {
     ]);
     expect(JSON.parse(lines[0]!)).toMatchObject({ request: "r1", reason: "end", tokens: 3 });
   });
+});
+
+describe("what comes before a request", () => {
+  let on: PreparationListener;
+  let ended: number;
+  const prepared = {
+    ...REQUEST,
+    make: {
+      begin(listener: PreparationListener) {
+        on = listener;
+        return () => void ended++;
+      },
+    },
+  };
+
+  beforeEach(() => {
+    ended = 0;
+  });
+
+  it("is waited for: it is open meanwhile, and then the engine is asked", () => {
+    const told = new Told();
+    expect(board.submit(told, 7, prepared).admission).toBeUndefined();
+    expect([board.open, engine.open.size]).toEqual([1, 0]);
+    on.onReady(make);
+    expect([board.open, engine.ids]).toEqual([1, [1]]);
+    engine.step({ tokens: { 1: [5] }, finishes: [{ id: 1, reason: "end" }] });
+    expect(told.said).toEqual(["7: 5", "7 end", "step"]);
+  });
+
+  it("may fail, and the engine may refuse then: the request ends so, once", () => {
+    const told = new Told();
+    board.submit(told, 1, prepared);
+    on.onFailed(new StatorError("STREAM_LOST", { detail: "gone" }));
+    board.submit(told, 2, prepared);
+    engine.refuse = new StatorError("OVERLOADED", { what: "the engine" });
+    on.onReady(make);
+    expect(told.said).toEqual(["1 failed STREAM_LOST", "step", "2 failed OVERLOADED", "step"]);
+    expect([board.open, board.refused, idle]).toEqual([0, 1, 2]);
+  });
+
+  it.each(["onReady", "onFailed"] as const)("is ended by a cancel; %s is too late then", (how) => {
+    const told = new Told();
+    const { id } = board.submit(told, 1, prepared);
+    board.cancel([id], "kill");
+    expect([ended, engine.cancels, told.said]).toEqual([1, [], []]);
+    if (how === "onReady") on.onReady(make);
+    else on.onFailed(new StatorError("CANCELLED"));
+    expect([told.said, engine.open.size, idle]).toEqual([["1 cancelled", "step"], 0, 1]);
+  });
+
+  it.each(["end", "interrupt"] as const)("is ended by %s, and what is told of it later is not heard", (how) => {
+    const told = new Told();
+    board.submit(told, 1, prepared);
+    board[how](new StatorError("DRAINING", { what: "it" }));
+    on.onReady(make);
+    expect([told.said, ended, engine.open.size, idle]).toEqual([["1 failed DRAINING", "step"], 1, 0, 1]);
+    if (how === "end") expect(() => board.submit(told, 2, prepared)).toThrow("shutting down");
+    else board.submit(told, 2, prepared);
+  });
+});
+
+it("an interruption ends what is open now, and nothing that comes later", () => {
+  const told = new Told();
+  const { id } = board.submit(told, 1, REQUEST);
+  board.interrupt(new StatorError("DRAINING", { what: "it" }));
+  expect([told.said, engine.cancels]).toEqual([["1 failed DRAINING", "step"], [{ ids: [id], mode: "kill" }]]);
+  board.submit(told, 2, REQUEST);
+  engine.step({ tokens: { [id]: [5], [id + 1]: [6] }, finishes: [{ id, reason: "cancelled" }] });
+  expect(told.said.slice(2)).toEqual(["2: 6", "step"]);
 });

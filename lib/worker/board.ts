@@ -6,51 +6,14 @@ import type {
   Engine,
   EngineFinish,
   EngineListener,
-  EngineLogprobs,
-  EnginePromptLogprobs,
   EngineRequest,
   EngineStep,
   StepMetrics,
 } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import type { Span, Tracer } from "#lib/host/telemetry";
-
-/**
- * Who receives what an engine makes for a group of requests, such as all requests of one link. Within one engine step
- * calls come in this order: log-probabilities of prompts, entries, log-probabilities, texts, embeddings, finishes, and then one `endStep`. Each request gets
- * exactly one `onFinish`. A call that throws ends the request that it was about as failed, and nobody else's.
- */
-export interface BoardSink {
-  /** Tokens of one request; borrowed for the call. `key` is what the sink gave at submit. */
-  onTokens(key: number, tokens: Uint32Array): void;
-  /** Beside tokens of the same step. Borrowed for the call. */
-  onLogprobs(key: number, logprobs: EngineLogprobs): void;
-  /** For a sink whose requests ask for those of prompts. */
-  onPromptLogprobs?(key: number, logprobs: EnginePromptLogprobs): void;
-  /** The next piece of an answer; for a sink whose requests go to an engine of text. */
-  onText?(key: number, text: string): void;
-  /** The vector of a request. Borrowed for the call. */
-  onEmbedding(key: number, values: Float32Array): void;
-  /** The last call about a request. */
-  onFinish(key: number, finish: EngineFinish): void;
-  /**
-   * In place of `onFinish`, for a request that the engine refused after it was submitted: certainly not executed. A sink
-   * without it hears of a request that failed.
-   */
-  onRefused?(key: number, error: StatorError): void;
-  /** The step is complete; called for sinks that got something from it. */
-  endStep(metrics: StepMetrics): void;
-}
-
-/** A request as its sink states it. */
-export interface BoardRequest {
-  /** Name in logs and traces. */
-  readonly requestId: string;
-  /** The caller's trace context; undefined or malformed begins a trace of its own. */
-  readonly traceparent: string | undefined;
-  /** Builds it with the id that it gets. */
-  make(id: number): EngineRequest;
-}
+import type { BoardRequest, BoardSink, Preparation } from "./board-sink.ts";
+import { cancelledFinish, failedFinish, loadAfter } from "./outside-steps.ts";
 
 interface Open {
   readonly sink: BoardSink;
@@ -59,6 +22,10 @@ interface Open {
   readonly span: Span;
   /** The engine has not said yet whether it takes it. */
   isAsked: boolean;
+  /** Ends what is done before the engine is asked; undefined once it is. */
+  endPreparation: (() => void) | undefined;
+  /** It was cancelled while that was done. */
+  isCancelled: boolean;
 }
 
 /** Joins many callers to one engine: gives ids, routes what comes back, and ends everybody's requests when it fails. */
@@ -72,14 +39,17 @@ export interface Board {
   /** Requests that were refused: certainly not executed. */
   readonly refused: number;
   /**
-   * Submits for a sink under its own key. Throws what the engine throws; then nothing ran. Where the engine answers later
-   * the admission is undefined: the request may run from now on, or its sink hears that it was refused.
+   * Submits for a sink under its own key. Throws what the engine throws; then nothing ran. Where the engine answers later,
+   * or something comes before it is asked, the admission is undefined: the request may run from now on, or its sink hears
+   * that it was refused.
    */
   submit(sink: BoardSink, key: number, request: BoardRequest): { id: number; admission: Admission | undefined };
   /** Ends requests by id; each still gets its finish. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Ends all requests of all callers; each still gets its finish. */
   cancelAll(): void;
+  /** Gives every open request its finish now, with this error; what comes later is taken. */
+  interrupt(error: StatorError): void;
   /** Gives every open request its finish now, with this error, and refuses what comes later. */
   end(error: StatorError): void;
 }
@@ -149,10 +119,11 @@ class EngineBoard implements Board {
     const span = this.#deps.tracer.start("stator.worker", traceparent);
     span.set("stator.request_id", requestId);
     // Known before the engine is, so that nothing it makes during the call could be lost.
-    const open: Open = { sink, key, requestId, span, isAsked: true };
+    const open: Open = { sink, key, requestId, span, isAsked: true, endPreparation: undefined, isCancelled: false };
     this.#opened.set(id, open);
     try {
       if (this.#over) throw this.#over;
+      if (typeof make !== "function") return { id, admission: this.#prepare(id, open, make) };
       const admission = submitTo(this.#engine, make(id));
       if (admission === "later") return { id, admission: undefined };
       open.isAsked = false;
@@ -166,21 +137,72 @@ class EngineBoard implements Board {
     }
   }
 
+  #prepare(id: number, open: Open, preparation: Preparation): undefined {
+    // Whoever has ended meanwhile was told so.
+    const isOpen = (): boolean => this.#opened.get(id) === open;
+    open.endPreparation = preparation.begin({
+      onReady: (make) => {
+        if (isOpen()) this.#prepared(id, open, make);
+      },
+      onFailed: (error) => {
+        if (isOpen()) this.#endHere(open.isCancelled ? cancelledFinish(id) : failedFinish(id, error));
+      },
+    });
+  }
+
+  #prepared(id: number, open: Open, make: (id: number) => EngineRequest): void {
+    open.endPreparation = undefined;
+    try {
+      if (open.isCancelled) this.#endHere(cancelledFinish(id));
+      else open.isAsked = submitTo(this.#engine, make(id)) === "later";
+    } catch (caught) {
+      this.onRefused(id, asStatorError(caught));
+    }
+  }
+
+  /** Ends a request that the engine does not know, outside of its steps. */
+  #endHere(end: EngineFinish): void {
+    this.#finish(end);
+    this.#endStep(loadAfter(this.#last));
+    if (this.#opened.size === 0) this.#listener.onIdle();
+  }
+
   cancel(ids: readonly number[], mode: "stop" | "kill"): void {
     if (this.#over || ids.length === 0) return;
-    this.#engine.cancel(ids, mode);
+    const asked = ids.filter((id) => {
+      const open = this.#opened.get(id);
+      if (!open?.endPreparation) return true;
+      open.isCancelled = true;
+      open.endPreparation();
+      return false;
+    });
+    if (asked.length > 0) this.#engine.cancel(asked, mode);
   }
 
   cancelAll(): void {
     this.cancel([...this.#opened.keys()], "stop");
   }
 
+  interrupt(error: StatorError): void {
+    if (this.#over) return;
+    const ids = [...this.#opened.keys()];
+    this.#finishAll(error);
+    if (ids.length > 0) this.#engine.cancel(ids, "kill");
+  }
+
   end(error: StatorError): void {
     this.#over ??= error;
-    const wasOpen = this.#opened.size > 0;
-    for (const id of [...this.#opened.keys()]) this.#finish(failed(id, error));
-    this.#endStep(this.#last ?? NO_METRICS);
-    if (wasOpen) this.#listener.onIdle();
+    this.#finishAll(error);
+  }
+
+  #finishAll(error: StatorError): void {
+    const open = [...this.#opened];
+    for (const [id, { endPreparation }] of open) {
+      this.#finish(failedFinish(id, error));
+      endPreparation?.();
+    }
+    this.#endStep(loadAfter(this.#last));
+    if (open.length > 0) this.#listener.onIdle();
   }
 
   onFailure(error: StatorError): void {
@@ -198,8 +220,8 @@ class EngineBoard implements Board {
     const open = this.#touch(id);
     if (!open || this.#over) return;
     if (open.isAsked) this.#refuse(id, open, error);
-    else this.#finish(failed(id, error));
-    this.#endStep(this.#last ?? NO_METRICS);
+    else this.#finish(failedFinish(id, error));
+    this.#endStep(loadAfter(this.#last));
     if (this.#opened.size === 0) this.#listener.onIdle();
   }
 
@@ -210,7 +232,7 @@ class EngineBoard implements Board {
     span.end(error.reason);
     try {
       if (sink.onRefused) sink.onRefused(key, error);
-      else sink.onFinish(key, failed(id, error));
+      else sink.onFinish(key, failedFinish(id, error));
     } catch (caught) {
       this.#deps.log.error("request failed inside", { request: requestId, error: caught });
     }
@@ -304,7 +326,7 @@ class EngineBoard implements Board {
   #broken(id: number, caught: unknown): void {
     const requestId = this.#opened.get(id)?.requestId;
     this.#deps.log.error("request failed inside", { request: requestId, error: caught });
-    this.#finish(failed(id, asStatorError(caught)));
+    this.#finish(failedFinish(id, asStatorError(caught)));
     this.cancel([id], "kill");
   }
 
@@ -318,24 +340,4 @@ class EngineBoard implements Board {
     }
     this.#touched.clear();
   }
-}
-
-const NO_METRICS: StepMetrics = {
-  step: 0,
-  durationUs: 0,
-  prefillTokens: 0,
-  prefillContextTokens: 0,
-  decodeSequences: 0,
-  decodeContextTokens: 0,
-  usedBlocks: 0,
-  totalBlocks: 0,
-  runningRequests: 0,
-  waitingRequests: 0,
-  waitingTokens: 0,
-  exportUs: 0,
-  importUs: 0,
-};
-
-function failed(id: number, error: StatorError): EngineFinish {
-  return { id, reason: "failed", stopToken: undefined, promptTokens: 0, cachedTokens: 0, completionTokens: 0, error };
 }

@@ -1,31 +1,36 @@
-import { CancelMode, RequestKind, type Submit } from "#gen/stator/worker/v1/link_pb";
-import { readU32 } from "#lib/base/bytes";
+import { CancelMode, type Submit } from "#gen/stator/worker/v1/link_pb";
 import type { Clock, Timer } from "#lib/base/clock";
-import { StatorError } from "#lib/base/errors";
-import { requireAbility } from "#lib/engines/ability";
-import type { Engine, EngineFinish, EnginePromptLogprobs, EngineRequest, StepMetrics } from "#lib/engines/engine";
+import { asStatorError, StatorError } from "#lib/base/errors";
+import type { Engine, EngineFinish, EnginePromptLogprobs, StepMetrics } from "#lib/engines/engine";
 import type { Log } from "#lib/host/log";
 import { checkFeatures } from "#lib/link/features";
 import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 import type { Introduction } from "#lib/link/worker-state";
-import type { Board, BoardSink } from "./board.ts";
+import type { Board } from "./board.ts";
+import type { BoardSink } from "./board-sink.ts";
+import type { HandOff } from "./handoff/hand-off.ts";
+import type { Leg } from "./handoff/leg.ts";
+import { loadAfter } from "./outside-steps.ts";
 import { StepBuilder } from "./step-builder.ts";
-import { embedRequest, generateRequest, type ModelNames, WORKER_FEATURES } from "./translate.ts";
+import { readLeg, readSubmit } from "./submit.ts";
+import { featuresOf, type ModelNames } from "./translate.ts";
 
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
 
-const NO_TOKENS = new Uint32Array(0);
+const NOTHING_KEPT = { openSessions: 0, pinnedBlocks: 0 };
 /** What a caller is told of a request of which the engine has not said anything yet. */
 const UNKNOWN_ADMISSION = { cachedTokens: 0, queuedAhead: 0 } as const;
 
 /** What the links of a worker run on. */
 export interface LinkEndDeps {
   /** Throws MODEL_LOADING, DRAINING or ENGINE_FAILED when nothing new can start. */
-  serving(): { engine: Engine; board: Board; names: ModelNames };
+  serving(): { engine: Engine; board: Board; names: ModelNames; handOff?: HandOff | undefined };
   /** What a caller that said Hello is told. */
   introduce(): Introduction;
+  /** What is kept for other workers; nothing unless given. */
+  readonly kept?: () => HandOff["load"] | undefined;
   /** Ends requests by engine id; also while draining. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Of deadlines, and of how often the load is told. */
@@ -60,12 +65,17 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   readonly #onGone: () => void;
   readonly #builder = new StepBuilder();
   readonly #handles = new Map<number, OpenHandle>();
+  /** Of those that are parts of answers. */
+  readonly #legs = new Map<number, Leg>();
   /** Handles whose deadline has passed, with what it was. */
   readonly #expired = new Map<number, number>();
   #told: StepMetrics | undefined;
   #toldMs = Number.NEGATIVE_INFINITY;
   #untold: StepMetrics | undefined;
   #loadTimer: Timer | undefined;
+  #toldKept = NOTHING_KEPT;
+  #keptTimer: Timer | undefined;
+  #isOver = false;
 
   constructor(deps: LinkEndDeps, channel: WorkerChannel, onGone: () => void) {
     this.#deps = deps;
@@ -83,20 +93,28 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onSubmit(submit: Submit): { cachedTokens: number; queuedAhead: number } {
-    const { engine, board, names } = this.#deps.serving();
-    checkFeatures(submit, WORKER_FEATURES);
-    const make = makerOf(submit, engine, names);
-    const { handle, requestId, deadlineMs } = submit;
-    const { id, admission } = board.submit(this, handle, {
-      requestId,
-      traceparent: submit.traceparent || undefined,
-      make,
-    });
+    const { engine, board, names, handOff } = this.#deps.serving();
+    checkFeatures(submit, featuresOf(handOff));
+    const make = readSubmit(submit, engine, names);
+    const leg = readLeg(submit, make, handOff);
+    const { handle, deadlineMs } = submit;
+    const { id, admission } = this.#ask(board, submit, leg ?? { make });
     const timer =
       deadlineMs === undefined ? undefined : this.#deps.clock.after(deadlineMs, () => this.#expire(handle, deadlineMs));
     this.#handles.set(handle, { id, timer });
-    // Accepting waits for no engine: one that answers later may run it from now on, and a refusal is its Finish.
+    if (leg) this.#legs.set(handle, leg);
+    // Accepting waits for no engine and for no blocks: it may run from now on, and a refusal is its Finish.
     return admission ?? UNKNOWN_ADMISSION;
+  }
+
+  #ask(board: Board, { handle, requestId, traceparent }: Submit, leg: Pick<Leg, "make"> & Partial<Leg>) {
+    try {
+      return board.submit(this, handle, { requestId, traceparent: traceparent || undefined, make: leg.make });
+    } catch (caught) {
+      const error = asStatorError(caught);
+      leg.onRefused?.(error);
+      throw error;
+    }
   }
 
   onCancel(handles: Uint32Array, mode: CancelMode): void {
@@ -109,8 +127,10 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onEnd(error: StatorError | undefined): void {
+    this.#isOver = true;
     this.#onGone();
     this.#loadTimer?.cancel();
+    this.#keptTimer?.cancel();
     const open = [...this.#handles.values()];
     this.#deps.log.debug("link ended", { caller: this.link.caller, open: open.length, error });
     for (const { timer } of open) timer?.cancel();
@@ -121,6 +141,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   }
 
   onTokens(handle: number, tokens: Uint32Array): void {
+    if (this.#legs.size > 0) this.#legs.get(handle)?.onTokens(tokens);
     this.#builder.tokens(handle, tokens);
   }
 
@@ -143,17 +164,34 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
   onFinish(handle: number, finish: EngineFinish): void {
     this.#handles.get(handle)?.timer?.cancel();
     this.#handles.delete(handle);
+    const leg = this.#legs.get(handle);
+    this.#legs.delete(handle);
     const deadlineMs = this.#expired.get(handle);
     this.#expired.delete(handle);
     const isLate = deadlineMs !== undefined && finish.reason === "cancelled";
-    this.#builder.finish(handle, isLate ? lateFinish(finish, deadlineMs) : finish);
+    this.#builder.finish(handle, isLate ? lateFinish(finish, deadlineMs) : finish, leg?.onFinish(finish));
   }
 
   endStep(metrics: StepMetrics): void {
     this.#untold = undefined;
     this.#told = metrics;
     this.#toldMs = this.#deps.clock.nowMs();
-    this.link.step(this.#builder.take(metrics));
+    const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
+    this.#toldKept = { openSessions, pinnedBlocks };
+    this.link.step(this.#builder.take(metrics, this.#toldKept));
+    this.#watchKept();
+  }
+
+  /** What is kept for others goes without a step, and others may wait for its room. */
+  #watchKept(): void {
+    if (this.#toldKept.openSessions === 0 || this.#keptTimer || this.#isOver) return;
+    this.#keptTimer = this.#deps.clock.after(LOAD_EVERY_MS, () => {
+      this.#keptTimer = undefined;
+      const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
+      const isAsTold = openSessions === this.#toldKept.openSessions && pinnedBlocks === this.#toldKept.pinnedBlocks;
+      if (isAsTold) this.#watchKept();
+      else this.endStep(loadAfter(this.#told));
+    });
   }
 
   #tellLoad(): void {
@@ -172,38 +210,4 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
 
 function lateFinish(finish: EngineFinish, deadlineMs: number): EngineFinish {
   return { ...finish, reason: "failed", error: new StatorError("DEADLINE", { deadlineMs }) };
-}
-
-/** Reads a submit. Throws what is wrong with it before anything ran. */
-function makerOf(submit: Submit, engine: Engine, names: ModelNames): (id: number) => EngineRequest {
-  if ((submit.rank ?? 0) !== 0)
-    throw new StatorError("INVALID_ARGUMENT", { detail: "rank: this worker has rank 0 only" });
-  switch (submit.kind) {
-    case RequestKind.GENERATE: {
-      const { tokens, text } = promptOf(submit, engine);
-      return (id) => ({ ...generateRequest(id, submit, tokens, names), promptText: text });
-    }
-    case RequestKind.EMBED: {
-      const { tokens, text } = promptOf(submit, engine);
-      return (id) => ({ ...embedRequest(id, submit, tokens, names), promptText: text });
-    }
-    default:
-      throw new StatorError("INVALID_ARGUMENT", { detail: `kind: ${submit.kind} is not known to this worker` });
-  }
-}
-
-/** The prompt in the form that the engine takes: text becomes token ids where it has a tokenizer, and never the reverse. */
-function promptOf(submit: Submit, engine: Engine): { tokens: Uint32Array; text: string | undefined } {
-  const hasText = submit.promptText !== "";
-  if (hasText === submit.promptTokenIds.byteLength > 0) {
-    throw new StatorError("INVALID_ARGUMENT", { detail: "Expected exactly one of prompt_token_ids and prompt_text" });
-  }
-  if (engine.card.input === "text") {
-    if (!hasText) throw new StatorError("INVALID_ARGUMENT", { detail: "Expected prompt_text: its engine takes text" });
-    return { tokens: NO_TOKENS, text: submit.promptText };
-  }
-  const tokens = hasText
-    ? requireAbility(engine, "text").tokenize(submit.promptText)
-    : readU32(submit.promptTokenIds, "prompt_token_ids").slice();
-  return { tokens, text: undefined };
 }

@@ -12,6 +12,8 @@ import {
 import { viewBytes } from "#lib/base/bytes";
 import type { EndReason, EngineFinish, EngineLogprobs, EnginePromptLogprobs, StepMetrics } from "#lib/engines/engine";
 import { errorDetail } from "#lib/rpc/error-detail";
+import type { TransferLoad } from "#lib/transfer/agent";
+import type { LegEnd } from "./handoff/leg.ts";
 
 const REASONS: Readonly<Record<EndReason, FinishReason>> = {
   end: FinishReason.END,
@@ -68,8 +70,9 @@ export class StepBuilder {
     this.#embeddings.push({ handle, values: viewBytes(values.slice()) });
   }
 
-  finish(handle: number, end: EngineFinish): void {
+  finish(handle: number, end: EngineFinish, leg: LegEnd = {}): void {
     this.#finishes.push({
+      ...leg,
       handle,
       reason: REASONS[end.reason],
       stopTokenId: end.stopToken,
@@ -81,10 +84,12 @@ export class StepBuilder {
   }
 
   /** The message, which owns its memory; the builder is empty again. */
-  take(metrics: StepMetrics): Step {
+  take(metrics: StepMetrics, kept?: TransferLoad): Step {
     const single = this.#tokenCount === this.#entries;
     const step = create(StepSchema, {
       ...metrics,
+      openSessions: kept?.openSessions ?? 0,
+      pinnedBlocks: kept?.pinnedBlocks ?? 0,
       step: BigInt(metrics.step),
       handles: viewBytes(this.#handles.slice(0, this.#entries)),
       tokens: viewBytes(this.#tokens.slice(0, this.#tokenCount)),

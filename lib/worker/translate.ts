@@ -3,12 +3,20 @@ import { readF32, readU32 } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { EmbedRequest, GenerateRequest } from "#lib/engines/engine";
-import { LINK_FEATURES } from "#lib/link/features";
+import { HAND_OFF_FEATURES, LINK_FEATURES } from "#lib/link/features";
 import { readGuidance } from "#lib/link/guidance";
 import { checkSampling, GREEDY, type SamplingOptions, type StoppingOptions, within } from "#lib/tokens/sampling";
+import type { HandOff } from "./handoff/hand-off.ts";
 
 /** Optional features of a link that a worker has: those of the link, and none that an engine would have to have. */
 export const WORKER_FEATURES: readonly string[] = Object.values(LINK_FEATURES);
+
+const LEG_FEATURES: readonly string[] = [...WORKER_FEATURES, ...Object.values(HAND_OFF_FEATURES)];
+
+/** Those of a worker as it is: with legs of answers where the blocks of its engine can move. */
+export function featuresOf(handOff: HandOff | undefined): readonly string[] {
+  return handOff ? LEG_FEATURES : WORKER_FEATURES;
+}
 
 /** What a worker knows about the model names that it answers. */
 export interface ModelNames {

@@ -3,9 +3,20 @@ import { requireAbility } from "#lib/engines/ability";
 import type { Engine } from "#lib/engines/engine";
 import { createService, type ServedService } from "#lib/rpc/service";
 import type { AdapterCalls } from "./openengine/adapters.ts";
+import type { RoleChange } from "./role-change.ts";
 
-/** stator.worker.v1.WorkerAdminService over a worker's engine and its adapters; `engineOf` throws when there is none. */
-export function createAdminService(engineOf: () => Engine, adapters: AdapterCalls): ServedService {
+/** What operators act on. */
+export interface AdminDeps {
+  /** The worker's engine. Throws when there is none. */
+  engineOf(): Engine;
+  /** Those of the engine. */
+  readonly adapters: AdapterCalls;
+  /** The worker's. */
+  readonly role: RoleChange;
+}
+
+/** stator.worker.v1.WorkerAdminService. */
+export function createAdminService({ engineOf, adapters, role }: AdminDeps): ServedService {
   return createService(WorkerAdminService, {
     clearCache() {
       const { cleared, kept } = requireAbility(engineOf(), "cache").clear();
@@ -17,5 +28,6 @@ export function createAdminService(engineOf: () => Engine, adapters: AdapterCall
       await adapters.unload(name);
       return {};
     },
+    setRole: async (asked) => ({ previousRole: await role.change(asked.role, asked.drainMs) }),
   });
 }

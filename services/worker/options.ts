@@ -1,5 +1,6 @@
-import { flag, type OptionBase, type Options, text } from "#lib/base/option";
+import { choice, flag, type OptionBase, type Options, text } from "#lib/base/option";
 import { MOST_TAINTS, parseTaints } from "#lib/base/taint";
+import { TEXT_ROLES } from "./role-change.ts";
 
 function words({ doc }: { readonly doc: string }): OptionBase<readonly string[]> {
   return {
@@ -16,6 +17,12 @@ function words({ doc }: { readonly doc: string }): OptionBase<readonly string[]>
 export const WORKER_OPTIONS = {
   taints: words({
     doc: "Words for this worker, with commas between them, such as zone=a: requests may require or prefer them.",
+  }),
+  role: choice({
+    initial: "aggregated",
+    choices: TEXT_ROLES,
+    doc: "What part of an answer this worker does: all of it, its prompt alone, or what follows a prompt that another has computed (and all of it where that is better).",
+    alike: "--disaggregation-mode",
   }),
   "adapter-folder": text({
     initial: undefined,

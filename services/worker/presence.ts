@@ -41,7 +41,7 @@ export class Presence {
     this.#incarnation = deps.chance.id();
   }
 
-  /** Drawn anew whenever the lease lapsed. */
+  /** Drawn anew whenever the lease lapsed, and by `renew`. */
   get incarnation(): bigint {
     return this.#incarnation;
   }
@@ -72,6 +72,11 @@ export class Presence {
     await this.publish();
   }
 
+  /** Takes another incarnation, which the next publication tells: what belonged to the one before has ended. */
+  renew(): void {
+    this.#incarnation = this.#deps.chance.id();
+  }
+
   /** Publishes what has changed; does nothing after the end. */
   async publish(): Promise<void> {
     if (this.#closed) return;
@@ -91,8 +96,8 @@ export class Presence {
 
   /** The lease had lapsed, so others took this worker for dead: it comes back as another incarnation. */
   #lapsed(): void {
-    const { chance, log, scope, onLapse } = this.#deps;
-    this.#incarnation = chance.id();
+    const { log, scope, onLapse } = this.#deps;
+    this.renew();
     log.warn("lease lapsed, registering anew", { incarnation: this.#incarnation });
     onLapse();
     scope.spawn("publish", () => this.publish());

@@ -1,77 +1,26 @@
-import type { Chance } from "#lib/base/chance";
-import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
-import type { Discovery } from "#lib/discovery/discovery";
-import type { WorkerRole } from "#lib/discovery/worker-role";
 import { adaptersOf } from "#lib/engines/ability";
-import type { Engine, KvNotice } from "#lib/engines/engine";
-import type { Log } from "#lib/host/log";
-import type { Metrics } from "#lib/host/metrics";
+import type { Engine } from "#lib/engines/engine";
 import { Scope } from "#lib/host/scope";
-import type { Tracer } from "#lib/host/telemetry";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
-import type { ChoiceText } from "#lib/serving/choice";
-import { type BlockHasher, TokenHasher } from "#lib/tokens/block-hash";
-import { type Board, createBoard } from "#lib/worker/board";
+import { TokenHasher } from "#lib/tokens/block-hash";
 import { createKvEventService } from "#lib/worker/kv-event-service";
-import { KvSource, type KvSourceLimits } from "#lib/worker/kv-source";
+import { KvSource } from "#lib/worker/kv-source";
 import { createLinks, type Links } from "#lib/worker/links";
-import type { ModelNames } from "#lib/worker/translate";
-import { WORKER_FEATURES } from "#lib/worker/translate";
+import { featuresOf } from "#lib/worker/translate";
 import { createAdminService } from "./admin.ts";
 import { createArtifactService } from "./artifacts.ts";
 import { scrapeWorker } from "./metrics.ts";
-import type { AdapterFolder } from "./openengine/adapter-folder.ts";
 import { createAdapterCalls } from "./openengine/adapters.ts";
 import { createControlService, loadedEngine } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
 import { createOpenCalls } from "./openengine/open-calls.ts";
-import { textOf } from "./openengine/output.ts";
 import { Presence } from "./presence.ts";
 import { type Identity, type WorkerState, workerRecords } from "./record.ts";
-
-/** What a worker is made of. It owns nothing of this but what it opens itself. */
-export interface WorkerDeps {
-  /** Opens the engine; told how far it is, 0 to 1. The signal says that nobody waits for it any more. */
-  openEngine(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
-  /** Where it is published. */
-  readonly discovery: Discovery;
-  /** Others take it for dead when it was not heard of for so long. */
-  readonly leaseMs: number;
-  /** Of all its timers and times. */
-  readonly clock: Clock;
-  /** Of its identity, and of the seeds of requests that name none. */
-  readonly chance: Chance;
-  /** Its own lines, and those of what it opens. */
-  readonly log: Log;
-  /** Holds `WORKER_INSTRUMENTS`, filled at every scrape. */
-  readonly metrics: Metrics;
-  /** Makes one span for each request. */
-  readonly tracer: Tracer;
-  /** Of Stator, for its record and for GetServerInfo. */
-  readonly version: string;
-  /** Decides which files may be loaded as adapters. */
-  readonly adapterFolder: AdapterFolder;
-  /** Such as llama, for the record before the engine is open. */
-  readonly engineName: string;
-  /** Served names before the engine is open: requests for them are told to wait. */
-  readonly models: readonly string[];
-  /** Other names for the model; none unless given. */
-  readonly aliases?: readonly string[];
-  /** Words for it, which requests may require or prefer; none unless given. */
-  readonly taints?: readonly string[];
-  /** What is spelled like a control token in a message to the model is one; false unless given. */
-  readonly markersInContent?: boolean;
-  /** What part of requests it does; aggregated unless given. */
-  readonly role?: WorkerRole;
-  /** Hashes what blocks hold, for its events; the one in TypeScript unless given. */
-  readonly hasher?: BlockHasher;
-  /** Bounds of its events that differ from the usual ones. */
-  readonly kvEvents?: Partial<KvSourceLimits>;
-  /** Called with the state at the start and at every change, before it is published. */
-  onState(state: WorkerState): void;
-}
+import { RoleChange } from "./role-change.ts";
+import { type Served, serveEngine } from "./served.ts";
+import type { WorkerDeps } from "./worker-deps.ts";
 
 /** A worker. */
 export interface Worker {
@@ -87,14 +36,8 @@ export interface Worker {
   close(): Promise<void>;
 }
 
-/** What there is once the engine is open. */
-interface Served {
-  readonly engine: Engine;
-  readonly board: Board;
-  readonly names: ModelNames;
-  readonly text: ChoiceText;
-  readonly createdUnixSeconds: number;
-}
+/** Time to finish what runs before a role changes. */
+const USUAL_DRAIN_MS = 10_000;
 
 /** Makes a worker that is not published yet. */
 export function createWorker(deps: WorkerDeps): Worker {
@@ -108,9 +51,11 @@ class WorkerShell implements Worker {
   readonly #links: Links;
   readonly #kvSource: KvSource;
   readonly #presence: Presence;
+  readonly #role: RoleChange;
   readonly #loading = new AbortController();
+  /** Called when no request is open. */
+  readonly #idlers = new Set<() => void>();
   #served: Served | undefined;
-  #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps) {
@@ -124,6 +69,7 @@ class WorkerShell implements Worker {
       onState: (state) => deps.onState(state),
       onLapse: () => this.#lapsed(),
     });
+    this.#role = this.#createRole();
     const { instanceId, incarnation } = this.#presence;
     const calls = createOpenCalls();
     const { hasher = new TokenHasher(), kvEvents: limits } = deps;
@@ -132,6 +78,7 @@ class WorkerShell implements Worker {
     this.#links = createLinks({
       serving,
       introduce: () => this.#introduction(),
+      kept: () => this.#served?.handOff?.load,
       cancel: (ids, mode) => this.#served?.board.cancel(ids, mode),
       clock,
       log,
@@ -149,16 +96,17 @@ class WorkerShell implements Worker {
       kvSource: this.#kvSource,
       instanceId,
       version: deps.version,
-      role: deps.role ?? "aggregated",
+      role: () => this.#role.role,
       clock,
       adapters,
     });
     this.services = [
       this.#links.service,
       createArtifactService(() => this.#served?.engine.card.artifacts ?? []),
-      createInferenceService({ serving, calls, clock, drawSeed: () => chance.id() }),
+      createInferenceService({ serving, role: () => this.#role.role, calls, clock, drawSeed: () => chance.id() }),
       createKvEventService({ sources: [this.#kvSource], clock }),
-      createAdminService(() => serving().engine, adapters),
+      ...(deps.transfer ? [deps.transfer.service] : []),
+      createAdminService({ engineOf: () => serving().engine, adapters, role: this.#role }),
       control,
     ];
     const offScrape = scrapeWorker(metrics, () => ({
@@ -194,7 +142,7 @@ class WorkerShell implements Worker {
     try {
       signal.throwIfAborted();
       const engine = await this.#deps.openEngine(onProgress, signal);
-      if (!signal.aborted) return engine;
+      if (!signal.aborted) return await this.#checked(engine);
       await engine.close();
     } catch (error) {
       if (signal.aborted) throw new StatorError("DRAINING", { what: "The worker" }, { cause: error });
@@ -205,34 +153,39 @@ class WorkerShell implements Worker {
     throw new StatorError("DRAINING", { what: "The worker" });
   }
 
+  /** Gives an engine back that cannot do what the worker is for. */
+  async #checked(engine: Engine): Promise<Engine> {
+    try {
+      this.#role.check(engine);
+      return engine;
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  }
+
   #serve(engine: Engine): Served {
-    this.#kvSource.open(engine.card);
-    const listener = {
-      onKv: (notice: KvNotice) => this.#kvSource.publish(notice),
-      onFailure: (error: StatorError) => this.#engineFailed(error),
+    return serveEngine(engine, {
+      deps: this.#deps,
+      scope: this.#scope,
+      kvSource: this.#kvSource,
+      identity: () => this.#presence,
+      onFailure: (error) => this.#engineFailed(error),
       onMetrics: this.#links.load,
-      onIdle: () => this.#onIdle?.(),
-    };
-    const names = {
-      model: engine.card.model,
-      hasAdapter: (name: string) => adaptersOf(engine).some((each) => each.name === name),
-    };
-    return {
-      engine,
-      board: createBoard(engine, listener, this.#deps),
-      names,
-      text: textOf(engine),
-      createdUnixSeconds: Math.floor(this.#deps.clock.unixMs() / 1000),
-    };
+      onIdle: () => {
+        for (const idle of [...this.#idlers]) idle();
+      },
+    });
   }
 
   async drain(deadlineMs: number): Promise<void> {
     this.#loading.abort();
+    await this.#stop("The worker is shutting down.", deadlineMs);
+  }
+
+  async #stop(reason: string, deadlineMs: number): Promise<void> {
     // A failed worker stays one, so that others can read why.
-    const published =
-      this.state.state === "failed"
-        ? undefined
-        : this.#presence.enter({ state: "draining", reason: "The worker is shutting down." });
+    const published = this.state.state === "failed" ? undefined : this.#presence.enter({ state: "draining", reason });
     // Callers need not wait until discovery has told them.
     this.#links.notice({ draining: true, modelsChanged: false, models: [] });
     await Promise.all([published, this.#idle(deadlineMs)]);
@@ -243,12 +196,42 @@ class WorkerShell implements Worker {
     const { board } = this.#served ?? {};
     if (!board || board.open === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = this.#deps.clock.after(deadlineMs, resolve, { keepAlive: true });
-      this.#onIdle = () => {
+      const done = (): void => {
         timer.cancel();
+        this.#idlers.delete(done);
         resolve();
       };
+      const timer = this.#deps.clock.after(deadlineMs, done, { keepAlive: true });
+      this.#idlers.add(done);
     });
+  }
+
+  #createRole(): RoleChange {
+    const { role = "aggregated", drainMs = USUAL_DRAIN_MS } = this.#deps;
+    return new RoleChange(
+      {
+        engineOf: () => this.#serving().engine,
+        stop: (reason, deadlineMs) => this.#pause(reason, deadlineMs),
+        comeBack: (error) => this.#comeBack(error),
+      },
+      { role, drainMs },
+    );
+  }
+
+  async #pause(reason: string, deadlineMs: number): Promise<void> {
+    await this.#stop(reason, deadlineMs);
+    // It may have failed, or been told to end for good.
+    if (this.#loading.signal.aborted) throw new StatorError("DRAINING", { what: "The worker" });
+    if (this.state.state === "failed") throw new StatorError("ENGINE_FAILED", { detail: this.state.reason });
+  }
+
+  async #comeBack(error: StatorError): Promise<void> {
+    const { board } = this.#served ?? {};
+    this.#presence.renew();
+    // Where nothing was cut off, what was said last still leaves.
+    this.#beginAnew(board?.open ? error : undefined);
+    board?.interrupt(error);
+    await this.#presence.enter({ state: "ready", reason: "" });
   }
 
   close(): Promise<void> {
@@ -265,6 +248,7 @@ class WorkerShell implements Worker {
     this.#links.closeAll(board?.open ? error : undefined);
     this.#kvSource.close(error);
     board?.end(error);
+    await this.#deps.transfer?.close(error);
     await engine?.close();
     await this.#scope.close();
   }
@@ -277,7 +261,12 @@ class WorkerShell implements Worker {
   }
 
   #lapsed(): void {
-    this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
+    this.#beginAnew(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
+  }
+
+  /** It has another incarnation: what others follow of the one before ends. */
+  #beginAnew(error: StatorError | undefined): void {
+    this.#links.closeAll(error);
     this.#kvSource.restart(this.#presence.incarnation);
   }
 
@@ -298,14 +287,14 @@ class WorkerShell implements Worker {
   }
 
   #identity(): Identity {
-    const { version, engineName, role = "aggregated" } = this.#deps;
+    const { version, engineName } = this.#deps;
     return {
       instanceId: this.#presence.instanceId,
       incarnation: this.#presence.incarnation,
       address: this.#presence.address,
       version,
       engine: engineName,
-      role,
+      role: this.#role.role,
       models: this.#models(),
       aliases: this.#deps.aliases ?? [],
       taints: this.#deps.taints ?? [],
@@ -333,7 +322,7 @@ class WorkerShell implements Worker {
       maxWaitingRequests: card?.maxWaitingRequests ?? 0,
       totalKvBlocks: BigInt(card?.totalBlocks ?? 0),
       ranks: 1,
-      features: [...WORKER_FEATURES],
+      features: [...featuresOf(this.#served?.handOff)],
       draining: this.state.state === "draining",
     };
   }

@@ -22,6 +22,7 @@ import { DirectTransport } from "#lib/rpc/direct";
 import { RPC_INSTRUMENTS } from "#lib/rpc/metrics";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import { createWorker, type Worker } from "#services/worker/worker";
+import type { WorkerDeps } from "#services/worker/worker-deps";
 import { FakeEngine } from "./fake-engine.ts";
 import { StillClock } from "./still-clock.ts";
 
@@ -135,7 +136,7 @@ export class WorkerRig {
   openEngine: (signal: AbortSignal) => Promise<FakeEngine>;
   #callers = 0;
 
-  constructor(card: Partial<EngineCard> = {}) {
+  constructor(card: Partial<EngineCard> = {}, more: Partial<WorkerDeps> = {}) {
     this.engine = new FakeEngine(card);
     this.openEngine = async () => this.engine;
     const deps = { clock: this.clock, log: silentLog, metrics: this.metrics };
@@ -159,6 +160,7 @@ export class WorkerRig {
       engineName: "fake",
       models: ["fake-model"],
       onState: ({ state }) => void this.states.push(state),
+      ...more,
     });
     this.transport = new DirectTransport(this.worker.services, deps);
   }
@@ -172,22 +174,32 @@ export class WorkerRig {
   }
 
   /** Opens a link; `said` fills with what it hears of itself. */
-  async link(expect: { incarnation?: bigint } = {}): Promise<{ link: CallerLink; said: string[]; steps: number[] }> {
+  async link(expect: { incarnation?: bigint } = {}): Promise<{
+    link: CallerLink;
+    said: string[];
+    steps: number[];
+    kept: [sessions: number, blocks: number][];
+  }> {
     const said: string[] = [];
     const steps: number[] = [];
+    const kept: [number, number][] = [];
     const link = openCallerLink(this.transport.open(WorkerLinkService.method.link), {
       caller: `test/${++this.#callers}`,
+      features: ["prefill", "session", "room"],
       clock: this.clock,
       ...expect,
       listener: {
         onState: (state, reason) => void said.push(reason ? `${state} ${reason.reason}` : state),
         onWelcome: () => {},
-        onStep: (step) => void steps.push(step.runningRequests),
+        onStep: (step) => {
+          steps.push(step.runningRequests);
+          kept.push([step.openSessions, step.pinnedBlocks]);
+        },
         onNotice: ({ draining, models }) => void said.push(draining ? "notice draining" : `notice ${models.join(" ")}`),
       },
     });
     await settle();
-    return { link, said, steps };
+    return { link, said, steps, kept };
   }
 
   /** Submits on a link and waits until it was taken or refused. */

@@ -47,6 +47,10 @@ interface Row {
   readonly link: string;
   readonly openRequests: number;
   readonly waitingRequests: number;
+  /** What it keeps for other workers. */
+  readonly openSessions: number;
+  /** Blocks of them. */
+  readonly pinnedBlocks: number;
   readonly usedBlocks: number;
   /** null when nobody knows. */
   readonly totalBlocks: number | null;
@@ -78,6 +82,7 @@ interface RoutingRow {
 
 const COLUMNS: readonly Column<Row>[] = [
   ["WORKER", ({ worker }) => worker],
+  ["ROLE", ({ role }) => role],
   ["MODELS", ({ models }) => models.join(" ")],
   ["ADDRESS", ({ address }) => address],
   ["STATE", ({ state, link }) => (state !== "ready" || link === "ready" ? state : `${state}, link ${link}`)],
@@ -87,7 +92,13 @@ const COLUMNS: readonly Column<Row>[] = [
   ["INDEXED", ({ routing }) => routing.map(printKnowledge).join(" ")],
   ["SPEED", ({ routing }) => [...new Set(routing.map(printFactor))].join(" ")],
   ["BLOCKS", ({ usedBlocks, totalBlocks }) => (totalBlocks === null ? "unknown" : `${usedBlocks}/${totalBlocks}`)],
+  ["KEPT", ({ openSessions, pinnedBlocks }) => printKept(openSessions, pinnedBlocks)],
 ];
+
+/** Sessions that a worker keeps for others, with the blocks that they pin. */
+function printKept(sessions: number, blocks: number): string {
+  return sessions === 0 ? "" : `${sessions}, ${blocks} blocks`;
+}
 
 /** Blocks in the index, with what is wrong with them and how late it hears of changes. */
 function printKnowledge({ knowledge, indexedBlocks, behindEvents, lagMs }: RoutingRow): string {
@@ -115,6 +126,8 @@ function readWorker({ instance, ...view }: WorkerView): Row {
     link: view.link,
     openRequests: view.openRequests,
     waitingRequests: view.waitingRequests,
+    openSessions: view.openSessions,
+    pinnedBlocks: view.pinnedBlocks,
     usedBlocks: view.usedBlocks,
     totalBlocks: instance?.totalKvBlocks === undefined ? null : Number(instance.totalKvBlocks),
     steps: Number(view.steps),

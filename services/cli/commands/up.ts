@@ -1,5 +1,4 @@
 import { flushCompileCache } from "node:module";
-import { StatorError } from "#lib/base/errors";
 import { checkModelFile } from "#lib/engines/model-file";
 import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
@@ -13,11 +12,10 @@ import { ENGINE_KEYS, FRONT_DOOR_KEYS, MEMORY_KEYS, OPTIONS, type OptionKey } fr
 import { wrapWords } from "../display-width.ts";
 import { type TensorEngine, type TextEngine, takesTensors } from "../engine-option.ts";
 import { flagsFor } from "../forward.ts";
-import type { ModelEntry } from "../model-entry.ts";
 import { type ModelReport, printModelReport } from "../model-report.ts";
-import { shareModels } from "../model-shares.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
 import { type ChildPlan, ProcessTree } from "../process-tree.ts";
+import { shareWorkers, type WantedWorkers, type WorkerShare } from "../worker-shares.ts";
 
 const SHARED_KEYS: readonly OptionKey[] = [
   ...([
@@ -30,13 +28,11 @@ const SHARED_KEYS: readonly OptionKey[] = [
   ] as const),
   ...MEMORY_KEYS,
 ];
-const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS, "lease-ms"];
+/** What each worker is told for itself. */
+const OWN_KEYS: readonly OptionKey[] = ["model", "model-name", "role"];
+const WORKER_KEYS: readonly OptionKey[] = [...ENGINE_KEYS.filter((key) => !OWN_KEYS.includes(key)), "lease-ms"];
 /** What the frontend alone is told: workers listen for it on ports of their own. */
 const FRONT_KEYS: readonly OptionKey[] = [...FRONT_DOOR_KEYS, "grpc.port"];
-/** Processes that a machine is taken to have room for. */
-const MOST_WORKERS = 64;
-/** Each worker has a model of its own. */
-const MODEL_KEYS: readonly OptionKey[] = ["model", "model-name"];
 
 /** `stator up`: hub, workers and frontend on this machine, as one tree of processes. */
 export const up: Command = {
@@ -47,8 +43,19 @@ export const up: Command = {
     "Starts a hub (in this process), worker processes and a frontend process, prints what runs where, and serves the\n" +
     "OpenAI API on http://127.0.0.1:8000, KServe's API there too (/v2) and over gRPC on --grpc-port. Ctrl-C finishes what\n" +
     "runs and ends everything; a second Ctrl-C ends at once.\n" +
+    "With --prefill and --decode answers are computed in two parts: prompts by some workers, what follows by others.\n" +
     "Without a compiler the llama engine is missing: then a mock serves, and its model's name says so.",
-  options: ["engine", "workers", ...WORKER_KEYS, ...FRONT_KEYS, ...SHARED_KEYS],
+  options: [
+    "engine",
+    "workers",
+    "prefill",
+    "decode",
+    "model",
+    "model-name",
+    ...WORKER_KEYS,
+    ...FRONT_KEYS,
+    ...SHARED_KEYS,
+  ],
   says: {
     "grpc.port": "Port of the frontend's KServe API over gRPC and of the operators' methods; 0 takes a free one.",
   },
@@ -58,9 +65,9 @@ export const up: Command = {
 
 async function runUp(context: CommandContext): Promise<number> {
   const { values, scope, log, print, screen, config } = context;
-  if (values.workers > MOST_WORKERS) {
-    throw new StatorError("BAD_CONFIG", { detail: `--workers: up starts at most ${MOST_WORKERS} on one machine.` });
-  }
+  const wanted = wantedWorkers(context);
+  // What cannot be is said before anything is built or opened.
+  shareWorkers(wanted);
   if (values.engine === "llama") {
     for (const { file } of values.model.length > 0 ? values.model : [{ file: DEMO_MODEL_PATH }])
       await checkModelFile(file);
@@ -71,6 +78,7 @@ async function runUp(context: CommandContext): Promise<number> {
     ? { engine: values.engine, notice: undefined }
     : await chooseEngine(values.engine, asked);
   if (notice) print(`${notice}\n`);
+  const shares = shareWorkers({ ...wanted, engine });
   const place = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials };
   const hub = await openHub(context, { ...place, hasMetricsPort: false });
   const board = createBoardOfProcesses(screen);
@@ -83,7 +91,7 @@ async function runUp(context: CommandContext): Promise<number> {
     board,
     launch: (name, args, onReport) => startChild(name, args, { onReport, log, screen }),
     routable: async (address) => (await readHealth(`http://${address}`)).models,
-    children: childArguments(context, { engine, hubAddress: hub.address }),
+    children: childArguments(context, { engine, shares, hubAddress: hub.address }),
     awaited: () => [...models.keys()],
     onModel: (model) => void models.set(model.name, model),
     onRoutable(addresses) {
@@ -105,10 +113,16 @@ async function runUp(context: CommandContext): Promise<number> {
   }
 }
 
+function wantedWorkers({ values, config }: CommandContext): WantedWorkers {
+  const { prefill, decode, engine, model: models, "model-name": modelName } = values;
+  const workers = config.sources.workers === "default" ? undefined : values.workers;
+  return { workers, prefill, decode, engine, models, modelName };
+}
+
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */
 function childArguments(
   { values, config, screen }: CommandContext,
-  tree: { engine: TextEngine | TensorEngine; hubAddress: string },
+  tree: { engine: TextEngine | TensorEngine; shares: readonly WorkerShare[]; hubAddress: string },
 ) {
   // A child whose lines this process writes to the terminal does not see that there is one.
   const prettyLines = values["log.format"] === "auto" && screen.isTerminal && process.stderr.isTTY;
@@ -117,33 +131,28 @@ function childArguments(
   const format = ["--log-format", prettyLines ? "pretty" : values["log.format"]];
   const place = ["--discovery", `hub://${tree.hubAddress}`];
   const shared = [...flagsFor(config, OPTIONS, SHARED_KEYS), ...quiet, ...format, ...place];
-  const alike = flagsFor(
-    config,
-    OPTIONS,
-    WORKER_KEYS.filter((key) => !MODEL_KEYS.includes(key)),
-  );
   const modelName = values["model-name"];
-  const shares = shareOut(values, tree.engine);
-  const neighbours = ["--machine-workers", String(shares.length)];
-  const worker = ["worker", "--engine", tree.engine, ...neighbours, ...alike, ...shared];
+  const neighbours = ["--machine-workers", String(tree.shares.length)];
+  const worker = [
+    "worker",
+    "--engine",
+    tree.engine,
+    ...neighbours,
+    ...flagsFor(config, OPTIONS, WORKER_KEYS),
+    ...shared,
+  ];
   const children = new Map<string, ChildPlan>();
-  for (const [at, entries] of shares.entries()) {
-    const model = entries.map((entry) => `--model=${JSON.stringify(entry)}`);
-    const args = [...worker, ...model, ...(modelName ? [`--model-name=${modelName}`] : [])];
-    children.set(`worker-${at + 1}`, { role: "worker", args });
+  for (const { name, role, models } of tree.shares) {
+    const own = models.map((entry) => `--model=${JSON.stringify(entry)}`);
+    if (role !== "aggregated") own.push("--role", role);
+    children.set(name, {
+      role: "worker",
+      args: [...worker, ...own, ...(modelName ? [`--model-name=${modelName}`] : [])],
+    });
   }
   const frontend = ["frontend", ...flagsFor(config, OPTIONS, FRONT_KEYS), ...shared];
   children.set("frontend", { role: "frontend", args: frontend });
   return children;
-}
-
-/** The models of each worker: one of text each, all of tensors. */
-function shareOut(
-  { model: models, "model-name": modelName, workers }: CommandContext["values"],
-  engine: TextEngine | TensorEngine,
-): readonly (readonly ModelEntry[])[] {
-  if (takesTensors(engine)) return new Array<readonly ModelEntry[]>(workers).fill(models);
-  return shareModels({ models, engine, modelName, workers }).map((entry) => (entry ? [entry] : []));
 }
 
 const USUAL_PORT = String(OPTIONS["http.port"].initial);

@@ -10,6 +10,7 @@ import { ROUTING_OPTIONS } from "#lib/routing/options";
 import { RPC_OPTIONS, TLS_OPTIONS } from "#lib/rpc/options";
 import { SERVING_OPTIONS } from "#lib/serving/options";
 import { SHARED_OPTIONS } from "#lib/shared/options";
+import { TRANSFER_OPTIONS } from "#lib/transfer/options";
 import { HTTP_OPTIONS, INFERENCE_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
 import { TENSOR_OPTIONS } from "#services/worker/inference/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
@@ -35,6 +36,7 @@ export const OPTIONS = {
   ...LINK_OPTIONS,
   ...TEXT_OPTIONS,
   ...SHARED_OPTIONS,
+  ...TRANSFER_OPTIONS,
   ...LLAMA_OPTIONS,
   ...MACHINE_OPTIONS,
   ...MOCK_OPTIONS,
@@ -55,6 +57,7 @@ export const ENGINE_KEYS: readonly OptionKey[] = [
   ...keysOf(WORKER_OPTIONS),
   ...keysOf(LLAMA_OPTIONS),
   ...keysOf(MOCK_OPTIONS),
+  ...keysOf(TRANSFER_OPTIONS),
   ...keysOf(TENSOR_OPTIONS),
   ...keysOf(KSERVE_OPTIONS),
 ];

@@ -47,6 +47,10 @@ export async function openTensorWorker(
   { engine, stopped }: { readonly engine: TensorEngine } & Pick<CommandContext, "stopped">,
 ): Promise<OpenedTensorWorker | undefined> {
   const { values, scope } = context;
+  if (values.role !== "aggregated") {
+    const detail = `--role ${values.role}: requests to models of tensors have no parts.`;
+    throw new StatorError("BAD_CONFIG", { detail });
+  }
   const process = openProcess(context, {
     role: "worker",
     instruments: [DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS, TENSOR_INSTRUMENTS, SHARED_INSTRUMENTS],

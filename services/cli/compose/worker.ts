@@ -1,6 +1,7 @@
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import type { Engine } from "#lib/engines/engine";
 import { loadNative } from "#lib/native/addon";
+import { TRANSFER_INSTRUMENTS } from "#lib/transfer/instruments";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import { createAdapterFolder } from "#services/worker/openengine/adapter-folder";
 import { createWorker } from "#services/worker/worker";
@@ -8,6 +9,7 @@ import type { CommandContext, ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import type { EngineRecipe } from "./engine.ts";
 import { openProcess } from "./process.ts";
+import { openTransfer } from "./transfer.ts";
 
 /** A worker process that serves. */
 export interface OpenedWorker {
@@ -40,7 +42,7 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
   const { recipe, onProgress, stopped } = parts;
   const process = openProcess(context, {
     role: "worker",
-    instruments: [DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS],
+    instruments: [DISCOVERY_INSTRUMENTS, WORKER_INSTRUMENTS, TRANSFER_INSTRUMENTS],
     listen: { host: values["grpc.host"], port: values["grpc.port"], flag: "--grpc-port" },
   });
   const discovery = await process.discover(values.discovery ?? "memory:");
@@ -58,6 +60,9 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     models: [recipe.model],
     aliases: recipe.aliases,
     taints: values.taints,
+    role: values.role,
+    drainMs: values["drain-ms"],
+    transfer: await openTransfer(context, process),
     hasher: loadNative().addon,
     markersInContent: recipe.markersInContent ?? values["tokenizer.markers-in-content"],
     onState({ state }) {

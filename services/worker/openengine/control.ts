@@ -30,7 +30,7 @@ export function createControlService(deps: ControlDeps): ServedService {
   return createService(
     Control,
     {
-      getServerInfo: () => serverInfo(deps, loaded()),
+      getServerInfo: () => serverInfo(deps, { engine: loaded(), handOff: deps.served()?.handOff }),
       getModelInfo: ({ model }) => modelInfo(loaded(), model),
       getLoad: ({ includePerRank }) => loadInfo(deps, includePerRank),
       health: (request) => checkHealth(deps, request),
@@ -64,6 +64,7 @@ function abort({ calls, served }: ControlDeps, { target }: AbortRequest) {
       served()?.board.cancelAll();
       return { status: AbortStatus.ABORTED };
     case "kvSession":
+      if (served()?.handOff?.release(target.value.sessionId)) return { status: AbortStatus.ABORTED };
       throw new StatorError("NOT_FOUND", { what: "The KV session" });
     default:
       throw new StatorError("INVALID_ARGUMENT", { detail: "target: expected one" });

@@ -5,13 +5,27 @@ import { StatorError } from "#lib/base/errors";
 import { ANSWER_RANGES } from "#lib/base/sampling";
 import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { Capability, Engine } from "#lib/engines/engine";
+import type { Served } from "../served.ts";
 import type { EngineView } from "./engine-view.ts";
+import { TRANSFER_BACKEND } from "./session.ts";
 
 /** Revision of openengine.v1 that this worker serves. */
 const SCHEMA_REVISION = 1;
 
 /** Commit of the contract's own repository whose fields these are: a release is named by what never moves. */
 const SCHEMA_RELEASE = "4def7c50";
+
+/** How blocks are handed on where they can be: sessions name the port that this contract is served on. */
+const CONNECTOR = {
+  enabled: true,
+  transferBackend: TRANSFER_BACKEND,
+  supportedProtocols: ["grpc"],
+  supportsRemotePrefill: true,
+  supportsDecodePull: true,
+  supportsAbortCleanup: true,
+  supportsDrain: true,
+  schemaVersion: 1,
+};
 
 /** Roles as this contract has them, and in words. */
 export const ROLES = {
@@ -25,16 +39,16 @@ export const ROLES = {
 /** What engine this is. */
 export function serverInfo(
   { instanceId, version, role }: Pick<EngineView, "instanceId" | "version" | "role">,
-  { card }: Engine,
+  { engine: { card }, handOff }: Pick<Served, "engine" | "handOff">,
 ) {
   return {
     engineName: `stator-${card.engine}`,
     engineVersion: version,
-    engineRole: ROLES[role].wire,
+    engineRole: ROLES[role()].wire,
     instanceId: printId(instanceId),
     supportedModels: [card.model],
     parallelism: { tensorParallelSize: 1, pipelineParallelSize: 1, dataParallelSize: 1, dataParallelRank: 0 },
-    kvConnector: { enabled: false },
+    kvConnector: handOff ? CONNECTOR : { enabled: false },
     schemaRevision: SCHEMA_REVISION,
     minimumClientRevision: SCHEMA_REVISION,
     schemaRelease: SCHEMA_RELEASE,
@@ -93,7 +107,7 @@ export function loadInfo(
   { served, instanceId, clock }: Pick<EngineView, "served" | "instanceId" | "clock">,
   perRank: boolean,
 ) {
-  const { board, engine } = served() ?? {};
+  const { board, engine, handOff } = served() ?? {};
   const metrics = board?.metrics;
   const at = {
     runningRequests: metrics?.runningRequests ?? 0,
@@ -106,6 +120,7 @@ export function loadInfo(
     instanceId: printId(instanceId),
     timestampUnixNanos: BigInt(clock.unixMs()) * 1_000_000n,
     ...at,
+    activeKvSessions: handOff?.load.openSessions,
     waitingTokens: BigInt(metrics?.waitingTokens ?? 0),
     ranks: perRank ? [{ dataParallelRank: 0, ...at }] : [],
   };

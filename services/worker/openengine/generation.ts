@@ -13,7 +13,7 @@ import { sumUsage } from "#lib/serving/answer";
 import type { LinkAsk } from "#lib/serving/ask";
 import type { ChoiceText } from "#lib/serving/choice";
 import { compileStops } from "#lib/text/stop";
-import type { BoardSink } from "#lib/worker/board";
+import type { BoardSink } from "#lib/worker/board-sink";
 import { engineError, finishOf } from "./ending.ts";
 import { Output } from "./output.ts";
 

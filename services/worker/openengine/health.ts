@@ -10,7 +10,8 @@ import { EngineRole } from "#gen/openengine/v1/server_pb";
 import type { Clock } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import { GREEDY } from "#lib/tokens/sampling";
-import type { Board, BoardSink } from "#lib/worker/board";
+import type { Board } from "#lib/worker/board";
+import type { BoardSink } from "#lib/worker/board-sink";
 import { ROLES } from "./describe.ts";
 import type { EngineView } from "./engine-view.ts";
 
@@ -44,7 +45,7 @@ export async function checkHealth(
     const message = new StatorError("MODEL_NOT_FOUND", { model: request.model }).message;
     checks[1] = { name: "model", state: HealthState.NOT_READY, message };
   }
-  const { wire, does } = ROLES[role];
+  const { wire, does } = ROLES[role()];
   if (request.role !== EngineRole.UNSPECIFIED && request.role !== wire) {
     checks.push({ name: "role", state: HealthState.NOT_READY, message: `This engine does ${does}.` });
   }

@@ -52,7 +52,6 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): LinkAs
   const { requestId, sampling: drawing, response, kv } = request;
   if (requestId === "") invalid("request_id: must not be empty");
   if (request.media.length > 0) unsupported("media", "this model takes text only");
-  if (kv?.session) unsupported("kv.session", "hand-off of KV sessions is not offered here");
   if (kv?.bypassPrefixCache) unsupported("kv.bypass_prefix_cache", "the prefix cache cannot be bypassed");
   if (response?.returnPromptLogprobs)
     unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
