@@ -50,9 +50,9 @@ test("a session of another prompt, salt, scheme, incarnation or engine is not be
 });
 
 test("a session that nobody fetches is free when its lease is over", async () => {
-  const { rig, owner, reader, prompt, session } = await openPair();
-  expect(session.leaseMs).toBe(30_000);
-  rig.clock.advance(29_999);
+  const { rig, owner, reader, prompt, session } = await openPair({ limits: { leaseMs: 400 } });
+  expect(session.leaseMs).toBe(400);
+  rig.clock.advance(399);
   const later = owner.agent.keep({ ...promptOf(8), firstTokens: FIRST });
   expect(owner.agent.load).toEqual({ openSessions: 2, pinnedBlocks: 10 });
   rig.clock.advance(1);
@@ -114,10 +114,14 @@ test("who gives a fetch up leaves nothing behind, and its session to the lease",
   const { rig, owner, reader, prompt, session } = await openPair();
   const controller = new AbortController();
   const held = Promise.withResolvers<undefined>();
-  rig.machine.onCopy = () => held.promise;
+  const began = Promise.withResolvers<void>();
+  rig.machine.onCopy = () => {
+    began.resolve();
+    return held.promise;
+  };
   const fetching = reader.agent.fetch({ session }, prompt, { signal: controller.signal });
   const settled = expect(fetching).rejects.toMatchObject({ reason: "CANCELLED" });
-  await expect.poll(() => owner.store.counts.read).toBe(8);
+  await began.promise;
   controller.abort(new StatorError("CANCELLED"));
   held.resolve(undefined);
   await settled;
@@ -131,7 +135,7 @@ test("who gives a fetch up leaves nothing behind, and its session to the lease",
 });
 
 test("what is not here by its time is computed, and an owner that says nothing is not waited for", async () => {
-  const { rig, owner, reader, prompt, session } = await openPair();
+  const { rig, owner, reader, prompt, session } = await openPair({}, { limits: { stallMs: 3000 } });
   const held = Promise.withResolvers<void>();
   owner.store.beforeRead = () => held.promise;
   const stalled = reader.agent.fetch({ session }, prompt, fetchOptions());
@@ -152,7 +156,11 @@ async function passing<Result>(rig: TransferRig, promise: Promise<Result>): Prom
   const settled = promise.finally(() => {
     isSettled = true;
   });
-  await expect.poll(() => isSettled || (rig.clock.advance(1000), false), { interval: 5 }).toBe(true);
+  const pass = () => {
+    if (!isSettled) rig.clock.advance(1000);
+    return isSettled;
+  };
+  await expect.poll(pass, { interval: 5 }).toBe(true);
   return settled;
 }
 
