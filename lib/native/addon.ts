@@ -5,6 +5,7 @@ import type { SpecialToken } from "#lib/text/special";
 import type { Strings } from "#lib/text/token-texts";
 import type { NormalForm } from "#lib/text/vocabulary";
 import type { Llama, LlamaOptions, Vocab } from "./llama.ts";
+import type { NativeMover, NativeMoverOptions } from "./mover.ts";
 
 /**
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
@@ -80,6 +81,9 @@ export interface NativeAddon {
    * know, and with `INVALID_ARGUMENT` for one that contradicts itself.
    */
   openEncoder(vocabulary: NativeVocabulary, options: EncoderOptions): Promise<NativeEncoder>;
+
+  /** Opens what moves blocks between processes, on threads of its own. */
+  openMover(options: NativeMoverOptions): NativeMover;
 
   /**
    * Opens libllama and its back ends, once per process: a second call with the same folder returns the same libraries,

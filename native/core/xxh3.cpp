@@ -15,6 +15,8 @@ constexpr size_t kSecretLastLane = 7;
 constexpr size_t kSecretMerge = 11;
 constexpr size_t kMidLast = 17;
 constexpr size_t kSecretMinBytes = 136;
+/// Longer input runs through the lanes.
+constexpr size_t kMidBytes = 240;
 
 constexpr uint32_t kPrime32a = 0x9E3779B1u;
 constexpr uint32_t kPrime32b = 0x85EBCA77u;
@@ -158,45 +160,73 @@ uint64_t mergeLanes(const uint64_t* lanes, const uint8_t* secret, uint64_t start
   return avalanche(sum);
 }
 
-uint64_t hashLong(const uint8_t* data, size_t size, const uint8_t* secret) {
-  alignas(64) uint64_t lanes[kLanes] = {kPrime32c, kPrime64a, kPrime64b, kPrime64c,
-                                        kPrime64d, kPrime32b, kPrime64e, kPrime32a};
-  constexpr size_t stripesPerBlock = (kSecretBytes - kStripeBytes) / kSecretStep;
-  constexpr size_t blockBytes = stripesPerBlock * kStripeBytes;
-  const size_t blocks = (size - 1) / blockBytes;
-  for (size_t block = 0; block < blocks; block++) {
-    const uint8_t* at = data + block * blockBytes;
-    for (size_t i = 0; i < stripesPerBlock; i++) accumulate(lanes, at + i * kStripeBytes, secret + i * kSecretStep);
+constexpr size_t kStripesPerPiece = (kSecretBytes - kStripeBytes) / kSecretStep;
+static_assert(kStripesPerPiece * kStripeBytes == Xxh3Progress::kPieceBytes);
+
+/// Whole pieces, with the lanes where the compiler can keep them in registers.
+void hashPieces(uint64_t* into, const uint8_t* data, const uint8_t* secret, size_t pieces) {
+  alignas(64) uint64_t lanes[kLanes];
+  std::memcpy(lanes, into, sizeof lanes);
+  for (size_t piece = 0; piece < pieces; piece++) {
+    const uint8_t* at = data + piece * Xxh3Progress::kPieceBytes;
+    for (size_t i = 0; i < kStripesPerPiece; i++) accumulate(lanes, at + i * kStripeBytes, secret + i * kSecretStep);
     scramble(lanes, secret + kSecretBytes - kStripeBytes);
   }
-  const uint8_t* rest = data + blocks * blockBytes;
-  const size_t stripes = (size - 1 - blocks * blockBytes) / kStripeBytes;
-  for (size_t i = 0; i < stripes; i++) accumulate(lanes, rest + i * kStripeBytes, secret + i * kSecretStep);
-  accumulate(lanes, data + size - kStripeBytes, secret + kSecretBytes - kStripeBytes - kSecretLastLane);
-  return mergeLanes(lanes, secret + kSecretMerge, size * kPrime64a);
+  std::memcpy(into, lanes, sizeof lanes);
 }
 
-uint64_t hashLongSeeded(const uint8_t* data, size_t size, uint64_t seed) {
-  if (seed == 0) return hashLong(data, size, kSecret);
-  alignas(64) uint8_t secret[kSecretBytes];
-  for (size_t i = 0; i < kSecretBytes; i += 16) {
-    write64(secret + i, read64(kSecret + i) + seed);
-    write64(secret + i + 8, read64(kSecret + i + 8) - seed);
-  }
-  return hashLong(data, size, secret);
+uint64_t hashLong(const uint8_t* data, size_t size, uint64_t seed) {
+  Xxh3Progress progress;
+  progress.begin(data, size, seed);
+  return progress.finish();
 }
 
 }  // namespace
 
 uint64_t xxh3(const void* data, size_t size, uint64_t seed) {
   const auto* bytes = static_cast<const uint8_t*>(data);
-  if (size > 240) return hashLongSeeded(bytes, size, seed);
+  if (size > kMidBytes) return hashLong(bytes, size, seed);
   if (size > 128) return hash129To240(bytes, size, seed);
   if (size > 16) return hash17To128(bytes, size, seed);
   if (size > 8) return hash9To16(bytes, size, seed);
   if (size >= 4) return hash4To8(bytes, size, seed);
   if (size > 0) return hashUpTo3(bytes, size, seed);
   return avalancheXxh64(seed ^ read64(kSecret + 56) ^ read64(kSecret + 64));
+}
+
+void Xxh3Progress::begin(const void* data, size_t size, uint64_t seed) {
+  constexpr uint64_t start[kLanes] = {kPrime32c, kPrime64a, kPrime64b, kPrime64c,
+                                      kPrime64d, kPrime32b, kPrime64e, kPrime32a};
+  data_ = static_cast<const uint8_t*>(data);
+  size_ = size;
+  seed_ = seed;
+  pieces_ = 0;
+  std::memcpy(lanes_, start, sizeof lanes_);
+  for (size_t i = 0; i < kSecretBytes; i += 16) {
+    write64(secret_ + i, read64(kSecret + i) + seed);
+    write64(secret_ + i + 8, read64(kSecret + i + 8) - seed);
+  }
+}
+
+void Xxh3Progress::advance(size_t ready) {
+  if (size_ <= kMidBytes) return;
+  // The last piece is never mixed as a whole, also when it is full.
+  const size_t least = ready / kPieceBytes;
+  const size_t most = (size_ - 1) / kPieceBytes;
+  const size_t whole = least < most ? least : most;
+  if (whole <= pieces_) return;
+  hashPieces(lanes_, data_ + pieces_ * kPieceBytes, secret_, whole - pieces_);
+  pieces_ = whole;
+}
+
+uint64_t Xxh3Progress::finish() {
+  if (size_ <= kMidBytes) return xxh3(data_, size_, seed_);
+  advance(size_);
+  const size_t done = pieces_ * kPieceBytes;
+  const size_t stripes = (size_ - 1 - done) / kStripeBytes;
+  for (size_t i = 0; i < stripes; i++) accumulate(lanes_, data_ + done + i * kStripeBytes, secret_ + i * kSecretStep);
+  accumulate(lanes_, data_ + size_ - kStripeBytes, secret_ + kSecretBytes - kStripeBytes - kSecretLastLane);
+  return mergeLanes(lanes_, secret_ + kSecretMerge, size_ * kPrime64a);
 }
 
 }  // namespace stator
