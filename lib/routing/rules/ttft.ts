@@ -101,11 +101,6 @@ export const ttft: RuleRow = {
   create: (constants) => new TtftRule(constants),
 };
 
-/** What a prompt of so many milliseconds delays of those that come later, in milliseconds. */
-export function othersMs(of: Candidates, prefillMs: number): number {
-  return betaOf(meanUtilisation(of)) * prefillMs;
-}
-
 class TtftRule implements Rule {
   readonly isDrawn = false;
   readonly #constants: RuleConstants;
@@ -133,7 +128,7 @@ class TtftRule implements Rule {
       { name: "free place", value: parts.slotMs, counts },
       { name: "prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
-      { name: "delay of others", value: othersMs(of, parts.prefillMs), counts },
+      { name: "delay of others", value: betaOf(meanUtilisation(of)) * parts.prefillMs, counts },
       { name: "delay of those beside", value: parts.putOffMs, counts },
       {
         name: "late tokens",
