@@ -3,7 +3,7 @@ import { alone, decodePassMs } from "../cost/first-token.ts";
 import type { Candidates } from "../rules/candidates.ts";
 import type { RuleConstants } from "../rules/constants.ts";
 import type { Term } from "../rules/rule.ts";
-import { betaOf, ttftParts } from "../rules/ttft.ts";
+import { othersMs, ttftParts } from "../rules/ttft.ts";
 
 /** What both ways of one prompt cost, in milliseconds. */
 export interface WayPrices {
@@ -42,13 +42,13 @@ export function priceWays(ways: Ways): WayPrices {
   const late = (ms: number) => LATE_TOKEN_SHARE * of.decodeSequences[at]! * ms;
   const { prefillMs } = ttftParts(kept.ask, of, at, constants);
   const tailMs = tailMsOf(ways);
-  // Prompts that come later may go either way: what delays them is the same at all who could take this one.
-  const beta = betaOf(meanUtilisation([whole.candidates, prefill.candidates]));
-  const here = [...wayTerms("whole", whole, { beta, constants }), counted("whole: late tokens", late(prefillMs))];
+  // Prompts that come later may go either way: both ways delay as many of them.
+  const tables = [of, prefill.candidates];
+  const here = [...wayTerms("whole", whole, { tables, constants }), counted("whole: late tokens", late(prefillMs))];
   const apart = [
-    ...wayTerms("split", prefill, { beta, constants }),
+    ...wayTerms("split", prefill, { tables, constants }),
     counted("split: transfer", pullMs),
-    counted("split: tail", (1 + beta) * tailMs + late(tailMs)),
+    counted("split: tail", tailMs + othersMs(tables, tailMs) + late(tailMs)),
   ];
   return { whole: sum(here), split: sum(apart), terms: [...here, ...apart] };
 }
@@ -61,26 +61,16 @@ function tailMsOf({ whole: { candidates: of, at, kept }, tailTokens }: Ways): nu
   return Math.max(0, alone(of, at, own) - besideMs);
 }
 
-/** Share of the last while in which all of them computed prompts, 0 to 1. */
-function meanUtilisation(tables: readonly Candidates[]): number {
-  let [sumOfAll, count] = [0, 0];
-  for (const of of tables) {
-    for (let at = 0; at < of.count; at++) sumOfAll += of.prefillUtilisation[at]!;
-    count += of.count;
-  }
-  return sumOfAll / count;
-}
-
 function wayTerms(
   way: string,
   { kept, candidates: of, at }: Chosen,
-  { beta, constants }: { readonly beta: number; readonly constants: RuleConstants },
+  { tables, constants }: { readonly tables: readonly Candidates[]; readonly constants: RuleConstants },
 ): Term[] {
   const { waitMs, slotMs, prefillMs, onboardingMs, putOffMs } = ttftParts(kept.ask, of, at, constants);
   const parts = {
     wait: waitMs + slotMs,
     prefill: prefillMs + onboardingMs,
-    "delay of others": beta * prefillMs + putOffMs,
+    "delay of others": othersMs(tables, prefillMs) + putOffMs,
   };
   return Object.entries(parts).map(([name, value]) => counted(`${way}: ${name}`, value));
 }
