@@ -12,6 +12,14 @@ export interface BlockPlace {
   readonly index: number;
 }
 
+/** A block that was copied out. */
+export interface ReadBlock {
+  /** XXH3-64 of its bytes, seed CHECKSUM_SEED. */
+  readonly checksum: bigint;
+  /** Time in which nothing else could run. */
+  readonly durationUs: number;
+}
+
 /** Who hears from an executor; calls come from the event loop, never from inside a call to the executor. */
 export interface ExecutorListener {
   /** One per submitted plan, in order. */
@@ -31,15 +39,16 @@ export interface Executor {
   /** Ends the step early where it can; its outcome still comes. */
   abort(step: number): void;
   /**
-   * Copies the bytes of a registered block, in the layout of the card, into an array that is as long, and resolves with
-   * their checksum. Borrows the array until it settles.
+   * Copies the bytes of a registered block, in the layout of the card, into an array that is as long. Borrows the array until
+   * it settles.
    */
-  readBlock(place: BlockPlace, into: Uint8Array): Promise<bigint>;
+  readBlock(place: BlockPlace, into: Uint8Array): Promise<ReadBlock>;
   /**
    * Puts the bytes of a block in place. Rejects with CORRUPT, and has taken nothing, when their checksum is not this one;
-   * undefined checks nothing. Borrows the array until it settles.
+   * undefined checks nothing. Resolves with the microseconds in which nothing else could run. Borrows the array until it
+   * settles.
    */
-  writeBlock(place: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void>;
+  writeBlock(place: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<number>;
   /** One vector per request; all have the same options. */
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]>;
   /** Returns the digest of the adapter, 32 bytes. */

@@ -6,7 +6,7 @@ import { takeBlocks } from "../../test/support/move-blocks.ts";
 import { StillClock } from "../../test/support/still-clock.ts";
 import { requireAbility } from "./ability.ts";
 import type { SizedCard } from "./engine.ts";
-import type { BlockPlace, Executor, ExecutorListener } from "./executor.ts";
+import type { BlockPlace, Executor, ExecutorListener, ReadBlock } from "./executor.ts";
 import { mockLayout } from "./mock/memory.ts";
 import { ENTRY_END, type StepOutcome, type StepPlan } from "./schedule/plan.ts";
 import { pagedSpace } from "./schedule/space.ts";
@@ -52,6 +52,7 @@ class FakeExecutor implements Executor {
   readonly plans: StepPlan[] = [];
   readonly written: number[] = [];
   reads = 0;
+  moveUs = 0;
   beforeMove: (() => Promise<void>) | undefined;
   listener: ExecutorListener | undefined;
   failWriteAt = Number.POSITIVE_INFINITY;
@@ -85,20 +86,21 @@ class FakeExecutor implements Executor {
 
   abort(): void {}
 
-  async readBlock({ index }: BlockPlace, into: Uint8Array): Promise<bigint> {
+  async readBlock({ index }: BlockPlace, into: Uint8Array): Promise<ReadBlock> {
     this.reads++;
     await this.beforeMove?.();
     into.fill(index);
-    return BigInt(index);
+    return { checksum: BigInt(index), durationUs: this.moveUs };
   }
 
-  async writeBlock({ index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
+  async writeBlock({ index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<number> {
     if (index >= this.failWriteAt) throw new StatorError("ENGINE_FAILED", { detail: "no room" });
     await this.beforeMove?.();
     if (checksum !== undefined && checksum !== BigInt(from[0]!)) {
       throw new StatorError("CORRUPT", { what: "The KV block", detail: "its checksum differs" });
     }
     this.written.push(index);
+    return this.moveUs;
   }
 
   async embed(): Promise<readonly Float32Array[]> {

@@ -192,6 +192,14 @@ export interface KvLayout {
   readonly reason?: string;
 }
 
+/** What is known of bytes that were copied out. */
+export interface ExportedBlock {
+  /** XXH3-64 of the bytes, seed 0x564b5453. */
+  readonly checksum: bigint;
+  /** On the engine thread. */
+  readonly durationUs: number;
+}
+
 /** How embeddings are made of a model's last states. */
 export interface EmbedOptions {
   /** Default mean. */
@@ -228,16 +236,17 @@ export interface Context {
 
   /**
    * Copies positions p0 .. p1-1 of a slot in the canonical layout into `into`, which must be as long (else it throws), and
-   * resolves with the XXH3-64 of the bytes, seed 0x564b5453. Borrows `into` until it settles. Rejects with
+   * resolves with the XXH3-64 of the bytes, seed 0x564b5453, and the time on the engine thread. Borrows `into` until it settles. Rejects with
    * `UNSUPPORTED`, or with `INVALID_ARGUMENT` when the slot does not hold every one of them.
    */
-  exportBlock(slot: number, p0: number, p1: number, into: Uint8Array): Promise<bigint>;
+  exportBlock(slot: number, p0: number, p1: number, into: Uint8Array): Promise<ExportedBlock>;
   /**
    * Puts exported bytes at positions p0 .. of a slot. The length must be a multiple of `kvLayout.tokenBytes` (else it
    * throws). Rejects with `CORRUPT` when their checksum is not this one, before the library sees them; without one the
-   * content is not checked. Rejects with `NO_SPACE`. Borrows the bytes until it settles.
+   * content is not checked. Rejects with `NO_SPACE`. Resolves with the microseconds that it took on the engine thread. Borrows
+   * the bytes until it settles.
    */
-  importBlock(slot: number, p0: number, bytes: Uint8Array, checksum?: bigint): Promise<void>;
+  importBlock(slot: number, p0: number, bytes: Uint8Array, checksum?: bigint): Promise<number>;
 
   /** One vector per input, by a second context of the same model that is opened on first use. Own order. */
   embed(inputs: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array[]>;

@@ -131,9 +131,12 @@ void ContextState::settle(Reply& reply) {
     for (uint32_t i = 0; i < reply.vectors.size(); i++) vectors[i] = makeFloats(env_, reply.vectors[i]);
     deferred.Resolve(vectors);
   } else if (reply.checksum.has_value()) {
-    deferred.Resolve(Napi::BigInt::New(env_, *reply.checksum));
+    auto moved = Napi::Object::New(env_);
+    moved.Set("checksum", Napi::BigInt::New(env_, *reply.checksum));
+    moved.Set("durationUs", reply.durationUs);
+    deferred.Resolve(moved);
   } else {
-    deferred.Resolve(env_.Undefined());
+    deferred.Resolve(Napi::Number::New(env_, reply.durationUs));
   }
 }
 

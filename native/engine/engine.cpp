@@ -273,8 +273,10 @@ template <typename Work>
 void Engine::answer(uint64_t request, Work work) {
   auto reply = std::make_unique<Reply>();
   reply->request = request;
+  const auto started = std::chrono::steady_clock::now();
   try {
     work(*reply);
+    reply->durationUs = elapsedUs(started);
   } catch (const Failure& failure) {
     reply->request = request;
     reply->failure.emplace(failure);

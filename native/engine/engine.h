@@ -46,6 +46,8 @@ struct Reply {
   std::optional<Failure> failure;
   /// Of the block that was copied out.
   std::optional<uint64_t> checksum;
+  /// On the engine thread, of a block that was moved.
+  double durationUs = 0;
   std::vector<std::vector<float>> vectors;
 };
 

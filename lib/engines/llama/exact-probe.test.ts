@@ -71,11 +71,12 @@ function openContext(options: ContextOptions, onStep: (result: StepResult) => vo
     submitStep,
     async exportBlock(slot, p0, p1, into) {
       into.set(new Uint8Array(Uint32Array.from(slots[slot]!.slice(p0, p1)).buffer));
-      return 0n;
+      return { checksum: 0n, durationUs: 0 };
     },
     async importBlock(slot, p0, bytes) {
       expect(slots[slot]).toHaveLength(p0);
       slots[slot]!.push(...new Uint32Array(bytes.slice().buffer));
+      return 0;
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Log } from "#lib/host/log";
 import { type Context, END, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
 import type { Model, Vocab } from "#lib/native/llama";
 import type { EmbedRequest } from "../engine.ts";
-import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
+import type { BlockPlace, Executor, ExecutorListener, ReadBlock } from "../executor.ts";
 import { digestFile } from "../model-file.ts";
 import type { PlanEntry, StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
@@ -126,12 +126,12 @@ export class LlamaExecutor implements Executor {
     this.#open.abortStep(step);
   }
 
-  async readBlock({ slot, index }: BlockPlace, into: Uint8Array): Promise<bigint> {
+  async readBlock({ slot, index }: BlockPlace, into: Uint8Array): Promise<ReadBlock> {
     const start = index * this.#blockTokens;
     return this.#call(this.#open.exportBlock(slot, start, start + this.#blockTokens, into));
   }
 
-  async writeBlock({ slot, index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
+  async writeBlock({ slot, index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<number> {
     return this.#call(this.#open.importBlock(slot, index * this.#blockTokens, from, checksum));
   }
 

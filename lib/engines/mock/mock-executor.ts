@@ -6,7 +6,7 @@ import type { PassShape, TimePrior } from "#lib/perf/time-model";
 import { passMsOf } from "#lib/perf/time-prior";
 import { xxh3 } from "#lib/tokens/xxh3";
 import type { EmbedRequest } from "../engine.ts";
-import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
+import type { BlockPlace, Executor, ExecutorListener, ReadBlock } from "../executor.ts";
 import { sha256 } from "../model-file.ts";
 import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
@@ -222,16 +222,17 @@ export class MockExecutor implements Executor {
     return stopTokens.includes(token) ? ENTRY_END.stopToken : ENTRY_END.none;
   }
 
-  async readBlock({ block }: BlockPlace, into: Uint8Array): Promise<bigint> {
+  async readBlock({ block }: BlockPlace, into: Uint8Array): Promise<ReadBlock> {
     this.memory.read(block, into);
-    return xxh3(into, CHECKSUM_SEED);
+    return { checksum: xxh3(into, CHECKSUM_SEED), durationUs: 0 };
   }
 
-  async writeBlock({ block }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
+  async writeBlock({ block }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<number> {
     if (checksum !== undefined && xxh3(from, CHECKSUM_SEED) !== checksum) {
       throw new StatorError("CORRUPT", { what: "The KV block", detail: "its checksum differs" });
     }
     this.memory.write(block, from);
+    return 0;
   }
 
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {
