@@ -62,21 +62,16 @@ export class BlockTransfer implements BlockStore {
   }
 
   /** Reads the first of some blocks, as many as go at once. */
-  async #readSlice(run: Run, from: number, into: readonly Uint8Array[]): Promise<readonly bigint[]> {
+  async #readSlice(run: Run, from: number, into: readonly Uint8Array[]): Promise<BigUint64Array> {
     const { executor, scheduler } = this.#options;
-    const place = (at: number) => {
-      const block = run.pinned.blocks[from + at]!;
-      return { block, slot: scheduler.kv.space.slotOf(block), index: run.index + from + at };
-    };
-    const { results, isTakenBack } = await this.#slices.move("exportUs", into.length, (at) =>
-      executor.readBlock(place(at), into[at]!),
-    );
-    // The bytes may be of what was there before.
-    if (isTakenBack) return [];
-    return results.map((result) => {
-      if (result.status === "rejected") throw result.reason;
-      return result.value.checksum;
+    const { moved, isTakenBack } = await this.#slices.move("exportUs", into.length, (count) => {
+      const blocks = run.pinned.blocks.slice(from, from + count);
+      // Who holds the last one holds those before it.
+      const slot = scheduler.kv.space.slotOf(blocks.at(-1)!);
+      return executor.readBlocks({ blocks, slot, index: run.index + from }, into.slice(0, count));
     });
+    // The bytes may be of what was there before.
+    return isTakenBack ? new BigUint64Array() : moved.checksums;
   }
 
   open({ tokens, blocks, cacheSalt, adapter }: WantedBlocks): IncomingBlocks {
@@ -165,19 +160,19 @@ class Incoming implements IncomingBlocks {
   /** Writes the first of some blocks, as many as go at once. */
   async #writeSlice(payloads: readonly Uint8Array[], checksums: BigUint64Array | undefined): Promise<void> {
     const { executor } = this.#options;
-    const { blocks, slot } = this.#ticket;
-    const start = this.#arrived;
-    const { results, isTakenBack } = await this.#slices.move("importUs", payloads.length, async (at) => {
-      const place = { block: blocks[start + at]!, slot, index: start + at };
-      return { durationUs: await executor.writeBlock(place, payloads[at]!, checksums?.[at]) };
+    const { slot, blocks } = this.#ticket;
+    const index = this.#arrived;
+    // Until it is known that they are in place nothing can come behind them.
+    this.#isBroken = true;
+    const { moved, isTakenBack } = await this.#slices.move("importUs", payloads.length, async (count) => {
+      const place = { blocks: blocks.slice(index, index + count), slot, index };
+      const written = await executor.writeBlocks(place, payloads.slice(0, count), checksums?.slice(0, count));
+      return { ...written, isWhole: written.count === count };
     });
     // The blocks before them may not be in place after all.
-    const failed = isTakenBack ? 0 : results.findIndex((result) => result.status === "rejected");
-    this.#isBroken = failed >= 0;
-    this.#arrived += this.#isBroken ? failed : results.length;
     if (isTakenBack) throw new StatorError("ENGINE_FAILED", { detail: "a step was taken back while blocks came in" });
-    const { reason } = (results[failed] ?? {}) as Partial<PromiseRejectedResult>;
-    if (reason !== undefined && !(reason instanceof StatorError && reason.reason === "CORRUPT")) throw reason;
+    this.#arrived += moved.count;
+    this.#isBroken = !moved.isWhole;
   }
 
   close(): number {

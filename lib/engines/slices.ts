@@ -3,8 +3,13 @@ import type { Scheduler } from "./schedule/scheduler.ts";
 
 /** Part of a step's time that moving blocks may add to it, while others wait for that step. */
 const STEP_SHARE = 0.08;
-/** Blocks of a slice before anybody knows how long one takes. */
-const FIRST_BLOCKS = 8;
+/**
+ * What a slice may take however short steps are: it has a price of its own, which grows with the place in the sequence, and a
+ * few large ones delay fewer steps than many small ones.
+ */
+const LEAST_US = 500;
+/** Blocks of a slice, however long they take: each one by itself would take longer still. */
+const LEAST_BLOCKS = 8;
 /** Of a slice that nobody waits for; who comes meanwhile waits for one. */
 const IDLE_BLOCKS = 64;
 /** What a step that is longer than those before counts for in their length. */
@@ -25,13 +30,16 @@ export interface SlicesOptions {
 /** Which way blocks go. */
 export type SliceKind = "exportUs" | "importUs";
 
-/** What became of the blocks of a slice, in order. */
+/** What became of a slice. */
 export interface SliceOutcome<Moved> {
-  /** One for each block that went along. */
-  readonly results: readonly PromiseSettledResult<Moved>[];
+  /** What the executor said. */
+  readonly moved: Moved;
   /** A step was taken back meanwhile: ops that were thought to have run may not have. */
   readonly isTakenBack: boolean;
 }
+
+/** Moves the first so many blocks of those that are left. */
+export type MoveBlocks<Moved> = (count: number) => Promise<Moved & { readonly durationUs: number }>;
 
 /**
  * Moves blocks between steps, one slice after another, whoever they are for: in turns, and so few at a time that a step which
@@ -57,34 +65,23 @@ export class Slices {
     this.#stepUs = Math.min(durationUs, known + (durationUs - known) * LONGER_SHARE);
   }
 
-  /** Moves as many of `left` blocks as may go at once, when it is their turn; `one` moves the `at`-th of them. */
-  move<Moved>(
-    kind: SliceKind,
-    left: number,
-    one: (at: number) => Promise<Moved & { readonly durationUs: number }>,
-  ): Promise<SliceOutcome<Moved>> {
-    const slice = () => this.#move(kind, left, one);
+  /** Moves as many of `left` blocks as may go at once, when it is their turn. */
+  move<Moved>(kind: SliceKind, left: number, blocks: MoveBlocks<Moved>): Promise<SliceOutcome<Moved>> {
+    const slice = () => this.#move(kind, left, blocks);
     const outcome = this.#last.then(slice, slice);
     this.#last = outcome;
     return outcome;
   }
 
-  async #move<Moved>(
-    kind: SliceKind,
-    left: number,
-    one: (at: number) => Promise<Moved & { readonly durationUs: number }>,
-  ): Promise<SliceOutcome<Moved>> {
+  async #move<Moved>(kind: SliceKind, left: number, blocks: MoveBlocks<Moved>): Promise<SliceOutcome<Moved>> {
     const { scheduler, checkOpen, afterOps } = this.#options;
     checkOpen();
     const takenBack = this.#takenBack;
     const count = Math.min(left, this.#blocksNow(kind));
-    // Every one of them ends before anybody goes on: memory is lent until then.
-    const results = await afterOps(() => Promise.allSettled(Array.from({ length: count }, async (_, at) => one(at))));
-    const moved = results.filter((result) => result.status === "fulfilled");
-    const spentUs = moved.reduce((sum, { value }) => sum + value.durationUs, 0);
-    scheduler.addTransfer({ [kind]: spentUs });
-    if (moved.length > 0) this.#note(kind, spentUs / moved.length);
-    return { results, isTakenBack: takenBack !== this.#takenBack };
+    const moved = await afterOps(async () => blocks(count));
+    scheduler.addTransfer({ [kind]: moved.durationUs });
+    this.#note(kind, moved.durationUs / count);
+    return { moved, isTakenBack: takenBack !== this.#takenBack };
   }
 
   #blocksNow(kind: SliceKind): number {
@@ -92,10 +89,10 @@ export class Slices {
     const stepUs = this.#stepUs;
     if (runningRequests + waitingRequests === 0) return IDLE_BLOCKS;
     const blockUs = this.#blockUs[kind];
-    if (blockUs === undefined || stepUs === undefined) return FIRST_BLOCKS;
-    return blockUs === 0
-      ? IDLE_BLOCKS
-      : Math.max(1, Math.min(IDLE_BLOCKS, Math.floor((STEP_SHARE * stepUs) / blockUs)));
+    if (blockUs === undefined || stepUs === undefined) return LEAST_BLOCKS;
+    if (blockUs === 0) return IDLE_BLOCKS;
+    const blocks = Math.floor(Math.max(LEAST_US, STEP_SHARE * stepUs) / blockUs);
+    return Math.max(LEAST_BLOCKS, Math.min(IDLE_BLOCKS, blocks));
   }
 
   #note(kind: SliceKind, blockUs: number): void {

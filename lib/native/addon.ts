@@ -187,7 +187,6 @@ export const NATIVE_ERROR_CODES = [
   "ABORTED",
   "UNSUPPORTED",
   "NO_SPACE",
-  "CORRUPT",
   "INTERNAL",
 ] as const;
 

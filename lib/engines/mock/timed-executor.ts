@@ -141,11 +141,11 @@ export class TimedExecutor implements Executor {
     this.#endedMs = undefined;
   }
 
-  readBlock(): Promise<never> {
+  readBlocks(): Promise<never> {
     return Promise.reject(refused("Blocks of it"));
   }
 
-  writeBlock(): Promise<never> {
+  writeBlocks(): Promise<never> {
     return Promise.reject(refused("Blocks of it"));
   }
 
