@@ -32,6 +32,8 @@ export interface MovesOptions {
   readonly blockTokens: number;
   /** Of the whole replay. */
   readonly clock: VirtualClock;
+  /** Called before blocks of workers change on the way: what lies in the past is told. */
+  readonly catchUp: () => void;
 }
 
 /** The requests whose blocks go from the worker that computes their prompts to the one where their answers go on. */
@@ -39,10 +41,12 @@ export class Moves {
   readonly #blockTokens: number;
   readonly #blockBytes: number;
   readonly #clock: VirtualClock;
+  readonly #catchUp: () => void;
   readonly #net: TransferNet;
   readonly #open = new Map<ReplayRequest, Move>();
 
-  constructor({ speed, blockTokens, clock }: MovesOptions) {
+  constructor({ speed, blockTokens, clock, catchUp }: MovesOptions) {
+    this.#catchUp = catchUp;
     this.#blockTokens = blockTokens;
     this.#blockBytes = speed.tokenBytes * blockTokens;
     this.#clock = clock;
@@ -102,7 +106,9 @@ export class Moves {
 
   #arrived(request: ReplayRequest): void {
     const move = this.#open.get(request);
-    if (move?.rest) this.#end(request, move);
+    if (!move?.rest) return;
+    this.#catchUp();
+    this.#end(request, move);
   }
 
   #end(request: ReplayRequest, move: Move): void {
