@@ -328,6 +328,23 @@ describe("a name", () => {
     expect(() => knownModel(models, "x".repeat(500), NOW)).toThrow(/x{128} does not .* GET \/v1\/models lists/);
   });
 
+  it("is there by workers of prompts alone, and it is said that those for answers are missing", () => {
+    const prefill = { role: WorkerRole.PREFILL };
+    const alone = read([...worker(1n, prefill), adapter(1n, "a")]);
+    for (const name of ["m", "a"]) {
+      expect(asked(alone, name)).toEqual(["found", "NO_WORKERS 2000"]);
+      expect(() => readyModel(alone, name, NOW)).toThrow("No worker with the role decode can take a request for");
+      const { facts, tokenizer, prefill: takers } = alone.names.get(name)!;
+      expect([facts?.contextTokens, tokenizer, takers.size]).toEqual([100, hex(1), 1]);
+    }
+    const [coming] = worker(2n, { role: WorkerRole.DECODE, state: InstanceState.LOADING });
+    expect(asked(read([...worker(1n, prefill), coming]), "m")[1]).toBe("MODEL_LOADING 1000");
+    const away = { ...prefill, state: InstanceState.DRAINING };
+    expect(read([...worker(1n, away), ...worker(2n)]).names.get("m")!.prefill.size).toBe(0);
+    const [card] = worker(3n, prefill);
+    expect([...read([card, ...worker(2n)]).names.get("m")!.prefill], "before its card").toEqual([[3n, "unknown"]]);
+  });
+
   it("may be that of the first worker, or of one that has named nothing yet", () => {
     expect(asked(read([]), "m", { expecting: true })).toEqual(["MODEL_LOADING 1000", "MODEL_LOADING 1000"]);
     const silent = create(InstanceRecordSchema, {

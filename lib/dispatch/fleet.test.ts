@@ -6,6 +6,7 @@ import {
   InstanceState,
   ModelCardSchema,
   ModelInput,
+  WorkerRole,
 } from "#gen/stator/discovery/v1/discovery_pb";
 import { readModels } from "#lib/discovery/models";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
@@ -59,6 +60,28 @@ test("how fast it is, is what its card says, unless that cannot be", () => {
   const said = { passMs: 1, prefillTokenMs: 0.5, passTokens: 512 };
   expect(fleet([...records(1n, 16, {}, { timePrior: said })]).get(1n)?.prior).toMatchObject(said);
   expect(fleet([...records(1n, 16, {}, { timePrior: { ...said, passMs: -1 } })]).get(1n)?.prior).toBeUndefined();
+});
+
+test("what part of requests it does, and how its blocks lie; their length and order are no part of that", () => {
+  const transfer = { layers: 2, keyRowBytes: 8, valueRowBytes: 4, elementType: "f16", engineFormat: "e" };
+  const card = { transfer: { ...transfer, blockTokens: 16, order: 2 } };
+  const found = fleet(
+    [...records(1n, 16, { workerRole: WorkerRole.PREFILL }, card)],
+    [...records(2n, 16, { workerRole: WorkerRole.DECODE }, { transfer: { ...transfer, blockTokens: 64 } })],
+    [...records(3n, 16, { workerRole: WorkerRole.AGGREGATED }, { transfer: { ...transfer, elementType: "q8_0" } })],
+    [...records(4n, 16)],
+  );
+  const [first, second, third, fourth] = [1n, 2n, 3n, 4n].map((worker) => found.get(worker));
+  expect([first, second, third, fourth].map((worker) => worker?.role)).toEqual([
+    "prefill",
+    "decode",
+    undefined,
+    undefined,
+  ]);
+  expect(first?.kv).toEqual({ tokenBytes: 24, format: expect.any(String) });
+  expect(second?.kv).toEqual(first?.kv);
+  expect(third?.kv?.format).not.toBe(first?.kv?.format);
+  expect(fourth?.kv).toBeUndefined();
 });
 
 test("what nobody said is not known, and the grain of reuse is the block", () => {

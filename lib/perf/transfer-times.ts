@@ -8,7 +8,7 @@ export interface TransferSeen {
 
 /** What is taken for true before anything was seen. */
 export interface TransferPrior {
-  /** Milliseconds of any transfer, however small. */
+  /** Milliseconds of any transfer, however small; more than 0. */
   readonly latencyMs: number;
   /** Bytes of a millisecond. */
   readonly bytesPerMs: number;
@@ -22,8 +22,8 @@ const LEAST_BYTES_PER_MS = 1;
 
 /**
  * How long blocks take from one worker to another: a latency and a bandwidth, as a line through what was seen, which is as
- * good as the prior until then. Distances count by their share of what was expected: a large transfer says no more than a
- * small one.
+ * good as the prior until then. Distances count by their share of what the prior says of the size: a large transfer says no
+ * more than a small one.
  */
 export class TransferTimes {
   readonly #prior: TransferPrior;
@@ -61,7 +61,7 @@ export class TransferTimes {
   }
 
   #add(bytes: number, ms: number): void {
-    const expectedMs = Math.max(this.ms(bytes), Number.MIN_VALUE);
+    const expectedMs = this.#prior.latencyMs + bytes / Math.max(LEAST_BYTES_PER_MS, this.#prior.bytesPerMs);
     const weight = 1 / (expectedMs * expectedMs);
     const terms = [1, bytes, ms, bytes * bytes, bytes * ms];
     for (const [at, term] of terms.entries()) this.#sums[at]! += weight * term;

@@ -108,3 +108,26 @@ test("a prompt that was not sent would go, and of very many candidates the cheap
   expect(text.match(/^<?(->)? +[0-9a-f]{16}/gm)).toHaveLength(16);
   expect(text).toMatch(/<-> +000000000000001f/);
 });
+
+test("of a leg it is said which, and of both ways of a prompt what they were priced at", () => {
+  const bypass = {
+    rule: "priced",
+    terms: [
+      term("whole: prefill", 7),
+      term("whole: late tokens", 21),
+      term("split: prefill", 7),
+      term("split: wait", 0),
+    ],
+  };
+  const line = (more: object, leg = "prefill") => shown({ leg, bypass: { ...bypass, ...more } }).split("\n");
+  expect(line({})[0]).toBe("Request r, 1.2 s ago: 368 tokens, to be computed for an answer elsewhere");
+  expect(line({}, "decode")[0]).toMatch(/368 tokens, computed elsewhere: where the answer goes on$/);
+  expect(line({}, "whole")[0]).toMatch(/368 tokens$/);
+  expect(line({})).toContain(
+    "Computed apart from its answer, by priced. whole 28 ms: prefill 7, late tokens 21; split 7 ms: prefill 7.",
+  );
+  expect(line({ isBypassed: true, terms: [] })).toContain("Computed where its answer is made, by priced.");
+  expect(line({ isVetoed: true, terms: [term("split: wait", 0)] })).toContain(
+    "Computed apart from its answer, by priced, though it said otherwise: the blocks for answers are nearly all in use. split 0 ms: nothing.",
+  );
+});

@@ -1,4 +1,4 @@
-import type { Candidate, Explanation, Flip, Outcome } from "#gen/stator/router/v1/router_pb";
+import type { Candidate, Explanation, Flip, Outcome, Term } from "#gen/stator/router/v1/router_pb";
 import { printId } from "#lib/base/bytes";
 import { printCost } from "#lib/routing/decision";
 import type { Paint } from "./screen.ts";
@@ -22,17 +22,43 @@ export function printExplanation(explanation: Explanation, paint: Paint, names =
   const { requestId, agoMs, promptTokens, decision, why, rule, missing } = explanation;
   const usual = requestId === "" ? "A prompt that comes now" : `Request ${requestId}, ${printAge(agoMs)} ago`;
   const lines = [
-    `${names.request ?? usual}: ${promptTokens} tokens`,
+    `${names.request ?? usual}: ${promptTokens} tokens${LEG_WORDS[explanation.leg] ?? ""}`,
     paint.bold(decision),
     ...(why === "" ? [] : [paint.yellow(`${rule} is in force: ${why}`)]),
     "",
     printCandidates(explanation, paint, names),
     "",
+    ...printBypass(explanation),
     ...printOutcome(explanation),
     ...explanation.flips.map((flip) => printFlip(flip, explanation, names)),
     ...missing.map(({ need, candidates }) => paint.yellow(`Not known: the ${need} of ${candidates} of them.`)),
   ];
   return lines.join("\n");
+}
+
+/** What of the answer was placed, where that is not all of it. */
+const LEG_WORDS: Readonly<Partial<Record<string, string>>> = {
+  prefill: ", to be computed for an answer elsewhere",
+  decode: ", computed elsewhere: where the answer goes on",
+};
+
+/** The two ways of a prompt, such as: Computed where its answer is made, by priced. whole 12 ms: prefill 12; split 14 ms: wait 14. */
+function printBypass({ bypass }: Explanation): string[] {
+  if (!bypass) return [];
+  const { rule, isBypassed, isVetoed, terms } = bypass;
+  const veto = isVetoed ? ", though it said otherwise: the blocks for answers are nearly all in use" : "";
+  const way = isBypassed ? "Computed where its answer is made" : "Computed apart from its answer";
+  const ways = ["whole", "split"].map((name) => printWay(name, terms)).filter((text) => text !== "");
+  return [`${way}, by ${rule}${veto}.${ways.length > 0 ? ` ${ways.join("; ")}.` : ""}`];
+}
+
+function printWay(way: string, terms: readonly Term[]): string {
+  const own = terms.filter(({ name }) => name.startsWith(`${way}: `));
+  const sum = own.reduce((total, { value }) => total + value, 0);
+  const parts = own
+    .filter(({ value }) => value !== 0)
+    .map(({ name, value }) => `${name.slice(way.length + 2)} ${shown(value)}`);
+  return own.length === 0 ? "" : `${way} ${shown(sum)} ms: ${parts.join(", ") || "nothing"}`;
 }
 
 /** A candidate and its place. */

@@ -143,7 +143,8 @@ export class LegChooser {
       return { rule: split.bypass, isBypassed: true, isVetoed: false, terms: [] };
     }
     const pullMs = this.#pullMs(prefill.seat, whole.seat, { promptTokens, held: of.deviceTokens[at]! });
-    const prices = priceWays({ whole, prefill, pullMs, constants });
+    const tailTokens = promptTokens - keptTokens(prefill.seat, promptTokens);
+    const prices = priceWays({ whole, prefill, pullMs, tailTokens, constants });
     const asked = {
       promptTokens,
       heldTokens: of.deviceTokens[at]!,

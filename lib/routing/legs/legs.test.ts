@@ -100,3 +100,180 @@ describe("an answer with two legs", () => {
     expect(shown(answer), "though it is busier").toEqual(["decode 3: 0"]);
   });
 });
+
+describe("who names a worker", () => {
+  const pinned = (worker: bigint) => ({ target: { worker, rank: undefined } });
+  const workers = [prefill(1n), prefill(2n), decode(3n), decode(4n)];
+
+  it("for answers gets all of it there; one for prompts, and it goes on anywhere", () => {
+    const rig = rigOf(workers);
+    for (const worker of [3n, 4n]) {
+      expect(shown(rig.place(routeAskOf(promptOf(1, 4), pinned(worker))).answer)).toEqual([`whole ${worker}: 0`]);
+    }
+    // However dear: it was named.
+    for (const worker of [1n, 2n]) {
+      const priced = rigOf(workers, { bypass: "priced" });
+      expect(shown(priced.place(routeAskOf(promptOf(1, 4), pinned(worker))).answer)).toEqual([`prefill ${worker}: 0`]);
+      const next = { ...pinned(worker), stage: "hand-off", prefilledBy: worker } as const;
+      const { answer } = priced.place(routeAskOf(promptOf(1, 4), next));
+      expect(shown(answer)[0]).toMatch(/^decode [34]: 0$/);
+      expect(answer).not.toMatchObject({ places: [{ decision: { rule: "pinned" } }] });
+    }
+  });
+
+  it("hears that it is away, and nobody else is taken", () => {
+    const rig = rigOf(workers);
+    rig.unable.add(1n);
+    expect(errorOf(rig.place(routeAskOf(promptOf(1, 4), pinned(1n))).answer).reason).toBe("NO_WORKERS");
+  });
+
+  it("for answers gets its prompt elsewhere all the same, where that is enforced", () => {
+    const rig = rigOf(workers, { enforce: true });
+    expect(shown(rig.place(routeAskOf(promptOf(1, 4), pinned(4n))).answer)[0]).toMatch(/^prefill [12]: 0$/);
+    const next = { ...pinned(4n), stage: "hand-off", prefilledBy: 1n } as const;
+    expect(shown(rig.place(routeAskOf(promptOf(1, 4), next)).answer)).toEqual(["decode 4: 0"]);
+  });
+
+  it("must do so under the rule direct, and is not asked again where it goes on", () => {
+    const rig = rigOf(workers, {}, { mode: "direct" });
+    expect(errorOf(rig.place(routeAskOf(promptOf(1, 4))).answer).reason).toBe("INVALID_ARGUMENT");
+    expect(shown(rig.place(routeAskOf(promptOf(1, 4), pinned(1n))).answer)).toEqual(["prefill 1: 0"]);
+    const next = { ...pinned(1n), stage: "hand-off", prefilledBy: 1n } as const;
+    expect(shown(rig.place(routeAskOf(promptOf(1, 4), next)).answer)[0]).toMatch(/^decode [34]: 0$/);
+  });
+});
+
+describe("where an answer goes on", () => {
+  const after = { stage: "hand-off", prefilledBy: 1n } as const;
+  const workerOf = (answer: RouteAnswer) => (answer.kind === "placed" ? answer.places[0]!.target.worker : undefined);
+
+  it("is where its blocks are already, as long as that is worth the load", () => {
+    const rig = rigOf([prefill(1n), decode(2n), decode(3n)], { transferBytesPerSecond: 1_000_000 });
+    const prompt = promptOf(1, 64);
+    rig.store(3n, prompt);
+    expect(workerOf(rig.place(routeAskOf(prompt, after)).answer)).toBe(3n);
+    // A thousand tokens take a second. An answer of 128 tokens makes those beside it later by 12.8 ms, and is made later by
+    // as much for each of them.
+    for (let open = 0; open < 60; open++) {
+      const { ticket } = rig.place(routeAskOf(promptOf(2 + open, 1), { target: { worker: 3n, rank: undefined } }));
+      ticket.note({ kind: "first token", choice: 0 });
+    }
+    expect(workerOf(rig.place(routeAskOf(prompt, after)).answer)).toBe(2n);
+  });
+
+  it("learns how long blocks take, of each pair of workers", () => {
+    const rig = rigOf([prefill(1n), decode(2n), decode(3n)]);
+    const prompt = promptOf(1, 64);
+    const told = (worker: bigint, ms: number) => {
+      const { ticket } = rig.place(routeAskOf(prompt, { ...after, target: { worker, rank: undefined } }));
+      ticket.note({ kind: "transferred", choice: 0, transfer: { bytes: 1_024_000, ms } });
+      ticket.cancel();
+    };
+    for (let at = 0; at < 100; at++) {
+      told(2n, 400);
+      told(3n, 3);
+    }
+    const { candidates } = rig.router.explainAsk(routeAskOf(promptOf(2, 64), after))[0]!;
+    const transfer = candidates.map(({ worker, terms }) => [
+      worker,
+      Math.round(terms.find(({ name }) => name === "transfer")!.value / 10),
+    ]);
+    expect(transfer).toEqual([
+      [3n, 0],
+      [2n, 40],
+    ]);
+  });
+
+  it("has what comes from elsewhere counted as no prompt to compute, whatever its worker found in its cache", () => {
+    const rig = rigOf([prefill(1n), decode(2n)]);
+    const { ticket } = rig.place(routeAskOf(promptOf(1, 64), after));
+    const toCompute = () => rig.router.explainAsk(routeAskOf(promptOf(2, 4), { kind: "score" }))[0]!.candidates[0];
+    expect(toCompute()?.prefillTokens).toBe(1);
+    ticket.note({ kind: "accepted", choice: 0, cachedTokens: 0 });
+    expect(toCompute()).toMatchObject({ prefillTokens: 1, openRequests: 1 });
+  });
+
+  it("waits for nobody whose pool is full while another has room", () => {
+    const rig = rigOf([prefill(1n), decode(2n, { totalBlocks: 40 }), decode(3n, { totalBlocks: 40 })]);
+    rig.place(routeAskOf(promptOf(2, 30), { ...after, target: { worker: 2n, rank: undefined } }));
+    rig.store(2n, promptOf(1, 20));
+    expect(workerOf(rig.place(routeAskOf(promptOf(1, 20), after)).answer)).toBe(3n);
+  });
+
+  it("is asked of the mode's own rule where that does not look at prefixes", () => {
+    const rig = rigOf([prefill(1n), decode(2n), decode(3n)], {}, { mode: "round-robin" });
+    const places = [1, 2, 3, 4].map((kind) => workerOf(rig.place(routeAskOf(promptOf(kind, 4), after)).answer));
+    expect(places).toEqual([2n, 3n, 2n, 3n]);
+  });
+});
+
+describe("legs that begin together", () => {
+  it("are placed together, and each ends by itself", () => {
+    const rig = rigOf([prefill(1n), decode(2n)], { bootstrap: true });
+    const { answer, ticket } = rig.place(routeAskOf(promptOf(1, 4), { choices: [0, 1], choicesPerPrompt: 2 }));
+    expect(shown(answer)).toEqual(["prefill 1 ahead 2: 0 1"]);
+    expect(rig.router.openChoices).toBe(4);
+    ticket.note({ kind: "first token", choice: 0 });
+    ticket.note({ kind: "ended", choice: 0, tokens: 1 });
+    ticket.note({ kind: "ended", choice: 0, tokens: 1 });
+    expect(rig.router.openChoices).toBe(3);
+    ticket.note({ kind: "tokens", choice: 0, tokens: 20, ahead: true });
+    ticket.note({ kind: "ended", choice: 0, tokens: 20, ahead: true });
+    ticket.note({ kind: "ended", choice: 1, ahead: true });
+    expect(rig.router.openChoices).toBe(1);
+    ticket.cancel();
+    expect([rig.router.openChoices, rig.router.openReservations]).toEqual([0, 0]);
+  });
+
+  it("are one where the prompt is computed with its answer", () => {
+    const rig = rigOf([prefill(1n), decode(2n)], { bootstrap: true, bypass: "isl-bounding" });
+    const prompt = promptOf(1, 64);
+    rig.store(2n, prompt.subarray(0, 640));
+    expect(shown(rig.place(routeAskOf(prompt)).answer)).toEqual(["whole 2: 0"]);
+  });
+});
+
+describe("what is told of legs", () => {
+  it("is each leg that was placed, and what the bypass rule said", () => {
+    const rig = rigOf([prefill(1n), decode(2n)], { bypass: "priced" });
+    expect(shown(rig.place(routeAskOf(promptOf(1, 4), { requestId: "alone" })).answer)).toEqual(["whole 2: 0"]);
+    for (let open = 0; open < 40; open++) {
+      const { ticket } = rig.place(routeAskOf(promptOf(2 + open, 1), { stage: "hand-off", requestId: "others" }));
+      ticket.note({ kind: "first token", choice: 0 });
+    }
+    rig.place(routeAskOf(promptOf(1, 4)));
+    rig.place(routeAskOf(promptOf(1, 4), { stage: "hand-off", prefilledBy: 1n }));
+    const [second, first] = rig.router.explain("r");
+    expect([second?.leg, second?.rule, second?.unit, second?.bypass]).toEqual(["decode", "hand-off", "ms", undefined]);
+    expect(first).toMatchObject({ leg: "prefill", rule: "ttft", bypass: { rule: "priced", isBypassed: false } });
+    const sumOf = (way: string) =>
+      first!.bypass!.terms.filter(({ name }) => name.startsWith(way)).reduce((sum, { value }) => sum + value, 0);
+    expect(sumOf("split")).toBeLessThanOrEqual(sumOf("whole"));
+    expect(second?.candidates[0]?.terms.map(({ name }) => name)).toContain("transfer");
+  });
+
+  it("is both legs of a prompt that is not sent", () => {
+    const rig = rigOf([prefill(1n), decode(2n)]);
+    const told = rig.router.explainAsk(routeAskOf(promptOf(1, 4)));
+    expect(told.map(({ leg, candidates }) => [leg, candidates[0]?.worker])).toEqual([
+      ["decode", 2n],
+      ["prefill", 1n],
+    ]);
+    expect(rig.router.openChoices).toBe(0);
+  });
+
+  it("is one prompt, one answer and its length to who captures", () => {
+    const rig = rigOf([prefill(1n), decode(2n)]);
+    const capture = rig.router.capture({ decisions: true, blockTokens: 16 });
+    const asker = { arrivedMs: rig.clock.nowMs() };
+    const first = rig.place(routeAskOf(promptOf(1, 4), { asker }));
+    first.ticket.note({ kind: "first token", choice: 0 });
+    first.ticket.note({ kind: "ended", choice: 0, tokens: 1 });
+    const second = rig.place(routeAskOf(promptOf(1, 4), { asker, stage: "hand-off", prefilledBy: 1n }));
+    second.ticket.note({ kind: "first token", choice: 0 });
+    second.ticket.note({ kind: "ended", choice: 0, tokens: 40 });
+    rig.router.done(asker);
+    expect(capture.take()).toMatchObject({ worker: 1n, moves: 0, answers: [40], decision: { rule: "ttft" } });
+    expect(capture.take()).toBeUndefined();
+  });
+});

@@ -1,4 +1,5 @@
 import type { Chosen } from "../chooser.ts";
+import { alone, decodePassMs } from "../cost/first-token.ts";
 import type { RuleConstants } from "../rules/constants.ts";
 import type { Term } from "../rules/rule.ts";
 import { othersMs, ttftParts } from "../rules/ttft.ts";
@@ -17,28 +18,44 @@ export interface WayPrices {
  * What a millisecond counts by which one answer's next token comes late, beside one that a first token waits. A prompt that
  * is computed between their tokens delays all answers there at once, and each of them once.
  */
-export const LATE_TOKEN_SHARE = 0.1;
+export const LATE_TOKEN_SHARE = 0.3;
 
-/** Prices both ways of a prompt. `pullMs`: until its blocks are where the answer is made. The tables are borrowed. */
-export function priceWays(about: {
+/** Both ways of a prompt, as they were chosen; the tables are borrowed. */
+export interface Ways {
+  /** Where all of it would go. */
   readonly whole: Chosen;
+  /** Where its prompt would go. */
   readonly prefill: Chosen;
+  /** Milliseconds until its blocks are where the answer is made. */
   readonly pullMs: number;
+  /** Tokens of the prompt behind its last complete block: they are computed a second time. */
+  readonly tailTokens: number;
+  /** The numbers of the rules. */
   readonly constants: RuleConstants;
-}): WayPrices {
-  const { whole, prefill, pullMs, constants } = about;
-  const here = wayTerms("whole", whole, constants);
-  const { candidates: of, at } = whole;
-  const { prefillMs } = ttftParts(whole.kept.ask, of, at, constants);
-  const late = {
-    name: "whole: late tokens",
-    value: LATE_TOKEN_SHARE * of.decodeSequences[at]! * prefillMs,
-    counts: true,
-  };
-  const apart = wayTerms("split", prefill, constants);
-  const transfer = { name: "split: transfer", value: pullMs, counts: true };
-  const terms = [...here, late, ...apart, transfer];
-  return { whole: sum([...here, late]), split: sum([...apart, transfer]), terms };
+}
+
+/** Prices both ways of a prompt. */
+export function priceWays(ways: Ways): WayPrices {
+  const { whole, prefill, pullMs, constants } = ways;
+  const { candidates: of, at, kept } = whole;
+  const late = (ms: number) => LATE_TOKEN_SHARE * of.decodeSequences[at]! * ms;
+  const { prefillMs } = ttftParts(kept.ask, of, at, constants);
+  const tailMs = tailMsOf(ways);
+  const here = [...wayTerms("whole", whole, constants), counted("whole: late tokens", late(prefillMs))];
+  const apart = [
+    ...wayTerms("split", prefill, constants),
+    counted("split: transfer", pullMs),
+    counted("split: tail", tailMs + othersMs(of, tailMs) + late(tailMs)),
+  ];
+  return { whole: sum(here), split: sum(apart), terms: [...here, ...apart] };
+}
+
+/** What follows the complete blocks joins a pass that decodes. */
+function tailMsOf({ whole: { candidates: of, at, kept }, tailTokens }: Ways): number {
+  if (tailTokens === 0) return 0;
+  const own = { tokens: tailTokens, contextTokens: kept.ask.promptTokens - tailTokens, chunkTokens: 0 };
+  const besideMs = of.decodeSequences[at]! > 0 ? decodePassMs(of, at) : 0;
+  return Math.max(0, alone(of, at, own) - besideMs);
 }
 
 function wayTerms(way: string, { kept, candidates: of, at }: Chosen, constants: RuleConstants): Term[] {
@@ -48,7 +65,11 @@ function wayTerms(way: string, { kept, candidates: of, at }: Chosen, constants: 
     prefill: prefillMs + onboardingMs,
     "delay of others": othersMs(of, prefillMs) + putOffMs,
   };
-  return Object.entries(parts).map(([name, value]) => ({ name: `${way}: ${name}`, value, counts: true }));
+  return Object.entries(parts).map(([name, value]) => counted(`${way}: ${name}`, value));
+}
+
+function counted(name: string, value: number): Term {
+  return { name, value, counts: true };
 }
 
 function sum(terms: readonly Term[]): number {
