@@ -1,7 +1,8 @@
 import { assert } from "#lib/base/errors";
 import type { ReplayRequest, Session } from "../replay-request.ts";
-import type { ExpectedBlocks, ReplayWorker } from "../replay-worker.ts";
+import type { ReplayWorker } from "../replay-worker.ts";
 import type { VirtualClock } from "../virtual-clock.ts";
+import type { ExpectedBlocks } from "./blocks.ts";
 import { type Transfer, TransferNet, type TransferSpeed } from "./transfer-net.ts";
 
 /** A worker at its place. */
