@@ -19,7 +19,7 @@ export interface WayPrices {
  * What a millisecond counts by which one answer's next token comes late, beside one that a first token waits. A prompt that
  * is computed between their tokens delays all answers there at once, and each of them once.
  */
-export const LATE_TOKEN_SHARE = 0.3;
+export const LATE_TOKEN_SHARE = 0.1;
 
 /** Both ways of a prompt, as they were chosen; the tables are borrowed. */
 export interface Ways {
