@@ -5,12 +5,13 @@ import type { SpecialToken } from "#lib/text/special";
 import type { Strings } from "#lib/text/token-texts";
 import type { NormalForm } from "#lib/text/vocabulary";
 import type { Llama, LlamaOptions, Vocab } from "./llama.ts";
+import type { NativeMover, NativeMoverOptions } from "./mover.ts";
 
 /**
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
  * never called: raise it with every change of an exported name, argument or meaning.
  */
-export const ADDON_REVISION = 5;
+export const ADDON_REVISION = 6;
 
 /** The command that builds the native layer. */
 export const BUILD_COMMAND = "npm run build:native";
@@ -80,6 +81,9 @@ export interface NativeAddon {
    * know, and with `INVALID_ARGUMENT` for one that contradicts itself.
    */
   openEncoder(vocabulary: NativeVocabulary, options: EncoderOptions): Promise<NativeEncoder>;
+
+  /** Opens what moves blocks between processes, on threads of its own. */
+  openMover(options: NativeMoverOptions): NativeMover;
 
   /**
    * Opens libllama and its back ends, once per process: a second call with the same folder returns the same libraries,

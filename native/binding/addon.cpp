@@ -9,6 +9,7 @@
 #include "binding/context.h"
 #include "binding/encoder.h"
 #include "binding/model.h"
+#include "binding/mover.h"
 #include "binding/vocab.h"
 #include "core/block_hash.h"
 #include "core/random.h"
@@ -19,7 +20,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 5;
+constexpr int kRevision = 6;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -152,6 +153,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   data->model = Napi::Persistent(ModelWrap::define(env));
   data->context = Napi::Persistent(ContextWrap::define(env));
   data->encoder = Napi::Persistent(EncoderWrap::define(env));
+  data->mover = Napi::Persistent(MoverWrap::define(env));
   env.SetInstanceData(data.release());
   exports.Set("revision", kRevision);
   exports.Set("xxh3", Napi::Function::New<hashBytes>(env));
@@ -160,6 +162,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("uniformDraw", Napi::Function::New<drawUniform>(env));
   exports.Set("trimMemory", Napi::Function::New<trimMemory>(env));
   exports.Set("openEncoder", Napi::Function::New<openEncoder>(env));
+  exports.Set("openMover", Napi::Function::New<openMover>(env));
   exports.Set("openLlama", Napi::Function::New<openLlama>(env));
   return exports;
 }

@@ -114,16 +114,16 @@ inline transfer::CopyOrder orderOf(const std::shared_ptr<transfer::Region>& from
   return order;
 }
 
-inline Submitted jobOf(transfer::CopyOrder order, std::shared_ptr<transfer::Region> source) {
+inline Submitted jobOf(transfer::CopyOrder order) {
   const auto outcome = std::make_shared<Late<transfer::CopyResult>>();
-  auto job = std::make_shared<transfer::Job>(std::move(order), std::move(source), [outcome](transfer::CopyResult result) {
+  auto job = std::make_shared<transfer::Job>(std::move(order), [outcome](transfer::CopyResult result) {
     outcome->set(std::move(result));
   });
   return {std::move(job), outcome};
 }
 
 inline Submitted submit(transfer::Source& source, transfer::CopyOrder order) {
-  auto made = jobOf(std::move(order), source.region());
+  auto made = jobOf(std::move(order));
   source.submit(made.job);
   return made;
 }

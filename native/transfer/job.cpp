@@ -9,11 +9,7 @@ const char* statusName(CopyStatus status) {
   return names[static_cast<int>(status)];
 }
 
-Job::Job(CopyOrder order, std::shared_ptr<Region> source, Done done)
-    : order_(std::move(order)), source_(std::move(source)), done_(std::move(done)) {
-  order_.to->begin();
-  if (source_ != nullptr) source_->begin();
-}
+Job::Job(CopyOrder order, Done done) : order_(std::move(order)), done_(std::move(done)) {}
 
 Job::~Job() {
   // Whoever dropped it did not run it.
@@ -37,9 +33,6 @@ void Job::refuse(size_t copied) {
 void Job::settle(CopyStatus status, size_t copied, const std::string& reason) {
   const auto done = std::exchange(done_, nullptr);
   if (done == nullptr) return;
-  // Before it is told: who closes a region on hearing of it finds it free.
-  order_.to->end();
-  if (source_ != nullptr) source_->end();
   const auto now = Clock::now();
   const auto took = started_ == Clock::time_point{} ? Clock::duration{} : now - started_;
   done({status, copied, reason, std::chrono::duration_cast<std::chrono::microseconds>(took).count(), passes_});

@@ -45,8 +45,7 @@ class Job {
  public:
   using Done = std::function<void(CopyResult)>;
 
-  /// `source` is what is read, when that is memory of this process.
-  Job(CopyOrder order, std::shared_ptr<Region> source, Done done);
+  Job(CopyOrder order, Done done);
   ~Job();
 
   const CopyOrder& order() const { return order_; }
@@ -73,7 +72,6 @@ class Job {
   void settle(CopyStatus status, size_t copied, const std::string& reason);
 
   const CopyOrder order_;
-  const std::shared_ptr<Region> source_;
   Done done_;
   std::atomic<bool> cancelled_{false};
   Clock::time_point started_{};

@@ -15,6 +15,8 @@ constexpr size_t kParts = 16;
 /// So much is taken of one connection before the next one has its turn.
 constexpr size_t kTurnBytes = size_t{4} << 20;
 
+constexpr const char* kClosed = "The mover was closed.";
+
 std::string unreachable() {
   return std::string("The other side's socket cannot be reached: ") + std::strerror(errno) + ".";
 }
@@ -43,25 +45,28 @@ struct PayloadClient::Connection : std::enable_shared_from_this<Connection> {
 class PayloadClient::SocketSource : public Source {
  public:
   SocketSource(std::shared_ptr<Connection> connection, PayloadClient& client)
-      : Source(connection->bytes), connection_(std::move(connection)), client_(client) {}
+      : Source(connection->bytes), connection_(std::move(connection)), orders_(client.orders_), client_(client) {}
   ~SocketSource() override { SocketSource::close(); }
 
   void submit(std::shared_ptr<Job> job) override {
-    client_.post([connection = connection_, job = std::move(job)] {
+    const bool taken = orders_->post([connection = connection_, job] {
       connection->ended ? job->fail(0, connection->reason) : connection->borrowing.add(job);
     });
+    if (!taken) job->fail(0, kClosed);
   }
   void nudge(const std::shared_ptr<Job>&) override {
-    client_.post([connection = connection_] { connection->borrowing.settleOver(); });
+    orders_->post([connection = connection_] { connection->borrowing.settleOver(); });
   }
   void close() override {
-    client_.post([connection = connection_, &client = client_] {
+    orders_->post([connection = connection_, &client = client_] {
       client.end(*connection, "The memory that it reads was closed.");
     });
   }
 
  private:
   const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<Orders> orders_;
+  /// For what runs on its thread.
   PayloadClient& client_;
 };
 
@@ -72,38 +77,36 @@ void PayloadClient::connect(const SocketAddress& address, const Hello& hello, Cl
   const bool begins = socket.isOpen() && (::connect(socket.number(), bytes, address.size) == 0 || errno == EINPROGRESS);
   if (!begins) return connected(nullptr, unreachable());
   auto made = std::make_shared<Connection>(std::move(socket), hello, deadline, std::move(connected));
-  post([this, made = std::move(made)] { connections_.push_back(made); });
+  if (!thread_.joinable() && !quit_) thread_ = std::thread([this] { loop(); });
+  const bool taken = orders_->post([this, made] { connections_.push_back(made); });
+  if (!taken) made->connected(nullptr, kClosed);
 }
 
-void PayloadClient::post(std::function<void()> order) {
-  const std::lock_guard lock(mutex_);
-  // An order that is dropped drops its job, which fails then.
-  if (stopped_) return;
-  if (wake_ == nullptr) {
-    wake_ = std::make_unique<Wake>();
-    thread_ = std::thread([this] { loop(); });
-  }
-  orders_.push_back(std::move(order));
-  wake_->ring();
+bool PayloadClient::Orders::post(std::function<void()> order) {
+  const std::lock_guard lock(mutex);
+  if (stopped) return false;
+  waiting.push_back(std::move(order));
+  wake.ring();
+  return true;
+}
+
+std::vector<std::function<void()>> PayloadClient::Orders::take() {
+  const std::lock_guard lock(mutex);
+  return std::exchange(waiting, {});
 }
 
 void PayloadClient::stop() {
   {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    quit_ = true;
-    if (wake_ != nullptr) wake_->ring();
+    const std::lock_guard lock(orders_->mutex);
+    orders_->stopped = true;
   }
+  quit_ = true;
+  orders_->wake.ring();
   if (thread_.joinable()) thread_.join();
 }
 
 void PayloadClient::runOrders() {
-  std::vector<std::function<void()>> orders;
-  {
-    const std::lock_guard lock(mutex_);
-    orders.swap(orders_);
-  }
-  for (const auto& order : orders) order();
+  for (const auto& order : orders_->take()) order();
 }
 
 void PayloadClient::loop() {
@@ -112,19 +115,19 @@ void PayloadClient::loop() {
   while (!quit_) {
     runOrders();
     connections_.remove_if([](const auto& each) { return each->ended; });
-    polled.assign(1, {wake_->number(), POLLIN, 0});
+    polled.assign(1, {orders_->wake.number(), POLLIN, 0});
     for (const auto& each : connections_) {
       const int events = POLLIN | (each->borrowing.output().empty() ? 0 : POLLOUT);
       polled.push_back({each->socket.number(), static_cast<short>(events), 0});
     }
     ::poll(polled.data(), polled.size(), timeoutMs());
-    if (polled[0].revents != 0) wake_->heard();
+    if (polled[0].revents != 0) orders_->wake.heard();
     size_t at = 1;
     for (const auto& each : connections_) serve(*each, polled[at++].revents);
     settleLate();
   }
   runOrders();
-  for (const auto& each : connections_) end(*each, "The mover was closed.");
+  for (const auto& each : connections_) end(*each, kClosed);
   connections_.clear();
 }
 

@@ -33,8 +33,18 @@ class PayloadClient {
  private:
   struct Connection;
   class SocketSource;
+  /// Where orders for the thread wait. Sources may live longer than the client, whose thread they must not join.
+  struct Orders {
+    /// False when it comes too late and is dropped.
+    bool post(std::function<void()> order);
+    std::vector<std::function<void()>> take();
 
-  void post(std::function<void()> order);
+    std::mutex mutex;
+    std::vector<std::function<void()>> waiting;
+    bool stopped = false;
+    Wake wake;
+  };
+
   void loop();
   void runOrders();
   int timeoutMs() const;
@@ -44,11 +54,8 @@ class PayloadClient {
   void end(Connection& connection, const std::string& reason);
   void settleLate();
 
-  std::mutex mutex_;
-  std::vector<std::function<void()>> orders_;
+  const std::shared_ptr<Orders> orders_ = std::make_shared<Orders>();
   std::thread thread_;
-  bool stopped_ = false;
-  std::unique_ptr<Wake> wake_;
   std::atomic<bool> quit_{false};
   /// The thread's own.
   std::list<std::shared_ptr<Connection>> connections_;

@@ -17,7 +17,8 @@ namespace {
 constexpr size_t kParts = 16;
 /// So much is sent to one reader before the next one has its turn.
 constexpr size_t kTurnBytes = size_t{4} << 20;
-constexpr int kTickMs = 500;
+/// Who is late is looked for at least so often.
+constexpr std::chrono::milliseconds kTick{500};
 constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 
 [[noreturn]] void refuse(const std::string& host, uint16_t port) {
@@ -82,7 +83,8 @@ void PayloadServer::waitForSomething(std::vector<pollfd>& polled) {
     polled.push_back({reader.socket.number(), static_cast<short>(events), 0});
   }
   const bool isQuiet = readers_.empty() && polled[1].fd >= 0;
-  ::poll(polled.data(), polled.size(), isQuiet ? -1 : kTickMs);
+  const auto tick = std::min({kTick, limits_.hello, limits_.stall});
+  ::poll(polled.data(), polled.size(), isQuiet ? -1 : std::max(1, static_cast<int>(tick.count())));
 }
 
 void PayloadServer::accept() {

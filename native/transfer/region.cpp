@@ -15,14 +15,20 @@ uint8_t* mapMemory(size_t sizeBytes, int file) {
   return data == MAP_FAILED ? nullptr : static_cast<uint8_t*>(data);
 }
 
+size_t machineBytes() {
+  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace
 
 std::shared_ptr<Region> Region::open(uint32_t id, size_t sizeBytes) {
-  Descriptor file = openMemoryFile(sizeBytes);
+  // Address space is there for more; the first touches of it would end the process.
+  const bool fits = sizeBytes <= machineBytes();
+  Descriptor file = fits ? openMemoryFile(sizeBytes) : Descriptor();
   uint8_t* data = file.isOpen() ? mapMemory(sizeBytes, file.number()) : nullptr;
   if (data == nullptr) {
     file.reset();
-    data = mapMemory(sizeBytes, -1);
+    data = fits ? mapMemory(sizeBytes, -1) : nullptr;
   }
   if (data == nullptr) {
     throw Failure(Code::outOfMemory, "There is no memory for a region of " + std::to_string(sizeBytes) + " bytes.");

@@ -14,7 +14,8 @@ namespace stator::transfer {
 /// when it was given back meanwhile: what is written there then is lost.
 class Region {
  public:
-  /// A sealed memory file, or private memory where that does not work. Throws OUT_OF_MEMORY.
+  /// A sealed memory file, or private memory where that does not work. Throws OUT_OF_MEMORY, also for more than the machine
+  /// has.
   static std::shared_ptr<Region> open(uint32_t id, size_t sizeBytes);
   ~Region();
   Region(const Region&) = delete;
@@ -25,11 +26,6 @@ class Region {
   size_t sizeBytes() const { return sizeBytes_; }
   /// -1 without a memory file.
   int memoryFile() const { return file_.number(); }
-
-  /// A copy out of it or into it begins, or ends.
-  void begin() { users_++; }
-  void end() { users_--; }
-  bool isInUse() const { return users_ > 0; }
 
   /// Gives its memory back to the system, as far as nobody else has it mapped.
   void giveBack();
@@ -43,7 +39,6 @@ class Region {
   uint8_t* const data_;
   const size_t sizeBytes_;
   Descriptor file_;
-  std::atomic<int> users_{0};
   std::atomic<bool> gone_{false};
 };
 
