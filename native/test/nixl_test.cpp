@@ -77,7 +77,7 @@ struct Pair {
   std::pair<std::shared_ptr<Job>, std::future<CopyResult>> submit(CopyOrder order) const {
     auto result = std::make_shared<std::promise<CopyResult>>();
     auto known = result->get_future();
-    const auto job = std::make_shared<Job>(std::move(order), nullptr, [result](CopyResult each) {
+    const auto job = std::make_shared<Job>(std::move(order), [result](CopyResult each) {
       result->set_value(std::move(each));
     });
     memory->submit(job);

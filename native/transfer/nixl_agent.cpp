@@ -81,12 +81,15 @@ void Agent::shutDown() {
 }
 
 void Agent::close() {
+  const std::lock_guard once(closing_);
   {
     const std::lock_guard lock(mutex_);
     quit_ = true;
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  // Who listens may go before the last reference to the agent does.
+  onNotice_ = nullptr;
 }
 
 bool Agent::post(std::function<void()> work) {

@@ -50,7 +50,7 @@ class Agent {
   /// Looks at once who was cancelled.
   void nudge();
 
-  /// Fails what is under way and joins the thread.
+  /// Fails what is under way and joins the thread. From any thread, also twice.
   void close();
 
  private:
@@ -70,7 +70,8 @@ class Agent {
 
   const std::shared_ptr<const Library> library_;
   const AgentOptions options_;
-  const OnNotice onNotice_;
+  OnNotice onNotice_;
+  std::mutex closing_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

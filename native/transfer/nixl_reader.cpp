@@ -17,6 +17,8 @@ constexpr std::chrono::microseconds kShortPause{20};
 constexpr std::chrono::microseconds kLongPause{200};
 /// While only what was given up is on its way, or a job waits for memory.
 constexpr std::chrono::microseconds kSlowPause{5'000};
+/// So long a job waits for memory that only reads without a job hold.
+constexpr std::chrono::milliseconds kPatience{500};
 /// So many short pauses come before long ones.
 constexpr int kShortPauses = 100;
 
@@ -67,10 +69,20 @@ bool Reader::step(Run& run) {
     moved = land(run) || moved;
   }
   while (!run.job->isSettled() && ask(run)) moved = true;
-  if (!run.job->isSettled() && run.flights.empty() && !isFlying()) {
+  if (!run.job->isSettled()) notePatience(run);
+  return moved;
+}
+
+/// What was given up keeps memory until it ends, which is soon or never.
+void Reader::notePatience(Run& run) {
+  const auto now = transfer::Clock::now();
+  if (!run.flights.empty() || isFlying()) {
+    run.waitsSince = {};
+  } else if (run.waitsSince == transfer::Clock::time_point{}) {
+    run.waitsSince = now;
+  } else if (now - run.waitsSince >= kPatience) {
     run.job->fail(run.copied, "The memory for what NIXL reads is held by reads that do not end.");
   }
-  return moved;
 }
 
 bool Reader::isFlying() const {

@@ -71,9 +71,12 @@ class Reader {
     /// Of the block that is arriving.
     Xxh3Progress hash{};
     std::deque<Flight> flights;
+    /// Since when nobody that it could wait for holds the memory that it lacks.
+    transfer::Clock::time_point waitsSince{};
   };
 
   bool step(Run& run);
+  void notePatience(Run& run);
   bool isFlying() const;
   bool ask(Run& run);
   Part nextPart(const Run& run) const;
