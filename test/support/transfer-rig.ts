@@ -45,6 +45,7 @@ export interface WorkerSaid {
   readonly limits?: Partial<TransferLimits>;
   readonly layout?: KvLayout;
   readonly modelDigest?: Uint8Array;
+  readonly hashScheme?: string;
   readonly totalBlocks?: number;
   readonly incarnation?: bigint;
   /** The next number unless given; others in another process. */
@@ -106,7 +107,7 @@ export class TransferRig {
       },
     };
     agent.serve({
-      ...{ blocks: store, totalBlocks, layout, modelDigest, hashScheme: HASH_SCHEME },
+      ...{ blocks: store, totalBlocks, layout, modelDigest, hashScheme: said.hashScheme ?? HASH_SCHEME },
       identity: () => ({ instanceId: number, incarnation: worker.incarnation, address: server.address }),
     });
     this.#closes.push(async () => {
@@ -121,8 +122,12 @@ export class TransferRig {
     await Promise.all(this.#closes.map((close) => close()));
   }
 
+  #warn(phrase: string, { error }: { error?: StatorError } = {}): void {
+    this.warnings.push(error?.reason === "CONTRACT_MISMATCH" ? `${phrase}: ${error.message}` : phrase);
+  }
+
   #log(): Log {
-    return { ...silentLog, warn: (phrase) => void this.warnings.push(phrase) };
+    return { ...silentLog, warn: (phrase, fields) => this.#warn(phrase, fields) };
   }
 }
 
