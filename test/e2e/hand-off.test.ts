@@ -14,8 +14,9 @@ afterEach(async () => {
   await cluster.close();
 });
 
-async function worker(engine: string, role: string) {
-  const { address, program } = await cluster.worker("--engine", engine, "--role", role, "--transfer-lease-ms", "60000");
+async function worker(engine: string, role: string, ...more: string[]) {
+  const flags = ["--engine", engine, "--role", role, "--transfer-lease-ms", "60000", ...more];
+  const { address, program } = await cluster.worker(...flags);
   const caller = new LegCaller(address);
   callers.push(caller);
   await caller.ready;
@@ -62,6 +63,24 @@ describe("two workers of the llama engine", () => {
     const wanted = await decode.caller.run(ask({ cacheSalt: "alone at last" }));
     expect([...first.tokens, ...second.tokens]).toEqual(wanted.tokens);
   });
+});
+
+it("two workers of the llama engine whose blocks are of other lengths give the answer of one, to the bit", async () => {
+  const [short, long] = await Promise.all([
+    worker("llama", "aggregated"),
+    worker("llama", "aggregated", "--llama-block-tokens", "64"),
+  ]);
+  for (const [from, to] of [
+    [short, long],
+    [long, short],
+  ] as const) {
+    const request = ask({ cacheSalt: `to ${to.address}` });
+    const { tokens, logprobs, tops } = await to.caller.run({ ...request, cacheSalt: `alone at ${to.address}` });
+    const found = await handOver(from.caller, to.caller, request);
+    expect(found.second?.transfer).toMatchObject({ reason: "", heldBlocks: 0 });
+    expect(found.second?.transfer?.blocks).toBeGreaterThan(from === short ? 7 : 30);
+    expect({ tokens: found.tokens, logprobs: found.logprobs, tops: found.tops }).toEqual({ tokens, logprobs, tops });
+  }
 });
 
 it("a worker is given another role by its operator, and takes legs in it", async () => {

@@ -93,6 +93,14 @@ export const LLAMA_OPTIONS = {
     doc: "Most tokens in one engine step.",
     alike: "--max-num-batched-tokens",
   }),
+  "llama.block-tokens": integer({
+    initial: 16,
+    least: 1,
+    most: 4096,
+    unit: "tokens",
+    doc: "Tokens of a KV block. Workers of one model that differ in it are not compared by prefixes; they take each other's blocks where one length divides the other.",
+    alike: "--block-size",
+  }),
   "llama.threads": integerOr("auto", {
     least: 1,
     most: 256,
@@ -128,6 +136,7 @@ export function readLlamaOptions(values: Values<typeof LLAMA_OPTIONS>): Partial<
     maxRunning: values["llama.max-running"],
     maxWaiting: values["llama.max-waiting"],
     maxBatchTokens: values["llama.batch-tokens"],
+    blockTokens: values["llama.block-tokens"],
     threads: said(values["llama.threads"]),
     kvType: values["llama.kv-type"],
     gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
