@@ -31,6 +31,7 @@ import type { TensorDispatcher, TensorHandle, TensorSink, TensorWorker } from ".
 import { TensorRun } from "./tensor-run.ts";
 import { TensorSeat } from "./tensor-seat.ts";
 import type { TensorWay } from "./tensor-way.ts";
+import { unfitOf } from "./unfit.ts";
 import { type Connection, WorkerSeat } from "./worker-seat.ts";
 
 /** What a dispatcher needs. */
@@ -238,8 +239,9 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
   #follow(): void {
     const { models } = this.#options.view;
     const { workers, refused } = models;
-    this.#tellRefused(refused);
-    this.router.follow(fleetOf(models));
+    const fleet = fleetOf(models);
+    this.#tellRefused([...refused, ...unfitOf(models, fleet)]);
+    this.router.follow(fleet);
     for (const [worker, seat] of [...this.#seats]) {
       const record = workers.get(worker);
       const isSame = record?.incarnation === seat.record.incarnation;

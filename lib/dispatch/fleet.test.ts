@@ -11,6 +11,7 @@ import {
 import { readModels } from "#lib/discovery/models";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
 import { fleetOf } from "./fleet.ts";
+import { unfitOf } from "./unfit.ts";
 
 const HASHES = "xxh3-1337-v1";
 
@@ -83,6 +84,31 @@ test("what part of requests it does, and how its blocks lie", () => {
   expect(second?.kv?.layout).toMatchObject({ blockTokens: 64, order: "layer-kind" });
   expect(third?.kv?.layout).toMatchObject({ blockTokens: 16, elementType: "q8_0" });
   expect(fourth?.kv).toBeUndefined();
+});
+
+test("a worker for prompts whose blocks nobody can go on from is told with the field's name", () => {
+  const transfer = {
+    layers: 2,
+    blockTokens: 16,
+    keyRowBytes: 8,
+    valueRowBytes: 4,
+    elementType: "f16",
+    engineFormat: "e",
+  };
+  const prefill = (id: bigint, more: object) =>
+    records(id, 16, { workerRole: WorkerRole.PREFILL }, { transfer: { ...transfer, ...more } });
+  const decode = (id: bigint, more = {}) =>
+    records(id, 16, { workerRole: WorkerRole.DECODE }, { transfer: { ...transfer, ...more } });
+  const unfit = (...all: ReturnType<typeof records>[]) => {
+    const models = readModels(all.flat(), { policy: "degrade", before: undefined, nowMs: 0 });
+    return unfitOf(models, fleetOf(models));
+  };
+  const why = (field: string) => `Its blocks do not become those of workers for answers: they differ in ${field}.`;
+  const found = unfit(prefill(1n, { elementType: "q8_0" }), prefill(2n, { blockTokens: 64 }), decode(3n));
+  expect(found).toEqual([{ instanceId: 1n, model: "m", reason: why("transfer.element_type") }]);
+  expect(unfit(prefill(1n, { blockTokens: 24 }), decode(3n))).toMatchObject([{ reason: why("transfer.block_tokens") }]);
+  expect(unfit(prefill(1n, { blockTokens: 24 }), decode(3n), decode(4n, { blockTokens: 8 }))).toEqual([]);
+  expect(unfit(prefill(1n, { elementType: "q8_0" })), "nobody makes answers").toEqual([]);
 });
 
 test("what nobody said is not known, and the grain of reuse is the block", () => {

@@ -54,6 +54,6 @@ export const DISPATCH_INSTRUMENTS = {
   },
   stator_dispatch_refused_workers: {
     kind: "gauge",
-    help: "Workers that get no request for a model because their contract scope does not fit",
+    help: "Workers that get no request for a model because their contract scope or their blocks do not fit",
   },
 } as const satisfies Instruments;
