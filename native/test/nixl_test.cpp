@@ -24,7 +24,7 @@ using stator::transfer::CopyOrder;
 using stator::transfer::CopyResult;
 using stator::transfer::CopyStatus;
 using stator::transfer::Job;
-using stator::transfer::kChecksumSeed;
+using stator::kChecksumSeed;
 using stator::transfer::Region;
 
 constexpr size_t kBlock = 6'000;
