@@ -22,6 +22,7 @@ import type { Neighbours } from "./neighbours.ts";
 import { type NixlAgent, NixlLoan } from "./nixl.ts";
 import { PinBook } from "./pin-book.ts";
 import { servePull } from "./pull-server.ts";
+import { PullChannel } from "./pull-wire.ts";
 import { type Rung, readRungs, rungNumber } from "./rung.ts";
 import { hashesOf, printSession } from "./session-message.ts";
 import { TransferMemory } from "./transfer-memory.ts";
@@ -86,7 +87,7 @@ export class Owner {
     this.service = createService(PayloadService, {
       exchange: async ({ reader }) => ({ owner: await this.#introduce(reader) }),
       pull: {
-        open: (channel) => {
+        bytes: (channel) => {
           let served: Serving;
           try {
             served = this.#requireServing();
@@ -98,7 +99,7 @@ export class Owner {
           const { log, metrics } = deps;
           const onGiven = (rung: Rung, blocks: number) =>
             metrics.add("stator_transfer_given_blocks_total", blocks, { rung });
-          const pull = servePull(channel, { ...deps, ...served, log, onGiven }, () => this.#pulls.delete(pull));
+          const pull = servePull(new PullChannel(channel), { ...deps, ...served, log, onGiven }, () => this.#pulls.delete(pull));
           this.#pulls.add(pull);
         },
       },
