@@ -1,6 +1,6 @@
 import type { Clock } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
-import type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
+import type { BlockPlaces, BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import type { Executor } from "./executor.ts";
 import type { ImportTicket, PinnedBlocks } from "./schedule/kv-account.ts";
 import type { Scheduler } from "./schedule/scheduler.ts";
@@ -34,6 +34,11 @@ export class BlockTransfer implements BlockStore {
   constructor(options: BlockTransferOptions) {
     this.#options = options;
     this.#scheduler = options.scheduler;
+  }
+
+  get places(): BlockPlaces {
+    const { usedBlocks: used, cachedBlocks: cached } = this.#scheduler.kv.pool;
+    return { used, cached };
   }
 
   count(hashes: BigUint64Array): number {

@@ -11,7 +11,7 @@ import { createLinks, type Links } from "#lib/worker/links";
 import { featuresOf } from "#lib/worker/translate";
 import { createAdminService } from "./admin.ts";
 import { createArtifactService } from "./artifacts.ts";
-import { scrapeWorker } from "./metrics.ts";
+import { type Scraped, scrapeWorker } from "./metrics.ts";
 import { createAdapterCalls } from "./openengine/adapters.ts";
 import { createControlService, loadedEngine } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
@@ -112,7 +112,7 @@ class WorkerShell implements Worker {
     const offScrape = scrapeWorker(metrics, () => ({
       state: this.state.state,
       links: this.#links.size,
-      served: this.#served && { board: this.#served.board, model: this.#served.engine.card.model },
+      served: this.#scraped(),
       kvSource: this.#kvSource,
     }));
     this.#scope.defer("scrape", offScrape);
@@ -120,6 +120,12 @@ class WorkerShell implements Worker {
 
   get state(): WorkerState {
     return this.#presence.state;
+  }
+
+  #scraped(): Scraped["served"] {
+    if (!this.#served) return undefined;
+    const { board, engine } = this.#served;
+    return { board, model: engine.card.model, blocks: engine.blocks };
   }
 
   async start(address: string, onProgress: (fraction: number) => void): Promise<Engine> {
