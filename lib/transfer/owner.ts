@@ -176,10 +176,15 @@ export class Owner {
     }
   }
 
+  /** As TransferAgent.renewed. */
+  renewed(error: StatorError): void {
+    this.#serving?.table.clear(error);
+  }
+
   /** Ends all sessions and pulls. */
   stop(error: StatorError): void {
     this.#stopped = error;
-    this.#serving?.table.close(error);
+    this.#serving?.table.clear(error);
     for (const pull of [...this.#pulls]) pull.stop(error);
     this.#serving?.leave();
   }

@@ -274,6 +274,7 @@ class WorkerShell implements Worker {
   #beginAnew(error: StatorError | undefined): void {
     this.#links.closeAll(error);
     this.#kvSource.restart(this.#presence.incarnation);
+    this.#deps.transfer?.renewed(error ?? new StatorError("STREAM_LOST", { detail: "the worker has come back" }));
   }
 
   #engineFailed(error: StatorError): void {

@@ -81,6 +81,11 @@ export class FakeTransferAgent implements TransferAgent {
     for (const id of sessionIds) this.sessions.delete(id);
   }
 
+  renewed({ reason }: StatorError): void {
+    this.said.push(`renewed ${reason}`);
+    this.sessions.clear();
+  }
+
   async close(error: StatorError): Promise<void> {
     for (const { reject } of this.fetches) reject(error);
   }

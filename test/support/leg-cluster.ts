@@ -10,8 +10,8 @@ export interface LegClusterOptions {
   readonly workers: Readonly<Record<LegRole, number>>;
   /** Of every worker. */
   readonly workerArgs: readonly string[];
-  /** Of the frontend. */
-  readonly frontendArgs: readonly string[];
+  /** Of every frontend, one list each. */
+  readonly frontends: readonly (readonly string[])[];
 }
 
 /** A worker process. */
@@ -21,14 +21,14 @@ export interface LegWorker extends Serving {
   readonly metricsUrl: string;
 }
 
-/** Worker processes of two roles behind a frontend: they are killed and come back. */
+/** Worker processes of two roles behind frontends: they are killed and come back. */
 export class LegCluster {
   readonly #cluster = new Cluster();
   readonly #options: LegClusterOptions;
   readonly #workers = new Set<LegWorker>();
   readonly #starting = new Set<Promise<unknown>>();
   #hub = "";
-  #frontend: Serving | undefined;
+  #frontends: readonly Serving[] = [];
 
   private constructor(options: LegClusterOptions) {
     this.#options = options;
@@ -40,16 +40,16 @@ export class LegCluster {
     legs.#hub = `hub://${address}`;
     const { prefill, decode } = options.workers;
     const roles = [...Array<LegRole>(prefill).fill("prefill"), ...Array<LegRole>(decode).fill("decode")];
-    [legs.#frontend] = await Promise.all([
-      legs.#cluster.frontend("--discovery", legs.#hub, ...options.frontendArgs),
-      ...roles.map((role) => legs.add(role)),
-    ]);
+    const starting = roles.map((role) => legs.add(role));
+    const args = ["--discovery", legs.#hub];
+    legs.#frontends = await Promise.all(options.frontends.map((own) => legs.#cluster.frontend(...args, ...own)));
+    await Promise.all(starting);
     return legs;
   }
 
-  /** host:port of the frontend. */
-  get address(): string {
-    return this.#frontend!.address;
+  /** host:port of each frontend. */
+  get addresses(): readonly string[] {
+    return this.#frontends.map(({ address }) => address);
   }
 
   /** Those that serve, or that are stopped. */
@@ -89,19 +89,21 @@ export class LegCluster {
     while (this.#starting.size > 0) await Promise.all(this.#starting);
   }
 
-  /** A number of a worker, summed over its labels. */
-  async read(worker: LegWorker, name: string): Promise<number> {
-    return readMetric(await textOf(worker.metricsUrl), name);
+  /** A number of all frontends together. */
+  async readFrontends(name: string, labels = ""): Promise<number> {
+    const texts = await Promise.all(this.addresses.map((address) => textOf(`http://${address}/metrics`)));
+    return texts.reduce((sum, text) => sum + readMetric(text, name, labels), 0);
   }
 
-  /** A number of the frontend. */
-  async readFrontend(name: string, labels = ""): Promise<number> {
-    return readMetric(await textOf(`http://${this.address}/metrics`), name, labels);
+  /** A number of all workers of a role together. */
+  async readWorkers(role: LegRole, name: string, labels = ""): Promise<number> {
+    const texts = await Promise.all(this.of(role).map(({ metricsUrl }) => textOf(metricsUrl)));
+    return texts.reduce((sum, text) => sum + readMetric(text, name, labels), 0);
   }
 
-  /** What a worker and the frontend hold, by their process ids. */
+  /** What each process holds that answers now, by its process id. */
   holdings(): Map<number, Holdings> {
-    const pids = [this.#frontend!.program.pid, ...this.workers.map(({ program }) => program.pid)];
+    const pids = [...this.#frontends, ...this.workers].map(({ program }) => program.pid);
     return new Map(pids.map((pid) => [pid, holdingsOf(pid)]));
   }
 
@@ -118,8 +120,8 @@ export class LegCluster {
       if (kept !== told) found.push(`${worker.role} ${worker.address}: ${kept} blocks are cached, ${told} were told of`);
     }
     for (const name of ["stator_dispatch_open_requests", "stator_dispatch_waiting_requests"]) {
-      const value = await this.readFrontend(name);
-      if (value !== 0) found.push(`frontend: ${name} ${value}`);
+      const value = await this.readFrontends(name);
+      if (value !== 0) found.push(`frontends: ${name} ${value}`);
     }
     return found;
   }

@@ -29,8 +29,8 @@ export interface LegReport {
 
 /** How a load asks. */
 export interface LegLoadOptions {
-  /** host:port of the frontend. */
-  readonly address: string;
+  /** host:port of the frontends: they take turns. */
+  readonly addresses: readonly string[];
   readonly chance: Chance;
   /** Different prompts. */
   readonly stories: number;
@@ -103,7 +103,8 @@ export class LegLoad {
 
   async #ask(story: Story, isStreamed: boolean, signal: AbortSignal): Promise<string> {
     const body = { ...story, model: "stator-mock", cache_salt: `salt ${this.#salts++}`, stream: isStreamed };
-    const response = await fetch(`http://${this.#options.address}/v1/completions`, {
+    const { addresses } = this.#options;
+    const response = await fetch(`http://${addresses[this.#salts % addresses.length]}/v1/completions`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),

@@ -36,7 +36,23 @@ function kindOf(path: string): string | undefined {
   }
 }
 
-/** All descriptors of a process. */
-export function countDescriptors({ descriptors }: Holdings): number {
-  return [...descriptors.values()].reduce((sum, count) => sum + count, 0);
+/** Sockets of clients that keep theirs for a while. */
+const MORE_SOCKETS = 48;
+
+/** What processes that have lived all the time have more of than before, in words. */
+export function grown(before: ReadonlyMap<number, Holdings>, after: ReadonlyMap<number, Holdings>): string[] {
+  const found: string[] = [];
+  for (const [pid, now] of after) {
+    const then = before.get(pid);
+    if (!then) continue;
+    const tell = (what: string, count: number, most: number): void => {
+      if (count > most) found.push(`${pid} has ${count} of ${what}, and had ${most}`);
+    };
+    for (const [kind, count] of now.descriptors) {
+      const had = then.descriptors.get(kind) ?? 0;
+      tell(kind, count, kind === "socket" ? had + MORE_SOCKETS : had);
+    }
+    tell("shared mappings", now.sharedMappings, then.sharedMappings);
+  }
+  return found;
 }
