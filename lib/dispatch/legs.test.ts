@@ -110,7 +110,9 @@ describe("an answer in two legs", () => {
     handle.cancel();
     legs.rig.advance(400);
     expect(legs.rig.released).toMatchObject([[1n, { length: 3 }]]);
-    expect(new Set(legs.rig.released[0]?.[1])).toEqual(new Set(legs.taken.slice(3).map(({ session }) => session!.sessionId)));
+    expect(new Set(legs.rig.released[0]?.[1])).toEqual(
+      new Set(legs.taken.slice(3).map(({ session }) => session!.sessionId)),
+    );
     legs.expectIdle();
   });
 

@@ -191,7 +191,9 @@ describe("a prompt in one place, its answer in another", () => {
 
   it("that nobody goes on from is let go once, and what was fetched or is over is not", () => {
     const released = (effects: readonly LifeEffect[]) =>
-      effects.flatMap((effect) => (effect.kind === "release" ? [`${effect.session.sessionId} of ${effect.worker}`] : []));
+      effects.flatMap((effect) =>
+        effect.kind === "release" ? [`${effect.session.sessionId} of ${effect.worker}`] : [],
+      );
     const waiting = new LegRig();
     waiting.prefilled();
     expect(released(waiting.tell({ kind: "cancel" }))).toEqual(["s1 of 1"]);

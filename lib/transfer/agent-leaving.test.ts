@@ -63,7 +63,15 @@ test("a worker that comes back as another incarnation keeps nothing of the one b
   const before = keep(1);
   owner.agent.announce(7n, promptOf(8, 500));
   const waiting = reader.agent.fetch(
-    { room: { $typeName: "stator.worker.v1.Room", number: 9n, host: "127.0.0.1", port: portOf(owner.address), incarnation: 0n } },
+    {
+      room: {
+        $typeName: "stator.worker.v1.Room",
+        number: 9n,
+        host: "127.0.0.1",
+        port: portOf(owner.address),
+        incarnation: 0n,
+      },
+    },
     promptOf(8, 700),
     fetchOptions(),
   );

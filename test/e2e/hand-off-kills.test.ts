@@ -11,6 +11,8 @@ const FAULT_EVERY = IS_LONG ? 60 : 120;
 /** Longer than a link may be silent, in the long form. */
 const PAUSE_MS = IS_LONG ? 4_000 : 1_000;
 const LEASE_MS = 2_000;
+/** For what runs on a worker that changes its role: some of it is cut off. */
+const DRAIN_MS = 100;
 const LIMIT_MS = IS_LONG ? 900_000 : 120_000;
 
 let legs: LegCluster | undefined;
@@ -19,14 +21,21 @@ afterEach(async () => {
   legs = undefined;
 });
 
-/** One worker dies, or stands still for a moment; of each role one is left. */
+/** One worker dies, stands still for a moment, or changes its role; of each role one is left. */
 async function fault(cluster: LegCluster, chance: SeededChance): Promise<void> {
   const role: LegRole = pick(chance, 2) === 0 ? "prefill" : "decode";
   const workers = cluster.of(role);
   if (workers.length < 2) return;
   const worker = workers[pick(chance, workers.length)]!;
-  if (pick(chance, 3) > 0) {
+  const kind = pick(chance, 4);
+  if (kind < 2) {
     cluster.kill(worker);
+    return;
+  }
+  if (kind === 2) {
+    // It may be killed meanwhile.
+    await cluster.change(worker, DRAIN_MS).catch(() => {});
+    if (cluster.of(worker.role).length > 2) await cluster.change(worker, DRAIN_MS).catch(() => {});
     return;
   }
   worker.program.signal("SIGSTOP");

@@ -1,3 +1,5 @@
+import { WorkerAdminService } from "#gen/stator/worker/v1/admin_pb";
+import { openClient } from "#lib/rpc/open-client";
 import { Cluster, readMetric, type Serving } from "./cluster.ts";
 import { type Holdings, holdingsOf } from "./process-holdings.ts";
 
@@ -16,7 +18,8 @@ export interface LegClusterOptions {
 
 /** A worker process. */
 export interface LegWorker extends Serving {
-  readonly role: LegRole;
+  /** As it was told last. */
+  role: LegRole;
   /** Where its numbers are. */
   readonly metricsUrl: string;
 }
@@ -84,6 +87,17 @@ export class LegCluster {
     this.#starting.add(coming);
   }
 
+  /** Gives one the other role, with so long to finish what it does. Rejects where it dies meanwhile. */
+  async change(worker: LegWorker, drainMs: number): Promise<void> {
+    worker.role = worker.role === "prefill" ? "decode" : "prefill";
+    const { client, close } = openClient(WorkerAdminService, worker.address);
+    try {
+      await client.setRole({ role: worker.role, drainMs });
+    } finally {
+      close();
+    }
+  }
+
   /** Resolves when those that were to come are there. */
   async settled(): Promise<void> {
     while (this.#starting.size > 0) await Promise.all(this.#starting);
@@ -116,8 +130,12 @@ export class LegCluster {
         const value = readMetric(text, name);
         if (value !== 0) found.push(`${worker.role} ${worker.address}: ${name} ${value}`);
       }
-      const [kept, told] = [readMetric(text, "stator_worker_cached_blocks"), readMetric(text, "stator_worker_kv_blocks")];
-      if (kept !== told) found.push(`${worker.role} ${worker.address}: ${kept} blocks are cached, ${told} were told of`);
+      const [kept, told] = [
+        readMetric(text, "stator_worker_cached_blocks"),
+        readMetric(text, "stator_worker_kv_blocks"),
+      ];
+      if (kept !== told)
+        found.push(`${worker.role} ${worker.address}: ${kept} blocks are cached, ${told} were told of`);
     }
     for (const name of ["stator_dispatch_open_requests", "stator_dispatch_waiting_requests"]) {
       const value = await this.readFrontends(name);
