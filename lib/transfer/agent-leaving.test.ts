@@ -52,6 +52,31 @@ test("memory that is being read is not let go, however long it takes", async () 
   await rig.close();
 });
 
+test("who waits until nothing is kept is told when the last of it was fetched, let go, or is over", async () => {
+  const rig = new TransferRig();
+  const [owner, reader] = [await rig.add({ limits: { leaseMs: 1_000 } }), await rig.add()];
+  await owner.agent.emptied();
+  const keep = (start: number) => {
+    const prompt = promptOf(20, start);
+    owner.store.compute(prompt);
+    return { prompt, session: owner.agent.keep({ ...prompt, firstTokens: FIRST }) };
+  };
+  const [fetched, released] = [keep(1), keep(1_000)];
+  keep(2_000);
+  let isEmpty = false;
+  const emptied = owner.agent.emptied().then(() => {
+    isEmpty = true;
+  });
+  await reader.agent.fetch({ session: fetched.session }, fetched.prompt, fetchOptions());
+  owner.agent.release([released.session.sessionId]);
+  await expect.poll(() => owner.agent.load.openSessions).toBe(1);
+  expect(isEmpty).toBe(false);
+  rig.clock.advance(1_000);
+  await emptied;
+  expect(owner.agent.load.openSessions).toBe(0);
+  await rig.close();
+});
+
 test("a worker that comes back as another incarnation keeps nothing of the one before, and keeps again", async () => {
   const rig = new TransferRig();
   const [owner, reader] = [await rig.add({ limits: { leaseMs: 1_000 } }), await rig.add()];

@@ -118,6 +118,7 @@ class Agent implements TransferAgent {
   keep: TransferAgent["keep"] = (prompt) => this.#owner.keep(prompt);
   fail: TransferAgent["fail"] = (room, error) => this.#owner.fail(room, error);
   release: TransferAgent["release"] = (sessionIds) => this.#owner.release(sessionIds);
+  emptied: TransferAgent["emptied"] = () => this.#owner.emptied();
   renewed: TransferAgent["renewed"] = (error) => this.#owner.renewed(error);
 
   fetch: TransferAgent["fetch"] = async (from, prompt, options) => {

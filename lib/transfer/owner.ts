@@ -72,6 +72,8 @@ export class Owner {
   readonly service: ServedService;
   readonly #deps: OwnerDeps;
   readonly #pulls = new Set<{ stop(error: StatorError): void }>();
+  /** Called when nothing is kept any more. */
+  readonly #emptied = new Set<() => void>();
   #serving: Serving | undefined;
   /** Why nothing is served any more. */
   #stopped: StatorError | undefined;
@@ -119,7 +121,10 @@ export class Owner {
     const table = new LentTable({
       lent: { store: engine.blocks, pins, maxPinned: Math.floor(limits.maxPinnedShare * engine.totalBlocks) },
       ...{ limits, clock },
-      onEnd: (end) => metrics.add("stator_transfer_sessions_total", 1, { end }),
+      onEnd: (end) => {
+        metrics.add("stator_transfer_sessions_total", 1, { end });
+        if (table.open === 0) this.#tellEmptied();
+      },
     });
     const leave = neighbours.add(engine.identity().instanceId, memory.region);
     this.#serving = { engine, table, memory, pins, leave };
@@ -174,6 +179,17 @@ export class Owner {
       const lent = table?.session(id);
       if (lent) table?.end(lent, "released");
     }
+  }
+
+  /** As TransferAgent.emptied. */
+  emptied(): Promise<void> {
+    if (this.load.openSessions === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#emptied.add(resolve));
+  }
+
+  #tellEmptied(): void {
+    for (const tell of this.#emptied) tell();
+    this.#emptied.clear();
   }
 
   /** As TransferAgent.renewed. */

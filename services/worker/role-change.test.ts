@@ -45,6 +45,27 @@ it("a worker that takes another role ends what runs, and comes back as another i
   expect((await rig.submit((await rig.link()).link)).heard.said).toEqual(["accepted"]);
 });
 
+it("waits until others have fetched what it keeps for them, as long as for requests", async () => {
+  const admin = await started();
+  const { sessionId } = agent.keep({
+    ...{ tokens: Uint32Array.of(1), firstTokens: Uint32Array.of(2), cacheSalt: "", adapter: undefined },
+  });
+  const changed = admin.setRole({ role: "prefill", drainMs: 1_000 });
+  await settle();
+  expect(rig.discovery.seen.instance).toMatchObject({ state: InstanceState.DRAINING });
+  agent.release([sessionId]);
+  await changed;
+  agent.keep({ tokens: Uint32Array.of(1), firstTokens: Uint32Array.of(2), cacheSalt: "", adapter: undefined });
+  const late = admin.setRole({ role: "decode", drainMs: 1_000 });
+  await settle();
+  rig.clock.advance(999);
+  await settle();
+  expect(rig.discovery.seen.instance).toMatchObject({ state: InstanceState.DRAINING });
+  rig.clock.advance(1);
+  await late;
+  expect(agent.sessions.size).toBe(0);
+});
+
 it("what is late is ended at the time that was stated: links are lost, calls fail, and nothing of it is left", async () => {
   const admin = await started();
   const { heard } = await rig.submit((await rig.link()).link);

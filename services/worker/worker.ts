@@ -197,19 +197,22 @@ class WorkerShell implements Worker {
     await Promise.all([published, this.#idle(deadlineMs)]);
   }
 
-  /** Resolves when no request is open, at the latest after so long. */
+  /** Resolves when no request is open and others have fetched what is kept for them, at the latest after so long. */
   #idle(deadlineMs: number): Promise<void> {
+    const { transfer, clock } = this.#deps;
+    const { promise: isLate, resolve: late } = Promise.withResolvers<void>();
+    const timer = clock.after(deadlineMs, late, { keepAlive: true });
+    const idle = this.#ended(isLate).then(() => transfer?.emptied());
+    return Promise.race([isLate, idle]).finally(() => timer.cancel());
+  }
+
+  /** Resolves when no request is open, or nobody waits for that any longer. */
+  #ended(isLate: Promise<void>): Promise<void> {
     const { board } = this.#served ?? {};
     if (!board || board.open === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        timer.cancel();
-        this.#idlers.delete(done);
-        resolve();
-      };
-      const timer = this.#deps.clock.after(deadlineMs, done, { keepAlive: true });
-      this.#idlers.add(done);
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#idlers.add(resolve);
+    return Promise.race([promise, isLate]).finally(() => this.#idlers.delete(resolve));
   }
 
   #createRole(): RoleChange {
