@@ -78,6 +78,8 @@ export class Owner {
   readonly service: ServedService;
   readonly #deps: OwnerDeps;
   readonly #pulls = new Set<{ stop(error: StatorError): void }>();
+  /** Called when nothing is kept any more. */
+  readonly #emptied = new Set<() => void>();
   #serving: Serving | undefined;
   /** Why nothing is served any more. */
   #stopped: StatorError | undefined;
@@ -127,7 +129,10 @@ export class Owner {
     const table = new LentTable({
       lent: { store: engine.blocks, pins, maxPinned: Math.floor(limits.maxPinnedShare * engine.totalBlocks) },
       ...{ limits, clock },
-      onEnd: (end) => metrics.add("stator_transfer_sessions_total", 1, { end }),
+      onEnd: (end) => {
+        metrics.add("stator_transfer_sessions_total", 1, { end });
+        if (table.open === 0) this.#tellEmptied();
+      },
     });
     const leave = neighbours.add(engine.identity().instanceId, memory.region);
     const loan = nixl && memory.isMovable ? { nixl, clock, log, patienceMs: limits.stallMs / 2 } : undefined;
@@ -185,10 +190,26 @@ export class Owner {
     }
   }
 
+  /** As TransferAgent.emptied. */
+  emptied(): Promise<void> {
+    if (this.load.openSessions === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#emptied.add(resolve));
+  }
+
+  #tellEmptied(): void {
+    for (const tell of this.#emptied) tell();
+    this.#emptied.clear();
+  }
+
+  /** As TransferAgent.renewed. */
+  renewed(error: StatorError): void {
+    this.#serving?.table.clear(error);
+  }
+
   /** Ends all sessions and pulls. */
   stop(error: StatorError): void {
     this.#stopped = error;
-    this.#serving?.table.close(error);
+    this.#serving?.table.clear(error);
     for (const pull of [...this.#pulls]) pull.stop(error);
     this.#serving?.leave();
   }

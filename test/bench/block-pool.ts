@@ -33,6 +33,10 @@ export class BlockPool implements BlockStore {
     for (let at = 0; at < words.length; at++) words[at] = Math.imul(at, isOwner ? 0x9e3779b1 : 1);
   }
 
+  get places() {
+    return { used: this.#isOwner ? this.total : 0, cached: 0 };
+  }
+
   count(hashes: BigUint64Array): number {
     return this.#isOwner ? hashes.length : 0;
   }

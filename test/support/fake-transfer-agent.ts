@@ -36,6 +36,7 @@ export class FakeTransferAgent implements TransferAgent {
   readonly kept: KeptPrompt[] = [];
   readonly fetches: FakeFetch[] = [];
   readonly sessions = new Set<string>();
+  readonly #emptied: (() => void)[] = [];
   engine: TransferEngine | undefined;
   isFull = false;
   /** Set to refuse the next room. */
@@ -79,6 +80,16 @@ export class FakeTransferAgent implements TransferAgent {
 
   release(sessionIds: readonly string[]): void {
     for (const id of sessionIds) this.sessions.delete(id);
+    if (this.sessions.size === 0) for (const tell of this.#emptied.splice(0)) tell();
+  }
+
+  emptied(): Promise<void> {
+    return this.sessions.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#emptied.push(resolve));
+  }
+
+  renewed({ reason }: StatorError): void {
+    this.said.push(`renewed ${reason}`);
+    this.sessions.clear();
   }
 
   async close(error: StatorError): Promise<void> {

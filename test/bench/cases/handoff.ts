@@ -81,6 +81,10 @@ class Discarding implements BlockStore {
     this.#store = store;
   }
 
+  get places() {
+    return this.#store.places;
+  }
+
   count(hashes: BigUint64Array): number {
     return this.#store.count(hashes);
   }
