@@ -30,13 +30,13 @@ export interface TransferPlan {
 const LIMITS = { leaseMs: 2_000, deadlineMs: 3_000, stallMs: 1_000, roomMs: 6_000, promoteMs: 2_000 } as const;
 /** Few, so that workers are full at times. */
 const MOST_SESSIONS = 12;
-/** Of two machines, one where workers have no addon and share nothing. */
-const MACHINES = [1n, 1n, 1n, 2n, 0n] as const;
+/** Two machines, and one where workers have no addon and share nothing. */
+const MACHINES = [1n, 1n, 1n, 1n, 2n, 0n] as const;
 
 /** How blocks move in one world: mostly by the best way, and through memory that is always too small. */
 export function drawTransfer(chance: Chance): TransferPlan {
   const rungs = RUNGS.filter((rung) => rung !== "in-process" && rung !== "nixl");
-  const rung = pick(chance, 3) === 0 ? rungs[pick(chance, rungs.length)] : undefined;
+  const rung = pick(chance, 2) === 0 ? rungs[pick(chance, rungs.length)] : undefined;
   return { rung, regionBytes: 1_024 << pick(chance, 5) };
 }
 
@@ -58,7 +58,6 @@ export class DataPlane {
   readonly mover: SimulatedMover | undefined;
   handOff: HandOff | undefined;
   readonly #process: SimulatedProcess;
-  #isSpoiled = false;
 
   private constructor(process: SimulatedProcess, agent: TransferAgent, parts: { meter: Meter; mover: SimulatedMover | undefined }) {
     this.#process = process;
@@ -87,22 +86,20 @@ export class DataPlane {
     return new DataPlane(process, agent, { meter, mover });
   }
 
-  /** Whether bytes of blocks that others read are wrong now and then, behind the checksums that were made of them. */
-  get isSpoiled(): boolean {
-    return this.#isSpoiled;
-  }
-
-  /** They are, or are not, from now on. */
-  spoil(isSpoiled: boolean): void {
-    this.#isSpoiled = isSpoiled;
-  }
-
-  /** Lends the blocks of an engine; their bytes depend on the weights, which `modelDigest` names. */
-  serve(engine: Engine, about: { readonly modelDigest: Uint8Array; identity(): WorkerIdentity }): void {
+  /**
+   * Lends the blocks of an engine; their bytes depend on the weights, which `modelDigest` names. While `isSpoiled` says so
+   * bytes that others read are wrong now and then, behind the checksums that were made of them.
+   */
+  serve(
+    engine: Engine,
+    about: { readonly modelDigest: Uint8Array; readonly isSpoiled: () => boolean; identity(): WorkerIdentity },
+  ): void {
     const { layout, contextTokens, totalBlocks, hashScheme } = engine.card;
     const { blocks } = engine;
     if (!blocks || !layout || contextTokens === undefined || totalBlocks === undefined) return;
-    this.agent.serve({ ...about, blocks: this.#spoiled(blocks), totalBlocks, layout, hashScheme });
+    const { modelDigest, isSpoiled, identity } = about;
+    const lent = this.#spoiled(blocks, isSpoiled);
+    this.agent.serve({ blocks: lent, modelDigest, totalBlocks, layout, hashScheme, identity });
     const { scope } = this.#process;
     this.handOff = createHandOff({ agent: this.agent, scope, tracer: noTracer, contextTokens });
   }
@@ -124,7 +121,7 @@ export class DataPlane {
     return regions > 0 ? [`${regions} regions are open when its data plane is closed`] : [];
   }
 
-  #spoiled(store: BlockStore): BlockStore {
+  #spoiled(store: BlockStore, isSpoiled: () => boolean): BlockStore {
     const { chance } = this.#process;
     return {
       count: (hashes) => store.count(hashes),
@@ -133,7 +130,7 @@ export class DataPlane {
       read: async (run, from, into) => {
         const checksums = await store.read(run, from, into);
         const [first] = into;
-        if (this.#isSpoiled && first && pick(chance, 2) === 0) first[pick(chance, first.byteLength)]! ^= 1;
+        if (first && isSpoiled() && pick(chance, 2) === 0) first[pick(chance, first.byteLength)]! ^= 1;
         return checksums;
       },
     };

@@ -45,7 +45,7 @@ export const FAULTS = {
   "workers silent one way": ({ network, worker, other }, chance) => {
     if (other) network.silence(worker, other, [pick(chance, 2) === 0 ? "caller" : "server"]);
   },
-  "blocks spoiled": ({ worker }) => worker.plane?.spoil(true),
+  "blocks spoiled": ({ worker }) => worker.spoil(true),
   "memory forbidden": ({ worker }) => worker.plane?.mover?.forbid(true),
   "role changed": ({ worker }, chance) => {
     // Where all do all of a request nobody would be there for answers.

@@ -54,6 +54,8 @@ export class SimulatedWorker extends SimulatedProcess {
   state: "loading" | "ready" | "draining" | "failed" | "closed" = "loading";
   role: WorkerRole;
   board: Board | undefined;
+  /** Bytes of its blocks that others read are wrong now and then. */
+  spoils = false;
   /** There where its blocks move. */
   plane: DataPlane | undefined;
   /** Blocks in its engine's cache, as the engine told of them, by their hashes. */
@@ -129,6 +131,11 @@ export class SimulatedWorker extends SimulatedProcess {
     else channel.end(new StatorError("UNSUPPORTED_FEATURE", { feature: path, detail: "no such service here" }));
   }
 
+  /** Others read wrong bytes of its blocks now and then, until this is taken back. */
+  spoil(isSpoiled: boolean): void {
+    this.spoils = isSpoiled;
+  }
+
   /** It has another role than it is there for. */
   get isMisplaced(): boolean {
     return !this.#isOld && this.role !== this.plan.role;
@@ -176,7 +183,11 @@ export class SimulatedWorker extends SimulatedProcess {
     const shape = { clock, log, timing, lateMs, instantTokens, maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING };
     this.#engine = createEngine(plan.model, plan.weights, shape);
     this.#kvSource.open(this.#engine.card);
-    this.plane?.serve(this.#engine, { modelDigest: digestOf(plan.weights), identity: () => this.#identity() });
+    this.plane?.serve(this.#engine, {
+      modelDigest: digestOf(plan.weights),
+      isSpoiled: () => this.spoils,
+      identity: () => this.#identity(),
+    });
     this.board = createBoard(
       this.#engine,
       {

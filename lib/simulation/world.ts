@@ -70,6 +70,7 @@ export class World {
     for (const frontend of this.frontends) {
       for (const name of SPOILS) if (this.faults.includes(name)) this.#inflict(name, frontend);
     }
+    if (this.faults.includes("blocks spoiled")) for (const worker of this.workers) worker.spoil(true);
   }
 
   /** Lets time pass: timers, ends of turns and the promises that they keep, in one order. */
@@ -149,12 +150,12 @@ export class World {
     return this.livingFrontends.filter(({ clock }) => !clock.isStill);
   }
 
-  /** A third of the worlds has a worker of other weights, and a third has prompts and answers at workers of their own. */
+  /** A third of the worlds has a worker of other weights, and a quarter prompts and answers at workers of their own. */
   #drawPlans(): WorkerPlan[] {
     const { chance, model } = this;
     const workers = 2 + pick(chance, MOST_WORKERS - 1);
     const strangers = pick(chance, 3) === 0 ? 1 : 0;
-    const transfer = pick(chance, 3) === 0 ? drawTransfer(chance) : undefined;
+    const transfer = pick(chance, 4) === 0 ? drawTransfer(chance) : undefined;
     const isMixed = transfer !== undefined && pick(chance, 2) === 0;
     return Array.from({ length: workers }, (_, at) => ({
       name: `worker-${at + 1}`,
@@ -164,12 +165,14 @@ export class World {
       taints: [`zone=${ZONES[at % ZONES.length]}`],
       transfer,
       // Of those that came last each role is there, whoever else is.
-      role: transfer ? this.#drawRole(workers - at) : "aggregated",
+      role: transfer ? this.#drawRole(workers - at, at < strangers) : "aggregated",
       oldOneIn: transfer ? (isMixed ? 6n : undefined) : 2n,
     }));
   }
 
-  #drawRole(fromLast: number): WorkerRole {
+  #drawRole(fromLast: number, isStrange: boolean): WorkerRole {
+    // Nobody else could go on from its prompts, and who asks for it by name is told so.
+    if (isStrange && this.faults.length === 0) return "aggregated";
     if (fromLast === 1) return pick(this.chance, 3) === 0 ? "aggregated" : "decode";
     if (fromLast === 2) return "prefill";
     return SPLIT_ROLES[pick(this.chance, SPLIT_ROLES.length)]!;
@@ -226,7 +229,7 @@ export class World {
       }
       if (worker.state === "failed") wound(worker.name, "is taken down", () => worker.drain(0));
       const { plane } = worker;
-      if (plane?.isSpoiled) wound(worker.name, "lends whole blocks", () => plane.spoil(false));
+      if (worker.spoils) wound(worker.name, "lends whole blocks", () => worker.spoil(false));
       if (plane?.mover?.isForbidden) wound(worker.name, "reads memory", () => plane.mover?.forbid(false));
       if (worker.isMisplaced) wound(worker.name, "takes its role", () => worker.changeRole(worker.plan.role, 0));
     }
