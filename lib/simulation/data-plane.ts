@@ -24,20 +24,28 @@ export interface TransferPlan {
   readonly rung: Rung | undefined;
   /** Memory for blocks on their way, each way. */
   readonly regionBytes: number;
+  /** Where its workers may be; on 0n they have no addon and share nothing. */
+  readonly machines: readonly bigint[];
 }
 
 /** Short, so that what lapses does so while others look; all of them end long before a request is given up. */
 const LIMITS = { leaseMs: 2_000, deadlineMs: 3_000, stallMs: 1_000, roomMs: 6_000, promoteMs: 2_000 } as const;
 /** Few, so that workers are full at times. */
 const MOST_SESSIONS = 12;
-/** Two machines, and one where workers have no addon and share nothing. */
-const MACHINES = [1n, 1n, 1n, 1n, 2n, 0n] as const;
+/** Where workers are that take the best way, and those that take one alone: it would be of no use where they have it not. */
+const MACHINES = {
+  best: [1n, 1n, 1n, 1n, 2n, 0n],
+  "shared-memory": [1n],
+  "process-memory": [1n],
+  tcp: [1n, 2n],
+  grpc: [1n, 0n],
+} as const;
 
-/** How blocks move in one world: mostly by the best way, and through memory that is always too small. */
+/** How blocks move in one world: through memory that is mostly too small. */
 export function drawTransfer(chance: Chance): TransferPlan {
-  const rungs = RUNGS.filter((rung) => rung !== "in-process" && rung !== "nixl");
+  const rungs = ["shared-memory", "process-memory", "tcp", "grpc"] as const;
   const rung = pick(chance, 2) === 0 ? rungs[pick(chance, rungs.length)] : undefined;
-  return { rung, regionBytes: 1_024 << pick(chance, 5) };
+  return { rung, regionBytes: 1_024 << pick(chance, 5), machines: MACHINES[rung ?? "best"] };
 }
 
 /** What a worker's data plane is made of. It owns nothing of this. */
@@ -59,7 +67,11 @@ export class DataPlane {
   handOff: HandOff | undefined;
   readonly #process: SimulatedProcess;
 
-  private constructor(process: SimulatedProcess, agent: TransferAgent, parts: { meter: Meter; mover: SimulatedMover | undefined }) {
+  private constructor(
+    process: SimulatedProcess,
+    agent: TransferAgent,
+    parts: { meter: Meter; mover: SimulatedMover | undefined },
+  ) {
     this.#process = process;
     this.agent = agent;
     this.meter = parts.meter;
@@ -69,10 +81,11 @@ export class DataPlane {
   /** Opens the agent of a process. */
   static async open({ process, plan, memories }: DataPlaneParts): Promise<DataPlane> {
     const { chance, clock, log, network, name } = process;
-    const machine = MACHINES[pick(chance, MACHINES.length)]!;
+    const { machines, ...moves } = plan;
+    const machine = machines[pick(chance, machines.length)]!;
     const mover = machine === 0n ? undefined : memories.open(process, machine);
     const meter = new Meter();
-    const limits: TransferLimits = { ...TRANSFER_LIMITS, ...LIMITS, ...plan, maxSessions: MOST_SESSIONS };
+    const limits: TransferLimits = { ...TRANSFER_LIMITS, ...LIMITS, ...moves, maxSessions: MOST_SESSIONS };
     const agent = await openTransferAgent({
       mover: mover ?? new PlainMover(),
       rungs: mover ? RUNGS : PLAIN_RUNGS,

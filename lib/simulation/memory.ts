@@ -1,6 +1,6 @@
 import { type Chance, pick } from "#lib/base/chance";
-import type { ProcessClock } from "#lib/base/process-clock";
 import { assert, StatorError } from "#lib/base/errors";
+import type { ProcessClock } from "#lib/base/process-clock";
 import { CHECKSUM_SEED } from "#lib/kv/checksum";
 import { xxh3 } from "#lib/tokens/xxh3";
 import type { CopyJob, CopyResult, CopyTicket, Mover, OwnRegion, PayloadSocket, PeerMemory } from "#lib/transfer/mover";

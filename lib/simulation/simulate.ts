@@ -61,6 +61,7 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
     ...(await clear(world)),
     ...(await leave(world)),
     ...checkClients(world),
+    ...checkTransfers(world),
     ...(await close(world)),
   ];
   const transfers = countTransfers(world);
@@ -237,6 +238,16 @@ function countEnds(world: World): ReadonlyMap<string, number> {
     for (const client of clients) ends.set(endOf(client), (ends.get(endOf(client)) ?? 0) + 1);
   }
   return ends;
+}
+
+/** Where nothing goes wrong blocks come, but for want of room in a pool. */
+function checkTransfers({ faults, workers }: World): string[] {
+  if (faults.length > 0) return [];
+  return workers.flatMap(({ name, plane }) =>
+    [...(plane?.meter.counts("stator_transfer_failures_total") ?? [])]
+      .filter(([reason]) => reason !== "LIMIT")
+      .map(([reason, count]) => `${count} fetches of ${name} failed when nothing was wrong: ${reason}`),
+  );
 }
 
 function countHandOffs({ frontends }: World): number {

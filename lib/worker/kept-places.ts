@@ -25,6 +25,7 @@ export class KeptPlaces {
 
   /** @param open requests with the new one, @param isKept whether that is to have its place kept. Throws OVERLOADED. */
   check(open: number, isKept: boolean): void {
-    if ((isKept || this.#kept > 0) && open > this.#most) throw new StatorError("OVERLOADED", { what: "waiting requests" });
+    if ((isKept || this.#kept > 0) && open > this.#most)
+      throw new StatorError("OVERLOADED", { what: "waiting requests" });
   }
 }

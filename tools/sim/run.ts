@@ -29,6 +29,8 @@ for (let seed = first; seed < first + count; seed++) {
 }
 const list = (counts: ReadonlyMap<string, number>) => [...counts].map(([what, times]) => `${times} ${what}`).join(", ");
 console.log(`${list(ends)}; ${migrations} migrations`);
-console.log(`${handOffs} requests in two legs; blocks that came, and fetches that brought less: ${list(transfers) || "none"}`);
+console.log(
+  `${handOffs} requests in two legs; blocks that came, and fetches that brought less: ${list(transfers) || "none"}`,
+);
 console.log(wrong === 0 ? "Nothing is wrong." : `${wrong} of ${count} worlds went wrong.`);
 process.exitCode = wrong === 0 ? 0 : 1;
