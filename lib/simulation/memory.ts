@@ -1,5 +1,5 @@
 import { type Chance, pick } from "#lib/base/chance";
-import { assert, StatorError } from "#lib/base/errors";
+import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { ProcessClock } from "#lib/base/process-clock";
 import { CHECKSUM_SEED } from "#lib/kv/checksum";
 import { xxh3 } from "#lib/tokens/xxh3";
@@ -144,7 +144,6 @@ export class SimulatedMover implements Mover {
   connect({ port, region, sizeBytes, deadlineMs }: Parameters<Mover["connect"]>[0]): Promise<PeerMemory> {
     const { clock } = this.#host;
     return new Promise((resolve, reject) => {
-      const fail = (caught: unknown) => void clock.after(0, () => reject(caught));
       try {
         const owner = this.#memories.listener(port);
         const look = () => this.#hear(owner);
@@ -155,7 +154,7 @@ export class SimulatedMover implements Mover {
         const found = owner.region(region, sizeBytes);
         this.#later(() => resolve(new OpenedMemory(found, sizeBytes, look)));
       } catch (caught) {
-        fail(caught);
+        clock.after(0, () => reject(asStatorError(caught)));
       }
     });
   }
