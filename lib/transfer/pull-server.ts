@@ -312,7 +312,7 @@ class PullServer {
     this.#slots = [];
     // A reader believes what it copied within a lease of what it said last.
     const graceMs = mayStillRead ? this.#heardMs + limits.leaseMs - clock.nowMs() : 0;
-    if (slots.length > 0 && graceMs > 0) clock.after(graceMs, () => memory.slots.give(slots));
+    if (slots.length > 0 && graceMs > 0) memory.giveAfter(graceMs, slots, clock);
     else memory.slots.give(slots);
     this.#onOver();
   }
