@@ -11,7 +11,7 @@ import type { NativeMover, NativeMoverOptions } from "./mover.ts";
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
  * never called: raise it with every change of an exported name, argument or meaning.
  */
-export const ADDON_REVISION = 6;
+export const ADDON_REVISION = 7;
 
 /** The command that builds the native layer. */
 export const BUILD_COMMAND = "npm run build:native";

@@ -1,4 +1,5 @@
 import { loadNative } from "#lib/native/addon";
+import { openNativeMover } from "#lib/native/transfer";
 import { Channel } from "#lib/rpc/channel";
 import { xxh3 } from "#lib/tokens/xxh3";
 import type { TransferAgent } from "#lib/transfer/agent";
@@ -6,21 +7,31 @@ import { Neighbours } from "#lib/transfer/neighbours";
 import { openTransferAgent } from "#lib/transfer/open-agent";
 import { readTransferLimits } from "#lib/transfer/options";
 import { PLAIN_RUNGS, PlainMover } from "#lib/transfer/plain-mover";
+import { RUNGS } from "#lib/transfer/rung";
 import type { ProcessContext } from "../command.ts";
 import type { ServiceProcess } from "./process.ts";
+
+/** Ways of the addon's mover: all but that of a library which it does not have. */
+const NATIVE_RUNGS = RUNGS.filter((rung) => rung !== "nixl");
 
 /** Opens a worker's part of the data plane, which the worker closes. The metrics hold `TRANSFER_INSTRUMENTS`. */
 export async function openTransfer({ values }: ProcessContext, process: ServiceProcess): Promise<TransferAgent> {
   const { clock, chance, log, metrics, credentials } = process;
   const messageBytes = values["grpc.message-bytes"];
+  const { addon } = loadNative();
   return await openTransferAgent({
     ...{ clock, chance, log, metrics },
-    mover: new PlainMover(),
-    rungs: PLAIN_RUNGS,
+    mover: addon ? openNativeMover(addon) : new PlainMover(),
+    rungs: addon ? NATIVE_RUNGS : PLAIN_RUNGS,
     neighbours: new Neighbours(),
     dial: (address) => new Channel(address, credentials, clock, { messageBytes }),
-    listen: undefined,
-    hashBytes: loadNative().addon?.xxh3 ?? xxh3,
+    // Its socket knows a token and no certificates: where peers prove themselves nothing goes past them.
+    listen: values["tls.cert"] === undefined ? socketOf(values) : undefined,
+    hashBytes: addon?.xxh3 ?? xxh3,
     limits: readTransferLimits(values),
   });
+}
+
+function socketOf(values: ProcessContext["values"]) {
+  return { host: values["grpc.host"], port: values["transfer.tcp-port"], advertised: values["advertise-host"] };
 }
