@@ -114,10 +114,14 @@ test("who gives a fetch up leaves nothing behind, and its session to the lease",
   const { rig, owner, reader, prompt, session } = await openPair();
   const controller = new AbortController();
   const held = Promise.withResolvers<undefined>();
-  rig.machine.onCopy = () => held.promise;
+  const began = Promise.withResolvers<void>();
+  rig.machine.onCopy = () => {
+    began.resolve();
+    return held.promise;
+  };
   const fetching = reader.agent.fetch({ session }, prompt, { signal: controller.signal });
   const settled = expect(fetching).rejects.toMatchObject({ reason: "CANCELLED" });
-  await expect.poll(() => owner.store.counts.read).toBe(8);
+  await began.promise;
   controller.abort(new StatorError("CANCELLED"));
   held.resolve(undefined);
   await settled;

@@ -16,6 +16,7 @@ export interface ConverterOptions {
   readonly fromToken: number;
   /** Where they go. */
   readonly intake: BlockIntake;
+  /** Looks at those that are converted. */
   readonly hashBytes: HashBytes;
 }
 
@@ -25,8 +26,8 @@ export class BlockConverter {
   /** Tokens that begin and end with a block of both. */
   readonly #unitTokens: number;
   readonly #isSame: boolean;
-  /** Blocks of a unit that is not whole yet. */
-  #unit: Arrived[] = [];
+  /** Blocks of a unit that is not whole yet; copies, so that nobody waits for memory that it holds. */
+  #unit: Uint8Array[] = [];
   /** Blocks of the next unit that are here already. */
   #skip: number;
 
@@ -50,30 +51,24 @@ export class BlockConverter {
       this.#options.intake.add(block);
       return;
     }
-    this.#unit.push(block);
-    if (this.#unit.length * this.#options.from.blockTokens === this.#unitTokens) this.#convert();
-  }
-
-  /** Drops the blocks of a unit that is not whole, and returns how many they are: they have to come again. */
-  rewind(): number {
-    const { length } = this.#unit;
-    for (const block of this.#unit) block.done();
-    this.#unit = [];
-    return length;
+    const { from, hashBytes, intake } = this.#options;
+    if (block.checksum !== undefined && hashBytes(block.bytes, CHECKSUM_SEED) !== block.checksum) {
+      intake.fail(corrupt());
+      block.done();
+      return;
+    }
+    const isWhole = from.blockTokens === this.#unitTokens;
+    this.#unit.push(isWhole ? block.bytes : block.bytes.slice());
+    if (this.#unit.length * from.blockTokens === this.#unitTokens) this.#convert();
+    block.done();
   }
 
   #convert(): void {
-    const { from, to, intake, hashBytes } = this.#options;
-    const unit = this.#unit;
-    this.#unit = [];
-    const isGood = unit.every(
-      ({ bytes, checksum }) => checksum === undefined || hashBytes(bytes, CHECKSUM_SEED) === checksum,
-    );
-    if (!isGood) intake.fail(corrupt());
+    const { from, to, intake } = this.#options;
     const count = this.#unitTokens / to.blockTokens;
     const payloads = Array.from({ length: count }, () => new Uint8Array(blockBytes(to)));
-    if (isGood) convertBlocks({ layout: from, payloads: unit.map(({ bytes }) => bytes) }, { layout: to, payloads });
-    for (const block of unit) block.done();
+    convertBlocks({ layout: from, payloads: this.#unit }, { layout: to, payloads });
+    this.#unit = [];
     const skipped = this.#skip;
     this.#skip = 0;
     for (const bytes of payloads.slice(skipped)) intake.add({ bytes, checksum: undefined, done() {} });

@@ -83,6 +83,6 @@ export class BlockIntake {
 }
 
 /** A block is not what its checksum says. */
-export function corrupt(): StatorError {
-  return new StatorError("CORRUPT", { what: "A KV block", detail: "its checksum differs" });
+export function corrupt(detail = "its checksum differs"): StatorError {
+  return new StatorError("CORRUPT", { what: "A KV block", detail });
 }

@@ -62,8 +62,11 @@ export interface CopyTicket {
 
 /** Who a process is on its machine; fields as of stator.worker.v1.TransferAgent. */
 export interface ProcessIdentity {
+  /** Of the machine, and of the place for memory and processes; 0 shares nothing. */
   readonly host: bigint;
+  /** Its number there. */
   readonly processId: number;
+  /** When it began, in ticks since boot. */
   readonly processStart: bigint;
 }
 

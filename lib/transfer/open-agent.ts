@@ -38,6 +38,7 @@ export interface TransferAgentOptions {
   readonly clock: Clock;
   /** Draws names of sessions. */
   readonly chance: Chance;
+  /** Told of ways that fail and of slow ones. */
   readonly log: Log;
   /** With TRANSFER_INSTRUMENTS. */
   readonly metrics: Metrics;

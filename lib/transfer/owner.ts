@@ -35,14 +35,21 @@ export interface SocketPlace {
 
 /** What an owner is made of. */
 export interface OwnerDeps {
+  /** Opens memory. */
   readonly mover: Mover;
   /** Ways that the mover has. */
   readonly rungs: readonly Rung[];
+  /** Those of this process. */
   readonly neighbours: Neighbours;
+  /** Bounds and times. */
   readonly limits: TransferLimits;
+  /** Of leases. */
   readonly clock: Clock;
+  /** Draws names of sessions. */
   readonly chance: Chance;
+  /** Told what cannot be read. */
   readonly log: Log;
+  /** With TRANSFER_INSTRUMENTS. */
   readonly metrics: Metrics;
   /** Undefined where there is none. */
   readonly socket: SocketPlace | undefined;

@@ -10,8 +10,11 @@ import type { Rung } from "./rung.ts";
 
 /** What workers are found and introduced with. */
 export interface PeersDeps extends PeerDeps {
+  /** Times. */
   readonly limits: TransferLimits;
+  /** Tells when a way is tried again. */
   readonly clock: Clock;
+  /** Told of ways that fail and of slow ones. */
   readonly log: Log;
   /** A session of its own to a worker's gRPC port. */
   dial(address: string): Transport;

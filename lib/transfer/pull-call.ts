@@ -16,6 +16,7 @@ const READ_AHEAD = 16;
 
 /** How one pull is made. */
 export interface PullCallOptions {
+  /** Of the lease. */
   readonly clock: Clock;
   /** What is wanted. */
   readonly open: MessageInitShape<typeof PullOpenSchema>;

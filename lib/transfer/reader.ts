@@ -17,7 +17,9 @@ import { TransferMemory } from "./transfer-memory.ts";
 
 /** What a reader is made of. */
 export interface ReaderDeps extends BringDeps {
+  /** Told why blocks did not come. */
   readonly log: Log;
+  /** With TRANSFER_INSTRUMENTS. */
   readonly metrics: Metrics;
   /** Runs beside the caller; awaited before `close`. */
   spawn(name: string, run: () => Promise<void>): void;
