@@ -117,7 +117,9 @@ function buildDirectly(libDir) {
   if (compiler === undefined) throw new Unbuildable("There is no C++ compiler.");
   const flags = ["-std=c++20", "-O3", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-I", here];
   flags.push("-I", join(here, "include"));
-  const sources = ["core", "text", "engine", "transfer", "binding"].flatMap(sourcesIn).filter((file) => file.endsWith(".cpp"));
+  const sources = ["core", "text", "engine", "transfer", "binding"]
+    .flatMap(sourcesIn)
+    .filter((file) => file.endsWith(".cpp"));
   const defines = ["-DNAPI_VERSION=9", "-DNAPI_CPP_EXCEPTIONS", "-DNODE_ADDON_API_DISABLE_DEPRECATED"];
   const includes = nodeIncludes().flatMap((each) => ["-isystem", each]);
   run(compiler, [...flags, ...defines, ...includes, ...sources, "-o", `${addonPath}.new`, "-ldl", "-pthread"]);

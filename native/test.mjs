@@ -141,7 +141,10 @@ async function main() {
   mkdirSync(buildDir, { recursive: true });
   if (checkHeaders() !== 0) return 1;
   const tests = list("test", ".cpp").filter((each) => basename(each) !== "abi_check.cpp");
-  const objects = await objectsOf([...["core", "text", "engine", "transfer"].flatMap((each) => list(each, ".cpp")), ...tests]);
+  const objects = await objectsOf([
+    ...["core", "text", "engine", "transfer"].flatMap((each) => list(each, ".cpp")),
+    ...tests,
+  ]);
   const program = join(buildDir, "tests");
   const options = [...flags, ...objects, "-o", program, "-ldl", "-pthread"];
   const linked = spawnSync(compiler, options, { cwd: here, stdio: "inherit" });

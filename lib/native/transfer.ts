@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { StatorError } from "#lib/base/errors";
+import { assert, StatorError } from "#lib/base/errors";
 import { type NativeAddon, nativeErrorCode } from "./addon.ts";
 import type { NativeCopyDone, NativeMover, NativeMoverOptions, NativeProcess, NativeRegion } from "./mover.ts";
 
@@ -167,9 +167,9 @@ class AddonMover {
   }
 
   #submit({ from, to, ...rest }: Job, done: NativeCopyDone): number {
-    if (!(to instanceof Region)) throw new TypeError("A copy goes into a region of this mover.");
+    assert(to instanceof Region, "a copy goes into a region of this mover");
     if (from instanceof Region) return this.#native.copy({ ...rest, from: from.id, isRegion: true, to: to.id }, done);
-    if (!(from instanceof Peer)) throw new TypeError("A copy comes from a region or a peer of this mover.");
+    assert(from instanceof Peer, "a copy comes from a region or a peer of this mover");
     return this.#native.copy({ ...rest, from: from.source, isRegion: false, to: to.id }, done);
   }
 

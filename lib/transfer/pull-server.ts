@@ -22,6 +22,9 @@ import type { TransferMemory } from "./transfer-memory.ts";
 /** Bytes that are put into messages in one go, but for one block. */
 const MOST_SENT_BYTES = 1024 * 1024;
 
+/** Bytes that may wait to leave before more blocks are read. */
+const MOST_BUFFERED_BYTES = 4 * MOST_SENT_BYTES;
+
 /** What a pull is served from. */
 export interface PullDeps {
   /** Whose blocks they are. */
@@ -43,7 +46,7 @@ export interface PullDeps {
 }
 
 /** Who reads, the owner's end. */
-export type PullChannel = Pick<DuplexChannel<PullResponse, PullRequest>, "send" | "receive" | "end">;
+export type PullChannel = Pick<DuplexChannel<PullResponse, PullRequest>, "send" | "receive" | "end" | "bufferedBytes">;
 
 /** Serves one reader until one of both ends it. `onOver` is called once. */
 export function servePull(
@@ -77,7 +80,6 @@ class PullServer {
   #isReading = false;
   /** A read has failed: no block follows. */
   #isBroken = false;
-  #isFull = false;
   #isEndSent = false;
   #isOver = false;
   #heardMs: number;
@@ -97,10 +99,7 @@ class PullServer {
     this.#channel.receive({
       onMessage: (request) => this.#hear(request),
       onEnd: (error) => this.#ended(error),
-      onDrain: () => {
-        this.#isFull = false;
-        this.#pump();
-      },
+      onDrain: () => this.#pump(),
     });
   }
 
@@ -197,7 +196,8 @@ class PullServer {
       this.#fail(lent.error);
       return;
     }
-    if (this.#isFull) return;
+    // It drains; the next blocks are read while the last ones leave.
+    if (this.#channel.bufferedBytes > MOST_BUFFERED_BYTES) return;
     const ready = this.#isBroken ? 0 : lent.available - this.#next;
     if (ready > 0) this.#ask(lent, ready);
     else if (lent.firstTokens) this.#finish(lent.firstTokens);
@@ -289,7 +289,7 @@ class PullServer {
   }
 
   #send(content: MessageInitShape<typeof PullResponseSchema>["content"]): void {
-    if (!this.#channel.send(create(PullResponseSchema, { content }))) this.#isFull = true;
+    this.#channel.send(create(PullResponseSchema, { content }));
   }
 
   /** The reader has ended its half: in order it reads nothing any more; one that was lost may still. */

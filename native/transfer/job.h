@@ -7,14 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "core/xxh3.h"
 #include "transfer/region.h"
 
 namespace stator::transfer {
 
 using Clock = std::chrono::steady_clock;
-
-/// CHECKSUM_SEED of lib/kv.
-constexpr uint64_t kChecksumSeed = 0x564b5453;
 
 /// `CopyResult` of lib/transfer/mover.ts.
 enum class CopyStatus { done, corrupt, cancelled, deadline, failed };

@@ -294,6 +294,26 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     bounds: { ratio: { atMost: 1.3 } },
     beside: ["wholeUs", "jsonUs", "encodeUs", "hashUs", "tokens"],
   },
+  "transfer/shared/1-mib": {
+    file: "transfer.ts",
+    about:
+      "time of one memcpy / of a 1 MiB block out of another process's sealed memory; the same with XXH3 on both sides",
+    bounds: { plainShare: { atLeast: 0.6 }, checkedShare: { atLeast: 0.8 } },
+    beside: ["checkedGbps"],
+  },
+  "transfer/process/1-mib": {
+    file: "transfer.ts",
+    about: "time of one memcpy / of a 1 MiB block by process_vm_readv; the same with XXH3 on both sides",
+    bounds: { plainShare: { atLeast: 0.35 } },
+    beside: ["checkedShare", "checkedGbps"],
+  },
+  "transfer/socket/1-mib": {
+    file: "transfer.ts",
+    about:
+      "time of a plain socket in C++ that pushes 1 MiB blocks / of a block that was asked for; checked by XXH3 beside",
+    bounds: { plainShare: { atLeast: 0.8 } },
+    beside: ["checkedShare", "checkedGbps"],
+  },
   "index/match/1m": {
     file: "prefix-index.ts",
     about:

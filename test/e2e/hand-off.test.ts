@@ -44,7 +44,7 @@ describe("two workers of the llama engine", () => {
       const wanted = await decode.caller.run({ ...request, cacheSalt: `alone ${cases.indexOf(request)}` });
       const found = await handOver(prefill.caller, decode.caller, request);
       expect(found.first.end).toBe("length");
-      expect(found.second?.transfer).toMatchObject({ reason: "", heldBlocks: 0 });
+      expect(found.second?.transfer).toMatchObject({ reason: "", heldBlocks: 0, rung: "shared-memory" });
       expect(found.second?.transfer?.blocks).toBeGreaterThan(30);
       const { tokens, logprobs, tops, end } = wanted;
       expect({ tokens: found.tokens, logprobs: found.logprobs, tops: found.tops, end: found.end }).toEqual({

@@ -126,6 +126,9 @@ export class Reservation {
         return;
       case "ended":
         this.#end(note.choice, choice);
+        return;
+      // That its blocks came was counted on.
+      case "transferred":
     }
   }
 

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CancelMode, RequestKind } from "#gen/stator/worker/v1/link_pb";
+import { PayloadService } from "#gen/stator/worker/v1/payload_pb";
 import { writeU32 } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
+import { loadNative } from "#lib/native/addon";
+import { openClient } from "#lib/rpc/open-client";
 import { handOver, LegCaller } from "../../../test/support/leg-caller.ts";
 import { createWorker, type ServingWorker } from "./library.ts";
 
-const OPTIONS = { engine: "mock", "mock.speed": 0, "grpc.port": 0, "transfer.lease-ms": 400 } as const;
+const OPTIONS = { engine: "mock", "mock.speed": 0, "grpc.port": 0, "transfer.lease-ms": 60_000 } as const;
 const workers: ServingWorker[] = [];
 const callers: LegCaller[] = [];
 const chance = new SeededChance(14n);
@@ -85,12 +88,31 @@ describe("an answer in two legs", () => {
     expect(twice.second?.transfer).toMatchObject({ blocks: 0, heldBlocks: 6, reason: "" });
     const other = { ...ask(), cacheSalt: "late" };
     const first = await prefill.run({ ...other, kind: RequestKind.PREFILL });
+    const { client, close } = openClient(PayloadService, workers[0]!.address);
+    await client.release({ sessionIds: [first.session!.sessionId] });
+    close();
     await expect.poll(() => prefill.step?.openSessions, { timeout: 5000 }).toBe(0);
     const late = await decode.run({ ...other, generatedTokenIds: writeU32(first.tokens), session: first.session! });
     expect(late.transfer).toMatchObject({ blocks: 0, reason: "NOT_FOUND" });
     expect([once.tokens, twice.tokens]).toEqual([twice.tokens, (await whole.run(request)).tokens]);
     expect([...first.tokens, ...late.tokens]).toEqual((await whole.run(other)).tokens);
   });
+
+  it.skipIf(loadNative().unavailable !== undefined).each(["shared-memory", "process-memory", "tcp", "grpc"] as const)(
+    "is the same by the way %s, which an option forces",
+    async (rung) => {
+      const [prefill, , whole] = callers as [LegCaller, LegCaller, LegCaller];
+      const worker = await createWorker({ ...OPTIONS, role: "decode", "transfer.rung": rung });
+      const decode = new LegCaller(worker.address);
+      await decode.ready;
+      const request = ask({ sampling: { temperature: 1, seed: 9n } });
+      const { tokens, second } = await handOver(prefill, decode, request);
+      expect(second?.transfer).toMatchObject({ rung, blocks: 6, reason: "" });
+      expect(tokens).toEqual((await whole.run(request)).tokens);
+      decode.close();
+      await worker.close();
+    },
+  );
 
   it("keeps nothing of what its engine refuses", async () => {
     const [prefill] = callers as [LegCaller];
