@@ -14,6 +14,9 @@ import type { ServiceProcess } from "./process.ts";
 /** Ways of the addon's mover: all but that of a library which it does not have. */
 const NATIVE_RUNGS = RUNGS.filter((rung) => rung !== "nixl");
 
+/** Workers of one process read each other's memory. */
+const neighbours = new Neighbours();
+
 /** Opens a worker's part of the data plane, which the worker closes. The metrics hold `TRANSFER_INSTRUMENTS`. */
 export async function openTransfer({ values }: ProcessContext, process: ServiceProcess): Promise<TransferAgent> {
   const { clock, chance, log, metrics, credentials } = process;
@@ -23,7 +26,7 @@ export async function openTransfer({ values }: ProcessContext, process: ServiceP
     ...{ clock, chance, log, metrics },
     mover: addon ? openNativeMover(addon) : new PlainMover(),
     rungs: addon ? NATIVE_RUNGS : PLAIN_RUNGS,
-    neighbours: new Neighbours(),
+    neighbours,
     dial: (address) => new Channel(address, credentials, clock, { messageBytes }),
     // Its socket knows a token and no certificates: where peers prove themselves nothing goes past them.
     listen: values["tls.cert"] === undefined ? socketOf(values) : undefined,
