@@ -1,20 +1,35 @@
-// npm run gate [-- [--small] [--only WORD] [mock | llama | model FILE]…]: asks the same of one worker that nobody disturbs and
-// of workers in processes of their own that split each answer, by every way that blocks can take here, while blocks are
-// evicted and workers go. Prints one row a way, and ends with 1 when an answer differs where it must not, or does not where
-// it must.
+// npm run gate [-- [--small] [--only WORD] [mock | demo | plain | FILE:VOCABULARY]…]: asks the same of one worker that nobody
+// disturbs and of workers in processes of their own that split each answer, by every way that blocks can take here, while
+// blocks are evicted and workers go. Prints one row a way, and ends with 1 when an answer differs where it must not, or does
+// not where it must. Models of llama are compared to the bit in exact mode, and without it as far as noise allows.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { printTable } from "../bench/report.ts";
 import { Gate, type GateSubject } from "../support/gate/gate.ts";
 import type { GateRow } from "../support/gate/gate-row.ts";
+import {
+  inexactSubject,
+  type LlamaModel,
+  llamaSubject,
+  serialDifferences,
+  smallModels,
+} from "../support/gate/llama-subject.ts";
+import { noiseProblems } from "../support/gate/noise.ts";
 import { hereRungs, mockSubject } from "../support/gate/subjects.ts";
 import { type GateWay, gateWays } from "../support/gate/ways.ts";
 
 const HEAD = ["way", "answers", "differ", "handed on", "blocks", "fewer came", "moved", "evicted", "s", ""];
-/** Choices of the mock; of ways in which blocks are damaged; of each in the small form. */
+/** Choices that are asked for; of ways in which blocks are damaged; of each in the small form. */
 const MOCK_COUNTS = { same: 10_000, damaged: 1_000 } as const;
-const SMALL_COUNT = 200;
+const LLAMA_COUNTS = { same: 2_000, damaged: 400 } as const;
+const INEXACT_COUNT = 400;
+const SMALL_COUNT = 100;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: { small: { type: "boolean", default: false }, only: { type: "string", default: "" } },
 });
 
@@ -56,6 +71,55 @@ async function runAll(subject: Omit<GateSubject, "onProgress">, counts: Record<"
   process.stdout.write(printTable(rows));
 }
 
-const counts = values.small ? { same: SMALL_COUNT, damaged: SMALL_COUNT } : MOCK_COUNTS;
-process.stderr.write("answers of one worker that nobody disturbs …\n");
-await runAll({ ...(await mockSubject(counts.same)), disturbances: values.small ? 2 : 20 }, counts);
+/** Without exact mode: one after the other to the bit, and side by side within the noise of one worker. */
+async function runInexact(model: LlamaModel, count: number): Promise<void> {
+  const subject = await inexactSubject(model, count);
+  const problems: string[] = [];
+  const serial = await serialDifferences(model, subject.asks);
+  if (serial.length > 0) problems.push(`one after the other ${serial.length} differ`);
+  const gate = new Gate(subject);
+  try {
+    const [alone, ...others] = gateWays(hereRungs()).filter(
+      ({ expects, disturbance }) => expects === "same" && !disturbance,
+    );
+    const control = await gate.score(alone!);
+    for (const way of others) {
+      const found = await gate.score(way);
+      const wrong = noiseProblems(found, control).map((each) => `${way.name}: ${each}`);
+      problems.push(...wrong);
+      const rates = `${found.others} of ${found.places} tokens are others, ${control.others} by noise alone`;
+      process.stdout.write(`${way.name}: ${rates}; noise ${control.noise.toFixed(6)}\n`);
+    }
+  } finally {
+    await gate.close();
+  }
+  process.stdout.write(problems.length === 0 ? "ok\n" : `FAILED: ${problems.join("; ")}\n`);
+  if (problems.length > 0) process.exitCode = 1;
+}
+
+function modelOf(word: string, folder: string): LlamaModel {
+  const [demo, plain] = smallModels(folder);
+  if (word === "demo" || word === "plain") return word === "demo" ? demo : plain;
+  const [, path = "", vocabulary = ""] = /^(.+\.gguf):(\d+)$/.exec(word) ?? [];
+  if (path === "") throw new Error(`${word} is neither mock, demo, plain nor FILE.gguf:VOCABULARY`);
+  return { name: path, path, vocabularySize: Number(vocabulary) };
+}
+
+async function runWord(word: string, folder: string): Promise<void> {
+  process.stdout.write(`\n${word}\n`);
+  const sized = word === "mock" ? MOCK_COUNTS : LLAMA_COUNTS;
+  const counts = values.small ? { same: SMALL_COUNT, damaged: SMALL_COUNT } : sized;
+  const disturbances = values.small ? 1 : 20;
+  if (word === "mock") return await runAll({ ...(await mockSubject(counts.same)), disturbances }, counts);
+  const model = modelOf(word, folder);
+  await runAll({ ...(await llamaSubject(model, counts.same)), disturbances }, counts);
+  if (values.only === "") await runInexact(model, values.small ? SMALL_COUNT : INEXACT_COUNT);
+}
+
+const folder = mkdtempSync(join(tmpdir(), "stator-gate-models-"));
+const words = positionals.length > 0 ? positionals : ["mock", "demo", "plain"];
+try {
+  for (const word of words) await runWord(word, folder);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -31,6 +31,8 @@ export interface Seen {
   /** Places of the answers that differ, and of those whose blocks were damaged unseen. */
   readonly differing: readonly number[];
   readonly spoiled: ReadonlySet<number>;
+  /** A damaged bit changes the answer, whichever it is. */
+  readonly everyBitTells: boolean;
   /** Requests whose answer had a second token. */
   readonly longer: number;
   readonly evicted: number;
@@ -61,14 +63,15 @@ export function judge(seen: Seen): GateRow {
   return { ...row, problems: [...answerProblems(seen), ...wayProblems(seen, row)] };
 }
 
-function answerProblems({ way, differing, spoiled, left }: Seen): string[] {
+function answerProblems({ way, differing, spoiled, everyBitTells, left }: Seen): string[] {
   const problems: string[] = [];
   const wrong = differing.filter((at) => way.expects !== "wrong" || !spoiled.has(at));
   if (wrong.length > 0) problems.push(`${wrong.length} answers differ, such as ${wrong.slice(0, 3).join(", ")}`);
   if (way.expects === "wrong") {
     const found = differing.filter((at) => spoiled.has(at)).length;
     if (spoiled.size === 0) problems.push("no damaged block came");
-    else if (found < spoiled.size / 2) problems.push(`of ${spoiled.size} answers from damaged blocks ${found} differ`);
+    else if (found <= (everyBitTells ? spoiled.size / 2 : 0))
+      problems.push(`of ${spoiled.size} answers from damaged blocks ${found} differ`);
   }
   if (left > 0) problems.push(`${left} sessions and blocks are still kept for others`);
   return problems;

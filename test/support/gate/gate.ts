@@ -5,6 +5,7 @@ import { differences, type GateAnswer } from "./answers.ts";
 import { type GateAsk, type GateRequest, gateRequests } from "./asks.ts";
 import { GateFrontend } from "./gate-frontend.ts";
 import { type GateRow, judge } from "./gate-row.ts";
+import { type NoiseTally, newNoise, scoreForced } from "./noise.ts";
 import type { GateWay, WayWorker } from "./ways.ts";
 import { type HostedWorker, WorkerHost } from "./worker-host.ts";
 import { type EngineSpec, GATE_MODEL } from "./worker-spec.ts";
@@ -19,6 +20,8 @@ export interface GateSubject {
   readonly asks: readonly GateAsk[];
   /** The answers of an engine of its own to one after the other. */
   readonly wanted: readonly GateAnswer[];
+  /** Any bit that is another one changes the answer, whichever it is. */
+  readonly everyBitTells: boolean;
   /** Requests at once. */
   readonly width: number;
   /** Disturbances of a way that has some. */
@@ -57,6 +60,26 @@ export class Gate {
     } finally {
       await running.close();
     }
+  }
+
+  /** Scores the wanted answers of a way at full concurrency, token by token. */
+  async score(way: GateWay): Promise<NoiseTally> {
+    const { asks, wanted, width } = this.#subject;
+    const tally = newNoise();
+    const running = await this.#open(way, asks.length);
+    let next = 0;
+    const ask = async (each: GateAsk) => (await running.frontend.ask({ at: next, asks: [each] }))[0]!;
+    const caller = async () => {
+      for (let at = next++; at < asks.length; at = next++) {
+        await scoreForced({ ask: asks[at]!, wanted: wanted[at]! }, ask, tally);
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: width }, caller));
+    } finally {
+      await running.close();
+    }
+    return tally;
   }
 
   async close(): Promise<void> {
@@ -115,6 +138,10 @@ class WayRun {
     this.#requests = gateRequests(deps.subject.asks);
   }
 
+  get frontend(): GateFrontend {
+    return this.#deps.frontend;
+  }
+
   async begin(): Promise<void> {
     await Promise.all(this.#way.workers.map((worker) => this.#start(worker)));
     await this.#deps.frontend.ready(this.#way.workers.length, [GATE_MODEL, ...this.#deps.subject.adapters]);
@@ -138,7 +165,7 @@ class WayRun {
     return judge({
       ...{ way: this.#way, records, answers: wanted.length, differing: differences(this.#answers, wanted) },
       ...{ spoiled: this.#spoiled(records), longer: this.#requests.filter(isLonger).length, left, seconds },
-      ...{ evicted: this.#evicted, meddled: this.#meddled },
+      ...{ evicted: this.#evicted, meddled: this.#meddled, everyBitTells: subject.everyBitTells },
     });
   }
 

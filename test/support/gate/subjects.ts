@@ -29,5 +29,5 @@ export async function mockSubject(count: number): Promise<Omit<GateSubject, "onP
   const wanted = await askAll(asks, 1, aggregated(client));
   await client.engine.close();
   const engines = { engine: { kind: "mock", blocks: 256 }, roomy: { kind: "mock", blocks: 16_384 } } as const;
-  return { ...engines, adapters: ADAPTERS, asks, wanted, width: 32, disturbances: 2 };
+  return { ...engines, adapters: ADAPTERS, asks, wanted, everyBitTells: true, width: 32, disturbances: 2 };
 }
