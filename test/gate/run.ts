@@ -21,7 +21,19 @@ import { noiseProblems } from "../support/gate/noise.ts";
 import { hereRungs, mockSubject } from "../support/gate/subjects.ts";
 import { type GateWay, gateWays } from "../support/gate/ways.ts";
 
-const HEAD = ["way", "answers", "differ", "handed on", "blocks", "fewer came", "moved", "evicted", "s", ""];
+const HEAD = [
+  "way",
+  "answers",
+  "differ",
+  "handed on",
+  "blocks",
+  "fewer came",
+  "moved",
+  "asked again",
+  "evicted",
+  "s",
+  "",
+];
 /** Choices that are asked for; of ways in which blocks are damaged; of each in the small form. */
 const MOCK_COUNTS = { same: 10_000, damaged: 1_000 } as const;
 const LLAMA_COUNTS = { same: 2_000, damaged: 400 } as const;
@@ -47,7 +59,7 @@ function cellsOf(row: GateRow): string[] {
     ...[row.answers, row.differing, row.handOffs].map(String),
     counts(row.blocks),
     counts(row.reasons),
-    ...[row.migrations, row.evicted].map(String),
+    ...[row.migrations, row.askedAgain, row.evicted].map(String),
     row.seconds.toFixed(1),
     row.problems.length === 0 ? "ok" : `FAILED: ${row.problems.join("; ")}`,
   ];

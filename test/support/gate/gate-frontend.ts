@@ -20,6 +20,10 @@ import type { GateAnswer } from "./answers.ts";
 import type { GateRequest } from "./asks.ts";
 import { GATE_MODEL } from "./worker-spec.ts";
 
+/** How often a client asks at most, and how long it waits before that. */
+const MOST_ASKED = 100;
+const AGAIN_MS = 200;
+
 /** What a frontend of the gate is opened with. */
 export interface GateFrontendOptions {
   /** URL where its workers are found. */
@@ -33,6 +37,8 @@ export interface GateFrontendOptions {
 /** The part of a frontend that runs requests: its dispatcher, over links to the workers that discovery shows. */
 export class GateFrontend {
   readonly dispatcher: FrontendDispatcher;
+  /** Requests that nobody could take at first. */
+  askedAgain = 0;
   readonly #discovery: Discovery;
   readonly #watch: DiscoveryWatch;
   readonly #view: ModelView;
@@ -77,9 +83,21 @@ export class GateFrontend {
     });
   }
 
-  /** The choices of a request, as its client sees them. */
-  ask({ at, asks }: GateRequest): Promise<GateAnswer[]> {
-    const { promise, resolve } = Promise.withResolvers<GateAnswer[]>();
+  /** The choices of a request, as its client sees them, who comes again when nobody can take it now. */
+  async ask(request: GateRequest): Promise<GateAnswer[]> {
+    for (let asked = 1; ; asked++) {
+      const answer = await this.#askOnce(request);
+      if (!("error" in answer)) return answer;
+      const { retryAfterMs } = answer.error;
+      if (retryAfterMs === undefined || asked === MOST_ASKED) return request.asks.map(() => refused(answer.error));
+      this.askedAgain++;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+
+  /** An error with a time to come again is only that when nothing was told before it. */
+  #askOnce({ at, asks }: GateRequest): Promise<GateAnswer[] | { readonly error: StatorError }> {
+    const { promise, resolve } = Promise.withResolvers<GateAnswer[] | { readonly error: StatorError }>();
     const answers = asks.map(() => ({ ...emptyAnswer(), end: "" }));
     const { tokenizer } = this.#view.known(GATE_MODEL);
     this.dispatcher.start(requestOf(at, asks, tokenizer), {
@@ -94,7 +112,8 @@ export class GateFrontend {
         answers[choice]!.end = reason;
       },
       onDone: ({ cachedTokens }) => resolve(answers.map((answer) => ({ ...answer, cachedTokens }))),
-      onError: (error) => resolve(asks.map(() => refused(error))),
+      onError: (error) =>
+        resolve(answers.some(({ tokens }) => tokens.length > 0) ? asks.map(() => refused(error)) : { error }),
     });
     return promise;
   }

@@ -15,6 +15,8 @@ export interface GateRow {
   /** Why less came than was kept, and of how many requests. */
   readonly reasons: ReadonlyMap<string, number>;
   readonly migrations: number;
+  /** Requests that nobody could take at first, as many times as they came. */
+  readonly askedAgain: number;
   /** Blocks that made room for others, over all workers. */
   readonly evicted: number;
   readonly seconds: number;
@@ -35,6 +37,7 @@ export interface Seen {
   readonly everyBitTells: boolean;
   /** Requests whose answer had a second token. */
   readonly longer: number;
+  readonly askedAgain: number;
   readonly evicted: number;
   readonly meddled: number;
   /** Sessions and blocks that were kept for others at the end. */
@@ -44,7 +47,7 @@ export interface Seen {
 
 /** Looks whether a way was taken, and whether its answers are as they have to be. */
 export function judge(seen: Seen): GateRow {
-  const { way, records, answers, differing, evicted, seconds } = seen;
+  const { way, records, answers, differing, evicted, askedAgain, seconds } = seen;
   const handed = records.flatMap(({ handOff }) => (handOff && handOff.decodeWorker !== 0n ? [handOff] : []));
   const blocks = countBy(
     handed,
@@ -57,7 +60,7 @@ export function judge(seen: Seen): GateRow {
     () => 1,
   );
   const row = {
-    ...{ name: way.name, answers, differing: differing.length, handOffs: handed.length, blocks, reasons },
+    ...{ name: way.name, answers, differing: differing.length, askedAgain, handOffs: handed.length, blocks, reasons },
     ...{ migrations: records.reduce((sum, { migrations }) => sum + migrations, 0), evicted, seconds },
   };
   return { ...row, problems: [...answerProblems(seen), ...wayProblems(seen, row)] };
@@ -91,7 +94,9 @@ function wayProblems(
   if (way.expects === "same" && row.reasons.get("CORRUPT")) problems.push("blocks were damaged on their way");
   if (way.disturbance && row.migrations === 0) problems.push("no answer moved");
   if (evicted === 0 && way.expects === "same") problems.push("no block was evicted");
-  const failed = records.filter(({ outcome, reason }) => outcome === "failed" && reason !== "UNSUPPORTED_FEATURE");
+  // Who was told to come again did, and has an answer.
+  const known = new Set(["UNSUPPORTED_FEATURE", "NO_WORKERS", "MODEL_LOADING"]);
+  const failed = records.filter(({ outcome, reason }) => outcome === "failed" && !known.has(reason));
   if (failed.length > 0) problems.push(`${failed.length} failed: ${failed[0]!.reason}`);
   return problems;
 }

@@ -92,7 +92,7 @@ export class Gate {
     const run = new WayRun(way, {
       subject: { ...this.#subject, asks: this.#subject.asks.slice(0, count) },
       discovery,
-      frontend: await GateFrontend.open({ discovery, records: count, ...(way.split && { split: way.split }) }),
+      frontend: await GateFrontend.open({ discovery, records: 2 * count, ...(way.split && { split: way.split }) }),
       host: (name, isNew) => this.#host(name, isNew),
     });
     await run.begin();
@@ -159,13 +159,18 @@ class WayRun {
     await this.#disturbing;
     const left = await this.#left();
     for (const worker of this.#workers.values()) await this.#count(worker.counts());
-    const records = frontend.records(this.#requests.length);
+    const records = frontend.records(2 * this.#requests.length);
     const wanted = subject.wanted.slice(0, subject.asks.length);
     const isLonger = ({ at, asks }: GateRequest) => asks.some((_, choice) => wanted[at + choice]!.tokens.length > 1);
     return judge({
       ...{ way: this.#way, records, answers: wanted.length, differing: differences(this.#answers, wanted) },
       ...{ spoiled: this.#spoiled(records), longer: this.#requests.filter(isLonger).length, left, seconds },
-      ...{ evicted: this.#evicted, meddled: this.#meddled, everyBitTells: subject.everyBitTells },
+      ...{
+        evicted: this.#evicted,
+        meddled: this.#meddled,
+        everyBitTells: subject.everyBitTells,
+        askedAgain: frontend.askedAgain,
+      },
     });
   }
 

@@ -31,6 +31,7 @@ export interface HandOverOptions {
   readonly checks?: boolean;
 }
 
+/** Nothing was handed over. */
 export function newTally(): HandOverTally {
   return { handOvers: 0, blocks: 0, withoutRoom: 0, damaged: 0 };
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { HostCall, HostReply, WorkerCounts, WorkerSpec } from "./worker-spec.ts";
 
-const SCRIPT = fileURLToPath(new URL("worker-process.ts", import.meta.url));
+const SCRIPT = fileURLToPath(new URL("./worker-process.ts", import.meta.url));
 
 /** A worker in another process. */
 export interface HostedWorker {
