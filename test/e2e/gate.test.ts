@@ -12,7 +12,7 @@ const DAMAGED_COUNT = IS_LONG ? 1_000 : 40;
 describe(`answers of workers in processes of their own (addon ${loadNative().unavailable ?? "built"})`, () => {
   let gate: Gate;
   beforeAll(async () => {
-    gate = new Gate({ ...(await mockSubject(COUNT)), disturbances: IS_LONG ? 20 : 1 });
+    gate = new Gate({ ...(await mockSubject(COUNT)), disturbances: IS_LONG ? 20 : 2 });
   });
   afterAll(() => gate.close());
 

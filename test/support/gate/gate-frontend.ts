@@ -42,6 +42,8 @@ export class GateFrontend {
   readonly #discovery: Discovery;
   readonly #watch: DiscoveryWatch;
   readonly #view: ModelView;
+  /** Digest of the one that made the prompts. */
+  #tokenizer = "";
 
   private constructor(discovery: Discovery, watch: DiscoveryWatch, { records, split }: GateFrontendOptions) {
     const common = { clock: systemClock, chance: new SeededChance(1n), log: silentLog, metrics: noMetrics };
@@ -72,6 +74,7 @@ export class GateFrontend {
   /** Resolves when so many workers take requests for all of these names. */
   async ready(workers: number, names: readonly string[]): Promise<void> {
     while (!this.#isReady(workers, names)) await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#tokenizer = this.#view.known(GATE_MODEL).tokenizer;
   }
 
   #isReady(workers: number, names: readonly string[]): boolean {
@@ -99,8 +102,7 @@ export class GateFrontend {
   #askOnce({ at, asks }: GateRequest): Promise<GateAnswer[] | { readonly error: StatorError }> {
     const { promise, resolve } = Promise.withResolvers<GateAnswer[] | { readonly error: StatorError }>();
     const answers = asks.map(() => ({ ...emptyAnswer(), end: "" }));
-    const { tokenizer } = this.#view.known(GATE_MODEL);
-    this.dispatcher.start(requestOf(at, asks, tokenizer), {
+    this.dispatcher.start(requestOf(at, asks, this.#tokenizer), {
       onPlaced() {},
       onEmbedding() {},
       onTokens(choice, tokens, logprobs) {
