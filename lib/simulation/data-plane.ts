@@ -137,6 +137,9 @@ export class DataPlane {
   #spoiled(store: BlockStore, isSpoiled: () => boolean): BlockStore {
     const { chance } = this.#process;
     return {
+      get places() {
+        return store.places;
+      },
       count: (hashes) => store.count(hashes),
       pin: (hashes) => store.pin(hashes),
       open: (wanted) => store.open(wanted),
