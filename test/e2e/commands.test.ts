@@ -45,7 +45,7 @@ describe("what runs", () => {
     expect([code, table.length, table[0]?.split(/ {2,}/)]).toEqual([
       0,
       3,
-      ["WORKER", "MODELS", "ADDRESS", "STATE", "OPEN", "WAITING", "RULE", "INDEXED", "SPEED", "BLOCKS"],
+      ["WORKER", "ROLE", "MODELS", "ADDRESS", "STATE", "OPEN", "WAITING", "RULE", "INDEXED", "SPEED", "BLOCKS", "KEPT"],
     ]);
   });
 

@@ -130,8 +130,6 @@ export class Reservation {
       case "ended":
         this.#end(note.choice, choice);
         return;
-      // That its blocks came was counted on.
-      case "transferred":
     }
   }
 

@@ -18,7 +18,12 @@ const NATIVE_RUNGS = RUNGS.filter((rung) => rung !== "nixl");
 export async function openTransfer({ values }: ProcessContext, process: ServiceProcess): Promise<TransferAgent> {
   const { clock, chance, log, metrics, credentials } = process;
   const messageBytes = values["grpc.message-bytes"];
-  const { addon } = loadNative();
+  const native = loadNative();
+  const { addon } = native;
+  // Whoever does all of its answers brings in nothing.
+  if (native.unavailable !== undefined && values.role !== "aggregated") {
+    log.warn("blocks come in messages, a slow way", { why: native.unavailable, fix: native.fix });
+  }
   return await openTransferAgent({
     ...{ clock, chance, log, metrics },
     mover: addon ? openNativeMover(addon) : new PlainMover(),
