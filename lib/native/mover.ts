@@ -1,3 +1,5 @@
+import type { NativeNixl, NativeNixlOptions, NixlListener } from "./nixl.ts";
+
 /** Which process somebody is: numbers of processes are used again, so the start belongs to it. */
 export interface NativeProcess {
   /** Equal for processes that can see each other: one machine, one boot, one space of processes. */
@@ -95,6 +97,11 @@ export interface NativeMover {
   copy(job: NativeCopyJob, done: NativeCopyDone): number;
   /** Does nothing when the job is over. */
   cancel(job: number): void;
+  /**
+   * Opens an agent of NIXL: some hundredths of a second at once for the library, some tenths on a thread. Throws
+   * LIBRARY_MISSING or LIBRARY_MISMATCH, rejects with UNSUPPORTED.
+   */
+  openNixl(options: NativeNixlOptions, onNotice: NixlListener | undefined): Promise<NativeNixl>;
   /** Ends what is under way and joins all threads: waits for a block at most. */
   close(): void;
 }

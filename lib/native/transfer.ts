@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { assert, StatorError } from "#lib/base/errors";
 import { type NativeAddon, nativeErrorCode } from "./addon.ts";
 import type { NativeCopyDone, NativeMover, NativeMoverOptions, NativeProcess, NativeRegion } from "./mover.ts";
+import { NIXL_SETTINGS, Nixl, type NixlNames, type NixlSettings } from "./nixl.ts";
 
 /** How many, and for how long. */
 export interface MoverSettings extends NativeMoverOptions {
@@ -171,6 +172,12 @@ class AddonMover {
     if (from instanceof Region) return this.#native.copy({ ...rest, from: from.id, isRegion: true, to: to.id }, done);
     assert(from instanceof Peer, "a copy comes from a region or a peer of this mover");
     return this.#native.copy({ ...rest, from: from.source, isRegion: false, to: to.id }, done);
+  }
+
+  /** Opens an agent of NIXL, whose memories of others can be copied from like all. Rejects with UNSUPPORTED, and why. */
+  async openNixl({ onNotice, ...settings }: Partial<NixlSettings> & NixlNames): Promise<Nixl<Peer>> {
+    const native = await this.#native.openNixl({ ...NIXL_SETTINGS, ...settings }, onNotice);
+    return new Nixl(native, (source, sizeBytes) => new Peer(this.#native, source, sizeBytes));
   }
 
   close(): void {

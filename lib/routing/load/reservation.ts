@@ -124,9 +124,6 @@ export class Reservation {
       case "tokens":
         this.#grow(choice, note.tokens);
         return;
-      case "transferred":
-        // How long blocks take is of the links, and no load.
-        return;
       case "ended":
         this.#end(note.choice, choice);
         return;
