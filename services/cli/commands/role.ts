@@ -1,6 +1,6 @@
 import { WorkerAdminService } from "#gen/stator/worker/v1/admin_pb";
 import { StatorError } from "#lib/base/errors";
-import { TEXT_ROLES } from "#services/worker/role-change";
+import { TEXT_ROLES } from "#lib/discovery/worker-role";
 import type { Command } from "../command.ts";
 import { OPERATOR_KEYS, OPERATOR_SAYS } from "../operators.ts";
 import { type Column, printTable } from "../table.ts";
