@@ -127,6 +127,8 @@ export class Reservation {
       case "ended":
         this.#end(note.choice, choice);
         return;
+      // That its blocks came was counted on.
+      case "transferred":
     }
   }
 
