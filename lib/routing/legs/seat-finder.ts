@@ -4,6 +4,7 @@ import type { Locate, Unplaced } from "../locate.ts";
 import type { RankTable } from "../rank-table.ts";
 import type { RankSeat } from "../ranks.ts";
 import type { Leg, RouteAsk } from "../router.ts";
+import { misfit } from "./misfit.ts";
 
 /** Who may be chosen for an ask. */
 export type Seats =
@@ -69,7 +70,10 @@ export class SeatFinder {
     const found = this.#seats(isNeeded ? ask : { ...ask, isNew: false }, "prefill", true);
     if ("kind" in found) return found;
     const fit = found.filter((seat) => whole.some((other) => fits(seat.fleet, other.fleet)));
-    if (fit.length === 0) return nobody(ask, " whose blocks fit those for answers");
+    if (fit.length === 0) {
+      const field = misfit(found[0]!.fleet, whole[0]!.fleet);
+      return nobody(ask, ` for prompts whose blocks become those of workers for answers: they differ in ${field}`);
+    }
     const free = fit.filter((seat) => this.#options.hasRoom(seat));
     return free.length > 0 ? free : nobody(ask, " with the role prefill");
   }
@@ -105,9 +109,9 @@ export class SeatFinder {
   }
 }
 
-/** Whether blocks of one can be handed to the other: they are of equal weights, and in a form that can be converted. */
+/** Whether blocks of one can be handed to the other. */
 export function fits(from: FleetWorker, to: FleetWorker): boolean {
-  return from.weights === to.weights && from.kv?.format === to.kv?.format;
+  return misfit(from, to) === undefined;
 }
 
 /** Only answers have two legs, and only those whose prompts are token ids. */

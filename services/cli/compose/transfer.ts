@@ -9,13 +9,15 @@ import { readTransferLimits } from "#lib/transfer/options";
 import { PLAIN_RUNGS, PlainMover } from "#lib/transfer/plain-mover";
 import { RUNGS } from "#lib/transfer/rung";
 import type { ProcessContext } from "../command.ts";
+import { openNixl } from "./nixl.ts";
 import type { ServiceProcess } from "./process.ts";
 
-/** Ways of the addon's mover: all but that of a library which it does not have. */
+/** Ways of the addon's mover alone. */
 const NATIVE_RUNGS = RUNGS.filter((rung) => rung !== "nixl");
 
 /** Opens a worker's part of the data plane, which the worker closes. The metrics hold `TRANSFER_INSTRUMENTS`. */
-export async function openTransfer({ values }: ProcessContext, process: ServiceProcess): Promise<TransferAgent> {
+export async function openTransfer(context: ProcessContext, process: ServiceProcess): Promise<TransferAgent> {
+  const { values } = context;
   const { clock, chance, log, metrics, credentials } = process;
   const messageBytes = values["grpc.message-bytes"];
   const native = loadNative();
@@ -26,8 +28,7 @@ export async function openTransfer({ values }: ProcessContext, process: ServiceP
   }
   return await openTransferAgent({
     ...{ clock, chance, log, metrics },
-    mover: addon ? openNativeMover(addon) : new PlainMover(),
-    rungs: addon ? NATIVE_RUNGS : PLAIN_RUNGS,
+    ...(await openMover(context, process)),
     neighbours: new Neighbours(),
     dial: (address) => new Channel(address, credentials, clock, { messageBytes }),
     // Its socket knows a token and no certificates: where peers prove themselves nothing goes past them.
@@ -35,6 +36,15 @@ export async function openTransfer({ values }: ProcessContext, process: ServiceP
     hashBytes: addon?.xxh3 ?? xxh3,
     limits: readTransferLimits(values),
   });
+}
+
+/** What moves bytes, as far as this build and this machine go. */
+async function openMover(context: ProcessContext, process: ServiceProcess) {
+  const { addon } = loadNative();
+  if (!addon) return { mover: new PlainMover(), rungs: PLAIN_RUNGS };
+  const mover = openNativeMover(addon);
+  const nixl = await openNixl(context, process, { addon, mover });
+  return { mover, nixl, rungs: nixl ? RUNGS : NATIVE_RUNGS };
 }
 
 function socketOf(values: ProcessContext["values"]) {
