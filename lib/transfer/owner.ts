@@ -99,7 +99,9 @@ export class Owner {
           const { log, metrics } = deps;
           const onGiven = (rung: Rung, blocks: number) =>
             metrics.add("stator_transfer_given_blocks_total", blocks, { rung });
-          const pull = servePull(new PullChannel(channel), { ...deps, ...served, log, onGiven }, () => this.#pulls.delete(pull));
+          const pull = servePull(new PullChannel(channel), { ...deps, ...served, log, onGiven }, () =>
+            this.#pulls.delete(pull),
+          );
           this.#pulls.add(pull);
         },
       },

@@ -66,6 +66,8 @@ class PullServer {
   #untaken = 0;
   /** Places of the given blocks that were not taken, in their order. */
   #slots: number[] = [];
+  /** Memory of the messages that each of them left in, of the way gRPC. */
+  #sent: Buffer[][] = [];
   /** What takes a wait back: for a room, or for memory. */
   #leave: (() => void) | undefined;
   #isReading = false;
@@ -175,6 +177,7 @@ class PullServer {
     const done = this.#slots.splice(0, taken - this.#untaken);
     if (done.length > 0) this.#movedMs = this.#heardMs;
     this.#untaken = taken;
+    for (const memories of this.#sent.splice(0, done.length)) this.#channel.reuse(memories);
     this.#deps.memory.slots.give(done);
     this.#pump();
   }
@@ -250,12 +253,14 @@ class PullServer {
   #sendBytes(slots: readonly number[], checksums: BigUint64Array): void {
     for (const [at, slot] of slots.entries()) {
       const bytes = this.#deps.memory.bytes(slot);
+      const sent: Buffer[] = [];
       for (let offset = 0; offset < bytes.byteLength; offset += CHUNK_BYTES) {
         const data = bytes.subarray(offset, offset + CHUNK_BYTES);
         const isLast = offset + data.byteLength === bytes.byteLength;
         const checksum = isLast ? checksums[at]! : 0n;
-        this.#channel.sendChunk({ block: this.#next + at, offset, data, checksum });
+        sent.push(this.#channel.sendChunk({ block: this.#next + at, offset, data, checksum }));
       }
+      this.#sent.push(sent);
     }
   }
 

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { PullResponseSchema } from "#gen/stator/worker/v1/payload_pb";
-import { printChunk } from "./pull-wire.ts";
+import { MOST_HEAD_BYTES, printChunk } from "./pull-wire.ts";
 
 test.each([
   [0, 0, 1, 0n],
@@ -11,7 +11,10 @@ test.each([
   [16_384, 16_383, 0, 0n],
 ])("a chunk of block %i from %i on with %i bytes is a message", (block, offset, length, checksum) => {
   const data = Uint8Array.from({ length }, (_, at) => at * 7);
-  const { content } = fromBinary(PullResponseSchema, printChunk({ block, offset, data, checksum }));
+  const { content } = fromBinary(
+    PullResponseSchema,
+    printChunk({ block, offset, data, checksum }, Buffer.alloc(length + MOST_HEAD_BYTES)),
+  );
   expect(content.case).toBe("chunk");
   expect(content.value).toMatchObject({ block, offset, checksum });
   expect(Buffer.compare((content.value as { data: Uint8Array }).data, data)).toBe(0);

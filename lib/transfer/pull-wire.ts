@@ -19,6 +19,8 @@ export interface ChunkToSend {
 /** Who reads, the owner's end: of messages all but the blocks' bytes, which are copied once and by nobody else. */
 export class PullChannel {
   readonly #channel: DuplexChannel<Uint8Array, Uint8Array>;
+  /** Memory of messages that were taken: the next ones are written there, since the collector counts every new one. */
+  readonly #spare: Buffer[] = [];
 
   constructor(channel: DuplexChannel<Uint8Array, Uint8Array>) {
     this.#channel = channel;
@@ -34,9 +36,18 @@ export class PullChannel {
     this.#channel.send(toBinary(PullResponseSchema, create(PullResponseSchema, { content })));
   }
 
-  /** Sends bytes of a block. */
-  sendChunk(chunk: ChunkToSend): void {
-    this.#channel.send(printChunk(chunk));
+  /** Sends bytes of a block. Returns the memory that they leave from, to be given back by `reuse` when they were taken. */
+  sendChunk(chunk: ChunkToSend): Buffer {
+    const needed = chunk.data.byteLength + MOST_HEAD_BYTES;
+    const spare = this.#spare.pop();
+    const memory = spare && spare.byteLength >= needed ? spare : Buffer.allocUnsafeSlow(needed);
+    this.#channel.send(printChunk(chunk, memory));
+    return memory;
+  }
+
+  /** Nobody reads these any more. */
+  reuse(memories: readonly Buffer[]): void {
+    this.#spare.push(...memories);
   }
 
   /** As of any channel; what is no message of the reader ends it with INVALID_ARGUMENT. */
@@ -54,18 +65,21 @@ export class PullChannel {
   }
 }
 
+/** What a message has beside the bytes of a block, at most: five tags, four varints, a checksum. */
+export const MOST_HEAD_BYTES = 5 + 4 * 5 + 8;
+
 /** Tags of `PullResponse.chunk` and of the fields of `PullChunk`. */
 const TAG = { chunk: 0x1a, block: 0x08, offset: 0x10, data: 0x1a, checksum: 0x21 } as const;
 
 /**
- * A `PullResponse` with a chunk. The library's writer would copy the bytes once for each message around them; here they are
- * copied to where they leave from.
+ * A `PullResponse` with a chunk, at the start of memory with room for the bytes and `MOST_HEAD_BYTES`. The library's writer
+ * would copy the bytes once for each message around them; here they are copied to where they leave from.
  */
-export function printChunk({ block, offset, data, checksum }: ChunkToSend): Uint8Array {
+export function printChunk({ block, offset, data, checksum }: ChunkToSend, memory: Buffer): Uint8Array {
   const head = 1 + varintBytes(block) + 1 + varintBytes(offset) + 1 + varintBytes(data.byteLength);
   const tail = checksum === 0n ? 0 : 9;
   const length = head + data.byteLength + tail;
-  const bytes = Buffer.allocUnsafe(1 + varintBytes(length) + length);
+  const bytes = memory.subarray(0, 1 + varintBytes(length) + length);
   let at = writeVarint(bytes, TAG.chunk, 0);
   at = writeVarint(bytes, length, at);
   at = writeVarint(bytes, block, writeVarint(bytes, TAG.block, at));

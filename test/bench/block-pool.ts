@@ -1,24 +1,33 @@
+import { blockBytes, type KvLayout } from "#lib/kv/layout";
 import type { NativeAddon } from "#lib/native/addon";
 import type { BlockStore, IncomingBlocks } from "#lib/transfer/block-store";
 
 /** Seed of the checksums of blocks. */
 const CHECKSUM_SEED = 0x564b5453n;
 
+/** A block has 1 MiB. */
+const LAYOUT: KvLayout = {
+  ...{ layers: 16, blockTokens: 64, keyRowBytes: 512, valueRowBytes: 512 },
+  ...{ elementType: "f16", engineFormat: "bench-1", order: "layer-kind" },
+};
+
 /**
  * Blocks as an engine keeps them, in one stretch of memory, and no engine: a read is one copy and one XXH3 pass, a write as
  * well. All blocks of a sequence are there at the owner, none at the reader.
  */
 export class BlockPool implements BlockStore {
+  readonly layout = LAYOUT;
+  readonly total: number;
   readonly #addon: NativeAddon;
   readonly #bytes: Uint8Array;
-  readonly #blockBytes: number;
+  readonly #blockBytes = blockBytes(LAYOUT);
   readonly #isOwner: boolean;
 
-  /** @param sizes bytes of a block, and of all that a sequence has */
-  constructor(addon: NativeAddon, sizes: { readonly blockBytes: number; readonly poolBytes: number }, isOwner: boolean) {
+  /** @param total blocks of the longest sequence */
+  constructor(addon: NativeAddon, total: number, isOwner: boolean) {
     this.#addon = addon;
-    this.#bytes = new Uint8Array(sizes.poolBytes);
-    this.#blockBytes = sizes.blockBytes;
+    this.total = total;
+    this.#bytes = new Uint8Array(total * this.#blockBytes);
     this.#isOwner = isOwner;
     const words = new Uint32Array(this.#bytes.buffer);
     for (let at = 0; at < words.length; at++) words[at] = Math.imul(at, isOwner ? 0x9e3779b1 : 1);

@@ -5,6 +5,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
 import { loadNative } from "#lib/native/addon";
 import type { TransferAgent } from "#lib/transfer/agent";
+import { BlockPool } from "../block-pool.ts";
 import { median, Program, runCases, timed, volume } from "../harness.ts";
 import { openParty, promptOf } from "../transfer-party.ts";
 
@@ -18,7 +19,7 @@ async function pass(reader: TransferAgent, keeper: Program, rung: string): Promi
   const session = fromBinary(KvSessionSchema, Buffer.from(kept, "base64"));
   const [ms, { report }] = await timed(
     () => performance.now(),
-    () => reader.fetch({ session }, promptOf(BLOCKS), { signal: new AbortController().signal }),
+    () => reader.fetch({ session }, promptOf(BLOCKS * 64, 1), { signal: new AbortController().signal }),
   );
   if (report.rung !== rung || report.blocks !== BLOCKS) throw new Error(`${rung}: ${JSON.stringify(report.reason)}`);
   return ms;
@@ -31,9 +32,10 @@ async function compare(): Promise<object> {
   try {
     await keeper.heard();
     const took = { tcp: [] as number[], grpc: [] as number[], "shared-memory": [] as number[] };
-    const readers = await Promise.all(
-      RUNGS.map((rung, at) => openParty(addon, { blocks: BLOCKS, rung, number: 2n + BigInt(at) })),
-    );
+    const store = new BlockPool(addon, BLOCKS, false);
+    const open = (rung: (typeof RUNGS)[number], at: number) =>
+      openParty(addon, { ...store, store }, { number: 2n + BigInt(at), rung });
+    const readers = await Promise.all(RUNGS.map(open));
     for (let at = 0; at < PASSES + 2; at++) {
       for (const [index, rung] of RUNGS.entries()) {
         const ms = await pass(readers[index]!, keeper, rung);
