@@ -117,10 +117,11 @@ class EngineBoard implements Board {
     return this.#last;
   }
 
-  submit(sink: BoardSink, key: number, { requestId, traceparent, make }: BoardRequest) {
+  submit(sink: BoardSink, key: number, { requestId, traceparent, part, make }: BoardRequest) {
     const id = this.#drawId();
     const span = this.#deps.tracer.start("stator.worker", traceparent);
     span.set("stator.request_id", requestId);
+    if (part) span.set("stator.leg", part);
     // Known before the engine is, so that nothing it makes during the call could be lost.
     const open: Open = { sink, key, requestId, span, isAsked: true, endPreparation: undefined, isCancelled: false };
     this.#opened.set(id, open);

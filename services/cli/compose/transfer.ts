@@ -38,8 +38,14 @@ export async function openTransfer(context: ProcessContext, process: ServiceProc
 
 /** What moves bytes, as far as this build and this machine go. */
 async function openMover(context: ProcessContext, process: ServiceProcess) {
-  const { addon } = loadNative();
-  if (!addon) return { mover: new PlainMover(), rungs: PLAIN_RUNGS };
+  const native = loadNative();
+  const { addon } = native;
+  if (!addon) {
+    const about = { why: native.unavailable, fix: native.fix };
+    // Whoever does all of its answers brings in nothing.
+    if (context.values.role !== "aggregated") process.log.warn("blocks come in messages, a slow way", about);
+    return { mover: new PlainMover(), rungs: PLAIN_RUNGS };
+  }
   const mover = openNativeMover(addon);
   const nixl = await openNixl(context, process, { addon, mover });
   return { mover, nixl, rungs: nixl ? RUNGS : NATIVE_RUNGS };
