@@ -103,6 +103,19 @@ describe("an answer in two legs", () => {
     legs.expectIdle();
   });
 
+  it("lets go of all that is kept of it when nobody goes on from that, in one message", () => {
+    const legs = new Legs();
+    const { handle } = legs.rig.start({ maxTokens: 6, choicesPerPrompt: 3 });
+    while (legs.taken.filter(({ session }) => session).length < 3) legs.rig.advance(1);
+    handle.cancel();
+    legs.rig.advance(400);
+    expect(legs.rig.released).toMatchObject([[1n, { length: 3 }]]);
+    expect(new Set(legs.rig.released[0]?.[1])).toEqual(
+      new Set(legs.taken.slice(3).map(({ session }) => session!.sessionId)),
+    );
+    legs.expectIdle();
+  });
+
   it("begins both at once where the router says so, in one room, and says each token once", () => {
     const legs = new Legs();
     legs.isAhead = true;

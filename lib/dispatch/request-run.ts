@@ -1,5 +1,5 @@
 import type { RequestRecord } from "#gen/stator/frontend/v1/frontend_pb";
-import { CancelMode } from "#gen/stator/worker/v1/link_pb";
+import { CancelMode, type KvSession } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes } from "#lib/base/bytes";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { StepLogprobs, SubmitInit } from "#lib/link/link";
@@ -121,6 +121,9 @@ export class RequestRun extends LifeRun implements ServingHandle, FrameReader {
         running?.seat.link?.abandon(running.handle);
         return;
       }
+      case "release":
+        this.#release(effect.worker, effect.session);
+        return;
       case "tokens":
         this.#sink.onTokens(effect.choice, effect.tokens, effect.logprobs);
         return;
@@ -145,6 +148,12 @@ export class RequestRun extends LifeRun implements ServingHandle, FrameReader {
   #find({ choice, attempt }: AtAttempt): Running | undefined {
     const [running, ahead] = [this.#running[choice], this.#ahead[choice]];
     return running?.attempt === attempt ? running : ahead?.attempt === attempt ? ahead : undefined;
+  }
+
+  /** Of another incarnation it is gone already. */
+  #release(worker: bigint, { sessionId, incarnation }: KvSession): void {
+    const seat = this.options.seat(worker);
+    if (seat?.record.incarnation === incarnation) seat.release(sessionId);
   }
 
   get #restOutputs(): SubmitInit["outputs"] {

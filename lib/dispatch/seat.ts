@@ -36,6 +36,8 @@ export interface Seat {
   readonly lastStep: Step | undefined;
   /** Whether an ask of this kind can go there at all. */
   carries(kind: AskKind): boolean;
+  /** Tells the worker that nobody fetches what it keeps under this name; where it does not hear of it, its lease ends that. */
+  release(sessionId: string): void;
   /** A newer record of the same incarnation. */
   update(record: InstanceRecord): void;
   /** Takes nothing new, and gives back what carries its requests: at once when it is closed, else when they allow it. */

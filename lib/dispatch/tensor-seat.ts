@@ -90,6 +90,8 @@ export class TensorSeat implements Seat {
     this.#look();
   }
 
+  release(): void {}
+
   retire(why: Retirement): void {
     this.#retired = true;
     const { way } = this;

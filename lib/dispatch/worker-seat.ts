@@ -16,12 +16,16 @@ import type { Retirement, Seat, SeatPhase } from "./seat.ts";
 
 const RECONNECT = { firstMs: 100, longestMs: 5_000 } as const;
 const RETIRE_LOOK_MS = 100;
+/** Sessions that one message lets go. */
+const MOST_RELEASED = 1024;
 const CANARY_AGAIN_MS = 1_000;
 
 /** A channel to a worker, and how to give back what carries it. */
 export interface Connection {
   /** It may still be connecting. */
   readonly channel: CallerChannel;
+  /** Tells the worker beside the link that nobody fetches what it keeps under these names; undefined where that cannot be. */
+  readonly release?: (sessionIds: readonly string[]) => void;
   /** Gives back what carries the channel; the channel has ended then. */
   close(): void;
 }
@@ -74,6 +78,8 @@ export class WorkerSeat implements Seat {
   #timer: Timer | undefined;
   #retireTimer: Timer | undefined;
   #retired = false;
+  /** Sessions to be let go at the end of this turn. */
+  #released: string[] = [];
   /** It was suspect, and no canary has come back since. */
   #distrusted = false;
 
@@ -113,6 +119,18 @@ export class WorkerSeat implements Seat {
       this.#ready();
   }
 
+  release(sessionId: string): void {
+    if (this.#released.push(sessionId) > 1) return;
+    // A request with many choices lets all of them go at once.
+    this.#options.clock.soon(() => {
+      const ids = this.#released;
+      this.#released = [];
+      for (let at = 0; at < ids.length; at += MOST_RELEASED) {
+        this.#connection?.release?.(ids.slice(at, at + MOST_RELEASED));
+      }
+    });
+  }
+
   /** What the frames of an old incarnation say counts for nobody: a link that is replaced ends at once. */
   retire(why: Retirement): void {
     this.#retired = true;
@@ -120,7 +138,7 @@ export class WorkerSeat implements Seat {
     if (!this.link) this.#timer?.cancel();
     if (this.phase === "ready" || this.phase === "proving") this.phase = "draining";
     if (!this.link) {
-      this.#release();
+      this.#disconnect();
       return;
     }
     if (why !== "left" || this.link.openRequests === 0) {
@@ -222,7 +240,7 @@ export class WorkerSeat implements Seat {
     this.lastStep = undefined;
     this.#timer?.cancel();
     this.#retireTimer?.cancel();
-    this.#release();
+    this.#disconnect();
     if (link) this.#options.onLinkEnd(link);
     if (this.#retired) return;
     if (reason) this.#options.metrics.add("stator_dispatch_link_failures_total");
@@ -243,7 +261,7 @@ export class WorkerSeat implements Seat {
     this.phase = phase;
   }
 
-  #release(): void {
+  #disconnect(): void {
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.close();

@@ -1,5 +1,5 @@
 import { assert, StatorError } from "#lib/base/errors";
-import type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
+import type { BlockPlaces, BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import type { Executor } from "./executor.ts";
 import type { ImportTicket, PinnedBlocks } from "./schedule/kv-account.ts";
 import type { StepOutcome } from "./schedule/plan.ts";
@@ -33,6 +33,11 @@ export class BlockTransfer implements BlockStore {
   /** A step of the engine ended; before the scheduler hears of it. */
   onStep(outcome: StepOutcome): void {
     this.#slices.onStep(outcome);
+  }
+
+  get places(): BlockPlaces {
+    const { usedBlocks: used, cachedBlocks: cached } = this.#scheduler.kv.pool;
+    return { used, cached };
   }
 
   count(hashes: BigUint64Array): number {

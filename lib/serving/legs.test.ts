@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
 import { LegRig, report, spot } from "../../test/support/leg-rig.ts";
 import { draining, lost, reasons } from "../../test/support/life-rig.ts";
+import type { LifeEffect } from "./life-event.ts";
 import { usageOf } from "./record.ts";
 import { routeAsk } from "./route-ask.ts";
 
@@ -137,7 +138,7 @@ describe("a prompt in one place, its answer in another", () => {
       rig.sent(BigInt(attempt), "decode");
       rig.taken(attempt);
       const effects = rig.dies(attempt, { died: true });
-      expect(reasons(effects)).toEqual(attempt < 4 ? ["place"] : ["POISONED", "done"]);
+      expect(reasons(effects)).toEqual(attempt < 4 ? ["place"] : ["release", "POISONED", "done"]);
     }
     expect(rig.life.migrations).toBe(2);
   });
@@ -177,7 +178,7 @@ describe("a prompt in one place, its answer in another", () => {
     expect(rig.life.workers).toEqual([1n, 5n]);
   });
 
-  it("that a stop text completes is not handed on, and leaves what is kept to its end", () => {
+  it("that a stop text completes is not handed on, and lets go of what is kept", () => {
     const rig = new LegRig();
     rig.sent(1n, "prefill");
     rig.taken(1);
@@ -185,7 +186,38 @@ describe("a prompt in one place, its answer in another", () => {
     expect(reasons(rig.tell({ kind: "finish choice", choice: 0, tokens: 1 }))).toEqual(["cancel", "end", "done"]);
     const later = new LegRig();
     later.prefilled();
-    expect(reasons(later.tell({ kind: "finish choice", choice: 0, tokens: 1 }))).toEqual(["end", "done"]);
+    expect(reasons(later.tell({ kind: "finish choice", choice: 0, tokens: 1 }))).toEqual(["release", "end", "done"]);
+  });
+
+  it("that nobody goes on from is let go once, and what was fetched or is over is not", () => {
+    const released = (effects: readonly LifeEffect[]) =>
+      effects.flatMap((effect) =>
+        effect.kind === "release" ? [`${effect.session.sessionId} of ${effect.worker}`] : [],
+      );
+    const waiting = new LegRig();
+    waiting.prefilled();
+    expect(released(waiting.tell({ kind: "cancel" }))).toEqual(["s1 of 1"]);
+    const fetching = new LegRig();
+    fetching.prefilled();
+    fetching.sent(2n, "decode");
+    fetching.taken(2);
+    expect(reasons(fetching.tell({ kind: "cancel" }))).toEqual(["cancel", "release", "done"]);
+    const answering = new LegRig();
+    answering.prefilled();
+    answering.sent(2n, "decode");
+    answering.taken(2);
+    answering.says(2, [8]);
+    expect(released(answering.dies(2))).toEqual([]);
+    expect(released(answering.tell({ kind: "cancel" }))).toEqual([]);
+    const answered = new LegRig();
+    answered.prefilled();
+    answered.sent(2n, "decode");
+    answered.taken(2);
+    expect(released(answered.ends(2, {}))).toEqual([]);
+    const late = new LegRig();
+    late.prefilled(100);
+    late.nowMs = 100;
+    expect(released(late.tell({ kind: "cancel" }))).toEqual([]);
   });
 });
 

@@ -73,6 +73,8 @@ export type LifeEffect =
   | { readonly kind: "cancel"; readonly choice: number; readonly attempt: number; readonly mode: "stop" | "kill" }
   /** Forget it: the worker is not trusted to answer. */
   | { readonly kind: "abandon"; readonly choice: number; readonly attempt: number }
+  /** Nobody goes on from what a worker keeps. */
+  | { readonly kind: "release"; readonly worker: bigint; readonly session: KvSession }
   /** Tokens that were held back until the other leg of the choice had ended; a view that stays right. */
   | {
       readonly kind: "tokens";

@@ -1,6 +1,6 @@
 import type { StatorError } from "#lib/base/errors";
 import type { ChoiceEnd } from "./dispatcher.ts";
-import { noteOf } from "./legs.ts";
+import { isKept, noteOf } from "./legs.ts";
 import type { Choice, Life } from "./life.ts";
 import type { LifeEffect } from "./life-event.ts";
 import { answerTokens, recordOf } from "./record.ts";
@@ -59,12 +59,24 @@ export function dropAhead({ effects }: Moment, choice: Choice, mode: "stop" | "k
   effects.push({ kind: "note", note: { ahead: true, kind: "ended", choice: index, tokens: answerTokens(choice) } });
 }
 
+/** Nobody goes on from what was kept of a choice's prompt: unless a leg that did has let it go already, its worker is told. */
+export function dropKept({ nowMs, effects }: Moment, choice: Choice): void {
+  const { kept, told, leg, generated, attemptFrom } = choice;
+  choice.kept = undefined;
+  if (!kept) return;
+  // Whoever goes on from it has brought its blocks in before the first token of its own.
+  const isFetched = told !== undefined || (leg !== "prefill" && generated.count > attemptFrom);
+  if (isFetched || !isKept(kept, nowMs) || kept.session.sessionId === "") return;
+  effects.push({ kind: "release", worker: kept.worker, session: kept.session });
+}
+
 /** A choice is complete. */
 export function end(moment: Moment, choice: Choice, reason: ChoiceEnd["reason"], stopToken?: number): void {
   const { life, effects } = moment;
   choice.phase = "ended";
   leave(moment, choice);
   dropAhead(moment, choice, "stop");
+  dropKept(moment, choice);
   life.openChoices--;
   effects.push({ kind: "end", choice: choice.index, end: { reason, stopToken } });
   if (life.openChoices === 0) over(moment, "finished", undefined);
@@ -87,6 +99,7 @@ export function over(
     choice.phase = "ended";
     leave(moment, choice);
     dropAhead(moment, choice, "kill");
+    dropKept(moment, choice);
   }
   life.done = true;
   if (error) effects.push({ kind: "error", error });

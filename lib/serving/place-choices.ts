@@ -2,7 +2,7 @@ import type { Place } from "#lib/routing/router";
 import { isKept } from "./legs.ts";
 import type { Choice, Life } from "./life.ts";
 import type { LifeEvent } from "./life-event.ts";
-import { backOff, fail, type Moment, place, searchLeftMs } from "./moment.ts";
+import { backOff, dropKept, fail, type Moment, place, searchLeftMs } from "./moment.ts";
 import { exhausted } from "./retry.ts";
 
 /** The router found places. */
@@ -32,16 +32,17 @@ function isUnplaced(choice: Choice | undefined): choice is Choice {
   return choice?.phase === "unplaced";
 }
 
-function send({ life, nowMs, effects }: Moment, choice: Choice, place: Place): void {
+function send(moment: Moment, choice: Choice, place: Place): void {
+  const { life, nowMs, effects } = moment;
   const { attempt } = life;
   const { leg = "whole", target, ahead } = place;
+  if (leg === "prefill" || !isKept(choice.kept, nowMs)) dropKept(moment, choice);
   choice.phase = "sent";
   choice.attempt = attempt;
   choice.attemptFrom = choice.generated.count;
   choice.place = place;
   choice.leg = leg;
   choice.weights = place.weights;
-  if (leg === "prefill" || !isKept(choice.kept, nowMs)) choice.kept = undefined;
   if (choice.kept && life.handedOff?.choice === choice.index) life.handedOff.sentMs = nowMs;
   effects.push({
     kind: "submit",

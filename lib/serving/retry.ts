@@ -1,7 +1,7 @@
 import { StatorError } from "#lib/base/errors";
 import { isKept } from "./legs.ts";
 import type { Choice, Life } from "./life.ts";
-import { backOff, dropAhead, end, fail, leave, type Moment, place, searchLeftMs } from "./moment.ts";
+import { backOff, dropAhead, dropKept, end, fail, leave, type Moment, place, searchLeftMs } from "./moment.ts";
 
 /** How an attempt failed. */
 export interface Failure {
@@ -23,7 +23,7 @@ export function retry(moment: Moment, choice: Choice, failure: Failure): void {
   leave(moment, choice);
   // A decode leg that began ahead of a prompt has nothing to go on from.
   dropAhead(moment, choice, "kill");
-  if (!goesOnFromKept(moment, choice)) choice.kept = undefined;
+  if (!goesOnFromKept(moment, choice)) dropKept(moment, choice);
   if (error.row.retry === "never") {
     fail(moment, error);
     return;

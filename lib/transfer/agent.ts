@@ -111,6 +111,10 @@ export interface TransferAgent {
   fetch(from: TransferSource, prompt: TransferPrompt, options: FetchOptions): Promise<Fetched>;
   /** Lets go of sessions that are kept here. Names that are not known are ignored. */
   release(sessionIds: readonly string[]): void;
+  /** Resolves when nothing is kept for others any more: it was fetched, let go, or its lease is over. */
+  emptied(): Promise<void>;
+  /** The worker has another incarnation: what is kept under the one before is of no use to anybody, and is let go. */
+  renewed(error: StatorError): void;
   /** Ends what runs with the error, and gives back all memory. */
   close(error: StatorError): Promise<void>;
 }

@@ -37,11 +37,21 @@ export interface IncomingBlocks {
   close(): number;
 }
 
+/** What the places of a pool hold, in blocks; the rest of it is empty. */
+export interface BlockPlaces {
+  /** Somebody needs them: requests, sessions, or blocks that are on their way in. */
+  readonly used: number;
+  /** They are kept for whoever comes, and given away when a place is needed. */
+  readonly cached: number;
+}
+
 /**
  * The blocks of one engine, as transfers look at them. Bytes of a block lie as the layout of the engine's card says and are
  * moved between steps, a few at a time.
  */
 export interface BlockStore {
+  /** As it is now. */
+  readonly places: BlockPlaces;
   /** How many of these consecutive blocks, named by their sequence hashes, are there now: from the first on, without a gap. */
   count(hashes: BigUint64Array): number;
   /** Keeps those of them that are there, and all before them in the sequence. */

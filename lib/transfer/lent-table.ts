@@ -142,9 +142,10 @@ export class LentTable {
     this.#options.onEnd(end);
   }
 
-  /** Lets go of all. */
-  close(error: StatorError): void {
+  /** Lets go of all, and of those who wait. */
+  clear(error: StatorError): void {
     this.#timer?.cancel();
+    this.#timer = undefined;
     for (const { lent } of [...this.#sessions.values()]) this.end(lent, "closed", error);
     for (const lent of [...this.#rooms.values()]) this.end(lent, "closed", error);
     for (const [room, waiters] of [...this.#waiters]) for (const each of waiters) this.#answer(room, each, error);

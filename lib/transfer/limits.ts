@@ -31,6 +31,8 @@ export interface TransferLimits {
   readonly roomMs: number;
   /** A way that has failed is tried again after so long. */
   readonly promoteMs: number;
+  /** What is known of a worker that nothing was wanted of for so long is forgotten, and its memory let go. */
+  readonly idleMs: number;
   /** Sessions that are kept, and those who wait in rooms. */
   readonly maxSessions: number;
   /** Share of the engine's blocks that sessions may keep, 0 to 1. */
@@ -50,6 +52,7 @@ export const TRANSFER_LIMITS: TransferLimits = {
   stallMs: 5_000,
   roomMs: 120_000,
   promoteMs: 60_000,
+  idleMs: 60_000,
   maxSessions: 1024,
   maxPinnedShare: 0.5,
   maxFetches: 256,

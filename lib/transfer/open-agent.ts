@@ -123,6 +123,8 @@ class Agent implements TransferAgent {
   keep: TransferAgent["keep"] = (prompt) => this.#owner.keep(prompt);
   fail: TransferAgent["fail"] = (room, error) => this.#owner.fail(room, error);
   release: TransferAgent["release"] = (sessionIds) => this.#owner.release(sessionIds);
+  emptied: TransferAgent["emptied"] = () => this.#owner.emptied();
+  renewed: TransferAgent["renewed"] = (error) => this.#owner.renewed(error);
 
   fetch: TransferAgent["fetch"] = async (from, prompt, options) => {
     assert(this.#reader, "blocks are fetched for an open engine");

@@ -38,6 +38,11 @@ export const TRANSFER_OPTIONS = {
     initial: TRANSFER_LIMITS.promoteMs,
     doc: "When a way that has failed is tried again.",
   }),
+  "transfer.idle-ms": integer({
+    ...MILLIS,
+    initial: TRANSFER_LIMITS.idleMs,
+    doc: "How long a worker's memory stays open of which nothing is wanted; one that has gone is forgotten by this.",
+  }),
   "transfer.max-sessions": integer({
     initial: TRANSFER_LIMITS.maxSessions,
     least: 1,
@@ -88,6 +93,7 @@ export function readTransferLimits(values: Values<typeof TRANSFER_OPTIONS>): Tra
     stallMs: values["transfer.stall-ms"],
     roomMs: values["transfer.room-ms"],
     promoteMs: values["transfer.promote-ms"],
+    idleMs: values["transfer.idle-ms"],
     maxSessions: values["transfer.max-sessions"],
     maxPinnedShare: values["transfer.max-pinned-share"],
     maxFetches: values["transfer.max-fetches"],

@@ -22,6 +22,7 @@ import type { Neighbours } from "./neighbours.ts";
 import { type NixlAgent, NixlLoan } from "./nixl.ts";
 import { PinBook } from "./pin-book.ts";
 import { servePull } from "./pull-server.ts";
+import { PullChannel } from "./pull-wire.ts";
 import { type Rung, readRungs, rungNumber } from "./rung.ts";
 import { hashesOf, printSession } from "./session-message.ts";
 import { TransferMemory } from "./transfer-memory.ts";
@@ -77,6 +78,8 @@ export class Owner {
   readonly service: ServedService;
   readonly #deps: OwnerDeps;
   readonly #pulls = new Set<{ stop(error: StatorError): void }>();
+  /** Called when nothing is kept any more. */
+  readonly #emptied = new Set<() => void>();
   #serving: Serving | undefined;
   /** Why nothing is served any more. */
   #stopped: StatorError | undefined;
@@ -86,7 +89,7 @@ export class Owner {
     this.service = createService(PayloadService, {
       exchange: async ({ reader }) => ({ owner: await this.#introduce(reader) }),
       pull: {
-        open: (channel) => {
+        bytes: (channel) => {
           let served: Serving;
           try {
             served = this.#requireServing();
@@ -98,7 +101,9 @@ export class Owner {
           const { log, metrics } = deps;
           const onGiven = (rung: Rung, blocks: number) =>
             metrics.add("stator_transfer_given_blocks_total", blocks, { rung });
-          const pull = servePull(channel, { ...deps, ...served, log, onGiven }, () => this.#pulls.delete(pull));
+          const pull = servePull(new PullChannel(channel), { ...deps, ...served, log, onGiven }, () =>
+            this.#pulls.delete(pull),
+          );
           this.#pulls.add(pull);
         },
       },
@@ -124,7 +129,10 @@ export class Owner {
     const table = new LentTable({
       lent: { store: engine.blocks, pins, maxPinned: Math.floor(limits.maxPinnedShare * engine.totalBlocks) },
       ...{ limits, clock },
-      onEnd: (end) => metrics.add("stator_transfer_sessions_total", 1, { end }),
+      onEnd: (end) => {
+        metrics.add("stator_transfer_sessions_total", 1, { end });
+        if (table.open === 0) this.#tellEmptied();
+      },
     });
     const leave = neighbours.add(engine.identity().instanceId, memory.region);
     const loan = nixl && memory.isMovable ? { nixl, clock, log, patienceMs: limits.stallMs / 2 } : undefined;
@@ -182,10 +190,26 @@ export class Owner {
     }
   }
 
+  /** As TransferAgent.emptied. */
+  emptied(): Promise<void> {
+    if (this.load.openSessions === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#emptied.add(resolve));
+  }
+
+  #tellEmptied(): void {
+    for (const tell of this.#emptied) tell();
+    this.#emptied.clear();
+  }
+
+  /** As TransferAgent.renewed. */
+  renewed(error: StatorError): void {
+    this.#serving?.table.clear(error);
+  }
+
   /** Ends all sessions and pulls. */
   stop(error: StatorError): void {
     this.#stopped = error;
-    this.#serving?.table.close(error);
+    this.#serving?.table.clear(error);
     for (const pull of [...this.#pulls]) pull.stop(error);
     this.#serving?.leave();
   }

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ExchangeRequestSchema, PayloadService, type TransferAgentSchema } from "#gen/stator/worker/v1/payload_pb";
-import type { Clock } from "#lib/base/clock";
+import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Transport } from "#lib/rpc/transport";
@@ -30,6 +30,8 @@ interface Known {
   peer: Promise<Peer>;
   /** Once it is there. */
   settled: Peer | undefined;
+  /** When something was wanted of it last. */
+  usedMs: number;
 }
 
 /** The workers whose blocks are read: each is introduced once, and again when a way to it had failed some time ago. */
@@ -37,6 +39,7 @@ export class Peers {
   readonly #deps: PeersDeps;
   readonly #known = new Map<string, Known>();
   #isClosed = false;
+  #timer: Timer | undefined;
 
   constructor(deps: PeersDeps) {
     this.#deps = deps;
@@ -50,6 +53,8 @@ export class Peers {
     else if (known.settled && this.#isStale(known.settled, incarnation)) this.#meetAgain(address, known);
     this.#known.delete(address);
     this.#known.set(address, known);
+    known.usedMs = this.#deps.clock.nowMs();
+    this.#sweepLater(this.#deps.limits.idleMs);
     const peer = await known.peer;
     if (incarnation !== 0n && incarnation !== peer.agent.incarnation) {
       throw new StatorError("STREAM_LOST", { detail: "the worker that kept the session has ended" });
@@ -69,6 +74,7 @@ export class Peers {
   /** Forgets all. */
   close(): void {
     this.#isClosed = true;
+    this.#timer?.cancel();
     for (const address of [...this.#known.keys()]) this.#forget(address);
   }
 
@@ -80,7 +86,8 @@ export class Peers {
 
   #meet(address: string): Known {
     const transport = this.#deps.dial(address);
-    const known: Known = { transport, peer: this.#exchange(transport), settled: undefined };
+    const usedMs = this.#deps.clock.nowMs();
+    const known: Known = { transport, peer: this.#exchange(transport), settled: undefined, usedMs };
     this.#known.set(address, known);
     this.#settle(address, known);
     for (const [other, { settled }] of this.#known) {
@@ -95,6 +102,23 @@ export class Peers {
     known.settled = undefined;
     known.peer = this.#exchange(known.transport);
     this.#settle(address, known);
+  }
+
+  #sweepLater(inMs: number): void {
+    this.#timer ??= this.#deps.clock.after(inMs, () => this.#sweep());
+  }
+
+  /** A worker that has gone is asked nothing any more: its memory would stay as long as this process has it open. */
+  #sweep(): void {
+    const { clock, limits } = this.#deps;
+    this.#timer = undefined;
+    const isIdle = ({ settled, usedMs }: Known): boolean =>
+      settled !== undefined && !settled.isUsed && clock.nowMs() - usedMs >= limits.idleMs;
+    for (const [address, known] of this.#known) if (isIdle(known)) this.#forget(address);
+    const [oldest] = this.#known.values();
+    if (!oldest) return;
+    const leftMs = oldest.usedMs + limits.idleMs - clock.nowMs();
+    this.#sweepLater(leftMs > 0 ? leftMs : limits.idleMs);
   }
 
   #settle(address: string, known: Known): void {

@@ -1,5 +1,6 @@
 import type { EndReason } from "#lib/engines/engine";
 import type { Instruments, Labels, Metrics } from "#lib/host/metrics";
+import type { BlockStore } from "#lib/transfer/block-store";
 import type { Board } from "#lib/worker/board";
 import type { KvSource } from "#lib/worker/kv-source";
 import type { WorkerState } from "./record.ts";
@@ -17,7 +18,14 @@ export const WORKER_INSTRUMENTS = {
   },
   stator_worker_steps: { kind: "gauge", help: "Number of the last engine step." },
   stator_worker_step_duration_us: { kind: "gauge", help: "Duration of the last engine step." },
-  stator_worker_used_blocks: { kind: "gauge", help: "KV blocks in use by requests." },
+  stator_worker_used_blocks: {
+    kind: "gauge",
+    help: "KV blocks in use: by requests, by sessions that others may fetch, and by blocks that come in.",
+  },
+  stator_worker_cached_blocks: {
+    kind: "gauge",
+    help: "KV blocks that nobody uses and that are kept; where the engine lends its blocks.",
+  },
   stator_worker_total_blocks: { kind: "gauge", help: "KV blocks of the device pool." },
   stator_worker_kv_events_total: {
     kind: "counter",
@@ -47,8 +55,10 @@ export interface Scraped {
   readonly state: WorkerState["state"];
   /** Open ones. */
   readonly links: number;
-  /** The board and the name of its model; undefined while it loads. */
-  readonly served: { readonly board: Board; readonly model: string } | undefined;
+  /** The board, the name of its model, and its blocks where they can move; undefined while it loads. */
+  readonly served:
+    | { readonly board: Board; readonly model: string; readonly blocks: Pick<BlockStore, "places"> | undefined }
+    | undefined;
   /** The events of its cache. */
   readonly kvSource: KvSource;
 }
@@ -80,7 +90,7 @@ export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void 
     metrics.set("stator_worker_open_requests", served?.board.open ?? 0);
     countEvents(kvSource);
     if (!served) return;
-    const { board, model } = served;
+    const { board, model, blocks } = served;
     for (const [reason, total] of Object.entries(board.ended)) count(reason as EndReason, total);
     count("refused", board.refused);
     const last = board.metrics;
@@ -88,7 +98,9 @@ export function scrapeWorker(metrics: Metrics, look: () => Scraped): () => void 
     const labels = { model_name: model };
     metrics.set("stator_worker_steps", last.step);
     metrics.set("stator_worker_step_duration_us", last.durationUs);
-    metrics.set("stator_worker_used_blocks", last.usedBlocks);
+    // Sessions and blocks that come in change it between steps.
+    metrics.set("stator_worker_used_blocks", blocks?.places.used ?? last.usedBlocks);
+    if (blocks) metrics.set("stator_worker_cached_blocks", blocks.places.cached);
     metrics.set("stator_worker_total_blocks", last.totalBlocks);
     metrics.set("vllm:num_requests_running", last.runningRequests, labels);
     metrics.set("vllm:num_requests_waiting", last.waitingRequests, labels);

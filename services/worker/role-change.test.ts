@@ -3,12 +3,16 @@ import { InstanceState, WorkerRole } from "#gen/stator/discovery/v1/discovery_pb
 import { WorkerAdminService } from "#gen/stator/worker/v1/admin_pb";
 import { StatorError } from "#lib/base/errors";
 import { createClient } from "#lib/rpc/client";
+import { FakeTransferAgent } from "../../test/support/fake-transfer-agent.ts";
 import { settle, WorkerRig } from "../../test/support/worker-rig.ts";
 
 let rig: WorkerRig;
 
+let agent: FakeTransferAgent;
+
 async function started() {
-  rig = new WorkerRig();
+  agent = new FakeTransferAgent();
+  rig = new WorkerRig({}, { transfer: agent });
   Object.assign(rig.engine, { blocks: {} });
   await rig.start();
   return createClient(WorkerAdminService, rig.transport);
@@ -30,6 +34,8 @@ it("a worker that takes another role ends what runs, and comes back as another i
   expect(await changed).toMatchObject({ previousRole: "aggregated" });
   await settle();
   expect(heard.said).toEqual(["accepted", "finish end"]);
+  // Nobody can fetch what was kept under the incarnation before.
+  expect(agent.said).toEqual(["renewed STREAM_LOST"]);
   expect(said.at(-1)).toBe("closed");
   const { instance, names } = rig.discovery.seen;
   expect(instance).toMatchObject({ state: InstanceState.READY, reason: "", workerRole: WorkerRole.PREFILL });
@@ -37,6 +43,27 @@ it("a worker that takes another role ends what runs, and comes back as another i
   expect(names).toEqual(["model fake-model"]);
   expect((await rig.control.getServerInfo({})).engineRole).toBe(2);
   expect((await rig.submit((await rig.link()).link)).heard.said).toEqual(["accepted"]);
+});
+
+it("waits until others have fetched what it keeps for them, as long as for requests", async () => {
+  const admin = await started();
+  const { sessionId } = agent.keep({
+    ...{ tokens: Uint32Array.of(1), firstTokens: Uint32Array.of(2), cacheSalt: "", adapter: undefined },
+  });
+  const changed = admin.setRole({ role: "prefill", drainMs: 1_000 });
+  await settle();
+  expect(rig.discovery.seen.instance).toMatchObject({ state: InstanceState.DRAINING });
+  agent.release([sessionId]);
+  await changed;
+  agent.keep({ tokens: Uint32Array.of(1), firstTokens: Uint32Array.of(2), cacheSalt: "", adapter: undefined });
+  const late = admin.setRole({ role: "decode", drainMs: 1_000 });
+  await settle();
+  rig.clock.advance(999);
+  await settle();
+  expect(rig.discovery.seen.instance).toMatchObject({ state: InstanceState.DRAINING });
+  rig.clock.advance(1);
+  await late;
+  expect(agent.sessions.size).toBe(0);
 });
 
 it("what is late is ended at the time that was stated: links are lost, calls fail, and nothing of it is left", async () => {

@@ -11,7 +11,7 @@ import { createLinks, type Links } from "#lib/worker/links";
 import { featuresOf } from "#lib/worker/translate";
 import { createAdminService } from "./admin.ts";
 import { createArtifactService } from "./artifacts.ts";
-import { scrapeWorker } from "./metrics.ts";
+import { type Scraped, scrapeWorker } from "./metrics.ts";
 import { createAdapterCalls } from "./openengine/adapters.ts";
 import { createControlService, loadedEngine } from "./openengine/control.ts";
 import { createInferenceService } from "./openengine/generate.ts";
@@ -112,7 +112,7 @@ class WorkerShell implements Worker {
     const offScrape = scrapeWorker(metrics, () => ({
       state: this.state.state,
       links: this.#links.size,
-      served: this.#served && { board: this.#served.board, model: this.#served.engine.card.model },
+      served: this.#scraped(),
       kvSource: this.#kvSource,
     }));
     this.#scope.defer("scrape", offScrape);
@@ -120,6 +120,12 @@ class WorkerShell implements Worker {
 
   get state(): WorkerState {
     return this.#presence.state;
+  }
+
+  #scraped(): Scraped["served"] {
+    if (!this.#served) return undefined;
+    const { board, engine } = this.#served;
+    return { board, model: engine.card.model, blocks: engine.blocks };
   }
 
   async start(address: string, onProgress: (fraction: number) => void): Promise<Engine> {
@@ -191,19 +197,22 @@ class WorkerShell implements Worker {
     await Promise.all([published, this.#idle(deadlineMs)]);
   }
 
-  /** Resolves when no request is open, at the latest after so long. */
+  /** Resolves when no request is open and others have fetched what is kept for them, at the latest after so long. */
   #idle(deadlineMs: number): Promise<void> {
+    const { transfer, clock } = this.#deps;
+    const { promise: isLate, resolve: late } = Promise.withResolvers<void>();
+    const timer = clock.after(deadlineMs, late, { keepAlive: true });
+    const idle = this.#ended(isLate).then(() => transfer?.emptied());
+    return Promise.race([isLate, idle]).finally(() => timer.cancel());
+  }
+
+  /** Resolves when no request is open, or nobody waits for that any longer. */
+  #ended(isLate: Promise<void>): Promise<void> {
     const { board } = this.#served ?? {};
     if (!board || board.open === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        timer.cancel();
-        this.#idlers.delete(done);
-        resolve();
-      };
-      const timer = this.#deps.clock.after(deadlineMs, done, { keepAlive: true });
-      this.#idlers.add(done);
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#idlers.add(resolve);
+    return Promise.race([promise, isLate]).finally(() => this.#idlers.delete(resolve));
   }
 
   #createRole(): RoleChange {
@@ -268,6 +277,7 @@ class WorkerShell implements Worker {
   #beginAnew(error: StatorError | undefined): void {
     this.#links.closeAll(error);
     this.#kvSource.restart(this.#presence.incarnation);
+    this.#deps.transfer?.renewed(error ?? new StatorError("STREAM_LOST", { detail: "the worker has come back" }));
   }
 
   #engineFailed(error: StatorError): void {

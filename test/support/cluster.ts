@@ -12,8 +12,8 @@ export class Cluster {
   readonly #programs: Program[] = [];
 
   /** Starts `stator ARGS` without waiting. */
-  start(args: readonly string[], env?: Record<string, string>): Program {
-    const program = startProgram(args, env);
+  start(args: readonly string[], env?: Record<string, string>, uid?: number): Program {
+    const program = startProgram(args, env, uid);
     this.#programs.push(program);
     return program;
   }
@@ -26,9 +26,14 @@ export class Cluster {
   }
 
   /** A mock worker unless `--engine` says otherwise. */
-  async worker(...args: string[]): Promise<Serving> {
+  worker(...args: string[]): Promise<Serving> {
+    return this.workerOf(undefined, args);
+  }
+
+  /** The same, as another user. */
+  async workerOf(uid: number | undefined, args: readonly string[]): Promise<Serving> {
     const engine = args.includes("--engine") ? [] : ["--engine", "mock"];
-    return this.#serving(["worker", ...engine, ...args], / on (\S+)\. Ctrl/);
+    return this.#serving(["worker", ...engine, ...args], / on (\S+)\. Ctrl/, uid);
   }
 
   async frontend(...args: string[]): Promise<Serving> {
@@ -49,8 +54,8 @@ export class Cluster {
     }
   }
 
-  async #serving(args: string[], pattern: RegExp): Promise<Serving> {
-    const program = this.start(args);
+  async #serving(args: readonly string[], pattern: RegExp, uid?: number): Promise<Serving> {
+    const program = this.start(args, {}, uid);
     const [, address = ""] = await program.until(pattern, 60_000);
     return { program, address };
   }

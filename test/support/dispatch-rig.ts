@@ -90,6 +90,8 @@ export class DispatchRig {
   readonly workers = new Map<bigint, PracticeWorker>();
   readonly clocks = new Map<bigint, ProcessClock>();
   readonly wires = new Map<bigint, MemoryLink[]>();
+  /** Sessions that workers were told to let go, one message each. */
+  readonly released: [bigint, readonly string[]][] = [];
   /** Workers that answer pings and nothing else. */
   readonly deaf = new Set<bigint>();
   /** Phrases of what was logged as a warning. */
@@ -115,7 +117,8 @@ export class DispatchRig {
         const wire = createMemoryLink(this.clock, undefined, this.clocks.get(instance.instanceId));
         worker.serve(this.deaf.has(instance.instanceId) ? deafened(wire.worker) : wire.worker);
         this.wires.get(instance.instanceId)?.push(wire);
-        return { channel: wire.caller, close() {} };
+        const release = (ids: readonly string[]) => void this.released.push([instance.instanceId, ids]);
+        return { channel: wire.caller, release, close() {} };
       },
       router: (locate) => {
         const chance = new SeededChance(1n);

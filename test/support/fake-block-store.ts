@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { xxh3 } from "#lib/tokens/xxh3";
-import type { BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
+import type { BlockPlaces, BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import { hashesOf } from "#lib/transfer/session-message";
 
 /** "STKV" little endian. */
@@ -42,6 +42,10 @@ export class FakeBlockStore implements BlockStore {
   /** Blocks that somebody keeps. */
   get pinned(): number {
     return [...this.blocks.values()].filter(({ pins }) => pins > 0).length;
+  }
+
+  get places(): BlockPlaces {
+    return { used: this.pinned + this.reserved, cached: this.blocks.size - this.pinned };
   }
 
   /** Whether each of these blocks is here and is what it must be. */

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
 import { PayloadService } from "#gen/stator/worker/v1/payload_pb";
 import { writeU32 } from "#lib/base/bytes";
-import type { StatorError } from "#lib/base/errors";
+import { asStatorError, type StatorError } from "#lib/base/errors";
 import { createService } from "#lib/rpc/service";
 import type {
   Fetched,
@@ -36,6 +36,7 @@ export class FakeTransferAgent implements TransferAgent {
   readonly kept: KeptPrompt[] = [];
   readonly fetches: FakeFetch[] = [];
   readonly sessions = new Set<string>();
+  readonly #emptied: (() => void)[] = [];
   engine: TransferEngine | undefined;
   isFull = false;
   /** Set to refuse the next room. */
@@ -73,12 +74,22 @@ export class FakeTransferAgent implements TransferAgent {
   fetch(from: TransferSource, prompt: TransferPrompt, { signal }: FetchOptions): Promise<Fetched> {
     return new Promise((resolve, reject) => {
       this.fetches.push({ from, prompt, signal, resolve, reject });
-      signal.addEventListener("abort", () => reject(signal.reason));
+      signal.addEventListener("abort", () => reject(asStatorError(signal.reason)));
     });
   }
 
   release(sessionIds: readonly string[]): void {
     for (const id of sessionIds) this.sessions.delete(id);
+    if (this.sessions.size === 0) for (const tell of this.#emptied.splice(0)) tell();
+  }
+
+  emptied(): Promise<void> {
+    return this.sessions.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#emptied.push(resolve));
+  }
+
+  renewed({ reason }: StatorError): void {
+    this.said.push(`renewed ${reason}`);
+    this.sessions.clear();
   }
 
   async close(error: StatorError): Promise<void> {

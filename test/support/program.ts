@@ -18,13 +18,17 @@ export interface Program {
   close(): Promise<void>;
 }
 
-/** Starts `stator ARGS` from the root of the tree. `env` is added to the environment without any STATOR_ variable. */
-export function startProgram(args: readonly string[], env: Record<string, string> = {}): Program {
+/**
+ * Starts `stator ARGS` from the root of the tree. `env` is added to the environment without any STATOR_ variable. `uid`: as
+ * this user, where the test may.
+ */
+export function startProgram(args: readonly string[], env: Record<string, string> = {}, uid?: number): Program {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATOR_")));
   const child: ChildProcess = spawn(process.execPath, [LAUNCHER, ...args], {
     cwd: ROOT,
     env: { ...inherited, ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    ...(uid !== undefined && { uid }),
   });
   let stdout = "";
   let stderr = "";

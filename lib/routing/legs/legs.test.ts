@@ -9,6 +9,7 @@ import {
   routeAskOf,
 } from "../../../test/support/routing-rig.ts";
 import type { FleetWorker } from "../fleet.ts";
+import type { Locate } from "../locate.ts";
 import type { RouteAnswer } from "../router.ts";
 import type { Disaggregation } from "./disaggregation.ts";
 
@@ -106,6 +107,21 @@ describe("an answer with two legs", () => {
     rig.place(routeAskOf(promptOf(2, 8), { target: { worker: 3n, rank: undefined } }));
     const { answer } = rig.place(routeAskOf(promptOf(1, 4), { stage: "hand-off", prefilledBy: 1n }));
     expect(shown(answer), "though it is busier").toEqual(["decode 3: 0"]);
+  });
+
+  it("goes on where the same adapter is: places say what computes them as those who were found do", () => {
+    const words = new Map([
+      [1n, "w-a"],
+      [2n, "w-b"],
+      [3n, "w-a"],
+    ]);
+    const locate: Locate = (_, leg) =>
+      new Map([...words].filter(([worker]) => (worker === 1n) === (leg === "prefill")));
+    const rig = rigOf([prefill(1n), decode(2n), decode(3n)], { bootstrap: true }, { locate });
+    const { answer } = rig.place(routeAskOf(promptOf(1, 4)));
+    expect(answer).toMatchObject({ places: [{ weights: "w-a", ahead: { weights: "w-a", target: { worker: 3n } } }] });
+    words.delete(3n);
+    expect(shown(rig.place(routeAskOf(promptOf(2, 4))).answer)).toEqual(["whole 2: 0"]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { Access } from "#gen/stator/common/v1/common_pb";
 import { type InstanceRecord, InstanceRole } from "#gen/stator/discovery/v1/discovery_pb";
@@ -5,6 +6,7 @@ import { FrontendService } from "#gen/stator/frontend/v1/frontend_pb";
 import { RouterService } from "#gen/stator/router/v1/router_pb";
 import { ArtifactService } from "#gen/stator/worker/v1/artifact_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
+import { PayloadService, ReleaseRequestSchema } from "#gen/stator/worker/v1/payload_pb";
 import { printId } from "#lib/base/bytes";
 import { SeededChance } from "#lib/base/chance";
 import type { Timer } from "#lib/base/clock";
@@ -257,7 +259,19 @@ function publicRpcs(process: ServiceProcess): FrontendOptions["fallback"] {
   };
 }
 
-function connectLink({ address }: InstanceRecord, { credentials, clock }: ServiceProcess): Connection {
+function connectLink({ address }: InstanceRecord, { credentials, clock, log }: ServiceProcess): Connection {
   const transport = new Channel(address, credentials, clock);
-  return { channel: transport.open(WorkerLinkService.method.link), close: () => transport.close() };
+  return {
+    channel: transport.open(WorkerLinkService.method.link),
+    release(sessionIds) {
+      const request = create(ReleaseRequestSchema, { sessionIds: [...sessionIds] });
+      transport
+        .unary(PayloadService.method.release, request, { timeoutMs: RELEASE_MS })
+        .catch((error: unknown) => log.debug("sessions were not released", { address, error }));
+    },
+    close: () => transport.close(),
+  };
 }
+
+/** What is not let go after so long is left to its lease. */
+const RELEASE_MS = 5_000;

@@ -15,6 +15,9 @@ import type { ServiceProcess } from "./process.ts";
 /** Ways of the addon's mover alone. */
 const NATIVE_RUNGS = RUNGS.filter((rung) => rung !== "nixl");
 
+/** Workers of one process read each other's memory. */
+const neighbours = new Neighbours();
+
 /** Opens a worker's part of the data plane, which the worker closes. The metrics hold `TRANSFER_INSTRUMENTS`. */
 export async function openTransfer(context: ProcessContext, process: ServiceProcess): Promise<TransferAgent> {
   const { values } = context;
@@ -24,7 +27,7 @@ export async function openTransfer(context: ProcessContext, process: ServiceProc
   return await openTransferAgent({
     ...{ clock, chance, log, metrics },
     ...(await openMover(context, process)),
-    neighbours: new Neighbours(),
+    neighbours,
     dial: (address) => new Channel(address, credentials, clock, { messageBytes }),
     // Its socket knows a token and no certificates: where peers prove themselves nothing goes past them.
     listen: values["tls.cert"] === undefined ? socketOf(values) : undefined,
@@ -35,8 +38,14 @@ export async function openTransfer(context: ProcessContext, process: ServiceProc
 
 /** What moves bytes, as far as this build and this machine go. */
 async function openMover(context: ProcessContext, process: ServiceProcess) {
-  const { addon } = loadNative();
-  if (!addon) return { mover: new PlainMover(), rungs: PLAIN_RUNGS };
+  const native = loadNative();
+  const { addon } = native;
+  if (!addon) {
+    const about = { why: native.unavailable, fix: native.fix };
+    // Whoever does all of its answers brings in nothing.
+    if (context.values.role !== "aggregated") process.log.warn("blocks come in messages, a slow way", about);
+    return { mover: new PlainMover(), rungs: PLAIN_RUNGS };
+  }
   const mover = openNativeMover(addon);
   const nixl = await openNixl(context, process, { addon, mover });
   return { mover, nixl, rungs: nixl ? RUNGS : NATIVE_RUNGS };
