@@ -157,7 +157,11 @@ TEST(threads_that_stop_settle_everything) {
   CopyThreads threads(2);
   const auto source = std::make_shared<OwnSource>(from, threads);
   std::vector<Submitted> all;
-  for (int i = 0; i < 50; i++) all.push_back(submit(*source, orderOf(from, to, evenPlan(40, 100'000), false)));
+  for (uint32_t i = 0; i < 50; i++) {
+    // Each into a region of its own: two threads copy.
+    const auto own = Region::open(3 + i, 1 << 20);
+    all.push_back(submit(*source, orderOf(from, own, evenPlan(40, 25'000), false)));
+  }
   threads.stop();
   for (const auto& each : all) {
     const auto status = each.outcome->wait().status;
