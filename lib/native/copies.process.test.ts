@@ -5,13 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Copies } from "../../test/support/copy-pair.ts";
 import { loadNative } from "./addon.ts";
-
-/** Bytes moved for each byte of a block, by both processes. */
-interface Copies {
-  readonly memory: number;
-  readonly kernel: number;
-}
 
 const support = fileURLToPath(new URL("../../test/support/", import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), "stator-copies-"));

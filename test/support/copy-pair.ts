@@ -33,6 +33,14 @@ if (process.argv[2] === "owner") {
   process.exit();
 }
 
+/** Bytes moved for each byte of a block, by both processes. */
+export interface Copies {
+  /** Within their memory. */
+  readonly memory: number;
+  /** By the kernel, into it and out of it. */
+  readonly kernel: number;
+}
+
 interface Owned {
   readonly processId: number;
   readonly processStart: bigint;
@@ -53,7 +61,7 @@ async function countAll(owner: ChildProcess): Promise<object> {
     socket: await mover.connect({ ...owned, host: "127.0.0.1", deadlineMs: 10_000 }),
   };
   const offsets = BigUint64Array.from(owned.checksums, (_, at) => BigInt(at * BLOCK));
-  const counted: Record<string, object> = {};
+  const counted: Record<string, Copies> = {};
   for (const [way, from] of Object.entries(ways)) {
     const job = { from, to: region, fromOffsets: offsets, toOffsets: offsets, blockBytes: BLOCK, deadlineMs: 60_000 };
     const before = counts();
@@ -65,7 +73,7 @@ async function countAll(owner: ChildProcess): Promise<object> {
   return counted;
 }
 
-function counts(): { memory: number; kernel: number } {
+function counts(): Copies {
   const [memory = 0n, kernel = 0n] = new BigUint64Array(
     new Uint8Array(readFileSync(process.env.STATOR_COPY_COUNTER!)).buffer,
   );
