@@ -62,12 +62,11 @@ test("whoever waits for room goes on when blocks are let go", async () => {
   const run = blocks.pin(hashesOf(undefined));
   const incoming = blocks.open({ ...WANTED, adapter: undefined, cacheSalt: "other" });
   let isDone = false;
-  const waiting = client.ask({ prompt: PROMPT, cacheSalt: "third", stopping: { maxTokens: 1 } }).finally(() => {
-    isDone = true;
-  });
+  const waiting = client.ask({ prompt: PROMPT, cacheSalt: "third", stopping: { maxTokens: 1 } });
+  const noted = waiting.then(() => (isDone = true));
   for (let at = 0; at < 20; at++) await new Promise((resolve) => setImmediate(resolve));
   expect([isDone, incoming.close()]).toEqual([false, 0]);
-  expect((await waiting).finish.reason).toBe("length");
+  expect([(await waiting).finish.reason, await noted]).toEqual(["length", true]);
   run.unpin();
   await engine.close();
 });

@@ -1,27 +1,19 @@
-import type { Clock } from "#lib/base/clock";
 import { assert, StatorError } from "#lib/base/errors";
 import type { BlockPlaces, BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
 import type { Executor } from "./executor.ts";
 import type { ImportTicket, PinnedBlocks } from "./schedule/kv-account.ts";
+import type { StepOutcome } from "./schedule/plan.ts";
 import type { Scheduler } from "./schedule/scheduler.ts";
-
-/** Blocks that are moved before steps get their turn again. */
-const SLICE_BLOCKS = 8;
+import { Slices, type SlicesOptions } from "./slices.ts";
 
 /** What moves blocks. It owns nothing of this. */
-export interface BlockTransferOptions {
-  /** Reads and writes their bytes. */
-  readonly executor: Executor;
+export interface BlockTransferOptions extends Omit<SlicesOptions, "scheduler"> {
   /** Whose blocks they are. */
   readonly scheduler: Scheduler;
-  /** Tells how long reads and writes took. */
-  readonly clock: Clock;
-  /** Throws when the engine has failed or is closed. */
-  readonly checkOpen: () => void;
+  /** Reads and writes their bytes. */
+  readonly executor: Executor;
   /** Whether blocks of an adapter can come in. */
   readonly hasAdapter: (name: string) => boolean;
-  /** Calls an async function as soon as the executor has been given all ops of the KV space. */
-  readonly afterOps: <Result>(run: () => Promise<Result>) => Promise<Result>;
   /** Blocks came, or places became free: whoever waits for them is looked at, and notices are told. */
   readonly onChange: () => void;
 }
@@ -30,15 +22,22 @@ export interface BlockTransferOptions {
 export class BlockTransfer implements BlockStore {
   readonly #options: BlockTransferOptions;
   readonly #scheduler: Scheduler;
+  readonly #slices: Slices;
 
   constructor(options: BlockTransferOptions) {
     this.#options = options;
+    this.#slices = new Slices(options);
     this.#scheduler = options.scheduler;
   }
 
   get places(): BlockPlaces {
     const { usedBlocks: used, cachedBlocks: cached } = this.#scheduler.kv.pool;
     return { used, cached };
+  }
+
+  /** A step of the engine ended; before the scheduler hears of it. */
+  onStep(outcome: StepOutcome): void {
+    this.#slices.onStep(outcome);
   }
 
   count(hashes: BigUint64Array): number {
@@ -56,9 +55,10 @@ export class BlockTransfer implements BlockStore {
     const checksums = new BigUint64Array(into.length);
     run.begin();
     try {
-      for (let at = 0; at < into.length; at += SLICE_BLOCKS) {
-        const slice = into.slice(at, at + SLICE_BLOCKS);
-        checksums.set(await this.#readSlice(run, from + at, slice), at);
+      for (let at = 0; at < into.length; ) {
+        const slice = await this.#readSlice(run, from + at, into.slice(at));
+        checksums.set(slice, at);
+        at += slice.length;
       }
     } finally {
       run.end();
@@ -66,28 +66,17 @@ export class BlockTransfer implements BlockStore {
     return checksums;
   }
 
-  async #readSlice(run: Run, from: number, into: readonly Uint8Array[]): Promise<bigint[]> {
-    const { executor, clock, afterOps, checkOpen } = this.#options;
-    const { space } = this.#scheduler.kv;
-    for (;;) {
-      checkOpen();
-      const startMs = clock.nowMs();
-      const { takenBack } = this.#scheduler;
-      const checksums = await afterOps(() => {
-        const place = (at: number) => {
-          const block = run.pinned.blocks[from + at]!;
-          return { block, slot: space.slotOf(block), index: run.index + from + at };
-        };
-        return settled(into.map((bytes, at) => executor.readBlock(place(at), bytes)));
-      });
-      this.#scheduler.addTransfer({ exportUs: (clock.nowMs() - startMs) * 1000 });
-      // Ops that were thought to have run may not have: the bytes may be of what was there before.
-      if (takenBack !== this.#scheduler.takenBack) continue;
-      return checksums.map((result) => {
-        if (result.status === "rejected") throw result.reason;
-        return result.value;
-      });
-    }
+  /** Reads the first of some blocks, as many as go at once. */
+  async #readSlice(run: Run, from: number, into: readonly Uint8Array[]): Promise<BigUint64Array> {
+    const { executor, scheduler } = this.#options;
+    const { moved, isTakenBack } = await this.#slices.move("exportUs", into.length, (count) => {
+      const blocks = run.pinned.blocks.slice(from, from + count);
+      // Who holds the last one holds those before it.
+      const slot = scheduler.kv.space.slotOf(blocks.at(-1)!);
+      return executor.readBlocks({ blocks, slot, index: run.index + from }, into.slice(0, count));
+    });
+    // The bytes may be of what was there before.
+    return isTakenBack ? new BigUint64Array() : moved.checksums;
   }
 
   open({ tokens, blocks, cacheSalt, adapter }: WantedBlocks): IncomingBlocks {
@@ -101,13 +90,8 @@ export class BlockTransfer implements BlockStore {
     const owner = { cacheSalt, adapter };
     const ticket = kv.beginImport(this.#scheduler.createChain(tokens.subarray(0, needed), owner), blocks, owner);
     if (!ticket) throw new StatorError("LIMIT", { what: "The KV pool", limit: kv.pool.totalBlocks });
-    return new Incoming(this.#options, ticket);
+    return new Incoming(this.#options, this.#slices, ticket);
   }
-}
-
-/** Every one of them ends before anybody goes on: arrays are borrowed until then. */
-function settled<Result>(all: readonly Promise<Result>[]): Promise<PromiseSettledResult<Result>[]> {
-  return Promise.allSettled(all);
 }
 
 class Run implements PinnedRun {
@@ -145,6 +129,7 @@ class Run implements PinnedRun {
 class Incoming implements IncomingBlocks {
   readonly from: number;
   readonly #options: BlockTransferOptions;
+  readonly #slices: Slices;
   readonly #ticket: ImportTicket;
   #arrived: number;
   /** Nothing behind the blocks that arrived can be put in place any more. */
@@ -152,8 +137,9 @@ class Incoming implements IncomingBlocks {
   #isWriting = false;
   #isOver = false;
 
-  constructor(options: BlockTransferOptions, ticket: ImportTicket) {
+  constructor(options: BlockTransferOptions, slices: Slices, ticket: ImportTicket) {
     this.#options = options;
+    this.#slices = slices;
     this.#ticket = ticket;
     this.from = ticket.from;
     this.#arrived = ticket.from;
@@ -163,11 +149,12 @@ class Incoming implements IncomingBlocks {
     assert(!this.#isOver && !this.#isWriting, "blocks come in one call at a time, until it is closed");
     assert(this.#arrived + payloads.length <= this.#ticket.blocks.length, "no more blocks come than were wanted");
     const start = this.#arrived;
+    const end = start + payloads.length;
     this.#isWriting = true;
     try {
-      for (let at = 0; at < payloads.length && !this.#isBroken; at += SLICE_BLOCKS) {
-        const end = at + SLICE_BLOCKS;
-        await this.#writeSlice(payloads.slice(at, end), checksums?.subarray(at, end));
+      while (this.#arrived < end && !this.#isBroken) {
+        const at = this.#arrived - start;
+        await this.#writeSlice(payloads.slice(at), checksums?.subarray(at));
       }
     } finally {
       this.#isWriting = false;
@@ -175,25 +162,22 @@ class Incoming implements IncomingBlocks {
     return this.#arrived - start;
   }
 
+  /** Writes the first of some blocks, as many as go at once. */
   async #writeSlice(payloads: readonly Uint8Array[], checksums: BigUint64Array | undefined): Promise<void> {
-    const { executor, scheduler, clock, afterOps, checkOpen } = this.#options;
-    const { blocks, slot } = this.#ticket;
-    checkOpen();
-    const startMs = clock.nowMs();
-    const { takenBack } = scheduler;
-    const results = await afterOps(() => {
-      const place = (at: number) => ({ block: blocks[this.#arrived + at]!, slot, index: this.#arrived + at });
-      return settled(payloads.map((bytes, at) => executor.writeBlock(place(at), bytes, checksums?.[at])));
+    const { executor } = this.#options;
+    const { slot, blocks } = this.#ticket;
+    const index = this.#arrived;
+    // Until it is known that they are in place nothing can come behind them.
+    this.#isBroken = true;
+    const { moved, isTakenBack } = await this.#slices.move("importUs", payloads.length, async (count) => {
+      const place = { blocks: blocks.slice(index, index + count), slot, index };
+      const written = await executor.writeBlocks(place, payloads.slice(0, count), checksums?.slice(0, count));
+      return { ...written, isWhole: written.count === count };
     });
-    scheduler.addTransfer({ importUs: (clock.nowMs() - startMs) * 1000 });
     // The blocks before them may not be in place after all.
-    const isLost = takenBack !== scheduler.takenBack;
-    const failed = isLost ? 0 : results.findIndex((result) => result.status === "rejected");
-    this.#isBroken = failed >= 0;
-    this.#arrived += this.#isBroken ? failed : results.length;
-    if (isLost) throw new StatorError("ENGINE_FAILED", { detail: "a step was taken back while blocks came in" });
-    const { reason } = (results[failed] ?? {}) as Partial<PromiseRejectedResult>;
-    if (reason !== undefined && !(reason instanceof StatorError && reason.reason === "CORRUPT")) throw reason;
+    if (isTakenBack) throw new StatorError("ENGINE_FAILED", { detail: "a step was taken back while blocks came in" });
+    this.#arrived += moved.count;
+    this.#isBroken = !moved.isWhole;
   }
 
   close(): number {

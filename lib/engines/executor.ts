@@ -2,14 +2,30 @@ import type { StatorError } from "#lib/base/errors";
 import type { EmbedRequest, EngineText } from "./engine.ts";
 import type { StepOutcome, StepPlan } from "./schedule/plan.ts";
 
-/** Where the bytes of one block are. */
-export interface BlockPlace {
-  /** Its number in the pool. */
-  readonly block: number;
-  /** A slot of the KV space that holds it; 0 for a space without slots. */
+/** Where consecutive blocks of one sequence are. */
+export interface BlocksPlace {
+  /** Their numbers in the pool. */
+  readonly blocks: readonly number[];
+  /** A slot of the KV space that holds all of them; 0 for a space without slots. */
   readonly slot: number;
-  /** Index of the block in its sequence. */
+  /** Index of the first one in its sequence. */
   readonly index: number;
+}
+
+/** Blocks that were copied out. */
+export interface ReadBlocks {
+  /** XXH3-64 of the bytes of each, seed CHECKSUM_SEED. */
+  readonly checksums: BigUint64Array;
+  /** Time in which nothing else could run. */
+  readonly durationUs: number;
+}
+
+/** What became of blocks that came. */
+export interface WrittenBlocks {
+  /** How many are in place: those before the first whose checksum is another one. */
+  readonly count: number;
+  /** Time in which nothing else could run. */
+  readonly durationUs: number;
 }
 
 /** Who hears from an executor; calls come from the event loop, never from inside a call to the executor. */
@@ -31,15 +47,19 @@ export interface Executor {
   /** Ends the step early where it can; its outcome still comes. */
   abort(step: number): void;
   /**
-   * Copies the bytes of a registered block, in the layout of the card, into an array that is as long, and resolves with
-   * their checksum. Borrows the array until it settles.
+   * Copies the bytes of registered blocks, in the layout of the card, into arrays that are as long, one each. Borrows these
+   * until it settles.
    */
-  readBlock(place: BlockPlace, into: Uint8Array): Promise<bigint>;
+  readBlocks(place: BlocksPlace, into: readonly Uint8Array[]): Promise<ReadBlocks>;
   /**
-   * Puts the bytes of a block in place. Rejects with CORRUPT, and has taken nothing, when their checksum is not this one;
-   * undefined checks nothing. Borrows the array until it settles.
+   * Puts the bytes of blocks in place, and looks at each before: none is taken whose checksum is another one, and none behind
+   * it; undefined checks nothing. Borrows the arrays until it settles. When it rejects, none of them counts as in place.
    */
-  writeBlock(place: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void>;
+  writeBlocks(
+    place: BlocksPlace,
+    from: readonly Uint8Array[],
+    checksums: BigUint64Array | undefined,
+  ): Promise<WrittenBlocks>;
   /** One vector per request; all have the same options. */
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]>;
   /** Returns the digest of the adapter, 32 bytes. */

@@ -2,7 +2,6 @@ import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
-import type { BlockStore } from "#lib/transfer/block-store";
 import { AdapterTable } from "./adapter-table.ts";
 import { BlockTransfer } from "./block-transfer.ts";
 import { EmbedQueue } from "./embed-queue.ts";
@@ -59,7 +58,7 @@ export class ScheduledEngine implements SizedEngine {
   readonly card: SizedCard;
   readonly text: EngineText;
   readonly adapters: EngineAdapters | undefined;
-  readonly blocks: BlockStore | undefined;
+  readonly blocks: BlockTransfer | undefined;
   readonly embeddings: EngineEmbeddings | undefined;
   readonly cache: EngineCache;
   readonly #scheduler: Scheduler;
@@ -129,11 +128,10 @@ export class ScheduledEngine implements SizedEngine {
     };
   }
 
-  #createBlocks(): BlockStore {
+  #createBlocks(): BlockTransfer {
     return new BlockTransfer({
       executor: this.#executor,
       scheduler: this.#scheduler,
-      clock: this.#clock,
       checkOpen: () => this.#checkOpen(),
       hasAdapter: (name) => this.#adapters.has(name),
       afterOps: (run) => this.#whenOpsRan(run),
@@ -292,6 +290,7 @@ export class ScheduledEngine implements SizedEngine {
   #apply(outcome: StepOutcome): void {
     if (this.#isClosed || this.#failure) return;
     try {
+      this.blocks?.onStep(outcome);
       const step = this.#scheduler.apply(outcome);
       // The next step starts before anybody is told of this one.
       if (this.#startsNextTurn && !outcome.isPast) this.#wake();

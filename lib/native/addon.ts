@@ -6,12 +6,13 @@ import type { Strings } from "#lib/text/token-texts";
 import type { NormalForm } from "#lib/text/vocabulary";
 import type { Llama, LlamaOptions, Vocab } from "./llama.ts";
 import type { NativeMover, NativeMoverOptions } from "./mover.ts";
+import type { NixlProber } from "./nixl.ts";
 
 /**
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
  * never called: raise it with every change of an exported name, argument or meaning.
  */
-export const ADDON_REVISION = 7;
+export const ADDON_REVISION = 9;
 
 /** The command that builds the native layer. */
 export const BUILD_COMMAND = "npm run build:native";
@@ -20,7 +21,7 @@ export const BUILD_COMMAND = "npm run build:native";
  * The raw exports of `stator.node`. Every function checks its arguments and throws a {@link NativeError} with the code
  * `INVALID_ARGUMENT` before it touches anything; none of them blocks for longer than its doc comment says.
  */
-export interface NativeAddon {
+export interface NativeAddon extends NixlProber {
   /** Equals {@link ADDON_REVISION} in an addon that fits this file. */
   readonly revision: number;
 
@@ -191,7 +192,6 @@ export const NATIVE_ERROR_CODES = [
   "ABORTED",
   "UNSUPPORTED",
   "NO_SPACE",
-  "CORRUPT",
   "INTERNAL",
 ] as const;
 

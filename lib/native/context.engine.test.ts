@@ -376,7 +376,7 @@ describe.skipIf(native.reason !== undefined)(`a context (${native.reason ?? "bui
     context.openSequence(0, {});
     context.submitStep(entry(1, 0, 0, chat(capital), ENTRY.sample));
     const pending = context
-      .exportBlock(0, 0, 4, new Uint8Array(4 * context.kvLayout.tokenBytes))
+      .exportBlocks(0, 0, [new Uint8Array(4 * context.kvLayout.tokenBytes)])
       .catch(nativeErrorCode);
     const embedding = context.embed([chat(capital)]).catch(nativeErrorCode);
     context.close();

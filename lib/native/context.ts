@@ -192,6 +192,22 @@ export interface KvLayout {
   readonly reason?: string;
 }
 
+/** What is known of blocks that were copied out. */
+export interface ExportedBlocks {
+  /** XXH3-64 of the bytes of each, seed 0x564b5453. */
+  readonly checksums: BigUint64Array;
+  /** On the engine thread. */
+  readonly durationUs: number;
+}
+
+/** What became of blocks that came in. */
+export interface ImportedBlocks {
+  /** How many were taken: those before the first whose checksum is another one. */
+  readonly count: number;
+  /** On the engine thread. */
+  readonly durationUs: number;
+}
+
 /** How embeddings are made of a model's last states. */
 export interface EmbedOptions {
   /** Default mean. */
@@ -227,17 +243,22 @@ export interface Context {
   abortStep(step: number): void;
 
   /**
-   * Copies positions p0 .. p1-1 of a slot in the canonical layout into `into`, which must be as long (else it throws), and
-   * resolves with the XXH3-64 of the bytes, seed 0x564b5453. Borrows `into` until it settles. Rejects with
-   * `UNSUPPORTED`, or with `INVALID_ARGUMENT` when the slot does not hold every one of them.
+   * Copies the positions of a slot from p0 on, in the canonical layout, into blocks of equal size, which are made of whole
+   * tokens (else it throws). Borrows them until it settles. Rejects with `UNSUPPORTED`, or with `INVALID_ARGUMENT` when the
+   * slot does not hold every one of the positions.
    */
-  exportBlock(slot: number, p0: number, p1: number, into: Uint8Array): Promise<bigint>;
+  exportBlocks(slot: number, p0: number, into: readonly Uint8Array[]): Promise<ExportedBlocks>;
   /**
-   * Puts exported bytes at positions p0 .. of a slot. The length must be a multiple of `kvLayout.tokenBytes` (else it
-   * throws). Rejects with `CORRUPT` when their checksum is not this one, before the library sees them; without one the
-   * content is not checked. Rejects with `NO_SPACE`. Borrows the bytes until it settles.
+   * Puts exported blocks of equal size at positions p0 .. of a slot. With checksums, one for each, the library sees none whose
+   * bytes have another one, and none behind it; without them the content is not checked. Borrows the blocks until it settles.
+   * Rejects with `NO_SPACE`; some of them may be in place then.
    */
-  importBlock(slot: number, p0: number, bytes: Uint8Array, checksum?: bigint): Promise<void>;
+  importBlocks(
+    slot: number,
+    p0: number,
+    blocks: readonly Uint8Array[],
+    checksums?: BigUint64Array,
+  ): Promise<ImportedBlocks>;
 
   /** One vector per input, by a second context of the same model that is opened on first use. Own order. */
   embed(inputs: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array[]>;

@@ -40,7 +40,7 @@ describe.skipIf(loadNative().addon === undefined)("a process with the addon", ()
       const model = await llama.loadModel(DEMO_MODEL);
       const context = await model.openContext(size, () => say("never"));
       context.submitStep(long(1));
-      context.exportBlock(0, 0, 16, new Uint8Array(16 * context.kvLayout.tokenBytes)).catch(() => say("never"));
+      context.exportBlocks(0, 0, [new Uint8Array(16 * context.kvLayout.tokenBytes)]).catch(() => say("never"));
       model.vocab().tokenizeAsync("a b c ".repeat(100000)).then(() => say("never"));
       llama.loadModel(DEMO_MODEL).then(() => say("never"));
       say("leaving");

@@ -31,7 +31,7 @@ describe.skipIf(native.reason !== undefined)(`kinds of models (${native.reason ?
     await source.run([OP.copy, 0, 1, 0, 80]);
     const local = await source.generate(1, prompt, sampling, 80);
     const target = await EngineDriver.open(model, size);
-    await Promise.all(blocks.map((block, i) => target.context.importBlock(2, i * 16, block)));
+    await target.context.importBlocks(2, 0, blocks);
     const remote = await target.generate(2, prompt, sampling, 80);
     expect(remote.tokens).toEqual(local.tokens);
     expect(remote.logprobs).toEqual(local.logprobs);

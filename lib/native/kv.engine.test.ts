@@ -57,7 +57,7 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     await source.run([OP.copy, 0, 1, 0, cached]);
     const local = await source.generate(1, prompt, sampling, cached);
     const target = await EngineDriver.open(model, { ...size, kvTypeK, kvTypeV });
-    await Promise.all(bytes.map((block, i) => target.context.importBlock(5, i * blockTokens, block)));
+    await target.context.importBlocks(5, 0, bytes);
     const remote = await target.generate(5, prompt, sampling, cached);
     expect(remote.tokens).toEqual(local.tokens);
     expect(remote.logprobs).toEqual(local.logprobs);
@@ -85,10 +85,10 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     // Cells become scattered: another sequence takes part of the room that a removed one left.
     await driver.run([OP.remove, 0, 0, -1, 0]);
     await driver.generate(1, prompt.subarray(0, 20), { maxTokens: 1 });
-    await driver.context.importBlock(2, 0, two);
+    await driver.context.importBlocks(2, 0, [two]);
     await driver.run([OP.remove, 1, 0, -1, 0]);
-    await driver.context.importBlock(3, 0, first!);
-    await driver.context.importBlock(3, 16, second!);
+    await driver.context.importBlocks(3, 0, [first!]);
+    await driver.context.importBlocks(3, 16, [second!]);
     expect(Buffer.compare(await takeBlock(driver.context, 3, 0, 32), two)).toBe(0);
     expect(Buffer.compare(await takeBlock(driver.context, 2, 7, 8), await takeBlock(driver.context, 3, 7, 8))).toBe(0);
     driver.context.close();
@@ -103,20 +103,25 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     expect(await codeOf(() => takeBlock(context, 1, 0, 16))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => takeBlock(context, 0, 16, 16))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => takeBlock(context, 9, 0, 16))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.importBlock(1, 0, block.subarray(1)))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.importBlock(1, 0, new Uint8Array(0)))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.importBlock(1, 250, block))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(() => context.importBlock(0, 0, block))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.importBlocks(1, 0, [block.subarray(1)]))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.importBlocks(1, 0, [new Uint8Array(0)]))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.importBlocks(1, 250, [block]))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.importBlocks(0, 0, [block]))).toBe("INVALID_ARGUMENT");
     const rows = context.kvLayout.tokenBytes;
-    expect(await codeOf(() => context.importBlock(1, 0, new Uint8Array(250 * rows)))).toBe("NO_SPACE");
-    const checksum = await context.exportBlock(0, 0, 16, block);
-    expect(checksum).toBe(addon.xxh3(block, 0x564b5453n));
-    expect(await codeOf(() => context.exportBlock(0, 0, 16, block.subarray(1)))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.importBlocks(1, 0, [new Uint8Array(250 * rows)]))).toBe("NO_SPACE");
+    const { checksums, durationUs } = await context.exportBlocks(0, 0, [block]);
+    expect(durationUs).toBeGreaterThan(0);
+    expect(checksums).toEqual(BigUint64Array.of(addon.xxh3(block, 0x564b5453n)));
+    expect(await codeOf(() => context.exportBlocks(0, 0, [block.subarray(1)]))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.exportBlocks(0, 0, [block, block.subarray(0, rows)]))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.exportBlocks(0, 0, []))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.exportBlocks(0, 0, [7] as never))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(() => context.importBlocks(1, 0, [block, block], checksums))).toBe("INVALID_ARGUMENT");
     for (const at of [0, 77, block.length - 1]) {
       const damaged = block.with(at, block[at]! ^ 1);
-      expect(await codeOf(() => context.importBlock(1, 0, damaged, checksum))).toBe("CORRUPT");
+      expect(await context.importBlocks(1, 0, [damaged], checksums)).toMatchObject({ count: 0 });
     }
-    await context.importBlock(1, 0, block, checksum);
+    expect(await context.importBlocks(1, 0, [block], checksums)).toMatchObject({ count: 1 });
     expect(Buffer.compare(await takeBlock(context, 1, 0, 16), block)).toBe(0);
     context.close();
   });
@@ -127,7 +132,7 @@ describe.skipIf(native.reason !== undefined)(`KV blocks (${native.reason ?? "bui
     expect(driver.context.kvLayout.reason).toContain("flash attention");
     await driver.generate(0, prompt, { maxTokens: 1 });
     expect(await codeOf(() => takeBlock(driver.context, 0, 0, 16))).toBe("UNSUPPORTED");
-    expect(await codeOf(() => driver.context.importBlock(1, 0, new Uint8Array(2048)))).toBe("UNSUPPORTED");
+    expect(await codeOf(() => driver.context.importBlocks(1, 0, [new Uint8Array(2048)]))).toBe("UNSUPPORTED");
     driver.context.close();
   });
 });

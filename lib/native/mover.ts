@@ -1,7 +1,10 @@
+import type { NativeNixl, NativeNixlOptions, NixlListener } from "./nixl.ts";
+
 /** Which process somebody is: numbers of processes are used again, so the start belongs to it. */
 export interface NativeProcess {
   /** Equal for processes that can see each other: one machine, one boot, one space of processes. */
   readonly host: bigint;
+  /** Its number there. */
   readonly processId: number;
   /** In ticks since boot. */
   readonly processStart: bigint;
@@ -15,20 +18,27 @@ export interface NativeRegion {
   readonly bytes: Uint8Array;
   /** Descriptor of its sealed memory file; absent where there is none. */
   readonly memoryFile?: number;
+  /** Where it begins in this process. */
   readonly address: bigint;
 }
 
 /** Blocks of equal size that are to be read. Arrays are copied. */
 export interface NativeCopyJob {
-  /** A region's number or a source's. */
+  /** What is read: a region's number or a source's. */
   readonly from: number;
+  /** Which of the two. */
   readonly isRegion: boolean;
   /** A region's number. */
   readonly to: number;
+  /** Where each begins in what is read, in bytes; at most 65,536. */
   readonly fromOffsets: BigUint64Array;
+  /** Where each begins in `to`, in bytes. */
   readonly toOffsets: BigUint64Array;
+  /** Of each. */
   readonly blockBytes: number;
+  /** XXH3-64 of each, seed 0x564b5453; undefined checks nothing. */
   readonly checksums: BigUint64Array | undefined;
+  /** It is given up after so long. */
   readonly deadlineMs: number;
 }
 
@@ -87,6 +97,11 @@ export interface NativeMover {
   copy(job: NativeCopyJob, done: NativeCopyDone): number;
   /** Does nothing when the job is over. */
   cancel(job: number): void;
+  /**
+   * Opens an agent of NIXL: some hundredths of a second at once for the library, some tenths on a thread. Throws
+   * LIBRARY_MISSING or LIBRARY_MISMATCH, rejects with UNSUPPORTED.
+   */
+  openNixl(options: NativeNixlOptions, onNotice: NixlListener | undefined): Promise<NativeNixl>;
   /** Ends what is under way and joins all threads: waits for a block at most. */
   close(): void;
 }

@@ -191,6 +191,26 @@ describe.skipIf(native.addon === undefined)(`the mover of the addon (${native.un
     expect(await mover.copy(jobOf(socket, region, 4096, [3])).done).toMatchObject({ status: "done" });
   });
 
+  it.each(["process.exit(7)", "process.exitCode = 7"])("lets a process end with everything open: %s", async (end) => {
+    const program = `
+      import { loadNative } from "${new URL("./addon.ts", import.meta.url)}";
+      import { openNativeMover } from "${new URL("./transfer.ts", import.meta.url)}";
+      const mover = openNativeMover(loadNative().addon);
+      const [from, to] = [mover.openRegion(1 << 24), mover.openRegion(1 << 24)];
+      const { port, token } = await mover.listen({ host: "127.0.0.1", port: 0 });
+      const at = { host: "127.0.0.1", port, token, region: from.id, sizeBytes: 1 << 24, deadlineMs: 5000 };
+      const peer = await mover.connect(at);
+      const offsets = new BigUint64Array(16);
+      const job = { to, fromOffsets: offsets, toOffsets: offsets, blockBytes: 1 << 20, checksums: undefined, deadlineMs: 5000 };
+      for (let i = 0; i < 20; i++) { mover.copy({ ...job, from }); mover.copy({ ...job, from: peer }); }
+      ${end};
+    `;
+    const url = `data:text/javascript,${encodeURIComponent(program)}`;
+    const child = fork("-", { execArgv: ["--import", url], stdio: ["ignore", 2, 2, "ipc"] });
+    child.disconnect();
+    expect(await once(child, "exit")).toEqual([7, null]);
+  });
+
   it("settles what is under way when it is closed", async () => {
     mover = openNativeMover(addon);
     const region = mover.openRegion(SIZE);

@@ -1,8 +1,9 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { StatorError } from "#lib/base/errors";
+import { assert, StatorError } from "#lib/base/errors";
 import { type NativeAddon, nativeErrorCode } from "./addon.ts";
 import type { NativeCopyDone, NativeMover, NativeMoverOptions, NativeProcess, NativeRegion } from "./mover.ts";
+import { NIXL_SETTINGS, Nixl, type NixlNames, type NixlSettings } from "./nixl.ts";
 
 /** How many, and for how long. */
 export interface MoverSettings extends NativeMoverOptions {
@@ -167,10 +168,16 @@ class AddonMover {
   }
 
   #submit({ from, to, ...rest }: Job, done: NativeCopyDone): number {
-    if (!(to instanceof Region)) throw new TypeError("A copy goes into a region of this mover.");
+    assert(to instanceof Region, "a copy goes into a region of this mover");
     if (from instanceof Region) return this.#native.copy({ ...rest, from: from.id, isRegion: true, to: to.id }, done);
-    if (!(from instanceof Peer)) throw new TypeError("A copy comes from a region or a peer of this mover.");
+    assert(from instanceof Peer, "a copy comes from a region or a peer of this mover");
     return this.#native.copy({ ...rest, from: from.source, isRegion: false, to: to.id }, done);
+  }
+
+  /** Opens an agent of NIXL, whose memories of others can be copied from like all. Rejects with UNSUPPORTED, and why. */
+  async openNixl({ onNotice, ...settings }: Partial<NixlSettings> & NixlNames): Promise<Nixl<Peer>> {
+    const native = await this.#native.openNixl({ ...NIXL_SETTINGS, ...settings }, onNotice);
+    return new Nixl(native, (source, sizeBytes) => new Peer(this.#native, source, sizeBytes));
   }
 
   close(): void {

@@ -1,5 +1,7 @@
 import type { Metrics } from "#lib/host/metrics";
 import type { KvKnowledge } from "#lib/kv/event";
+import type { KeptDecision } from "./explain/decision-ring.ts";
+import type { Candidates } from "./rules/candidates.ts";
 
 /** What a router has counted so far. */
 export class RoutingCounters {
@@ -21,6 +23,28 @@ export class RoutingCounters {
   evictedEntries = 0;
   /** Of captures that have ended. */
   captureLost = 0;
+
+  /** A prompt was placed; borrows the table. */
+  placed({ decision, ask, missing, chosen, leg, bypass }: KeptDecision, candidates: Candidates): void {
+    const by = decision.rule === "by cost" ? decision.name : decision.rule;
+    grow(this.choices, by);
+    grow(this.legs, leg);
+    if (bypass?.isBypassed) grow(this.bypasses, bypass.rule);
+    // Its prompt was counted where it was computed.
+    if (leg === "decode") return;
+    for (const { need } of missing) grow(this.missing, need);
+    const own = candidates.deviceTokens[chosen]!;
+    let longest = own;
+    for (let other = 0; other < candidates.count; other++) longest = Math.max(longest, candidates.deviceTokens[other]!);
+    this.promptTokens += ask.promptTokens;
+    this.overlapTokens += own;
+    this.lostTokens += longest - own;
+    if (longest > own) this.shorterChoices++;
+  }
+}
+
+function grow(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 /** Levels of a router at a scrape. */

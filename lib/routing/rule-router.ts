@@ -9,7 +9,7 @@ import { SessionTable } from "./affinity.ts";
 import { Capture, type CaptureParts } from "./capture/capture.ts";
 import { type CapturedRank, captureRanks } from "./capture/captured-rank.ts";
 import { RoutingCounters, type RoutingLevels, showRouting } from "./counters.ts";
-import { DecisionRing, type KeptDecision } from "./explain/decision-ring.ts";
+import { DecisionRing } from "./explain/decision-ring.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { heldBlocks } from "./fill.ts";
@@ -29,7 +29,6 @@ import type { RankSeat } from "./ranks.ts";
 import { NO_TICKET, type PlacedPrompt, type PromptListener, RouteTicket } from "./route-ticket.ts";
 import type { AskingRequest, RouteAnswer, RouteAsk, Router, Ticket } from "./router.ts";
 import { type InForce, RuleBook, type RuleBookOptions } from "./rule-book.ts";
-import type { Candidates } from "./rules/candidates.ts";
 import type { RuleConstants } from "./rules/constants.ts";
 import type { RuleName } from "./rules/table.ts";
 
@@ -323,7 +322,7 @@ export class RuleRouter implements Router {
     const { seat, kept, blocks, candidates, costs, isCold } = chosen;
     const { atMs: nowMs, choices } = kept;
     this.#ring.add(kept, candidates, costs);
-    this.#count(kept, candidates);
+    this.#counters.placed(kept, candidates);
     if (isCold) seat.coldTurn = kept.ask.turn + 1;
     this.#expect(seat, blocks, nowMs);
     // Where its prompt was computed a session finds it again.
@@ -357,24 +356,6 @@ export class RuleRouter implements Router {
     const { followsEvents, predictedTtlMs, ttlMs } = this.#options;
     const forMs = followsEvents && knowledge.state !== "none" ? predictedTtlMs : ttlMs;
     if (forMs > 0) shelf.index.expect(slot, blocks, nowMs + forMs);
-  }
-
-  #count({ decision, ask, missing, chosen, leg, bypass }: KeptDecision, candidates: Candidates): void {
-    const counters = this.#counters;
-    const by = decision.rule === "by cost" ? decision.name : decision.rule;
-    grow(counters.choices, by);
-    grow(counters.legs, leg);
-    if (bypass?.isBypassed) grow(counters.bypasses, bypass.rule);
-    // Its prompt was counted where it was computed.
-    if (leg === "decode") return;
-    for (const { need } of missing) grow(counters.missing, need);
-    const own = candidates.deviceTokens[chosen]!;
-    let longest = own;
-    for (let other = 0; other < candidates.count; other++) longest = Math.max(longest, candidates.deviceTokens[other]!);
-    counters.promptTokens += ask.promptTokens;
-    counters.overlapTokens += own;
-    counters.lostTokens += longest - own;
-    if (longest > own) counters.shorterChoices++;
   }
 
   /** The first of a prompt's choices tells: others find what it computes. */
@@ -440,8 +421,4 @@ const NO_CONTENTS = new BigUint64Array(0);
 /** The choices of an ask, those of one prompt together. */
 function promptsOf({ choices, choicesPerPrompt }: RouteAsk): number[][] {
   return [...Map.groupBy(choices, (choice) => Math.floor(choice / choicesPerPrompt)).values()];
-}
-
-function grow(counts: Map<string, number>, name: string): void {
-  counts.set(name, (counts.get(name) ?? 0) + 1);
 }

@@ -10,6 +10,7 @@
 #include "binding/encoder.h"
 #include "binding/model.h"
 #include "binding/mover.h"
+#include "binding/nixl.h"
 #include "binding/vocab.h"
 #include "core/block_hash.h"
 #include "core/random.h"
@@ -20,7 +21,7 @@ namespace stator::binding {
 namespace {
 
 /// ADDON_REVISION of lib/native/addon.ts.
-constexpr int kRevision = 7;
+constexpr int kRevision = 9;
 
 Napi::Value hashBytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -154,6 +155,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   data->context = Napi::Persistent(ContextWrap::define(env));
   data->encoder = Napi::Persistent(EncoderWrap::define(env));
   data->mover = Napi::Persistent(MoverWrap::define(env));
+  data->nixl = Napi::Persistent(NixlWrap::define(env));
   env.SetInstanceData(data.release());
   exports.Set("revision", kRevision);
   exports.Set("xxh3", Napi::Function::New<hashBytes>(env));
@@ -163,6 +165,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("trimMemory", Napi::Function::New<trimMemory>(env));
   exports.Set("openEncoder", Napi::Function::New<openEncoder>(env));
   exports.Set("openMover", Napi::Function::New<openMover>(env));
+  exports.Set("probeNixl", Napi::Function::New<probeNixl>(env));
   exports.Set("openLlama", Napi::Function::New<openLlama>(env));
   return exports;
 }

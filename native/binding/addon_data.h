@@ -12,7 +12,7 @@ namespace stator::binding {
 struct AddonData {
   explicit AddonData(Napi::Env env) : reactor(env) {}
   Reactor reactor;
-  Napi::FunctionReference vocab, model, context, encoder, mover;
+  Napi::FunctionReference vocab, model, context, encoder, mover, nixl;
 };
 
 inline AddonData& dataOf(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }

@@ -1,5 +1,6 @@
 #include "binding/context.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "binding/addon_data.h"
@@ -9,6 +10,33 @@ namespace stator::binding {
 namespace {
 
 constexpr uint64_t kOpenRequest = 0;
+
+/// Memory of arrays that a caller lends.
+struct Lent {
+  std::vector<View<uint8_t>> views;
+  /// Keeps the arrays, whatever the caller does with its list of them.
+  Napi::Array arrays;
+};
+
+Lent lend(const Napi::Value& value, const char* name) {
+  require(value.IsArray(), std::string(name) + " must be an array.");
+  const auto list = value.As<Napi::Array>();
+  Lent lent{{}, Napi::Array::New(value.Env(), list.Length())};
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    const Napi::Value each = list[i];
+    lent.views.push_back(viewBytes(each, name));
+    lent.arrays[i] = each;
+  }
+  return lent;
+}
+
+/// What became of blocks that were moved.
+Napi::Object makeMoved(Napi::Env env, const char* name, const Napi::Value& value, double durationUs) {
+  auto moved = Napi::Object::New(env);
+  moved.Set(name, value);
+  moved.Set("durationUs", durationUs);
+  return moved;
+}
 
 }  // namespace
 
@@ -130,8 +158,13 @@ void ContextState::settle(Reply& reply) {
     auto vectors = Napi::Array::New(env_, reply.vectors.size());
     for (uint32_t i = 0; i < reply.vectors.size(); i++) vectors[i] = makeFloats(env_, reply.vectors[i]);
     deferred.Resolve(vectors);
-  } else if (reply.checksum.has_value()) {
-    deferred.Resolve(Napi::BigInt::New(env_, *reply.checksum));
+  } else if (!reply.checksums.empty()) {
+    auto checksums = Napi::BigUint64Array::New(env_, reply.checksums.size());
+    std::copy(reply.checksums.begin(), reply.checksums.end(), checksums.Data());
+    deferred.Resolve(makeMoved(env_, "checksums", checksums, reply.durationUs));
+  } else if (reply.taken.has_value()) {
+    const auto taken = Napi::Number::New(env_, static_cast<double>(*reply.taken));
+    deferred.Resolve(makeMoved(env_, "count", taken, reply.durationUs));
   } else {
     deferred.Resolve(env_.Undefined());
   }
@@ -143,8 +176,8 @@ Napi::Function ContextWrap::define(Napi::Env env) {
                       InstanceMethod<&ContextWrap::closeSequence>("closeSequence"),
                       InstanceMethod<&ContextWrap::submitStep>("submitStep"),
                       InstanceMethod<&ContextWrap::abortStep>("abortStep"),
-                      InstanceMethod<&ContextWrap::exportBlock>("exportBlock"),
-                      InstanceMethod<&ContextWrap::importBlock>("importBlock"),
+                      InstanceMethod<&ContextWrap::exportBlocks>("exportBlocks"),
+                      InstanceMethod<&ContextWrap::importBlocks>("importBlocks"),
                       InstanceMethod<&ContextWrap::embed>("embed"), InstanceMethod<&ContextWrap::close>("close")});
 }
 
@@ -197,31 +230,37 @@ void ContextWrap::abortStep(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { state_->engine().abortStep(readInteger(info[0], "step", 0, int64_t{1} << 53)); });
 }
 
-Napi::Value ContextWrap::exportBlock(const Napi::CallbackInfo& info) {
+Napi::Value ContextWrap::exportBlocks(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
     const auto p0 = static_cast<int32_t>(readInteger(info[1], "p0", 0, INT32_MAX));
-    const auto p1 = static_cast<int32_t>(readInteger(info[2], "p1", 0, INT32_MAX));
-    const auto out = viewBytes(info[3], "into");
+    const auto lent = lend(info[2], "into");
+    std::vector<std::span<uint8_t>> blocks;
+    // The views are of memory that its owner lends to be written.
+    for (const auto& view : lent.views) blocks.emplace_back(const_cast<uint8_t*>(view.data), view.size);
     return state_->request(
-        // The view is of memory that its owner lends to be written.
-        [&](Engine& engine, uint64_t id) {
-          engine.exportBlock(id, slot, p0, p1, {const_cast<uint8_t*>(out.data), out.size});
-        },
-        info[3]);
+        [&](Engine& engine, uint64_t id) { engine.exportBlocks(id, slot, p0, std::move(blocks)); }, lent.arrays);
   });
 }
 
-Napi::Value ContextWrap::importBlock(const Napi::CallbackInfo& info) {
+Napi::Value ContextWrap::importBlocks(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto slot = static_cast<int32_t>(readInteger(info[0], "slot", 0, INT32_MAX));
     const auto p0 = static_cast<int32_t>(readInteger(info[1], "p0", 0, INT32_MAX));
-    const auto bytes = viewBytes(info[2], "bytes");
-    std::optional<uint64_t> checksum;
-    if (given(info[3])) checksum = readU64(info[3], "checksum");
+    const auto lent = lend(info[2], "blocks");
+    std::vector<std::span<const uint8_t>> blocks;
+    for (const auto& view : lent.views) blocks.emplace_back(view.data, view.size);
+    std::vector<uint64_t> checksums;
+    if (given(info[3])) {
+      const auto view = viewU64(info[3], "checksums");
+      require(view.size == blocks.size(), "There is not one checksum for each block.");
+      checksums.assign(view.data, view.data + view.size);
+    }
     return state_->request(
-        [&](Engine& engine, uint64_t id) { engine.importBlock(id, slot, p0, {bytes.data, bytes.size}, checksum); },
-        info[2]);
+        [&](Engine& engine, uint64_t id) {
+          engine.importBlocks(id, slot, p0, std::move(blocks), std::move(checksums));
+        },
+        lent.arrays);
   });
 }
 

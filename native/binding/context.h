@@ -74,8 +74,8 @@ class ContextWrap : public Napi::ObjectWrap<ContextWrap> {
   void closeSequence(const Napi::CallbackInfo& info);
   void submitStep(const Napi::CallbackInfo& info);
   void abortStep(const Napi::CallbackInfo& info);
-  Napi::Value exportBlock(const Napi::CallbackInfo& info);
-  Napi::Value importBlock(const Napi::CallbackInfo& info);
+  Napi::Value exportBlocks(const Napi::CallbackInfo& info);
+  Napi::Value importBlocks(const Napi::CallbackInfo& info);
   Napi::Value embed(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

@@ -39,7 +39,16 @@ void MoverState::stopForExit() {
   closed_ = true;
   sockets_.clear();
   client_.stop();
+  for (const auto& agent : agents_) agent->close();
   threads_.stop();
+}
+
+void MoverState::keepNixl(std::shared_ptr<nixl::Agent> agent) {
+  if (closed_) {
+    agent->close();
+  } else {
+    agents_.push_back(std::move(agent));
+  }
 }
 
 std::shared_ptr<Region> MoverState::openRegion(size_t sizeBytes) {

@@ -3,10 +3,12 @@
 
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "binding/reactor.h"
 #include "transfer/copy_threads.h"
 #include "transfer/payload_client.h"
+#include "transfer/nixl_agent.h"
 #include "transfer/payload_server.h"
 
 namespace stator::binding {
@@ -34,6 +36,9 @@ class MoverState : public Stoppable, public std::enable_shared_from_this<MoverSt
   uint32_t copy(std::shared_ptr<transfer::Source> source, transfer::CopyOrder order, const Napi::Function& done);
   void cancel(uint32_t job);
 
+  /// Closes an agent with itself.
+  void keepNixl(std::shared_ptr<nixl::Agent> agent);
+
   transfer::CopyThreads& threads() { return threads_; }
   bool isClosed() const { return closed_; }
   void close();
@@ -58,6 +63,7 @@ class MoverState : public Stoppable, public std::enable_shared_from_this<MoverSt
   transfer::RegionTable regions_;
   std::map<uint32_t, std::unique_ptr<transfer::PayloadServer>> sockets_;
   std::map<uint32_t, std::shared_ptr<transfer::Source>> sources_;
+  std::vector<std::shared_ptr<nixl::Agent>> agents_;
   std::map<uint32_t, Pending> pending_;
   std::map<uint32_t, Napi::Promise::Deferred> connecting_;
   uint32_t nextId_ = 1;
@@ -84,6 +90,7 @@ class MoverWrap : public Napi::ObjectWrap<MoverWrap> {
   void closeSocket(const Napi::CallbackInfo& info);
   Napi::Value copy(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
+  Napi::Value openNixl(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   MoverState& open() const;
 

@@ -6,6 +6,7 @@
 
 #include "binding/addon_data.h"
 #include "binding/mover.h"
+#include "binding/nixl.h"
 #include "transfer/memory_source.h"
 #include "transfer/process.h"
 
@@ -63,6 +64,7 @@ Napi::Function MoverWrap::define(Napi::Env env) {
                       InstanceMethod<&MoverWrap::closeSocket>("closeSocket"),
                       InstanceMethod<&MoverWrap::copy>("copy"),
                       InstanceMethod<&MoverWrap::cancel>("cancel"),
+                      InstanceMethod<&MoverWrap::openNixl>("openNixl"),
                       InstanceMethod<&MoverWrap::close>("close")});
 }
 
@@ -184,6 +186,13 @@ Napi::Value MoverWrap::copy(const Napi::CallbackInfo& info) {
 
 void MoverWrap::cancel(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { state_->cancel(readId(info[0], "job")); });
+}
+
+Napi::Value MoverWrap::openNixl(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    open();
+    return NixlWrap::open(info.Env(), state_, info);
+  });
 }
 
 void MoverWrap::close(const Napi::CallbackInfo& info) {

@@ -88,28 +88,33 @@ void Engine::abortStep(int64_t step) {
   }
 }
 
-void Engine::exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1, std::span<uint8_t> out) {
-  checkSlot(slot, limits_);
-  checkRange(p0, p1, limits_);
-  if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
-  const size_t wanted = static_cast<size_t>(p1 - p0) * layout_.tokenBytes();
-  require(out.size() == wanted, "The positions have " + std::to_string(wanted) + " bytes, and there is room for " +
-                                    std::to_string(out.size()) + ".");
-  post(Export{request, slot, p0, p1, out});
-}
-
-void Engine::importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes,
-                         std::optional<uint64_t> checksum) {
-  checkSlot(slot, limits_);
+/// Checks blocks of so many bytes that begin at p0; returns the tokens of each.
+int32_t Engine::checkBlocks(int32_t p0, size_t count, size_t bytes) const {
   require(p0 >= 0, "The first position is negative.");
   if (!layout_.exportable()) throw Failure(Code::unsupported, layout_.reason);
+  require(count > 0, "There are no blocks.");
   const size_t row = layout_.tokenBytes();
-  require(!bytes.empty() && bytes.size() % row == 0, "A block of " + std::to_string(bytes.size()) +
-                                                         " bytes is not made of tokens of " + std::to_string(row) +
-                                                         " bytes.");
-  require(bytes.size() / row <= static_cast<size_t>(std::max(0, limits_.cells - p0)),
-          "The block ends beyond the cache.");
-  post(Import{request, slot, p0, bytes, checksum});
+  require(bytes > 0 && bytes % row == 0, "A block of " + std::to_string(bytes) +
+                                             " bytes is not made of tokens of " + std::to_string(row) + " bytes.");
+  const auto room = static_cast<size_t>(std::max(0, limits_.cells - p0));
+  require(bytes / row <= room / count, "The blocks end beyond the cache.");
+  return static_cast<int32_t>(bytes / row);
+}
+
+void Engine::exportBlocks(uint64_t request, int32_t slot, int32_t p0, std::vector<std::span<uint8_t>> blocks) {
+  checkSlot(slot, limits_);
+  checkBlocks(p0, blocks.size(), blocks.empty() ? 0 : blocks[0].size());
+  for (const auto& block : blocks) require(block.size() == blocks[0].size(), "Blocks differ in size.");
+  post(Export{request, slot, p0, std::move(blocks)});
+}
+
+void Engine::importBlocks(uint64_t request, int32_t slot, int32_t p0, std::vector<std::span<const uint8_t>> blocks,
+                          std::vector<uint64_t> checksums) {
+  checkSlot(slot, limits_);
+  checkBlocks(p0, blocks.size(), blocks.empty() ? 0 : blocks[0].size());
+  for (const auto& block : blocks) require(block.size() == blocks[0].size(), "Blocks differ in size.");
+  require(checksums.empty() || checksums.size() == blocks.size(), "There is not one checksum for each block.");
+  post(Import{request, slot, p0, std::move(blocks), std::move(checksums)});
 }
 
 void Engine::embed(uint64_t request, EmbedJob job) {
@@ -237,7 +242,8 @@ bool Engine::rowsAgree() const {
   std::vector<uint8_t> canonical(rows.size());
   std::vector<uint8_t> expected(rows.size());
   if (!api_.rows_get(context_, scratchSequence_, 0, 1, rows.data(), rows.size())) return false;
-  rowsToCanonical(layout_, rows, canonical);
+  const std::span<uint8_t> blocks[] = {canonical};
+  rowsToBlocks(layout_, rows, blocks);
   return toCanonical(layout_, blob_, 0, 1, expected) && canonical == expected;
 }
 
@@ -249,9 +255,9 @@ void Engine::execute(Command& command) {
   } else if (auto* plan = std::get_if<StepPlan>(&command)) {
     step(*plan);
   } else if (const auto* out = std::get_if<Export>(&command)) {
-    answer(out->request, [&](Reply& reply) { reply.checksum = exportNow(*out); });
+    answer(out->request, [&](Reply& reply) { exportNow(*out, reply); });
   } else if (const auto* in = std::get_if<Import>(&command)) {
-    answer(in->request, [&](Reply&) { importNow(*in); });
+    answer(in->request, [&](Reply& reply) { reply.taken = importNow(*in); });
   } else if (auto* embed = std::get_if<Embed>(&command)) {
     answer(embed->request, [&](Reply& reply) {
       if (embedder_ == nullptr) {
@@ -273,8 +279,10 @@ template <typename Work>
 void Engine::answer(uint64_t request, Work work) {
   auto reply = std::make_unique<Reply>();
   reply->request = request;
+  const auto started = std::chrono::steady_clock::now();
   try {
     work(*reply);
+    reply->durationUs = elapsedUs(started);
   } catch (const Failure& failure) {
     reply->request = request;
     reply->failure.emplace(failure);
@@ -624,50 +632,69 @@ void Engine::record(size_t entry, const Draw& drawn, StepResult& result) {
   }
 }
 
-uint64_t Engine::exportNow(const Export& command) {
-  const auto& [request, slot, p0, p1, out] = command;
-  require(api_.sequence_first(context_, slot) <= p0 && api_.sequence_last(context_, slot) >= p1 - 1,
+void Engine::exportNow(const Export& command, Reply& reply) {
+  const auto& [request, slot, p0, blocks] = command;
+  const auto tokens = static_cast<int32_t>(blocks[0].size() / layout_.tokenBytes());
+  const auto end = p0 + tokens * static_cast<int32_t>(blocks.size());
+  require(api_.sequence_first(context_, slot) <= p0 && api_.sequence_last(context_, slot) >= end - 1,
           "Slot " + std::to_string(slot) + " does not hold positions " + std::to_string(p0) + ".." +
-              std::to_string(p1 - 1) + ".");
+              std::to_string(end - 1) + ".");
   if (options_.streams) {
-    blob_.resize(out.size());
-    if (!api_.rows_get(context_, slot, p0, p1, blob_.data(), blob_.size())) {
+    blob_.resize(blocks.size() * blocks[0].size());
+    if (!api_.rows_get(context_, slot, p0, end, blob_.data(), blob_.size())) {
       throw Failure(Code::unsupported, "The rows of slot " + std::to_string(slot) + " have another shape.");
     }
-    rowsToCanonical(layout_, blob_, out);
-    return xxh3(out.data(), out.size(), kChecksumSeed);
+    rowsToBlocks(layout_, blob_, blocks);
   }
+  for (size_t i = 0; i < blocks.size(); i++) {
+    if (!options_.streams) exportOne(slot, p0 + static_cast<int32_t>(i) * tokens, blocks[i]);
+    reply.checksums.push_back(xxh3(blocks[i].data(), blocks[i].size(), kChecksumSeed));
+  }
+}
+
+void Engine::exportOne(int32_t slot, int32_t p0, std::span<uint8_t> out) {
+  const auto tokens = out.size() / layout_.tokenBytes();
+  const auto p1 = p0 + static_cast<int32_t>(tokens);
   api_.sequence_copy(context_, slot, scratchSequence_, p0, p1);
-  blob_.resize(layout_.blobBytes(static_cast<size_t>(p1 - p0)));
+  blob_.resize(layout_.blobBytes(tokens));
   const bool fits = api_.state_size(context_, scratchSequence_) == blob_.size() &&
                     api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size()) == blob_.size();
   api_.sequence_remove(context_, scratchSequence_, -1, -1);
   if (!fits || !toCanonical(layout_, blob_, p0, p1, out)) {
     throw Failure(Code::unsupported, "The library's state of slot " + std::to_string(slot) + " has another shape.");
   }
-  return xxh3(out.data(), out.size(), kChecksumSeed);
 }
 
-void Engine::importNow(const Import& command) {
-  if (command.checksum && xxh3(command.bytes.data(), command.bytes.size(), kChecksumSeed) != *command.checksum) {
-    throw Failure(Code::corrupt, "Its checksum differs.");
+size_t Engine::importNow(const Import& command) {
+  const auto& [request, slot, p0, blocks, checksums] = command;
+  size_t good = blocks.size();
+  for (size_t i = 0; i < checksums.size() && i < good; i++) {
+    if (xxh3(blocks[i].data(), blocks[i].size(), kChecksumSeed) != checksums[i]) good = i;
   }
-  const auto tokens = static_cast<int32_t>(command.bytes.size() / layout_.tokenBytes());
-  require(api_.sequence_last(context_, command.slot) < command.p0,
-          "Slot " + std::to_string(command.slot) + " already reaches position " + std::to_string(command.p0) + ".");
+  if (good == 0) return 0;
+  const auto tokens = static_cast<int32_t>(blocks[0].size() / layout_.tokenBytes());
+  require(api_.sequence_last(context_, slot) < p0,
+          "Slot " + std::to_string(slot) + " already reaches position " + std::to_string(p0) + ".");
+  if (!options_.streams) {
+    for (size_t i = 0; i < good; i++) importOne(slot, p0 + static_cast<int32_t>(i) * tokens, blocks[i]);
+    return good;
+  }
   const LibraryLog::Capture errors;
-  if (options_.streams) {
-    blob_.resize(command.bytes.size());
-    canonicalToRows(layout_, command.bytes, blob_);
-    if (putRows(command.slot, command.p0, command.p0 + tokens)) return;
-    throw Failure(Code::noSpace, "The block was not taken: " + errors.text("it does not follow what is there") + ".");
-  }
-  toLibrary(layout_, command.bytes, command.p0, blob_);
+  blob_.resize(good * blocks[0].size());
+  blocksToRows(layout_, std::span(blocks).first(good), blob_);
+  if (putRows(slot, p0, p0 + static_cast<int32_t>(good) * tokens)) return good;
+  throw Failure(Code::noSpace, "The blocks were not taken: " + errors.text("they do not follow what is there") + ".");
+}
+
+void Engine::importOne(int32_t slot, int32_t p0, std::span<const uint8_t> bytes) {
+  const auto p1 = p0 + static_cast<int32_t>(bytes.size() / layout_.tokenBytes());
+  const LibraryLog::Capture errors;
+  toLibrary(layout_, bytes, p0, blob_);
   if (api_.state_set(context_, scratchSequence_, blob_.data(), blob_.size()) != blob_.size()) {
     api_.sequence_remove(context_, scratchSequence_, -1, -1);
     throw Failure(Code::noSpace, "The block was not taken: " + errors.text("no free cells") + ".");
   }
-  api_.sequence_copy(context_, scratchSequence_, command.slot, command.p0, command.p0 + tokens);
+  api_.sequence_copy(context_, scratchSequence_, slot, p0, p1);
   api_.sequence_remove(context_, scratchSequence_, -1, -1);
 }
 

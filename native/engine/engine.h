@@ -44,8 +44,12 @@ struct EngineOptions {
 struct Reply {
   uint64_t request = 0;
   std::optional<Failure> failure;
-  /// Of the block that was copied out.
-  std::optional<uint64_t> checksum;
+  /// Of the blocks that were copied out.
+  std::vector<uint64_t> checksums;
+  /// Blocks that were taken.
+  std::optional<size_t> taken;
+  /// On the engine thread, of blocks that were moved.
+  double durationUs = 0;
   std::vector<std::vector<float>> vectors;
 };
 
@@ -78,11 +82,13 @@ class Engine {
   /// To be called when a result was handed to the submitter.
   void acknowledge(const StepResult& result);
   void abortStep(int64_t step);
-  /// Borrows `out`, which has the bytes of these positions in the canonical form, until it is answered or stopped.
-  void exportBlock(uint64_t request, int32_t slot, int32_t p0, int32_t p1, std::span<uint8_t> out);
-  /// Borrows the bytes until it is answered or stopped.
-  void importBlock(uint64_t request, int32_t slot, int32_t p0, std::span<const uint8_t> bytes,
-                   std::optional<uint64_t> checksum = std::nullopt);
+  /// Copies the positions from p0 on into blocks of equal size, in the canonical form, and tells their checksums. Borrows
+  /// them until it is answered or stopped.
+  void exportBlocks(uint64_t request, int32_t slot, int32_t p0, std::vector<std::span<uint8_t>> blocks);
+  /// Takes blocks of equal size, those before the first whose checksum is another one; without checksums all of them.
+  /// Borrows them until it is answered or stopped.
+  void importBlocks(uint64_t request, int32_t slot, int32_t p0, std::vector<std::span<const uint8_t>> blocks,
+                    std::vector<uint64_t> checksums);
   void embed(uint64_t request, EmbedJob job);
   /// Aborts the running step, forgets what waits and joins the thread. No listener call happens after it returns.
   void stop();
@@ -97,14 +103,14 @@ class Engine {
   };
   struct Export {
     uint64_t request;
-    int32_t slot, p0, p1;
-    std::span<uint8_t> out;
+    int32_t slot, p0;
+    std::vector<std::span<uint8_t>> blocks;
   };
   struct Import {
     uint64_t request;
     int32_t slot, p0;
-    std::span<const uint8_t> bytes;
-    std::optional<uint64_t> checksum;
+    std::vector<std::span<const uint8_t>> blocks;
+    std::vector<uint64_t> checksums;
   };
   struct Embed {
     uint64_t request;
@@ -163,8 +169,11 @@ class Engine {
   bool rowsAgree() const;
   void markFailed(size_t entry, const std::string& message, StepResult& result);
 
-  uint64_t exportNow(const Export& command);
-  void importNow(const Import& command);
+  int32_t checkBlocks(int32_t p0, size_t count, size_t bytes) const;
+  void exportNow(const Export& command, Reply& reply);
+  void exportOne(int32_t slot, int32_t p0, std::span<uint8_t> out);
+  size_t importNow(const Import& command);
+  void importOne(int32_t slot, int32_t p0, std::span<const uint8_t> bytes);
   template <typename Work>
   void answer(uint64_t request, Work work);
 

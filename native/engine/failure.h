@@ -18,7 +18,6 @@ enum class Code {
   aborted,
   unsupported,
   noSpace,
-  corrupt,
   internal,
 };
 
@@ -26,8 +25,7 @@ enum class Code {
 inline const char* codeName(Code code) {
   constexpr const char* names[] = {"INVALID_ARGUMENT", "CLOSED",       "LIBRARY_MISSING", "LIBRARY_MISMATCH",
                                    "LIBRARY_CANARY",   "FILE_MISSING", "FILE_CORRUPT",    "OUT_OF_MEMORY",
-                                   "ABORTED",          "UNSUPPORTED",  "NO_SPACE",        "CORRUPT",
-                                   "INTERNAL"};
+                                   "ABORTED",          "UNSUPPORTED",  "NO_SPACE",        "INTERNAL"};
   return names[static_cast<int>(code)];
 }
 

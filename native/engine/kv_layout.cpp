@@ -161,19 +161,21 @@ void appendEmpty(std::vector<uint8_t>& out, uint32_t streams) {
   for (uint32_t i = 1; i < streams; i++) append<uint32_t>(out, 0);
 }
 
-/// Visits every half of the row form with its place in the canonical form of as many bytes: (row form offset,
-/// canonical offset, length).
+/// Visits every half of the row form, cut at the ends of blocks of some bytes, with its place in its block: (row form
+/// offset, block, offset in the canonical form of the block, length).
 template <typename Visit>
-void eachRun(const KvLayout& layout, size_t bytes, Visit visit) {
-  const size_t tokens = bytes / layout.tokenBytes();
+void eachRun(const KvLayout& layout, size_t blockBytes, size_t blocks, Visit visit) {
+  const size_t tokens = blockBytes / layout.tokenBytes();
   size_t at = 0;
   size_t start = 0;
   for (const auto& layers : layout.caches) {
     const auto starts = canonicalStarts(layers, tokens, start);
     eachHalf(layers, [&](Rows rows, const KvLayer& layer, bool keys) {
       const auto index = static_cast<size_t>(&layer - layers.data());
-      visit(at, starts[index] + (keys ? 0 : tokens * layer.keyRowBytes), tokens * rows.bytes);
-      at += tokens * rows.bytes;
+      for (size_t block = 0; block < blocks; block++) {
+        visit(at, block, starts[index] + (keys ? 0 : tokens * layer.keyRowBytes), tokens * rows.bytes);
+        at += tokens * rows.bytes;
+      }
       return true;
     });
     start += tokens * cacheTokenBytes(layers);
@@ -278,15 +280,15 @@ std::vector<uint8_t> libraryHead(const KvLayout& layout, int32_t tokens) {
   return head;
 }
 
-void rowsToCanonical(const KvLayout& layout, std::span<const uint8_t> rows, std::span<uint8_t> out) {
-  eachRun(layout, rows.size(), [&](size_t from, size_t to, size_t length) {
-    std::memcpy(out.data() + to, rows.data() + from, length);
+void rowsToBlocks(const KvLayout& layout, std::span<const uint8_t> rows, std::span<const std::span<uint8_t>> blocks) {
+  eachRun(layout, rows.size() / blocks.size(), blocks.size(), [&](size_t from, size_t block, size_t to, size_t length) {
+    std::memcpy(blocks[block].data() + to, rows.data() + from, length);
   });
 }
 
-void canonicalToRows(const KvLayout& layout, std::span<const uint8_t> bytes, std::span<uint8_t> rows) {
-  eachRun(layout, bytes.size(), [&](size_t to, size_t from, size_t length) {
-    std::memcpy(rows.data() + to, bytes.data() + from, length);
+void blocksToRows(const KvLayout& layout, std::span<const std::span<const uint8_t>> blocks, std::span<uint8_t> rows) {
+  eachRun(layout, rows.size() / blocks.size(), blocks.size(), [&](size_t to, size_t block, size_t from, size_t length) {
+    std::memcpy(rows.data() + to, blocks[block].data() + from, length);
   });
 }
 

@@ -45,11 +45,11 @@ KvLayout discoverLayout(std::span<const uint8_t> blob, uint32_t streams = 1);
 /// The library form of a sequence with `tokens` tokens from position 0 on, without magic, sequence and rows.
 std::vector<uint8_t> libraryHead(const KvLayout& layout, int32_t tokens);
 
-/// Turns the row form of some tokens into the canonical form, which is as long.
-void rowsToCanonical(const KvLayout& layout, std::span<const uint8_t> rows, std::span<uint8_t> out);
+/// Turns the row form of some tokens into the canonical form of blocks of equal size, which are as long together.
+void rowsToBlocks(const KvLayout& layout, std::span<const uint8_t> rows, std::span<const std::span<uint8_t>> blocks);
 
-/// The inverse of rowsToCanonical.
-void canonicalToRows(const KvLayout& layout, std::span<const uint8_t> bytes, std::span<uint8_t> rows);
+/// The inverse of rowsToBlocks.
+void blocksToRows(const KvLayout& layout, std::span<const std::span<const uint8_t>> blocks, std::span<uint8_t> rows);
 
 /// Turns the library form of positions p0 .. p1-1 into the canonical form. Every field is checked against the layout;
 /// false when one differs or a position is absent or double. `out` holds (p1 - p0) * tokenBytes() bytes.

@@ -88,22 +88,26 @@ TEST(prefix_copy_and_block_transfer_keep_every_cell) {
   CHECK(bench.run(std::move(copy))->tokens[0] == fakeNext(changed));
 
   Bench other;
-  for (int32_t block = 0; block < 4; block++) {
-    std::vector<uint8_t> bytes(5 * 24);
-    bench.engine->exportBlock(10, 0, block * 5, block * 5 + 5, bytes);
-    const auto reply = bench.ear.reply();
-    CHECK(!reply->failure && reply->request == 10);
-    CHECK(reply->checksum == xxh3(bytes.data(), bytes.size(), kChecksumSeed));
-    bytes[7] ^= 1;
-    other.engine->importBlock(12, 3, block * 5, bytes, reply->checksum);
-    const auto refused = other.ear.reply();
-    CHECK(refused->failure.has_value() && refused->failure->code == Code::corrupt);
-    bytes[7] ^= 1;
-    other.engine->importBlock(11, 3, block * 5, bytes, reply->checksum);
-    CHECK(!other.ear.reply()->failure);
-  }
+  std::vector<std::vector<uint8_t>> blocks(4, std::vector<uint8_t>(5 * 24));
+  bench.engine->exportBlocks(10, 0, 0, {blocks.begin(), blocks.end()});
+  const auto reply = bench.ear.reply();
+  CHECK(!reply->failure && reply->request == 10 && reply->checksums.size() == 4 && reply->durationUs > 0);
+  for (size_t i = 0; i < 4; i++) CHECK(reply->checksums[i] == xxh3(blocks[i].data(), blocks[i].size(), kChecksumSeed));
+  blocks[2][7] ^= 1;
+  other.engine->importBlocks(12, 3, 0, {blocks.begin(), blocks.end()}, reply->checksums);
+  CHECK(other.ear.reply()->taken == 2);
+  other.engine->importBlocks(13, 3, 10, {blocks[2]}, {reply->checksums[2]});
+  CHECK(other.ear.reply()->taken == 0);
+  blocks[2][7] ^= 1;
+  other.engine->importBlocks(14, 3, 10, {blocks[2], blocks[3]}, {});
+  CHECK(other.ear.reply()->taken == 2);
   std::vector<uint8_t> small(5 * 24 - 1);
-  CHECK(codeOf([&] { bench.engine->exportBlock(13, 0, 0, 5, small); }) == Code::invalidArgument);
+  std::vector<uint8_t> one(24);
+  CHECK(codeOf([&] { bench.engine->exportBlocks(15, 0, 0, {small}); }) == Code::invalidArgument);
+  CHECK(codeOf([&] { bench.engine->exportBlocks(15, 0, 0, {}); }) == Code::invalidArgument);
+  CHECK(codeOf([&] { bench.engine->exportBlocks(15, 0, 0, {one, blocks[0]}); }) == Code::invalidArgument);
+  CHECK(codeOf([&] { bench.engine->exportBlocks(15, 0, 255, {one, one}); }) == Code::invalidArgument);
+  CHECK(codeOf([&] { bench.engine->importBlocks(15, 0, 0, {one, one}, {1}); }) == Code::invalidArgument);
   other.engine->openSequence(3, {});
   auto longer = tokens;
   longer.push_back(1);
@@ -171,7 +175,7 @@ TEST(no_space_is_said_and_healed_by_removal) {
   for (int32_t i = 0; i < 4; i++) CHECK(bench.run(bench.plan(0, i * 60, tokens, 0))->status == StepStatus::ok);
   CHECK(bench.run(bench.plan(1, 0, std::vector<int32_t>(20, 4), 0))->status == StepStatus::noSpace);
   const std::vector<uint8_t> block(20 * 24, 4);
-  bench.engine->importBlock(5, 2, 0, block);
+  bench.engine->importBlocks(5, 2, 0, {block}, {});
   const auto reply = bench.ear.reply();
   CHECK(reply->failure.has_value() && reply->failure->code == Code::noSpace);
   auto plan = bench.plan(1, 0, std::vector<int32_t>(20, 4), 0);
@@ -234,8 +238,8 @@ TEST(state_that_is_not_per_token_is_neither_copied_nor_exported) {
     plan.ops = {kOpCopy, 0, 1, 0, 4};
     CHECK(codeOf([&] { engine.submitStep(plan); }) == Code::invalidArgument);
     std::vector<uint8_t> bytes(24);
-    CHECK(codeOf([&] { engine.exportBlock(4, 0, 0, 4, bytes); }) == Code::unsupported);
-    CHECK(codeOf([&] { engine.importBlock(4, 0, 0, bytes); }) == Code::unsupported);
+    CHECK(codeOf([&] { engine.exportBlocks(4, 0, 0, {bytes}); }) == Code::unsupported);
+    CHECK(codeOf([&] { engine.importBlocks(4, 0, 0, {bytes}, {}); }) == Code::unsupported);
   }
   // Both names of the handle would free it.
   const_cast<stator_model*&>(model->handle) = nullptr;
@@ -253,10 +257,10 @@ TEST(closing_in_the_middle_joins_and_leaks_nothing) {
     bench.engine->submitStep(std::move(plan));
     fakeFaults().decodeHangs = round % 2 == 0;
     bench.engine->submitStep(bench.plan(1, 0, {1}, 0));
-    bench.engine->exportBlock(3, 0, 0, 2, bytes);
+    bench.engine->exportBlocks(3, 0, 0, {bytes});
     if (round % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
     bench.engine->stop();
-    CHECK(codeOf([&] { bench.engine->exportBlock(3, 0, 0, 2, bytes); }) == Code::closed);
+    CHECK(codeOf([&] { bench.engine->exportBlocks(3, 0, 0, {bytes}); }) == Code::closed);
     fakeFaults().decodeHangs = false;
   }
   CHECK(fakeAlive() == before);

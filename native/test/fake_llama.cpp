@@ -218,7 +218,8 @@ bool rowsGet(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, 
   }
   const auto bytes = rowsOf(range);
   if (bytes.size() != size) return false;
-  canonicalToRows(fakeLayout(streamsOf(*context)), bytes, {out, size});
+  const std::span<const uint8_t> blocks[] = {bytes};
+  blocksToRows(fakeLayout(streamsOf(*context)), blocks, {out, size});
   return true;
 }
 
@@ -230,7 +231,8 @@ bool rowsSet(stator_context* context, int32_t sequence, int32_t p0, int32_t p1, 
   auto& cells = context->sequences[sequence];
   assertThat(static_cast<int32_t>(cells.size()) == p0, "rows that do not follow");
   std::vector<uint8_t> bytes(size);
-  rowsToCanonical(layout, {rows, size}, bytes);
+  const std::span<uint8_t> blocks[] = {bytes};
+  rowsToBlocks(layout, {rows, size}, blocks);
   for (int32_t i = p0; i < p1; i++) cells[i] = bytes[static_cast<size_t>(i - p0) * 4];
   return true;
 }

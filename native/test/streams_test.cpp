@@ -103,20 +103,26 @@ TEST(a_copy_moves_rows_and_what_is_removed_is_forgotten) {
   CHECK(takeFakeCalls() == expected);
 
   Bench other(kStreams);
-  std::vector<uint8_t> bytes(4 * 24);
-  for (int32_t block = 0; block < 4; block++) {
-    bench.engine->exportBlock(1, 3, block * 4, block * 4 + 4, bytes);
-    const auto reply = bench.ear.reply();
-    CHECK(!reply->failure.has_value() && reply->checksum == xxh3(bytes.data(), bytes.size(), kChecksumSeed));
-    other.engine->importBlock(2, 1, block * 4, bytes, reply->checksum);
-    CHECK(!other.ear.reply()->failure.has_value());
-  }
+  std::vector<std::vector<uint8_t>> blocks(4, std::vector<uint8_t>(4 * 24));
+  bench.engine->exportBlocks(1, 3, 0, {blocks.begin(), blocks.end()});
+  const auto reply = bench.ear.reply();
+  CHECK(!reply->failure.has_value() && reply->checksums.size() == 4);
+  for (size_t i = 0; i < 4; i++) CHECK(reply->checksums[i] == xxh3(blocks[i].data(), blocks[i].size(), kChecksumSeed));
+  auto& bytes = blocks[0];
+  const auto twice = bytes;
+  bench.engine->exportBlocks(1, 3, 4, {bytes});
+  CHECK(bench.ear.reply()->checksums[0] == reply->checksums[1] && bytes == blocks[1]);
+  bytes = twice;
+  blocks[3][5] ^= 1;
+  other.engine->importBlocks(2, 1, 0, {blocks.begin(), blocks.end()}, reply->checksums);
+  CHECK(other.ear.reply()->taken == 3);
+  blocks[3][5] ^= 1;
+  other.engine->importBlocks(2, 1, 12, {blocks[3]}, {reply->checksums[3]});
+  CHECK(other.ear.reply()->taken == 1);
   other.engine->openSequence(1, {});
   CHECK(other.run(other.plan(1, 16, {40, 41, 42, 43}, kFlagSample))->tokens[0] == fakeNext(changed));
   // Rows that do not follow what is there are not taken.
-  bench.engine->exportBlock(3, 3, 0, 4, bytes);
-  CHECK(!bench.ear.reply()->failure.has_value());
-  other.engine->importBlock(4, 2, 4, bytes);
+  other.engine->importBlocks(4, 2, 4, {bytes}, {});
   const auto refused = other.ear.reply();
   CHECK(refused->failure.has_value() && refused->failure->code == Code::noSpace);
 }

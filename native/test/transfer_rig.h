@@ -109,7 +109,7 @@ inline transfer::CopyOrder orderOf(const std::shared_ptr<transfer::Region>& from
                                    const std::shared_ptr<transfer::Region>& to, const Plan& plan, bool checks) {
   transfer::CopyOrder order{to, plan.from, plan.to, plan.blockBytes, {}, transfer::Clock::now() + std::chrono::seconds(30)};
   for (const uint64_t offset : plan.from) {
-    if (checks) order.checksums.push_back(xxh3(from->data() + offset, plan.blockBytes, transfer::kChecksumSeed));
+    if (checks) order.checksums.push_back(xxh3(from->data() + offset, plan.blockBytes, kChecksumSeed));
   }
   return order;
 }

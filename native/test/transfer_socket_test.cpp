@@ -167,6 +167,30 @@ TEST(a_socket_that_says_nothing_is_given_up) {
   CHECK(connectTo(client, deaf.port, Hello{{}, 1, 100}).source == nullptr);
 }
 
+TEST(a_reader_that_takes_nothing_of_what_it_asked_for_is_closed) {
+  Rng rng(21);
+  ServerLimits limits;
+  limits.readers = 1;
+  limits.stall = std::chrono::milliseconds(40);
+  Pair pair(rng, 16 << 20, limits);
+  auto address = parseAddress("127.0.0.1", pair.server->port());
+  const Descriptor socket(::socket(AF_INET, SOCK_STREAM, 0));
+  CHECK(::connect(socket.number(), reinterpret_cast<sockaddr*>(&address.bytes), address.size) == 0);
+  auto said = writeHello(pair.hello());
+  const Range all{0, 16 << 20};
+  appendAsk(said, {&all, 1});
+  CHECK(::send(socket.number(), said.data(), said.size(), 0) == static_cast<ssize_t>(said.size()));
+  // Its place becomes free; who has nothing to take keeps his for longer.
+  Connected next;
+  const auto end = Clock::now() + std::chrono::seconds(20);
+  while (next.source == nullptr && Clock::now() < end) next = pair.connect();
+  CHECK(next.source != nullptr);
+  const DeafSocket deaf;
+  PayloadClient other;
+  connectTo(other, deaf.port, pair.hello(), 120);
+  CHECK(copyPlan(*next.source, pair.from, pair.to, evenPlan(4, 100), true).status == CopyStatus::done);
+}
+
 TEST(copies_end_when_the_owner_goes_and_when_the_reader_stops) {
   Rng rng(16);
   Pair pair(rng, 4 << 20);

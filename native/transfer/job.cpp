@@ -35,7 +35,7 @@ void Job::settle(CopyStatus status, size_t copied, const std::string& reason) {
   if (done == nullptr) return;
   const auto now = Clock::now();
   const auto took = started_ == Clock::time_point{} ? Clock::duration{} : now - started_;
-  done({status, copied, reason, std::chrono::duration_cast<std::chrono::microseconds>(took).count(), 1});
+  done({status, copied, reason, std::chrono::duration_cast<std::chrono::microseconds>(took).count(), passes_});
 }
 
 size_t runLength(const CopyOrder& order, size_t first, size_t mostBytes) {

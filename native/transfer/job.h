@@ -7,14 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "core/xxh3.h"
 #include "transfer/region.h"
 
 namespace stator::transfer {
 
 using Clock = std::chrono::steady_clock;
-
-/// CHECKSUM_SEED of lib/kv.
-constexpr uint64_t kChecksumSeed = 0x564b5453;
 
 /// `CopyResult` of lib/transfer/mover.ts.
 enum class CopyStatus { done, corrupt, cancelled, deadline, failed };
@@ -54,6 +52,8 @@ class Job {
 
   /// A thread has taken it up.
   void start() { started_ = Clock::now(); }
+  /// How often this process moves each byte.
+  void setPasses(int passes) { passes_ = passes; }
   /// Asks for its end; the thread finds out between two blocks.
   void cancel() { cancelled_ = true; }
   bool isCancelled() const { return cancelled_; }
@@ -73,6 +73,7 @@ class Job {
   Done done_;
   std::atomic<bool> cancelled_{false};
   Clock::time_point started_{};
+  int passes_ = 1;
 };
 
 /// Memory that can be read, by one way. All calls come from the event loop's thread.

@@ -62,6 +62,16 @@ function worth(about: string, more: BenchCase["bounds"] = {}): BenchCase {
   };
 }
 
+/** Two legs of answers on as many workers as do both, and the default bypass, over an hour of conversations. */
+function splits(about: string, { ratio }: { readonly ratio: number }): BenchCase {
+  return {
+    file: "replay.ts",
+    about: `mean time to the first token on ${about} / on 8 that do both, KV at 10 GB/s; with the default bypass / the better of both`,
+    bounds: { ratio: { atMost: ratio }, bypassRatio: { atMost: 1 } },
+    beside: ["itlP99Ratio", "laterItlP99Ratio", "worstBypassRatio"],
+  };
+}
+
 /** The same in six cells of the trace: three speeds, large and small caches; tails, hits, and a router that is wrong beside. */
 function conversations(profile: string, bounds: { readonly worst: number; readonly mean: number }): BenchCase {
   return worth(`an hour of conversations, workers of ${profile}, 3 speeds, 8 workers of 10,000 and of 3,000 blocks`, {
@@ -226,6 +236,8 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
   "replay/unequal-workers": worth("two of eight workers at half speed"),
   "replay/outage": worth("two of eight workers die at half time and come back with empty caches"),
   "replay/prefix-groups": worth("128 groups of 32 prompts that share half of themselves, 4 workers"),
+  "replay/split/7+1": splits("7 workers for prompts and 1 for answers", { ratio: 1.15 }),
+  "replay/split/6+2": splits("6 workers for prompts and 2 for answers", { ratio: 1.3 }),
   "replay/cost": {
     file: "replay.ts",
     about: "the whole trace with one rule: CPU seconds and memory of the process, those of reading it among them",
@@ -293,6 +305,26 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
       "CPU from the bytes of a chat request with 8k new tokens to ids and hashes / of JSON.parse, encoder and one XXH3",
     bounds: { ratio: { atMost: 1.3 } },
     beside: ["wholeUs", "jsonUs", "encodeUs", "hashUs", "tokens"],
+  },
+  "transfer/shared/1-mib": {
+    file: "transfer.ts",
+    about:
+      "time of one memcpy / of a 1 MiB block out of another process's sealed memory; the same with XXH3 on both sides",
+    bounds: { plainShare: { atLeast: 0.6 }, checkedShare: { atLeast: 0.8 } },
+    beside: ["checkedGbps"],
+  },
+  "transfer/process/1-mib": {
+    file: "transfer.ts",
+    about: "time of one memcpy / of a 1 MiB block by process_vm_readv; the same with XXH3 on both sides",
+    bounds: { plainShare: { atLeast: 0.35 } },
+    beside: ["checkedShare", "checkedGbps"],
+  },
+  "transfer/socket/1-mib": {
+    file: "transfer.ts",
+    about:
+      "time of a plain socket in C++ that pushes 1 MiB blocks / of a block that was asked for; checked by XXH3 beside",
+    bounds: { plainShare: { atLeast: 0.8 } },
+    beside: ["checkedShare", "checkedGbps"],
   },
   "index/match/1m": {
     file: "prefix-index.ts",

@@ -39,7 +39,7 @@ interface Running {
 /** The bytes of positions p0 .. p1-1 of a slot. */
 export async function takeBlock(context: Context, slot: number, p0: number, p1: number): Promise<Uint8Array> {
   const bytes = new Uint8Array((p1 - p0) * context.kvLayout.tokenBytes);
-  await context.exportBlock(slot, p0, p1, bytes);
+  await context.exportBlocks(slot, p0, [bytes]);
   return bytes;
 }
 

@@ -34,6 +34,9 @@ export const LAYOUT: KvLayout = {
   order: "layer-kind",
 };
 
+/** The same with blocks of 64 KiB. */
+export const WIDE: KvLayout = { ...LAYOUT, keyRowBytes: 4096, valueRowBytes: 4096 };
+
 const MODEL = new Uint8Array(32).fill(7);
 
 /** How one worker differs from the others. */
@@ -43,6 +46,8 @@ export interface WorkerSaid {
   readonly modelDigest?: Uint8Array;
   readonly totalBlocks?: number;
   readonly incarnation?: bigint;
+  /** The next number unless given; others in another process. */
+  readonly instanceId?: bigint;
   /** One of the machine unless given. */
   readonly mover?: Mover;
   /** Ways of the mover; all but nixl unless given. */
@@ -74,7 +79,7 @@ export class TransferRig {
   /** Opens a worker and its engine. */
   async add(said: WorkerSaid = {}): Promise<TransferWorker> {
     const { layout = LAYOUT, totalBlocks = 1024, modelDigest = MODEL } = said;
-    const number = BigInt(++this.#workers);
+    const number = said.instanceId ?? BigInt(++this.#workers);
     const metrics = createMetrics([TRANSFER_INSTRUMENTS], { processMetrics: false });
     const store = new FakeBlockStore({ blockTokens: layout.blockTokens, blockBytes: blockBytes(layout), totalBlocks });
     const agent = await openTransferAgent({

@@ -69,13 +69,14 @@ function openContext(options: ContextOptions, onStep: (result: StepResult) => vo
     embedTokens: 0,
     kvLayout,
     submitStep,
-    async exportBlock(slot, p0, p1, into) {
-      into.set(new Uint8Array(Uint32Array.from(slots[slot]!.slice(p0, p1)).buffer));
-      return 0n;
+    async exportBlocks(slot, p0, [into]) {
+      into!.set(new Uint8Array(Uint32Array.from(slots[slot]!.slice(p0, p0 + into!.length / ROW_BYTES)).buffer));
+      return { checksums: new BigUint64Array(1), durationUs: 0 };
     },
-    async importBlock(slot, p0, bytes) {
+    async importBlocks(slot, p0, blocks) {
       expect(slots[slot]).toHaveLength(p0);
-      slots[slot]!.push(...new Uint32Array(bytes.slice().buffer));
+      for (const bytes of blocks) slots[slot]!.push(...new Uint32Array(bytes.slice().buffer));
+      return { count: blocks.length, durationUs: 0 };
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Log } from "#lib/host/log";
 import { type Context, END, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
 import type { Model, Vocab } from "#lib/native/llama";
 import type { EmbedRequest } from "../engine.ts";
-import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
+import type { BlocksPlace, Executor, ExecutorListener, ReadBlocks, WrittenBlocks } from "../executor.ts";
 import { digestFile } from "../model-file.ts";
 import type { PlanEntry, StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
@@ -126,13 +126,16 @@ export class LlamaExecutor implements Executor {
     this.#open.abortStep(step);
   }
 
-  async readBlock({ slot, index }: BlockPlace, into: Uint8Array): Promise<bigint> {
-    const start = index * this.#blockTokens;
-    return this.#call(this.#open.exportBlock(slot, start, start + this.#blockTokens, into));
+  async readBlocks({ slot, index }: BlocksPlace, into: readonly Uint8Array[]): Promise<ReadBlocks> {
+    return this.#call(this.#open.exportBlocks(slot, index * this.#blockTokens, into));
   }
 
-  async writeBlock({ slot, index }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
-    return this.#call(this.#open.importBlock(slot, index * this.#blockTokens, from, checksum));
+  async writeBlocks(
+    { slot, index }: BlocksPlace,
+    from: readonly Uint8Array[],
+    checksums: BigUint64Array | undefined,
+  ): Promise<WrittenBlocks> {
+    return this.#call(this.#open.importBlocks(slot, index * this.#blockTokens, from, checksums));
   }
 
   async embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {

@@ -32,8 +32,6 @@ export function fromNativeError(caught: unknown, path: string): StatorError {
       return new StatorError("NATIVE_UNAVAILABLE", { detail, hint: "Run `npm ci`." }, { cause: caught });
     case "INVALID_ARGUMENT":
       return new StatorError("INVALID_ARGUMENT", { detail }, { cause: caught });
-    case "CORRUPT":
-      return new StatorError("CORRUPT", { what: "The KV block", detail }, { cause: caught });
     case "UNSUPPORTED":
       return new StatorError("UNSUPPORTED_FEATURE", { feature: "This of the model", detail }, { cause: caught });
     case "CLOSED":

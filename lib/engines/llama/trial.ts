@@ -91,7 +91,7 @@ export class Trial {
     this.context.openSequence(slot, { logprobs: TOP, ignoreEos: true });
     let at = 0;
     for (const block of blocks) {
-      await this.context.importBlock(slot, at, block);
+      await this.context.importBlocks(slot, at, [block]);
       at += block.length / this.context.kvLayout.tokenBytes;
     }
     return new Line(slot, tokens, at);
@@ -100,7 +100,7 @@ export class Trial {
   /** The rows of the first so many positions of a slot. */
   async take(slot: number, tokens: number): Promise<Uint8Array> {
     const block = new Uint8Array(tokens * this.context.kvLayout.tokenBytes);
-    await this.context.exportBlock(slot, 0, tokens, block);
+    await this.context.exportBlocks(slot, 0, [block]);
     return block;
   }
 

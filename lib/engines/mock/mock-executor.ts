@@ -6,7 +6,7 @@ import type { PassShape, TimePrior } from "#lib/perf/time-model";
 import { passMsOf } from "#lib/perf/time-prior";
 import { xxh3 } from "#lib/tokens/xxh3";
 import type { EmbedRequest } from "../engine.ts";
-import type { BlockPlace, Executor, ExecutorListener } from "../executor.ts";
+import type { BlocksPlace, Executor, ExecutorListener, ReadBlocks, WrittenBlocks } from "../executor.ts";
 import { sha256 } from "../model-file.ts";
 import { ENTRY_END, type OutcomeLogprobs, type PlanEntry, type StepOutcome, type StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
@@ -222,16 +222,21 @@ export class MockExecutor implements Executor {
     return stopTokens.includes(token) ? ENTRY_END.stopToken : ENTRY_END.none;
   }
 
-  async readBlock({ block }: BlockPlace, into: Uint8Array): Promise<bigint> {
-    this.memory.read(block, into);
-    return xxh3(into, CHECKSUM_SEED);
+  async readBlocks({ blocks }: BlocksPlace, into: readonly Uint8Array[]): Promise<ReadBlocks> {
+    for (const [at, bytes] of into.entries()) this.memory.read(blocks[at]!, bytes);
+    return { checksums: BigUint64Array.from(into, (bytes) => xxh3(bytes, CHECKSUM_SEED)), durationUs: 0 };
   }
 
-  async writeBlock({ block }: BlockPlace, from: Uint8Array, checksum: bigint | undefined): Promise<void> {
-    if (checksum !== undefined && xxh3(from, CHECKSUM_SEED) !== checksum) {
-      throw new StatorError("CORRUPT", { what: "The KV block", detail: "its checksum differs" });
-    }
-    this.memory.write(block, from);
+  async writeBlocks(
+    { blocks }: BlocksPlace,
+    from: readonly Uint8Array[],
+    checksums: BigUint64Array | undefined,
+  ): Promise<WrittenBlocks> {
+    const isWrong = (bytes: Uint8Array, at: number) => xxh3(bytes, CHECKSUM_SEED) !== checksums![at];
+    const wrong = checksums ? from.findIndex(isWrong) : -1;
+    const count = wrong < 0 ? from.length : wrong;
+    for (let at = 0; at < count; at++) this.memory.write(blocks[at]!, from[at]!);
+    return { count, durationUs: 0 };
   }
 
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {

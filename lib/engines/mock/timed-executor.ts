@@ -141,11 +141,11 @@ export class TimedExecutor implements Executor {
     this.#endedMs = undefined;
   }
 
-  readBlock(): Promise<bigint> {
+  readBlocks(): Promise<never> {
     return Promise.reject(refused("Blocks of it"));
   }
 
-  writeBlock(): Promise<void> {
+  writeBlocks(): Promise<never> {
     return Promise.reject(refused("Blocks of it"));
   }
 

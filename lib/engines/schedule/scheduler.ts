@@ -65,7 +65,6 @@ export class Scheduler {
   #preemptions = 0;
   #exportUs = 0;
   #importUs = 0;
-  #takenBack = 0;
 
   constructor(options: SchedulerOptions) {
     checkSchedulerOptions(options);
@@ -85,11 +84,6 @@ export class Scheduler {
   /** Plans under way. */
   get outstandingSteps(): number {
     return this.#outstanding.length;
-  }
-
-  /** Plans that came to nothing so far: what was done in the belief that their ops ran is to be looked at again. */
-  get takenBack(): number {
-    return this.#takenBack;
   }
 
   /** Open requests that run on an adapter. */
@@ -475,7 +469,6 @@ export class Scheduler {
 
   #rollBack(plan: StepPlan, status: Exclude<StepOutcome["status"], "ok">): void {
     this.#isRecovering = true;
-    this.#takenBack++;
     if (status === "no_space") {
       // The account says that there is room, so this is about what the engine cannot give back in parts.
       if (++this.#noSpaceRuns > MAX_NO_SPACE_RUNS)

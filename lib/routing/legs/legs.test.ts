@@ -241,8 +241,8 @@ describe("what is told of legs", () => {
       const { ticket } = rig.place(routeAskOf(promptOf(2 + open, 1), { stage: "hand-off", requestId: "others" }));
       ticket.note({ kind: "first token", choice: 0 });
     }
-    rig.place(routeAskOf(promptOf(1, 4)));
-    rig.place(routeAskOf(promptOf(1, 4), { stage: "hand-off", prefilledBy: 1n }));
+    rig.place(routeAskOf(promptOf(60, 4)));
+    rig.place(routeAskOf(promptOf(60, 4), { stage: "hand-off", prefilledBy: 1n }));
     const [second, first] = rig.router.explain("r");
     expect([second?.leg, second?.rule, second?.unit, second?.bypass]).toEqual(["decode", "hand-off", "ms", undefined]);
     expect(first).toMatchObject({ leg: "prefill", rule: "ttft", bypass: { rule: "priced", isBypassed: false } });

@@ -1,5 +1,6 @@
 import type { Chosen } from "../chooser.ts";
 import { alone, decodePassMs } from "../cost/first-token.ts";
+import type { Candidates } from "../rules/candidates.ts";
 import type { RuleConstants } from "../rules/constants.ts";
 import type { Term } from "../rules/rule.ts";
 import { othersMs, ttftParts } from "../rules/ttft.ts";
@@ -18,7 +19,7 @@ export interface WayPrices {
  * What a millisecond counts by which one answer's next token comes late, beside one that a first token waits. A prompt that
  * is computed between their tokens delays all answers there at once, and each of them once.
  */
-export const LATE_TOKEN_SHARE = 0.3;
+export const LATE_TOKEN_SHARE = 0.1;
 
 /** Both ways of a prompt, as they were chosen; the tables are borrowed. */
 export interface Ways {
@@ -41,11 +42,13 @@ export function priceWays(ways: Ways): WayPrices {
   const late = (ms: number) => LATE_TOKEN_SHARE * of.decodeSequences[at]! * ms;
   const { prefillMs } = ttftParts(kept.ask, of, at, constants);
   const tailMs = tailMsOf(ways);
-  const here = [...wayTerms("whole", whole, constants), counted("whole: late tokens", late(prefillMs))];
+  // Prompts that come later may go either way: both ways delay as many of them.
+  const tables = [of, prefill.candidates];
+  const here = [...wayTerms("whole", whole, { tables, constants }), counted("whole: late tokens", late(prefillMs))];
   const apart = [
-    ...wayTerms("split", prefill, constants),
+    ...wayTerms("split", prefill, { tables, constants }),
     counted("split: transfer", pullMs),
-    counted("split: tail", tailMs + othersMs(of, tailMs) + late(tailMs)),
+    counted("split: tail", tailMs + othersMs(tables, tailMs) + late(tailMs)),
   ];
   return { whole: sum(here), split: sum(apart), terms: [...here, ...apart] };
 }
@@ -58,12 +61,16 @@ function tailMsOf({ whole: { candidates: of, at, kept }, tailTokens }: Ways): nu
   return Math.max(0, alone(of, at, own) - besideMs);
 }
 
-function wayTerms(way: string, { kept, candidates: of, at }: Chosen, constants: RuleConstants): Term[] {
+function wayTerms(
+  way: string,
+  { kept, candidates: of, at }: Chosen,
+  { tables, constants }: { readonly tables: readonly Candidates[]; readonly constants: RuleConstants },
+): Term[] {
   const { waitMs, slotMs, prefillMs, onboardingMs, putOffMs } = ttftParts(kept.ask, of, at, constants);
   const parts = {
     wait: waitMs + slotMs,
     prefill: prefillMs + onboardingMs,
-    "delay of others": othersMs(of, prefillMs) + putOffMs,
+    "delay of others": othersMs(tables, prefillMs) + putOffMs,
   };
   return Object.entries(parts).map(([name, value]) => counted(`${way}: ${name}`, value));
 }

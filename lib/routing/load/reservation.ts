@@ -124,11 +124,11 @@ export class Reservation {
       case "tokens":
         this.#grow(choice, note.tokens);
         return;
-      case "transferred":
-        // How long blocks take is of the links, and no load.
-        return;
       case "ended":
         this.#end(note.choice, choice);
+        return;
+      // That its blocks came was counted on.
+      case "transferred":
     }
   }
 

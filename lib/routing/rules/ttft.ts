@@ -51,10 +51,14 @@ export function betaOf(utilisation: number): number {
 }
 
 /** Share of the last while in which candidates computed prompts, 0 to 1. */
-function meanUtilisation({ prefillUtilisation, count }: Candidates): number {
+function meanUtilisation(tables: readonly Candidates[]): number {
   let sum = 0;
-  for (let at = 0; at < count; at++) sum += prefillUtilisation[at]!;
-  return sum / count;
+  let seats = 0;
+  for (const { prefillUtilisation, count } of tables) {
+    for (let at = 0; at < count; at++) sum += prefillUtilisation[at]!;
+    seats += count;
+  }
+  return sum / seats;
 }
 
 /** Predicted milliseconds to the first token at a candidate, under any rule. */
@@ -101,9 +105,9 @@ export const ttft: RuleRow = {
   create: (constants) => new TtftRule(constants),
 };
 
-/** What a prompt of so many milliseconds delays of those that come later, in milliseconds. */
-export function othersMs(of: Candidates, prefillMs: number): number {
-  return betaOf(meanUtilisation(of)) * prefillMs;
+/** What a prompt of so many milliseconds delays of those that come later and may go to anybody in the tables, in milliseconds. */
+export function othersMs(tables: readonly Candidates[], prefillMs: number): number {
+  return betaOf(meanUtilisation(tables)) * prefillMs;
 }
 
 class TtftRule implements Rule {
@@ -116,7 +120,7 @@ class TtftRule implements Rule {
 
   score(ask: RuleAsk, of: Candidates, costs: Float64Array): void {
     const { itlTargetMs } = this.#constants;
-    const beta = betaOf(meanUtilisation(of));
+    const beta = betaOf(meanUtilisation([of]));
     for (let at = 0; at < of.count; at++) {
       const parts = ttftParts(ask, of, at, this.#constants);
       const cost = parts.waitMs + parts.slotMs + parts.onboardingMs + (1 + beta) * parts.prefillMs + parts.putOffMs;
@@ -133,7 +137,7 @@ class TtftRule implements Rule {
       { name: "free place", value: parts.slotMs, counts },
       { name: "prefill", value: parts.prefillMs, counts },
       { name: "onboarding", value: parts.onboardingMs, counts },
-      { name: "delay of others", value: othersMs(of, parts.prefillMs), counts },
+      { name: "delay of others", value: othersMs([of], parts.prefillMs), counts },
       { name: "delay of those beside", value: parts.putOffMs, counts },
       {
         name: "late tokens",

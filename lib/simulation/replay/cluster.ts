@@ -3,8 +3,8 @@ import type { Explanation } from "#lib/routing/explain/explanation";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { GROWTH_TOKENS, type Place, type RouteNote } from "#lib/routing/router";
 import { joined } from "./content.ts";
-import { type MoveEnd, Moves } from "./hand-off/moves.ts";
 import { createMember, type Member, type MemberOptions } from "./member.ts";
+import { type MoveEnd, Moves } from "./moving/moves.ts";
 import type { ReplayRequest, Session } from "./replay-request.ts";
 import { changeOf, ReplayRouter } from "./replay-router.ts";
 import { SharedCache } from "./shared-cache.ts";
@@ -34,7 +34,7 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.#options = options;
     const { clock, chance, routing, workers, hashes, transfer: speed } = options;
-    this.#moves = new Moves({ speed, blockTokens: hashes.blockTokens, clock });
+    this.#moves = new Moves({ speed, blockTokens: hashes.blockTokens, clock, catchUp: () => this.catchUp() });
     this.#shared = new SharedCache(hashes.blockTokens);
     this.#router = new ReplayRouter(routing, { clock, chance, serving: () => this.#fleet });
     for (let at = 0; at < workers; at++) this.#add(at);
@@ -262,8 +262,14 @@ export class Cluster {
       this.#keep(request);
       return;
     }
-    this.#dropAhead(request);
-    request.endedMs = this.#options.clock.nowMs();
+    const { clock } = this.#options;
+    if (request.ahead !== undefined) {
+      clock.arrive(clock.nowMs(), () => {
+        this.catchUp();
+        this.#dropAhead(request);
+      });
+    }
+    request.endedMs = clock.nowMs();
     if (error) request.refusal = error.message;
     const answer = { names: BigUint64Array.of(request.answer), ends: Uint32Array.of(request.tokens) };
     this.#shared.append(joined(request.prompt.content, answer));

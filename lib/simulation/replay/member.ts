@@ -2,7 +2,7 @@ import type { Chance } from "#lib/base/chance";
 import { silentLog as log } from "#lib/host/log";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
-import type { TransferSpeed } from "./hand-off/transfer-net.ts";
+import type { TransferSpeed } from "./moving/transfer-net.ts";
 import { type OwnShape, type Profile, scaled, spedUp } from "./profile.ts";
 import { type ReplayRouting, WEIGHTS } from "./replay-router.ts";
 import { ReplayWorker, type WorkerListener, type WorkerShape, type WorkerSurroundings } from "./replay-worker.ts";

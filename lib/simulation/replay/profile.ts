@@ -1,7 +1,7 @@
 import { timesOf } from "#lib/engines/mock/timing";
 import type { TimePrior } from "#lib/perf/time-model";
 import { NO_TIME } from "#lib/perf/time-prior";
-import type { TransferSpeed } from "./hand-off/transfer-net.ts";
+import type { TransferSpeed } from "./moving/transfer-net.ts";
 
 /** How the workers of a replay are: what an engine takes for its passes, and how many sequences it runs. */
 export interface Profile {

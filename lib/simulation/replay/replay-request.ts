@@ -1,6 +1,6 @@
 import type { Leg, Ticket } from "#lib/routing/router";
 import type { NamedPrompt } from "./content.ts";
-import type { KeptBlocks } from "./replay-worker.ts";
+import type { KeptBlocks } from "./moving/blocks.ts";
 import type { TraceRow } from "./trace-row.ts";
 
 /** The blocks of a prompt that was computed for an answer which goes on elsewhere. */

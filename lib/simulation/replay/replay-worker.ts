@@ -7,6 +7,7 @@ import type { Log } from "#lib/host/log";
 import type { PassRecord } from "#lib/perf/time-model";
 import { GREEDY } from "#lib/tokens/sampling";
 import type { ContentHashes } from "./content.ts";
+import type { ExpectedBlocks, KeptBlocks } from "./moving/blocks.ts";
 import { NamedChain } from "./named-chain.ts";
 import type { Profile } from "./profile.ts";
 import type { ReplayRequest } from "./replay-request.ts";
@@ -49,24 +50,6 @@ export interface WorkerSurroundings {
   readonly log: Log;
   /** Written where somebody wants to know the times between tokens. */
   readonly gaps: GapBook | undefined;
-}
-
-/** Blocks of a request that stay in the pool that they were computed in. */
-export interface KeptBlocks {
-  /** How many there are, from the first of the request on; none once their worker is gone. */
-  readonly count: number;
-  /** They need not stay any more. Once. */
-  letGo(): void;
-}
-
-/** Places for blocks that come from another worker. */
-export interface ExpectedBlocks {
-  /** The first that does not lie here already, by its place in the request. */
-  readonly from: number;
-  /** How many do not. */
-  readonly lacking: number;
-  /** So many of those have come, and can be found. Once. */
-  arrive(count: number): void;
 }
 
 const NO_TOKENS = new Uint32Array(0);

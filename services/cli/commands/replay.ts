@@ -14,13 +14,13 @@ import { type Comparison, printComparison, printRow } from "../replay/decisions.
 import { figureColumns, TIMING_COLUMNS, withCeiling } from "../replay/figures-table.ts";
 import { printPage } from "../replay/page.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
-import { oneFile, placesOf, planRuns, planSetup, planSource } from "../replay/replay-plan.ts";
+import { oneFile, placesOf, planRuns, planSetup, planSource, planSplits } from "../replay/replay-plan.ts";
 import { ReplayProgress } from "../replay/replay-progress.ts";
 import { printJson, type ReplayFindings, reportOf } from "../replay/replay-report.ts";
 import type { ReplayRun, ReplaySetup, RunRecord } from "../replay/replay-run.ts";
 import { runAll } from "../replay/run-all.ts";
 import { rowsOf, type SharedTrace, shareTrace } from "../replay/shared-trace.ts";
-import { isSplit, nameOfSplit, planSplits, type Split } from "../replay/splits.ts";
+import { isSplit, nameOfSplit, type Split } from "../replay/splits.ts";
 import { planTuning, printTunings, tuningsOf } from "../replay/tuning.ts";
 import { printTable } from "../table.ts";
 import { runReplayDecisions } from "./replay-decisions.ts";

@@ -7,8 +7,9 @@ import { NO_TIME } from "#lib/perf/time-prior";
 import { PROFILES } from "#lib/simulation/replay/profile";
 import { OPTIONS } from "../compose/options.ts";
 import { readProfile } from "./profile-file.ts";
-import { oneFile, placesOf, planRuns, planSetup, planSource } from "./replay-plan.ts";
+import { oneFile, placesOf, planRuns, planSetup, planSource, planSplits } from "./replay-plan.ts";
 import { printProgress } from "./replay-progress.ts";
+import { nameOfSplit } from "./splits.ts";
 import { planTuning, printTunings, tuningsOf } from "./tuning.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "stator-replay-"));
@@ -172,4 +173,61 @@ test("progress is a bar, and the time left once something is done", () => {
   expect(printProgress(0, 5_000)).toBe(`replaying ${"░".repeat(24)} 0 %`);
   expect(printProgress(0.5, 5_000)).toBe(`replaying ${"█".repeat(12)}${"░".repeat(12)} 50 %, 5 s left`);
   expect(printProgress(0.1, 60_000)).toContain("10 %, 9 min left");
+});
+
+function configOf(...args: string[]) {
+  return resolveConfig(OPTIONS, { args, env: {}, file: undefined }).config;
+}
+
+test.each([
+  [[], ["2"]],
+  [["--workers", "8"], ["8"]],
+  [["--prefill", "7", "--decode", "1"], ["7+1"]],
+  [["--workers", "2", "--prefill", "5", "--decode", "1"], ["5+1+2"]],
+  [["--workers", "3", "--prefill", "1"], ["1+0+3"]],
+  [
+    ["--splits", "8,7+1", "--splits", "6+2,8"],
+    ["8", "7+1", "6+2"],
+  ],
+  [
+    ["--workers", "4", "--splits", "all,2+6"],
+    ["4", "3+1", "2+2", "1+3", "2+6"],
+  ],
+])("options say which clusters there are: %j", (args, names) => {
+  expect(planSplits(configOf(...args)).map(nameOfSplit)).toEqual(names);
+});
+
+test.each([
+  [["--prefill", "7"], "add --decode"],
+  [["--decode", "7"], "add --prefill"],
+  [["--prefill", "7", "--decode", "1", "--splits", "8"], "--splits names several"],
+])("clusters that nobody can serve, or that are said twice, are refused: %j", (args, sentence) => {
+  expect(() => planSplits(configOf(...args))).toThrow(sentence);
+});
+
+test.each(["0", "7+0", "7+1+1", "x", "", "7+", "1025"])("no cluster is called %j", (given) => {
+  expect(() => configOf("--splits", given)).toThrow("8,7+1,6+2");
+});
+
+test("clusters, rules and rules of bypass are rows, and those of bypass only where prompts may be computed apart", () => {
+  const config = configOf("--splits", "2,1+1", "--rule", "ttft,dynamo", "--bypass", "none,priced");
+  const splits = planSplits(config);
+  const runs = planRuns(config.values, splits);
+  expect(runs.map(({ name, workers, roles }) => [name, workers, roles?.join()])).toEqual([
+    ["2 ttft", 2, undefined],
+    ["2 dynamo", 2, undefined],
+    ["1+1 ttft none", 2, "prefill,decode"],
+    ["1+1 ttft priced", 2, "prefill,decode"],
+    ["1+1 dynamo none", 2, "prefill,decode"],
+    ["1+1 dynamo priced", 2, "prefill,decode"],
+  ]);
+  expect(runs[3]!.routing.split).toMatchObject({ bypass: "priced", bootstrap: false });
+  expect(planSetup(config.values, splits).workers).toBe(2);
+});
+
+test("a profile may say how KV moves", () => {
+  const file = fileOf("moves.json", '{"prefillTokenMs": 1, "kvBytesPerSecond": 1e9}');
+  expect(readProfile(file).transfer).toEqual({ tokenBytes: 131_072, bytesPerSecond: 1e9 });
+  const wrong = fileOf("still.json", '{"prefillTokenMs": 1, "kvBytesPerSecond": 0}');
+  expect(() => readProfile(wrong)).toThrow("kvBytesPerSecond is a number from 1 on");
 });

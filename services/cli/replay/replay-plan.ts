@@ -8,10 +8,31 @@ import type { CliConfig } from "../command.ts";
 import { readProfile } from "./profile-file.ts";
 import type { ReplayRun, ReplaySetup } from "./replay-run.ts";
 import type { TraceSource } from "./shared-trace.ts";
-import { isSplit, nameOfSplit, rolesOf, type Split, workersOf } from "./splits.ts";
+import { ALL, isSplit, nameOfSplit, rolesOf, type Split, splitsOf, workersOf } from "./splits.ts";
 import { trafficOf } from "./traffic-option.ts";
 
 type Values = CliConfig["values"];
+
+/** The clusters of a command: one unless `--splits` says more. Throws BAD_CONFIG for what cannot be. */
+export function planSplits({ values, sources }: Pick<CliConfig, "values" | "sources">): readonly Split[] {
+  const { workers, prefill, decode, splits } = values;
+  const isOne = prefill + decode > 0;
+  if (isOne && splits.length > 0) {
+    throw new StatorError("BAD_CONFIG", {
+      detail: "--prefill and --decode are one cluster, and --splits names several.",
+    });
+  }
+  if (isOne && (prefill === 0 || decode === 0) && sources.workers === "default") {
+    const lacking = prefill === 0 ? "--prefill" : "--decode";
+    throw new StatorError("BAD_CONFIG", {
+      detail: `Nobody does the other part of an answer: add ${lacking}, or --workers.`,
+    });
+  }
+  if (isOne) return [{ aggregated: sources.workers === "default" ? 0 : workers, prefill, decode }];
+  if (splits.length === 0) return [{ aggregated: workers, prefill: 0, decode: 0 }];
+  const named = splits.flatMap((split) => (split === ALL ? splitsOf(workers) : [split]));
+  return [...new Map(named.map((split) => [nameOfSplit(split), split])).values()];
+}
 
 /** What all replays have in common, by the options. Throws BAD_CONFIG for what cannot be. */
 export function planSetup(values: Values, splits: readonly Split[] = []): ReplaySetup {

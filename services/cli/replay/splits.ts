@@ -1,7 +1,5 @@
-import { StatorError } from "#lib/base/errors";
 import type { OptionBase } from "#lib/base/option";
 import type { WorkerRole } from "#lib/simulation/replay/member";
-import type { CliConfig } from "../command.ts";
 
 /** How the workers of a cluster share the work: how many there are of each role. */
 export interface Split {
@@ -14,7 +12,7 @@ export interface Split {
 }
 
 /** What is said for every split of all workers. */
-const ALL = "all";
+export const ALL = "all";
 const MOST = 1_024;
 
 /** `--splits`: each is a row of its own, for every rule. */
@@ -49,29 +47,8 @@ export function nameOfSplit({ aggregated, prefill, decode }: Split): string {
   return counts.join("+");
 }
 
-/** The clusters of a command: one unless `--splits` says more. Throws BAD_CONFIG for what cannot be. */
-export function planSplits({ values, sources }: Pick<CliConfig, "values" | "sources">): readonly Split[] {
-  const { workers, prefill, decode, splits } = values;
-  const isOne = prefill + decode > 0;
-  if (isOne && splits.length > 0) {
-    throw new StatorError("BAD_CONFIG", {
-      detail: "--prefill and --decode are one cluster, and --splits names several.",
-    });
-  }
-  if (isOne && (prefill === 0 || decode === 0) && sources.workers === "default") {
-    const lacking = prefill === 0 ? "--prefill" : "--decode";
-    throw new StatorError("BAD_CONFIG", {
-      detail: `Nobody does the other part of an answer: add ${lacking}, or --workers.`,
-    });
-  }
-  if (isOne) return [{ aggregated: sources.workers === "default" ? 0 : workers, prefill, decode }];
-  if (splits.length === 0) return [{ aggregated: workers, prefill: 0, decode: 0 }];
-  const named = splits.flatMap((split) => (split === ALL ? splitsOf(workers) : [split]));
-  return [...new Map(named.map((split) => [nameOfSplit(split), split])).values()];
-}
-
 /** Every split of so many workers, all of them aggregated first. */
-function splitsOf(workers: number): Split[] {
+export function splitsOf(workers: number): Split[] {
   const split = (_: unknown, at: number): Split => ({ aggregated: 0, prefill: workers - 1 - at, decode: at + 1 });
   return [{ aggregated: workers, prefill: 0, decode: 0 }, ...Array.from({ length: workers - 1 }, split)];
 }

@@ -7,6 +7,8 @@ import type { RuleConstants } from "#lib/routing/rules/constants";
 import { RULE_NAMES, type RuleName } from "#lib/routing/rules/table";
 import { PROFILES, type ProfileName } from "#lib/simulation/replay/profile";
 import { type ReplayOptions, replay } from "#lib/simulation/replay/replay";
+import { figuresOf } from "#lib/simulation/replay/report/figures";
+import { OutcomeBook } from "#lib/simulation/replay/report/outcome-columns";
 import { openTrace } from "#lib/simulation/replay/trace/open-trace";
 import { GROUPED_TRAFFIC, syntheticTraffic } from "#lib/simulation/replay/trace/synthetic-traffic";
 import type { TraceRow } from "#lib/simulation/replay/trace-row";
@@ -151,6 +153,39 @@ function groups(): readonly Cell[] {
   return both({ rows, workers: 4 });
 }
 
+/** Prompts here and answers there, of as many workers as do both: as a share of what those need; and the default bypass beside the better of both ways. */
+function split(counts: { readonly prefill: number; readonly decode: number }): object {
+  const { prefill, decode } = counts;
+  const some = (count: number, role: "prefill" | "decode") => Array.from({ length: count }, () => role);
+  const roles = [...some(prefill, "prefill"), ...some(decode, "decode")];
+  const profile = PROFILES["bench-8k"];
+  const cells = SPEEDS["bench-8k"].map((speed) => {
+    const cell = { blocks: 10_000, profile, speed } as const;
+    const whole = liveLegs(cell, "none");
+    const [apart, priced] = [liveLegs({ ...cell, roles }, "none"), liveLegs({ ...cell, roles }, "priced")];
+    return {
+      ratio: apart.meanMs / whole.meanMs,
+      itlP99Ratio: apart.itlP99Ms / whole.itlP99Ms,
+      laterItlP99Ratio: apart.laterItlP99Ms / whole.laterItlP99Ms,
+      bypassRatio: priced.meanMs / Math.min(whole.meanMs, apart.meanMs),
+    };
+  });
+  return {
+    ...cells[0],
+    bypassRatio: geometricMean(cells.map(({ bypassRatio }) => bypassRatio)),
+    worstBypassRatio: Math.max(...cells.map(({ bypassRatio }) => bypassRatio)),
+  };
+}
+
+function liveLegs(cell: Cell, bypass: "none" | "priced") {
+  const usual = { rows: conversations, traceBlockTokens: BLOCK_TOKENS, blockTokens: BLOCK_TOKENS, workers: WORKERS };
+  const book = new OutcomeBook();
+  const routing = { rule: "ttft", split: { bypass } } as const;
+  for (const outcome of replay({ ...usual, ...cell, routing, seed: 1n })) book.add(outcome);
+  const { ttftMs, itlMs, laterItlMs } = figuresOf(book.columns, { rows: conversations.length, places: WORKERS });
+  return { meanMs: ttftMs.mean, itlP99Ms: itlMs.p99, laterItlP99Ms: laterItlMs.p99 };
+}
+
 /** One replay of the whole trace. */
 function cost(): object {
   const before = cpuUs();
@@ -165,5 +200,7 @@ await runCases({
   "replay/unequal-workers": () => against(both({ speeds: new Map([0, 1].map((worker) => [worker, 0.5])) })),
   "replay/outage": () => against(outage()),
   "replay/prefix-groups": () => against(groups()),
+  "replay/split/7+1": () => split({ prefill: 7, decode: 1 }),
+  "replay/split/6+2": () => split({ prefill: 6, decode: 2 }),
   "replay/cost": cost,
 });

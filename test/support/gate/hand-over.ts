@@ -11,6 +11,8 @@ export interface HandOverTally {
   handOvers: number;
   /** Blocks that were there when their request went on. */
   blocks: number;
+  /** Tokens of these that did not have to be computed again. */
+  reusedTokens: number;
   /** Requests whose blocks found no room. */
   withoutRoom: number;
   /** Requests of which a block was damaged on the way. */
@@ -31,8 +33,9 @@ export interface HandOverOptions {
   readonly checks?: boolean;
 }
 
+/** One that has counted nothing. */
 export function newTally(): HandOverTally {
-  return { handOvers: 0, blocks: 0, withoutRoom: 0, damaged: 0 };
+  return { handOvers: 0, blocks: 0, reusedTokens: 0, withoutRoom: 0, damaged: 0 };
 }
 
 /** One engine computes the prompt and draws what comes first, another takes the blocks and goes on. */
@@ -47,7 +50,9 @@ export function handedOver(options: HandOverOptions, tally: HandOverTally): Way 
     tally.handOvers++;
     await carry(options, { ask, at, first }, tally);
     const generatedTokens = Uint32Array.from(first.tokens);
-    return joined(first, answerOf(await to.ask({ ...ask, generatedTokens })));
+    const rest = answerOf(await to.ask({ ...ask, generatedTokens }));
+    tally.reusedTokens += rest.cachedTokens;
+    return joined(first, rest);
   };
 }
 

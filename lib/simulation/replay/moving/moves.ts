@@ -1,7 +1,8 @@
 import { assert } from "#lib/base/errors";
 import type { ReplayRequest, Session } from "../replay-request.ts";
-import type { ExpectedBlocks, ReplayWorker } from "../replay-worker.ts";
+import type { ReplayWorker } from "../replay-worker.ts";
 import type { VirtualClock } from "../virtual-clock.ts";
+import type { ExpectedBlocks } from "./blocks.ts";
 import { type Transfer, TransferNet, type TransferSpeed } from "./transfer-net.ts";
 
 /** A worker at its place. */
@@ -32,6 +33,8 @@ export interface MovesOptions {
   readonly blockTokens: number;
   /** Of the whole replay. */
   readonly clock: VirtualClock;
+  /** Called before blocks of workers change on the way: what lies in the past is told. */
+  readonly catchUp: () => void;
 }
 
 /** The requests whose blocks go from the worker that computes their prompts to the one where their answers go on. */
@@ -39,10 +42,12 @@ export class Moves {
   readonly #blockTokens: number;
   readonly #blockBytes: number;
   readonly #clock: VirtualClock;
+  readonly #catchUp: () => void;
   readonly #net: TransferNet;
   readonly #open = new Map<ReplayRequest, Move>();
 
-  constructor({ speed, blockTokens, clock }: MovesOptions) {
+  constructor({ speed, blockTokens, clock, catchUp }: MovesOptions) {
+    this.#catchUp = catchUp;
     this.#blockTokens = blockTokens;
     this.#blockBytes = speed.tokenBytes * blockTokens;
     this.#clock = clock;
@@ -102,7 +107,9 @@ export class Moves {
 
   #arrived(request: ReplayRequest): void {
     const move = this.#open.get(request);
-    if (move?.rest) this.#end(request, move);
+    if (!move?.rest) return;
+    this.#catchUp();
+    this.#end(request, move);
   }
 
   #end(request: ReplayRequest, move: Move): void {
