@@ -3,6 +3,9 @@ import { type InstanceRecord, WorkerRole as WireRole } from "#gen/stator/discove
 /** What part of a request a worker does. */
 export type WorkerRole = "aggregated" | "prefill" | "decode" | "encode";
 
+/** Roles that a worker of text can have; encode is reserved. */
+export const TEXT_ROLES = ["aggregated", "prefill", "decode"] as const satisfies readonly WorkerRole[];
+
 /** Roles as records have them. */
 export const WIRE_ROLES = {
   aggregated: WireRole.AGGREGATED,

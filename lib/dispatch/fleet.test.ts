@@ -62,7 +62,7 @@ test("how fast it is, is what its card says, unless that cannot be", () => {
   expect(fleet([...records(1n, 16, {}, { timePrior: { ...said, passMs: -1 } })]).get(1n)?.prior).toBeUndefined();
 });
 
-test("what part of requests it does, and how its blocks lie; their length and order are no part of that", () => {
+test("what part of requests it does, and how its blocks lie", () => {
   const transfer = { layers: 2, keyRowBytes: 8, valueRowBytes: 4, elementType: "f16", engineFormat: "e" };
   const card = { transfer: { ...transfer, blockTokens: 16, order: 2 } };
   const found = fleet(
@@ -78,9 +78,10 @@ test("what part of requests it does, and how its blocks lie; their length and or
     undefined,
     undefined,
   ]);
-  expect(first?.kv).toEqual({ tokenBytes: 24, format: expect.any(String) });
-  expect(second?.kv).toEqual(first?.kv);
-  expect(third?.kv?.format).not.toBe(first?.kv?.format);
+  const layout = { layers: 2, keyRowBytes: 8, valueRowBytes: 4, elementType: "f16", engineFormat: "e" };
+  expect(first?.kv).toMatchObject({ tokenBytes: 24, layout: { ...layout, blockTokens: 16, order: "kind-layer" } });
+  expect(second?.kv?.layout).toMatchObject({ blockTokens: 64, order: "layer-kind" });
+  expect(third?.kv?.layout).toMatchObject({ blockTokens: 16, elementType: "q8_0" });
   expect(fourth?.kv).toBeUndefined();
 });
 

@@ -1,9 +1,9 @@
-import type { TransferScope } from "#gen/stator/common/v1/common_pb";
-import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
+import { type InstanceRecord, InstanceState, type ModelCard } from "#gen/stator/discovery/v1/discovery_pb";
 import { readTaints } from "#lib/base/taint";
 import type { Models } from "#lib/discovery/models";
 import { readWorkerRole } from "#lib/discovery/worker-role";
 import { readInput, type SetWorker, type WorkerSet, weightsId } from "#lib/discovery/worker-sets";
+import { parseLayout } from "#lib/kv/transfer-scope";
 import { parseTimePrior } from "#lib/perf/time-prior";
 import type { Fleet, FleetRole, FleetWorker, KvFormat } from "#lib/routing/fleet";
 
@@ -43,12 +43,12 @@ function readInstance(instance: InstanceRecord): FleetWorker {
   };
 }
 
-/** Blocks of another length or order are converted by who reads them: they are no part of the format. */
-function formatOf(transfer: TransferScope | undefined): { readonly kv?: KvFormat } {
+function formatOf({ transfer, routing }: Pick<ModelCard, "transfer" | "routing">): { readonly kv?: KvFormat } {
   if (!transfer) return {};
-  const { layers, keyRowBytes, valueRowBytes, elementType, engineFormat } = transfer;
-  const format = [layers, keyRowBytes, valueRowBytes, elementType, engineFormat].join(" ");
-  return { kv: { tokenBytes: Math.max(1, layers * (keyRowBytes + valueRowBytes)), format } };
+  const { layers, keyRowBytes, valueRowBytes } = transfer;
+  const tokenBytes = Math.max(1, layers * (keyRowBytes + valueRowBytes));
+  const layout = parseLayout(transfer, routing?.blockTokens ?? 1);
+  return { kv: { tokenBytes, layout, hashScheme: routing?.hashScheme ?? "" } };
 }
 
 /** Those that do all of a request are not named; of others than these there is nothing to be placed. */
@@ -58,7 +58,7 @@ function roleOf(instance: InstanceRecord): { readonly role?: FleetRole } {
 }
 
 function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet): FleetWorker {
-  const { routing, reuseTokens, timePrior, transfer } = card;
+  const { routing, reuseTokens, timePrior } = card;
   if (readInput(card) === "tensor") return { ...readInstance(instance), weights: set.id, why: "", noPrompts: true };
   return {
     ...readInstance(instance),
@@ -67,6 +67,6 @@ function read({ instance, card, kvRouting, reason }: SetWorker, set: WorkerSet):
     why: reason,
     reuseTokens: reuseTokens || routing?.blockTokens || 1,
     prior: parseTimePrior(timePrior),
-    ...formatOf(transfer),
+    ...formatOf(card),
   };
 }

@@ -30,14 +30,14 @@ export class BlockTransfer implements BlockStore {
     this.#scheduler = options.scheduler;
   }
 
-  get places(): BlockPlaces {
-    const { usedBlocks: used, cachedBlocks: cached } = this.#scheduler.kv.pool;
-    return { used, cached };
-  }
-
   /** A step of the engine ended; before the scheduler hears of it. */
   onStep(outcome: StepOutcome): void {
     this.#slices.onStep(outcome);
+  }
+
+  get places(): BlockPlaces {
+    const { usedBlocks: used, cachedBlocks: cached } = this.#scheduler.kv.pool;
+    return { used, cached };
   }
 
   count(hashes: BigUint64Array): number {

@@ -1,3 +1,4 @@
+import type { KvLayout } from "#lib/kv/layout";
 import type { TimePrior } from "#lib/perf/time-model";
 
 /** What prefixes must agree on to be compared. */
@@ -8,12 +9,14 @@ export interface KvScope {
   readonly hashScheme: string;
 }
 
-/** What blocks must agree on to be handed over. */
+/** How blocks are handed over; what of it must agree is `misfit`'s to say. */
 export interface KvFormat {
   /** Bytes of a token's rows in all layers; at least 1. */
   readonly tokenBytes: number;
-  /** One word for all that cannot be converted. */
-  readonly format: string;
+  /** How a block lies; undefined where its order is not known here. */
+  readonly layout: KvLayout | undefined;
+  /** The name of how blocks are hashed; empty where nobody says. */
+  readonly hashScheme: string;
 }
 
 /** What part of requests a worker does. Those for answers can be given whole requests as well. */

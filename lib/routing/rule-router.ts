@@ -226,7 +226,7 @@ export class RuleRouter implements Router {
       answer(seats);
       return NO_TICKET;
     }
-    const places = new PlaceList();
+    const places = new PlaceList(seats.words);
     const prompts: PlacedPrompt[] = [];
     const ahead: PlacedPrompt[] = [];
     const from = this.#keeperOf(ask);

@@ -112,5 +112,7 @@ function checkError({ ask, flaws, error, choices, placements, startedMs, endedMs
   const isPinned = target !== undefined;
   if ((reason === "STREAM_LOST" || reason === "WORKER_NOT_FOUND") && !isPinned) return [`it was told ${reason}`];
   const hasRun = placements.length > 0 || choices.some(({ tokens }) => tokens.length > 0);
+  // Its prompt ran as it should, and then there was nobody for its answer.
+  if (reason === "NO_WORKERS" && placements.some(({ leg }) => leg === "prefill")) return [];
   return hasRun && AT_FIRST.includes(reason) ? [`it was told ${reason} after it had run`] : [];
 }

@@ -1,4 +1,5 @@
 import { type Chance, pick } from "#lib/base/chance";
+import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { SimulatedFrontend } from "./frontend.ts";
 import type { Network } from "./network.ts";
 import type { SimulatedStore } from "./store.ts";
@@ -7,6 +8,8 @@ import type { SimulatedWorker } from "./worker.ts";
 /** Whom a fault may hit. */
 interface Victims {
   readonly worker: SimulatedWorker;
+  /** Another one, where there is one. */
+  readonly other: SimulatedWorker | undefined;
   readonly frontend: SimulatedFrontend;
   readonly network: Network;
   readonly store: SimulatedStore;
@@ -16,6 +19,9 @@ interface Victims {
 
 /** Something that goes wrong, until the world mends it or it passes by itself. */
 type Fault = (victims: Victims, chance: Chance) => void;
+
+/** What an operator may make of a worker. */
+const ROLES: readonly WorkerRole[] = ["prefill", "decode", "aggregated"];
 
 /** Everything that can go wrong in a world, by name. Each seed draws which of them it knows. */
 export const FAULTS = {
@@ -34,6 +40,17 @@ export const FAULTS = {
   "events repeated": ({ network, frontend }) => network.spoil(frontend, { duplicate: 0.3, lateMs: 400 }),
   "events late": ({ network, frontend }) => network.spoil(frontend, { late: 0.3, lateMs: 400 }),
   "cache cleared": ({ worker }) => void worker.clearCache(),
+  "workers cut": ({ network, worker, other }) => other && network.cut(worker, other),
+  "workers silent": ({ network, worker, other }) => other && network.silence(worker, other),
+  "workers silent one way": ({ network, worker, other }, chance) => {
+    if (other) network.silence(worker, other, [pick(chance, 2) === 0 ? "caller" : "server"]);
+  },
+  "blocks spoiled": ({ worker }) => worker.spoil(true),
+  "memory forbidden": ({ worker }) => worker.plane?.mover?.forbid(true),
+  "role changed": ({ worker }, chance) => {
+    // Where all do all of a request nobody would be there for answers.
+    if (worker.plan.transfer) worker.changeRole(ROLES[pick(chance, ROLES.length)]!, pick(chance, 3_000));
+  },
   "lease revoked": ({ worker }) => worker.line.loseLease(),
   "worker without store": ({ worker }) => worker.line.take(),
   "frontend without store": ({ frontend }) => frontend.line.take(),

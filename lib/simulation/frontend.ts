@@ -6,7 +6,7 @@ import { createDispatcher, type FrontendDispatcher } from "#lib/dispatch/dispatc
 import { fleetOf } from "#lib/dispatch/fleet";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { type KvFollower, openKvFollower } from "#lib/events/follower";
-import { type Metrics, noMetrics } from "#lib/host/metrics";
+import type { Metrics } from "#lib/host/metrics";
 import type { CallerChannel } from "#lib/link/link";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { createPlainRouter } from "#lib/routing/plain-router";
@@ -14,6 +14,7 @@ import type { RuleRouter } from "#lib/routing/rule-router";
 import type { RuleName } from "#lib/routing/rules/table";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { Client, type ClientFlaws } from "./client.ts";
+import { Meter } from "./meter.ts";
 import { SimulatedProcess, type Surroundings } from "./process.ts";
 import type { RoutingPlan } from "./routing-plan.ts";
 
@@ -25,8 +26,7 @@ export class SimulatedFrontend extends SimulatedProcess {
   state: "starting" | "serving" | "closed" = "starting";
   wasKilled = false;
   readonly #routing: RoutingPlan;
-  readonly #gauges = new Map<string, number>();
-  readonly #scrapes = new Set<() => void>();
+  readonly #meter = new Meter();
   /** Workers that were seen, by instance and incarnation: since when they are known to take nothing, if they are. */
   readonly #unfit = new Map<string, number | undefined>();
   /** Those that said themselves that they leave. */
@@ -66,7 +66,7 @@ export class SimulatedFrontend extends SimulatedProcess {
 
   #serve(watch: DiscoveryWatch): void {
     const { clock, chance, log } = this;
-    const metrics = this.#metrics();
+    const { metrics } = this.#meter;
     this.view = new ModelView({ watch, clock });
     this.view.subscribe(() => this.#look());
     this.dispatcher = createDispatcher({
@@ -111,8 +111,7 @@ export class SimulatedFrontend extends SimulatedProcess {
 
   /** A gauge of the dispatcher as it is now, by its name and labels. */
   gauge(name: string): number {
-    for (const scrape of this.#scrapes) scrape();
-    return this.#gauges.get(name) ?? 0;
+    return this.#meter.read(name);
   }
 
   /** Takes nothing new for a while, and ends in order. */
@@ -129,19 +128,6 @@ export class SimulatedFrontend extends SimulatedProcess {
       await this.#watch?.close();
       await this.exit();
     });
-  }
-
-  #metrics(): Metrics {
-    return {
-      ...noMetrics,
-      set: (name, value, labels) => {
-        this.#gauges.set([name, ...Object.values(labels ?? {})].join(" "), value);
-      },
-      onScrape: (call) => {
-        this.#scrapes.add(call);
-        return () => void this.#scrapes.delete(call);
-      },
-    };
   }
 
   /** Notes who may be asked no longer. */

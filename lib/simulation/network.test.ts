@@ -3,10 +3,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { LinkRequestSchema } from "#gen/stator/worker/v1/link_pb";
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
+import { StatorError } from "#lib/base/errors";
 import { ProcessClock } from "#lib/base/process-clock";
 import type { KvFeedMessage } from "#lib/events/feed";
 import { silentLog } from "#lib/host/log";
 import type { WorkerChannel } from "#lib/link/link";
+import type { ServerChannel } from "#lib/rpc/dispatch";
 import { TokenHasher } from "#lib/tokens/block-hash";
 import { type KvSubscriberChannel, serveKvSubscriber } from "#lib/worker/kv-event-service";
 import { KvSource } from "#lib/worker/kv-source";
@@ -23,6 +25,7 @@ describe("the network of a world", () => {
     isOpen: boolean;
     accept(channel: WorkerChannel): void;
     acceptSubscriber(channel: KvSubscriberChannel): void;
+    acceptCall(path: string, channel: ServerChannel): void;
   };
   let caller: { name: string; clock: ProcessClock };
   beforeEach(() => {
@@ -44,6 +47,9 @@ describe("the network of a world", () => {
       },
       acceptSubscriber(channel) {
         serveKvSubscriber(channel, { sources: [source], clock: server.clock });
+      },
+      acceptCall(path, channel) {
+        channel.end(new StatorError("NOT_FOUND", { what: path }));
       },
     };
     network.listen("here", server);

@@ -1,3 +1,4 @@
+import type { DescMessage } from "@bufbuild/protobuf";
 import { KvEventService } from "#gen/stator/worker/v1/kv_event_pb";
 import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { type Chance, pick } from "#lib/base/chance";
@@ -9,8 +10,12 @@ import { subscribeOver } from "#lib/events/channel-feed";
 import type { KvFeed } from "#lib/events/feed";
 import { createLossyFeed, type Losses } from "#lib/events/lossy-feed";
 import type { CallerChannel, WorkerChannel } from "#lib/link/link";
+import type { ServerChannel } from "#lib/rpc/dispatch";
 import { createMemoryWire, type MemoryWire, type MemoryWireOptions } from "#lib/rpc/memory-wire";
+import { pathOf } from "#lib/rpc/service";
+import type { MethodOf, Transport } from "#lib/rpc/transport";
 import type { KvSubscriberChannel } from "#lib/worker/kv-event-service";
+import { CallTransport, createCallWire, erased } from "./calls.ts";
 
 /** A process on the network. */
 export interface Host {
@@ -28,6 +33,8 @@ export interface Server extends Host {
   accept(channel: WorkerChannel, peer: string): void;
   /** Takes the worker's end of a new subscription to its events. */
   acceptSubscriber(channel: KvSubscriberChannel): void;
+  /** Takes the worker's end of a new call, by the path of its method. */
+  acceptCall(path: string, channel: ServerChannel, peer: string): void;
 }
 
 /** One link or subscription between two hosts. */
@@ -105,6 +112,18 @@ export class Network {
     };
     const losses = () => this.#losses.get(caller.name);
     return createLossyFeed(feed, { chance: this.#chance, clock: caller.clock.arrivals, losses });
+  }
+
+  /** The way of a host to the services at an address. */
+  dial(caller: Host, address: string): Transport {
+    const open = <I extends DescMessage, O extends DescMessage>(method: MethodOf<I, O>) => {
+      const { memory, wire } = this.#open(caller, address, {
+        create: (clock, options) => createCallWire(method, clock, options),
+        accept: (server, call) => server.acceptCall(pathOf(method), erased(call.server), caller.name),
+      });
+      return { channel: memory.caller, onOver: () => void this.#wires.delete(wire) };
+    };
+    return new CallTransport(address, caller.clock, open);
   }
 
   #find(address: string): Server {

@@ -42,6 +42,7 @@ function checkLoad(router: RuleRouter, { tokenizer, livingWorkers }: World): str
     const target = { worker: worker.plan.instanceId, rank: undefined };
     const [explained] = explain(router, { ...ask(tokenizer), target });
     const found = explained?.candidates[0];
+    if (!found && isUseless(worker, livingWorkers)) continue;
     if (!found) return [`nothing can be placed on ${worker.name}`];
     const { openRequests, prefillTokens, potentialBlocks } = found;
     if (openRequests !== 0 || prefillTokens !== 0 || potentialBlocks !== 1) {
@@ -50,6 +51,11 @@ function checkLoad(router: RuleRouter, { tokenizer, livingWorkers }: World): str
     }
   }
   return wrong;
+}
+
+/** It computes prompts, and nobody can go on from them. */
+function isUseless({ role, plan }: SimulatedWorker, all: readonly SimulatedWorker[]): boolean {
+  return role === "prefill" && !all.some((other) => other.role !== "prefill" && other.plan.weights === plan.weights);
 }
 
 /** It holds of every worker what is in the worker's cache, and nothing else. */
@@ -97,9 +103,10 @@ function checkForesight(frontend: SimulatedFrontend, router: RuleRouter, { livin
   if (isBlind) return [];
   const asks = frontend.clients.map((client) => client.ask).filter(({ kind }) => kind === "generate");
   return asks.slice(-LOOKED_UP).flatMap((sent) =>
-    explain(router, routed(sent)).flatMap(({ candidates }, prompt) =>
+    explain(router, routed(sent)).flatMap(({ candidates, choices }) =>
       candidates.flatMap(({ worker: id, deviceTokens }) => {
         const worker = livingWorkers.find(({ plan }) => plan.instanceId === id);
+        const prompt = Math.floor((choices[0] ?? 0) / sent.choicesPerPrompt);
         const cached = worker && countCached(worker, sent, prompt);
         if (cached === deviceTokens) return [];
         return [`of ${sent.requestId} it foresees ${deviceTokens} tokens at ${worker?.name}, which has ${cached}`];

@@ -13,7 +13,9 @@ describe("the joined world", () => {
   let model: MockModel;
   const ends = new Map<string, number>();
   const faults = new Set<string>();
+  const transfers = new Map<string, number>();
   let migrations = 0;
+  let handOffs = 0;
 
   beforeAll(async () => {
     model = await readMockModel(fileURLToPath(new URL("../../models/stator-demo-q8_0.gguf", import.meta.url)));
@@ -27,6 +29,8 @@ describe("the joined world", () => {
         if (world.complaints.length > 0) throw new Error(world.complaints.join("\n"));
         for (const [end, count] of world.ends) ends.set(end, (ends.get(end) ?? 0) + count);
         for (const fault of world.faults) faults.add(fault);
+        for (const [what, count] of world.transfers) transfers.set(what, (transfers.get(what) ?? 0) + count);
+        handOffs += world.handOffs;
         migrations += world.migrations;
       });
     },
@@ -61,11 +65,18 @@ describe("the joined world", () => {
     expect(ends.get("finished")).toBeGreaterThan(all / 2);
     expect(ends.get("cancelled")).toBeGreaterThan(300 * SCALE);
     expect(migrations).toBeGreaterThan(300 * SCALE);
+    expect(handOffs).toBeGreaterThan(600 * SCALE);
+    for (const rung of ["shared-memory", "process-memory", "tcp", "grpc"]) {
+      expect(transfers.get(rung), rung).toBeGreaterThan(100 * SCALE);
+    }
+    for (const reason of ["CORRUPT", "NOT_FOUND", "UNAVAILABLE"]) {
+      expect(transfers.get(reason), reason).toBeGreaterThan(5 * SCALE);
+    }
   });
 
   it("is the same for the same seed, to the letter", async () => {
     const hashes = new Set<string>();
-    for (const seed of [1, 16, 57, 60]) {
+    for (const seed of [1, 16, 50, 60]) {
       const traces = [];
       for (let life = 0; life < 2; life++) {
         const lines: string[] = [];

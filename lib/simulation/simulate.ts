@@ -22,6 +22,10 @@ export interface Simulated {
   readonly ends: ReadonlyMap<string, number>;
   /** Choices that began on one worker and went on on another. */
   readonly migrations: number;
+  /** Prompts that went on elsewhere as they should. */
+  readonly handOffs: number;
+  /** Blocks that came from other workers, by way; and fetches that brought less than there was, by reason. */
+  readonly transfers: ReadonlyMap<string, number>;
 }
 
 /** What lives a world. */
@@ -57,10 +61,13 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
     ...(await clear(world)),
     ...(await leave(world)),
     ...checkClients(world),
+    ...checkTransfers(world),
     ...(await close(world)),
   ];
+  const transfers = countTransfers(world);
   const migrations = world.frontends.reduce((sum, one) => sum + (one.dispatcher?.ledger.totals.migrations ?? 0), 0);
-  return { complaints, hash: world.trace.hash, faults: world.faults, ends: countEnds(world), migrations };
+  const told = { hash: world.trace.hash, faults: world.faults, ends: countEnds(world) };
+  return { complaints, ...told, migrations, handOffs: countHandOffs(world), transfers };
 }
 
 /** Requests, faults and what mends them, in the order and at the moments that the seed draws. */
@@ -96,9 +103,9 @@ async function settle(world: World): Promise<string[]> {
   for (const { clients } of world.frontends) {
     for (const { ask } of clients.filter(({ isOver }) => !isOver)) complaints.push(`${ask.requestId} does not end`);
   }
-  const isIdle = () => findHeld(world).length === 0 && checkRouting(world).length === 0;
-  await until(world, isIdle);
-  return [...complaints, ...findHeld(world), ...checkRouting(world)];
+  const look = () => [...findHeld(world), ...findKept(world), ...checkRouting(world)];
+  await until(world, () => look().length === 0);
+  return [...complaints, ...look()];
 }
 
 /** Every cache is cleared: each engine had what it had told of, and soon nobody knows anything of it. */
@@ -109,6 +116,7 @@ async function clear(world: World): Promise<string[]> {
     const { cleared, kept } = worker.clearCache();
     if (kept > 0) complaints.push(`${kept} blocks of ${worker.name} are in use when nothing runs`);
     if (cleared !== told) complaints.push(`${worker.name} told of ${told} blocks, and ${cleared} were in its pool`);
+    if (!worker.hasWholePool) complaints.push(`blocks of ${worker.name} are neither free nor anybody's`);
   }
   await until(world, () => checkRouting(world).length === 0);
   return [...complaints, ...checkRouting(world)];
@@ -128,7 +136,9 @@ async function leave(world: World): Promise<string[]> {
   await world.pass(LEAVE_MS);
   const held = findHeld(world);
   for (const { mood } of livingWorkers) mood.mend();
-  return held;
+  // What was to go on elsewhere is kept for its lease.
+  await until(world, () => findKept(world).length === 0);
+  return [...held, ...findKept(world)];
 }
 
 /** Mends and waits until it is so, but not for ever. */
@@ -190,6 +200,17 @@ function findHeld(world: World): string[] {
   return held;
 }
 
+/** What workers keep for others, and who waits for it: one sentence each. */
+function findKept({ livingWorkers }: World): string[] {
+  return livingWorkers.flatMap(({ name, plane }) => {
+    const { openSessions = 0, pinnedBlocks = 0 } = plane?.agent.load ?? {};
+    const waiting = plane?.meter.read("stator_transfer_waiting") ?? 0;
+    return openSessions + pinnedBlocks + waiting === 0
+      ? []
+      : [`${name} keeps ${openSessions} sessions and ${pinnedBlocks} blocks, and ${waiting} wait there, for nobody`];
+  });
+}
+
 /** Everybody leaves in order, and nothing is left to be done. */
 async function close(world: World): Promise<string[]> {
   const complaints: string[] = [];
@@ -217,6 +238,33 @@ function countEnds(world: World): ReadonlyMap<string, number> {
     for (const client of clients) ends.set(endOf(client), (ends.get(endOf(client)) ?? 0) + 1);
   }
   return ends;
+}
+
+/** Where nothing goes wrong blocks come, but for want of room in a pool. */
+function checkTransfers({ faults, workers }: World): string[] {
+  if (faults.length > 0) return [];
+  return workers.flatMap(({ name, plane }) =>
+    [...(plane?.meter.counts("stator_transfer_failures_total") ?? [])]
+      .filter(([reason]) => reason !== "LIMIT")
+      .map(([reason, count]) => `${count} fetches of ${name} failed when nothing was wrong: ${reason}`),
+  );
+}
+
+function countHandOffs({ frontends }: World): number {
+  const records = frontends.flatMap(({ dispatcher }) => dispatcher?.ledger.latest(1_000) ?? []);
+  return records.filter(({ handOff }) => handOff !== undefined).length;
+}
+
+function countTransfers({ workers }: World): ReadonlyMap<string, number> {
+  const transfers = new Map<string, number>();
+  for (const { plane } of workers) {
+    for (const name of ["stator_transfer_blocks_total", "stator_transfer_failures_total"]) {
+      for (const [label, count] of plane?.meter.counts(name) ?? []) {
+        transfers.set(label, (transfers.get(label) ?? 0) + count);
+      }
+    }
+  }
+  return transfers;
 }
 
 function endOf({ usage, error, isCancelled }: Client): string {

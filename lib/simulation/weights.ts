@@ -8,9 +8,11 @@ import {
 } from "#gen/stator/discovery/v1/discovery_pb";
 import type { DiscoveryRecord } from "#lib/discovery/discovery";
 import { instanceKey, modelKey } from "#lib/discovery/record-keys";
+import { WIRE_ROLES, type WorkerRole } from "#lib/discovery/worker-role";
 import type { Engine, EngineCard } from "#lib/engines/engine";
 import { createMock, type MockModel } from "#lib/engines/mock/mock-engine";
 import type { MockOptions } from "#lib/engines/mock/mock-options";
+import { printLayout } from "#lib/kv/transfer-scope";
 
 /** Under which name every worker of a world serves. */
 export const MODEL = "m";
@@ -52,6 +54,8 @@ export interface WorkerFacts {
   readonly incarnation: bigint;
   /** Where the network finds it. */
   readonly address: string;
+  /** What part of requests it does. */
+  readonly role: WorkerRole;
   /** It takes requests only when this is READY. */
   readonly state: InstanceState;
   /** Why it does not. */
@@ -62,10 +66,12 @@ export interface WorkerFacts {
 
 /** What a worker publishes; its card when its engine is there. */
 export function recordsOf(facts: WorkerFacts, weights: Weights, card: EngineCard | undefined): DiscoveryRecord[] {
-  const { instanceId } = facts;
+  const { role, ...others } = facts;
+  const { instanceId } = others;
   const instance = create(InstanceRecordSchema, {
-    ...facts,
+    ...others,
     role: InstanceRole.WORKER,
+    workerRole: WIRE_ROLES[role],
     models: [MODEL],
     taints: [...facts.taints],
     ranks: 1,
@@ -78,8 +84,13 @@ export function recordsOf(facts: WorkerFacts, weights: Weights, card: EngineCard
   return [...records, { key: modelKey(MODEL, instanceId), value: { case: "model", value } }];
 }
 
-function cardOf(instanceId: bigint, { word }: Weights, card: EngineCard): ModelCard {
-  const { blockTokens, hashScheme, contextTokens } = card;
+/** What names weights on cards, and to those who read blocks of them. */
+export function digestOf({ word }: Weights): Uint8Array {
+  return new TextEncoder().encode(word);
+}
+
+function cardOf(instanceId: bigint, weights: Weights, card: EngineCard): ModelCard {
+  const { blockTokens, hashScheme, contextTokens, layout } = card;
   return create(ModelCardSchema, {
     name: MODEL,
     instanceId,
@@ -87,6 +98,7 @@ function cardOf(instanceId: bigint, { word }: Weights, card: EngineCard): ModelC
     routing: { blockTokens, hashScheme, tokenizerDigest: card.artifacts[0]?.digest },
     reuseTokens: card.reuseTokens ?? 0,
     timePrior: card.times && { ...card.times },
-    weights: { modelDigest: new TextEncoder().encode(word), quantization: card.quantization },
+    weights: { modelDigest: digestOf(weights), quantization: card.quantization },
+    transfer: layout && printLayout(layout),
   });
 }

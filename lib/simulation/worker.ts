@@ -2,19 +2,23 @@ import { InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import { pick } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
 import type { Registration } from "#lib/discovery/discovery";
+import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { Engine, EngineCard, KvNotice } from "#lib/engines/engine";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
 import { noTracer } from "#lib/host/telemetry";
 import type { WorkerChannel } from "#lib/link/link";
+import type { ServerChannel } from "#lib/rpc/dispatch";
 import { TokenHasher } from "#lib/tokens/block-hash";
 import { type Board, createBoard } from "#lib/worker/board";
 import { type KvSubscriberChannel, serveKvSubscriber } from "#lib/worker/kv-event-service";
 import { KvSource } from "#lib/worker/kv-source";
 import { createLinks, type Links } from "#lib/worker/links";
-import { WORKER_FEATURES } from "#lib/worker/translate";
+import { featuresOf } from "#lib/worker/translate";
+import { DataPlane, type TransferPlan } from "./data-plane.ts";
 import { EngineMood } from "./engine-mood.ts";
+import type { Memories } from "./memory.ts";
 import { SimulatedProcess, type Surroundings } from "./process.ts";
-import { createEngine, MODEL, recordsOf, type Weights } from "./weights.ts";
+import { createEngine, digestOf, MODEL, recordsOf, type Weights } from "./weights.ts";
 
 /** How long a worker is believed without a word. */
 const LEASE_MS = 3_000;
@@ -24,10 +28,15 @@ const MAX_WAITING = 6;
 
 /** What a worker is. */
 export interface WorkerPlan {
-  /** Of its host, and its address. */
+  /** Of its host. */
   readonly name: string;
-  /** Odd: of this build; even: of the one before, without features. */
   readonly instanceId: bigint;
+  /** One of so many instances is of the build before, without features and roles; undefined: none. */
+  readonly oldOneIn: bigint | undefined;
+  /** What part of requests it does, until it is told otherwise. */
+  readonly role: WorkerRole;
+  /** How its blocks move to others; undefined where they do not. */
+  readonly transfer: TransferPlan | undefined;
   /** What it answers depends on them. */
   readonly weights: Weights;
   /** What its mock borrows; all workers share it. */
@@ -40,29 +49,41 @@ export interface WorkerPlan {
 export class SimulatedWorker extends SimulatedProcess {
   readonly plan: WorkerPlan;
   readonly mood: EngineMood;
+  /** host:port, where the network finds it. */
+  readonly address: string;
   state: "loading" | "ready" | "draining" | "failed" | "closed" = "loading";
+  role: WorkerRole;
   board: Board | undefined;
+  /** Bytes of its blocks that others read are wrong now and then. */
+  spoils = false;
+  /** There where its blocks move. */
+  plane: DataPlane | undefined;
   /** Blocks in its engine's cache, as the engine told of them, by their hashes. */
   readonly blocks = new Set<bigint>();
   readonly #links: Links;
   readonly #kvSource: KvSource;
   #engine: Engine | undefined;
   #incarnation: bigint;
-  /** None at one of an older build, as half of them are. */
-  readonly #features: readonly string[];
+  readonly #isOld: boolean;
+  readonly #memories: Memories;
+  readonly #idlers = new Set<() => void>();
   #registration: Registration | undefined;
-  #onIdle: (() => void) | undefined;
+  #isLeaving = false;
   #starting: Promise<void> = Promise.resolve();
 
-  constructor(plan: WorkerPlan, surroundings: Surroundings) {
+  constructor(plan: WorkerPlan, surroundings: Surroundings & { readonly memories: Memories }) {
     super(plan.name, surroundings);
     this.plan = plan;
+    this.address = `${plan.name}:1`;
     this.mood = new EngineMood(this.chance);
+    this.#memories = surroundings.memories;
     this.#incarnation = this.chance.id();
-    this.#features = plan.instanceId % 2n === 0n ? [] : WORKER_FEATURES;
+    this.#isOld = plan.oldOneIn !== undefined && plan.instanceId % plan.oldOneIn === 0n;
+    this.role = this.#isOld ? "aggregated" : plan.role;
     this.#links = createLinks({
       serving: () => this.#serving(),
       introduce: () => this.#introduction(),
+      kept: () => this.plane?.handOff?.load,
       cancel: (ids, mode) => this.board?.cancel(ids, mode),
       clock: this.clock,
       log: this.log,
@@ -75,7 +96,7 @@ export class SimulatedWorker extends SimulatedProcess {
       // Little is remembered in some, and much is cut in pieces: both ways to catch up, and all of their bounds.
       limits: { ringEvents: 1 << pick(this.chance, 8), batchBlocks: 1 << (1 + pick(this.chance, 5)) },
     });
-    this.network.listen(plan.name, this);
+    this.network.listen(this.address, this);
   }
 
   get isOpen(): boolean {
@@ -105,6 +126,34 @@ export class SimulatedWorker extends SimulatedProcess {
     serveKvSubscriber(channel, { sources: [this.#kvSource], clock: this.clock });
   }
 
+  acceptCall(path: string, channel: ServerChannel, peer: string): void {
+    if (this.plane) this.plane.accept(path, channel, peer);
+    else channel.end(new StatorError("UNSUPPORTED_FEATURE", { feature: path, detail: "no such service here" }));
+  }
+
+  /** Others read wrong bytes of its blocks now and then, until this is taken back. */
+  spoil(isSpoiled: boolean): void {
+    this.spoils = isSpoiled;
+  }
+
+  /** It has another role than it is there for. */
+  get isMisplaced(): boolean {
+    return !this.#isOld && this.role !== this.plan.role;
+  }
+
+  /** Whether every block of its pool can be had when nothing is cached and nothing runs; true where it is not ready. */
+  get hasWholePool(): boolean {
+    const { blocks, card } = (this.state === "ready" && this.#engine) || {};
+    if (!blocks || !card?.totalBlocks || !card.blockTokens) return true;
+    const tokens = new Uint32Array(card.totalBlocks * card.blockTokens);
+    try {
+      blocks.open({ tokens, blocks: card.totalBlocks, cacheSalt: "", adapter: undefined }).close();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Its operator clears the cache: how many blocks that were, and how many stay for requests that run. Nothing unless it is ready. */
   clearCache(): { readonly cleared: number; readonly kept: number } {
     const engine = this.state === "ready" && !this.clock.isStill ? this.#engine : undefined;
@@ -125,17 +174,28 @@ export class SimulatedWorker extends SimulatedProcess {
     this.#registration.onLapse(() => this.#lapsed());
     await this.pause(pick(this.chance, MOST_LOAD_MS));
     const { clock, log, mood, plan } = this;
+    const { transfer } = plan;
+    if (transfer && !this.#isOld) {
+      this.plane = await DataPlane.open({ process: this, plan: transfer, memories: this.#memories });
+    }
     const instantTokens = 1 + pick(this.chance, 3);
     const { timing, lateMs } = mood;
     const shape = { clock, log, timing, lateMs, instantTokens, maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING };
     this.#engine = createEngine(plan.model, plan.weights, shape);
     this.#kvSource.open(this.#engine.card);
+    this.plane?.serve(this.#engine, {
+      modelDigest: digestOf(plan.weights),
+      isSpoiled: () => this.spoils,
+      identity: () => this.#identity(),
+    });
     this.board = createBoard(
       this.#engine,
       {
         onFailure: (error) => this.#failed(error),
         onMetrics: this.#links.load,
-        onIdle: () => this.#onIdle?.(),
+        onIdle: () => {
+          for (const idle of [...this.#idlers]) idle();
+        },
         onKv: (notice) => this.#heard(notice),
       },
       { log, tracer: noTracer },
@@ -147,27 +207,49 @@ export class SimulatedWorker extends SimulatedProcess {
     if (notice.kind === "cleared") this.blocks.clear();
     else for (const hash of notice.hashes) notice.kind === "stored" ? this.blocks.add(hash) : this.blocks.delete(hash);
     this.#kvSource.publish(notice);
+    if (notice.kind === "stored") this.plane?.agent.progressed();
   }
 
   /** SIGTERM: takes nothing new, waits for what runs, at most so long, and leaves. */
   drain(mostMs: number): void {
-    if (this.state === "draining" || this.state === "closed") return;
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
     this.scope.spawn("drain", async () => {
-      if (this.state !== "failed") this.#enter("draining");
-      this.#links.notice({ draining: true, modelsChanged: false, models: [] });
-      await this.#idle(mostMs);
+      await this.#stop(mostMs);
       await this.#close();
     });
+  }
+
+  /** Its operator gives it another role: it ends what runs, within so long, and comes back as another incarnation. Nothing unless it is ready. */
+  changeRole(role: WorkerRole, mostMs: number): void {
+    if (this.state !== "ready" || this.#isOld || role === this.role) return;
+    this.scope.spawn("role", async () => {
+      await this.#stop(mostMs);
+      if (this.#isLeaving || this.state !== "draining") return;
+      this.role = role;
+      const error = new StatorError("STREAM_LOST", { detail: `the worker has taken the role ${role}` });
+      this.#beginAnew(this.board?.open ? error : undefined);
+      this.board?.interrupt(error);
+      this.#enter("ready");
+    });
+  }
+
+  async #stop(mostMs: number): Promise<void> {
+    if (this.state !== "failed") this.#enter("draining");
+    this.#links.notice({ draining: true, modelsChanged: false, models: [] });
+    await this.#idle(mostMs);
   }
 
   #idle(mostMs: number): Promise<void> {
     if (!this.board?.open) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = this.clock.after(mostMs, resolve);
-      this.#onIdle = () => {
+      const done = (): void => {
         timer.cancel();
+        this.#idlers.delete(done);
         resolve();
       };
+      const timer = this.clock.after(mostMs, done);
+      this.#idlers.add(done);
     });
   }
 
@@ -179,13 +261,15 @@ export class SimulatedWorker extends SimulatedProcess {
     this.#links.closeAll(this.board?.open ? error : undefined);
     this.#kvSource.close(error);
     this.board?.end(error);
+    this.complaints.push(...((await this.plane?.close(error)) ?? []).map((what) => `${this.name}: ${what}`));
     await this.#engine?.close();
     await this.exit();
   }
 
   #serving() {
     if (this.state === "ready" && this.#engine && this.board) {
-      return { engine: this.#engine, board: this.board, names: { model: MODEL, hasAdapter: () => false } };
+      const names = { model: MODEL, hasAdapter: () => false };
+      return { engine: this.#engine, board: this.board, names, handOff: this.plane?.handOff };
     }
     if (this.state === "loading") throw new StatorError("MODEL_LOADING", { model: MODEL });
     if (this.state === "failed") throw new StatorError("ENGINE_FAILED", { detail: "the world broke it" });
@@ -201,14 +285,14 @@ export class SimulatedWorker extends SimulatedProcess {
       maxWaitingRequests: MAX_WAITING,
       totalKvBlocks: BigInt(this.#engine?.card.totalBlocks ?? 0),
       ranks: 1,
-      features: [...this.#features],
+      features: this.#isOld ? [] : [...featuresOf(this.plane?.handOff)],
       draining: this.state === "draining",
     };
   }
 
   #records() {
-    const { name: address, plan, state } = this;
-    const { instanceId, taints } = plan;
+    const { plan, state, role } = this;
+    const { taints } = plan;
     const states = {
       loading: InstanceState.LOADING,
       ready: InstanceState.READY,
@@ -216,8 +300,12 @@ export class SimulatedWorker extends SimulatedProcess {
       failed: InstanceState.FAILED,
       closed: InstanceState.DRAINING,
     } as const;
-    const facts = { instanceId, taints, incarnation: this.#incarnation, address, reason: state };
+    const facts = { taints, ...this.#identity(), role, reason: state };
     return recordsOf({ ...facts, state: states[state] }, plan.weights, this.#engine?.card);
+  }
+
+  #identity() {
+    return { instanceId: this.plan.instanceId, incarnation: this.#incarnation, address: this.address };
   }
 
   #enter(state: "ready" | "draining" | "failed"): void {
@@ -236,10 +324,15 @@ export class SimulatedWorker extends SimulatedProcess {
   }
 
   #lapsed(): void {
-    this.#incarnation = this.chance.id();
-    this.#links.closeAll(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
-    this.#kvSource.restart(this.#incarnation);
+    this.#beginAnew(new StatorError("STREAM_LOST", { detail: "the worker's lease lapsed" }));
     this.#publish();
+  }
+
+  /** It has another incarnation: what others follow of the one before ends. */
+  #beginAnew(error: StatorError | undefined): void {
+    this.#incarnation = this.chance.id();
+    this.#links.closeAll(error);
+    this.#kvSource.restart(this.#incarnation);
   }
 
   #failed(error: StatorError): void {

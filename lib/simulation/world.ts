@@ -1,11 +1,14 @@
 import { printHex } from "#lib/base/bytes";
 import { type Chance, pick, SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
+import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { MockModel } from "#lib/engines/mock/mock-engine";
 import type { ReadyAsk } from "#lib/serving/ask";
 import { drawAsk, ZONES } from "./asks.ts";
+import { drawTransfer } from "./data-plane.ts";
 import { drawFaults, FAULTS, type FaultName } from "./faults.ts";
 import { SimulatedFrontend } from "./frontend.ts";
+import { Memories } from "./memory.ts";
 import { Network } from "./network.ts";
 import { drawRouting, type RoutingPlan } from "./routing-plan.ts";
 import { SimulatedStore } from "./store.ts";
@@ -19,6 +22,9 @@ const MOST_WORKERS = 4;
 /** Who leaves is one of those that came last, answered or not. */
 const LAST_CLIENTS = 4;
 
+/** Roles that workers have where prompts and answers are apart. */
+const SPLIT_ROLES = ["prefill", "decode", "aggregated"] as const satisfies readonly WorkerRole[];
+
 /** Faults of a way that nobody sees but by what is missing. */
 const SPOILS = ["events lost", "events repeated", "events late"] as const satisfies readonly FaultName[];
 
@@ -28,6 +34,7 @@ export class World {
   readonly chance: Chance;
   readonly trace: Trace;
   readonly network: Network;
+  readonly memories: Memories;
   readonly store: SimulatedStore;
   /** All that were ever started, the living last. */
   readonly frontends: SimulatedFrontend[] = [];
@@ -49,22 +56,13 @@ export class World {
     this.chance = new SeededChance(BigInt(seed));
     this.trace = new Trace(this.clock, about.write);
     this.network = new Network(new SeededChance(this.chance.id()));
+    this.memories = new Memories(this.network);
     this.store = new SimulatedStore(this.clock, new SeededChance(this.chance.id()), this.trace);
     this.faults = seed % 8 === 0 ? [] : drawFaults(this.chance);
     this.#shares = this.#drawShares();
-    this.routing = drawRouting(this.chance);
-    const workers = 2 + pick(this.chance, MOST_WORKERS - 1);
-    const strangers = pick(this.chance, 3) === 0 ? 1 : 0;
-    this.plans = Array.from({ length: workers }, (_, at) => {
-      const weights = WEIGHTS[at < strangers ? 1 : 0]!;
-      return {
-        name: `worker-${at + 1}`,
-        instanceId: this.chance.id(),
-        weights,
-        model,
-        taints: [`zone=${ZONES[at % ZONES.length]}`],
-      };
-    });
+    this.plans = this.#drawPlans();
+    const mayEnforce = this.plans.every(({ oldOneIn, weights }) => !oldOneIn && weights === WEIGHTS[0]);
+    this.routing = drawRouting(this.chance, { mayEnforce });
     this.frontendNames = Array.from({ length: 1 + pick(this.chance, 2) }, (_, at) => `frontend-${at + 1}`);
     for (const plan of this.plans) this.#startWorker(plan);
     for (const name of this.frontendNames) this.#startFrontend(name);
@@ -72,6 +70,7 @@ export class World {
     for (const frontend of this.frontends) {
       for (const name of SPOILS) if (this.faults.includes(name)) this.#inflict(name, frontend);
     }
+    if (this.faults.includes("blocks spoiled")) for (const worker of this.workers) worker.spoil(true);
   }
 
   /** Lets time pass: timers, ends of turns and the promises that they keep, in one order. */
@@ -151,6 +150,34 @@ export class World {
     return this.livingFrontends.filter(({ clock }) => !clock.isStill);
   }
 
+  /** A third of the worlds has a worker of other weights, and a quarter prompts and answers at workers of their own. */
+  #drawPlans(): WorkerPlan[] {
+    const { chance, model } = this;
+    const workers = 2 + pick(chance, MOST_WORKERS - 1);
+    const strangers = pick(chance, 3) === 0 ? 1 : 0;
+    const transfer = pick(chance, 4) === 0 ? drawTransfer(chance) : undefined;
+    const isMixed = transfer !== undefined && pick(chance, 2) === 0;
+    return Array.from({ length: workers }, (_, at) => ({
+      name: `worker-${at + 1}`,
+      instanceId: chance.id(),
+      weights: WEIGHTS[at < strangers ? 1 : 0]!,
+      model,
+      taints: [`zone=${ZONES[at % ZONES.length]}`],
+      transfer,
+      // Of those that came last each role is there, whoever else is.
+      role: transfer ? this.#drawRole(workers - at, at < strangers) : "aggregated",
+      oldOneIn: transfer ? (isMixed ? 6n : undefined) : 2n,
+    }));
+  }
+
+  #drawRole(fromLast: number, isStrange: boolean): WorkerRole {
+    // Nobody else could go on from its prompts, and who asks for it by name is told so.
+    if (isStrange && this.faults.length === 0) return "aggregated";
+    if (fromLast === 1) return pick(this.chance, 3) === 0 ? "aggregated" : "decode";
+    if (fromLast === 2) return "prefill";
+    return SPLIT_ROLES[pick(this.chance, SPLIT_ROLES.length)]!;
+  }
+
   #drawShares() {
     const between = (least: number, most: number): number => least + pick(this.chance, most - least + 1);
     return { send: between(25, 45), leave: between(4, 14), break: between(4, 24), mend: between(4, 16) };
@@ -167,7 +194,10 @@ export class World {
   #inflict(name: FaultName, frontend: SimulatedFrontend, worker = this.workers[0]!): void {
     this.trace.say("world", name, { worker: worker.name, frontend: frontend.name });
     const sendDeadly = () => this.sendDeadly(frontend);
-    FAULTS[name]({ worker, frontend, network: this.network, store: this.store, sendDeadly }, this.chance);
+    const others = this.livingWorkers.filter((each) => each !== worker);
+    const other = others.length > 0 ? this.#any(others) : undefined;
+    const { network, store } = this;
+    FAULTS[name]({ worker, other, frontend, network, store, sendDeadly }, this.chance);
   }
 
   #mend(): void {
@@ -192,11 +222,16 @@ export class World {
     for (const frontend of livingFrontends.filter((each) => this.network.isSpoiled(each))) {
       wound(frontend.name, "events pass", () => this.network.restore(frontend));
     }
-    for (const worker of livingWorkers) {
-      for (const frontend of livingFrontends.filter((other) => this.network.isHurt(worker, other))) {
-        wound(`${worker.name} ${frontend.name}`, "network passes", () => this.network.heal(worker, frontend));
+    for (const [at, worker] of livingWorkers.entries()) {
+      for (const other of [...livingFrontends, ...livingWorkers.slice(at + 1)]) {
+        if (!this.network.isHurt(worker, other)) continue;
+        wound(`${worker.name} ${other.name}`, "network passes", () => this.network.heal(worker, other));
       }
       if (worker.state === "failed") wound(worker.name, "is taken down", () => worker.drain(0));
+      const { plane } = worker;
+      if (worker.spoils) wound(worker.name, "lends whole blocks", () => worker.spoil(false));
+      if (plane?.mover?.isForbidden) wound(worker.name, "reads memory", () => plane.mover?.forbid(false));
+      if (worker.isMisplaced) wound(worker.name, "takes its role", () => worker.changeRole(worker.plan.role, 0));
     }
     const has = (all: readonly { readonly name: string }[], name: string) => all.some((one) => one.name === name);
     for (const plan of this.plans) {

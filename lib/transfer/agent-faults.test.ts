@@ -29,6 +29,26 @@ test.each([
   await rig.close();
 });
 
+test.each([
+  ["model_digest", { modelDigest: new Uint8Array(32) }],
+  ["hash_scheme", { hashScheme: "md5" }],
+  ["layout.layers", { layout: { ...LAYOUT, layers: 3 } }],
+  ["layout.keyRowBytes", { layout: { ...LAYOUT, keyRowBytes: 32 } }],
+  ["layout.valueRowBytes", { layout: { ...LAYOUT, valueRowBytes: 32 } }],
+  ["layout.elementType", { layout: { ...LAYOUT, elementType: "q8_0" } }],
+  ["layout.engineFormat", { layout: { ...LAYOUT, engineFormat: "fake-2" } }],
+  ["layout.blockTokens", { layout: { ...LAYOUT, blockTokens: 6 } }],
+] satisfies [string, WorkerSaid][])("what does not fit in %s is told by that name, once", async (field, said) => {
+  const { rig, owner, reader, prompt, session } = await openPair({}, said);
+  for (let times = 0; times < 2; times++) {
+    const { report } = await reader.agent.fetch({ session }, prompt, fetchOptions());
+    expect(report).toMatchObject({ blocks: 0, rung: "", reason: "CONTRACT_MISMATCH" });
+  }
+  expect(rig.warnings).toEqual([expect.stringContaining(`blocks of a worker do not fit those here: ${field} `)]);
+  expect(owner.store.counts.read).toBe(0);
+  await rig.close();
+});
+
 test("a session of another prompt, salt, scheme, incarnation or engine is not believed", async () => {
   const { rig, owner, reader, prompt, session } = await openPair();
   const fetchOf = async (changed: Partial<typeof session>, of = prompt) =>

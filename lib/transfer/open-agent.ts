@@ -10,17 +10,18 @@ import type { HashBytes } from "./block-converter.ts";
 import type { TransferLimits } from "./limits.ts";
 import type { Mover, PayloadSocket } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
+import type { NixlAgent } from "./nixl.ts";
 import { Owner } from "./owner.ts";
 import { Peers } from "./peers.ts";
 import { Reader } from "./reader.ts";
-import { type Rung, rungNumber } from "./rung.ts";
+import { RUNGS, type Rung, rungNumber } from "./rung.ts";
 import { joinAddress } from "./session-message.ts";
 
 /** What an agent is made of. */
 export interface TransferAgentOptions {
   /** Moves bytes; closed with the agent. */
   readonly mover: Mover;
-  /** Ways that the mover has: `RUNGS` of a whole one, `PLAIN_RUNGS` without the addon. */
+  /** Ways that the mover and `nixl` have: `RUNGS` with both, `PLAIN_RUNGS` without the addon. */
   readonly rungs: readonly Rung[];
   /** Those of this process; one for all of its agents. */
   readonly neighbours: Neighbours;
@@ -30,6 +31,8 @@ export interface TransferAgentOptions {
   readonly listen:
     | { readonly host: string; readonly port: number; readonly advertised?: string | undefined }
     | undefined;
+  /** That of the mover, closed with the agent; undefined where there is none. */
+  readonly nixl?: NixlAgent | undefined;
   /** Looks at blocks that are converted; the addon's. */
   readonly hashBytes: HashBytes;
   /** What is bounded and decided. */
@@ -68,16 +71,18 @@ class Agent implements TransferAgent {
   #reader: { readonly reader: Reader; readonly peers: Peers } | undefined;
 
   constructor(options: TransferAgentOptions, socket: PayloadSocket | undefined) {
-    const { listen, log, metrics } = options;
+    const { listen, log, metrics, rungs, nixl } = options;
     this.#options = options;
     this.#socket = socket;
     this.#scope = new Scope("transfer", log);
     this.#owner = new Owner({
       ...options,
+      nixl,
       socket: socket &&
         listen && { address: joinAddress(listen.advertised ?? listen.host, socket.port), token: socket.token },
       spawn: (name, run) => this.#scope.spawn(name, run),
     });
+    for (const rung of RUNGS) metrics.set("stator_transfer_rungs", rungs.includes(rung) ? 1 : 0, { rung });
     this.#offScrape = metrics.onScrape(() => {
       metrics.set("stator_transfer_sessions", this.load.openSessions);
       metrics.set("stator_transfer_pinned_blocks", this.load.pinnedBlocks);
@@ -98,11 +103,11 @@ class Agent implements TransferAgent {
   }
 
   serve(engine: TransferEngine): void {
-    const { limits, rungs, metrics, mover } = this.#options;
+    const { limits, rungs, metrics, mover, nixl } = this.#options;
     this.#owner.serve(engine);
     const peers = new Peers({
       ...this.#options,
-      ...{ forced: limits.rung, connectMs: limits.stallMs },
+      ...{ forced: limits.rung, connectMs: limits.stallMs, nixl },
       introduce: () => {
         const { instanceId, incarnation } = engine.identity();
         return { instanceId, incarnation, ...mover.identity, rungs: rungs.map(rungNumber) };
@@ -141,6 +146,7 @@ class Agent implements TransferAgent {
     this.#reader?.peers.close();
     await this.#scope.close();
     this.#socket?.close();
+    await this.#options.nixl?.close();
     this.#reader?.reader.close();
     this.#owner.close();
     this.#options.mover.close();

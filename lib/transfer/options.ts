@@ -1,4 +1,4 @@
-import { choice, decimal, flag, integer, MILLIS, type Options, PORT, type Values } from "#lib/base/option";
+import { choice, decimal, flag, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
 import { TRANSFER_LIMITS, type TransferLimits } from "./limits.ts";
 import { RUNGS } from "./rung.ts";
 
@@ -74,6 +74,11 @@ export const TRANSFER_OPTIONS = {
     ...PORT,
     initial: 0,
     doc: "Port where other workers read blocks over TCP; 0 takes a free one. It is open where the worker's gRPC port is without TLS.",
+  }),
+  "transfer.nixl": text({
+    initial: undefined,
+    placeholder: "PATH",
+    doc: "libnixl_capi.so, its folder, or the folder of Python packages with a wheel of NIXL; `none`: without. Unless given, it is looked for where it is installed, but not with TLS: its connections have none.",
   }),
 } as const satisfies Options;
 

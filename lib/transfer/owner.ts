@@ -19,9 +19,11 @@ import { LentTable } from "./lent-table.ts";
 import { MOST_RELEASED, type TransferLimits } from "./limits.ts";
 import type { Mover } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
+import { type NixlAgent, NixlLoan } from "./nixl.ts";
 import { PinBook } from "./pin-book.ts";
 import { servePull } from "./pull-server.ts";
-import { type Rung, rungNumber } from "./rung.ts";
+import { PullChannel } from "./pull-wire.ts";
+import { type Rung, readRungs, rungNumber } from "./rung.ts";
 import { hashesOf, printSession } from "./session-message.ts";
 import { TransferMemory } from "./transfer-memory.ts";
 
@@ -53,6 +55,8 @@ export interface OwnerDeps {
   readonly metrics: Metrics;
   /** Undefined where there is none. */
   readonly socket: SocketPlace | undefined;
+  /** Undefined where there is none; closed before the owner is. */
+  readonly nixl: NixlAgent | undefined;
   /** Runs beside the caller; awaited before `close`. */
   spawn(name: string, run: () => Promise<void>): void;
 }
@@ -63,6 +67,8 @@ interface Serving {
   readonly table: LentTable;
   readonly memory: TransferMemory;
   readonly pins: PinBook;
+  /** Undefined where nobody can read it so. */
+  readonly nixl: NixlLoan | undefined;
   /** Takes its memory away from the neighbours. */
   readonly leave: () => void;
 }
@@ -81,9 +87,9 @@ export class Owner {
   constructor(deps: OwnerDeps) {
     this.#deps = deps;
     this.service = createService(PayloadService, {
-      exchange: ({ reader }) => ({ owner: this.#introduce(reader) }),
+      exchange: async ({ reader }) => ({ owner: await this.#introduce(reader) }),
       pull: {
-        open: (channel) => {
+        bytes: (channel) => {
           let served: Serving;
           try {
             served = this.#requireServing();
@@ -95,7 +101,9 @@ export class Owner {
           const { log, metrics } = deps;
           const onGiven = (rung: Rung, blocks: number) =>
             metrics.add("stator_transfer_given_blocks_total", blocks, { rung });
-          const pull = servePull(channel, { ...deps, ...served, log, onGiven }, () => this.#pulls.delete(pull));
+          const pull = servePull(new PullChannel(channel), { ...deps, ...served, log, onGiven }, () =>
+            this.#pulls.delete(pull),
+          );
           this.#pulls.add(pull);
         },
       },
@@ -112,7 +120,7 @@ export class Owner {
   /** As TransferAgent.serve. */
   serve(engine: TransferEngine): void {
     assert(!this.#serving, "an agent serves one engine");
-    const { mover, limits, clock, log, metrics, neighbours } = this.#deps;
+    const { mover, limits, clock, log, metrics, neighbours, nixl } = this.#deps;
     const pins = new PinBook();
     const memory = new TransferMemory({
       ...{ mover, log, regionBytes: limits.regionBytes, maxWaiting: 2 * limits.maxSessions },
@@ -127,7 +135,8 @@ export class Owner {
       },
     });
     const leave = neighbours.add(engine.identity().instanceId, memory.region);
-    this.#serving = { engine, table, memory, pins, leave };
+    const loan = nixl && memory.isMovable ? { nixl, clock, log, patienceMs: limits.stallMs / 2 } : undefined;
+    this.#serving = { engine, table, memory, pins, leave, nixl: loan && new NixlLoan(memory.region, loan) };
   }
 
   /** As TransferAgent.load. */
@@ -221,26 +230,35 @@ export class Owner {
   }
 
   /** What this reader may know and use. */
-  #introduce(reader: ExchangeRequest["reader"]): MessageInitShape<typeof TransferAgentSchema> {
-    const { engine, memory } = this.#requireServing();
+  async #introduce(reader: ExchangeRequest["reader"]): Promise<MessageInitShape<typeof TransferAgentSchema>> {
+    const { engine, memory, nixl } = this.#requireServing();
     if (!reader) throw new StatorError("INVALID_ARGUMENT", { detail: "reader: nothing was said" });
     const { mover, socket } = this.#deps;
     const { host, processId, processStart } = mover.identity;
     const { instanceId, incarnation } = engine.identity();
-    const rungs = this.#offer(reader);
+    const nixlMetadata = readRungs(reader.rungs).includes("nixl") ? await nixl?.metadata() : undefined;
+    const rungs = this.#offer(reader, nixlMetadata !== undefined);
     const { id, bytes, memoryFile, address } = memory.region;
     const isHere = rungs.includes("shared-memory") || rungs.includes("process-memory");
+    const hasAddress = isHere || nixlMetadata !== undefined;
     const hasSocket = rungs.includes("tcp");
     return {
       ...{ instanceId, incarnation, host, processId, processStart },
       rungs: rungs.map(rungNumber),
-      regions: [{ id, bytes: BigInt(bytes.byteLength), ...(isHere ? { memoryFile, address } : {}) }],
+      regions: [
+        {
+          ...{ id, bytes: BigInt(bytes.byteLength) },
+          ...(isHere ? { memoryFile } : {}),
+          ...(hasAddress ? { address } : {}),
+        },
+      ],
       tcpAddress: hasSocket ? (socket?.address ?? "") : "",
       tcpToken: hasSocket ? socket?.token : undefined,
+      nixlMetadata,
     };
   }
 
-  #offer({ host, instanceId }: Pick<TransferAgentMessage, "host" | "instanceId">): Rung[] {
+  #offer({ host, instanceId }: Pick<TransferAgentMessage, "host" | "instanceId">, nixl: boolean): Rung[] {
     const { mover, neighbours, socket, rungs } = this.#deps;
     const { region, isMovable } = this.#requireServing().memory;
     const isHere = isMovable && host !== 0n && host === mover.identity.host;
@@ -248,6 +266,7 @@ export class Owner {
       "in-process": neighbours.find(instanceId) !== undefined,
       "shared-memory": isHere && region.memoryFile !== undefined,
       "process-memory": isHere && region.address !== 0n,
+      nixl,
       tcp: isMovable && socket !== undefined,
       grpc: true,
     };

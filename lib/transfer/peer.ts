@@ -4,6 +4,7 @@ import type { Transport } from "#lib/rpc/transport";
 import { MOST_REGIONS } from "./limits.ts";
 import type { Mover, OwnRegion, PeerMemory } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
+import type { NixlAgent } from "./nixl.ts";
 import { type Rung, readRungs } from "./rung.ts";
 import { RungLadder } from "./rung-ladder.ts";
 import { splitAddress } from "./session-message.ts";
@@ -16,6 +17,8 @@ export interface PeerDeps {
   readonly rungs: readonly Rung[];
   /** Those of this process. */
   readonly neighbours: Neighbours;
+  /** Undefined where there is none. */
+  readonly nixl: NixlAgent | undefined;
   /** The only way that is taken. */
   readonly forced: Rung | undefined;
   /** Opening a connection may take so long. */
@@ -113,11 +116,20 @@ export class Peer {
       }
       case "process-memory":
         return mover.openProcess({ processId, processStart, address: region.address, sizeBytes });
+      case "nixl":
+        return this.#openNixl(region, sizeBytes);
       case "tcp":
         return this.#connect(id, sizeBytes);
       default:
         throw broken(`no memory is opened by ${rung}`);
     }
+  }
+
+  #openNixl({ address }: TransferRegion, sizeBytes: number): Promise<PeerMemory> {
+    const { nixl } = this.#deps;
+    const { nixlMetadata: metadata } = this.agent;
+    if (!nixl || metadata.byteLength === 0) throw broken("one of both has no NIXL");
+    return nixl.openPeer({ metadata, address, sizeBytes });
   }
 
   #connect(region: number, sizeBytes: number): Promise<PeerMemory> {

@@ -1,20 +1,14 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type PullOpen,
-  type PullRequest,
-  type PullResponse,
-  PullResponseSchema,
-} from "#gen/stator/worker/v1/payload_pb";
+import type { PullOpen, PullRequest } from "#gen/stator/worker/v1/payload_pb";
 import { equalBytes, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
-import type { DuplexChannel } from "#lib/rpc/stream";
 import type { TransferEngine } from "./agent.ts";
 import { mismatch, readLayout, requireConvertible } from "./fitting.ts";
 import type { Lent } from "./lent.ts";
 import type { LentTable } from "./lent-table.ts";
 import { CHUNK_BYTES, SLICE_BLOCKS, type TransferLimits } from "./limits.ts";
+import type { PullChannel } from "./pull-wire.ts";
 import { type Rung, rungOf } from "./rung.ts";
 import { printSession } from "./session-message.ts";
 import type { TransferMemory } from "./transfer-memory.ts";
@@ -45,9 +39,6 @@ export interface PullDeps {
   onGiven(rung: Rung, blocks: number): void;
 }
 
-/** Who reads, the owner's end. */
-export type PullChannel = Pick<DuplexChannel<PullResponse, PullRequest>, "send" | "receive" | "end" | "bufferedBytes">;
-
 /** Serves one reader until one of both ends it. `onOver` is called once. */
 export function servePull(
   channel: PullChannel,
@@ -75,6 +66,8 @@ class PullServer {
   #untaken = 0;
   /** Places of the given blocks that were not taken, in their order. */
   #slots: number[] = [];
+  /** Memory of the messages that each of them left in, of the way gRPC. */
+  #sent: Buffer[][] = [];
   /** What takes a wait back: for a room, or for memory. */
   #leave: (() => void) | undefined;
   #isReading = false;
@@ -173,7 +166,7 @@ class PullServer {
     const hashes = lent.firstTokens ? lent.hashes.subarray(0, lent.available) : lent.hashes;
     const facts = { sessionId: lent.id, tokens: lent.tokens, hashes, leaseMs: limits.leaseMs };
     const firstTokens = lent.room === undefined ? (lent.firstTokens ?? new Uint32Array()) : new Uint32Array();
-    this.#send({ case: "header", value: { session: printSession(engine, { ...facts, firstTokens }) } });
+    this.#channel.send({ case: "header", value: { session: printSession(engine, { ...facts, firstTokens }) } });
     this.#pump();
   }
 
@@ -184,6 +177,7 @@ class PullServer {
     const done = this.#slots.splice(0, taken - this.#untaken);
     if (done.length > 0) this.#movedMs = this.#heardMs;
     this.#untaken = taken;
+    for (const memories of this.#sent.splice(0, done.length)) this.#channel.reuse(memories);
     this.#deps.memory.slots.give(done);
     this.#pump();
   }
@@ -248,7 +242,7 @@ class PullServer {
     else {
       const offsets = viewBytes(memory.offsets(slots));
       const value = { firstBlock: this.#next, region: memory.region.id, offsets, checksums: viewBytes(checksums) };
-      this.#send({ case: "blocks", value });
+      this.#channel.send({ case: "blocks", value });
     }
     if (this.#slots.length === 0) this.#movedMs = clock.nowMs();
     this.#slots.push(...slots);
@@ -259,12 +253,14 @@ class PullServer {
   #sendBytes(slots: readonly number[], checksums: BigUint64Array): void {
     for (const [at, slot] of slots.entries()) {
       const bytes = this.#deps.memory.bytes(slot);
+      const sent: Buffer[] = [];
       for (let offset = 0; offset < bytes.byteLength; offset += CHUNK_BYTES) {
         const data = bytes.subarray(offset, offset + CHUNK_BYTES);
         const isLast = offset + data.byteLength === bytes.byteLength;
         const checksum = isLast ? checksums[at]! : 0n;
-        this.#send({ case: "chunk", value: { block: this.#next + at, offset, data, checksum } });
+        sent.push(this.#channel.sendChunk({ block: this.#next + at, offset, data, checksum }));
       }
+      this.#sent.push(sent);
     }
   }
 
@@ -272,7 +268,7 @@ class PullServer {
     this.#isEndSent = true;
     this.#movedMs = this.#deps.clock.nowMs();
     const blocks = this.#next - (this.#open?.fromBlock ?? 0);
-    this.#send({ case: "end", value: { blocks, firstTokenIds: writeU32(firstTokens), failed: false } });
+    this.#channel.send({ case: "end", value: { blocks, firstTokenIds: writeU32(firstTokens), failed: false } });
   }
 
   /** Nothing comes any more: of a room's prefill that is no error of the call. */
@@ -285,11 +281,7 @@ class PullServer {
     }
     this.#isEndSent = true;
     const blocks = this.#next - (this.#open?.fromBlock ?? 0);
-    this.#send({ case: "end", value: { blocks, firstTokenIds: new Uint8Array(), failed: true } });
-  }
-
-  #send(content: MessageInitShape<typeof PullResponseSchema>["content"]): void {
-    this.#channel.send(create(PullResponseSchema, { content }));
+    this.#channel.send({ case: "end", value: { blocks, firstTokenIds: new Uint8Array(), failed: true } });
   }
 
   /** The reader has ended its half: in order it reads nothing any more; one that was lost may still. */
@@ -320,7 +312,7 @@ class PullServer {
     this.#slots = [];
     // A reader believes what it copied within a lease of what it said last.
     const graceMs = mayStillRead ? this.#heardMs + limits.leaseMs - clock.nowMs() : 0;
-    if (slots.length > 0 && graceMs > 0) clock.after(graceMs, () => memory.slots.give(slots));
+    if (slots.length > 0 && graceMs > 0) memory.giveAfter(graceMs, slots, clock);
     else memory.slots.give(slots);
     this.#onOver();
   }

@@ -59,12 +59,17 @@ const IS_OVER: ReadonlySet<Reason> = new Set([
 /** Sizes of blocks that memory is kept for, own and others'; of more the fetch is refused. */
 const MOST_SIZES = 4;
 
+/** Ways not to fit that are told. */
+const MOST_TOLD = 64;
+
 /** Brings in blocks that others keep. Who wants blocks that are coming already waits for them. */
 export class Reader {
   readonly #deps: ReaderDeps;
   readonly #coming = new Map<bigint, Promise<void>>();
   /** By the size of a block. */
   readonly #memories = new Map<number, TransferMemory>();
+  /** What does not fit, as it was told. */
+  readonly #told = new Set<string>();
   #running = 0;
 
   constructor(deps: ReaderDeps) {
@@ -260,6 +265,13 @@ export class Reader {
     });
   }
 
+  /** What does not fit never will: it is told loudly, and once. */
+  #isNews({ reason, message }: StatorError): boolean {
+    if (reason !== "CONTRACT_MISMATCH" || this.#told.has(message) || this.#told.size === MOST_TOLD) return false;
+    this.#told.add(message);
+    return true;
+  }
+
   #report({ held, blocks, rung, askedMs, error }: Notes, startMs: number): Fetched["report"] {
     const { clock, metrics, engine, log } = this.#deps;
     const queueMs = (askedMs ?? clock.nowMs()) - startMs;
@@ -267,7 +279,8 @@ export class Reader {
     const bytes = blocks * blockBytes(engine.layout);
     if (error) {
       metrics.add("stator_transfer_failures_total", 1, { reason: error.reason });
-      log.debug("blocks did not come", { error, held, blocks });
+      if (this.#isNews(error)) log.warn("blocks of a worker do not fit those here", { error });
+      else log.debug("blocks did not come", { error, held, blocks });
     }
     if (rung !== undefined) {
       metrics.add("stator_transfer_blocks_total", blocks, { rung });

@@ -28,10 +28,13 @@ export interface SessionPlace {
   readonly hashes: BigUint64Array;
 }
 
+/** Serves one caller after the other; making one takes longer than hashing a prompt. */
+const HASHER = new TokenHasher();
+
 /** Sequence hashes of the complete blocks of a prompt. */
 export function hashesOf(prompt: TransferPrompt, blockTokens: number): BigUint64Array {
   const seed = hashSeed(prompt.cacheSalt, prompt.adapter);
-  return new TokenChain(new TokenHasher(), prompt.tokens, { blockTokens, seed }).hashes();
+  return new TokenChain(HASHER, prompt.tokens, { blockTokens, seed }).hashes();
 }
 
 /** What is told of a sequence that is kept. */

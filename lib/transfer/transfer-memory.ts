@@ -1,3 +1,4 @@
+import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Mover, OwnRegion } from "./mover.ts";
@@ -27,6 +28,8 @@ export class TransferMemory {
   readonly blockBytes: number;
   /** Whether a mover can read it and write it; messages and neighbours can in any case. */
   readonly isMovable: boolean;
+  /** Of places that somebody may still read. */
+  readonly #later = new Set<Timer>();
 
   constructor(options: TransferMemoryOptions) {
     const { mover, blockBytes, regionBytes, maxWaiting, log } = options;
@@ -49,8 +52,18 @@ export class TransferMemory {
     return BigUint64Array.from(slots, (slot) => BigInt(slot) * BigInt(this.blockBytes));
   }
 
+  /** Gives places back after so long, when nobody reads them any more. */
+  giveAfter(delayMs: number, slots: readonly number[], clock: Clock): void {
+    const timer = clock.after(delayMs, () => {
+      this.#later.delete(timer);
+      this.slots.give(slots);
+    });
+    this.#later.add(timer);
+  }
+
   /** Gives the region back. */
   close(): void {
+    for (const timer of this.#later) timer.cancel();
     this.region.close();
   }
 }

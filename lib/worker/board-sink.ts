@@ -54,6 +54,8 @@ export interface BoardRequest {
   readonly requestId: string;
   /** The caller's trace context; undefined or malformed begins a trace of its own. */
   readonly traceparent: string | undefined;
+  /** What it does of an answer, for traces. Absent: all of it. */
+  readonly part?: "prefill" | "decode";
   /** Builds it with the id that it gets, or says what comes before. */
   readonly make: ((id: number) => EngineRequest) | Preparation;
 }

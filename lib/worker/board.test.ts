@@ -259,19 +259,21 @@ describe("a board", () => {
       ...noTracer,
       start: (name: string, traceparent: string | undefined) => {
         spans.push(`${name} under ${traceparent}`);
-        return { traceparent, set() {}, end: (failure?: string) => void spans.push(`ended ${failure ?? "well"}`) };
+        const set = (key: string, value: unknown) => void (key === "stator.leg" && spans.push(`leg ${value}`));
+        return { traceparent, set, end: (failure?: string) => void spans.push(`ended ${failure ?? "well"}`) };
       },
     };
     const log = createLog({ level: "debug", pretty: false, write: (line) => void lines.push(line) });
     const other = new FakeEngine();
     const listener = { onFailure() {}, onMetrics() {}, onIdle() {}, onKv() {} };
     const watched = createBoard(other, listener, { log, tracer });
-    const { id } = watched.submit(new Told(), 1, { ...REQUEST, requestId: "r1", traceparent: "00-a" });
+    const { id } = watched.submit(new Told(), 1, { ...REQUEST, requestId: "r1", traceparent: "00-a", part: "prefill" });
     other.step({ finishes: [{ id, reason: "end", completionTokens: 3 }] });
     other.refuse = new StatorError("OVERLOADED", { what: "the engine" });
     expect(() => watched.submit(new Told(), 1, REQUEST)).toThrow();
     expect(spans).toEqual([
       "stator.worker under 00-a",
+      "leg prefill",
       "ended well",
       "stator.worker under undefined",
       "ended OVERLOADED",

@@ -13,6 +13,7 @@ import type {
 import type { Log } from "#lib/host/log";
 import type { Span, Tracer } from "#lib/host/telemetry";
 import type { BoardRequest, BoardSink, Preparation } from "./board-sink.ts";
+import { KeptPlaces } from "./kept-places.ts";
 import { cancelledFinish, failedFinish, loadAfter } from "./outside-steps.ts";
 
 interface Open {
@@ -94,6 +95,7 @@ class EngineBoard implements Board {
   readonly #deps: BoardDeps;
   readonly #opened = new Map<number, Open>();
   readonly #touched = new Set<BoardSink>();
+  readonly #places: KeptPlaces;
   #nextId = 1;
   #last: StepMetrics | undefined;
   /** Set when nothing can run any more. */
@@ -104,6 +106,7 @@ class EngineBoard implements Board {
     this.#engine = engine;
     this.#listener = listener;
     this.#deps = deps;
+    this.#places = new KeptPlaces(engine.card);
   }
 
   get open() {
@@ -114,15 +117,17 @@ class EngineBoard implements Board {
     return this.#last;
   }
 
-  submit(sink: BoardSink, key: number, { requestId, traceparent, make }: BoardRequest) {
+  submit(sink: BoardSink, key: number, { requestId, traceparent, part, make }: BoardRequest) {
     const id = this.#drawId();
     const span = this.#deps.tracer.start("stator.worker", traceparent);
     span.set("stator.request_id", requestId);
+    if (part) span.set("stator.leg", part);
     // Known before the engine is, so that nothing it makes during the call could be lost.
     const open: Open = { sink, key, requestId, span, isAsked: true, endPreparation: undefined, isCancelled: false };
     this.#opened.set(id, open);
     try {
       if (this.#over) throw this.#over;
+      this.#places.check(this.#opened.size, typeof make !== "function");
       if (typeof make !== "function") return { id, admission: this.#prepare(id, open, make) };
       const admission = submitTo(this.#engine, make(id));
       if (admission === "later") return { id, admission: undefined };
@@ -148,10 +153,12 @@ class EngineBoard implements Board {
         if (isOpen()) this.#endHere(open.isCancelled ? cancelledFinish(id) : failedFinish(id, error));
       },
     });
+    this.#places.keep();
   }
 
   #prepared(id: number, open: Open, make: (id: number) => EngineRequest): void {
     open.endPreparation = undefined;
+    this.#places.giveBack();
     try {
       if (open.isCancelled) this.#endHere(cancelledFinish(id));
       else open.isAsked = submitTo(this.#engine, make(id)) === "later";
@@ -307,6 +314,7 @@ class EngineBoard implements Board {
     const open = this.#touch(end.id);
     if (!open) return;
     this.#opened.delete(end.id);
+    if (open.endPreparation) this.#places.giveBack();
     this.ended[end.reason]++;
     const { sink, key, requestId, span } = open;
     span.set("stator.completion_tokens", end.completionTokens);

@@ -109,7 +109,9 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
 
   #ask(board: Board, { handle, requestId, traceparent }: Submit, leg: Pick<Leg, "make"> & Partial<Leg>) {
     try {
-      return board.submit(this, handle, { requestId, traceparent: traceparent || undefined, make: leg.make });
+      const { part, make } = leg;
+      const traced = { requestId, traceparent: traceparent || undefined };
+      return board.submit(this, handle, { ...traced, ...(part && { part }), make });
     } catch (caught) {
       const error = asStatorError(caught);
       leg.onRefused?.(error);

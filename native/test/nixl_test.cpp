@@ -24,7 +24,7 @@ using stator::transfer::CopyOrder;
 using stator::transfer::CopyResult;
 using stator::transfer::CopyStatus;
 using stator::transfer::Job;
-using stator::transfer::kChecksumSeed;
+using stator::kChecksumSeed;
 using stator::transfer::Region;
 
 constexpr size_t kBlock = 6'000;
@@ -239,7 +239,6 @@ TEST(nixl_runs_many_jobs_at_once) {
     const auto status = jobs[i].second.get().status;
     CHECK(status == CopyStatus::done || (i % 3 == 0 && status == CopyStatus::cancelled));
   }
-  CHECK(!pair.target->isInUse());
 }
 
 TEST(nixl_tells_notices_and_the_loss_of_a_peer) {

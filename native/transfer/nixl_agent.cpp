@@ -19,7 +19,8 @@ Agent::Agent(std::shared_ptr<const Library> library, AgentOptions options, OnNot
     : library_(std::move(library)), options_(std::move(options)), onNotice_(std::move(onNotice)) {
   std::promise<void> opened;
   auto outcome = opened.get_future();
-  thread_ = std::thread([this, &opened] { loop(opened); });
+  // The thread owns it: who waits may be gone before the promise has been kept to its end.
+  thread_ = std::thread([this, opened = std::move(opened)]() mutable { loop(opened); });
   try {
     outcome.get();
   } catch (...) {
@@ -105,9 +106,9 @@ bool Agent::post(std::function<void()> work) {
 /// Runs work on the thread and waits for what it returns or throws.
 template <typename Work>
 auto Agent::call(Work work) -> decltype(work()) {
-  std::packaged_task<decltype(work())()> task(std::move(work));
-  auto answer = task.get_future();
-  if (!post([&task] { task(); })) throw Failure(Code::closed, "The agent was closed.");
+  const auto task = std::make_shared<std::packaged_task<decltype(work())()>>(std::move(work));
+  auto answer = task->get_future();
+  if (!post([task] { (*task)(); })) throw Failure(Code::closed, "The agent was closed.");
   return answer.get();
 }
 

@@ -8,8 +8,6 @@
 namespace stator::nixl {
 namespace {
 
-using transfer::kChecksumSeed;
-
 /// What is copied before it is hashed: it stays in the nearest cache.
 constexpr size_t kTileBytes = size_t{16} << 10;
 /// Between two looks while bytes are on their way.

@@ -10,6 +10,8 @@ import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
 import { ps } from "./commands/ps.ts";
 import { replay } from "./commands/replay.ts";
+import { requests } from "./commands/requests.ts";
+import { role } from "./commands/role.ts";
 import { template } from "./commands/template.ts";
 import { tokenize } from "./commands/tokenize.ts";
 import { up } from "./commands/up.ts";
@@ -21,9 +23,11 @@ export const COMMANDS: readonly Command[] = [
   chat,
   models,
   ps,
+  requests,
   explain,
   capture,
   cache,
+  role,
   replay,
   frontend,
   worker,

@@ -126,7 +126,9 @@ test("of a leg it is said which, and of both ways of a prompt what they were pri
   expect(line({})).toContain(
     "Computed apart from its answer, by priced. whole 28 ms: prefill 7, late tokens 21; split 7 ms: prefill 7.",
   );
-  expect(line({ isBypassed: true, terms: [] })).toContain("Computed where its answer is made, by priced.");
+  expect(line({ isBypassed: true, terms: [] })).toContain(
+    "Computed where its answer is made: it has no complete block to hand over.",
+  );
   expect(line({ isVetoed: true, terms: [term("split: wait", 0)] })).toContain(
     "Computed apart from its answer, by priced, though it said otherwise: the blocks for answers are nearly all in use. split 0 ms: nothing.",
   );

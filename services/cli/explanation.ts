@@ -46,6 +46,8 @@ const LEG_WORDS: Readonly<Partial<Record<string, string>>> = {
 function printBypass({ bypass }: Explanation): string[] {
   if (!bypass) return [];
   const { rule, isBypassed, isVetoed, terms } = bypass;
+  if (isBypassed && terms.length === 0)
+    return ["Computed where its answer is made: it has no complete block to hand over."];
   const veto = isVetoed ? ", though it said otherwise: the blocks for answers are nearly all in use" : "";
   const way = isBypassed ? "Computed where its answer is made" : "Computed apart from its answer";
   const ways = ["whole", "split"].map((name) => printWay(name, terms)).filter((text) => text !== "");

@@ -1,6 +1,6 @@
 import { choice, flag, type OptionBase, type Options, text } from "#lib/base/option";
 import { MOST_TAINTS, parseTaints } from "#lib/base/taint";
-import { TEXT_ROLES } from "./role-change.ts";
+import { TEXT_ROLES } from "#lib/discovery/worker-role";
 
 function words({ doc }: { readonly doc: string }): OptionBase<readonly string[]> {
   return {

@@ -1,10 +1,7 @@
 import { StatorError } from "#lib/base/errors";
-import type { WorkerRole } from "#lib/discovery/worker-role";
+import { TEXT_ROLES, type WorkerRole } from "#lib/discovery/worker-role";
 import { requireAbility } from "#lib/engines/ability";
 import type { Engine } from "#lib/engines/engine";
-
-/** Roles that a worker of text can have; encode is reserved. */
-export const TEXT_ROLES = ["aggregated", "prefill", "decode"] as const satisfies readonly WorkerRole[];
 
 /** The worker that takes another role. */
 export interface RoleHolder {

@@ -326,6 +326,33 @@ export const CASES: Readonly<Record<string, BenchCase>> = {
     bounds: { plainShare: { atLeast: 0.8 } },
     beside: ["checkedShare", "checkedGbps"],
   },
+  "transfer/grpc": {
+    file: "transfer-rungs.ts",
+    about:
+      "1 MiB blocks from one agent to another: time in messages of gRPC / by the addon's socket; shared memory beside",
+    bounds: { ratio: { atMost: 4 } },
+    beside: ["grpcGbps", "tcpGbps", "sharedGbps"],
+  },
+  "handoff/1024-tokens": {
+    file: "handoff.ts",
+    about: "1,024 tokens of the demo model from another process into the engine / computing as many",
+    bounds: { ratio: { atMost: 0.1 } },
+    beside: ["withTokenRatio", "transferMs", "recomputedMs"],
+  },
+  "handoff/beside-decodes": {
+    file: "handoff.ts",
+    about:
+      "time of imports and of exports / of the engine steps beside them at p99; time between tokens with prompts coming in / with their bytes discarded",
+    bounds: { importShareP99: { atMost: 0.1 }, exportShareP99: { atMost: 0.1 }, itlRatio: { atMost: 1.2 } },
+    beside: ["itlP99Ratio", "importShareOfAll", "steps"],
+  },
+  "handoff/long-prompts": {
+    file: "handoff-cluster.ts",
+    about:
+      "time between tokens at p99, long prompts coming in: a worker that computes prompts and one that goes on / two that do both",
+    bounds: { itlP99Ratio: { atMost: 0.6 } },
+    beside: ["itlP50Ratio", "togetherP99Ms", "apartP99Ms", "handOffs"],
+  },
   "index/match/1m": {
     file: "prefix-index.ts",
     about:

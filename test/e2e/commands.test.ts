@@ -45,7 +45,7 @@ describe("what runs", () => {
     expect([code, table.length, table[0]?.split(/ {2,}/)]).toEqual([
       0,
       3,
-      ["WORKER", "MODELS", "ADDRESS", "STATE", "OPEN", "WAITING", "RULE", "INDEXED", "SPEED", "BLOCKS"],
+      ["WORKER", "ROLE", "MODELS", "ADDRESS", "STATE", "OPEN", "WAITING", "RULE", "INDEXED", "SPEED", "BLOCKS", "KEPT"],
     ]);
   });
 
@@ -149,6 +149,50 @@ describe("the cache", () => {
     expect((await stator("cache")).err).toContain("stator cache clear WORKER");
   });
 });
+
+describe("roles", () => {
+  it("are changed by role, and requests and explain tell of both parts of an answer", async () => {
+    const flags = ["--http-port", port];
+    const [{ worker } = { worker: "" }] = JSON.parse((await stator("ps", ...flags, "--json")).out) as Worker[];
+    const changed = await stator("role", worker, "prefill", ...flags, "--json");
+    expect(JSON.parse(changed.out)).toMatchObject({ worker, role: "prefill", previousRole: "aggregated" });
+    const content = "What does a fox eat in winter, and where? ".repeat(12);
+    const messages = [{ role: "user", content }];
+    const body = { model: "stator-mock", max_tokens: 4, messages, ignore_eos: true, stator: { worker } };
+    const ask = async () => {
+      const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+      const headers = { "content-type": "application/json", "x-request-id": "fox" };
+      return (await fetch(url, { method: "POST", headers, body: JSON.stringify(body) })).headers;
+    };
+    // Its frontend hears of the role a moment later.
+    let said = new Headers();
+    const prefillWorker = async (): Promise<string | null> => {
+      said = await ask();
+      return said.get("x-stator-prefill-worker");
+    };
+    await expect.poll(prefillWorker).toBe(worker);
+    expect(said.get("x-stator-worker")).not.toBe(worker);
+    const [row] = JSON.parse((await stator("requests", "1", ...flags, "--json")).out) as object[];
+    expect(row).toMatchObject({
+      ...{ request: "fox", tokens: 4, outcome: "finished", workers: [worker, said.get("x-stator-worker")] },
+      handOff: { prefillWorker: worker, prefillMs: expect.any(Number), decodeMs: expect.any(Number), recomputed: "" },
+    });
+    const { out } = await stator("explain", "fox", ...flags);
+    expect(out).toMatch(/tokens, computed elsewhere: where the answer goes on$/m);
+    expect(out).toMatch(/tokens, to be computed for an answer elsewhere$/m);
+    expect((await stator("role", worker, "aggregated", ...flags)).out).toMatch(/^WORKER +ADDRESS +ROLE +BEFORE\n/);
+  });
+
+  it("are three, and at most 1000 requests are told of", async () => {
+    expect((await stator("role", "17", "cook")).err).toContain("Say `stator role WORKER ROLE`, with one of aggregated");
+    expect((await stator("requests", "0")).err).toContain("Say `stator requests`, or with a count of at most 1000");
+  });
+});
+
+/** As `ps` prints it. */
+interface Worker {
+  readonly worker: string;
+}
 
 describe("what a model file makes of", () => {
   const MODEL = "models/stator-demo-q8_0.gguf";

@@ -1,11 +1,12 @@
 import { StatorError } from "#lib/base/errors";
 import { xxh3 } from "#lib/tokens/xxh3";
 import type { CopyJob, CopyResult, Mover, OwnRegion, PayloadSocket, PeerMemory } from "#lib/transfer/mover";
+import type { NixlAgent } from "#lib/transfer/nixl";
 import { CHECKSUM_SEED } from "./fake-block-store.ts";
 
 interface FakeMemory extends PeerMemory {
   readonly bytes: Uint8Array;
-  readonly way: "shared" | "process" | "tcp";
+  readonly way: "shared" | "process" | "nixl" | "tcp";
 }
 
 /** A machine whose processes read each other's memory as movers do, all within one process. */
@@ -96,6 +97,11 @@ class FakeMover implements Mover {
     );
   }
 
+  /** An agent of NIXL, which knows the machine's processes by their numbers. */
+  nixl(): FakeNixl {
+    return new FakeNixl(this.#machine, this);
+  }
+
   async listen(): Promise<PayloadSocket> {
     const token = new Uint8Array(16).fill(this.identity.processId);
     this.tokens.set(token.join(), true);
@@ -108,5 +114,36 @@ class FakeMover implements Mover {
 
   close(): void {
     if (this.regions.size > 0) throw new Error("regions are closed before their mover");
+  }
+}
+
+/** Reads the regions of a process by the number in its metadata. */
+class FakeNixl implements NixlAgent {
+  /** Settles registrations. */
+  beforeRegister: () => Promise<void> | void = () => {};
+  isClosed = false;
+  metadata = new Uint8Array();
+  readonly #machine: FakeMachine;
+  readonly #mover: FakeMover;
+
+  constructor(machine: FakeMachine, mover: FakeMover) {
+    this.#machine = machine;
+    this.#mover = mover;
+  }
+
+  async register(region: OwnRegion): Promise<void> {
+    await this.beforeRegister();
+    this.metadata = Uint8Array.of(this.#mover.identity.processId, region.id);
+  }
+
+  async openPeer({ metadata, address }: { metadata: Uint8Array; address: bigint }): Promise<PeerMemory> {
+    return this.#machine.open("nixl", (mover) =>
+      mover.identity.processId === metadata[0] ? mover.regions.get(Number(address)) : undefined,
+    );
+  }
+
+  async close(): Promise<void> {
+    if (this.#mover.regions.size === 0) throw new Error("NIXL is closed before its regions");
+    this.isClosed = true;
   }
 }

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
 import { PayloadService } from "#gen/stator/worker/v1/payload_pb";
 import { writeU32 } from "#lib/base/bytes";
-import type { StatorError } from "#lib/base/errors";
+import { asStatorError, type StatorError } from "#lib/base/errors";
 import { createService } from "#lib/rpc/service";
 import type {
   Fetched,
@@ -74,7 +74,7 @@ export class FakeTransferAgent implements TransferAgent {
   fetch(from: TransferSource, prompt: TransferPrompt, { signal }: FetchOptions): Promise<Fetched> {
     return new Promise((resolve, reject) => {
       this.fetches.push({ from, prompt, signal, resolve, reject });
-      signal.addEventListener("abort", () => reject(signal.reason));
+      signal.addEventListener("abort", () => reject(asStatorError(signal.reason)));
     });
   }
 

@@ -18,6 +18,7 @@ import { TRANSFER_INSTRUMENTS } from "#lib/transfer/instruments";
 import { TRANSFER_LIMITS, type TransferLimits } from "#lib/transfer/limits";
 import type { Mover } from "#lib/transfer/mover";
 import { Neighbours } from "#lib/transfer/neighbours";
+import type { NixlAgent } from "#lib/transfer/nixl";
 import { openTransferAgent } from "#lib/transfer/open-agent";
 import { RUNGS, type Rung } from "#lib/transfer/rung";
 import { FakeBlockStore } from "./fake-block-store.ts";
@@ -44,13 +45,16 @@ export interface WorkerSaid {
   readonly limits?: Partial<TransferLimits>;
   readonly layout?: KvLayout;
   readonly modelDigest?: Uint8Array;
+  readonly hashScheme?: string;
   readonly totalBlocks?: number;
   readonly incarnation?: bigint;
   /** The next number unless given; others in another process. */
   readonly instanceId?: bigint;
   /** One of the machine unless given. */
   readonly mover?: Mover;
-  /** Ways of the mover; all but nixl unless given. */
+  /** That of the mover. */
+  readonly nixl?: NixlAgent;
+  /** Ways of the mover; all, but nixl only with an agent of it, unless given. */
   readonly rungs?: readonly Rung[];
   /** Another one of this process. */
   readonly isNeighbour?: boolean;
@@ -84,7 +88,8 @@ export class TransferRig {
     const store = new FakeBlockStore({ blockTokens: layout.blockTokens, blockBytes: blockBytes(layout), totalBlocks });
     const agent = await openTransferAgent({
       mover: said.mover ?? this.machine.add(),
-      rungs: said.rungs ?? RUNGS.filter((rung) => rung !== "nixl"),
+      nixl: said.nixl,
+      rungs: said.rungs ?? RUNGS.filter((rung) => rung !== "nixl" || said.nixl),
       neighbours: said.isNeighbour ? this.#neighbours : new Neighbours(),
       dial: (address) => new Channel(address, loopbackCredentials, systemClock),
       hashBytes: xxh3,
@@ -102,7 +107,7 @@ export class TransferRig {
       },
     };
     agent.serve({
-      ...{ blocks: store, totalBlocks, layout, modelDigest, hashScheme: HASH_SCHEME },
+      ...{ blocks: store, totalBlocks, layout, modelDigest, hashScheme: said.hashScheme ?? HASH_SCHEME },
       identity: () => ({ instanceId: number, incarnation: worker.incarnation, address: server.address }),
     });
     this.#closes.push(async () => {
@@ -117,8 +122,12 @@ export class TransferRig {
     await Promise.all(this.#closes.map((close) => close()));
   }
 
+  #warn(phrase: string, { error }: { error?: StatorError } = {}): void {
+    this.warnings.push(error?.reason === "CONTRACT_MISMATCH" ? `${phrase}: ${error.message}` : phrase);
+  }
+
   #log(): Log {
-    return { ...silentLog, warn: (phrase) => void this.warnings.push(phrase) };
+    return { ...silentLog, warn: (phrase, fields) => this.#warn(phrase, fields) };
   }
 }
 

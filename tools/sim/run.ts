@@ -13,16 +13,24 @@ if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || first < 0 ||
 }
 const model = await readMockModel("models/stator-demo-q8_0.gguf");
 const ends = new Map<string, number>();
+const transfers = new Map<string, number>();
 let migrations = 0;
+let handOffs = 0;
 let wrong = 0;
 for (let seed = first; seed < first + count; seed++) {
   const world = await simulate(seed, { model, ...(count === 1 && { write: (line) => console.log(line) }) });
   for (const [end, times] of world.ends) ends.set(end, (ends.get(end) ?? 0) + times);
+  for (const [what, times] of world.transfers) transfers.set(what, (transfers.get(what) ?? 0) + times);
   migrations += world.migrations;
+  handOffs += world.handOffs;
   if (count === 1) console.log(`seed ${seed}: trace ${world.hash}, faults: ${world.faults.join(", ") || "none"}`);
   for (const complaint of world.complaints) console.log(`seed ${seed}: ${complaint}`);
   if (world.complaints.length > 0) wrong++;
 }
-console.log([...ends].map(([end, times]) => `${times} ${end}`).join(", "), `${migrations} migrations`);
+const list = (counts: ReadonlyMap<string, number>) => [...counts].map(([what, times]) => `${times} ${what}`).join(", ");
+console.log(`${list(ends)}; ${migrations} migrations`);
+console.log(
+  `${handOffs} requests in two legs; blocks that came, and fetches that brought less: ${list(transfers) || "none"}`,
+);
 console.log(wrong === 0 ? "Nothing is wrong." : `${wrong} of ${count} worlds went wrong.`);
 process.exitCode = wrong === 0 ? 0 : 1;

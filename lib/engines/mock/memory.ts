@@ -8,6 +8,9 @@ export const ROW_WORDS = 4;
 const LAYERS = 2;
 const ROW_BYTES = 4;
 
+/** Blocks of so many tokens, or of several times as many, are told apart by stretches of so many: those mocks say the same. */
+const GRAIN_TOKENS = 16;
+
 /** The layout of the mock's blocks. */
 export function mockLayout(blockTokens: number, order: BlockOrder = "layer-kind"): KvLayout {
   const rows = { keyRowBytes: ROW_BYTES, valueRowBytes: ROW_BYTES };
@@ -41,12 +44,17 @@ export function advanceRows(rows: Int32Array, token: number): void {
 }
 
 /**
- * The mock's KV bytes. The rows of a token come from it and the rows before it; a block's digest comes from all of its
- * bytes as they are when it is full or arrives. What the mock says depends on the digests of all blocks, so a lost or
- * changed byte changes the text.
+ * The mock's KV bytes. The rows of a token come from it and the rows before it; the digest of a stretch of a block comes from
+ * all of its bytes as they are when it is full or arrives, by layer and keys before values whatever their order is. What the
+ * mock says depends on the digests of all stretches, so a lost or changed byte changes the text.
  */
 export class MockMemory {
   readonly layout: KvLayout;
+  /** Tokens of a stretch that has a digest; a block has a whole number of them. */
+  readonly grainTokens: number;
+  readonly #grains: number;
+  /** A block is one stretch as it lies. */
+  readonly #isPlain: boolean;
   readonly #blockBytes: number;
   readonly #places: readonly number[];
   readonly #bytes: Uint8Array;
@@ -54,15 +62,23 @@ export class MockMemory {
   readonly #digestLo: Int32Array;
   readonly #digestHi: Int32Array;
   readonly #kernel = new Xxh3();
+  /** Rows of one stretch, by layer, and keys before values. */
+  readonly #stretch: Uint8Array;
+  readonly #stretchView: DataView;
 
   constructor(blocks: number, layout: KvLayout) {
     this.layout = layout;
+    this.grainTokens = layout.blockTokens % GRAIN_TOKENS === 0 ? GRAIN_TOKENS : layout.blockTokens;
+    this.#grains = layout.blockTokens / this.grainTokens;
+    this.#isPlain = this.#grains === 1 && layout.order === "layer-kind";
+    this.#stretch = new Uint8Array(this.grainTokens * ROW_WORDS * ROW_BYTES);
+    this.#stretchView = new DataView(this.#stretch.buffer);
     this.#places = PLACES[layout.order];
     this.#blockBytes = blockBytes(this.layout);
     this.#bytes = new Uint8Array(blocks * this.#blockBytes);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#digestLo = new Int32Array(blocks);
-    this.#digestHi = new Int32Array(blocks);
+    this.#digestLo = new Int32Array(blocks * this.#grains);
+    this.#digestHi = new Int32Array(blocks * this.#grains);
   }
 
   /** Where a word of a row is: [layer][K|V][token], or the first two the other way round, one word each. */
@@ -75,17 +91,18 @@ export class MockMemory {
     for (let word = 0; word < ROW_WORDS; word++) rows[word] = this.#view.getInt32(this.#at(block, offset, word), true);
   }
 
-  /** Writes the rows of a token; with the last one of a block, takes its digest. */
+  /** Writes the rows of a token; with the last one of a stretch, takes its digest. */
   writeRows(block: number, offset: number, rows: Int32Array): void {
     for (let word = 0; word < ROW_WORDS; word++) this.#view.setInt32(this.#at(block, offset, word), rows[word]!, true);
-    if (offset === this.layout.blockTokens - 1) this.#digest(block);
+    if ((offset + 1) % this.grainTokens === 0) this.#digest(block, (offset + 1) / this.grainTokens - 1);
   }
 
-  /** Mixes the digest of a full block into a fold of two words, in place. */
-  foldDigest(block: number, fold: Int32Array): void {
+  /** Mixes the digest of a full stretch of a block into a fold of two words, in place. */
+  foldDigest(block: number, grain: number, fold: Int32Array): void {
+    const at = block * this.#grains + grain;
     const low = fold[0]!;
-    fold[0] = scramble(low + this.#digestLo[block]!) ^ fold[1]!;
-    fold[1] = scramble(fold[1]! + this.#digestHi[block]!) ^ low;
+    fold[0] = scramble(low + this.#digestLo[at]!) ^ fold[1]!;
+    fold[1] = scramble(fold[1]! + this.#digestHi[at]!) ^ low;
   }
 
   /** Copies a block's bytes. */
@@ -98,12 +115,23 @@ export class MockMemory {
   write(block: number, bytes: Uint8Array): void {
     assert(bytes.byteLength === this.#blockBytes, "a block has the bytes of its layout");
     this.#bytes.set(bytes, block * this.#blockBytes);
-    this.#digest(block);
+    for (let grain = 0; grain < this.#grains; grain++) this.#digest(block, grain);
   }
 
-  #digest(block: number): void {
-    this.#kernel.hash(this.#view, block * this.#blockBytes, this.#blockBytes, 0, 0);
-    this.#digestLo[block] = this.#kernel.lo;
-    this.#digestHi[block] = this.#kernel.hi;
+  #digest(block: number, grain: number): void {
+    const at = block * this.#grains + grain;
+    if (this.#isPlain) this.#kernel.hash(this.#view, block * this.#blockBytes, this.#blockBytes, 0, 0);
+    else this.#hashStretch(block, grain);
+    this.#digestLo[at] = this.#kernel.lo;
+    this.#digestHi[at] = this.#kernel.hi;
+  }
+
+  #hashStretch(block: number, grain: number): void {
+    const runBytes = this.grainTokens * ROW_BYTES;
+    for (let word = 0; word < ROW_WORDS; word++) {
+      const start = this.#at(block, grain * this.grainTokens, word);
+      this.#stretch.set(this.#bytes.subarray(start, start + runBytes), word * runBytes);
+    }
+    this.#kernel.hash(this.#stretchView, 0, this.#stretch.byteLength, 0, 0);
   }
 }

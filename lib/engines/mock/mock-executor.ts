@@ -17,10 +17,10 @@ import type { MockWords } from "./words.ts";
 /** Length of the mock's embeddings. */
 export const MOCK_EMBEDDING_SIZE = 64;
 
-/** The digests of a sequence's full blocks, folded so far. */
+/** The digests of a sequence's full stretches, folded so far. */
 interface Fold {
   readonly run: number;
-  blocks: number;
+  stretches: number;
   readonly words: Int32Array;
 }
 
@@ -180,26 +180,30 @@ export class MockExecutor implements Executor {
     for (let word = 0; word < ROW_WORDS; word++) this.#rows[word] = scramble(seed + word);
   }
 
-  /** The fold of all blocks that are full before a position. */
+  /** The fold of all stretches that are full before a position. */
   #foldOf(sequence: Sequence, start: number): Fold {
     const known = this.#folds.get(sequence);
-    const full = Math.floor(start / this.#options.blockTokens);
-    const isOurs = known && known.run === sequence.run && known.blocks <= full;
-    const fold = isOurs ? known : { run: sequence.run, blocks: 0, words: new Int32Array(2) };
+    const full = Math.floor(start / this.memory.grainTokens);
+    const isOurs = known && known.run === sequence.run && known.stretches <= full;
+    const fold = isOurs ? known : { run: sequence.run, stretches: 0, words: new Int32Array(2) };
     if (!isOurs) this.#folds.set(sequence, fold);
-    while (fold.blocks < full) this.memory.foldDigest(sequence.blocks[fold.blocks++]!, fold.words);
+    while (fold.stretches < full) this.#foldNext(sequence, fold);
     return fold;
   }
 
+  #foldNext(sequence: Sequence, fold: Fold): void {
+    const { grainTokens } = this.memory;
+    const grains = this.#options.blockTokens / grainTokens;
+    const block = this.#blockAt(sequence, fold.stretches * grainTokens);
+    this.memory.foldDigest(block, fold.stretches % grains, fold.words);
+    fold.stretches++;
+  }
+
   #put(sequence: Sequence, fold: Fold, at: { readonly position: number; readonly token: number }): void {
-    const { blockTokens } = this.#options;
     const block = this.#blockAt(sequence, at.position);
-    const offset = at.position % blockTokens;
     advanceRows(this.#rows, at.token);
-    this.memory.writeRows(block, offset, this.#rows);
-    if (offset !== blockTokens - 1) return;
-    this.memory.foldDigest(block, fold.words);
-    fold.blocks++;
+    this.memory.writeRows(block, at.position % this.#options.blockTokens, this.#rows);
+    if ((at.position + 1) % this.memory.grainTokens === 0) this.#foldNext(sequence, fold);
   }
 
   #choose(sequence: Sequence, fold: Fold, tokens: readonly number[]): Choice {

@@ -1,8 +1,8 @@
 import type { Clock } from "#lib/base/clock";
-import { decimal, integer, type Options, type Values } from "#lib/base/option";
+import { choice, decimal, integer, type Options, type Values } from "#lib/base/option";
 import type { SaidSampling } from "#lib/base/sampling";
 import type { Log } from "#lib/host/log";
-import type { BlockOrder } from "#lib/kv/layout";
+import { BLOCK_ORDERS, type BlockOrder } from "#lib/kv/layout";
 import type { MockTiming } from "./timing.ts";
 
 /** How a mock is opened. Sizes that are left out are those of a large GPU. */
@@ -23,9 +23,9 @@ export interface MockOptions {
   readonly lateMs?: () => number;
   /** Longest prompt and answer together, at most what the blocks hold; default 32,768. */
   readonly contextTokens?: number;
-  /** Tokens of a KV block; default 16. */
+  /** Tokens of a KV block; default 16. What it says depends on it, unless it is a multiple of that. */
   readonly blockTokens?: number;
-  /** How rows follow each other in blocks that leave and come; default by layer. What it says depends on it. */
+  /** How rows follow each other in blocks that leave and come; default by layer. */
   readonly blockOrder?: BlockOrder;
   /** KV blocks of the pool; default 16,384. */
   readonly blocks?: number;
@@ -79,6 +79,19 @@ export const MOCK_OPTIONS = {
     unit: "tokens",
     doc: "Tokens that a mock makes per request and step.",
   }),
+  "mock.block-tokens": integer({
+    initial: 16,
+    least: 1,
+    most: 65_536,
+    unit: "tokens",
+    doc: "Tokens of a mock's KV block.",
+    alike: "--block-size",
+  }),
+  "mock.block-order": choice({
+    initial: "layer-kind",
+    choices: BLOCK_ORDERS,
+    doc: "How rows follow each other in a mock's KV blocks: by layer, or keys of all layers before all values.",
+  }),
 } as const satisfies Options;
 
 /** How the mock is opened as the options say. */
@@ -89,5 +102,7 @@ export function readMockOptions(values: Values<typeof MOCK_OPTIONS>): Partial<Mo
     contextTokens: values["mock.context-tokens"],
     maxRunning: values["mock.max-running"],
     instantTokens: values["mock.step-tokens"],
+    blockTokens: values["mock.block-tokens"],
+    blockOrder: values["mock.block-order"],
   };
 }

@@ -6,7 +6,7 @@ import { nextTokenMs } from "../rules/hand-off.ts";
 import { type BypassVerdict, judgeBypass } from "./bypass.ts";
 import type { Disaggregation } from "./disaggregation.ts";
 import { priceWays } from "./price.ts";
-import { fits, type Seats } from "./seat-finder.ts";
+import { fits, type Seats, type WeightWords } from "./seat-finder.ts";
 import type { TransferBook } from "./transfer-book.ts";
 
 /** What chooses for legs lives on. */
@@ -65,9 +65,9 @@ export class LegChooser {
       readonly from: RankSeat | undefined;
     },
   ): PromptLegs {
-    const { seats, choices, isReal, from } = about;
+    const { seats, choices, isReal } = about;
     if (seats.stage === "hand-off") {
-      return { ...this.#decodeLeg(ask, { ...about, seats: seats.decode, from }), ahead: undefined };
+      return { ...this.#decodeLeg(ask, { ...about, words: seats.words, seats: seats.decode }), ahead: undefined };
     }
     const { whole, prefill } = seats;
     const chooseWhole = (): LegChoice => {
@@ -78,10 +78,10 @@ export class LegChooser {
     const { split } = this.#options;
     const isForced = split.enforce || ask.target !== undefined;
     const chosen = this.#prefill.choose(meant(ask, prefill), { choices, seats: prefill, isReal, leg: "prefill" });
-    if (isForced) return this.#prefillLeg(ask, { ...about, whole, chosen, bypass: undefined });
+    if (isForced) return this.#prefillLeg(ask, { ...about, words: seats.words, whole, chosen, bypass: undefined });
     const alternative = chooseWhole();
     const bypass = this.#judge(alternative.chosen, chosen);
-    if (!bypass.isBypassed) return this.#prefillLeg(ask, { ...about, whole, chosen, bypass });
+    if (!bypass.isBypassed) return this.#prefillLeg(ask, { ...about, words: seats.words, whole, chosen, bypass });
     return { ...alternative, chosen: withBypass(alternative.chosen, bypass), ahead: undefined };
   }
 
@@ -90,6 +90,7 @@ export class LegChooser {
     about: {
       readonly choices: readonly number[];
       readonly isReal: boolean;
+      readonly words: WeightWords;
       readonly whole: readonly RankSeat[];
       readonly chosen: Chosen;
       readonly bypass: BypassVerdict | undefined;
@@ -108,6 +109,7 @@ export class LegChooser {
   #decodeLeg(
     ask: RouteAsk,
     about: {
+      readonly words: WeightWords;
       readonly seats: readonly RankSeat[];
       readonly choices: readonly number[];
       readonly isReal: boolean;
@@ -116,10 +118,14 @@ export class LegChooser {
   ): LegChoice {
     const { from, choices, isReal } = about;
     const promptTokens = tokensOf(ask, choices);
-    const pull = from && ((to: RankSeat, held: number) => this.#pullMs(from, to, { promptTokens, held }));
     // Those whose blocks fit go before those who would compute all of it again.
-    const fit = from ? about.seats.filter((seat) => fits(from.fleet, seat.fleet)) : [];
+    const fit = from ? about.seats.filter((seat) => fits(from, seat, about.words)) : [];
     const seats = fit.length > 0 ? fit : about.seats;
+    const isFit = fit.length > 0;
+    const pull =
+      from &&
+      ((to: RankSeat, held: number) =>
+        isFit ? this.#pullMs(from, to, { promptTokens, held }) : Number.POSITIVE_INFINITY);
     const chosen = this.#decode.choose(meant(ask, seats), {
       ...{ choices, seats, isReal, leg: "decode" },
       pull: pull ?? pullNothing,
@@ -129,7 +135,6 @@ export class LegChooser {
 
   /** Complete blocks are handed over; what follows them is computed anyway. */
   #pullMs(from: RankSeat, to: RankSeat, about: { readonly promptTokens: number; readonly held: number }): number {
-    if (!fits(from.fleet, to.fleet)) return Number.POSITIVE_INFINITY;
     const pair = { from: from.worker, to: to.worker };
     return this.#options.transfers.ms(pair, keptTokens(from, about.promptTokens) - about.held, from.fleet.kv);
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { KvLayout } from "#lib/kv/layout";
 import {
   errorOf,
   fleetWorker,
@@ -8,10 +9,18 @@ import {
   routeAskOf,
 } from "../../../test/support/routing-rig.ts";
 import type { FleetWorker } from "../fleet.ts";
+import type { Locate } from "../locate.ts";
 import type { RouteAnswer } from "../router.ts";
 import type { Disaggregation } from "./disaggregation.ts";
 
-const KV = { tokenBytes: 1_000, format: "f" };
+const LAYOUT = { layers: 1, blockTokens: 16, keyRowBytes: 500, valueRowBytes: 500, elementType: "f16" } as const;
+const KV = {
+  tokenBytes: 1_000,
+  layout: { ...LAYOUT, engineFormat: "e", order: "layer-kind" },
+  hashScheme: "h",
+} as const;
+/** Blocks that differ in this. */
+const kvOf = (more: Partial<KvLayout>) => ({ ...KV, layout: { ...KV.layout, ...more } });
 const prefill = (worker: bigint, more: Partial<FleetWorker> = {}) =>
   fleetWorker(worker, { role: "prefill", kv: KV, ...more });
 /** An answer more makes each token of the others later. */
@@ -89,7 +98,7 @@ describe("an answer with two legs", () => {
   });
 
   it("is never split between workers whose blocks differ", () => {
-    const other = { tokenBytes: 1_000, format: "g" };
+    const other = kvOf({ elementType: "q8_0" });
     const placed = (...workers: FleetWorker[]) => shown(rigOf(workers).place(routeAskOf(promptOf(1, 4))).answer);
     expect(placed(prefill(1n, { kv: other }), decode(2n))).toEqual(["whole 2: 0"]);
     expect(placed(prefill(1n, { weights: "v" }), decode(2n))).toEqual(["whole 2: 0"]);
@@ -98,6 +107,51 @@ describe("an answer with two legs", () => {
     rig.place(routeAskOf(promptOf(2, 8), { target: { worker: 3n, rank: undefined } }));
     const { answer } = rig.place(routeAskOf(promptOf(1, 4), { stage: "hand-off", prefilledBy: 1n }));
     expect(shown(answer), "though it is busier").toEqual(["decode 3: 0"]);
+  });
+
+  it("goes on where the same adapter is: places say what computes them as those who were found do", () => {
+    const words = new Map([
+      [1n, "w-a"],
+      [2n, "w-b"],
+      [3n, "w-a"],
+    ]);
+    const locate: Locate = (_, leg) =>
+      new Map([...words].filter(([worker]) => (worker === 1n) === (leg === "prefill")));
+    const rig = rigOf([prefill(1n), decode(2n), decode(3n)], { bootstrap: true }, { locate });
+    const { answer } = rig.place(routeAskOf(promptOf(1, 4)));
+    expect(answer).toMatchObject({ places: [{ weights: "w-a", ahead: { weights: "w-a", target: { worker: 3n } } }] });
+    words.delete(3n);
+    expect(shown(rig.place(routeAskOf(promptOf(2, 4))).answer)).toEqual(["whole 2: 0"]);
+  });
+});
+
+describe("blocks", () => {
+  const both = (kv: FleetWorker["kv"], more = {}) => [prefill(1n, { kv, ...more }), decode(2n)] as const;
+
+  it.each([
+    ["of another length", both(kvOf({ blockTokens: 64 }))],
+    ["that are shorter", both(kvOf({ blockTokens: 4 }))],
+    ["with keys first", both(kvOf({ order: "kind-layer" }))],
+  ] as const)("%s are handed over", (_, workers) => {
+    expect(shown(rigOf(workers).place(routeAskOf(promptOf(1, 4))).answer)).toEqual(["prefill 1: 0"]);
+  });
+
+  it.each([
+    ["weights", both(KV, { weights: "v" })],
+    ["transfer", both(undefined)],
+    ["transfer.layers", both(kvOf({ layers: 2 }))],
+    ["transfer.key_row_bytes", both(kvOf({ keyRowBytes: 400 }))],
+    ["transfer.value_row_bytes", both(kvOf({ valueRowBytes: 400 }))],
+    ["transfer.element_type", both(kvOf({ elementType: "q8_0" }))],
+    ["transfer.engine_format", both(kvOf({ engineFormat: "other" }))],
+    ["transfer.block_tokens", both(kvOf({ blockTokens: 24 }))],
+    ["transfer.order", both({ ...KV, layout: undefined })],
+    ["routing.hash_scheme", both({ ...KV, hashScheme: "other" })],
+  ] as const)("that differ in %s are not, and who insists is told that name", (field, workers) => {
+    expect(shown(rigOf(workers).place(routeAskOf(promptOf(1, 4))).answer)).toEqual(["whole 2: 0"]);
+    const { answer } = rigOf(workers, { enforce: true }).place(routeAskOf(promptOf(1, 4)));
+    expect(answer).toMatchObject({ kind: "unplaced", error: { reason: "NO_WORKERS" } });
+    expect(String((answer as { error: Error }).error.message)).toContain(`differ in ${field}`);
   });
 });
 

@@ -4,13 +4,20 @@ import type { Locate, Unplaced } from "../locate.ts";
 import type { RankTable } from "../rank-table.ts";
 import type { RankSeat } from "../ranks.ts";
 import type { Leg, RouteAsk } from "../router.ts";
+import { misfit } from "./misfit.ts";
+
+/** The word for what computes an ask at each worker that can take it: its weights, and the file of the adapter where one is named. */
+export type WeightWords = ReadonlyMap<bigint, string>;
 
 /** Who may be chosen for an ask. */
-export type Seats =
-  /** All of it, or its prompt: at least one of the first; none of the second where the answer is not to be split. */
-  | { readonly stage: "start"; readonly whole: readonly RankSeat[]; readonly prefill: readonly RankSeat[] }
-  /** What follows its prompt; at least one. */
-  | { readonly stage: "hand-off"; readonly decode: readonly RankSeat[] };
+export type Seats = { readonly words: WeightWords } & (
+  | /** All of it, or its prompt: at least one of the first; none of the second where the answer is not to be split. */ {
+      readonly stage: "start";
+      readonly whole: readonly RankSeat[];
+      readonly prefill: readonly RankSeat[];
+    }
+  | /** What follows its prompt; at least one. */ { readonly stage: "hand-off"; readonly decode: readonly RankSeat[] }
+);
 
 /** What finding seats depends on. */
 export interface SeatFinderOptions {
@@ -31,6 +38,8 @@ export class SeatFinder {
   readonly #options: SeatFinderOptions;
   /** Workers for prompts are there. */
   #hasPrefill = false;
+  /** Of the ask that is looked at. */
+  #words = new Map<bigint, string>();
 
   constructor(options: SeatFinderOptions) {
     this.#options = options;
@@ -44,19 +53,21 @@ export class SeatFinder {
   /** At least one seat for each leg that has any, or why there is none. */
   find(ask: RouteAsk): Seats | Unplaced {
     const { enforce } = this.#options;
+    const words = new Map<bigint, string>();
+    this.#words = words;
     const isPrefillNamed = this.#isPrefill(ask.target?.worker);
     // Whoever names a worker for prompts says nothing of where the answer is made.
     const forAnswer = isPrefillNamed ? { ...ask, target: undefined } : ask;
     const mayBeNameless = isPrefillNamed || ask.stage === "hand-off";
     const whole = this.#seats(forAnswer, ask.stage === "hand-off" ? "decode" : "whole", mayBeNameless);
     if ("kind" in whole) return whole;
-    if (ask.stage === "hand-off") return { stage: "hand-off", decode: whole };
+    if (ask.stage === "hand-off") return { stage: "hand-off", words, decode: whole };
     const isSplit = isSplittable(ask) && (enforce || isPrefillNamed || (this.#hasPrefill && ask.target === undefined));
-    if (!isSplit) return { stage: "start", whole, prefill: [] };
+    if (!isSplit) return { stage: "start", words, whole, prefill: [] };
     const isNeeded = enforce || isPrefillNamed;
     const prefill = this.#prefill({ ...ask, target: isPrefillNamed ? ask.target : undefined }, whole, isNeeded);
-    if (!("kind" in prefill)) return { stage: "start", whole, prefill };
-    return isNeeded ? prefill : { stage: "start", whole, prefill: [] };
+    if (!("kind" in prefill)) return { stage: "start", words, whole, prefill };
+    return isNeeded ? prefill : { stage: "start", words, whole, prefill: [] };
   }
 
   #isPrefill(worker: bigint | undefined): boolean {
@@ -68,8 +79,11 @@ export class SeatFinder {
     // Nobody waits for one who can do without it.
     const found = this.#seats(isNeeded ? ask : { ...ask, isNew: false }, "prefill", true);
     if ("kind" in found) return found;
-    const fit = found.filter((seat) => whole.some((other) => fits(seat.fleet, other.fleet)));
-    if (fit.length === 0) return nobody(ask, " whose blocks fit those for answers");
+    const fit = found.filter((seat) => whole.some((other) => fits(seat, other, this.#words)));
+    if (fit.length === 0) {
+      const field = misfit(found[0]!.fleet, whole[0]!.fleet) ?? "adapter";
+      return nobody(ask, ` for prompts whose blocks become those of workers for answers: they differ in ${field}`);
+    }
     const free = fit.filter((seat) => this.#options.hasRoom(seat));
     return free.length > 0 ? free : nobody(ask, " with the role prefill");
   }
@@ -82,7 +96,10 @@ export class SeatFinder {
     if ("kind" in able) return isNameless ? { ...able, final: true } : able;
     if (isNameless) return refused("The router's rule is direct: the request must name a worker");
     const seats: RankSeat[] = [];
-    for (const worker of able.keys()) for (const seat of ranks.of(worker)) seats.push(seat);
+    for (const [worker, word] of able) {
+      this.#words.set(worker, word);
+      for (const seat of ranks.of(worker)) seats.push(seat);
+    }
     const rank = ask.target?.rank;
     const ranked = rank === undefined ? seats : seats.filter((seat) => seat.rank === rank);
     if (ranked.length === 0 && rank !== undefined && seats.length > 0) {
@@ -106,8 +123,9 @@ export class SeatFinder {
 }
 
 /** Whether blocks of one can be handed to the other: they are of equal weights, and in a form that can be converted. */
-export function fits(from: FleetWorker, to: FleetWorker): boolean {
-  return from.weights === to.weights && from.kv?.format === to.kv?.format;
+export function fits(from: RankSeat, to: RankSeat, words: WeightWords): boolean {
+  const [left, right] = [words.get(from.worker), words.get(to.worker)];
+  return misfit(from.fleet, to.fleet) === undefined && (left === undefined || right === undefined || left === right);
 }
 
 /** Only answers have two legs, and only those whose prompts are token ids. */

@@ -1,5 +1,6 @@
 import type { Chance } from "#lib/base/chance";
 import { silentLog as log } from "#lib/host/log";
+import type { KvLayout } from "#lib/kv/layout";
 import type { FleetWorker } from "#lib/routing/fleet";
 import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import type { TransferSpeed } from "./moving/transfer-net.ts";
@@ -59,10 +60,15 @@ export function createMember(
     totalBlocks: blocks,
     maxRunningRequests: profile.maxRunning,
     taints: new Set(),
-    kv: { tokenBytes: transfer.tokenBytes, format: WEIGHTS },
+    kv: { tokenBytes: transfer.tokenBytes, layout: layoutOf(transfer, hashes.blockTokens), hashScheme: HASH_SCHEME },
     role: roles?.[at] ?? "aggregated",
     prior: scaled(profile.times, Math.exp(isSlow ? -prior : prior)),
   };
   const worker = new ReplayWorker({ ...common, blocks, profile }, listener, { clock, hashes, log, gaps });
   return { worker, fleet };
+}
+
+function layoutOf({ tokenBytes }: MemberOptions["transfer"], blockTokens: number): KvLayout {
+  const rows = { layers: 1, keyRowBytes: tokenBytes, valueRowBytes: 0 };
+  return { ...rows, blockTokens, elementType: "u8", engineFormat: WEIGHTS, order: "layer-kind" };
 }

@@ -26,6 +26,7 @@ export interface Traced {
 
 /** The leg of an answer that goes on from blocks of elsewhere: it brings in what is lacking, then asks the engine. */
 export class ContinuedLeg implements Leg {
+  readonly part = "decode";
   readonly make: Preparation;
   #report: TransferReportInit | undefined;
 

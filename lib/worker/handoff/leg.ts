@@ -13,6 +13,8 @@ export interface LegEnd {
 
 /** One part of an answer that is computed in parts: how the board is asked for it, and what its sink passes on. */
 export interface Leg {
+  /** What it does of its answer. */
+  readonly part: "prefill" | "decode";
   /** For the board. */
   readonly make: BoardRequest["make"];
   /** The board did not take it. */

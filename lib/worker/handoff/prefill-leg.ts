@@ -11,6 +11,7 @@ export type Keeper = Pick<TransferAgent, "announce" | "keep" | "fail">;
 
 /** The leg of an answer that computes its prompt and draws its next token, for a leg elsewhere to go on from. */
 export class PrefillLeg implements Leg {
+  readonly part = "prefill";
   readonly #keeper: Keeper;
   readonly #request: GenerateRequest;
   readonly #room: bigint | undefined;

@@ -14,6 +14,7 @@ const ONE_TOKEN = {
 
 /** The leg that computes a prompt alone: whoever goes on draws all of the answer. */
 export class PromptLeg implements Leg {
+  readonly part = "prefill";
   readonly make: (id: number) => GenerateRequest;
   readonly #agent: Pick<TransferAgent, "keep">;
   readonly #request: GenerateRequest;

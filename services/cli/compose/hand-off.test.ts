@@ -6,9 +6,11 @@ import { SeededChance } from "#lib/base/chance";
 import { loadNative } from "#lib/native/addon";
 import { openClient } from "#lib/rpc/open-client";
 import { handOver, LegCaller } from "../../../test/support/leg-caller.ts";
+import { buildNixlSim } from "../../../test/support/nixl.ts";
 import { createWorker, type ServingWorker } from "./library.ts";
 
-const OPTIONS = { engine: "mock", "mock.speed": 0, "grpc.port": 0, "transfer.lease-ms": 60_000 } as const;
+const nixl = loadNative().addon ? { "transfer.nixl": buildNixlSim() } : {};
+const OPTIONS = { engine: "mock", "mock.speed": 0, "grpc.port": 0, "transfer.lease-ms": 60_000, ...nixl } as const;
 const workers: ServingWorker[] = [];
 const callers: LegCaller[] = [];
 const chance = new SeededChance(14n);
@@ -98,7 +100,9 @@ describe("an answer in two legs", () => {
     expect([...first.tokens, ...late.tokens]).toEqual((await whole.run(other)).tokens);
   });
 
-  it.skipIf(loadNative().unavailable !== undefined).each(["shared-memory", "process-memory", "tcp", "grpc"] as const)(
+  it
+    .skipIf(loadNative().unavailable !== undefined)
+    .each(["shared-memory", "process-memory", "nixl", "tcp", "grpc"] as const)(
     "is the same by the way %s, which an option forces",
     async (rung) => {
       const [prefill, , whole] = callers as [LegCaller, LegCaller, LegCaller];

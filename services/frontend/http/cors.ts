@@ -1,7 +1,9 @@
 import type { Exchange } from "./exchange.ts";
 
-const EXPOSED =
-  "x-request-id, x-stator-worker, x-stator-cached-tokens, x-stator-decision, x-stator-ignored, retry-after";
+const EXPOSED = [
+  ...["x-request-id", "x-stator-worker", "x-stator-prefill-worker", "x-stator-cached-tokens", "x-stator-decision"],
+  ...["x-stator-ignored", "retry-after"],
+].join(", ");
 
 /** What RPCs take, which are no routes. */
 const RPC_METHODS = "GET, HEAD, POST, OPTIONS";

@@ -8,6 +8,7 @@ import type { Exchange } from "../http/exchange.ts";
 const PAGES: Readonly<Record<string, URL>> = {
   "guide.md": new URL("../../../docs/guide.md", import.meta.url),
   "routing.md": new URL("../../../docs/routing.md", import.meta.url),
+  "disaggregation.md": new URL("../../../docs/disaggregation.md", import.meta.url),
   "replay.md": new URL("../../../docs/replay.md", import.meta.url),
   "capture.md": new URL("../../../docs/capture.md", import.meta.url),
   "kserve.md": new URL("../../../docs/kserve.md", import.meta.url),

@@ -4,7 +4,7 @@ import type { ChoiceEnd, ServingHandle, ServingSink } from "#lib/serving/dispatc
 import type { AnswerPlan } from "../doors/door.ts";
 import type { Reply, Work } from "../doors/reply.ts";
 import type { Paced } from "./pacer.ts";
-import { setPlacement } from "./placement.ts";
+import { setPlacement, setPrefill } from "./placement.ts";
 import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
@@ -72,6 +72,7 @@ export class StreamAnswer<Printed> implements ServingSink, Paced, Work {
 
   onPlaced(placement: Placement): void {
     this.#placement = placement;
+    setPrefill(this.#reply, placement);
     this.#printer.begin(placement);
   }
 

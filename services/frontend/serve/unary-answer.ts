@@ -3,7 +3,7 @@ import type { AnswerToken, BodyPrinter, Placement, SaidChoice, ServingLogprobs, 
 import type { ChoiceEnd, ServingHandle, ServingSink } from "#lib/serving/dispatcher";
 import type { AnswerPlan } from "../doors/door.ts";
 import type { Reply, Work } from "../doors/reply.ts";
-import { setPlacement } from "./placement.ts";
+import { setPlacement, setPrefill } from "./placement.ts";
 import { ToldChoice } from "./told-choice.ts";
 import type { AnswerTools } from "./tools.ts";
 
@@ -50,6 +50,7 @@ export class UnaryAnswer<Whole> implements ServingSink, Work {
 
   onPlaced(placement: Placement): void {
     this.#placement = placement;
+    setPrefill(this.#reply, placement);
     this.#printer.begin(placement);
   }
 

@@ -85,20 +85,20 @@ function start(deps: InferenceDeps, come: Come): Started {
   if (isPrefill && handOff) return startPrefill(deps, come, { ask, handOff });
   return startGeneration(deps, come, {
     ask,
-    makeOf: (choice) => makerOf(ask, choice, session && { session, handOff }),
+    partOf: (choice) => partOf(ask, choice, session && { session, handOff }),
   });
 }
 
 /** How the board is asked for one choice: at once, or when what it goes on from is here. */
-function makerOf(
+function partOf(
   ask: LinkAsk,
   choice: number,
   from: { session: KvSession; handOff: HandOff | undefined } | undefined,
-): BoardRequest["make"] {
+): Pick<BoardRequest, "make" | "part"> {
   const make = (id: number) => engineRequest(ask, id, choice);
-  if (!from?.handOff) return make;
+  if (!from?.handOff) return { make };
   const { requestId, traceparent } = ask;
-  return from.handOff.goOn(make(0), { from, requestId, traceparent }).make;
+  return from.handOff.goOn(make(0), { from, requestId, traceparent });
 }
 
 /** Makes a call known to Abort, and ended when its caller goes. Throws ALREADY_EXISTS. */
@@ -117,7 +117,7 @@ function enter(
 function startGeneration(
   deps: InferenceDeps,
   { channel, call }: Come,
-  { ask, makeOf }: { ask: LinkAsk; makeOf: (choice: number) => BoardRequest["make"] },
+  { ask, partOf }: { ask: LinkAsk; partOf: (choice: number) => Pick<BoardRequest, "make" | "part"> },
 ): Generation {
   const { board, text } = deps.serving();
   const { requestId, traceparent } = ask;
@@ -125,7 +125,8 @@ function startGeneration(
   enter(deps, { requestId, call }, generation);
   try {
     for (let choice = 0; choice < ask.choicesPerPrompt; choice++) {
-      const { id } = board.submit(generation, choice, { requestId, traceparent, make: makeOf(choice) });
+      const { make, part } = partOf(choice);
+      const { id } = board.submit(generation, choice, { requestId, traceparent, make, ...(part && { part }) });
       generation.open.set(choice, id);
     }
   } catch (error) {
@@ -148,7 +149,7 @@ function startPrefill(
   const prefill = new PrefillCall(requestId, { leg, channel, cancel: board.cancel.bind(board) });
   enter(deps, { requestId, call }, prefill);
   try {
-    prefill.id = board.submit(prefill, 0, { requestId, traceparent, make: leg.make }).id;
+    prefill.id = board.submit(prefill, 0, { requestId, traceparent, part: leg.part, make: leg.make }).id;
   } catch (error) {
     prefill.onDone();
     throw error;

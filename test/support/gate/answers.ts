@@ -18,7 +18,7 @@ export function aggregated(client: EngineClient): Way {
   return async (ask) => answerOf(await client.ask(ask));
 }
 
-/** What a caller sees of an engine's answer. */
+/** What a caller sees of what an engine said. */
 export function answerOf({ tokens, chosen, top, finish }: Answer): GateAnswer {
   return { tokens, chosen, top, end: finish.reason, cachedTokens: finish.cachedTokens };
 }

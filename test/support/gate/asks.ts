@@ -75,3 +75,17 @@ function drawsOf(chance: Chance, { answerTokens, vocabularySize }: GateMix): Pic
     },
   };
 }
+
+/** Choices of one prompt, which are asked for together. */
+export interface GateRequest {
+  /** Place of its first choice. */
+  readonly at: number;
+  /** Its choices, in their order. */
+  readonly asks: readonly GateAsk[];
+}
+
+/** The requests that clients would make of all that is asked. */
+export function gateRequests(asks: readonly GateAsk[]): GateRequest[] {
+  const starts = [...asks.keys()].filter((at) => (asks[at]!.choice ?? 0) === 0);
+  return starts.map((at, index) => ({ at, asks: asks.slice(at, starts[index + 1]) }));
+}

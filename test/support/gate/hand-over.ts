@@ -33,7 +33,7 @@ export interface HandOverOptions {
   readonly checks?: boolean;
 }
 
-/** One that has counted nothing. */
+/** Nothing was handed over. */
 export function newTally(): HandOverTally {
   return { handOvers: 0, blocks: 0, reusedTokens: 0, withoutRoom: 0, damaged: 0 };
 }
