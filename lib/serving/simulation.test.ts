@@ -75,6 +75,8 @@ class World {
   nowMs = 0;
   placeAtMs: number | undefined;
   cancelled = false;
+  /** Sessions that nobody goes on from. */
+  readonly released = new Set<string>();
   /** Choices that a router placed and that have not ended there; with a leg that began ahead apart. */
   readonly noted = new Set<string>();
 
@@ -118,6 +120,7 @@ class World {
         const prefill = leg === "decode" && room ? this.find(choice, room.attempt) : undefined;
         if (room) expect(room.worker).toBe(prefill?.worker ?? worker);
         if (session) expect(session.sessionId).toBe(this.lastKept(choice));
+        if (session) expect(this.released.has(session.sessionId)).toBe(false);
         const begun = { position: generated.length, accepted: false, got: 0, over: false, sent: [] };
         this.runs.push({
           worker,
@@ -138,6 +141,12 @@ class World {
         const run = this.find(effect.choice, effect.attempt);
         expect(run).toBeDefined();
         if (run) run.over = true;
+        return;
+      }
+      case "release": {
+        const { sessionId } = effect.session;
+        expect(this.released.has(sessionId)).toBe(false);
+        this.released.add(sessionId);
         return;
       }
       case "end":

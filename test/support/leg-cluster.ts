@@ -20,6 +20,8 @@ export interface LegClusterOptions {
 export interface LegWorker extends Serving {
   /** As it was told last. */
   role: LegRole;
+  /** It takes nothing for a while. */
+  isAway: boolean;
   /** Where its numbers are. */
   readonly metricsUrl: string;
 }
@@ -74,7 +76,7 @@ export class LegCluster {
     const own = ["--role", role, "--discovery", this.#hub, "--metrics-port", "0"];
     const { program, address } = await this.#cluster.worker(...own, ...this.#options.workerArgs, ...args);
     const [, port = ""] = /"metrics port open".*"port":(\d+)/.exec(program.stderr) ?? [];
-    const worker = { role, program, address, metricsUrl: `http://127.0.0.1:${port}/metrics` };
+    const worker: LegWorker = { role, program, address, isAway: false, metricsUrl: `http://127.0.0.1:${port}/metrics` };
     this.#workers.add(worker);
     return worker;
   }
@@ -90,12 +92,23 @@ export class LegCluster {
   /** Gives one the other role, with so long to finish what it does. Rejects where it dies meanwhile. */
   async change(worker: LegWorker, drainMs: number): Promise<void> {
     worker.role = worker.role === "prefill" ? "decode" : "prefill";
+    worker.isAway = true;
     const { client, close } = openClient(WorkerAdminService, worker.address);
     try {
       await client.setRole({ role: worker.role, drainMs });
     } finally {
+      worker.isAway = false;
       close();
     }
+  }
+
+  /** Stops one for so long. */
+  async pause(worker: LegWorker, ms: number): Promise<void> {
+    worker.isAway = true;
+    worker.program.signal("SIGSTOP");
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    worker.program.signal("SIGCONT");
+    worker.isAway = false;
   }
 
   /** Resolves when those that were to come are there. */
