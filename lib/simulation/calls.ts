@@ -20,6 +20,9 @@ export class CallWire<Up, Down> {
   readonly #memory: MemoryWire<Up, Down>;
   readonly #isFrozen = { caller: false, server: false };
   readonly #isPaused = { caller: false, server: false };
+  /** Ends that the other side made, and that do not arrive yet. */
+  readonly #held: Record<Side, ((own?: StatorError) => void) | undefined> = { caller: undefined, server: undefined };
+  #isCut = false;
 
   /** Takes the wire. */
   constructor(memory: MemoryWire<Up, Down>) {
@@ -38,11 +41,14 @@ export class CallWire<Up, Down> {
   thaw(side: Side): void {
     this.#isFrozen[side] = false;
     this.#settle(side);
+    this.#hear(side);
   }
 
   /** As of the memory wire. */
   cut(): void {
+    this.#isCut = true;
     this.#memory.cut();
+    for (const side of SIDES) this.#hear(side);
   }
 
   #channel<Out, In>(end: MemoryEnd<Out, In>, side: Side): DuplexChannel<Out, In> {
@@ -50,16 +56,37 @@ export class CallWire<Up, Down> {
       this.#isPaused[side] = isPaused;
       this.#settle(side);
     };
+    let isOwn = false;
     return {
       get bufferedBytes() {
         return end.bufferedBytes;
       },
       send: (message) => end.send(message),
-      receive: (handlers) => end.receive(handlers),
-      end: (error) => end.end(error),
+      receive: (handlers) =>
+        end.receive({
+          onMessage: (message) => handlers.onMessage(message),
+          onDrain: () => handlers.onDrain?.(),
+          onEnd: (error) => {
+            const hear = (own = error) => handlers.onEnd(own);
+            if (this.#isFrozen[side] && !isOwn && !this.#isCut) this.#held[side] = hear;
+            else hear();
+          },
+        }),
+      end: (error) => {
+        isOwn ||= error !== undefined;
+        end.end(error);
+        if (error) this.#hear(side, error);
+      },
       pause: () => pause(true),
       resume: () => pause(false),
     };
+  }
+
+  /** An end that was held arrives, or the side's own one in its place. */
+  #hear(side: Side, own?: StatorError): void {
+    const hear = this.#held[side];
+    this.#held[side] = undefined;
+    hear?.(own);
   }
 
   #settle(side: Side): void {

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LinkRequestSchema } from "#gen/stator/worker/v1/link_pb";
+import { PayloadService, ReleaseRequestSchema } from "#gen/stator/worker/v1/payload_pb";
 import { SeededChance } from "#lib/base/chance";
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
@@ -137,6 +138,31 @@ describe("the network of a world", () => {
     expect(late).not.toEqual(ascending(late));
     network.restore(caller);
     expect(ids(hear(100))).toHaveLength(100);
+  });
+
+  it("carries calls, which wait while it is silent and end when their time is over", async () => {
+    const transport = network.dial(caller, "here");
+    const call = (timeoutMs: number) =>
+      transport.unary(PayloadService.method.release, create(ReleaseRequestSchema, { sessionIds: ["s"] }), {
+        timeoutMs,
+      });
+    const ends = async (calling: Promise<unknown>): Promise<unknown> => {
+      const ended = calling.catch((error: StatorError) => error.reason);
+      world.advance(1_000);
+      return ended;
+    };
+    expect(await ends(call(500))).toBe("NOT_FOUND");
+    expect(world.pending).toBe(0);
+    network.silence(caller, server);
+    expect(await ends(call(500))).toBe("DEADLINE");
+    const open = call(5_000);
+    network.heal(caller, server);
+    expect(await ends(open)).toBe("NOT_FOUND");
+    network.silence(caller, server);
+    const closed = call(5_000);
+    world.advance(100);
+    transport.close();
+    expect(await ends(closed)).toBe("UNAVAILABLE");
   });
 
   it("breaks the links of a process that is gone, when somebody can hear of it", () => {

@@ -30,7 +30,11 @@ const MAX_WAITING = 6;
 export interface WorkerPlan {
   /** Of its host. */
   readonly name: string;
+<<<<<<< HEAD
   /** Its instance. */
+=======
+  /** Kept by some that start again. */
+>>>>>>> world
   readonly instanceId: bigint;
   /** One of so many instances is of the build before, without features and roles; undefined: none. */
   readonly oldOneIn: bigint | undefined;

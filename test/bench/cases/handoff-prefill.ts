@@ -6,7 +6,7 @@ import { openEngineParty, sharesOf } from "../engine-party.ts";
 import { promptOf } from "../transfer-party.ts";
 
 const { user, agent } = await openEngineParty(1n);
-process.on("message", async (question: { tokens: number; seed: number } | { shares: true }) => {
+async function answer(question: { tokens: number; seed: number } | { shares: true }): Promise<void> {
   if ("shares" in question) {
     process.send!(sharesOf(user.steps.splice(0)));
     return;
@@ -15,5 +15,11 @@ process.on("message", async (question: { tokens: number; seed: number } | { shar
   const { tokens } = await user.ask(prompt.tokens, 1);
   const session = agent.keep({ ...prompt, firstTokens: Uint32Array.from(tokens) });
   process.send!(Buffer.from(toBinary(KvSessionSchema, session)).toString("base64"));
+}
+
+process.on("message", (question: Parameters<typeof answer>[0]) => {
+  answer(question).catch((error: unknown) => {
+    throw error;
+  });
 });
 process.send!("ready");
