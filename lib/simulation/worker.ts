@@ -31,7 +31,6 @@ export interface WorkerPlan {
   /** Of its host. */
   readonly name: string;
   /** Kept by some that start again. */
->>>>>>> layout
   readonly instanceId: bigint;
   /** One of so many instances is of the build before, without features and roles; undefined: none. */
   readonly oldOneIn: bigint | undefined;
