@@ -150,12 +150,12 @@ export class World {
     return this.livingFrontends.filter(({ clock }) => !clock.isStill);
   }
 
-  /** A third of the worlds has a worker of other weights, and a quarter prompts and answers at workers of their own. */
+  /** A third of the worlds has a worker of other weights, and an eighth prompts and answers at workers of their own. */
   #drawPlans(): WorkerPlan[] {
     const { chance, model } = this;
     const workers = 2 + pick(chance, MOST_WORKERS - 1);
     const strangers = pick(chance, 3) === 0 ? 1 : 0;
-    const transfer = pick(chance, 4) === 0 ? drawTransfer(chance) : undefined;
+    const transfer = pick(chance, 8) === 0 ? drawTransfer(chance) : undefined;
     const isMixed = transfer !== undefined && pick(chance, 2) === 0;
     return Array.from({ length: workers }, (_, at) => ({
       name: `worker-${at + 1}`,
