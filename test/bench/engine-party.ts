@@ -91,9 +91,10 @@ export function quantile(numbers: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }
 
-/** What exports and imports added to steps, as shares of those steps' own time. Both by the engine thread's clock. */
-export function sharesOf(steps: readonly StepMetrics[]): number[] {
-  return steps
-    .filter(({ prefillTokens, decodeSequences }) => prefillTokens + decodeSequences > 0)
-    .map(({ exportUs, importUs, durationUs }) => (exportUs + importUs) / durationUs);
+/** What exports and imports add to steps that compute at p99, as a share. All by the engine thread's clock. */
+export function addedAtP99(steps: readonly StepMetrics[]): number {
+  const computing = steps.filter(({ prefillTokens, decodeSequences }) => prefillTokens + decodeSequences > 0);
+  const alone = computing.map(({ durationUs }) => durationUs);
+  const all = computing.map(({ durationUs, exportUs, importUs }) => durationUs + exportUs + importUs);
+  return quantile(all, 0.99) / quantile(alone, 0.99) - 1;
 }

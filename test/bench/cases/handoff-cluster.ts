@@ -13,9 +13,9 @@ interface Shape {
   readonly tokens: number;
 }
 
-/** Some 1,500 tokens of prompt. */
-const LONG: Shape = { words: 300, tokens: 4 };
-const SHORT: Shape = { words: 8, tokens: 150 };
+/** Some 1,300 tokens of prompt. */
+const LONG: Shape = { words: 110, tokens: 4 };
+const SHORT: Shape = { words: 8, tokens: 300 };
 /** Short answers that are being written at once, about, and the part of one worker's time that long prompts take. */
 const RUNNING = 3;
 const LONG_SHARE = 0.5;

@@ -1,14 +1,16 @@
-// The process that computes prompts for handoff.ts: {tokens, seed} asks for the session of one; {shares} for what exports
-// have added to its steps since it was asked last.
+// The process that computes prompts for handoff.ts: {tokens, seed} asks for the session of one; {added} for what exports
+// have added to its steps at p99 since it was asked last.
 import { toBinary } from "@bufbuild/protobuf";
 import { KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
-import { openEngineParty, sharesOf } from "../engine-party.ts";
+import { addedAtP99, openEngineParty } from "../engine-party.ts";
 import { promptOf } from "../transfer-party.ts";
 
 const { user, agent } = await openEngineParty(1n);
-async function answer(question: { tokens: number; seed: number } | { shares: true }): Promise<void> {
-  if ("shares" in question) {
-    process.send!(sharesOf(user.steps.splice(0)));
+type Question = { readonly tokens: number; readonly seed: number } | { readonly added: true };
+
+async function answer(question: Question): Promise<void> {
+  if ("added" in question) {
+    process.send!(addedAtP99(user.steps.splice(0)));
     return;
   }
   const prompt = promptOf(question.tokens, question.seed);
@@ -17,9 +19,5 @@ async function answer(question: { tokens: number; seed: number } | { shares: tru
   process.send!(Buffer.from(toBinary(KvSessionSchema, session)).toString("base64"));
 }
 
-process.on("message", (question: Parameters<typeof answer>[0]) => {
-  answer(question).catch((error: unknown) => {
-    throw error;
-  });
-});
+process.on("message", (question: Question) => void answer(question));
 process.send!("ready");

@@ -4,7 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { KvSessionSchema } from "#gen/stator/worker/v1/link_pb";
 import type { BlockStore } from "#lib/transfer/block-store";
 import { openNative } from "../../support/engine-driver.ts";
-import { type EngineParty, type HeardStep, openEngineParty, quantile, sharesOf } from "../engine-party.ts";
+import { addedAtP99, type EngineParty, type HeardStep, openEngineParty, quantile } from "../engine-party.ts";
 import { median, Program, runCases, sleep, timed, volume } from "../harness.ts";
 import { promptOf } from "../transfer-party.ts";
 
@@ -56,7 +56,7 @@ async function decodeBeside(party: EngineParty, prefill: Program, seconds: numbe
   };
   const streams = Array.from({ length: STREAMS }, stream);
   party.user.steps.length = 0;
-  for (let turn = 0; turn < seconds * PER_SECOND; turn++) {
+  for (const endMs = nowMs() + seconds * 1000; nowMs() < endMs; ) {
     await Promise.all([bring(party, prefill), sleep(1000 / PER_SECOND)]);
   }
   const steps = party.user.steps.splice(0);
@@ -110,12 +110,12 @@ class Discarding implements BlockStore {
 
 /** What imports and exports add to the steps beside them, and what imports add to the time between tokens. */
 async function beside(party: EngineParty, prefill: Program, discarding: Discarding): Promise<object> {
-  const seconds = volume(6, 1);
+  const seconds = volume(1.5, 1);
   await decodeBeside(party, prefill, 1);
-  await prefill.ask({ shares: true });
+  await prefill.ask({ added: true });
   const [imported, discarded]: [HeardStep[], HeardStep[]] = [[], []];
   const ratios = { p50: [] as number[], p99: [] as number[] };
-  for (let turn = 0; turn < volume(5, 1); turn++) {
+  for (let turn = 0; turn < volume(20, 1); turn++) {
     discarding.isOn = false;
     const [kept, keptGaps] = await decodeBeside(party, prefill, seconds).then(
       (steps) => [steps, gapsOf(steps)] as const,
@@ -128,11 +128,11 @@ async function beside(party: EngineParty, prefill: Program, discarding: Discardi
     ratios.p50.push(quantile(keptGaps, 0.5) / quantile(lostGaps, 0.5));
     ratios.p99.push(quantile(keptGaps, 0.99) / quantile(lostGaps, 0.99));
   }
-  const exports = await prefill.ask<number[]>({ shares: true });
+  const exports = await prefill.ask<number>({ added: true });
   const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
   return {
-    importShareP99: quantile(sharesOf(imported), 0.99),
-    exportShareP99: quantile(exports, 0.99),
+    importAddedP99: addedAtP99(imported),
+    exportAddedP99: exports,
     itlRatio: median(ratios.p50),
     itlP99Ratio: median(ratios.p99),
     importShareOfAll: sum(imported.map(({ importUs }) => importUs)) / sum(imported.map(({ durationUs }) => durationUs)),
