@@ -54,6 +54,7 @@ describe(`a Python client with nothing but an address${pythonMissing()}`, () => 
       "openengine.v1.Inference",
       "stator.worker.v1.ArtifactService",
       "stator.worker.v1.KvEventService",
+      "stator.worker.v1.PayloadService",
       "stator.worker.v1.WorkerAdminService",
       "stator.worker.v1.WorkerLinkService",
     ]);
