@@ -99,3 +99,18 @@ test("an evicted block leaves every slot, and ops that never ran come back first
   map.returnOps(ops);
   expect([...map.takeOps()]).toEqual([...ops, remove, 3 - map.freeSlots, 2, -1, 0]);
 });
+
+test("a slot that is evicted block by block is emptied by one op", () => {
+  const { pool, map, begin } = openRig(4);
+  const first = begin([1n, 2n, 3n])!;
+  const second = begin([7n, 8n])!;
+  first.end();
+  second.end();
+  map.takeOps();
+  for (const hash of [3n, 2n, 8n, 1n]) pool.evict(pool.find(hash)!);
+  expect([...map.takeOps()]).toEqual([
+    ...[remove, first.slot, 2, -1, 0],
+    ...[remove, second.slot, 2, -1, 0],
+    ...[remove, first.slot, 0, -1, 0],
+  ]);
+});

@@ -226,7 +226,12 @@ export class SlotMap implements KvSpace {
   }
 
   #remove(slot: Slot, from: number, to: number): void {
+    const start = from * this.#blockTokens;
     const end = to === TO_THE_END ? TO_THE_END : to * this.#blockTokens;
-    this.#ops.push(SLOT_OP.remove, slot.number, from * this.#blockTokens, end, 0);
+    // Blocks of a slot are evicted one by one from its end, and an engine looks at all its cells for each op.
+    const [kind, number, before, last] = this.#ops.slice(-5);
+    const goesOn = kind === SLOT_OP.remove && number === slot.number && last === TO_THE_END && before! >= start;
+    if (goesOn && end === TO_THE_END) this.#ops[this.#ops.length - 3] = start;
+    else this.#ops.push(SLOT_OP.remove, slot.number, start, end, 0);
   }
 }
