@@ -2,6 +2,7 @@ import type { Clock } from "#lib/base/clock";
 import { asStatorError, assert, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { Scope } from "#lib/host/scope";
+import type { BlockStore } from "#lib/transfer/block-store";
 import { AdapterTable } from "./adapter-table.ts";
 import { BlockTransfer } from "./block-transfer.ts";
 import { EmbedQueue } from "./embed-queue.ts";
@@ -58,9 +59,11 @@ export class ScheduledEngine implements SizedEngine {
   readonly card: SizedCard;
   readonly text: EngineText;
   readonly adapters: EngineAdapters | undefined;
-  readonly blocks: BlockTransfer | undefined;
+  readonly blocks: BlockStore | undefined;
   readonly embeddings: EngineEmbeddings | undefined;
   readonly cache: EngineCache;
+  /** What `blocks` is made of. */
+  readonly #transfer: BlockTransfer | undefined;
   readonly #scheduler: Scheduler;
   readonly #executor: Executor;
   readonly #text: ModelText;
@@ -108,7 +111,8 @@ export class ScheduledEngine implements SizedEngine {
     const { lora, kvBlocks, embed } = card.capabilities;
     this.text = { tokenize: (text) => this.#tokenize(text), piece: (token) => this.#text.piece(token) };
     this.adapters = lora ? this.#createAdapters() : undefined;
-    this.blocks = kvBlocks ? this.#createBlocks() : undefined;
+    this.#transfer = kvBlocks ? this.#createBlocks() : undefined;
+    this.blocks = this.#transfer;
     this.cache = { clear: () => this.#clearCache() };
     this.embeddings = embed ? { submit: (request) => this.#submitEmbed(request) } : undefined;
     executor.start({
@@ -290,7 +294,7 @@ export class ScheduledEngine implements SizedEngine {
   #apply(outcome: StepOutcome): void {
     if (this.#isClosed || this.#failure) return;
     try {
-      this.blocks?.onStep(outcome);
+      this.#transfer?.onStep(outcome);
       const step = this.#scheduler.apply(outcome);
       // The next step starts before anybody is told of this one.
       if (this.#startsNextTurn && !outcome.isPast) this.#wake();
