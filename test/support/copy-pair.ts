@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { CHECKSUM_SEED } from "#lib/kv/checksum";
 import { loadNative } from "#lib/native/addon";
 import { openNativeMover } from "#lib/native/transfer";
 
@@ -9,7 +10,6 @@ import { openNativeMover } from "#lib/native/transfer";
 // copy-counter.cpp saw move for each byte of it, within memory and through the kernel, with both processes counted.
 const SIZE = 16 << 20;
 const BLOCK = 1 << 18;
-const SEED = 0x564b5453n;
 
 const addon = loadNative().addon!;
 const mover = openNativeMover(addon);
@@ -19,7 +19,7 @@ const words = new Uint32Array(region.bytes.buffer);
 if (process.argv[2] === "owner") {
   for (let at = 0; at < words.length; at++) words[at] = Math.imul(at, 0x9e3779b1);
   const checksums = BigUint64Array.from({ length: SIZE / BLOCK }, (_, at) =>
-    addon.xxh3(region.bytes.subarray(at * BLOCK, (at + 1) * BLOCK), SEED),
+    addon.xxh3(region.bytes.subarray(at * BLOCK, (at + 1) * BLOCK), CHECKSUM_SEED),
   );
   const { id, memoryFile, address } = region;
   const socket = await mover.listen({ host: "127.0.0.1", port: 0 });
