@@ -1978,6 +1978,9 @@ function writeStep(writer: BinaryWriter, message: Step): void {
   if (message.pinnedBlocks !== 0) {
     writer.uint32(128).uint32(message.pinnedBlocks);
   }
+  if (message.sessionsFull) {
+    writer.uint32(136).bool(message.sessionsFull);
+  }
   if (message.handles.byteLength > 0) {
     writer.uint32(162).bytes(message.handles);
   }
@@ -2036,6 +2039,7 @@ function readStep(reader: BinaryReader, length: number, into?: Step): Step {
     runningRequests: 0,
     openSessions: 0,
     pinnedBlocks: 0,
+    sessionsFull: false,
     handles: EMPTY,
     counts: EMPTY,
     tokens: EMPTY,
@@ -2097,6 +2101,9 @@ function readStep(reader: BinaryReader, length: number, into?: Step): Step {
         break;
       case 128:
         message.pinnedBlocks = reader.uint32();
+        break;
+      case 136:
+        message.sessionsFull = reader.bool();
         break;
       case 162:
         message.handles = reader.bytes();

@@ -68,8 +68,8 @@ export interface PassRecord {
   readonly waitingRequests: number;
   /** Their tokens that are to be computed. */
   readonly waitingTokens: number;
-  /** Blocks that sessions hold for others after it; absent where nobody says. */
-  readonly pinnedBlocks?: number;
+  /** As much is kept for other workers as may be; absent where nobody says. */
+  readonly sessionsFull?: boolean;
   /** Passes before this one that were joined to it: times, tokens and sequences are sums over all, levels the last one's. */
   readonly mergedSteps: number;
 }

@@ -15,7 +15,7 @@ import type { Explanation } from "./explain/explanation.ts";
 import { heldBlocks } from "./fill.ts";
 import type { Fleet } from "./fleet.ts";
 import type { PromptBlocks } from "./index/prefix-index.ts";
-import { type Disaggregation, hasRoom, TRANSFER_LATENCY_MS, USUAL_DISAGGREGATION } from "./legs/disaggregation.ts";
+import { type Disaggregation, TRANSFER_LATENCY_MS, USUAL_DISAGGREGATION } from "./legs/disaggregation.ts";
 import { type LegChoice, LegChooser } from "./legs/leg-chooser.ts";
 import { legsOf, PlaceList } from "./legs/place-list.ts";
 import { SeatFinder } from "./legs/seat-finder.ts";
@@ -117,7 +117,7 @@ export class RuleRouter implements Router {
       ranks: this.#ranks,
       isDirect: rules.configured === "direct",
       enforce: split.enforce,
-      hasRoom: (seat) => hasRoom(loads.read(seat, options.clock.nowMs())),
+      hasRoom: (seat) => !loads.read(seat, options.clock.nowMs()).sessionsFull,
     });
     this.#listener = {
       accepted: (prompt, cachedTokens) => this.#accepted(prompt, cachedTokens),

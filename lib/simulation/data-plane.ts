@@ -105,14 +105,19 @@ export class DataPlane {
    */
   serve(
     engine: Engine,
-    about: { readonly modelDigest: Uint8Array; readonly isSpoiled: () => boolean; identity(): WorkerIdentity },
+    about: {
+      readonly modelDigest: Uint8Array;
+      readonly isSpoiled: () => boolean;
+      identity(): WorkerIdentity;
+      onFreed(): void;
+    },
   ): void {
     const { layout, contextTokens, totalBlocks, hashScheme } = engine.card;
     const { blocks } = engine;
     if (!blocks || !layout || contextTokens === undefined || totalBlocks === undefined) return;
-    const { modelDigest, isSpoiled, identity } = about;
+    const { modelDigest, isSpoiled, identity, onFreed } = about;
     const lent = this.#spoiled(blocks, isSpoiled);
-    this.agent.serve({ blocks: lent, modelDigest, totalBlocks, layout, hashScheme, identity });
+    this.agent.serve({ blocks: lent, modelDigest, totalBlocks, layout, hashScheme, identity }, onFreed);
     const { scope } = this.#process;
     this.handOff = createHandOff({ agent: this.agent, scope, tracer: noTracer, contextTokens });
   }

@@ -188,6 +188,7 @@ export class SimulatedWorker extends SimulatedProcess {
       modelDigest: digestOf(plan.weights),
       isSpoiled: () => this.spoils,
       identity: () => this.#identity(),
+      onFreed: () => this.#links.freed(),
     });
     this.board = createBoard(
       this.#engine,

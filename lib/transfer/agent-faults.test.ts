@@ -74,9 +74,9 @@ test("a session that nobody fetches is free when its lease is over", async () =>
   expect(session.leaseMs).toBe(400);
   rig.clock.advance(399);
   const later = owner.agent.keep({ ...promptOf(8), firstTokens: FIRST });
-  expect(owner.agent.load).toEqual({ openSessions: 2, pinnedBlocks: 10 });
+  expect(owner.agent.load).toMatchObject({ openSessions: 2, pinnedBlocks: 10 });
   rig.clock.advance(1);
-  expect(owner.agent.load).toEqual({ openSessions: 1, pinnedBlocks: 2 });
+  expect(owner.agent.load).toMatchObject({ openSessions: 1, pinnedBlocks: 2 });
   expect(owner.store.pinned).toBe(2);
   const { report } = await reader.agent.fetch({ session }, prompt, fetchOptions());
   expect(report).toMatchObject({ reason: "NOT_FOUND", blocks: 0 });
@@ -95,18 +95,18 @@ test("sessions and the blocks that they keep are bounded, and a bound is told be
     return owner.agent.keep({ ...prompt, firstTokens: FIRST });
   };
   expect(keep(1, 32).sequenceHashes.byteLength).toBe(64);
-  expect(owner.agent.isFull).toBe(false);
+  expect(owner.agent.load.isFull).toBe(false);
   expect(keep(1000, 20)).toMatchObject({ sessionId: "", sequenceHashes: { byteLength: 0 } });
-  expect(owner.agent.load).toEqual({ openSessions: 1, pinnedBlocks: 8 });
+  expect(owner.agent.load).toMatchObject({ openSessions: 1, pinnedBlocks: 8 });
   // What is kept already costs nothing more.
   keep(1, 40);
-  expect(owner.agent.load).toEqual({ openSessions: 2, pinnedBlocks: 10 });
+  expect(owner.agent.load).toMatchObject({ openSessions: 2, pinnedBlocks: 10 });
   const third = keep(2000, 8);
-  expect(owner.agent.load).toEqual({ openSessions: 3, pinnedBlocks: 12 });
-  expect(owner.agent.isFull).toBe(true);
+  expect(owner.agent.load).toMatchObject({ openSessions: 3, pinnedBlocks: 12 });
+  expect(owner.agent.load.isFull).toBe(true);
   expect(keep(1, 8).sessionId).toBe("");
   owner.agent.release([third.sessionId]);
-  expect(owner.agent.isFull).toBe(false);
+  expect(owner.agent.load.isFull).toBe(false);
   await rig.close();
 });
 
@@ -120,7 +120,7 @@ test("a reader that stops mid-way keeps neither blocks nor memory beyond its lea
   rig.clock.advance(30_000);
   const { report } = await settleCopy(held, fetching);
   expect(report.reason).not.toBe("");
-  await expect.poll(() => owner.agent.load).toEqual({ openSessions: 0, pinnedBlocks: 0 });
+  await expect.poll(() => owner.agent.load).toMatchObject({ openSessions: 0, pinnedBlocks: 0 });
   expect(owner.store.pinned).toBe(0);
   await rig.close();
 });

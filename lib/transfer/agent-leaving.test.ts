@@ -104,7 +104,7 @@ test("a worker that comes back as another incarnation keeps nothing of the one b
   owner.incarnation = 500n;
   owner.agent.renewed(new StatorError("STREAM_LOST", { detail: "the worker has another role" }));
   await expect(waiting).rejects.toMatchObject({ reason: "STREAM_LOST" });
-  expect([owner.agent.load, owner.store.pinned]).toEqual([{ openSessions: 0, pinnedBlocks: 0 }, 0]);
+  expect([owner.agent.load, owner.store.pinned]).toMatchObject([{ openSessions: 0, pinnedBlocks: 0 }, 0]);
   const late = await reader.agent.fetch({ session: before.session }, before.prompt, fetchOptions());
   expect(late.report).toMatchObject({ blocks: 0, reason: "STREAM_LOST" });
   const after = keep(1_000);
@@ -116,7 +116,7 @@ test("a worker that comes back as another incarnation keeps nothing of the one b
   // The leases of what is kept from now on run as they did.
   keep(2_000);
   rig.clock.advance(1_000);
-  expect(owner.agent.load).toEqual({ openSessions: 0, pinnedBlocks: 0 });
+  expect(owner.agent.load).toMatchObject({ openSessions: 0, pinnedBlocks: 0 });
   await rig.close();
 });
 

@@ -211,7 +211,7 @@ test("a reader that takes nothing has no more than its window, and is given up w
   rig.clock.advance(30_000);
   expect(await Promise.all(pulls.map(({ over }) => over))).toEqual(pulls.map(() => "DEADLINE"));
   rig.clock.advance(30_000);
-  await expect.poll(() => owner.agent.load).toEqual({ openSessions: 0, pinnedBlocks: 0 });
+  await expect.poll(() => owner.agent.load).toMatchObject({ openSessions: 0, pinnedBlocks: 0 });
   await expect(
     createClient(PayloadService, transport).release({ sessionIds: Array.from({ length: 1025 }, () => "x") }),
   ).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });

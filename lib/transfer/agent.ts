@@ -77,6 +77,8 @@ export interface TransferLoad {
   readonly openSessions: number;
   /** Blocks that they keep, each counted once for every session. */
   readonly pinnedBlocks: number;
+  /** One more prefill for somebody else would be beyond the bound of sessions or of pinned blocks. */
+  readonly isFull: boolean;
 }
 
 /**
@@ -88,10 +90,8 @@ export interface TransferAgent {
   readonly service: ServedService;
   /** For each Step. */
   readonly load: TransferLoad;
-  /** One more prefill for somebody else would be beyond the bound of sessions or of pinned blocks. */
-  readonly isFull: boolean;
-  /** The engine is open. Once. */
-  serve(engine: TransferEngine): void;
+  /** The engine is open. Once. `onFreed` is called after each session that has ended. */
+  serve(engine: TransferEngine, onFreed?: () => void): void;
   /** A prefill for a room has begun: who waits there pulls what is ready. Ends with `keep` or `fail`. Throws LIMIT beyond the bound. */
   announce(room: bigint, prompt: TransferPrompt): void;
   /** Blocks were registered in the engine: rooms look again. Cheap without rooms. */

@@ -1,7 +1,7 @@
 import type { Rung } from "./rung.ts";
 
 /** Blocks that are read or copied in one go: what waits for memory gets so many at a time, so that sessions take turns. */
-export const SLICE_BLOCKS = 8;
+export const BATCH_BLOCKS = 8;
 
 /** Sessions that one Release may name. */
 export const MOST_RELEASED = 1024;

@@ -6,14 +6,14 @@ import type { Metrics } from "#lib/host/metrics";
 import { Scope } from "#lib/host/scope";
 import type { Transport } from "#lib/rpc/transport";
 import type { TransferAgent, TransferEngine } from "./agent.ts";
-import type { HashBytes } from "./block-converter.ts";
 import type { TransferLimits } from "./limits.ts";
 import type { Mover, PayloadSocket } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { NixlAgent } from "./nixl.ts";
-import { Owner } from "./owner.ts";
-import { Peers } from "./peers.ts";
-import { Reader } from "./reader.ts";
+import { Owner } from "./owner/owner.ts";
+import type { HashBytes } from "./reader/block-converter.ts";
+import { Peers } from "./reader/peers.ts";
+import { Reader } from "./reader/reader.ts";
 import { RUNGS, type Rung, rungNumber } from "./rung.ts";
 import { joinAddress } from "./session-message.ts";
 
@@ -98,13 +98,9 @@ class Agent implements TransferAgent {
     return this.#owner.load;
   }
 
-  get isFull() {
-    return this.#owner.isFull;
-  }
-
-  serve(engine: TransferEngine): void {
+  serve(engine: TransferEngine, onFreed?: () => void): void {
     const { limits, rungs, metrics, mover, nixl } = this.#options;
-    this.#owner.serve(engine);
+    this.#owner.serve(engine, onFreed);
     const peers = new Peers({
       ...this.#options,
       ...{ forced: limits.rung, connectMs: limits.stallMs, nixl },

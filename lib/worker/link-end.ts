@@ -7,6 +7,7 @@ import { checkFeatures } from "#lib/link/features";
 import type { WorkerChannel, WorkerLink, WorkerSink } from "#lib/link/link";
 import { openWorkerLink } from "#lib/link/worker-link";
 import type { Introduction } from "#lib/link/worker-state";
+import type { TransferLoad } from "#lib/transfer/agent";
 import type { Board } from "./board.ts";
 import type { BoardSink } from "./board-sink.ts";
 import type { HandOff } from "./handoff/hand-off.ts";
@@ -19,7 +20,7 @@ import { featuresOf, type ModelNames } from "./translate.ts";
 /** How often a link that has nothing of its own in the steps still hears how the engine is doing. */
 const LOAD_EVERY_MS = 250;
 
-const NOTHING_KEPT = { openSessions: 0, pinnedBlocks: 0 };
+const NOTHING_KEPT: TransferLoad = { openSessions: 0, pinnedBlocks: 0, isFull: false };
 /** What a caller is told of a request of which the engine has not said anything yet. */
 const UNKNOWN_ADMISSION = { cachedTokens: 0, queuedAhead: 0 } as const;
 
@@ -30,7 +31,7 @@ export interface LinkEndDeps {
   /** What a caller that said Hello is told. */
   introduce(): Introduction;
   /** What is kept for other workers; nothing unless given. */
-  readonly kept?: () => HandOff["load"] | undefined;
+  readonly kept?: () => TransferLoad | undefined;
   /** Ends requests by engine id; also while draining. */
   cancel(ids: readonly number[], mode: "stop" | "kill"): void;
   /** Of deadlines, and of how often the load is told. */
@@ -45,6 +46,8 @@ export interface LinkEnd {
   readonly link: WorkerLink;
   /** Passes the load on: at once when none was told for a while, else a little later the last one. */
   load(metrics: StepMetrics): void;
+  /** Something that was kept for others was let go: a caller that was told that there is no room hears that there is some. */
+  freed(): void;
 }
 
 /** Joins a channel to the board; it lives until its link ends, which `onGone` tells. */
@@ -90,6 +93,11 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     this.#untold = metrics;
     if (waitMs <= 0) this.#tellLoad();
     else this.#loadTimer ??= clock.after(waitMs, () => this.#tellLoad());
+  }
+
+  freed(): void {
+    // Whoever was told that there is no room sends nothing, and would hear of none by a step.
+    if (this.#toldKept.isFull && !this.#kept().isFull) this.endStep(loadAfter(this.#told));
   }
 
   onSubmit(submit: Submit): { cachedTokens: number; queuedAhead: number } {
@@ -178,8 +186,7 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     this.#untold = undefined;
     this.#told = metrics;
     this.#toldMs = this.#deps.clock.nowMs();
-    const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
-    this.#toldKept = { openSessions, pinnedBlocks };
+    this.#toldKept = this.#kept();
     this.link.step(this.#builder.take(metrics, this.#toldKept));
     this.#watchKept();
   }
@@ -189,11 +196,15 @@ class OpenLinkEnd implements LinkEnd, BoardSink, WorkerSink {
     if (this.#toldKept.openSessions === 0 || this.#keptTimer || this.#isOver) return;
     this.#keptTimer = this.#deps.clock.after(LOAD_EVERY_MS, () => {
       this.#keptTimer = undefined;
-      const { openSessions, pinnedBlocks } = this.#deps.kept?.() ?? NOTHING_KEPT;
+      const { openSessions, pinnedBlocks } = this.#kept();
       const isAsTold = openSessions === this.#toldKept.openSessions && pinnedBlocks === this.#toldKept.pinnedBlocks;
       if (isAsTold) this.#watchKept();
       else this.endStep(loadAfter(this.#told));
     });
+  }
+
+  #kept(): TransferLoad {
+    return this.#deps.kept?.() ?? NOTHING_KEPT;
   }
 
   #tellLoad(): void {

@@ -17,6 +17,8 @@ export interface Links {
   notice(notice: { draining: boolean; modelsChanged: boolean; models: string[] }): void;
   /** Gives callers that got nothing from a step the load now and then. */
   load(metrics: StepMetrics): void;
+  /** As `LinkEnd.freed`, to every caller. */
+  freed(): void;
   /** Ends all links: in order, or with the reason why. */
   closeAll(error?: StatorError): void;
 }
@@ -42,6 +44,9 @@ export function createLinks(deps: LinkEndDeps): Links {
     },
     load(metrics) {
       for (const end of open) end.load(metrics);
+    },
+    freed() {
+      for (const end of open) end.freed();
     },
     closeAll(error) {
       for (const { link } of [...open]) link.close(error);

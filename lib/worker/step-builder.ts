@@ -90,6 +90,7 @@ export class StepBuilder {
       ...metrics,
       openSessions: kept?.openSessions ?? 0,
       pinnedBlocks: kept?.pinnedBlocks ?? 0,
+      sessionsFull: kept?.isFull ?? false,
       step: BigInt(metrics.step),
       handles: viewBytes(this.#handles.slice(0, this.#entries)),
       tokens: viewBytes(this.#tokens.slice(0, this.#tokenCount)),

@@ -200,6 +200,21 @@ it("callers hear what is kept, also when it goes without a step", async () => {
   expect(wire.kept.slice(1)).toEqual([[0, 0]]);
 });
 
+it("callers who were told that there is no room hear at once that there is some", async () => {
+  agent.isFull = true;
+  const { id } = await prefill({ leg: undefined });
+  rig.engine.step({ tokens: { [id]: [4] }, finishes: [{ id, reason: "length" }] });
+  await settle();
+  expect(wire.full).toEqual([true]);
+  agent.sessions.add("1").add("2");
+  agent.release(["1"]);
+  expect(wire.full).toEqual([true]);
+  agent.isFull = false;
+  agent.release(["2"]);
+  await settle();
+  expect(wire.full).toEqual([true, false]);
+});
+
 it("a worker whose engine's blocks cannot move says so and takes no legs", async () => {
   const other = new WorkerRig({ layout }, { transfer: new FakeTransferAgent() });
   await other.start();

@@ -43,6 +43,8 @@ export interface ServingParts {
   onMetrics(metrics: StepMetrics): void;
   /** No request is open any more. */
   onIdle(): void;
+  /** Something that was kept for other workers was let go. */
+  onFreed(): void;
 }
 
 /** Opens an engine to callers. Once: it becomes the engine's listener. */
@@ -69,11 +71,11 @@ export function serveEngine(engine: Engine, parts: ServingParts): Served {
 }
 
 /** Lends the engine's blocks; undefined where they cannot move. */
-function openHandOff(engine: Engine, { deps, scope, identity }: ServingParts): HandOff | undefined {
+function openHandOff(engine: Engine, { deps, scope, identity, onFreed }: ServingParts): HandOff | undefined {
   const { transfer: agent, tracer } = deps;
   const { layout, contextTokens, totalBlocks, modelDigest, hashScheme } = engine.card;
   const { blocks } = engine;
   if (!agent || !blocks || !layout || contextTokens === undefined || totalBlocks === undefined) return undefined;
-  agent.serve({ blocks, totalBlocks, layout, modelDigest, hashScheme, identity });
+  agent.serve({ blocks, totalBlocks, layout, modelDigest, hashScheme, identity }, onFreed);
   return createHandOff({ agent, scope, tracer, contextTokens });
 }

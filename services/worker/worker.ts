@@ -178,6 +178,7 @@ class WorkerShell implements Worker {
       identity: () => this.#presence,
       onFailure: (error) => this.#engineFailed(error),
       onMetrics: this.#links.load,
+      onFreed: () => this.#links.freed(),
       onIdle: () => {
         for (const idle of [...this.#idlers]) idle();
       },

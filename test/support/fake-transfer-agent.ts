@@ -39,15 +39,17 @@ export class FakeTransferAgent implements TransferAgent {
   readonly #emptied: (() => void)[] = [];
   engine: TransferEngine | undefined;
   isFull = false;
+  #onFreed: (() => void) | undefined;
   /** Set to refuse the next room. */
   refuse: StatorError | undefined;
 
   get load() {
-    return { openSessions: this.sessions.size, pinnedBlocks: this.sessions.size * 2 };
+    return { openSessions: this.sessions.size, pinnedBlocks: this.sessions.size * 2, isFull: this.isFull };
   }
 
-  serve(engine: TransferEngine): void {
+  serve(engine: TransferEngine, onFreed?: () => void): void {
     this.engine = engine;
+    this.#onFreed = onFreed;
   }
 
   announce(room: bigint, { tokens }: TransferPrompt): void {
@@ -79,7 +81,7 @@ export class FakeTransferAgent implements TransferAgent {
   }
 
   release(sessionIds: readonly string[]): void {
-    for (const id of sessionIds) this.sessions.delete(id);
+    for (const id of sessionIds) if (this.sessions.delete(id)) this.#onFreed?.();
     if (this.sessions.size === 0) for (const tell of this.#emptied.splice(0)) tell();
   }
 

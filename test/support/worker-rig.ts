@@ -179,10 +179,12 @@ export class WorkerRig {
     said: string[];
     steps: number[];
     kept: [sessions: number, blocks: number][];
+    full: boolean[];
   }> {
     const said: string[] = [];
     const steps: number[] = [];
     const kept: [number, number][] = [];
+    const full: boolean[] = [];
     const link = openCallerLink(this.transport.open(WorkerLinkService.method.link), {
       caller: `test/${++this.#callers}`,
       features: ["prefill", "session", "room"],
@@ -194,12 +196,13 @@ export class WorkerRig {
         onStep: (step) => {
           steps.push(step.runningRequests);
           kept.push([step.openSessions, step.pinnedBlocks]);
+          full.push(step.sessionsFull);
         },
         onNotice: ({ draining, models }) => void said.push(draining ? "notice draining" : `notice ${models.join(" ")}`),
       },
     });
     await settle();
-    return { link, said, steps, kept };
+    return { link, said, steps, kept, full };
   }
 
   /** Submits on a link and waits until it was taken or refused. */

@@ -1,4 +1,3 @@
-import type { RankLoad } from "../load/rank-load.ts";
 import type { BypassConstants, BypassName } from "./bypass.ts";
 
 /** How answers are split into a leg for the prompt and one for what follows it. */
@@ -26,14 +25,3 @@ export const USUAL_DISAGGREGATION: Disaggregation = {
 
 /** Milliseconds that any transfer takes, until it was seen. */
 export const TRANSFER_LATENCY_MS = 2;
-
-/**
- * Share of a pool that may be kept for others: a worker for prompts beyond it gets no further ones until some were fetched.
- * It says so itself too, but only when it is asked.
- */
-export const MOST_PINNED_SHARE = 0.5;
-
-/** Whether a worker for prompts may keep one more. */
-export function hasRoom({ pinnedBlocks, totalBlocks }: Pick<RankLoad, "pinnedBlocks" | "totalBlocks">): boolean {
-  return totalBlocks === 0 || pinnedBlocks < MOST_PINNED_SHARE * totalBlocks;
-}

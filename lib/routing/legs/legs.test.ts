@@ -87,13 +87,10 @@ describe("an answer with two legs", () => {
     expect(placed()).toEqual(["whole 2: 0"]);
     rig.unable.delete(1n);
     expect(placed()).toEqual(["prefill 1: 0"]);
-    rig.pass(1n, { pinnedBlocks: 500, totalBlocks: 1_000 });
+    rig.pass(1n, { sessionsFull: true });
+    rig.clock.advance(60_000);
     expect(placed()).toEqual(["whole 2: 0"]);
-    rig.pass(1n, { pinnedBlocks: 499, totalBlocks: 1_000 });
-    expect(placed()).toEqual(["prefill 1: 0"]);
-    // What it said once does not count for ever: it may have nothing more to say.
-    rig.pass(1n, { pinnedBlocks: 500, totalBlocks: 1_000 });
-    rig.clock.advance(2_010);
+    rig.pass(1n, { sessionsFull: false });
     expect(placed()).toEqual(["prefill 1: 0"]);
   });
 

@@ -42,7 +42,7 @@ const QUIET: PassRecord = {
 const IDLE = {
   ...{ prefillTokens: 0, rawPrefillTokens: 0, activeBlocks: 0, openRequests: 0, waitingRequests: 0 },
   ...{ startedTokens: 0, passingTokens: 0, passingMs: 0 },
-  ...{ decodeSequences: 0, decodeContextTokens: 0, usedBlocks: 0, pinnedBlocks: 0, totalBlocks: 100 },
+  ...{ decodeSequences: 0, decodeContextTokens: 0, usedBlocks: 0, sessionsFull: false, totalBlocks: 100 },
   ...{ prefillUtilisation: 0, tokensPerSecond: 0, ageMs: undefined },
 };
 

@@ -67,7 +67,7 @@ export class RankLedger {
   #contextTokens = 0;
   #waitingRequests = 0;
   #usedBlocks = 0;
-  #pinnedBlocks = 0;
+  #sessionsFull = false;
   #saidMs: number | undefined;
   /** When the pass that runs began, and what of prompts was left to compute then. */
   #passSinceMs = 0;
@@ -88,7 +88,7 @@ export class RankLedger {
     if (pass.totalBlocks > 0) this.totalBlocks = pass.totalBlocks;
     this.#waitingRequests = pass.waitingRequests;
     this.#usedBlocks = pass.usedBlocks;
-    this.#pinnedBlocks = pass.pinnedBlocks ?? 0;
+    this.#sessionsFull = pass.sessionsFull ?? false;
     this.#others = this.#othersOf(pass);
     this.#saidMs = nowMs;
     this.#passSinceMs = nowMs;
@@ -162,7 +162,7 @@ export class RankLedger {
       decodeSequences: own.decodeSequences + otherSequences,
       decodeContextTokens: own.decodeContextTokens + Math.round(otherSequences * this.#contextTokens),
       usedBlocks: this.#usedBlocks,
-      pinnedBlocks: Math.round(trust * this.#pinnedBlocks),
+      sessionsFull: this.#sessionsFull,
       totalBlocks: this.totalBlocks,
       prefillUtilisation: Math.min(1, this.#promptMs.perMs(nowMs)),
       tokensPerSecond: 1_000 * this.#tokens.perMs(nowMs),

@@ -26,8 +26,8 @@ export interface RankLoad {
   readonly decodeContextTokens: number;
   /** Blocks of its pool in use by requests, as it said last; 0 before. */
   readonly usedBlocks: number;
-  /** Blocks that it keeps for others until they are fetched, as it said last and as far as that still counts. */
-  readonly pinnedBlocks: number;
+  /** It keeps as much for others as it may, as it said last: it says at once when there is room again. */
+  readonly sessionsFull: boolean;
   /** Blocks of its pool; 0 where nobody knows. */
   readonly totalBlocks: number;
   /** Share of time that went into prompts, 0 to 1, over some four seconds (what was counts 1 ÷ e after them): u of β = u ÷ (1 − u). */

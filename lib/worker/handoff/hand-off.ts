@@ -32,7 +32,7 @@ export interface HandOffDeps extends Omit<Fetching, "agent"> {
 export function createHandOff(deps: HandOffDeps): HandOff {
   const { agent, contextTokens } = deps;
   const checkRoom = (): void => {
-    if (agent.isFull) throw new StatorError("OVERLOADED", { what: "prompts that are kept for other workers" });
+    if (agent.load.isFull) throw new StatorError("OVERLOADED", { what: "prompts that are kept for other workers" });
   };
   return {
     get load() {

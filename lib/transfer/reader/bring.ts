@@ -4,20 +4,20 @@ import type { Clock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import { blockBytes, type KvLayout, layoutDifference } from "#lib/kv/layout";
 import { printLayout } from "#lib/kv/transfer-scope";
-import type { TransferEngine } from "./agent.ts";
+import type { TransferEngine } from "../agent.ts";
+import { readLayout } from "../fitting.ts";
+import type { TransferLimits } from "../limits.ts";
+import type { Mover } from "../mover.ts";
+import { type Rung, rungNumber } from "../rung.ts";
+import { firstTokensOf } from "../session-message.ts";
+import type { TransferMemory } from "../transfer-memory.ts";
 import { BlockConverter, type HashBytes } from "./block-converter.ts";
 import type { BlockIntake } from "./block-intake.ts";
-import { readLayout } from "./fitting.ts";
 import type { Halt } from "./halt.ts";
 import { Inlet, lie, WayFailed } from "./inlet.ts";
-import type { TransferLimits } from "./limits.ts";
-import type { Mover } from "./mover.ts";
 import type { Peer } from "./peer.ts";
 import type { Peers } from "./peers.ts";
 import { PullCall } from "./pull-call.ts";
-import { type Rung, rungNumber } from "./rung.ts";
-import { firstTokensOf } from "./session-message.ts";
-import type { TransferMemory } from "./transfer-memory.ts";
 
 /** Bytes that one fetch has on their way at most, but for two blocks. */
 const WINDOW_BYTES = 32 * 1024 * 1024;

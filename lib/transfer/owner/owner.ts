@@ -14,18 +14,18 @@ import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { blockBytes } from "#lib/kv/layout";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { KeptPrompt, TransferEngine, TransferLoad, TransferPrompt } from "./agent.ts";
+import type { KeptPrompt, TransferEngine, TransferLoad, TransferPrompt } from "../agent.ts";
+import { MOST_RELEASED, type TransferLimits } from "../limits.ts";
+import type { Mover } from "../mover.ts";
+import type { Neighbours } from "../neighbours.ts";
+import { type NixlAgent, NixlLoan } from "../nixl.ts";
+import { PullChannel } from "../pull-wire.ts";
+import { type Rung, readRungs, rungNumber } from "../rung.ts";
+import { hashesOf, printSession } from "../session-message.ts";
+import { TransferMemory } from "../transfer-memory.ts";
 import { LentTable } from "./lent-table.ts";
-import { MOST_RELEASED, type TransferLimits } from "./limits.ts";
-import type { Mover } from "./mover.ts";
-import type { Neighbours } from "./neighbours.ts";
-import { type NixlAgent, NixlLoan } from "./nixl.ts";
 import { PinBook } from "./pin-book.ts";
 import { servePull } from "./pull-server.ts";
-import { PullChannel } from "./pull-wire.ts";
-import { type Rung, readRungs, rungNumber } from "./rung.ts";
-import { hashesOf, printSession } from "./session-message.ts";
-import { TransferMemory } from "./transfer-memory.ts";
 
 /** Where this process's socket is. */
 export interface SocketPlace {
@@ -118,7 +118,7 @@ export class Owner {
   }
 
   /** As TransferAgent.serve. */
-  serve(engine: TransferEngine): void {
+  serve(engine: TransferEngine, onFreed?: () => void): void {
     assert(!this.#serving, "an agent serves one engine");
     const { mover, limits, clock, log, metrics, neighbours, nixl } = this.#deps;
     const pins = new PinBook();
@@ -132,6 +132,7 @@ export class Owner {
       onEnd: (end) => {
         metrics.add("stator_transfer_sessions_total", 1, { end });
         if (table.open === 0) this.#tellEmptied();
+        onFreed?.();
       },
     });
     const leave = neighbours.add(engine.identity().instanceId, memory.region);
@@ -141,17 +142,13 @@ export class Owner {
 
   /** As TransferAgent.load. */
   get load(): TransferLoad {
-    return { openSessions: this.#serving?.table.open ?? 0, pinnedBlocks: this.#serving?.pins.size ?? 0 };
+    const { table, pins } = this.#serving ?? {};
+    return { openSessions: table?.open ?? 0, pinnedBlocks: pins?.size ?? 0, isFull: table?.isFull ?? true };
   }
 
   /** Workers that wait in rooms. */
   get waiting(): number {
     return this.#serving?.table.waiting ?? 0;
-  }
-
-  /** As TransferAgent.isFull. */
-  get isFull(): boolean {
-    return this.#serving?.table.isFull ?? true;
   }
 
   /** As TransferAgent.announce. */

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
+import type { TransferLimits } from "../limits.ts";
 import { Lent, type LentDeps, type LentInit } from "./lent.ts";
-import type { TransferLimits } from "./limits.ts";
 
 /** How a session ends. */
 export type SessionEnd = "pulled" | "released" | "expired" | "failed" | "closed";

@@ -3,15 +3,15 @@ import { equalBytes, viewBytes, writeU32 } from "#lib/base/bytes";
 import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
-import type { TransferEngine } from "./agent.ts";
-import { mismatch, readLayout, requireConvertible } from "./fitting.ts";
+import type { TransferEngine } from "../agent.ts";
+import { mismatch, readLayout, requireConvertible } from "../fitting.ts";
+import { BATCH_BLOCKS, CHUNK_BYTES, type TransferLimits } from "../limits.ts";
+import type { PullChannel } from "../pull-wire.ts";
+import { type Rung, rungOf } from "../rung.ts";
+import { printSession } from "../session-message.ts";
+import type { TransferMemory } from "../transfer-memory.ts";
 import type { Lent } from "./lent.ts";
 import type { LentTable } from "./lent-table.ts";
-import { CHUNK_BYTES, SLICE_BLOCKS, type TransferLimits } from "./limits.ts";
-import type { PullChannel } from "./pull-wire.ts";
-import { type Rung, rungOf } from "./rung.ts";
-import { printSession } from "./session-message.ts";
-import type { TransferMemory } from "./transfer-memory.ts";
 
 /** Bytes that are put into messages in one go, but for one block. */
 const MOST_SENT_BYTES = 1024 * 1024;
@@ -200,7 +200,7 @@ class PullServer {
   /** Waits for memory for the next blocks, as far as the reader has room for them; others need some too. */
   #ask(lent: Lent, ready: number): void {
     const { slots } = this.#deps.memory;
-    const share = Math.max(SLICE_BLOCKS, slots.count >> 2);
+    const share = Math.max(BATCH_BLOCKS, slots.count >> 2);
     const room = Math.min(this.#open?.windowBlocks ?? 0, share) - this.#slots.length;
     if (room <= 0) return;
     this.#isReading = true;
@@ -215,8 +215,8 @@ class PullServer {
 
   /** Blocks that are read in one go; what goes in messages is buffered, and read little by little. */
   #slice(): number {
-    if (this.#rung !== "grpc") return SLICE_BLOCKS;
-    return Math.max(1, Math.min(SLICE_BLOCKS, Math.floor(MOST_SENT_BYTES / this.#deps.memory.blockBytes)));
+    if (this.#rung !== "grpc") return BATCH_BLOCKS;
+    return Math.max(1, Math.min(BATCH_BLOCKS, Math.floor(MOST_SENT_BYTES / this.#deps.memory.blockBytes)));
   }
 
   async #read(lent: Lent, slots: readonly number[]): Promise<void> {

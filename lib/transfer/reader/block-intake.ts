@@ -1,6 +1,6 @@
 import { asStatorError, StatorError } from "#lib/base/errors";
-import type { IncomingBlocks } from "./block-store.ts";
-import { SLICE_BLOCKS } from "./limits.ts";
+import type { IncomingBlocks } from "../block-store.ts";
+import { BATCH_BLOCKS } from "../limits.ts";
 
 /** A block that has come. */
 export interface Arrived {
@@ -60,7 +60,7 @@ export class BlockIntake {
     // Blocks that came in the same turn go in together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const blocks = this.#waiting.splice(0, SLICE_BLOCKS);
+      const blocks = this.#waiting.splice(0, BATCH_BLOCKS);
       try {
         if (!this.#error) await this.#write(blocks);
       } catch (caught) {

@@ -4,9 +4,9 @@ import type { Clock, Timer } from "#lib/base/clock";
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Transport } from "#lib/rpc/transport";
-import { MOST_PEERS, type TransferLimits } from "./limits.ts";
+import { MOST_PEERS, type TransferLimits } from "../limits.ts";
+import type { Rung } from "../rung.ts";
 import { Peer, type PeerDeps } from "./peer.ts";
-import type { Rung } from "./rung.ts";
 
 /** What workers are found and introduced with. */
 export interface PeersDeps extends PeerDeps {

@@ -1,4 +1,4 @@
-import { RUNGS, type Rung } from "./rung.ts";
+import { RUNGS, type Rung } from "../rung.ts";
 
 /** The ways to one worker: the best that works, until it fails. The last one is left for good only by a new exchange. */
 export class RungLadder {

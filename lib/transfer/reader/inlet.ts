@@ -1,15 +1,15 @@
 import type { PullBlocks, PullChunk } from "#gen/stator/worker/v1/payload_pb";
 import { copyU64 } from "#lib/base/bytes";
 import { asStatorError, StatorError } from "#lib/base/errors";
+import { BATCH_BLOCKS, CHUNK_BYTES, type TransferLimits } from "../limits.ts";
+import type { CopyResult, CopyTicket, Mover, OwnRegion } from "../mover.ts";
+import type { Rung } from "../rung.ts";
+import type { TransferMemory } from "../transfer-memory.ts";
 import type { BlockConverter } from "./block-converter.ts";
 import { type BlockIntake, corrupt } from "./block-intake.ts";
 import type { Halt } from "./halt.ts";
-import { CHUNK_BYTES, SLICE_BLOCKS, type TransferLimits } from "./limits.ts";
-import type { CopyResult, CopyTicket, Mover, OwnRegion } from "./mover.ts";
 import type { Opened, Peer } from "./peer.ts";
 import type { PullCall } from "./pull-call.ts";
-import type { Rung } from "./rung.ts";
-import type { TransferMemory } from "./transfer-memory.ts";
 
 /** A way does not work: the next one's turn. */
 export class WayFailed extends Error {
@@ -89,8 +89,8 @@ export class Inlet {
     if (offsets.some((offset) => offset > last)) throw lie("a block is outside its region");
     if ("bytes" in source && rung === "in-process") this.#borrow(call, { from: source, offsets, checksums });
     else {
-      for (let at = 0; at < offsets.length; at += SLICE_BLOCKS) {
-        const to = Math.min(at + SLICE_BLOCKS, offsets.length);
+      for (let at = 0; at < offsets.length; at += BATCH_BLOCKS) {
+        const to = Math.min(at + BATCH_BLOCKS, offsets.length);
         const places = { from: source, offsets: offsets.slice(at, to), checksums: checksums.slice(at, to) };
         await this.#copy(call, places);
       }

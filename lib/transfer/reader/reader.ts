@@ -6,14 +6,14 @@ import { asStatorError, type Reason, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { Metrics } from "#lib/host/metrics";
 import { blockBytes, type KvLayout } from "#lib/kv/layout";
-import type { Fetched, FetchOptions, TransferPrompt, TransferSource } from "./agent.ts";
+import type { Fetched, FetchOptions, TransferPrompt, TransferSource } from "../agent.ts";
+import { mismatch, requireConvertible } from "../fitting.ts";
+import type { Rung } from "../rung.ts";
+import { firstTokensOf, hashesOf, joinAddress, readSession, type SessionPlace } from "../session-message.ts";
+import { TransferMemory } from "../transfer-memory.ts";
 import { BlockIntake } from "./block-intake.ts";
 import { Bring, type BringDeps, type Brought } from "./bring.ts";
-import { mismatch, requireConvertible } from "./fitting.ts";
 import { Halt } from "./halt.ts";
-import type { Rung } from "./rung.ts";
-import { firstTokensOf, hashesOf, joinAddress, readSession, type SessionPlace } from "./session-message.ts";
-import { TransferMemory } from "./transfer-memory.ts";
 
 /** What a reader is made of. */
 export interface ReaderDeps extends BringDeps {

@@ -1,5 +1,5 @@
 import { assert, type StatorError } from "#lib/base/errors";
-import type { BlockStore, PinnedRun } from "./block-store.ts";
+import type { BlockStore, PinnedRun } from "../block-store.ts";
 import type { PinBook } from "./pin-book.ts";
 
 /** What a sequence is kept in. */

@@ -3,7 +3,7 @@ import { CHECKSUM_SEED } from "#lib/kv/checksum";
 import { convertBlocks } from "#lib/kv/convert";
 import { blockBytes, type KvLayout } from "#lib/kv/layout";
 import { xxh3 } from "#lib/tokens/xxh3";
-import { LAYOUT } from "../../test/support/transfer-rig.ts";
+import { LAYOUT } from "../../../test/support/transfer-rig.ts";
 import { BlockConverter } from "./block-converter.ts";
 import { BlockIntake } from "./block-intake.ts";
 

@@ -1,13 +1,13 @@
 import type { TransferAgent, TransferRegion } from "#gen/stator/worker/v1/payload_pb";
 import { StatorError } from "#lib/base/errors";
 import type { Transport } from "#lib/rpc/transport";
-import { MOST_REGIONS } from "./limits.ts";
-import type { Mover, OwnRegion, PeerMemory } from "./mover.ts";
-import type { Neighbours } from "./neighbours.ts";
-import type { NixlAgent } from "./nixl.ts";
-import { type Rung, readRungs } from "./rung.ts";
+import { MOST_REGIONS } from "../limits.ts";
+import type { Mover, OwnRegion, PeerMemory } from "../mover.ts";
+import type { Neighbours } from "../neighbours.ts";
+import type { NixlAgent } from "../nixl.ts";
+import { type Rung, readRungs } from "../rung.ts";
+import { splitAddress } from "../session-message.ts";
 import { RungLadder } from "./rung-ladder.ts";
-import { splitAddress } from "./session-message.ts";
 
 /** What a peer's memory is opened with. */
 export interface PeerDeps {
