@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { nixlPlaces } from "#lib/native/nixl";
 import { cachedFolder, checkDigest, downloadPackage, python } from "./packages.ts";
 
 const NATIVE = fileURLToPath(new URL("../../native", import.meta.url));
@@ -59,6 +60,11 @@ export function fetchNixl(): string {
       rmSync(scratch, { recursive: true, force: true });
     }
   });
+}
+
+/** NIXL's own library where there is one for this machine, else its look-alike. */
+export function nixlHere(): string {
+  return NIXL_MISSING === "" ? nixlPlaces(fetchNixl())[0]! : buildNixlSim();
 }
 
 // `.ci/run` calls this, so that the tests find it.

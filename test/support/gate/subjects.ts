@@ -16,7 +16,7 @@ const INSTANT = { kind: "linear", stepMs: 0, prefillTokenMs: 0, decodeSequenceMs
 
 /** Ways that blocks can take here. */
 export function hereRungs(): readonly Rung[] {
-  return loadNative().addon ? RUNGS.filter((rung) => rung !== "nixl") : PLAIN_RUNGS;
+  return loadNative().addon ? RUNGS : PLAIN_RUNGS;
 }
 
 /** The mock, whose next token depends on every byte of its blocks. */

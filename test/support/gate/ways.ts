@@ -1,6 +1,7 @@
 import type { Disaggregation } from "#lib/routing/legs/disaggregation";
 import type { Rung } from "#lib/transfer/rung";
 import type { StatorOptions } from "#services/cli/compose/library";
+import { nixlHere } from "../nixl.ts";
 
 /** A worker of a way. Workers with the same word share a process. */
 export interface WayWorker {
@@ -37,9 +38,14 @@ export interface GateWay {
 
 /** Ways between two processes, and the one within a process. */
 function readers(rung: Rung, owner: Partial<WayWorker> = {}, options: StatorOptions = {}): WayWorker[] {
+  const nixl = { "transfer.nixl": rung === "nixl" ? nixlHere() : "none" };
   return [
-    { process: "a", role: "prefill", ...owner },
-    { process: rung === "in-process" ? "a" : "b", role: "decode", options: { "transfer.rung": rung, ...options } },
+    { process: "a", role: "prefill", ...owner, options: nixl },
+    {
+      process: rung === "in-process" ? "a" : "b",
+      role: "decode",
+      options: { "transfer.rung": rung, ...nixl, ...options },
+    },
   ];
 }
 
