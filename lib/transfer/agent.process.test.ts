@@ -56,7 +56,7 @@ describe.skipIf(native.addon === undefined)(`agents of two processes (${native.u
       expect(report).toMatchObject({ rung, blocks: 100, reason: "" });
       expect(reader.store.isRight(hashesOf(prompt, 4))).toBe(true);
     }
-    await expect.poll(() => ask(0, 0)).toEqual({ openSessions: 0, pinnedBlocks: 0, pinned: 0 });
+    await expect.poll(() => ask(0, 0)).toMatchObject({ openSessions: 0, pinnedBlocks: 0, pinned: 0 });
     const before = readdirSync("/proc/self/fd").length;
     await rig.close();
     expect(readdirSync("/proc/self/fd").length).toBeLessThan(before);
@@ -86,7 +86,7 @@ describe.skipIf(native.addon === undefined)(`agents of two processes (${native.u
         expect(report).toMatchObject({ rung: "nixl", blocks: 100, reason: "" });
         expect(reader.store.isRight(hashesOf(prompt, 4))).toBe(true);
       }
-      await expect.poll(() => ask(0, 0, owner)).toEqual({ openSessions: 0, pinnedBlocks: 0, pinned: 0 });
+      await expect.poll(() => ask(0, 0, owner)).toMatchObject({ openSessions: 0, pinnedBlocks: 0, pinned: 0 });
       const session = await keep(2000, 300_000, owner);
       reader.store.beforeWrite = () => {
         if (reader.store.counts.written > 264) owner.kill("SIGKILL");
