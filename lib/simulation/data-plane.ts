@@ -29,7 +29,14 @@ export interface TransferPlan {
 }
 
 /** Short, so that what lapses does so while others look; all of them end long before a request is given up. */
-const LIMITS = { leaseMs: 2_000, deadlineMs: 3_000, stallMs: 1_000, roomMs: 6_000, promoteMs: 2_000 } as const;
+const LIMITS = {
+  leaseMs: 2_000,
+  deadlineMs: 3_000,
+  stallMs: 1_000,
+  roomMs: 6_000,
+  promoteMs: 2_000,
+  batchBytes: 0,
+} as const;
 /** Few, so that workers are full at times. */
 const MOST_SESSIONS = 12;
 /** Where workers are that take the best way, and those that take one alone: it would be of no use where they have it not. */

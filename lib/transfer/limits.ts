@@ -1,7 +1,7 @@
 import type { Rung } from "./rung.ts";
 
-/** Blocks that are read or copied in one go: what waits for memory gets so many at a time, so that sessions take turns. */
-export const BATCH_BLOCKS = 8;
+/** Blocks that are read or copied in one go at least, however long they are. */
+const LEAST_BATCH_BLOCKS = 8;
 
 /** Sessions that one Release may name. */
 export const MOST_RELEASED = 1024;
@@ -39,6 +39,8 @@ export interface TransferLimits {
   readonly maxPinnedShare: number;
   /** Fetches that may run or wait here. */
   readonly maxFetches: number;
+  /** Blocks that are read or copied in one go have so many bytes together, eight of them whatever they have: more is faster, less lets others in between. */
+  readonly batchBytes: number;
   /** Memory for blocks on their way out, and as much again for those on their way in. */
   readonly regionBytes: number;
 }
@@ -56,5 +58,11 @@ export const TRANSFER_LIMITS: TransferLimits = {
   maxSessions: 1024,
   maxPinnedShare: 0.5,
   maxFetches: 256,
+  batchBytes: 1024 * 1024,
   regionBytes: 256 * 1024 * 1024,
 };
+
+/** Blocks of a size that are read or copied in one go. */
+export function batchBlocks(blockBytes: number, { batchBytes }: Pick<TransferLimits, "batchBytes">): number {
+  return Math.max(LEAST_BATCH_BLOCKS, Math.floor(batchBytes / blockBytes));
+}

@@ -97,6 +97,7 @@ export function readTransferLimits(values: Values<typeof TRANSFER_OPTIONS>): Tra
     maxSessions: values["transfer.max-sessions"],
     maxPinnedShare: values["transfer.max-pinned-share"],
     maxFetches: values["transfer.max-fetches"],
+    batchBytes: TRANSFER_LIMITS.batchBytes,
     regionBytes: values["transfer.region-bytes"],
   };
 }

@@ -94,7 +94,7 @@ export class TransferRig {
       dial: (address) => new Channel(address, loopbackCredentials, systemClock),
       hashBytes: xxh3,
       listen: { host: "127.0.0.1", port: 0 },
-      limits: { ...TRANSFER_LIMITS, regionBytes: 32 * blockBytes(layout), ...said.limits },
+      limits: { ...TRANSFER_LIMITS, regionBytes: 32 * blockBytes(layout), batchBytes: 0, ...said.limits },
       ...{ clock: this.clock, chance: new SeededChance(number), log: this.#log(), metrics },
     });
     const server = await serve([agent.service]);

@@ -5,7 +5,7 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import type { TransferEngine } from "../agent.ts";
 import { mismatch, readLayout, requireConvertible } from "../fitting.ts";
-import { BATCH_BLOCKS, CHUNK_BYTES, type TransferLimits } from "../limits.ts";
+import { batchBlocks, CHUNK_BYTES, type TransferLimits } from "../limits.ts";
 import type { PullChannel } from "../pull-wire.ts";
 import { type Rung, rungOf } from "../rung.ts";
 import { printSession } from "../session-message.ts";
@@ -199,13 +199,14 @@ class PullServer {
 
   /** Waits for memory for the next blocks, as far as the reader has room for them; others need some too. */
   #ask(lent: Lent, ready: number): void {
-    const { slots } = this.#deps.memory;
-    const share = Math.max(BATCH_BLOCKS, slots.count >> 2);
+    const { memory, limits } = this.#deps;
+    const { slots } = memory;
+    const share = Math.max(batchBlocks(memory.blockBytes, limits), slots.count >> 2);
     const room = Math.min(this.#open?.windowBlocks ?? 0, share) - this.#slots.length;
     if (room <= 0) return;
     this.#isReading = true;
     try {
-      this.#leave = slots.ask(Math.min(ready, room, this.#slice()), (granted) => {
+      this.#leave = slots.ask(Math.min(ready, room, this.#batch()), (granted) => {
         this.#deps.spawn("give blocks", () => this.#read(lent, granted));
       });
     } catch (caught) {
@@ -214,9 +215,11 @@ class PullServer {
   }
 
   /** Blocks that are read in one go; what goes in messages is buffered, and read little by little. */
-  #slice(): number {
-    if (this.#rung !== "grpc") return BATCH_BLOCKS;
-    return Math.max(1, Math.min(BATCH_BLOCKS, Math.floor(MOST_SENT_BYTES / this.#deps.memory.blockBytes)));
+  #batch(): number {
+    const { memory, limits } = this.#deps;
+    const most = batchBlocks(memory.blockBytes, limits);
+    if (this.#rung !== "grpc") return most;
+    return Math.max(1, Math.min(most, Math.floor(MOST_SENT_BYTES / memory.blockBytes)));
   }
 
   async #read(lent: Lent, slots: readonly number[]): Promise<void> {

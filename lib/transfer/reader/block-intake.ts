@@ -1,6 +1,5 @@
 import { asStatorError, StatorError } from "#lib/base/errors";
 import type { IncomingBlocks } from "../block-store.ts";
-import { BATCH_BLOCKS } from "../limits.ts";
 
 /** A block that has come. */
 export interface Arrived {
@@ -60,7 +59,7 @@ export class BlockIntake {
     // Blocks that came in the same turn go in together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const blocks = this.#waiting.splice(0, BATCH_BLOCKS);
+      const blocks = this.#waiting.splice(0);
       try {
         if (!this.#error) await this.#write(blocks);
       } catch (caught) {

@@ -1,7 +1,7 @@
 import type { PullBlocks, PullChunk } from "#gen/stator/worker/v1/payload_pb";
 import { copyU64 } from "#lib/base/bytes";
 import { asStatorError, StatorError } from "#lib/base/errors";
-import { BATCH_BLOCKS, CHUNK_BYTES, type TransferLimits } from "../limits.ts";
+import { batchBlocks, CHUNK_BYTES, type TransferLimits } from "../limits.ts";
 import type { CopyResult, CopyTicket, Mover, OwnRegion } from "../mover.ts";
 import type { Rung } from "../rung.ts";
 import type { TransferMemory } from "../transfer-memory.ts";
@@ -89,8 +89,9 @@ export class Inlet {
     if (offsets.some((offset) => offset > last)) throw lie("a block is outside its region");
     if ("bytes" in source && rung === "in-process") this.#borrow(call, { from: source, offsets, checksums });
     else {
-      for (let at = 0; at < offsets.length; at += BATCH_BLOCKS) {
-        const to = Math.min(at + BATCH_BLOCKS, offsets.length);
+      const batch = batchBlocks(this.memory.blockBytes, this.#options.limits);
+      for (let at = 0; at < offsets.length; at += batch) {
+        const to = Math.min(at + batch, offsets.length);
         const places = { from: source, offsets: offsets.slice(at, to), checksums: checksums.slice(at, to) };
         await this.#copy(call, places);
       }
