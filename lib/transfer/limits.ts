@@ -1,3 +1,4 @@
+import type { PinChoice } from "./pinned-staging.ts";
 import type { Rung } from "./rung.ts";
 
 /** Blocks that are read or copied in one go: what waits for memory gets so many at a time, so that sessions take turns. */
@@ -41,6 +42,8 @@ export interface TransferLimits {
   readonly maxFetches: number;
   /** Memory for blocks on their way out, and as much again for those on their way in. */
   readonly regionBytes: number;
+  /** When memory is pinned for copies to a device and from it. */
+  readonly pin: PinChoice;
 }
 
 /** The limits when nothing else is asked for. */
@@ -57,4 +60,5 @@ export const TRANSFER_LIMITS: TransferLimits = {
   maxPinnedShare: 0.5,
   maxFetches: 256,
   regionBytes: 256 * 1024 * 1024,
+  pin: "auto",
 };
