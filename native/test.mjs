@@ -146,17 +146,23 @@ async function main() {
   const tests = list("test", ".cpp").filter((each) => basename(each) !== "abi_check.cpp");
   const folders = ["core", "text", "engine", "transfer"];
   const sources = [...folders.flatMap((each) => list(each, ".cpp")), ...tests];
-  const [sim, ...objects] = await objectsOf(["sim/nixl_sim.cpp", ...sources]);
-  const library = join(buildDir, "libnixl_capi.so");
-  const shared = spawnSync(compiler, [...flags, "-shared", sim, "-o", library, "-pthread"], { stdio: "inherit" });
-  if (shared.status !== 0) return 1;
+  const [nixl, cuda, ...objects] = await objectsOf(["sim/nixl_sim.cpp", "sim/cuda_sim.cpp", ...sources]);
+  const libraries = { nixl: join(buildDir, "libnixl_capi.so"), cuda: join(buildDir, "libcuda.so.1") };
+  for (const [object, library] of [
+    [nixl, libraries.nixl],
+    [cuda, libraries.cuda],
+  ]) {
+    const shared = spawnSync(compiler, [...flags, "-shared", object, "-o", library, "-pthread"], { stdio: "inherit" });
+    if (shared.status !== 0) return 1;
+  }
   const program = join(buildDir, "tests");
   const options = [...flags, ...objects, "-o", program, "-ldl", "-pthread"];
   const linked = spawnSync(compiler, options, { cwd: here, stdio: "inherit" });
   if (linked.status !== 0) return 1;
   const env = {
     ...process.env,
-    STATOR_NIXL_SIM: library,
+    STATOR_NIXL_SIM: libraries.nixl,
+    STATOR_CUDA_SIM: libraries.cuda,
     ASAN_OPTIONS: "detect_leaks=1:strict_string_checks=1",
     TSAN_OPTIONS: "halt_on_error=1",
   };

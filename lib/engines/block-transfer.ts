@@ -1,5 +1,12 @@
 import { assert, StatorError } from "#lib/base/errors";
-import type { BlockPlaces, BlockStore, IncomingBlocks, PinnedRun, WantedBlocks } from "#lib/transfer/block-store";
+import type {
+  BlockPlaces,
+  BlockStaging,
+  BlockStore,
+  IncomingBlocks,
+  PinnedRun,
+  WantedBlocks,
+} from "#lib/transfer/block-store";
 import type { Executor } from "./executor.ts";
 import type { ImportTicket, PinnedBlocks } from "./schedule/kv-account.ts";
 import type { StepOutcome } from "./schedule/plan.ts";
@@ -38,6 +45,10 @@ export class BlockTransfer implements BlockStore {
   get places(): BlockPlaces {
     const { usedBlocks: used, cachedBlocks: cached } = this.#scheduler.kv.pool;
     return { used, cached };
+  }
+
+  get staging(): BlockStaging | undefined {
+    return this.#options.executor.staging;
   }
 
   count(hashes: BigUint64Array): number {

@@ -1,4 +1,5 @@
 import type { StatorError } from "#lib/base/errors";
+import type { BlockStaging } from "#lib/transfer/block-store";
 import type { EmbedRequest, EngineText } from "./engine.ts";
 import type { StepOutcome, StepPlan } from "./schedule/plan.ts";
 
@@ -60,6 +61,8 @@ export interface Executor {
     from: readonly Uint8Array[],
     checksums: BigUint64Array | undefined,
   ): Promise<WrittenBlocks>;
+  /** Where bytes of blocks are on their way; undefined where they need no such place. */
+  readonly staging?: BlockStaging | undefined;
   /** One vector per request; all have the same options. */
   embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]>;
   /** Returns the digest of the adapter, 32 bytes. */

@@ -10,8 +10,8 @@ const STEP_SHARE = 0.08;
 const LEAST_US = 500;
 /** Blocks of a slice, however long they take: each one by itself would take longer still. */
 const LEAST_BLOCKS = 8;
-/** Of a slice that nobody waits for; who comes meanwhile waits for one. */
-const IDLE_BLOCKS = 64;
+/** Of a slice that nobody waits for, and so of any; who comes meanwhile waits for one. */
+export const MOST_SLICE_BLOCKS = 64;
 /** What a step that is longer than those before counts for in their length. */
 const LONGER_SHARE = 0.2;
 /** What the last slice counts for in the time of a block. */
@@ -87,12 +87,12 @@ export class Slices {
   #blocksNow(kind: SliceKind): number {
     const { runningRequests, waitingRequests } = this.#options.scheduler;
     const stepUs = this.#stepUs;
-    if (runningRequests + waitingRequests === 0) return IDLE_BLOCKS;
+    if (runningRequests + waitingRequests === 0) return MOST_SLICE_BLOCKS;
     const blockUs = this.#blockUs[kind];
     if (blockUs === undefined || stepUs === undefined) return LEAST_BLOCKS;
-    if (blockUs === 0) return IDLE_BLOCKS;
+    if (blockUs === 0) return MOST_SLICE_BLOCKS;
     const blocks = Math.floor(Math.max(LEAST_US, STEP_SHARE * stepUs) / blockUs);
-    return Math.max(LEAST_BLOCKS, Math.min(IDLE_BLOCKS, blocks));
+    return Math.max(LEAST_BLOCKS, Math.min(MOST_SLICE_BLOCKS, blocks));
   }
 
   #note(kind: SliceKind, blockUs: number): void {

@@ -12,7 +12,7 @@ import type { NixlProber } from "./nixl.ts";
  * The revision of everything `stator.node` exports. An addon that was built from older or newer sources is refused,
  * never called: raise it with every change of an exported name, argument or meaning.
  */
-export const ADDON_REVISION = 9;
+export const ADDON_REVISION = 10;
 
 /** The command that builds the native layer. */
 export const BUILD_COMMAND = "npm run build:native";

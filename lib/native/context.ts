@@ -260,6 +260,15 @@ export interface Context {
     checksums?: BigUint64Array,
   ): Promise<ImportedBlocks>;
 
+  /** Bytes that are enough for `stage` where one call moves so many blocks of so many tokens. */
+  stagingBytes(blockTokens: number, blocks: number): number;
+  /**
+   * From now on the bytes of blocks pass through this memory as far as they fit; undefined: through the context's own again.
+   * A copy from a device, or to it, is made here alone. Borrows it until another one was taken in its place, which settles the
+   * promise of that call, or the context is closed.
+   */
+  stage(memory: Uint8Array | undefined): Promise<void>;
+
   /** One vector per input, by a second context of the same model that is opened on first use. Own order. */
   embed(inputs: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array[]>;
 

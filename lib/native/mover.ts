@@ -71,6 +71,11 @@ export interface NativeMover {
   openRegion(sizeBytes: number): NativeRegion;
   /** Throws INVALID_ARGUMENT while copies are under way. Bytes that are touched later are nobody's. */
   closeRegion(region: number): void;
+  /**
+   * Pins a region for copies to a device and from it, until it is closed; takes all of its memory. Rejects with LIBRARY_MISSING
+   * or LIBRARY_MISMATCH where the CUDA driver at this path is none, with UNSUPPORTED where it refuses.
+   */
+  pinRegion(region: number, driver: string): Promise<void>;
   /** Maps the sealed memory file of another process. Returns a source. */
   openShared(processId: number, processStart: bigint, memoryFile: number, sizeBytes: number): number;
   /** Reads the memory of another process by process_vm_readv. Returns a source. */

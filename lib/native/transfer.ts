@@ -110,6 +110,12 @@ class AddonMover {
     }
   }
 
+  /** Pins a region by a CUDA driver until it is closed. Rejects with the reason, one sentence; nothing has changed then. */
+  async pin(region: object, driver: string): Promise<void> {
+    assert(region instanceof Region, "a region of this mover is pinned");
+    await this.#native.pinRegion(region.id, driver);
+  }
+
   openShared(peer: {
     readonly processId: number;
     readonly processStart: bigint;

@@ -45,6 +45,19 @@ export interface BlockPlaces {
   readonly cached: number;
 }
 
+/** Where the bytes of blocks are between a device and whoever moves them. */
+export interface BlockStaging {
+  /** Who computes: a device of CUDA copies pinned memory by itself, past the processor. */
+  readonly device: "cuda" | "other";
+  /** What passes at once. */
+  readonly sizeBytes: number;
+  /**
+   * From now on they pass through this memory; undefined: through the engine's own again. Borrowed until a call with another one
+   * has resolved, or the engine is closed. Rejects when it is.
+   */
+  use(memory: Uint8Array | undefined): Promise<void>;
+}
+
 /**
  * The blocks of one engine, as transfers look at them. Bytes of a block lie as the layout of the engine's card says and are
  * moved between steps, a few at a time.
@@ -52,6 +65,8 @@ export interface BlockPlaces {
 export interface BlockStore {
   /** As it is now. */
   readonly places: BlockPlaces;
+  /** Undefined where blocks need no such place. */
+  readonly staging?: BlockStaging | undefined;
   /** How many of these consecutive blocks, named by their sequence hashes, are there now: from the first on, without a gap. */
   count(hashes: BigUint64Array): number;
   /** Keeps those of them that are there, and all before them in the sequence. */

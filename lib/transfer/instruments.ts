@@ -7,6 +7,10 @@ export const TRANSFER_INSTRUMENTS = {
   stator_transfer_sessions: { kind: "gauge", help: "Prefills whose blocks are kept for others." },
   stator_transfer_pinned_blocks: { kind: "gauge", help: "KV blocks that are kept for others, each counted once." },
   stator_transfer_waiting: { kind: "gauge", help: "Workers that wait in rooms for a prefill that has not begun." },
+  stator_transfer_page_locked_bytes: {
+    kind: "gauge",
+    help: "Memory that is pinned for copies of KV blocks to a device and from it.",
+  },
   stator_transfer_rungs: {
     kind: "gauge",
     help: "Ways by which this worker can read blocks of others: 1 for each that works here, 0 for the others.",

@@ -1,3 +1,4 @@
+import type { PinChoice } from "./pinned-staging.ts";
 import type { Rung } from "./rung.ts";
 
 /** Blocks that are read or copied in one go at least, however long they are. */
@@ -43,6 +44,8 @@ export interface TransferLimits {
   readonly batchBytes: number;
   /** Memory for blocks on their way out, and as much again for those on their way in. */
   readonly regionBytes: number;
+  /** When memory is pinned for copies to a device and from it. */
+  readonly pin: PinChoice;
 }
 
 /** The limits when nothing else is asked for. */
@@ -60,6 +63,7 @@ export const TRANSFER_LIMITS: TransferLimits = {
   maxFetches: 256,
   batchBytes: 1024 * 1024,
   regionBytes: 256 * 1024 * 1024,
+  pin: "auto",
 };
 
 /** Blocks of a size that are read or copied in one go. */

@@ -11,6 +11,7 @@ import type { Mover, PayloadSocket } from "./mover.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { NixlAgent } from "./nixl.ts";
 import { Owner } from "./owner/owner.ts";
+import { PinnedStaging, type Pinner } from "./pinned-staging.ts";
 import type { HashBytes } from "./reader/block-converter.ts";
 import { Peers } from "./reader/peers.ts";
 import { Reader } from "./reader/reader.ts";
@@ -33,6 +34,8 @@ export interface TransferAgentOptions {
     | undefined;
   /** That of the mover, closed with the agent; undefined where there is none. */
   readonly nixl?: NixlAgent | undefined;
+  /** Pins memory of the mover for devices; undefined where nothing can. */
+  readonly pinner?: Pinner | undefined;
   /** Looks at blocks that are converted; the addon's. */
   readonly hashBytes: HashBytes;
   /** What is bounded and decided. */
@@ -68,6 +71,7 @@ class Agent implements TransferAgent {
   readonly #fetches = new Set<Promise<unknown>>();
   readonly #ending = new AbortController();
   readonly #offScrape: () => void;
+  #staging: PinnedStaging | undefined;
   #reader: { readonly reader: Reader; readonly peers: Peers } | undefined;
 
   constructor(options: TransferAgentOptions, socket: PayloadSocket | undefined) {
@@ -99,8 +103,9 @@ class Agent implements TransferAgent {
   }
 
   serve(engine: TransferEngine, onFreed?: () => void): void {
-    const { limits, rungs, metrics, mover, nixl } = this.#options;
+    const { limits, rungs, metrics, mover, nixl, log, pinner } = this.#options;
     this.#owner.serve(engine, onFreed);
+    this.#staging = PinnedStaging.open(limits.pin, engine.blocks.staging, { mover, pinner, log, metrics });
     const peers = new Peers({
       ...this.#options,
       ...{ forced: limits.rung, connectMs: limits.stallMs, nixl },
@@ -143,6 +148,7 @@ class Agent implements TransferAgent {
     await this.#scope.close();
     this.#socket?.close();
     await this.#options.nixl?.close();
+    await this.#staging?.close();
     this.#reader?.reader.close();
     this.#owner.close();
     this.#options.mover.close();

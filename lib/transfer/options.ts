@@ -1,5 +1,6 @@
 import { choice, decimal, flag, integer, MILLIS, type Options, PORT, text, type Values } from "#lib/base/option";
 import { TRANSFER_LIMITS, type TransferLimits } from "./limits.ts";
+import { PIN_CHOICES } from "./pinned-staging.ts";
 import { RUNGS } from "./rung.ts";
 
 /** What is decided of the KV blocks that move between workers. */
@@ -70,6 +71,16 @@ export const TRANSFER_OPTIONS = {
     unit: "bytes",
     doc: "Memory for blocks on their way out, and as much for those on their way in; at least four blocks each.",
   }),
+  "transfer.pin": choice({
+    initial: TRANSFER_LIMITS.pin,
+    choices: PIN_CHOICES,
+    doc: "Whether blocks pass through pinned memory between a GPU and this worker: `auto` pins it where CUDA computes, `always` wherever blocks pass through memory of an engine. What cannot be pinned is told, and pageable memory serves.",
+  }),
+  "transfer.cuda-driver": text({
+    initial: "libcuda.so.1",
+    placeholder: "PATH",
+    doc: "The CUDA driver that pins memory, as the loader finds it or by its path.",
+  }),
   "transfer.tcp-port": integer({
     ...PORT,
     initial: 0,
@@ -99,5 +110,6 @@ export function readTransferLimits(values: Values<typeof TRANSFER_OPTIONS>): Tra
     maxFetches: values["transfer.max-fetches"],
     batchBytes: TRANSFER_LIMITS.batchBytes,
     regionBytes: values["transfer.region-bytes"],
+    pin: values["transfer.pin"],
   };
 }

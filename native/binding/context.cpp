@@ -113,6 +113,7 @@ void ContextState::close() {
     finish();
   }
   engine_ = nullptr;
+  staged_.Reset();
   onStep_.Reset();
   reactor_.dismiss(this);
 }
@@ -146,6 +147,7 @@ void ContextState::settle(Reply& reply) {
   const auto found = pending_.find(reply.request);
   if (closed_ || found == pending_.end()) return;
   const auto deferred = found->second.deferred;
+  auto borrowed = std::move(found->second.borrowed);
   pending_.erase(found);
   finish();
   if (reply.failure.has_value()) {
@@ -166,6 +168,8 @@ void ContextState::settle(Reply& reply) {
     const auto taken = Napi::Number::New(env_, static_cast<double>(*reply.taken));
     deferred.Resolve(makeMoved(env_, "count", taken, reply.durationUs));
   } else {
+    // The memory of before is let go: the engine has taken this in its place.
+    staged_ = std::move(borrowed);
     deferred.Resolve(env_.Undefined());
   }
 }
@@ -178,6 +182,8 @@ Napi::Function ContextWrap::define(Napi::Env env) {
                       InstanceMethod<&ContextWrap::abortStep>("abortStep"),
                       InstanceMethod<&ContextWrap::exportBlocks>("exportBlocks"),
                       InstanceMethod<&ContextWrap::importBlocks>("importBlocks"),
+                      InstanceMethod<&ContextWrap::stage>("stage"),
+                      InstanceMethod<&ContextWrap::stagingBytes>("stagingBytes"),
                       InstanceMethod<&ContextWrap::embed>("embed"), InstanceMethod<&ContextWrap::close>("close")});
 }
 
@@ -261,6 +267,27 @@ Napi::Value ContextWrap::importBlocks(const Napi::CallbackInfo& info) {
           engine.importBlocks(id, slot, p0, std::move(blocks), std::move(checksums));
         },
         lent.arrays);
+  });
+}
+
+Napi::Value ContextWrap::stage(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    std::span<uint8_t> memory;
+    if (given(info[0])) {
+      const auto view = viewBytes(info[0], "memory");
+      // The view is of memory that its owner lends to be written.
+      memory = {const_cast<uint8_t*>(view.data), view.size};
+    }
+    return state_->request([&](Engine& engine, uint64_t id) { engine.stage(id, memory); }, info[0]);
+  });
+}
+
+Napi::Value ContextWrap::stagingBytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto& engine = state_->engine();
+    const auto tokens = static_cast<size_t>(readInteger(info[0], "blockTokens", 1, engine.limits().cells));
+    const auto blocks = static_cast<size_t>(readInteger(info[1], "blocks", 1, INT32_MAX));
+    return Napi::Number::New(info.Env(), static_cast<double>(engine.stagingBytes(tokens, blocks)));
   });
 }
 

@@ -52,6 +52,8 @@ class ContextState : public EngineListener, public Stoppable, public std::enable
     Napi::ObjectReference borrowed;
   };
   std::map<uint64_t, Pending> pending_;
+  /// Keeps the memory that blocks pass through; empty where it is the engine's own.
+  Napi::ObjectReference staged_;
   uint64_t nextRequest_ = 1;
   int stepsUnderWay_ = 0;
   bool closed_ = false;
@@ -76,6 +78,8 @@ class ContextWrap : public Napi::ObjectWrap<ContextWrap> {
   void abortStep(const Napi::CallbackInfo& info);
   Napi::Value exportBlocks(const Napi::CallbackInfo& info);
   Napi::Value importBlocks(const Napi::CallbackInfo& info);
+  Napi::Value stage(const Napi::CallbackInfo& info);
+  Napi::Value stagingBytes(const Napi::CallbackInfo& info);
   Napi::Value embed(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

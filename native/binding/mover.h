@@ -82,6 +82,7 @@ class MoverWrap : public Napi::ObjectWrap<MoverWrap> {
   Napi::Value identity(const Napi::CallbackInfo& info);
   Napi::Value openRegion(const Napi::CallbackInfo& info);
   void closeRegion(const Napi::CallbackInfo& info);
+  Napi::Value pinRegion(const Napi::CallbackInfo& info);
   Napi::Value openShared(const Napi::CallbackInfo& info);
   Napi::Value openProcess(const Napi::CallbackInfo& info);
   Napi::Value connect(const Napi::CallbackInfo& info);

@@ -7,6 +7,7 @@
 #include "binding/addon_data.h"
 #include "binding/mover.h"
 #include "binding/nixl.h"
+#include "transfer/cuda_driver.h"
 #include "transfer/memory_source.h"
 #include "transfer/process.h"
 
@@ -56,6 +57,7 @@ Napi::Function MoverWrap::define(Napi::Env env) {
                      {InstanceMethod<&MoverWrap::identity>("identity"),
                       InstanceMethod<&MoverWrap::openRegion>("openRegion"),
                       InstanceMethod<&MoverWrap::closeRegion>("closeRegion"),
+                      InstanceMethod<&MoverWrap::pinRegion>("pinRegion"),
                       InstanceMethod<&MoverWrap::openShared>("openShared"),
                       InstanceMethod<&MoverWrap::openProcess>("openProcess"),
                       InstanceMethod<&MoverWrap::connect>("connect"),
@@ -107,6 +109,20 @@ Napi::Value MoverWrap::openRegion(const Napi::CallbackInfo& info) {
 
 void MoverWrap::closeRegion(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { state_->closeRegion(readId(info[0], "region")); });
+}
+
+Napi::Value MoverWrap::pinRegion(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto region = open().region(readId(info[0], "region"));
+    return promiseOf(
+        info.Env(), true,
+        [region = std::move(region), path = readText(info[1], "driver")] {
+          const auto driver = cuda::openDriver(path);
+          region->hold([&](uint8_t* data, size_t size) { return cuda::pin(driver, data, size); });
+          return 0;
+        },
+        [](Napi::Env later, int) { return later.Undefined(); });
+  });
 }
 
 Napi::Value MoverWrap::openShared(const Napi::CallbackInfo& info) {

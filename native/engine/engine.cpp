@@ -117,6 +117,13 @@ void Engine::importBlocks(uint64_t request, int32_t slot, int32_t p0, std::vecto
   post(Import{request, slot, p0, std::move(blocks), std::move(checksums)});
 }
 
+void Engine::stage(uint64_t request, std::span<uint8_t> memory) { post(Stage{request, memory}); }
+
+size_t Engine::stagingBytes(size_t tokens, size_t blocks) const {
+  // Without streams blocks pass one by one.
+  return options_.streams ? blocks * tokens * layout_.tokenBytes() : layout_.blobBytes(tokens);
+}
+
 void Engine::embed(uint64_t request, EmbedJob job) {
   require(!job.inputs.empty(), "There is nothing to embed.");
   for (const auto& input : job.inputs) {
@@ -224,7 +231,7 @@ void Engine::discover() {
     throw Failure(Code::internal, "The model cannot compute: " + errors.text("no reason given") + ".");
   }
   api_.sequence_remove(context_, scratchSequence_, 1, -1);
-  blob_.resize(api_.state_size(context_, scratchSequence_));
+  blob_ = staging_.take(api_.state_size(context_, scratchSequence_));
   const size_t size = api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size());
   layout_ = discoverLayout({blob_.data(), size}, options_.streams ? static_cast<uint32_t>(options_.slots) : 1);
   if (options_.streams && layout_.exportable() && !rowsAgree()) {
@@ -258,6 +265,8 @@ void Engine::execute(Command& command) {
     answer(out->request, [&](Reply& reply) { exportNow(*out, reply); });
   } else if (const auto* in = std::get_if<Import>(&command)) {
     answer(in->request, [&](Reply& reply) { reply.taken = importNow(*in); });
+  } else if (const auto* stage = std::get_if<Stage>(&command)) {
+    answer(stage->request, [&](Reply&) { staging_.lend(stage->memory); });
   } else if (auto* embed = std::get_if<Embed>(&command)) {
     answer(embed->request, [&](Reply& reply) {
       if (embedder_ == nullptr) {
@@ -349,7 +358,7 @@ std::string Engine::runCopy(const int32_t* op) {
     api_.sequence_copy(context_, from, to, p0, p1);
     return {};
   }
-  blob_.resize(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
+  blob_ = staging_.take(static_cast<size_t>(p1 - p0) * layout_.tokenBytes());
   if (!layout_.exportable() || !api_.rows_get(context_, from, p0, p1, blob_.data(), blob_.size()) || !putRows(to, p0, p1)) {
     return "The positions of slot " + std::to_string(from) + " cannot be copied.";
   }
@@ -640,7 +649,7 @@ void Engine::exportNow(const Export& command, Reply& reply) {
           "Slot " + std::to_string(slot) + " does not hold positions " + std::to_string(p0) + ".." +
               std::to_string(end - 1) + ".");
   if (options_.streams) {
-    blob_.resize(blocks.size() * blocks[0].size());
+    blob_ = staging_.take(blocks.size() * blocks[0].size());
     if (!api_.rows_get(context_, slot, p0, end, blob_.data(), blob_.size())) {
       throw Failure(Code::unsupported, "The rows of slot " + std::to_string(slot) + " have another shape.");
     }
@@ -656,7 +665,7 @@ void Engine::exportOne(int32_t slot, int32_t p0, std::span<uint8_t> out) {
   const auto tokens = out.size() / layout_.tokenBytes();
   const auto p1 = p0 + static_cast<int32_t>(tokens);
   api_.sequence_copy(context_, slot, scratchSequence_, p0, p1);
-  blob_.resize(layout_.blobBytes(tokens));
+  blob_ = staging_.take(layout_.blobBytes(tokens));
   const bool fits = api_.state_size(context_, scratchSequence_) == blob_.size() &&
                     api_.state_get(context_, scratchSequence_, blob_.data(), blob_.size()) == blob_.size();
   api_.sequence_remove(context_, scratchSequence_, -1, -1);
@@ -680,15 +689,17 @@ size_t Engine::importNow(const Import& command) {
     return good;
   }
   const LibraryLog::Capture errors;
-  blob_.resize(good * blocks[0].size());
+  blob_ = staging_.take(good * blocks[0].size());
   blocksToRows(layout_, std::span(blocks).first(good), blob_);
   if (putRows(slot, p0, p0 + static_cast<int32_t>(good) * tokens)) return good;
   throw Failure(Code::noSpace, "The blocks were not taken: " + errors.text("they do not follow what is there") + ".");
 }
 
 void Engine::importOne(int32_t slot, int32_t p0, std::span<const uint8_t> bytes) {
-  const auto p1 = p0 + static_cast<int32_t>(bytes.size() / layout_.tokenBytes());
+  const auto tokens = bytes.size() / layout_.tokenBytes();
+  const auto p1 = p0 + static_cast<int32_t>(tokens);
   const LibraryLog::Capture errors;
+  blob_ = staging_.take(layout_.blobBytes(tokens));
   toLibrary(layout_, bytes, p0, blob_);
   if (api_.state_set(context_, scratchSequence_, blob_.data(), blob_.size()) != blob_.size()) {
     api_.sequence_remove(context_, scratchSequence_, -1, -1);

@@ -18,6 +18,7 @@
 #include "engine/kv_layout.h"
 #include "engine/model.h"
 #include "engine/slot.h"
+#include "engine/staging.h"
 #include "engine/step.h"
 
 namespace stator {
@@ -89,6 +90,11 @@ class Engine {
   /// Borrows them until it is answered or stopped.
   void importBlocks(uint64_t request, int32_t slot, int32_t p0, std::vector<std::span<const uint8_t>> blocks,
                     std::vector<uint64_t> checksums);
+  /// From now on the bytes of blocks pass through this memory as far as they fit; empty: through the engine's own again.
+  /// Borrows it until another one was taken in its place, which is answered, or the engine is stopped.
+  void stage(uint64_t request, std::span<uint8_t> memory);
+  /// Bytes of memory that are enough for blocks of so many tokens, so many of which are moved by one call.
+  size_t stagingBytes(size_t tokens, size_t blocks) const;
   void embed(uint64_t request, EmbedJob job);
   /// Aborts the running step, forgets what waits and joins the thread. No listener call happens after it returns.
   void stop();
@@ -112,6 +118,10 @@ class Engine {
     std::vector<std::span<const uint8_t>> blocks;
     std::vector<uint64_t> checksums;
   };
+  struct Stage {
+    uint64_t request;
+    std::span<uint8_t> memory;
+  };
   struct Embed {
     uint64_t request;
     EmbedJob job;
@@ -121,7 +131,7 @@ class Engine {
     size_t entry;
     int32_t row, target;
   };
-  using Command = std::variant<OpenSlot, CloseSlot, StepPlan, Export, Import, Embed>;
+  using Command = std::variant<OpenSlot, CloseSlot, StepPlan, Export, Import, Stage, Embed>;
   /// What is left to compute of one entry of a step.
   struct Part {
     size_t entry;
@@ -196,7 +206,9 @@ class Engine {
   std::shared_ptr<Adapter> adapter_;
   std::unique_ptr<Embedder> embedder_;
   DrawScratch scratch_;
-  std::vector<uint8_t> blob_;
+  Staging staging_;
+  /// What was taken of it last.
+  std::span<uint8_t> blob_;
   std::vector<Part> parts_;
   std::vector<int32_t> tokens_, positions_, sequences_;
   std::vector<int8_t> outputs_;

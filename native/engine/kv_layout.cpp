@@ -4,6 +4,8 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/failure.h"
+
 namespace stator {
 namespace {
 
@@ -138,14 +140,39 @@ bool readCells(Reader& in, int32_t p0, size_t tokens, std::vector<size_t>& order
   return true;
 }
 
-template <typename T>
-void append(std::vector<uint8_t>& out, T value) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&value);
-  out.insert(out.end(), bytes, bytes + sizeof(T));
+/// Fills memory that is as long as all that comes.
+class Writer {
+ public:
+  explicit Writer(std::span<uint8_t> out) : out_(out) {}
+  void add(const void* from, size_t size) {
+    if (size > out_.size() - at_) throw Failure(Code::internal, "A form is longer than its memory.");
+    std::memcpy(out_.data() + at_, from, size);
+    at_ += size;
+  }
+
+ private:
+  std::span<uint8_t> out_;
+  size_t at_ = 0;
+};
+
+/// Grows with what comes.
+class Builder {
+ public:
+  void add(const void* from, size_t size) {
+    const auto* bytes = static_cast<const uint8_t*>(from);
+    out.insert(out.end(), bytes, bytes + size);
+  }
+  std::vector<uint8_t> out;
+};
+
+template <typename T, typename Out>
+void append(Out& out, T value) {
+  out.add(&value, sizeof(T));
 }
 
 /// What stands before the rows of a cache: cells for positions p0 .. and the number of layers.
-void appendCells(std::vector<uint8_t>& out, int32_t p0, size_t tokens, size_t layers) {
+template <typename Out>
+void appendCells(Out& out, int32_t p0, size_t tokens, size_t layers) {
   append<uint32_t>(out, static_cast<uint32_t>(tokens));
   for (size_t i = 0; i < tokens; i++) {
     append<int32_t>(out, p0 + static_cast<int32_t>(i));
@@ -157,7 +184,8 @@ void appendCells(std::vector<uint8_t>& out, int32_t p0, size_t tokens, size_t la
 }
 
 /// The counts of further streams, all of which are empty.
-void appendEmpty(std::vector<uint8_t>& out, uint32_t streams) {
+template <typename Out>
+void appendEmpty(Out& out, uint32_t streams) {
   for (uint32_t i = 1; i < streams; i++) append<uint32_t>(out, 0);
 }
 
@@ -241,10 +269,9 @@ bool toCanonical(const KvLayout& layout, std::span<const uint8_t> blob, int32_t 
   return in.atEnd();
 }
 
-void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p0, std::vector<uint8_t>& blob) {
+void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p0, std::span<uint8_t> out) {
   const size_t tokens = bytes.size() / layout.tokenBytes();
-  blob.clear();
-  blob.reserve(layout.blobBytes(tokens));
+  Writer blob(out);
   append<uint32_t>(blob, kMagic);
   append<int32_t>(blob, 0);
   size_t start = 0;
@@ -257,7 +284,7 @@ void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p
       append<uint64_t>(blob, rows.bytes);
       const auto index = static_cast<size_t>(&layer - layers.data());
       const auto half = bytes.subspan(starts[index] + (keys ? 0 : tokens * layer.keyRowBytes), tokens * rows.bytes);
-      blob.insert(blob.end(), half.begin(), half.end());
+      blob.add(half.data(), half.size());
       return true;
     });
     appendEmpty(blob, layout.streams);
@@ -266,7 +293,7 @@ void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p
 }
 
 std::vector<uint8_t> libraryHead(const KvLayout& layout, int32_t tokens) {
-  std::vector<uint8_t> head;
+  Builder head;
   for (const auto& layers : layout.caches) {
     append<uint32_t>(head, layout.streams);
     appendCells(head, 0, static_cast<size_t>(tokens), layers.size());
@@ -277,7 +304,7 @@ std::vector<uint8_t> libraryHead(const KvLayout& layout, int32_t tokens) {
     });
     appendEmpty(head, layout.streams);
   }
-  return head;
+  return std::move(head.out);
 }
 
 void rowsToBlocks(const KvLayout& layout, std::span<const uint8_t> rows, std::span<const std::span<uint8_t>> blocks) {

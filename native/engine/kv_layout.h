@@ -56,8 +56,8 @@ void blocksToRows(const KvLayout& layout, std::span<const std::span<const uint8_
 bool toCanonical(const KvLayout& layout, std::span<const uint8_t> blob, int32_t p0, int32_t p1, std::span<uint8_t> out);
 
 /// Builds the library form for positions p0 .. of as many tokens as `bytes` holds. The header is made of the layout
-/// alone. `bytes.size()` must be a positive multiple of tokenBytes().
-void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p0, std::vector<uint8_t>& blob);
+/// alone. `bytes.size()` must be a positive multiple of tokenBytes(), and `out` has the blobBytes() of these tokens.
+void toLibrary(const KvLayout& layout, std::span<const uint8_t> bytes, int32_t p0, std::span<uint8_t> out);
 
 /// The name of an element type, as used in `KvType` of lib/native/context.ts.
 std::string typeName(int32_t type);

@@ -114,6 +114,45 @@ TEST(prefix_copy_and_block_transfer_keep_every_cell) {
   CHECK(other.run(other.plan(3, 20, {1}, kFlagSample))->tokens[0] == fakeNext(longer));
 }
 
+TEST(blocks_pass_through_memory_that_was_lent_as_far_as_they_fit) {
+  Bench bench, other;
+  bench.engine->openSequence(0, {});
+  bench.run(bench.plan(0, 0, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, kFlagSample));
+  std::vector<std::vector<uint8_t>> own(2, std::vector<uint8_t>(5 * 24));
+  auto blocks = own;
+  const auto move = [&](std::vector<std::vector<uint8_t>>& to) {
+    bench.engine->exportBlocks(1, 0, 0, {to.begin(), to.end()});
+    return !bench.ear.reply()->failure;
+  };
+  CHECK(move(own));
+  const size_t needed = bench.engine->stagingBytes(5, 2);
+  int32_t slot = 0;
+  // A block passes, and the next one in the same place; a byte less is not enough for one.
+  for (const size_t size : {needed, needed - 1}) {
+    std::vector<uint8_t> lent(size), back(size);
+    const std::vector<uint8_t> untouched(size);
+    bench.engine->stage(2, lent);
+    CHECK(bench.ear.reply()->request == 2);
+    CHECK(move(blocks) && blocks == own);
+    CHECK((lent == untouched) == (size < needed));
+    other.engine->stage(3, back);
+    other.ear.reply();
+    other.engine->importBlocks(4, ++slot, 0, {blocks.begin(), blocks.end()}, {});
+    CHECK(other.ear.reply()->taken == 2);
+    CHECK((back == untouched) == (size < needed));
+    other.engine->openSequence(slot, {});
+    const auto next = other.run(other.plan(slot, 10, {11}, kFlagSample))->tokens[0];
+    CHECK(next == fakeNext({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
+    // What is not lent any more is not touched any more.
+    for (auto* each : {&bench, &other}) {
+      each->engine->stage(5, {});
+      each->ear.reply();
+    }
+    lent = untouched;
+    CHECK(move(blocks) && blocks == own && lent == untouched);
+  }
+}
+
 TEST(a_bad_entry_spoils_itself_alone) {
   Bench bench;
   bench.engine->openSequence(0, {});

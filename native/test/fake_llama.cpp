@@ -190,8 +190,9 @@ size_t stateSize(stator_context* context, int32_t sequence) {
 
 size_t stateGet(stator_context* context, int32_t sequence, uint8_t* out, size_t size) {
   const auto& cells = context->sequences[sequence];
-  std::vector<uint8_t> blob;
-  toLibrary(fakeLayout(streamsOf(*context)), rowsOf(cells), cells.begin()->first, blob);
+  const auto layout = fakeLayout(streamsOf(*context));
+  std::vector<uint8_t> blob(layout.blobBytes(cells.size()));
+  toLibrary(layout, rowsOf(cells), cells.begin()->first, blob);
   assertThat(blob.size() <= size, "a buffer that is too small");
   std::memcpy(out, blob.data(), blob.size());
   return blob.size();

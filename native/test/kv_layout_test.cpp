@@ -73,7 +73,7 @@ TEST(layout_is_discovered_from_one_token) {
   Rng rng(11);
   for (int round = 0; round < 300; round++) {
     const auto layout = randomLayout(rng);
-    std::vector<uint8_t> blob;
+    std::vector<uint8_t> blob(layout.blobBytes(1));
     stator::toLibrary(layout, randomBytes(rng, layout.tokenBytes()), 0, blob);
     const auto found = stator::discoverLayout(blob);
     CHECK(found.exportable());
@@ -91,9 +91,8 @@ TEST(canonical_and_library_form_are_inverses) {
     const auto bytes = randomBytes(rng, tokens * layout.tokenBytes());
     const auto p0 = static_cast<int32_t>(rng.below(1000));
     const auto p1 = p0 + static_cast<int32_t>(tokens);
-    std::vector<uint8_t> blob;
+    std::vector<uint8_t> blob(layout.blobBytes(tokens));
     stator::toLibrary(layout, bytes, p0, blob);
-    CHECK(blob.size() == layout.blobBytes(tokens));
     std::vector<uint8_t> back(bytes.size());
     CHECK(stator::toCanonical(layout, blob, p0, p1, back));
     CHECK(back == bytes);
@@ -113,7 +112,7 @@ TEST(broken_blobs_are_refused_or_read_within_bounds) {
     const auto layout = randomLayout(rng);
     const size_t tokens = 1 + rng.below(6);
     const auto p1 = static_cast<int32_t>(tokens);
-    std::vector<uint8_t> blob;
+    std::vector<uint8_t> blob(layout.blobBytes(tokens));
     stator::toLibrary(layout, randomBytes(rng, tokens * layout.tokenBytes()), 0, blob);
     switch (rng.below(4)) {
       case 0:

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <exception>
+
 #include "engine/failure.h"
 #include "transfer/memory_file.h"
 
@@ -39,10 +41,41 @@ std::shared_ptr<Region> Region::open(uint32_t id, size_t sizeBytes) {
   return std::shared_ptr<Region>(new Region(id, data, sizeBytes, std::move(file)));
 }
 
-Region::~Region() { ::munmap(data_, sizeBytes_); }
+Region::~Region() {
+  hold_ = nullptr;
+  ::munmap(data_, sizeBytes_);
+}
+
+void Region::hold(const std::function<std::unique_ptr<Hold>(uint8_t* data, size_t sizeBytes)>& take) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (gone_) throw Failure(Code::closed, "The region was closed.");
+    require(!isTaking_ && hold_ == nullptr, "The region's pages are held already.");
+    isTaking_ = true;
+  }
+  std::unique_ptr<Hold> taken;
+  std::exception_ptr failed;
+  try {
+    taken = take(data_, sizeBytes_);
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  const std::lock_guard lock(mutex_);
+  isTaking_ = false;
+  hold_ = std::move(taken);
+  if (gone_) letGo();
+  if (failed != nullptr) std::rethrow_exception(failed);
+  if (gone_) throw Failure(Code::closed, "The region was closed.");
+}
 
 void Region::giveBack() {
+  const std::lock_guard lock(mutex_);
   gone_ = true;
+  if (!isTaking_) letGo();
+}
+
+void Region::letGo() {
+  hold_ = nullptr;
   // Other memory at the same place: an engine that still writes there, or a socket that still sends, meets no fault.
   ::mmap(data_, sizeBytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   file_.reset();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openNative } from "../support/engine-driver.ts";
 import { Gate } from "../support/gate/gate.ts";
-import { inexactSubject, llamaSubject, serialDifferences, smallModels } from "../support/gate/llama-subject.ts";
+import { inexactSubject, llamaSubject, serialRun, smallModels } from "../support/gate/llama-subject.ts";
 import { noiseProblems } from "../support/gate/noise.ts";
 import { hereRungs } from "../support/gate/subjects.ts";
 import { gateWays } from "../support/gate/ways.ts";
@@ -36,7 +36,7 @@ describe.skipIf(native.reason !== undefined)(`bits of llama workers (${native.re
   describe.each(native.reason === undefined ? smallModels(folder) : [])("$name, not in exact mode", (model) => {
     it("goes on from another engine's blocks, one after the other, as from its own", async () => {
       const { asks } = await inexactSubject(model, IS_LONG ? 200 : 12);
-      expect(await serialDifferences(model, asks)).toEqual([]);
+      expect(await serialRun(model, asks)).toMatchObject({ differing: [] });
     }, 600_000);
 
     it.runIf(IS_LONG)(

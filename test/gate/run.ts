@@ -14,7 +14,7 @@ import {
   inexactSubject,
   type LlamaModel,
   llamaSubject,
-  serialDifferences,
+  serialRun,
   smallModels,
 } from "../support/gate/llama-subject.ts";
 import { noiseProblems } from "../support/gate/noise.ts";
@@ -87,8 +87,11 @@ async function runAll(subject: Omit<GateSubject, "onProgress">, counts: Record<"
 async function runInexact(model: LlamaModel, count: number): Promise<void> {
   const subject = await inexactSubject(model, count);
   const problems: string[] = [];
-  const serial = await serialDifferences(model, subject.asks);
-  if (serial.length > 0) problems.push(`one after the other ${serial.length} differ`);
+  const { differing, device, isPinned } = await serialRun(model, subject.asks);
+  const memory = isPinned ? "pinned" : "pageable";
+  process.stdout.write(`without exact mode, on ${device}, blocks through ${memory} memory\n`);
+  process.stdout.write(`one after the other: ${differing.length} of ${subject.asks.length} answers differ\n`);
+  if (differing.length > 0) problems.push(`one after the other ${differing.length} differ`);
   const gate = new Gate(subject);
   try {
     const [alone, ...others] = gateWays(hereRungs()).filter(

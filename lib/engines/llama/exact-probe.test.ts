@@ -60,7 +60,8 @@ function openContext(options: ContextOptions, onStep: (result: StepResult) => vo
     };
     queueMicrotask(() => onStep(result));
   };
-  const rest = { openSequence() {}, closeSequence() {}, abortStep() {}, close() {}, embed: () => Promise.resolve([]) };
+  const calls = { openSequence() {}, closeSequence() {}, abortStep() {}, close() {} };
+  const rest = { ...calls, embed: async () => [], stagingBytes: () => 0, stage: async () => {} };
   return {
     ...rest,
     cellTokens: options.cellTokens,

@@ -105,6 +105,11 @@ export function whyNoGpu(llama: Llama, gpuLayers: number): string | undefined {
   return failed.map(({ path, reason }) => `${basename(path)}: ${phraseOf(reason ?? "it does not load")}`).join("; ");
 }
 
+/** Whether a device of CUDA computes, at least some layers. */
+export function isOnCuda(llama: Llama, gpuLayers: number): boolean {
+  return gpuLayers !== 0 && llama.devices.some(({ name }) => name.startsWith("CUDA"));
+}
+
 /** What the engine can do with its model. */
 export function capabilitiesOf(
   model: Model,

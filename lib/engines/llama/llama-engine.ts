@@ -19,7 +19,7 @@ import type { ModelText } from "../executor.ts";
 import { digestFile, readModelHeader, textArtifacts } from "../model-file.ts";
 import { ScheduledEngine } from "../scheduled-engine.ts";
 import { type CachePlan, planShared, planStreams } from "./cache-plan.ts";
-import { blockLayout, capabilitiesOf, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
+import { blockLayout, capabilitiesOf, isOnCuda, modelNameOf, quantizationOf, whyNoGpu } from "./llama-card.ts";
 import { LlamaExecutor } from "./llama-executor.ts";
 import { llamaFacts } from "./llama-facts.ts";
 import type { LlamaEngineOptions } from "./llama-options.ts";
@@ -118,7 +118,14 @@ export async function openLlama(options: LlamaEngineOptions): Promise<SizedEngin
   const { blocks, blockTokens } = scheduler;
   const vocab = model.vocab();
   const encoder = own ?? (await openEncoder(addon, vocabulary, { ...TEXT_BOUNDS, library: vocab }));
-  const executor = new LlamaExecutor({ model, vocab, modelPath, blockTokens, log });
+  const executor = new LlamaExecutor({
+    model,
+    vocab,
+    modelPath,
+    blockTokens,
+    log,
+    isOnCuda: isOnCuda(llama, gpuLayers),
+  });
   const context = await openCache(options, loaded, { plan, executor });
   const deterministic = exact?.deterministic ?? "no";
   log.info("model is open", { contextTokens: scheduler.contextTokens, deterministic, threads, ...plan.said });

@@ -2,11 +2,13 @@ import { assert, StatorError } from "#lib/base/errors";
 import type { Log } from "#lib/host/log";
 import { type Context, END, ENTRY, type Sampling, type StepResult } from "#lib/native/context";
 import type { Model, Vocab } from "#lib/native/llama";
+import type { BlockStaging } from "#lib/transfer/block-store";
 import type { EmbedRequest } from "../engine.ts";
 import type { BlocksPlace, Executor, ExecutorListener, ReadBlocks, WrittenBlocks } from "../executor.ts";
 import { digestFile } from "../model-file.ts";
 import type { PlanEntry, StepPlan } from "../schedule/plan.ts";
 import type { Sequence } from "../schedule/sequence.ts";
+import { MOST_SLICE_BLOCKS } from "../slices.ts";
 import { fromNativeError } from "./native-errors.ts";
 import { type Refusals, toOutcome } from "./outcome.ts";
 
@@ -19,6 +21,7 @@ export class LlamaExecutor implements Executor {
   readonly #vocab: Vocab;
   readonly #modelPath: string;
   readonly #blockTokens: number;
+  readonly #isOnCuda: boolean;
   readonly #log: Log;
   readonly #plans: StepPlan[] = [];
   readonly #refusals: Refusals = new WeakMap();
@@ -31,12 +34,15 @@ export class LlamaExecutor implements Executor {
     readonly vocab: Vocab;
     readonly modelPath: string;
     readonly blockTokens: number;
+    /** A device of CUDA keeps blocks. */
+    readonly isOnCuda: boolean;
     readonly log: Log;
   }) {
     this.#model = options.model;
     this.#vocab = options.vocab;
     this.#modelPath = options.modelPath;
     this.#blockTokens = options.blockTokens;
+    this.#isOnCuda = options.isOnCuda;
     this.#log = options.log;
   }
 
@@ -136,6 +142,15 @@ export class LlamaExecutor implements Executor {
     checksums: BigUint64Array | undefined,
   ): Promise<WrittenBlocks> {
     return this.#call(this.#open.importBlocks(slot, index * this.#blockTokens, from, checksums));
+  }
+
+  get staging(): BlockStaging {
+    const context = this.#open;
+    return {
+      device: this.#isOnCuda ? "cuda" : "other",
+      sizeBytes: context.stagingBytes(this.#blockTokens, MOST_SLICE_BLOCKS),
+      use: (memory) => this.#call(context.stage(memory)),
+    };
   }
 
   async embed(requests: readonly EmbedRequest[]): Promise<readonly Float32Array[]> {

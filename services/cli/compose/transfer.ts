@@ -6,6 +6,7 @@ import type { TransferAgent } from "#lib/transfer/agent";
 import { Neighbours } from "#lib/transfer/neighbours";
 import { openTransferAgent } from "#lib/transfer/open-agent";
 import { readTransferLimits } from "#lib/transfer/options";
+import type { Pinner } from "#lib/transfer/pinned-staging";
 import { PLAIN_RUNGS, PlainMover } from "#lib/transfer/plain-mover";
 import { RUNGS } from "#lib/transfer/rung";
 import type { ProcessContext } from "../command.ts";
@@ -48,7 +49,9 @@ async function openMover(context: ProcessContext, process: ServiceProcess) {
   }
   const mover = openNativeMover(addon);
   const nixl = await openNixl(context, process, { addon, mover });
-  return { mover, nixl, rungs: nixl ? RUNGS : NATIVE_RUNGS };
+  const driver = context.values["transfer.cuda-driver"];
+  const pinner: Pinner = { pin: (region) => mover.pin(region, driver) };
+  return { mover, nixl, pinner, rungs: nixl ? RUNGS : NATIVE_RUNGS };
 }
 
 function socketOf(values: ProcessContext["values"]) {

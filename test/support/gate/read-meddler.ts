@@ -10,6 +10,9 @@ export function createReadMeddler(store: BlockStore, onMeddled: (blocks: number)
     get places() {
       return store.places;
     },
+    get staging() {
+      return store.staging;
+    },
     count: (hashes) => store.count(hashes),
     pin: (hashes) => store.pin(hashes),
     open: (wanted) => store.open(wanted),

@@ -36,7 +36,9 @@ async function openEngine(spec: EngineSpec): Promise<Engine> {
     return createMock(await mockModel, { ...common, timing, blocks: spec.blocks });
   }
   const { modelPath, contextTokens, cacheTokens, exact } = spec;
-  return await openLlama({ ...common, modelPath, contextTokens, cacheTokens, exact, threads: 1 });
+  // Exact mode is one of CPUs; without it a GPU computes where there is one.
+  const gpuLayers = exact ? 0 : undefined;
+  return await openLlama({ ...common, modelPath, contextTokens, cacheTokens, exact, gpuLayers, threads: 1 });
 }
 
 /** Counts what it tells beside who listens to it. */
