@@ -285,6 +285,19 @@ export interface EngineListener {
   onKv(notice: KvNotice): void;
   /** The engine cannot go on; every open request is lost and no further call comes. */
   onFailure(error: StatorError): void;
+  /**
+   * The engine takes nothing new for now, or takes requests again: of one in front of a server that comes and goes. At every
+   * change, from ready on; what was lost with it has its finishes.
+   */
+  onStanding?(standing: EngineStanding): void;
+}
+
+/** Whether an engine takes requests. */
+export interface EngineStanding {
+  /** `away`: it may come back by itself. `draining`: it finishes what runs and takes nothing new. */
+  readonly state: "ready" | "away" | "draining";
+  /** One sentence; empty when it is ready. */
+  readonly reason: string;
 }
 
 /** What the engine did with a request at the door. */

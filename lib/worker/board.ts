@@ -65,6 +65,8 @@ export interface BoardListener {
   onIdle(): void;
   /** What entered or left the engine's cache, in order. */
   onKv: EngineListener["onKv"];
+  /** The engine takes nothing for now, or takes requests again. */
+  onStanding?: EngineListener["onStanding"];
 }
 
 /** What a board writes to. */
@@ -84,6 +86,7 @@ export function createBoard(engine: Engine, listener: BoardListener, deps: Board
     onRefused: (id, error) => board.onRefused(id, error),
     onKv: listener.onKv,
     onFailure: (error) => board.onFailure(error),
+    onStanding: (standing) => listener.onStanding?.(standing),
   });
   return board;
 }

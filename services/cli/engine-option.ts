@@ -1,7 +1,7 @@
 import type { OptionBase } from "#lib/base/option";
 
 /** Engines whose models are asked in text or tokens. */
-const TEXT_ENGINES = ["llama", "mock"] as const;
+const TEXT_ENGINES = ["llama", "mock", "openengine"] as const;
 
 /** Engines whose models take tensors, beside those of modules. */
 const TENSOR_ENGINES = ["tensor", "kserve"] as const;

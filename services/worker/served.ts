@@ -1,6 +1,6 @@
 import type { StatorError } from "#lib/base/errors";
 import { adaptersOf } from "#lib/engines/ability";
-import type { Engine, StepMetrics } from "#lib/engines/engine";
+import type { Engine, EngineStanding, StepMetrics } from "#lib/engines/engine";
 import type { Scope } from "#lib/host/scope";
 import type { ChoiceText } from "#lib/serving/choice";
 import type { WorkerIdentity } from "#lib/transfer/agent";
@@ -39,6 +39,8 @@ export interface ServingParts {
   identity(): WorkerIdentity;
   /** The engine cannot go on. */
   onFailure(error: StatorError): void;
+  /** The engine takes nothing for now, or takes requests again. */
+  onStanding(standing: EngineStanding): void;
   /** After every step. */
   onMetrics(metrics: StepMetrics): void;
   /** No request is open any more. */
@@ -49,7 +51,7 @@ export interface ServingParts {
 
 /** Opens an engine to callers. Once: it becomes the engine's listener. */
 export function serveEngine(engine: Engine, parts: ServingParts): Served {
-  const { kvSource, onFailure, onMetrics, onIdle, deps } = parts;
+  const { kvSource, onFailure, onStanding, onMetrics, onIdle, deps } = parts;
   const { transfer, clock } = deps;
   kvSource.open(engine.card);
   const handOff = openHandOff(engine, parts);
@@ -59,7 +61,7 @@ export function serveEngine(engine: Engine, parts: ServingParts): Served {
   };
   return {
     engine,
-    board: createBoard(engine, { onFailure, onMetrics, onIdle, onKv }, deps),
+    board: createBoard(engine, { onFailure, onStanding, onMetrics, onIdle, onKv }, deps),
     names: {
       model: engine.card.model,
       hasAdapter: (name) => adaptersOf(engine).some((each) => each.name === name),

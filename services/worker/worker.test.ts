@@ -77,6 +77,29 @@ describe("the life of a worker", () => {
     expect(rig.worker.state.state).toBe("ready");
   });
 
+  it("takes nothing while its engine is away, keeps what runs, and is ready again when the engine is back", async () => {
+    const rig = await started();
+    const { link, said } = await rig.link();
+    const before = await rig.submit(link);
+    rig.engine.stand({ state: "away", reason: "The engine at far:1 is starting." });
+    await settle();
+    const away = { state: InstanceState.LOADING, reason: "The engine at far:1 is starting." };
+    expect(rig.discovery.seen).toMatchObject({ instance: away, names: ["model fake-model"] });
+    expect(said.at(-1)).toBe("draining");
+    expect(await rig.generate({ requestId: "r" })).toMatchObject({ status: "MODEL_LOADING" });
+    rig.engine.step({ finishes: [{ id: rig.engine.ids[0]!, reason: "end" }] });
+    await settle();
+    expect(before.heard.said).toEqual(["accepted", "finish end"]);
+    rig.engine.stand({ state: "ready", reason: "" });
+    await settle();
+    expect(rig.discovery.seen.instance).toMatchObject({ state: InstanceState.READY, reason: "" });
+    expect((await rig.submit(link)).heard.said).toEqual(["accepted"]);
+    rig.engine.stand({ state: "draining", reason: "The engine at far:1 is shutting down." });
+    await settle();
+    expect(rig.discovery.seen.instance).toMatchObject({ state: InstanceState.DRAINING });
+    expect(await rig.generate({ requestId: "r" })).toMatchObject({ status: "DRAINING" });
+  });
+
   it("ends a load that nobody waits for any more", async () => {
     const rig = rigOf();
     rig.openEngine = (signal) =>

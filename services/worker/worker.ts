@@ -1,6 +1,6 @@
 import { StatorError } from "#lib/base/errors";
 import { adaptersOf } from "#lib/engines/ability";
-import type { Engine } from "#lib/engines/engine";
+import type { Engine, EngineStanding } from "#lib/engines/engine";
 import { Scope } from "#lib/host/scope";
 import type { Introduction } from "#lib/link/worker-state";
 import type { ServedService } from "#lib/rpc/service";
@@ -39,6 +39,8 @@ export interface Worker {
 /** Time to finish what runs before a role changes. */
 const USUAL_DRAIN_MS = 10_000;
 
+const READY: WorkerState = { state: "ready", reason: "" };
+
 /** Makes a worker that is not published yet. */
 export function createWorker(deps: WorkerDeps): Worker {
   return new WorkerShell(deps);
@@ -56,6 +58,8 @@ class WorkerShell implements Worker {
   /** Called when no request is open. */
   readonly #idlers = new Set<() => void>();
   #served: Served | undefined;
+  /** Its state as far as its engine decides it, once that is open. */
+  #standing: WorkerState = READY;
   #closing: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps) {
@@ -133,7 +137,7 @@ class WorkerShell implements Worker {
     await this.#presence.open(address);
     const engine = await this.#openEngine(onProgress);
     this.#served = this.#serve(engine);
-    await this.#presence.enter({ state: "ready", reason: "" });
+    await this.#presence.enter(this.#standing);
     log.info("worker ready", {
       model: engine.card.model,
       engine: engine.card.engine,
@@ -177,6 +181,7 @@ class WorkerShell implements Worker {
       kvSource: this.#kvSource,
       identity: () => this.#presence,
       onFailure: (error) => this.#engineFailed(error),
+      onStanding: (standing) => this.#engineStands(standing),
       onMetrics: this.#links.load,
       onFreed: () => this.#links.freed(),
       onIdle: () => {
@@ -241,7 +246,7 @@ class WorkerShell implements Worker {
     // Where nothing was cut off, what was said last still leaves.
     this.#beginAnew(board?.open ? error : undefined);
     board?.interrupt(error);
-    await this.#presence.enter({ state: "ready", reason: "" });
+    await this.#presence.enter(this.#standing);
   }
 
   close(): Promise<void> {
@@ -284,6 +289,15 @@ class WorkerShell implements Worker {
   #engineFailed(error: StatorError): void {
     this.#deps.log.error("engine failed", { error });
     this.#scope.spawn("publish", () => this.#presence.enter({ state: "failed", reason: error.message }));
+  }
+
+  /** An engine in front of a server that comes and goes: while it is away requests wait for it, or go elsewhere. */
+  #engineStands({ state, reason }: EngineStanding): void {
+    this.#standing = state === "ready" ? READY : { state: state === "away" ? "loading" : "draining", reason };
+    // Who is shutting down tells of itself.
+    if (this.#loading.signal.aborted || this.state.state === "failed") return;
+    this.#links.notice({ draining: state !== "ready", modelsChanged: false, models: [] });
+    this.#scope.spawn("publish", () => this.#presence.enter(this.#standing));
   }
 
   async #adaptersChanged(): Promise<void> {

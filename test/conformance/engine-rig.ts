@@ -1,17 +1,23 @@
 import { requireAbility } from "#lib/engines/ability";
 import type {
-  Admission,
+  Engine,
+  EngineCard,
   EngineFinish,
   EngineLogprobs,
   EnginePromptLogprobs,
   EngineStep,
   GenerateRequest,
+  EngineSizes as KnownSizes,
   KvNotice,
-  SizedEngine,
   StepMetrics,
 } from "#lib/engines/engine";
 import { hashSeed, TokenHasher } from "#lib/tokens/block-hash";
 import { GREEDY, type SamplingOptions, type StoppingOptions } from "#lib/tokens/sampling";
+
+/** An engine of which nothing but its waiting line may be unknown. */
+export interface MeasuredEngine extends Engine {
+  readonly card: EngineCard & Omit<KnownSizes, "maxWaitingRequests">;
+}
 
 /** Sizes of an engine under test; what is left out is the engine's own choice. */
 export interface EngineSizes {
@@ -23,7 +29,9 @@ export interface EngineSizes {
 
 /** An engine under test and what it is asked. */
 export interface EngineRig {
-  open(sizes?: EngineSizes): Promise<SizedEngine>;
+  open(sizes?: EngineSizes): Promise<MeasuredEngine>;
+  /** What it refuses although engines have it. */
+  readonly lacks?: readonly "bias"[];
   /** Rendered prompts whose greedy answers do not hang by a hair: they are equal alone and among others. */
   readonly prompts: readonly string[];
   /** A prompt of many blocks. */
@@ -48,21 +56,43 @@ export interface Answer {
   readonly finish: EngineFinish;
 }
 
+/** A request that was submitted. What the engine says later of taking it is not known at once. */
+export interface Started {
+  readonly id: number;
+  /** Resolves when it is taken; rejects with the reason when it is refused. */
+  readonly taken: Promise<void>;
+  /** Resolves with its end. */
+  readonly done: Promise<Answer>;
+  readonly cachedTokens: number | undefined;
+  readonly queuedAhead: number | undefined;
+}
+
+interface Open {
+  readonly answer: Answer;
+  readonly done: PromiseWithResolvers<Answer>;
+  readonly taken: PromiseWithResolvers<void>;
+}
+
 /** Listens to an engine and keeps everything. */
 export class EngineClient {
-  readonly engine: SizedEngine;
+  readonly engine: MeasuredEngine;
   readonly notices: KvNotice[] = [];
   readonly metrics: StepMetrics[] = [];
   readonly failures: Error[] = [];
   /** Hashes that are stored and not removed. */
   readonly stored = new Set<bigint>();
-  readonly #open = new Map<number, { answer: Answer; done: (answer: Answer) => void }>();
+  readonly #open = new Map<number, Open>();
   #nextId = 1;
 
-  constructor(engine: SizedEngine) {
+  constructor(engine: MeasuredEngine) {
     this.engine = engine;
     engine.listen({
       onStep: (step) => this.#take(step),
+      onAdmitted: (id) => this.#open.get(id)!.taken.resolve(),
+      onRefused: (id, error) => {
+        this.#open.get(id)!.taken.reject(error);
+        this.#open.delete(id);
+      },
       onKv: (notice) => this.#note(notice),
       onFailure: (error) => void this.failures.push(error),
     });
@@ -73,10 +103,10 @@ export class EngineClient {
   }
 
   /** Submits and returns the id and what will come of it. */
-  start(ask: Ask): { id: number; done: Promise<Answer>; cachedTokens: number; queuedAhead: number } {
+  start(ask: Ask): Started {
     const { prompt, sampling, stopping, ...rest } = ask;
     const id = this.#nextId++;
-    const admission = this.#submit({
+    const admission = this.engine.submit({
       kind: "generate",
       id,
       promptTokens: this.tokens(prompt),
@@ -92,13 +122,14 @@ export class EngineClient {
       sampling: { ...GREEDY, ...sampling },
       stopping: { maxTokens: 40, minTokens: 0, ignoreEos: false, stopTokens: new Uint32Array(), ...stopping },
     });
-    return { id, ...admission, done: this.#expect(id) };
-  }
-
-  #submit(request: GenerateRequest): Admission {
-    const admission = this.engine.submit(request);
-    if (admission === "later") throw new Error("An engine that computes itself knows at once what it takes");
-    return admission;
+    const { done, taken } = this.#expect(id);
+    // Whoever waits for the end hears of a refusal as well.
+    taken.promise.catch((error) => done.reject(error));
+    done.promise.catch(() => {});
+    const promises = { id, taken: taken.promise, done: done.promise };
+    if (admission === "later") return { ...promises, cachedTokens: undefined, queuedAhead: undefined };
+    taken.resolve();
+    return { ...promises, ...admission };
   }
 
   async ask(ask: Ask): Promise<Answer> {
@@ -115,7 +146,7 @@ export class EngineClient {
       pooling,
       normalize,
     });
-    return this.#expect(id);
+    return this.#expect(id).done.promise;
   }
 
   text(tokens: readonly number[]): string {
@@ -123,15 +154,15 @@ export class EngineClient {
     return Buffer.concat(tokens.map((token) => piece(token))).toString("utf8");
   }
 
-  #expect(id: number): Promise<Answer> {
-    const { promise, resolve } = Promise.withResolvers<Answer>();
+  #expect(id: number): Open {
     const scores = { chosen: [], top: [] };
     const answer = { tokens: [], chosen: [], top: [], scores, embedding: undefined } as Omit<
       Answer,
       "finish"
     > as Answer;
-    this.#open.set(id, { answer, done: resolve });
-    return promise;
+    const open = { answer, done: Promise.withResolvers<Answer>(), taken: Promise.withResolvers<void>() };
+    this.#open.set(id, open);
+    return open;
   }
 
   #of(id: number): Answer {
@@ -153,7 +184,7 @@ export class EngineClient {
     for (const { id, values } of step.embeddings) this.#of(id).embedding = values.slice();
     for (const finish of step.finishes) {
       const answer = Object.assign(this.#of(finish.id), { finish });
-      this.#open.get(finish.id)!.done(answer);
+      this.#open.get(finish.id)!.done.resolve(answer);
       this.#open.delete(finish.id);
     }
   }

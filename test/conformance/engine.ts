@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatorError } from "#lib/base/errors";
-import type { SizedEngine } from "#lib/engines/engine";
 import { putBlocks, takeBlocks } from "../support/move-blocks.ts";
-import { EngineClient, type EngineRig, reusable, sequenceHashes } from "./engine-rig.ts";
+import { EngineClient, type EngineRig, type MeasuredEngine, reusable, sequenceHashes } from "./engine-rig.ts";
 
-function reasonOf(call: () => unknown): string {
+/** Why a request is refused, at once or a little later; "none" when it is taken. */
+async function refusalOf(call: () => { readonly taken: Promise<void> }): Promise<string> {
   try {
-    call();
+    await call().taken;
   } catch (error) {
     if (error instanceof StatorError) return error.reason;
     throw error;
@@ -18,7 +18,7 @@ function reasonOf(call: () => unknown): string {
 /** Every engine with token input and output holds this. */
 export function engineConformance(name: string, rig: EngineRig): void {
   describe(`engine ${name}`, { timeout: 120_000 }, () => {
-    const opened: SizedEngine[] = [];
+    const opened: MeasuredEngine[] = [];
     const open = async (...args: Parameters<EngineRig["open"]>): Promise<EngineClient> => {
       const engine = await rig.open(...args);
       opened.push(engine);
@@ -41,7 +41,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
       for (const { digest, content } of card.artifacts) {
         expect(Buffer.from(digest)).toEqual(createHash("sha256").update(content).digest());
       }
-      expect(card.modelDigest).toHaveLength(32);
+      expect([0, 32]).toContain(card.modelDigest.length);
       expect(card.contextTokens).toBeLessThanOrEqual(card.totalBlocks * card.blockTokens);
       expect(card.layout !== undefined).toBe(card.capabilities.kvBlocks);
       const { text, adapters, blocks, embeddings } = client.engine;
@@ -49,7 +49,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
       expect(text, "what takes ids of a tokenizer that it shows has that tokenizer").toBeDefined();
       expect([adapters, blocks, embeddings].map((one) => one !== undefined)).toEqual([lora, kvBlocks, embed]);
       for (const [feature, reason] of Object.entries(card.capabilities.missing)) {
-        if (feature !== "gpu") expect(card.capabilities).toHaveProperty(feature, false);
+        if (feature !== "gpu" && feature !== "deterministic") expect(card.capabilities).toHaveProperty(feature, false);
         expect(reason.length).toBeGreaterThan(10);
       }
     });
@@ -100,7 +100,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
       const first = await client.ask({ prompt: tokens, cacheSalt: "a", stopping: { maxTokens: 4 } });
       expect(first.finish.cachedTokens).toBe(0);
       const again = client.start({ prompt: tokens, cacheSalt: "a", stopping: { maxTokens: 4 } });
-      expect(again.cachedTokens).toBe(whole);
+      expect([whole, undefined]).toContain(again.cachedTokens);
       expect((await again.done).finish.cachedTokens).toBe(whole);
       expect((await again.done).tokens).toEqual(first.tokens);
       const salted = await client.ask({ prompt: tokens, cacheSalt: "b", stopping: { maxTokens: 4 } });
@@ -193,11 +193,15 @@ export function engineConformance(name: string, rig: EngineRig): void {
       }
     });
 
-    it("takes a bias", async () => {
+    it("takes a bias, or refuses it", async () => {
       const [prompt = ""] = rig.prompts;
       const { tokens } = await client.ask({ prompt });
       const wanted = tokens[3]!;
       const sampling = { biasTokens: Uint32Array.of(wanted), biasValues: Float32Array.of(100) };
+      if (rig.lacks?.includes("bias")) {
+        expect(await refusalOf(() => client.start({ prompt, sampling }))).toBe("UNSUPPORTED_FEATURE");
+        return;
+      }
       const forced = await client.ask({ prompt, sampling, stopping: { maxTokens: 4, ignoreEos: true } });
       expect(forced.tokens).toEqual([wanted, wanted, wanted, wanted]);
       const banned = { biasTokens: Uint32Array.of(tokens[0]!), biasValues: Float32Array.of(-100) };
@@ -217,30 +221,31 @@ export function engineConformance(name: string, rig: EngineRig): void {
         expect(finish.completionTokens).toBe(tokens.length);
       }
       for (const at of [3, 4]) expect((await started[at]!.done).tokens).toHaveLength(200);
-      expect(small.metrics.at(-1)).toMatchObject({ usedBlocks: 0, runningRequests: 0, waitingRequests: 0 });
+      const idle = { usedBlocks: 0, runningRequests: 0, waitingRequests: 0 };
+      await expect.poll(() => small.metrics.at(-1)).toMatchObject(idle);
     });
 
     it("refuses at the door what cannot be done", async () => {
       const small = await open({ maxRunning: 1, maxWaiting: 1, contextTokens: 128 });
       const { card } = small.engine;
       const prompt = rig.prompts[0]!;
-      const reason = (ask: Parameters<EngineClient["start"]>[0]) => reasonOf(() => small.start(ask));
-      expect(reason({ prompt: new Uint32Array() })).toBe("INVALID_ARGUMENT");
-      expect(reason({ prompt: Uint32Array.of(4_000_000_000) })).toBe("INVALID_ARGUMENT");
-      expect(reason({ prompt: new Uint32Array(card.contextTokens).fill(5) })).toBe("CONTEXT_LENGTH");
+      const reason = (ask: Parameters<EngineClient["start"]>[0]) => refusalOf(() => small.start(ask));
+      expect(await reason({ prompt: new Uint32Array() })).toBe("INVALID_ARGUMENT");
+      expect(await reason({ prompt: Uint32Array.of(4_000_000_000) })).toBe("INVALID_ARGUMENT");
+      expect(await reason({ prompt: new Uint32Array(card.contextTokens).fill(5) })).toBe("CONTEXT_LENGTH");
       for (const sampling of [{ temperature: Number.NaN }, { topP: 0 }, { minP: 2 }, { repetitionPenalty: 0 }]) {
-        expect(reason({ prompt, sampling })).toBe("INVALID_ARGUMENT");
+        expect(await reason({ prompt, sampling })).toBe("INVALID_ARGUMENT");
       }
-      expect(reason({ prompt, adapter: "nobody" })).toBe("MODEL_NOT_FOUND");
-      expect(reason({ prompt, topLogprobs: 1000 })).toBe("INVALID_ARGUMENT");
+      expect(await reason({ prompt, adapter: "nobody" })).toBe("MODEL_NOT_FOUND");
+      expect(await reason({ prompt, topLogprobs: 1000 })).toBe("INVALID_ARGUMENT");
       if (!card.capabilities.grammar) {
         const guidance = { kind: "ebnfGrammar", grammar: 'root ::= "a"' } as const;
-        expect(reason({ prompt, guidance })).toBe("UNSUPPORTED_FEATURE");
+        expect(await reason({ prompt, guidance })).toBe("UNSUPPORTED_FEATURE");
       }
       const running = [small.start({ prompt }), small.start({ prompt })];
-      expect(reason({ prompt })).toBe("OVERLOADED");
+      expect(await reason({ prompt })).toBe("OVERLOADED");
       await Promise.all(running.map(({ done }) => done));
-      expect(reason({ prompt })).toBe("none");
+      expect(await reason({ prompt })).toBe("none");
     });
 
     it("tells which blocks it stores, by the hashes of the scheme", async () => {
@@ -250,7 +255,8 @@ export function engineConformance(name: string, rig: EngineRig): void {
       await fresh.ask({ prompt: tokens, stopping: { maxTokens: 2, ignoreEos: true } });
       const kept = reusable(fresh, tokens.length) / blockTokens;
       expect(kept).toBeGreaterThan(0);
-      for (const hash of sequenceHashes(tokens, blockTokens).slice(0, kept)) expect(fresh.stored).toContain(hash);
+      const names = sequenceHashes(tokens, blockTokens).slice(0, kept);
+      await expect.poll(() => names.every((hash) => fresh.stored.has(hash))).toBe(true);
       const [first] = fresh.notices;
       expect(first).toMatchObject({ kind: "stored", parent: undefined, cacheSalt: "", adapter: undefined });
       if (first?.kind === "stored") expect(first.tokens).toEqual(tokens.slice(0, first.hashes.length * blockTokens));
@@ -292,7 +298,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
         expect(small.text(tokens)).toBe(client.text(alone.tokens));
       }
       for (const each of small.metrics) expect(each.usedBlocks).toBeLessThanOrEqual(each.totalBlocks);
-      expect(small.metrics.at(-1)!.usedBlocks).toBe(0);
+      await expect.poll(() => small.metrics.at(-1)!.usedBlocks).toBe(0);
       expect(small.stored.size).toBeLessThanOrEqual(small.engine.card.totalBlocks);
     });
 
@@ -359,7 +365,7 @@ export function engineConformance(name: string, rig: EngineRig): void {
     it("takes nothing after it was closed", async () => {
       const gone = await open();
       await gone.engine.close();
-      expect(reasonOf(() => gone.start({ prompt: rig.prompts[0]! }))).toBe("ENGINE_FAILED");
+      expect(await refusalOf(() => gone.start({ prompt: rig.prompts[0]! }))).toBe("ENGINE_FAILED");
       await gone.engine.close();
     });
   });

@@ -10,6 +10,7 @@ import type {
   EngineLogprobs,
   EnginePromptLogprobs,
   EngineRequest,
+  EngineStanding,
   EngineStep,
   EngineText,
   GenerateRequest,
@@ -210,6 +211,11 @@ export class FakeEngine implements Engine {
 
   kv(notice: KvNotice): void {
     this.#listener?.onKv(notice);
+  }
+
+  /** Takes nothing for now, or takes requests again. */
+  stand(standing: EngineStanding): void {
+    this.#listener?.onStanding?.(standing);
   }
 
   fail(error: StatorError): void {

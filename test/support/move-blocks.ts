@@ -1,5 +1,5 @@
 import { assert } from "#lib/base/errors";
-import type { SizedEngine } from "#lib/engines/engine";
+import type { Engine } from "#lib/engines/engine";
 import { blockBytes } from "#lib/kv/layout";
 import type { BlockStore, WantedBlocks } from "#lib/transfer/block-store";
 
@@ -10,7 +10,7 @@ export interface TakenBlocks {
 }
 
 /** The blocks with these names that an engine has, from the first on without a gap. */
-export async function takeBlocks(engine: SizedEngine, hashes: BigUint64Array): Promise<TakenBlocks> {
+export async function takeBlocks(engine: Engine, hashes: BigUint64Array): Promise<TakenBlocks> {
   const { blocks, card } = engine;
   assert(blocks && card.layout, "blocks of the engine can be moved");
   const run = blocks.pin(hashes);

@@ -23,7 +23,7 @@ export const KSERVE_OPTIONS = {
   url: text({
     initial: undefined,
     placeholder: "HOST:PORT",
-    doc: "gRPC port of the Triton or KServe server that a worker of the kserve engine stands in front of; frontends dial it.",
+    doc: "gRPC port of what a worker stands in front of: of --engine kserve a Triton or KServe server, which frontends dial; of --engine openengine an engine, which the worker dials.",
   }),
   "kserve.models": names({
     doc: "Names of the server's models, with commas between them, where it has no index of them; of those in its index these alone.",

@@ -17,7 +17,8 @@ export const worker: Command = {
     "Loads a model, registers with --discovery and serves stator.worker.v1 and openengine.v1 on its gRPC port, with\n" +
     "health and reflection. Without --discovery it serves its port alone, for clients that know it. A worker of tensors\n" +
     "(--engine tensor or module:FILE) serves inference.GRPCInferenceService in their place; one of --engine kserve serves\n" +
-    "nothing itself, and registers the models of a Triton or KServe server with the address that frontends dial.",
+    "nothing itself, and registers the models of a Triton or KServe server with the address that frontends dial. One of\n" +
+    "--engine openengine stands in front of an engine that speaks openengine.v1 at --url.",
   options: [
     "engine",
     ...ENGINE_KEYS,

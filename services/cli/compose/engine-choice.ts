@@ -28,7 +28,7 @@ export function llamaUnavailable(): { readonly detail: string; readonly hint: st
  * says so; when llama was asked for by name that is NATIVE_UNAVAILABLE instead.
  */
 export async function chooseEngine(wanted: TextEngine, asked: boolean): Promise<EngineChoice> {
-  if (wanted === "mock") return { engine: "mock", notice: undefined };
+  if (wanted !== "llama") return { engine: wanted, notice: undefined };
   let missing = llamaUnavailable();
   if (missing && existsSync(BUILD_SCRIPT)) {
     process.stderr.write("Building the native addon (once) …\n");

@@ -22,7 +22,7 @@ test("the engine is a name or the file of a module", () => {
   expect(takesTensors(engine) && moduleFile(engine)).toBe("test/fixtures/tensors/scale.ts");
   expect(["mock", "kserve"].map((name) => takesTensors(valuesOf("--engine", name).engine))).toEqual([false, true]);
   for (const wrong of ["module:", "modul:x", "Tensor"]) {
-    expect(() => valuesOf("--engine", wrong)).toThrow("one of llama, mock, tensor, kserve, or module:FILE");
+    expect(() => valuesOf("--engine", wrong)).toThrow("one of llama, mock, openengine, tensor, kserve, or module:FILE");
   }
 });
 

@@ -16,6 +16,7 @@ import type { CommandContext, ProcessContext } from "../command.ts";
 import type { TensorEngine } from "../engine-option.ts";
 import { type ModelReport, reportForeignModel, reportTensorModel } from "../model-report.ts";
 import { VERSION } from "../version.ts";
+import { readUrl } from "./engine.ts";
 import { openProcess, type ServiceProcess } from "./process.ts";
 import { readTensorModels } from "./tensor-models.ts";
 
@@ -100,11 +101,7 @@ async function serveModels({ values, scope }: ProcessContext, engine: TensorEngi
 }
 
 function standBefore({ values, scope }: ProcessContext, process: ServiceProcess, shared: Shared): Made {
-  const { url } = values;
-  if (url === undefined || !/^(\[[^\]]+\]|[^:/]+):\d+$/.test(url)) {
-    const detail = "--engine kserve needs --url HOST:PORT, the gRPC port of the server that it stands in front of.";
-    throw new StatorError("BAD_CONFIG", { detail });
-  }
+  const url = readUrl(values, "kserve");
   const { clock, credentials } = process;
   const channel = new Channel(url, credentials, clock);
   scope.defer("foreign server", () => channel.close());

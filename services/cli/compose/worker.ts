@@ -57,7 +57,7 @@ export async function openWorker(context: ProcessContext, parts: WorkerParts): P
     adapterFolder: createAdapterFolder(values["adapter-folder"]),
     version: VERSION,
     engineName: recipe.engine,
-    models: [recipe.model],
+    models: recipe.model === "" ? [] : [recipe.model],
     aliases: recipe.aliases,
     taints: values.taints,
     role: values.role,

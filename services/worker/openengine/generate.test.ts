@@ -95,6 +95,21 @@ describe("a generation", () => {
     expect(second).toMatchObject({ choice: 1, sampling: first!.sampling });
   });
 
+  it("goes on with an answer of which a caller of ours says where it is", async () => {
+    const rig = await started();
+    const extra = { stator_generated_tokens: 2, stator_choice: 3, other: "ignored" };
+    await rig.generate({ ...ASK, extra, stopping: { maxTokens: 4, minTokens: 1 } });
+    const [request] = [...rig.engine.open.values()] as GenerateRequest[];
+    expect(request).toMatchObject({
+      ...{ promptTokens: Uint32Array.of(1), generatedTokens: Uint32Array.of(2, 3), choice: 3 },
+      stopping: { maxTokens: 6, minTokens: 3 },
+    });
+    for (const wrong of [3, -1, 0.5, "2"]) {
+      const call = await rig.generate({ ...ASK, requestId: "w", extra: { stator_generated_tokens: wrong } });
+      expect(call).toMatchObject({ status: "INVALID_ARGUMENT", messages: [] });
+    }
+  });
+
   it("gives tokens with log-probabilities one by one, however many a step has", async () => {
     const rig = await started();
     const call = await rig.generate({ ...ASK, response: { returnOutputLogprobs: true } });

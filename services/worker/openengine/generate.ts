@@ -7,7 +7,6 @@ import { asStatorError, StatorError } from "#lib/base/errors";
 import type { WorkerRole } from "#lib/discovery/worker-role";
 import type { CallContext } from "#lib/rpc/call";
 import { createService, type ServedService } from "#lib/rpc/service";
-import type { LinkAsk } from "#lib/serving/ask";
 import type { BoardRequest } from "#lib/worker/board-sink";
 import type { HandOff } from "#lib/worker/handoff/hand-off";
 import type { Served } from "../served.ts";
@@ -15,7 +14,7 @@ import { Generation, type GenerationChannel } from "./generation.ts";
 import { readHeaders } from "./metadata.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import { PrefillCall } from "./prefill-call.ts";
-import { engineRequest, readAsk } from "./request.ts";
+import { engineRequest, type OpenEngineAsk, readAsk } from "./request.ts";
 import { sessionOf } from "./session.ts";
 import { checkGenerateBytes } from "./wire-bounds.ts";
 
@@ -91,7 +90,7 @@ function start(deps: InferenceDeps, come: Come): Started {
 
 /** How the board is asked for one choice: at once, or when what it goes on from is here. */
 function partOf(
-  ask: LinkAsk,
+  ask: OpenEngineAsk,
   choice: number,
   from: { session: KvSession; handOff: HandOff | undefined } | undefined,
 ): Pick<BoardRequest, "make" | "part"> {
@@ -117,7 +116,7 @@ function enter(
 function startGeneration(
   deps: InferenceDeps,
   { channel, call }: Come,
-  { ask, partOf }: { ask: LinkAsk; partOf: (choice: number) => Pick<BoardRequest, "make" | "part"> },
+  { ask, partOf }: { ask: OpenEngineAsk; partOf: (choice: number) => Pick<BoardRequest, "make" | "part"> },
 ): Generation {
   const { board, text } = deps.serving();
   const { requestId, traceparent } = ask;
@@ -141,7 +140,7 @@ function startGeneration(
 function startPrefill(
   deps: InferenceDeps,
   { channel, call }: Come,
-  { ask, handOff }: { ask: LinkAsk; handOff: HandOff },
+  { ask, handOff }: { ask: OpenEngineAsk; handOff: HandOff },
 ): PrefillCall {
   const { board } = deps.serving();
   const { requestId, traceparent } = ask;

@@ -5,6 +5,7 @@ import { StorageMedium, SubscribeKvEventsRequestSchema } from "#gen/openengine/v
 import { FakeClock } from "#lib/base/clock";
 import { StatorError } from "#lib/base/errors";
 import type { KvNotice } from "#lib/engines/engine";
+import { Salts } from "#lib/engines/openengine/salts";
 import { silentLog } from "#lib/host/log";
 import { TokenHasher } from "#lib/tokens/block-hash";
 import { KvSource } from "#lib/worker/kv-source";
@@ -142,4 +143,18 @@ test("what ends the source ends those who listen", async () => {
   await settle();
   source.restart(2n);
   await expect(next).rejects.toBeInstanceOf(StatorError);
+});
+
+test("a salt is named in every block and told in none", async () => {
+  const { source, publish } = openSource();
+  const { next } = subscribe(source);
+  const first = next();
+  publish({ ...FIRST, cacheSalt: "secret" });
+  const [event] = (await first).events;
+  const [name] = event.event.value.extraKeys[0].values;
+  expect(event.event.value.extraKeys).toHaveLength(1);
+  expect(name).toMatch(/^[0-9a-f]{16}$/);
+  const salts = new Salts(true);
+  salts.note("secret");
+  expect(salts.of(name)).toBe("secret");
 });

@@ -6,7 +6,7 @@ import {
   type SubscribeKvEventsRequest,
   type SubscribeKvEventsResponseSchema,
 } from "#gen/openengine/v1/kv_pb";
-import { viewBytes } from "#lib/base/bytes";
+import { printId, viewBytes } from "#lib/base/bytes";
 import { StatorError } from "#lib/base/errors";
 import type { KvTier } from "#lib/kv/event";
 import type { HeldRun } from "#lib/worker/kv-mirror";
@@ -143,6 +143,9 @@ function printEvent(
   const place = { medium: MEDIA[change.tier], groupIdx: change.group };
   if (change.kind === "removed") return { event: { case: "blockRemoved", value: { blockHashes, ...place } } };
   const parent = change.parent === undefined ? undefined : hashList(BigUint64Array.of(change.parent))[0];
+  // The salt itself is told to nobody.
+  const values = [printId(change.saltNamespace)];
+  const extraKeys = change.saltNamespace === 0n ? [] : Array.from(change.hashes, () => ({ values }));
   return {
     event: {
       case: "blockStored",
@@ -152,6 +155,7 @@ function printEvent(
         tokenIds: [...tokens],
         blockSize: blockTokens,
         loraName: change.adapter ?? "",
+        extraKeys,
         ...place,
       },
     },

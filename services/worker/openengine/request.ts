@@ -8,6 +8,7 @@ import { StatorError } from "#lib/base/errors";
 import { ANSWER_BOUNDS, ANSWER_RANGES, type DefaultSampling } from "#lib/base/sampling";
 import { requireAbility } from "#lib/engines/ability";
 import type { Engine, GenerateRequest } from "#lib/engines/engine";
+import { EXTRA_KEYS } from "#lib/engines/openengine/ask";
 import { NO_WISHES } from "#lib/routing/router";
 import type { LinkAsk } from "#lib/serving/ask";
 import type { Guidance } from "#lib/text/grammar/guidance";
@@ -46,8 +47,16 @@ export interface AskContext {
   readonly seed: bigint;
 }
 
+/** An ask of this contract. Its bounds are those of what is still to come. */
+export interface OpenEngineAsk extends LinkAsk {
+  /** Tokens at the end of the prompt that an earlier attempt has answered. */
+  readonly answered: number;
+  /** The caller's choice that the first sequence is. */
+  readonly firstChoice: number;
+}
+
 /** Reads a request. Throws INVALID_ARGUMENT, UNSUPPORTED_FEATURE or MODEL_NOT_FOUND before anything ran. */
-export function readAsk(request: OpenEngineRequest, context: AskContext): LinkAsk {
+export function readAsk(request: OpenEngineRequest, context: AskContext): OpenEngineAsk {
   const { engine, names, priority, traceparent } = context;
   const { requestId, sampling: drawing, response, kv } = request;
   if (requestId === "") invalid("request_id: must not be empty");
@@ -57,12 +66,14 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): LinkAs
     unsupported("return_prompt_logprobs", "only output log-probabilities are offered");
   const choicesPerPrompt = within("num_sequences", drawing?.numSequences ?? 1, ANSWER_RANGES.choices);
   const conditions = readConditions(request.stopping?.conditions ?? []);
+  const prompt = input(request, engine);
   return {
+    ...readExtra(request, prompt.kind === "tokens" ? prompt.prompts[0]!.length : 0),
     requestId,
     route: "openengine",
     kind: "generate",
     model: names.model,
-    input: input(request, engine),
+    input: prompt,
     choicesPerPrompt,
     sampling: sampling(request, engine.card.defaultSampling, context.seed),
     stopping: stopping(request, conditions, engine),
@@ -81,17 +92,41 @@ export function readAsk(request: OpenEngineRequest, context: AskContext): LinkAs
   };
 }
 
-/** One choice of an ask as an engine takes it. */
-export function engineRequest(ask: LinkAsk, id: number, choice: number): GenerateRequest {
+/** Where an answer goes on, as a caller of ours says it; the whole prompt has so many tokens. */
+function readExtra(
+  { extra }: OpenEngineRequest,
+  promptTokens: number,
+): Pick<OpenEngineAsk, "answered" | "firstChoice"> {
+  const { least } = ANSWER_RANGES.choices;
+  const read = (key: string, most: number): number => {
+    const value = extra?.[key] ?? 0;
+    return within(`extra.${key}`, typeof value === "number" ? value : Number.NaN, { is: "integer", least: 0, most });
+  };
+  return {
+    answered: read(EXTRA_KEYS.generated, Math.max(0, promptTokens - 1)),
+    firstChoice: read(EXTRA_KEYS.choice, ANSWER_RANGES.choices.most - least),
+  };
+}
+
+/** One choice of an ask as an engine takes it: what was answered before counts there as a part of the answer. */
+export function engineRequest(ask: OpenEngineAsk, id: number, choice: number): GenerateRequest {
+  const { answered, stopping } = ask;
+  const tokens = ask.input.kind === "tokens" ? ask.input.prompts[0]! : NO_TOKENS;
+  const end = tokens.length - answered;
+  const { most } = ANSWER_RANGES.max_tokens;
   return {
     kind: "generate",
     id,
-    promptTokens: ask.input.kind === "tokens" ? ask.input.prompts[0]! : NO_TOKENS,
+    promptTokens: tokens.subarray(0, end),
     promptText: ask.input.kind === "text" ? String(ask.input.texts[0]) : undefined,
-    generatedTokens: NO_TOKENS,
-    choice,
+    generatedTokens: tokens.subarray(end),
+    choice: ask.firstChoice + choice,
     sampling: ask.sampling,
-    stopping: ask.stopping,
+    stopping: {
+      ...stopping,
+      maxTokens: Math.min(most, stopping.maxTokens + answered),
+      minTokens: stopping.minTokens + answered,
+    },
     guidance: ask.guidance,
     topLogprobs: ask.topLogprobs,
     promptLogprobs: ask.promptLogprobs,
