@@ -7,6 +7,7 @@ import type { WorkerChannel } from "#lib/link/link";
 import { createMemoryLink } from "#lib/link/memory-channel";
 import { conformWorker } from "./conform-worker.ts";
 import { createPracticeWorker } from "./practice-worker.ts";
+import { RawCaller } from "./raw-caller.ts";
 
 /** A worker that breaks one promise: what it sends is bent on the way. */
 function bent(channel: WorkerChannel, bend: (message: LinkResponse) => LinkResponse[]): WorkerChannel {
@@ -81,6 +82,20 @@ describe("the conformance suite", () => {
     });
     expect(checks).toMatchObject([{ outcome: "failed" }]);
     expect(checks[0]?.reason).not.toBe("");
+  });
+
+  it("cuts off a worker that floods, by a bound", async () => {
+    const worker = createPracticeWorker({
+      ...{ instanceId: 1n, incarnation: 1n, model: "m", clock: systemClock, stepMs: 1, maxRequests: 32 },
+    });
+    const wire = createMemoryLink(systemClock);
+    worker.serve(bent(wire.worker, (message) => Array(50).fill(message)));
+    const caller = new RawCaller(wire.caller, {
+      ...{ clock: systemClock, timeoutMs: 1_000, model: undefined, mostMessages: 20 },
+    });
+    await caller.greet();
+    await expect(caller.ask(1, {})).rejects.toThrow("it floods: more than 20 messages came on one link");
+    expect(caller.messages.length).toBe(20);
   });
 
   it("says in one sentence that a worker cannot be reached", async () => {

@@ -1,11 +1,14 @@
 import { viewBytes } from "#lib/base/bytes";
 import type { Check } from "./check.ts";
 import { expect } from "./failure.ts";
+import type { LinkBench } from "./link-bench.ts";
 
 /** The opening and the end of a link. */
-export const HELLO_CHECKS: readonly Check[] = [
+export const HELLO_CHECKS: readonly Check<LinkBench>[] = [
   {
     name: "answers Hello with a complete Welcome, first and once",
+    sentence: "Hello is the first message, and only there; Welcome the same.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       const welcome = await caller.greet();
@@ -23,42 +26,46 @@ export const HELLO_CHECKS: readonly Check[] = [
       expect(welcome.features.length === 0, "features were named that the caller did not offer");
       await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
       expect(caller.messages.filter((message) => message.welcome).length === 1, "Welcome came twice");
-      return undefined;
     },
   },
   {
     name: "chooses a revision that both speak",
+    sentence: "The worker chooses the highest revision that both speak, or ends the link.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       caller.say({ hello: { minimumRevision: 1, maximumRevision: 1_000, caller: "conform" } });
       await caller.until(() => caller.welcome !== undefined, "Welcome");
       const revision = caller.welcome?.revision ?? 0;
       expect(revision >= 1 && revision <= 1_000, `revision ${revision} was not offered`);
-      return undefined;
     },
   },
   {
     name: "refuses a caller with no revision in common",
+    sentence: "The worker chooses the highest revision that both speak, or ends the link.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       caller.say({ hello: { minimumRevision: 100_000, maximumRevision: 100_001, caller: "conform" } });
       const error = await caller.untilEnd("no common revision");
       expect(error, "the link ended without an error");
       expect(!caller.welcome, "Welcome came all the same");
-      return undefined;
     },
   },
   {
     name: "says the same identity on every link",
+    sentence: "The worker's incarnation. Frames of another incarnation are refused.",
+    of: "Welcome.incarnation",
     async run(bench) {
       const [one, other] = [await bench.greet(), await bench.greet()];
       expect(one.welcome?.instanceId === other.welcome?.instanceId, "instance_id differs");
       expect(one.welcome?.incarnation === other.welcome?.incarnation, "incarnation differs");
-      return undefined;
     },
   },
   {
     name: "answers each Ping with its nonce, busy or not",
+    sentence: "Ping is answered by the event loop, whatever the engine does.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       caller.say({ submits: [caller.request(1, { promptTokenIds: viewBytes(bench.prompt) })], ping: { nonce: 7n } });
@@ -70,11 +77,13 @@ export const HELLO_CHECKS: readonly Check[] = [
         `the nonces were ${nonces().join(", ")}`,
       );
       await caller.finished(1);
-      return undefined;
     },
   },
   {
     name: "ends in order when the caller does",
+    sentence:
+      "Goodbye says that nothing new is opened; then the caller ends its half, and the worker kills what is open and ends the other.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
@@ -82,11 +91,12 @@ export const HELLO_CHECKS: readonly Check[] = [
       caller.halfClose();
       const error = await caller.untilEnd("the caller ended it");
       expect(!error, `the link ended with ${error?.message}`);
-      return undefined;
     },
   },
   {
     name: "frees what a link had when it ends",
+    sentence: "then the caller ends its half, and the worker kills what is open and ends the other.",
+    of: "docs/link.md",
     async run(bench) {
       const first = await bench.greet();
       const { maxRunningRequests = 0, maxWaitingRequests = 0 } = first.welcome ?? {};
@@ -98,7 +108,6 @@ export const HELLO_CHECKS: readonly Check[] = [
       const second = await bench.greet();
       const answer = await second.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
       expect(answer.accepted === 1, "a request after it was not taken");
-      return undefined;
     },
   },
 ];

@@ -14,13 +14,28 @@ import {
 } from "#gen/stator/worker/v1/link_pb";
 import { readU32, writeU32 } from "#lib/base/bytes";
 import type { Clock } from "#lib/base/clock";
-import type { StatorError } from "#lib/base/errors";
+import { StatorError } from "#lib/base/errors";
 import type { CallerChannel } from "#lib/link/link";
 import { readEntries } from "#lib/link/step";
 import { expect } from "./failure.ts";
 
+/** A worker that says more on one link floods: the busiest check hears some thousand messages. */
+const MOST_MESSAGES = 100_000;
+
 /** Fields of a request that a check sets. */
 export type SubmitFields = Exclude<MessageInitShape<typeof SubmitSchema>, Submit>;
+
+/** What a caller without a machine goes by. */
+export interface RawCallerOptions {
+  /** Borrowed; waits go by it. */
+  readonly clock: Clock;
+  /** Longest wait for one thing. */
+  readonly timeoutMs: number;
+  /** The model that requests name; the first of Welcome unless given. */
+  readonly model: string | undefined;
+  /** Messages beyond end the link; MOST_MESSAGES unless given. */
+  readonly mostMessages?: number;
+}
 
 /** What came for one handle, in order. */
 export interface Answer {
@@ -40,6 +55,7 @@ export class RawCaller {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #model: string | undefined;
+  readonly #mostMessages: number;
   readonly #answers = new Map<number, Answer>();
   #wake: (() => void) | undefined;
   welcome: Welcome | undefined;
@@ -48,7 +64,8 @@ export class RawCaller {
   /** Set when the worker ended the link. */
   ended: { readonly error: StatorError | undefined } | undefined;
 
-  constructor(channel: CallerChannel, options: { clock: Clock; timeoutMs: number; model: string | undefined }) {
+  constructor(channel: CallerChannel, options: RawCallerOptions) {
+    this.#mostMessages = options.mostMessages ?? MOST_MESSAGES;
     this.#channel = channel;
     this.#clock = options.clock;
     this.#timeoutMs = options.timeoutMs;
@@ -56,7 +73,7 @@ export class RawCaller {
     channel.receive({
       onMessage: (message) => this.#take(message),
       onEnd: (error) => {
-        this.ended = { error };
+        this.ended ??= { error };
         this.#wake?.();
       },
     });
@@ -167,6 +184,14 @@ export class RawCaller {
   }
 
   #take(message: LinkResponse): void {
+    if (this.ended) return;
+    if (this.messages.length >= this.#mostMessages) {
+      const detail = `it floods: more than ${this.#mostMessages} messages came on one link`;
+      this.ended = { error: new StatorError("CONTRACT_MISMATCH", { what: "The worker", detail }) };
+      this.#channel.end(new StatorError("CANCELLED"));
+      this.#wake?.();
+      return;
+    }
     this.messages.push(message);
     this.welcome ??= message.welcome;
     if (message.accepted) this.#accepted(message.accepted);

@@ -2,8 +2,9 @@ import { CancelMode, FinishReason, GuidanceForm, RequestKind } from "#gen/stator
 import { viewBytes, writeU32 } from "#lib/base/bytes";
 import { LINK_FEATURES } from "#lib/link/features";
 import { isForwardPass } from "#lib/link/step";
-import type { Bench, Check } from "./check.ts";
-import { expect } from "./failure.ts";
+import type { Check } from "./check.ts";
+import { claimed, expect, seen } from "./failure.ts";
+import type { LinkBench } from "./link-bench.ts";
 import type { Answer, RawCaller, SubmitFields } from "./raw-caller.ts";
 
 const ENDS: readonly FinishReason[] = [FinishReason.END, FinishReason.STOP_TOKEN, FinishReason.LENGTH];
@@ -24,19 +25,22 @@ const OPTIONAL: Readonly<Record<string, SubmitFields>> = {
 };
 
 /** The life of requests. */
-export const REQUEST_CHECKS: readonly Check[] = [
+export const REQUEST_CHECKS: readonly Check<LinkBench>[] = [
   {
     name: "accepts, delivers in order, and ends a request exactly once",
+    sentence: "Every handle gets exactly one Finish, unless the link ends before.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       const answer = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
       await caller.pause(100);
       checkWhole(answer, { promptTokens: bench.prompt.length, maxTokens: 8 });
-      return undefined;
     },
   },
   {
     name: "runs all requests of one message",
+    sentence: "What a side says in one turn of its event loop leaves as one message at the turn's end.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       const handles = [3, 1, 0xffff_ffff, 7];
@@ -47,11 +51,12 @@ export const REQUEST_CHECKS: readonly Check[] = [
       for (const handle of handles) {
         checkWhole(caller.answer(handle), { promptTokens: bench.prompt.length, maxTokens: 8 });
       }
-      return undefined;
     },
   },
   {
     name: "takes a handle again after its terminal frame",
+    sentence: "It is not used again before its Finish was seen; one that is used while it is open ends the link.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       for (let round = 1; round <= 3; round++) {
@@ -59,22 +64,24 @@ export const REQUEST_CHECKS: readonly Check[] = [
         await caller.until(() => caller.answer(5).finishes.length === round, `Finish number ${round}`);
       }
       expect(caller.answer(5).accepted === 3, "it was not accepted three times");
-      return undefined;
     },
   },
   {
     name: "gives equal greedy requests equal answers",
+    sentence: "0 takes the most likely token.",
+    of: "Sampling.temperature",
     async run(bench) {
-      if (!bench.exact) return "answers are not compared";
+      claimed(bench.exact, "answers are not compared");
       const caller = await bench.greet();
       const first = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
       const second = await caller.ask(2, { promptTokenIds: viewBytes(bench.prompt) });
       expectSame(second.tokens, first.tokens, "the second answer");
-      return undefined;
     },
   },
   {
     name: "puts a prompt in parts together",
+    sentence: "what came in several frames is joined in their order, field by field",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       const whole = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
@@ -87,11 +94,13 @@ export const REQUEST_CHECKS: readonly Check[] = [
       await caller.finished(2);
       checkWhole(caller.answer(2), { promptTokens: bench.prompt.length, maxTokens: 8 });
       if (bench.exact) expectSame(caller.answer(2).tokens, whole.tokens, "the answer to the parts");
-      return undefined;
     },
   },
   {
     name: "continues behind the tokens of an earlier attempt",
+    sentence:
+      "Tokens that an earlier attempt generated, u32 little endian; kept apart from the prompt so that penalties, guidance, draws and usage stay right.",
+    of: "Submit.generated_token_ids",
     async run(bench) {
       const caller = await bench.greet();
       const whole = await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
@@ -107,15 +116,16 @@ export const REQUEST_CHECKS: readonly Check[] = [
       );
       expect(rest.finishes[0]?.promptTokens === bench.prompt.length, "prompt_tokens counts generated tokens");
       if (bench.exact) expectSame(rest.tokens, whole.tokens.slice(3), "the rest");
-      return undefined;
     },
   },
   {
     name: "puts an answer so far in parts together, when it says that it does",
+    sentence: "parts: more than the prompt goes on in parts",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       const { features } = await caller.greet([LINK_FEATURES.parts]);
-      if (!features.includes(LINK_FEATURES.parts)) return "it does not have the feature parts";
+      claimed(features.includes(LINK_FEATURES.parts), "it does not have the feature parts");
       const prompt = { promptTokenIds: viewBytes(bench.prompt) };
       const whole = await caller.ask(1, prompt);
       expect(whole.tokens.length > 3, `an answer of ${whole.tokens.length} tokens is too short to continue`);
@@ -129,15 +139,16 @@ export const REQUEST_CHECKS: readonly Check[] = [
       const completion = rest.finishes[0]?.completionTokens;
       expect(completion === 3 + rest.tokens.length, `completion_tokens is ${completion}`);
       if (bench.exact) expectSame(rest.tokens, whole.tokens.slice(3), "the rest");
-      return undefined;
     },
   },
   {
     name: "takes guidance as it was asked or refuses it by name, when it says that it takes it",
+    sentence: "is compiled where the engine is, which refuses by name what it cannot hold, before Accepted",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       const { features } = await caller.greet([LINK_FEATURES.parts, LINK_FEATURES.guidance]);
-      if (!features.includes(LINK_FEATURES.guidance)) return "it does not have the feature guidance";
+      claimed(features.includes(LINK_FEATURES.guidance), "it does not have the feature guidance");
       const prompt = { promptTokenIds: viewBytes(bench.prompt) };
       const text = new TextEncoder().encode('{"type":"integer"}');
       const schema = await caller.ask(1, { ...prompt, guidance: { form: GuidanceForm.JSON_SCHEMA, text } });
@@ -148,11 +159,12 @@ export const REQUEST_CHECKS: readonly Check[] = [
         const { accepted, finishes } = await caller.ask(at + 2, { ...prompt, guidance });
         expect(accepted === 0 && finishes[0]?.error?.reason, "a form that is none was accepted");
       }
-      return undefined;
     },
   },
   {
     name: "refuses kinds and fields that it does not have, by their names",
+    sentence: "a worker without one refuses it with UNSUPPORTED_FEATURE by that name.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       const { features } = await caller.greet(Object.keys(OPTIONAL));
@@ -165,11 +177,13 @@ export const REQUEST_CHECKS: readonly Check[] = [
       const unknown = { promptTokenIds: viewBytes(bench.prompt), kind: 1_000 as RequestKind };
       const { accepted, finishes } = await caller.ask(asked.length + 1, unknown);
       expect(accepted === 0 && finishes[0]?.error?.reason, "an unknown kind was accepted");
-      return undefined;
     },
   },
   {
     name: "refuses what it cannot do with a terminal frame, unaccepted",
+    sentence:
+      "A request that is refused (its model is unknown, every place is taken, the worker drains) gets a Finish with an error and no Accepted.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       const prompt = { promptTokenIds: viewBytes(bench.prompt) };
@@ -189,21 +203,25 @@ export const REQUEST_CHECKS: readonly Check[] = [
       }
       await caller.finished(4);
       expect(!caller.answer(4).finishes[0]?.error, "a good request of the same message failed");
-      return undefined;
     },
   },
   {
     name: "answers every request beyond its places with a terminal frame",
+    sentence:
+      "A request that is refused (its model is unknown, every place is taken, the worker drains) gets a Finish with an error and no Accepted.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = await bench.greet();
       const places = (caller.welcome?.maxRunningRequests ?? 0) + (caller.welcome?.maxWaitingRequests ?? 0);
-      if (places === 0) return "nobody knows how many places it has";
-      if (places > MOST_PLACES) return `it has ${places} places`;
-      return fill(bench, caller, places + 8);
+      seen(places > 0, "nobody knows how many places it has");
+      seen(places <= MOST_PLACES, `it has ${places} places`);
+      await fill(bench, caller, places + 8);
     },
   },
   {
     name: "reports its steps",
+    sentence: "What one engine step made.",
+    of: "Step",
     async run(bench) {
       const caller = await bench.greet();
       await caller.ask(1, { promptTokenIds: viewBytes(bench.prompt) });
@@ -219,12 +237,11 @@ export const REQUEST_CHECKS: readonly Check[] = [
         expect(before === undefined || step > before, `step ${step} of rank ${rank} came after ${before}`);
         ranks.set(rank, step);
       }
-      return undefined;
     },
   },
 ];
 
-async function fill(bench: Bench, caller: RawCaller, count: number): Promise<string | undefined> {
+async function fill(bench: LinkBench, caller: RawCaller, count: number): Promise<void> {
   // Long enough that none ends while the others are still on their way.
   const long = { promptTokenIds: viewBytes(bench.prompt), stopping: { maxTokens: 512, ignoreEos: true } };
   const handles = Array.from({ length: count }, (_, at) => at + 1);
@@ -243,7 +260,6 @@ async function fill(bench: Bench, caller: RawCaller, count: number): Promise<str
     expect(error?.reason === "OVERLOADED", `handle ${handle} was refused with ${error?.reason ?? "no error"}`);
   }
   expect(refused.length > 0, `${count} requests were all taken`);
-  return undefined;
 }
 
 /** One Accepted before everything, one Finish after everything, and numbers that fit. */

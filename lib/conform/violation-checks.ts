@@ -1,23 +1,27 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { LinkRequestSchema } from "#gen/stator/worker/v1/link_pb";
 import { viewBytes, writeU32 } from "#lib/base/bytes";
-import type { Bench, Check } from "./check.ts";
+import type { Check } from "./check.ts";
 import { expect } from "./failure.ts";
+import type { LinkBench } from "./link-bench.ts";
 import type { RawCaller } from "./raw-caller.ts";
 
 type Said = MessageInitShape<typeof LinkRequestSchema>;
 
 const HELLO: Said = { hello: { minimumRevision: 1, maximumRevision: 1, caller: "conform" } };
 
+const VIOLATIONS = "Violations end the link with an error, and everything that is open on it; no other link notices.";
+
 /** What ends a link with an error, and no other link with it. */
-export const VIOLATION_CHECKS: readonly Check[] = [
+export const VIOLATION_CHECKS: readonly Check<LinkBench>[] = [
   {
     name: "ends a link that does not begin with Hello",
+    sentence: "Hello is the first message, and only there; Welcome the same.",
+    of: "docs/link.md",
     async run(bench) {
       const caller = bench.open();
       caller.say({ ping: { nonce: 1n } });
       await expectViolation(caller, "no Hello");
-      return undefined;
     },
   },
   violation("ends a link on a second Hello", () => [HELLO]),
@@ -48,9 +52,11 @@ export const VIOLATION_CHECKS: readonly Check[] = [
 ];
 
 /** After Welcome, `say` is said on one link while a second link has a request: the first ends, the second does not. */
-function violation(name: string, say: (caller: RawCaller, bench: Bench) => Said[]): Check {
+function violation(name: string, say: (caller: RawCaller, bench: LinkBench) => Said[]): Check<LinkBench> {
   return {
     name,
+    sentence: VIOLATIONS,
+    of: "docs/link.md",
     async run(bench) {
       const [guilty, innocent] = [await bench.greet(), await bench.greet()];
       innocent.say({ submits: [innocent.request(1, { promptTokenIds: viewBytes(bench.prompt) })] });
@@ -58,7 +64,6 @@ function violation(name: string, say: (caller: RawCaller, bench: Bench) => Said[
       await expectViolation(guilty, name);
       await innocent.finished(1);
       expect(!innocent.answer(1).finishes[0]?.error, "a request on another link failed");
-      return undefined;
     },
   };
 }

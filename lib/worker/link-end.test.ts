@@ -46,7 +46,7 @@ it("an engine that answers later and knows nothing of its size is a worker like 
   const mock = await openMock({ modelPath: DEMO_MODEL, clock, log, timing });
   const { board, checks } = await conform(new LateEngine(mock, NOTHING_KNOWN));
   expect(checks.filter(({ outcome }) => outcome === "failed")).toEqual([]);
-  const skipped = checks.flatMap(({ outcome, reason }) => (outcome === "skipped" ? [reason] : []));
+  const skipped = checks.flatMap(({ outcome, reason }) => (outcome === "unseen" ? [reason] : []));
   expect(skipped).toContain("nobody knows how many places it has");
   expect(board.ended.failed).toBe(0);
 });

@@ -1,4 +1,4 @@
-import { decimal, flag, integer, type Options, text } from "#lib/base/option";
+import { choice, decimal, flag, integer, type Options, text } from "#lib/base/option";
 import { duration } from "./duration.ts";
 import { engineOption } from "./engine-option.ts";
 import { modelOption } from "./model-entry.ts";
@@ -93,6 +93,27 @@ export const PROGRAM_OPTIONS = {
     most: 1_000_000_000,
     unit: "tokens",
     doc: "Longest answer in `chat`; what the context has room for when absent.",
+  }),
+  contract: choice({
+    initial: "any",
+    choices: ["any", "link", "openengine"],
+    doc: "What `conform worker` holds a worker to: every contract that it answers, or the one that is named.",
+  }),
+  report: choice({
+    initial: "text",
+    choices: ["text", "json", "junit"],
+    doc: "How `conform` prints what it found: a line for each promise, JSON, or JUnit's XML.",
+  }),
+  pid: integer({
+    initial: undefined,
+    least: 2,
+    most: 4_194_304,
+    doc: "Process of this machine that `conform worker` tells to end (SIGTERM) when all else was asked, to see how it drains.",
+  }),
+  "adapter-path": text({
+    initial: undefined,
+    placeholder: "FILE",
+    doc: "Adapter at the worker's host, by its absolute path, that `conform worker` may load; what needs one is left out when absent.",
   }),
   "drain-ms": integer({
     initial: 10_000,

@@ -1,47 +1,57 @@
-import { WorkerLinkService } from "#gen/stator/worker/v1/link_pb";
 import { StatorError } from "#lib/base/errors";
-import { type ConformCheck, conformWorker } from "#lib/conform/conform-worker";
+import type { Found } from "#lib/conform/check";
+import { printBadge, printFound, printJson, printJunit, type Report } from "#lib/conform/report";
 import { plainReason } from "#lib/discovery/plain-reason";
-import { systemClock } from "#lib/host/system-clock";
-import { Channel } from "#lib/rpc/channel";
-import { readCredentials } from "#lib/rpc/options";
 import type { Command } from "../command.ts";
+import { type Asked, contractsOf, SUBJECTS } from "../conform/contracts.ts";
 
-/** `stator conform worker HOST:PORT`: checks whether a worker keeps to the link protocol. */
+const PORTS = {
+  worker: "the gRPC port of a worker",
+  frontend: "the HTTP port of a frontend",
+  discovery: "the port of a hub",
+  kserve: "the gRPC port of a server of KServe's protocol",
+} as const;
+
+/** `stator conform SUBJECT HOST:PORT`: holds anybody's process to a contract. */
 export const conform: Command = {
   name: "conform",
-  arguments: "worker HOST:PORT",
-  summary: "check whether a worker, anybody's, keeps to the link protocol",
-  help: "Opens links to a running worker, sends what the protocol allows and what it forbids, and prints one line per\ncheck. The exit code is 1 when one failed. docs/link.md has the protocol.",
-  says: { "model-name": "Model that the checks ask for; the worker's first when absent." },
-  options: ["model-name", "tls.cert", "tls.key", "tls.ca", "insecure-listen"],
+  arguments: "worker|frontend|discovery|kserve HOST:PORT",
+  summary: "hold a process, anybody's, to the contract that it answers",
+  help:
+    "Asks a running process for every promise of its contract, allowed and forbidden, and prints a line for each with the\n" +
+    "sentence that it comes from. A worker is held to the link and to openengine.v1, as it answers them. What a process does\n" +
+    "not claim is told as that. The last line sums up; the exit code is 1 when a promise was not kept. docs/conformance.md\n" +
+    "has the promises. The process is to be otherwise idle.",
+  says: { "model-name": "Model that the checks ask for; the process's first when absent." },
+  options: [
+    ...(["contract", "report", "model-name", "adapter-path", "pid"] as const),
+    ...(["tls.cert", "tls.key", "tls.ca", "insecure-listen"] as const),
+  ],
   async run({ values, positional, print }) {
-    const [what, target] = positional;
-    if (what !== "worker" || target === undefined || !/:\d+$/.test(target)) {
-      throw new StatorError("BAD_CONFIG", { detail: "Say `stator conform worker HOST:PORT`." });
+    const [what, target, ...more] = positional;
+    const subject = SUBJECTS.find((each) => each === what);
+    if (!subject || target === undefined || !/:\d+$/.test(target) || more.length > 0) {
+      throw new StatorError("BAD_CONFIG", { detail: `Say \`stator conform ${SUBJECTS.join("|")} HOST:PORT\`.` });
     }
-    const credentials = readCredentials(values, systemClock);
-    const transports: Channel[] = [];
-    const connect = () => {
-      const transport = new Channel(target, credentials, systemClock);
-      transports.push(transport);
-      return transport.open(WorkerLinkService.method.link);
+    const isText = values.report === "text";
+    const onFound = (found: Found): void => {
+      if (isText) print(printFound(found));
     };
-    const onCheck = ({ outcome, name, reason }: ConformCheck): void => {
-      print(`${outcome.padEnd(8)}${name}${reason === undefined ? "" : `: ${reason}`}`);
-    };
-    let checks: ConformCheck[];
+    const asked: Asked = { values, target, onFound };
+    const reports: Report[] = [];
     try {
-      checks = await conformWorker({ connect, model: values["model-name"], clock: systemClock, onCheck });
+      for (const contract of await contractsOf(subject, asked)) {
+        const report = { contract: contract.name, target, founds: await contract.run(asked) };
+        reports.push(report);
+        if (isText) print(printBadge(report));
+      }
     } catch (error) {
       if (!(error instanceof StatorError) || error.reason !== "UNAVAILABLE") throw error;
-      const detail = `${plainReason(error.message)}; name the gRPC port of a worker, as HOST:PORT`;
-      throw new StatorError("UNAVAILABLE", { what: `A worker at ${target}`, detail }, { cause: error });
-    } finally {
-      for (const transport of transports) transport.close();
+      const detail = `${plainReason(error.message)}; name ${PORTS[subject]}, as HOST:PORT`;
+      throw new StatorError("UNAVAILABLE", { what: `A ${subject} at ${target}`, detail }, { cause: error });
     }
-    const count = (outcome: ConformCheck["outcome"]) => checks.filter((check) => check.outcome === outcome).length;
-    print(`${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
-    return count("failed") === 0 ? 0 : 1;
+    if (values.report === "json") print(printJson(reports));
+    if (values.report === "junit") print(printJunit(reports));
+    return reports.every(({ founds }) => founds.every(({ outcome }) => outcome !== "failed")) ? 0 : 1;
   },
 };

@@ -109,6 +109,8 @@ describe("health", () => {
     const other = await control.health({ model: "other" });
     expect(other.state).toBe(HealthState.NOT_READY);
     expect(other.checks.find(({ name }) => name === "model")).toMatchObject({ state: HealthState.NOT_READY });
+    // A role that only a newer contract has counts as unspecified.
+    expect((await control.health({ role: 99 as EngineRole })).state).toBe(HealthState.READY);
     const decode = await control.health({ role: EngineRole.DECODE });
     const message = "This engine does prefill and decode.";
     expect(decode.checks.at(-1)).toMatchObject({ name: "role", state: HealthState.NOT_READY, message });

@@ -46,7 +46,10 @@ export async function checkHealth(
     checks[1] = { name: "model", state: HealthState.NOT_READY, message };
   }
   const { wire, does } = ROLES[role()];
-  if (request.role !== EngineRole.UNSPECIFIED && request.role !== wire) {
+  // A role that is newer than this code counts as unspecified.
+  const known: readonly EngineRole[] = Object.values(EngineRole);
+  const isNamed = request.role !== EngineRole.UNSPECIFIED && known.includes(request.role);
+  if (isNamed && request.role !== wire) {
     checks.push({ name: "role", state: HealthState.NOT_READY, message: `This engine does ${does}.` });
   }
   if (request.includeInferenceProbe) {
