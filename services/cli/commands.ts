@@ -4,6 +4,7 @@ import { capture } from "./commands/capture.ts";
 import { chat } from "./commands/chat.ts";
 import { config } from "./commands/config.ts";
 import { conform } from "./commands/conform.ts";
+import { contract } from "./commands/contract.ts";
 import { explain } from "./commands/explain.ts";
 import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   worker,
   hub,
   conform,
+  contract,
   template,
   tokenize,
   config,

@@ -7,6 +7,7 @@ import {
   checkCompatibility,
   checkContractFormat,
   compareImages,
+  explainBreaks,
   keptImages,
   lintContracts,
 } from "../../tools/lock/contracts.ts";
@@ -78,6 +79,7 @@ describe("a breaking edit to a copy", () => {
       const { ok, output } = compareImages(now, before);
       expect(ok).toBe(false);
       expect(output).toContain(names);
+      expect(explainBreaks(now, before)).toContain(names);
     });
   });
 
@@ -91,6 +93,7 @@ describe("a breaking edit to a copy", () => {
       edit(path.join(copy, "proto/ours/stator/worker/v1/link.proto"), "message Goodbye {}", field);
       buildImage(now, copy);
       expect(compareImages(now, before)).toEqual(SUCCESS);
+      expect(explainBreaks(now, before)).toBe("");
     });
   });
 });

@@ -5,6 +5,7 @@ import { OPTIONS } from "#services/cli/compose/options";
 import { VERSION } from "#services/cli/version";
 import { documentedRoutes } from "#services/frontend/documented-routes";
 import { DOORS } from "#services/frontend/doors/doors";
+import { renderContractChangesPage } from "./contract-changes-page.ts";
 import { renderContractPage } from "./contract-page.ts";
 import { renderErrorPage } from "./error-page.ts";
 import { renderMetricsPage } from "./metrics-page.ts";
@@ -23,6 +24,7 @@ const ROUTES = documentedRoutes(DOORS);
 /** Everything in gen/ that is rendered from tables in the code. A new table gets its page by a new row here. */
 export const PAGES: readonly Page[] = [
   { path: "gen/docs/config.md", render: () => printConfigPage(OPTIONS) },
+  { path: "gen/docs/contract-changes.md", render: renderContractChangesPage },
   { path: "gen/docs/contracts.md", render: renderContractPage },
   { path: "gen/docs/errors.md", render: renderErrorPage },
   { path: "gen/docs/fields.md", render: () => printFieldsPage(ROUTES) },

@@ -1,5 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { compareContracts } from "#lib/contract/compare";
+import { readImage } from "#lib/contract/contract";
+import { printBreaks } from "#lib/contract/verdict-report";
 import { type Outcome, root, runTool } from "../run-tool.ts";
 import { inTemporaryFolder } from "../temporary-folder.ts";
 
@@ -53,14 +56,21 @@ export function compareImages(now: string, before: string): Outcome {
   });
 }
 
-/** Compares the checkout's contracts with every kept image. */
+/** The same in words: what breaks programs or readers of JSON, whom, and what to do. Empty where nothing does. */
+export function explainBreaks(now: string, before: string): string {
+  const [older, newer] = [before, now].map((file) => readImage(readFileSync(file), file));
+  return printBreaks(compareContracts(older!, newer!), ["servers", "json"]);
+}
+
+/** Compares the checkout's contracts with every kept image: what buf refuses is refused, and so is what we know beyond it. */
 export function checkCompatibility(): Outcome {
   return inTemporaryFolder((work) => {
     const now = path.join(work, "now.binpb");
     buildImage(now);
     const breaks = keptImages().flatMap((before) => {
       const { ok, output } = compareImages(now, before);
-      return ok ? [] : [`Not compatible with ${path.relative(root, before)}:\n${output}`];
+      const words = explainBreaks(now, before);
+      return ok && words === "" ? [] : [`Not compatible with ${path.relative(root, before)}:\n${words}\n\n${output}`];
     });
     return { ok: breaks.length === 0, output: breaks.join("\n") };
   });

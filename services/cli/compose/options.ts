@@ -15,6 +15,7 @@ import { TRANSFER_OPTIONS } from "#lib/transfer/options";
 import { HTTP_OPTIONS, INFERENCE_OPTIONS, TEXT_OPTIONS } from "#services/frontend/options";
 import { TENSOR_OPTIONS } from "#services/worker/inference/options";
 import { WORKER_OPTIONS } from "#services/worker/options";
+import { CONTRACT_OPTIONS } from "../contract/contract-options.ts";
 import { PROGRAM_OPTIONS } from "../options.ts";
 import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
 
@@ -22,6 +23,7 @@ import { REPLAY_OPTIONS } from "../replay/replay-options.ts";
 export const OPTIONS = {
   ...PROGRAM_OPTIONS,
   ...REPLAY_OPTIONS,
+  ...CONTRACT_OPTIONS,
   ...ENGINE_OPTIONS,
   ...WORKER_OPTIONS,
   ...HTTP_OPTIONS,
