@@ -12,6 +12,7 @@ import { ps } from "./commands/ps.ts";
 import { replay } from "./commands/replay.ts";
 import { requests } from "./commands/requests.ts";
 import { role } from "./commands/role.ts";
+import { stubs } from "./commands/stubs.ts";
 import { template } from "./commands/template.ts";
 import { tokenize } from "./commands/tokenize.ts";
 import { up } from "./commands/up.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   worker,
   hub,
   conform,
+  stubs,
   template,
   tokenize,
   config,
