@@ -223,6 +223,7 @@ export const REASONS = {
   FILE_NOT_FOUND: { ...setup, text: "There is no file {path}. {hint}" },
   BAD_MODEL_FILE: { ...setup, text: "{path} cannot be used as a model: {detail}. {hint}" },
   NATIVE_UNAVAILABLE: { ...setup, text: "The llama engine is not available: {detail}. {hint}" },
+  TOOL_UNUSABLE: { ...setup, text: "{tool} {detail}. {hint}" },
   UNSAFE_LISTEN: {
     ...setup,
     text: "Listening on {host} without TLS would let anyone on the network in. Give {flag} a certificate, or say --insecure-listen.",

@@ -124,7 +124,13 @@ export function flag(options: Described & { readonly initial: boolean }): Option
 /** One of a closed set. */
 export function choice<const Value extends string>(
   options: Described & { readonly initial: Value; readonly choices: readonly Value[] },
-): OptionBase<Value> {
+): OptionBase<Value>;
+export function choice<const Value extends string>(
+  options: Described & { readonly initial: undefined; readonly choices: readonly Value[] },
+): OptionBase<Value | undefined>;
+export function choice<const Value extends string>(
+  options: Described & { readonly initial: Value | undefined; readonly choices: readonly Value[] },
+): OptionBase<Value | undefined> {
   return {
     ...options,
     parse: (given) =>

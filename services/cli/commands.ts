@@ -13,6 +13,7 @@ import { ps } from "./commands/ps.ts";
 import { replay } from "./commands/replay.ts";
 import { requests } from "./commands/requests.ts";
 import { role } from "./commands/role.ts";
+import { stubs } from "./commands/stubs.ts";
 import { template } from "./commands/template.ts";
 import { tokenize } from "./commands/tokenize.ts";
 import { up } from "./commands/up.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   hub,
   conform,
   contract,
+  stubs,
   template,
   tokenize,
   config,

@@ -1,4 +1,5 @@
 import { choice, decimal, flag, integer, type Options, text } from "#lib/base/option";
+import { LANGUAGES } from "#lib/stubs/recipe";
 import { duration } from "./duration.ts";
 import { engineOption } from "./engine-option.ts";
 import { modelOption } from "./model-entry.ts";
@@ -41,6 +42,20 @@ export const PROGRAM_OPTIONS = {
     placeholder: "COUNT",
     doc: "Worker processes of the role decode that `up` starts, beside those of --prefill. The same of `replay`.",
   }),
+  lang: choice({
+    initial: undefined,
+    choices: LANGUAGES,
+    doc: "Language of the package that `stubs` makes.",
+  }),
+  package: text({
+    initial: undefined,
+    placeholder: "NAME",
+    doc: "Name of the package that `stubs` makes, as its language has names; the language's own when absent.",
+  }),
+  foreign: flag({
+    initial: false,
+    doc: "Have `stubs` add contracts that others own: OpenEngine, KServe's inference, gRPC health where a language lacks it.",
+  }),
   json: flag({ initial: false, doc: "Print JSON for programs in place of a table." }),
   prompt: text({
     initial: undefined,
@@ -49,8 +64,8 @@ export const PROGRAM_OPTIONS = {
   }),
   out: text({
     initial: undefined,
-    placeholder: "FILE",
-    doc: "Where `capture` writes, a file that is not there yet; one by the time in this folder when absent.",
+    placeholder: "PATH",
+    doc: "Where `capture` writes, a file that is not there yet; one by the time in this folder when absent. Folder that `stubs` fills.",
   }),
   for: duration({
     initial: 600_000,

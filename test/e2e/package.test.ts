@@ -11,6 +11,7 @@ import { loopbackCredentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { openServer } from "#lib/rpc/server";
 import { root, runNode, runTool } from "../../tools/run-tool.ts";
+import { STUBS_MISSING } from "../support/stub-packages.ts";
 import { drawTrace, writeTrace } from "../support/traces.ts";
 
 const elsewhere = mkdtempSync(path.join(os.tmpdir(), "stator-package-"));
@@ -47,6 +48,13 @@ test("the packed program replays a trace, in threads, and writes its page", () =
   const { code, output } = stator("replay", trace, "--rule", "ttft,random", "--html", page);
   expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("one endless cache") });
   expect(readFileSync(page, "utf8")).toContain("50 requests of trace.jsonl");
+});
+
+test.skipIf(STUBS_MISSING.python !== "")("the packed program makes stubs, without a compiler of contracts", () => {
+  const stubs = path.join(elsewhere, "stubs");
+  const { code, output } = stator("stubs", "--lang", "python", "--out", stubs);
+  expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("stator.worker.v1") });
+  expect(readFileSync(path.join(stubs, "src/stator/common/v1/common_pb2.pyi"), "utf8")).toContain("class ErrorDetail");
 });
 
 test("the packed frontend has its page, and the book behind it", async () => {

@@ -28,6 +28,7 @@ if (compiled.ok) {
   for (const file of globSync("**/*.js", { cwd: dist })) renameReferences(path.join(dist, file));
   for (const name of COPIED.filter((each) => existsSync(path.join(root, each)))) copyAsIs(name);
   writeManifest();
+  writeContracts();
   process.stdout.write(`dist/: ${globSync("**/*.js", { cwd: dist }).length} files of JavaScript\n`);
 } else {
   process.exitCode = 1;
@@ -53,6 +54,13 @@ function writeManifest(): void {
   );
   const manifest = { name: "stator", version, private: true, type: "module", imports: mapped };
   writeFileSync(path.join(dist, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** Installs have no compiler of contracts: what `stator stubs` generates from lies ready. */
+function writeContracts(): void {
+  const image = path.join(dist, "gen/contracts.binpb");
+  const { ok } = runTool("buf", ["build", "--as-file-descriptor-set", "--output", image]);
+  if (!ok) process.exitCode = 1;
 }
 
 interface Manifest {

@@ -1,4 +1,4 @@
-"""A client that another team might write: nothing of Stator but the stubs that buf made from proto/.
+"""A client that another team might write: nothing of Stator but the stubs that `stator stubs` made.
 
 Usage: client.py ADDRESS REQUEST_HEX. Sends the request, prints each answer as it arrived, in hex.
 """
