@@ -14,8 +14,8 @@ export const stubs: Command = {
   help:
     "Writes a package that builds as it lies there: stubs of Stator's contracts, a project file with pinned versions, an\n" +
     "example that calls, and a README. Plugins are made once, with what the machine has of the language, and kept below\n" +
-    `XDG_CACHE_HOME. Names without --package: ${NAMES}.\n` +
-    "docs/polyglot.md shows the use.",
+    "XDG_CACHE_HOME. docs/polyglot.md shows the use. Names without --package:\n" +
+    `${NAMES}.`,
   says: { out: "Folder that becomes the package: absent or empty." },
   options: ["lang", "out", "package", "foreign"],
   async run({ values, print, screen, stopped }) {
