@@ -66,7 +66,10 @@ export const TRANSFER_LIMITS: TransferLimits = {
   pin: "auto",
 };
 
-/** Blocks of a size that are read or copied in one go. */
-export function batchBlocks(blockBytes: number, { batchBytes }: Pick<TransferLimits, "batchBytes">): number {
-  return Math.max(LEAST_BATCH_BLOCKS, Math.floor(batchBytes / blockBytes));
+/** Blocks that are read or copied in one go, of memory with places for so many of this size: others need some of it too. */
+export function batchBlocks(
+  { blockBytes, places }: { readonly blockBytes: number; readonly places: number },
+  { batchBytes }: Pick<TransferLimits, "batchBytes">,
+): number {
+  return Math.max(LEAST_BATCH_BLOCKS, Math.min(Math.floor(batchBytes / blockBytes), places >> 2));
 }

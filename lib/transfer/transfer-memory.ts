@@ -42,6 +42,11 @@ export class TransferMemory {
     if (!opened) this.slots = new SlotQueue(LEAST_SLOTS, maxWaiting);
   }
 
+  /** Places that it has. */
+  get places(): number {
+    return this.slots.count;
+  }
+
   /** The bytes of a place. */
   bytes(slot: number): Uint8Array {
     return this.region.bytes.subarray(slot * this.blockBytes, (slot + 1) * this.blockBytes);

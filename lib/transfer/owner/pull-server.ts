@@ -200,8 +200,8 @@ class PullServer {
   /** Waits for memory for the next blocks, as far as the reader has room for them; others need some too. */
   #ask(lent: Lent, ready: number): void {
     const { memory, limits } = this.#deps;
-    const { slots } = memory;
-    const share = Math.max(batchBlocks(memory.blockBytes, limits), slots.count >> 2);
+    const { slots, places } = memory;
+    const share = Math.max(batchBlocks(memory, limits), places >> 2);
     const room = Math.min(this.#open?.windowBlocks ?? 0, share) - this.#slots.length;
     if (room <= 0) return;
     this.#isReading = true;
@@ -217,7 +217,7 @@ class PullServer {
   /** Blocks that are read in one go; what goes in messages is buffered, and read little by little. */
   #batch(): number {
     const { memory, limits } = this.#deps;
-    const most = batchBlocks(memory.blockBytes, limits);
+    const most = batchBlocks(memory, limits);
     if (this.#rung !== "grpc") return most;
     return Math.max(1, Math.min(most, Math.floor(MOST_SENT_BYTES / memory.blockBytes)));
   }

@@ -89,7 +89,7 @@ export class Inlet {
     if (offsets.some((offset) => offset > last)) throw lie("a block is outside its region");
     if ("bytes" in source && rung === "in-process") this.#borrow(call, { from: source, offsets, checksums });
     else {
-      const batch = batchBlocks(this.memory.blockBytes, this.#options.limits);
+      const batch = batchBlocks(this.memory, this.#options.limits);
       for (let at = 0; at < offsets.length; at += batch) {
         const to = Math.min(at + batch, offsets.length);
         const places = { from: source, offsets: offsets.slice(at, to), checksums: checksums.slice(at, to) };
