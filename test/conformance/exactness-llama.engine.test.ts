@@ -41,9 +41,9 @@ function write(name: string, bytes: Uint8Array): string {
 
 if (native.reason === undefined) {
   afterAll(() => rmSync(folder, { recursive: true }));
-  gate("the demo model", DEMO_MODEL, { vocabularySize: 2048, prompts: Math.min(500, 40 * scale) });
+  gate("the demo model", DEMO_MODEL, { vocabularySize: 2048, prompts: Math.min(500, 25 * scale) });
   // Random weights: no token is much likelier than the next, so that nothing hides a bit that differs.
-  const random = { vocabularySize: 290, prompts: Math.min(200, 16 * scale) };
+  const random = { vocabularySize: 290, prompts: Math.min(200, 10 * scale) };
   gate("a plain model without margins", write("plain.gguf", plainModel()), random);
   gate("a model with sliding windows", write("window.gguf", windowModel()), random);
   gate("a model with K-quants", write("quantized.gguf", quantizedModel()), random);
