@@ -11,6 +11,8 @@ const FAULT_EVERY = IS_LONG ? 60 : 120;
 /** Longer than a link may be silent, in the long form. */
 const PAUSE_MS = IS_LONG ? 4_000 : 1_000;
 const LEASE_MS = 2_000;
+/** Attempts without a token that end an answer. In the long form most workers stand still or die at any time, for seconds. */
+const ATTEMPTS = IS_LONG ? "12" : "3";
 /** For what runs on a worker that changes its role: some of it is cut off. */
 const DRAIN_MS = 100;
 const LIMIT_MS = IS_LONG ? 1_800_000 : 300_000;
@@ -47,7 +49,9 @@ describe("kills, pauses and cancels of workers of both roles", () => {
           ...["--mock-speed", "8", "--mock-total-blocks", "512", "--transfer-lease-ms", String(LEASE_MS)],
           ...["--transfer-stall-ms", "1000", "--transfer-idle-ms", String(LEASE_MS), "--lease-ms", "3000"],
         ],
-        frontends: ["prefill-first", "bootstrap"].map((way) => ["--router-bypass", "none", "--router-hand-off", way]),
+        frontends: ["prefill-first", "bootstrap"].map((way) => [
+          ...["--router-bypass", "none", "--router-hand-off", way, "--migration-limit", ATTEMPTS],
+        ]),
       });
       legs = cluster;
       const chance = new SeededChance(14n);

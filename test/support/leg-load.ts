@@ -125,7 +125,8 @@ interface Piece {
 
 /** The pieces of a stream that has ended in order, once. */
 function readEvents(text: string): Piece[] {
-  const events = text.split("\n\n").filter((event) => event !== "");
+  // A stream that waits says so in comments.
+  const events = text.split("\n\n").filter((event) => event !== "" && !event.startsWith(":"));
   if (events.pop() !== "data: [DONE]" || events.includes("data: [DONE]")) throw new Error(`no end: ${text}`);
   return events.flatMap((event) => {
     const { choices, error } = JSON.parse(event.replace(/^data: /, ""));
