@@ -152,8 +152,7 @@ export const EVENT_CHECKS: readonly Check<EngineBench>[] = [
     async run(bench) {
       claimed(bench.facts.model.generation?.supportsCacheSalt, "it does not heed cache_salt");
       const ask = bench.fresh();
-      const cached = async (cacheSalt: string) =>
-        (await bench.caller.whole({ ...ask, kv: { cacheSalt } })).messages.at(-1)?.usage?.cachedPromptTokens;
+      const cached = (cacheSalt: string) => cachedTokens(bench, { ...ask, kv: { cacheSalt } });
       const [first, again, other] = [await cached("conform-a"), await cached("conform-a"), await cached("conform-b")];
       claimed(first !== undefined, "it does not report cached_prompt_tokens");
       expect(first === 0, `${first} tokens of a prompt that nobody had came from the cache`);
@@ -168,8 +167,7 @@ export const EVENT_CHECKS: readonly Check<EngineBench>[] = [
     async run(bench) {
       claimed(bench.facts.model.generation?.supportsPrefixCacheBypass, "it does not heed bypass_prefix_cache");
       const ask = bench.fresh();
-      const cached = async (bypassPrefixCache: boolean) =>
-        (await bench.caller.whole({ ...ask, kv: { bypassPrefixCache } })).messages.at(-1)?.usage?.cachedPromptTokens;
+      const cached = (bypassPrefixCache: boolean) => cachedTokens(bench, { ...ask, kv: { bypassPrefixCache } });
       const [, bypassed, after] = [await cached(true), await cached(true), await cached(false)];
       claimed(bypassed !== undefined, "it does not report cached_prompt_tokens");
       expect(bypassed === 0, `${bypassed} tokens came from the cache all the same`);
@@ -177,6 +175,11 @@ export const EVENT_CHECKS: readonly Check<EngineBench>[] = [
     },
   },
 ];
+
+/** Tokens of a prompt that it says it had; undefined where it does not say. */
+async function cachedTokens(bench: EngineBench, ask: Parameters<EngineBench["caller"]["whole"]>[0]) {
+  return (await bench.caller.whole(ask)).messages.at(-1)?.usage?.cachedPromptTokens;
+}
 
 async function fresh(bench: EngineBench): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) await bench.caller.whole(bench.fresh());

@@ -1,5 +1,5 @@
 import { breaks, careful, SAFE } from "../verdict.ts";
-import { ADDITION, type Kind } from "./kind.ts";
+import { ADDITION, type Kind, NEW_FIELD, TYPE_RULES } from "./kind.ts";
 
 /** Rules of buf that compare whatever two fields have the same number. */
 const FIELDS_OF_A_NUMBER: readonly string[] = [
@@ -9,9 +9,12 @@ const FIELDS_OF_A_NUMBER: readonly string[] = [
   ...["FIELD_SAME_CPP_STRING_TYPE", "FIELD_SAME_UTF8_VALIDATION", "FIELD_SAME_JAVA_UTF8_VALIDATION"],
 ];
 
+/** A field that becomes a list, or is one no more. */
+const LIST_RULES: readonly string[] = [
+  ...["FIELD_SAME_CARDINALITY", "FIELD_WIRE_COMPATIBLE_CARDINALITY", "FIELD_WIRE_JSON_COMPATIBLE_CARDINALITY"],
+  ...TYPE_RULES,
+];
 const NO_COMPILE = breaks("code that names it does not compile");
-const NEW_FIELD =
-  "Add a field with a number and a name of its own, fill both for two minor versions, then deprecate the old one.";
 
 const GONE = {
   section: "removed",
@@ -165,10 +168,7 @@ export const FIELD_KINDS = {
     json: breaks("a list has brackets in JSON"),
     stubs: breaks("its accessor has another type"),
     todo: NEW_FIELD,
-    rules: [
-      ...["FIELD_SAME_CARDINALITY", "FIELD_WIRE_COMPATIBLE_CARDINALITY", "FIELD_WIRE_JSON_COMPATIBLE_CARDINALITY"],
-      ...["FIELD_SAME_TYPE", "FIELD_WIRE_COMPATIBLE_TYPE", "FIELD_WIRE_JSON_COMPATIBLE_TYPE"],
-    ],
+    rules: LIST_RULES,
   },
   REPEATED_LOST: {
     ...{ section: "changed", of: "data" },
@@ -178,10 +178,7 @@ export const FIELD_KINDS = {
     json: breaks("a list has brackets in JSON"),
     stubs: breaks("its accessor has another type"),
     todo: NEW_FIELD,
-    rules: [
-      ...["FIELD_SAME_CARDINALITY", "FIELD_WIRE_COMPATIBLE_CARDINALITY", "FIELD_WIRE_JSON_COMPATIBLE_CARDINALITY"],
-      ...["FIELD_SAME_TYPE", "FIELD_WIRE_COMPATIBLE_TYPE", "FIELD_WIRE_JSON_COMPATIBLE_TYPE"],
-    ],
+    rules: LIST_RULES,
   },
   MAP_TO_LIST: {
     ...{ section: "changed", of: "data" },

@@ -1,5 +1,5 @@
 import { breaks, careful, SAFE } from "../verdict.ts";
-import { ADDITION, type Kind } from "./kind.ts";
+import { ADDITION, type Kind, TYPE_RULES } from "./kind.ts";
 
 const NEW_PACKAGE =
   "Put what is new into a package beside it, such as one that ends with the next version, and keep this one.";
@@ -46,7 +46,7 @@ export const FILE_KINDS = {
     rules: [
       ...["FILE_SAME_PACKAGE", "PACKAGE_NO_DELETE", "PACKAGE_SERVICE_NO_DELETE", "PACKAGE_MESSAGE_NO_DELETE"],
       ...["PACKAGE_ENUM_NO_DELETE", "PACKAGE_EXTENSION_NO_DELETE", "RPC_SAME_REQUEST_TYPE", "RPC_SAME_RESPONSE_TYPE"],
-      ...["FIELD_SAME_TYPE", "FIELD_WIRE_COMPATIBLE_TYPE", "FIELD_WIRE_JSON_COMPATIBLE_TYPE"],
+      ...TYPE_RULES,
     ],
   },
   FILE_SYNTAX: {

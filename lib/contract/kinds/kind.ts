@@ -31,3 +31,10 @@ export interface Kind {
 
 /** What an addition has in common: nobody has to follow. */
 export const ADDITION = { section: "added", todo: "", rules: [] } as const;
+
+/** Rules of buf that refuse another type of a field. */
+export const TYPE_RULES = ["FIELD_SAME_TYPE", "FIELD_WIRE_COMPATIBLE_TYPE", "FIELD_WIRE_JSON_COMPATIBLE_TYPE"] as const;
+
+/** What to do in place of another type. */
+export const NEW_FIELD =
+  "Add a field with a number and a name of its own, fill both for two minor versions, then deprecate the old one.";

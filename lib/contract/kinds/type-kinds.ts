@@ -1,12 +1,9 @@
 import { breaks, careful, SAFE } from "../verdict.ts";
-import type { Kind } from "./kind.ts";
+import { type Kind, NEW_FIELD, TYPE_RULES } from "./kind.ts";
 
 const WHAT = "The type of {field} ({number}) of {message} is {to} now, not {from}.";
 const OTHER_TYPE = breaks("its accessor has another type");
-const NEW_FIELD =
-  "Add a field with a number and a name of its own, fill both for two minor versions, then deprecate the old one.";
 const CHANGED = { section: "changed", of: "data", what: WHAT, stubs: OTHER_TYPE, todo: NEW_FIELD } as const;
-const ALL = ["FIELD_SAME_TYPE", "FIELD_WIRE_COMPATIBLE_TYPE", "FIELD_WIRE_JSON_COMPATIBLE_TYPE"] as const;
 const JSON_TOO = ["FIELD_SAME_TYPE", "FIELD_WIRE_JSON_COMPATIBLE_TYPE"] as const;
 
 /** Kinds of changes of a field's type, from those whose bytes are read alike to those that have nothing in common. */
@@ -48,21 +45,21 @@ export const TYPE_KINDS = {
       "bytes are alike, but a number without a name may be put aside, and one that does not fit is cut off",
     ),
     json: breaks("JSON has a name where it has a number"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_TEXT_BYTES: {
     ...CHANGED,
     forward: careful("bytes are alike, but what is no UTF-8 is refused as text"),
     backward: careful("bytes are alike, but what is no UTF-8 is refused as text"),
     json: breaks("JSON has bytes in base64"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_MESSAGE_BYTES: {
     ...CHANGED,
     forward: careful("bytes are alike where they hold exactly that message"),
     backward: careful("bytes are alike where they hold exactly that message"),
     json: breaks("JSON has an object where it has a text"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_RENAMED: {
     ...CHANGED,
@@ -71,21 +68,21 @@ export const TYPE_KINDS = {
     backward: SAFE,
     json: SAFE,
     todo: "Keep the name of the type.",
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_MESSAGE: {
     ...CHANGED,
     forward: breaks("bytes of one message are read as another"),
     backward: breaks("bytes of one message are read as another"),
     json: breaks("the JSON form of one message is read as another"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_ENUM: {
     ...CHANGED,
     forward: breaks("the same number means something else in the other enum"),
     backward: breaks("the same number means something else in the other enum"),
     json: breaks("neither side knows the other's names"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_DELIMITED: {
     ...CHANGED,
@@ -93,13 +90,13 @@ export const TYPE_KINDS = {
     backward: breaks("the message is framed otherwise and is lost among unknown fields"),
     json: SAFE,
     stubs: careful("a group has its message beside it, which generators name otherwise"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
   TYPE_CHANGED: {
     ...CHANGED,
     forward: breaks("whoever reads finds other bytes than it looks for, and takes them for another value or for none"),
     backward: breaks("whoever reads finds other bytes than it looks for, and takes them for another value or for none"),
     json: breaks("the JSON value has another form or other bounds"),
-    rules: ALL,
+    rules: TYPE_RULES,
   },
 } as const satisfies Readonly<Record<string, Kind>>;
