@@ -37,12 +37,8 @@ export type ProcessContext = Pick<CommandContext, "values" | "scope" | "log"> &
 
 /** One command of the program. */
 export interface Command {
-  /** What follows `stator`. */
-  readonly name: string;
   /** Arguments that are not flags, for the usage line. */
   readonly arguments: string;
-  /** One line of the list of commands, without a full stop. */
-  readonly summary: string;
   /** A paragraph for `--help`. */
   readonly help: string;
   /** Options that it reads, in the order of its help. */

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import process from "node:process";
-import { parse as parseYaml } from "yaml";
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
 import { printOptionHelp } from "#lib/host/config/print";
@@ -40,10 +39,10 @@ function optionsOf(command: Command): OptionKey[] {
   return [...command.options, "config", "log.level", "log.format"];
 }
 
-function commandHelp(command: Command): string {
+function commandHelp(name: string, command: Command): string {
   const args = command.arguments === "" ? "" : ` ${command.arguments}`;
   return [
-    `Usage: stator ${command.name}${args} [options]`,
+    `Usage: stator ${name}${args} [options]`,
     "",
     command.help,
     "",
@@ -63,7 +62,7 @@ function fitHelp(help: string, columns: number): string {
   return lines.join("\n");
 }
 
-function readConfigFile(args: readonly string[]): unknown {
+async function readConfigFile(args: readonly string[]): Promise<unknown> {
   const at = args.findIndex((arg) => arg === "--config" || arg.startsWith("--config="));
   const path = at < 0 ? process.env.STATOR_CONFIG : args[at]!.includes("=") ? args[at]!.slice(9) : args[at + 1];
   if (!path) return undefined;
@@ -77,7 +76,9 @@ function readConfigFile(args: readonly string[]): unknown {
     throw new StatorError("BAD_CONFIG", { detail }, { cause: error });
   }
   try {
-    return parseYaml(text) as unknown;
+    // Few starts have a file, and the parser is a twentieth of what a start loads.
+    const { parse } = await import("yaml");
+    return parse(text) as unknown;
   } catch (error) {
     const detail = `${path} is not valid YAML: ${error instanceof Error ? error.message.split("\n")[0] : "unreadable"}`;
     throw new StatorError("BAD_CONFIG", { detail }, { cause: error });
@@ -119,18 +120,18 @@ function nameLast(args: readonly string[]): readonly string[] {
   return [verb, ...args.slice(2), "--", name];
 }
 
-async function runCommand(command: Command, args: readonly string[]): Promise<number> {
+async function runCommand(name: string, command: Command, args: readonly string[]): Promise<number> {
   const flags = command.explains ? undefined : optionsOf(command);
   const given = {
     args: command.explains ? nameLast(args) : args,
     env: process.env,
-    file: readConfigFile(args),
+    file: await readConfigFile(args),
     ...(flags && { flags }),
   };
   const { config, positional } = resolveConfig(OPTIONS, given);
   if (command.arguments === "" && positional.length > 0) {
     throw new StatorError("BAD_CONFIG", {
-      detail: `${command.name} takes options alone, not ${positional.join(" ")}.`,
+      detail: `${name} takes options alone, not ${positional.join(" ")}.`,
     });
   }
   const { values } = config;
@@ -138,11 +139,11 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
   const isChild = childName !== undefined;
   const screen = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
   const { log, logDial } = openLog(values, screen, {
-    role: command.name,
+    role: name,
     name: childName ?? hostname(),
     pid: process.pid,
   });
-  const scope = new Scope(command.name, log);
+  const scope = new Scope(name, log);
   const stopped = waitForStop(scope, log, isChild);
   const print = (line: string): void => screen.print(line);
   try {
@@ -167,7 +168,8 @@ export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args[0] === "help" && args[1] !== undefined ? [args[1], "--help"] : args;
   const { columns } = createScreen({ out: process.stdout, err: process.stderr, env: process.env });
   const asksHelp = rest.includes("--help") || rest.includes("-h");
-  const command = COMMANDS.find((each) => each.name === name);
+  const entry = COMMANDS.find((each) => each.name === name);
+  const command = await entry?.load();
   endQuietly(command?.serves === true && !asksHelp);
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     process.stdout.write(`${fitHelp(usage(), columns)}\n`);
@@ -188,11 +190,11 @@ export async function main(args: readonly string[]): Promise<number> {
     return EXIT.usage;
   }
   if (asksHelp) {
-    process.stdout.write(`${fitHelp(commandHelp(command), columns)}\n`);
+    process.stdout.write(`${fitHelp(commandHelp(name, command), columns)}\n`);
     return EXIT.done;
   }
   try {
-    return await runCommand(command, rest);
+    return await runCommand(name, command, rest);
   } catch (error) {
     const message = error instanceof StatorError ? error.message : `Something went wrong inside: ${String(error)}`;
     // Who started this process says it, once for all that have the same fault.

@@ -9,9 +9,7 @@ const TIMEOUT_MS = 10_000;
 
 /** `stator cache`: what workers keep of prefixes. */
 export const cache: Command = {
-  name: "cache",
   arguments: "clear [WORKER]",
-  summary: "clear the prefix cache of a worker, or of all",
   help:
     "`clear` makes every worker of a running frontend forget its cached blocks; WORKER is one of them, as `stator ps` names\n" +
     "it, or the HOST:PORT of a worker's own port. Requests that run keep theirs, which go when they end. On this machine\n" +

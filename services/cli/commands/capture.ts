@@ -19,9 +19,7 @@ const LAST_WORD_MS = 2_000;
 
 /** `stator capture`: what a running frontend routes, as a trace. */
 export const capture: Command = {
-  name: "capture",
   arguments: "[HOST:PORT]",
-  summary: "write down what a running frontend routes, to be replayed",
   help:
     "Writes a line for each request that comes from now on and ends: when it came, its lengths, which of its blocks it shares\n" +
     "with others, where it went, what was foreseen and what came. Never a text: blocks and sessions are numbers, or with\n" +

@@ -12,9 +12,7 @@ const WORDS = [
 
 /** `stator chat`: a conversation in the terminal, or one answer for a question on the command line. */
 export const chat: Command = {
-  name: "chat",
   arguments: "[QUESTION]",
-  summary: "talk to the model; with a question, answer it and end",
   help:
     "Streams answers from a running frontend (http.host and http.port). /bye or Ctrl-D ends, /help tells what else there\n" +
     "is. A model without a chat template continues what you write.",

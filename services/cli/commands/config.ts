@@ -7,9 +7,7 @@ import { OPTIONS, type OptionKey } from "../compose/options.ts";
 
 /** `stator config`: what an option is, where it comes from, and all of them. */
 export const config: Command = {
-  name: "config",
   arguments: "explain NAME | page",
-  summary: "explain an option: its value and where it came from",
   help:
     "`explain NAME` tells the value of an option and where it came from. The name is its key, flag or variable: http.port,\n" +
     "--http-port or STATOR_HTTP_PORT. Other flags and variables count as they would for any command. `page` prints the\n" +

@@ -14,9 +14,7 @@ const PORTS = {
 
 /** `stator conform SUBJECT HOST:PORT`: holds anybody's process to a contract. */
 export const conform: Command = {
-  name: "conform",
   arguments: "worker|frontend|discovery|kserve HOST:PORT",
-  summary: "hold a process, anybody's, to the contract that it answers",
   help:
     "Asks a running process for every promise of its contract, allowed and forbidden, and prints a line for each with the\n" +
     "sentence that it comes from. A worker is held to the link and to openengine.v1, as it answers them. What a process does\n" +

@@ -9,9 +9,7 @@ import { compareSides } from "../contract/sides.ts";
 
 /** `stator contract check|diff OLD NEW`: what a change of a contract breaks, and for whom. */
 export const contract: Command = {
-  name: "contract",
   arguments: "check|diff OLD [NEW]",
-  summary: "what a change of a Protobuf contract breaks, for whom, and what to do",
   help:
     "OLD and NEW, the working folder when absent, are each a folder of .proto files, an image (a FileDescriptorSet in binary\n" +
     "form) or a git reference, REF or REF:FOLDER. `check` explains every difference: what changed, whether old servers, new\n" +

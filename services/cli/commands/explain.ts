@@ -9,9 +9,7 @@ import { askOperators, OPERATOR_KEYS, OPERATOR_SAYS } from "../operators.ts";
 
 /** `stator explain`: why a request went where it went, or where a prompt would go. */
 export const explain: Command = {
-  name: "explain",
   arguments: "ID|MODEL [HOST:PORT]",
-  summary: "why a request went to its worker, or where a prompt would go now",
   help:
     "Asks a running frontend for a decision of its router: the candidates, what each would have cost and why, what would\n" +
     "have changed the choice, and what came beside what was foreseen. ID is a request's x-request-id. With --prompt nothing\n" +

@@ -7,9 +7,7 @@ import { settleMemory } from "../compose/settle-memory.ts";
 
 /** `stator frontend`: the OpenAI API over the workers that discovery knows. */
 export const frontend: Command = {
-  name: "frontend",
   arguments: "",
-  summary: "one frontend: the OpenAI API over the workers that discovery knows",
   help:
     "Serves the OpenAI API on http.host and http.port, and KServe's inference service beside what operators ask on\n" +
     "grpc.host and grpc.port. Models and workers appear and disappear while it runs. It needs no model file: tokenizers\n" +

@@ -4,9 +4,7 @@ import { TLS_KEYS } from "../compose/options.ts";
 
 /** `stator hub`: discovery alone, for workers and frontends on several machines. */
 export const hub: Command = {
-  name: "hub",
   arguments: "",
-  summary: "discovery alone: what workers and frontends on several machines meet at",
   help:
     "Serves stator.discovery.v1 from memory. Workers and frontends name it with --discovery hub://HOST:PORT. When it\n" +
     "ends, nobody else does: frontends serve from their last view, and all register again when it is back.",

@@ -4,9 +4,7 @@ import { type Column, printTable } from "../table.ts";
 
 /** `stator models`: the models that a running frontend serves. */
 export const models: Command = {
-  name: "models",
   arguments: "",
-  summary: "the models that a running frontend serves",
   help:
     "Asks a running frontend (http.host and http.port) what it serves: models, other names of theirs, and adapters. State\n" +
     "is ready where a request would be answered now, else the last column says why not.",

@@ -8,9 +8,7 @@ import { type Column, printTable } from "../table.ts";
 
 /** `stator ps`: the workers as a running frontend sees them. */
 export const ps: Command = {
-  name: "ps",
   arguments: "[HOST:PORT]",
-  summary: "the workers of a running frontend: what they serve, state, load",
   help:
     "Reads stator.frontend.v1 on a frontend's operators' port. On this machine the frontend (http.host and http.port)\n" +
     "tells where that is; elsewhere name it, as HOST:PORT.",

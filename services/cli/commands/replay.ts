@@ -27,9 +27,7 @@ import { runReplayDecisions } from "./replay-decisions.ts";
 
 /** `stator replay`: what rules of routing would have done with a trace. */
 export const replay: Command = {
-  name: "replay",
   arguments: "[TRACE]",
-  summary: "what rules of routing would do with a trace, in seconds and without a GPU",
   help:
     "Replays a trace of requests, or made-up traffic, on virtual time, with the router and the scheduler of this program and\n" +
     "engines that only take time, once for each rule. It prints hits, times to the first token and between tokens, and how\n" +

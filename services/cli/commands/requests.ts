@@ -13,9 +13,7 @@ const MOST = 1_000;
 
 /** `stator requests`: what a running frontend answered last, and what took how long. */
 export const requests: Command = {
-  name: "requests",
   arguments: "[COUNT] [HOST:PORT]",
-  summary: "the last requests of a running frontend: who answered them, and what took how long",
   help:
     "Of an answer in two parts PREFILL is the time from its arrival until its prompt was computed, TRANSFER the time from then\n" +
     "until the worker of the answer had its blocks, and DECODE what followed; RUNG is the way that blocks took, or why the\n" +

@@ -11,9 +11,7 @@ const COMEBACK_MS = 10_000;
 
 /** `stator role`: gives a worker another part of the work. */
 export const role: Command = {
-  name: "role",
   arguments: "WORKER aggregated|prefill|decode",
-  summary: "give a running worker another role: all of answers, prompts, or what follows them",
   help:
     "The worker takes nothing new, finishes what it has, and comes back in its new role. What still runs after drain-ms goes\n" +
     "on elsewhere. WORKER is named as by `stator ps`, or by the HOST:PORT of its own port. One that is started again, as\n" +

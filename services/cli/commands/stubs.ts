@@ -8,9 +8,7 @@ const NAMES = LANGUAGES.map((language) => `${language} ${RECIPES[language].initi
 
 /** `stator stubs`: a package of the contracts in another language. */
 export const stubs: Command = {
-  name: "stubs",
   arguments: "",
-  summary: "make a package of stubs of the contracts, in Python, Go, Java, Rust or TypeScript",
   help:
     "Writes a package that builds as it lies there: stubs of Stator's contracts, a project file with pinned versions, an\n" +
     "example that calls, and a README. Plugins are made once, with what the machine has of the language, and kept below\n" +

@@ -17,9 +17,7 @@ const USUAL: Conversation = {
 
 /** `stator template`: the prompt that a model's template makes of a conversation. */
 export const template: Command = {
-  name: "template",
   arguments: "MODEL [CONVERSATION]",
-  summary: "the prompt that a model makes of a conversation, with its tokens",
   help:
     "Renders a conversation with the chat template of a model and shows the prompt, its ids and pieces. What the template\n" +
     "writes is dim, what comes from the conversation is not; control tokens are yellow. MODEL is a model file or the name of a\n" +

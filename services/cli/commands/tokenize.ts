@@ -7,9 +7,7 @@ import { printTokens, showTokens } from "../token-table.ts";
 
 /** `stator tokenize`: the tokens of a text. */
 export const tokenize: Command = {
-  name: "tokenize",
   arguments: "MODEL [TEXT]",
-  summary: "the tokens that a model makes of a text",
   help:
     "Shows the ids and pieces of a text, as a prompt of /v1/completions becomes them: names of control tokens in it are\n" +
     "those tokens. MODEL is a model file or the name of a model that a running frontend (http.host and http.port) serves.\n" +

@@ -36,9 +36,7 @@ const FRONT_KEYS: readonly OptionKey[] = [...FRONT_DOOR_KEYS, "grpc.port"];
 
 /** `stator up`: hub, workers and frontend on this machine, as one tree of processes. */
 export const up: Command = {
-  name: "up",
   arguments: "",
-  summary: "the whole cluster on this machine: one frontend, two workers",
   help:
     "Starts a hub (in this process), worker processes and a frontend process, prints what runs where, and serves the\n" +
     "OpenAI API on http://127.0.0.1:8000, KServe's API there too (/v2) and over gRPC on --grpc-port. Ctrl-C finishes what\n" +

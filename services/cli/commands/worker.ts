@@ -10,9 +10,7 @@ import { printModelReport, reportModel } from "../model-report.ts";
 
 /** `stator worker`: one engine behind the worker's contracts. */
 export const worker: Command = {
-  name: "worker",
   arguments: "",
-  summary: "one worker: an engine behind the link, openengine.v1 and artifacts",
   help:
     "Loads a model, registers with --discovery and serves stator.worker.v1 and openengine.v1 on its gRPC port, with\n" +
     "health and reflection. Without --discovery it serves its port alone, for clients that know it. A worker of tensors\n" +
