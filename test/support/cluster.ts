@@ -10,10 +10,16 @@ export interface Serving {
 /** Processes of one test; all of them end with it. */
 export class Cluster {
   readonly #programs: Program[] = [];
+  readonly #root: string | undefined;
+
+  /** Of programs of this tree, unless the root of another is named. */
+  constructor(root?: string) {
+    this.#root = root;
+  }
 
   /** Starts `stator ARGS` without waiting. */
   start(args: readonly string[], env?: Record<string, string>, uid?: number): Program {
-    const program = startProgram(args, env, uid);
+    const program = startProgram(args, env, { uid, root: this.#root });
     this.#programs.push(program);
     return program;
   }

@@ -24,19 +24,29 @@ export interface CorpusCluster {
   close(): Promise<void>;
 }
 
+/** Whose programs a cluster is made of: roots of built trees, this one's where none is named. */
+export interface CorpusTrees {
+  /** Of hub and frontend. */
+  readonly front?: string | undefined;
+  /** Of the workers. */
+  readonly workers?: string | undefined;
+}
+
 /**
  * Starts what test/contract/corpus/README.md says of targets: a hub, a worker for each engine and a frontend before them, on
  * loopback. Resolves when a request to any of their models would be routed.
  */
-export async function startCorpusCluster(): Promise<CorpusCluster> {
-  const cluster = new Cluster();
+export async function startCorpusCluster(trees: CorpusTrees = {}): Promise<CorpusCluster> {
+  const front = new Cluster(trees.front);
+  const workers = new Cluster(trees.workers);
   const folder = mkdtempSync(path.join(tmpdir(), "stator-corpus-"));
   const close = async () => {
-    await cluster.close();
+    await workers.close();
+    await front.close();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const { targets, missing } = await startAll(cluster);
+    const { targets, missing } = await startAll(front, workers);
     const targetsFile = path.join(folder, "targets.json");
     writeFileSync(targetsFile, JSON.stringify(targets));
     return {
@@ -44,7 +54,7 @@ export async function startCorpusCluster(): Promise<CorpusCluster> {
       targetsFile,
       missing,
       get complaints() {
-        return cluster.complaints;
+        return [...front.complaints, ...workers.complaints];
       },
       close,
     };
@@ -54,17 +64,17 @@ export async function startCorpusCluster(): Promise<CorpusCluster> {
   }
 }
 
-async function startAll(cluster: Cluster): Promise<Pick<CorpusCluster, "targets" | "missing">> {
+async function startAll(front: Cluster, workers: Cluster): Promise<Pick<CorpusCluster, "targets" | "missing">> {
   const missing = llamaUnavailable()?.detail;
-  const hub = (await cluster.hub()).address;
+  const hub = (await front.hub()).address;
   const discovery = ["--discovery", `hub://${hub}`];
   const grpcPort = String(await freePort());
-  const worker = async (...args: string[]) => (await cluster.worker(...discovery, ...args)).address;
+  const worker = async (...args: string[]) => (await workers.worker(...discovery, ...args)).address;
   const [llama, mock, tensor] = await Promise.all([
     missing === undefined ? worker("--engine", "llama") : undefined,
     worker("--engine", "mock", "--mock-speed", "20"),
     worker("--engine", `module:${IDENTITY}`),
-    cluster.frontend(...discovery, "--grpc-port", grpcPort),
+    front.frontend(...discovery, "--grpc-port", grpcPort),
   ]);
   const frontend = `127.0.0.1:${grpcPort}`;
   const models = ["stator-mock", "identity_bool", ...(llama === undefined ? [] : ["stator-demo"])];

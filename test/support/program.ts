@@ -1,8 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const LAUNCHER = fileURLToPath(new URL("../../bin/stator.mjs", import.meta.url));
+
+/** What a program is started as. */
+export interface ProgramOrigin {
+  /** User that it runs as, where the test may; this one's unless given. */
+  readonly uid?: number | undefined;
+  /** Root of the tree whose program it is; this one unless given. */
+  readonly root?: string | undefined;
+}
 
 /** A run of the program, as a test holds it. */
 export interface Program {
@@ -18,14 +26,15 @@ export interface Program {
   close(): Promise<void>;
 }
 
-/**
- * Starts `stator ARGS` from the root of the tree. `env` is added to the environment without any STATOR_ variable. `uid`: as
- * this user, where the test may.
- */
-export function startProgram(args: readonly string[], env: Record<string, string> = {}, uid?: number): Program {
+/** Starts `stator ARGS` from the root of the tree. `env` is added to the environment without any STATOR_ variable. */
+export function startProgram(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  { uid, root = ROOT }: ProgramOrigin = {},
+): Program {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATOR_")));
-  const child: ChildProcess = spawn(process.execPath, [LAUNCHER, ...args], {
-    cwd: ROOT,
+  const child: ChildProcess = spawn(process.execPath, [path.join(root, "bin/stator.mjs"), ...args], {
+    cwd: root,
     env: { ...inherited, ...env },
     stdio: ["ignore", "pipe", "pipe"],
     ...(uid !== undefined && { uid }),

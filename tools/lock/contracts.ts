@@ -11,6 +11,9 @@ const folder = path.join(root, "test/contract");
 /** Image of the contract that was accepted last. */
 export const acceptedImage = path.join(folder, "accepted.binpb");
 
+/** Version and commit of each release, oldest first, from which its programs are built again. */
+export const RELEASES = path.join(folder, "released/releases.json");
+
 /** Image that a release keeps for ever. */
 export function releasedImage(version: string): string {
   return path.join(folder, "released", `${version}.binpb`);

@@ -14,6 +14,8 @@ import { openTools, type ToolCache, toolCacheFolder } from "./tool-cache.ts";
 export interface StubOrder extends StubWish {
   /** The folder that becomes the package: absent or empty. */
   readonly out: string;
+  /** A FileDescriptorSet of the contracts, such as those of a release; those of this program when absent. */
+  readonly contracts?: Uint8Array | undefined;
   /** Where tools are kept; the usual place when absent. */
   readonly cacheFolder?: string | undefined;
   /** Told what takes long, a line at a time. */
@@ -42,7 +44,7 @@ const GENERATION = { timeoutMs: 120_000, maxBytes: 268_435_456 } as const;
 export async function generateStubs(order: StubOrder): Promise<StubPackage> {
   const folder = path.resolve(order.out);
   checkFolder(folder);
-  const plan = planStubs(order, await readContracts(order.signal), VERSION);
+  const plan = planStubs(order, order.contracts ?? (await readContracts(order.signal)), VERSION);
   const cache: ToolCache = {
     folder: order.cacheFolder ?? toolCacheFolder(),
     progress: (line) => order.progress?.(line),
