@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
@@ -142,6 +142,36 @@ test("two that make the same tools at once both get them", async () => {
   const [one, other] = await Promise.all([openTools("x", set, "x64", cache), openTools("x", set, "x64", cache)]);
   expect(one).toBe(other);
   expect(left()).toEqual(["cache", `cache/${path.basename(one)}`, `cache/${path.basename(one)}/a`]);
+});
+
+test("tools that nobody used for months go when others are made, and no more than those", async () => {
+  const { cacheFolder } = place();
+  const DAY_S = 86_400;
+  const now = Date.now() / 1000;
+  const make = (name: string, days: number) => {
+    mkdirSync(path.join(cacheFolder, name), { recursive: true });
+    utimesSync(path.join(cacheFolder, name), now - days * DAY_S, now - days * DAY_S);
+  };
+  const digest = (digit: string) => digit.repeat(16);
+  for (const [name, days] of [
+    [`go-${digest("a")}`, 61],
+    [`go-${digest("b")}`, 59],
+    ["new-half", 2],
+    ["new-begun", 0],
+    ["cargo-target", 400],
+  ] as const) {
+    make(name, days);
+  }
+  const set = { ...RECIPES.go.tools({ arch: "x64" })!, machine: [], steps: [] };
+  const cache = { folder: cacheFolder, progress: () => {} };
+  const made = await openTools("x", set, "x64", cache);
+  const left = ["cargo-target", `go-${digest("b")}`, "new-begun", path.basename(made)];
+  expect(readdirSync(cacheFolder).sort()).toEqual(left.sort());
+  // What is used stays.
+  make(path.basename(made), 100);
+  await openTools("x", set, "x64", cache);
+  await openTools("y", set, "x64", cache);
+  expect(readdirSync(cacheFolder)).toContain(path.basename(made));
 });
 
 test("another pin is another folder", () => {

@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
@@ -41,6 +42,8 @@ const STEP = { timeoutMs: 1_800_000, maxBytes: 16_777_216 } as const;
 const PROBE = { timeoutMs: 60_000, maxBytes: 65_536 } as const;
 /** A folder that somebody began to make so long ago was left by a crash. */
 const LEFT_MS = 86_400_000;
+/** Tools that nobody used for so long are of pins that are no more. */
+const UNUSED_MS = 60 * 86_400_000;
 
 /**
  * The folder of a set of tools: made when no run before did, and kept by its description, so that another pin is another
@@ -52,7 +55,10 @@ export async function openTools(name: string, set: ToolSet, arch: string, cache:
   const versions: string[] = [];
   for (const tool of set.machine.filter(({ runs }) => runs)) versions.push(await machineVersion(tool, cache));
   const folder = path.join(cache.folder, toolFolderName(name, set, arch, versions));
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder)) {
+    markUsed(folder);
+    return folder;
+  }
   for (const tool of set.machine.filter(({ runs }) => !runs)) await machineVersion(tool, cache);
   cache.progress(`Making ${set.title} once; this takes ${set.takes}, and is kept in ${folder}`);
   await makeTools(set, folder, cache);
@@ -134,10 +140,19 @@ function checkDigest(file: string, digest: string): void {
   if (found !== digest) throw refuse(`has the digest ${found}, not ${digest}`);
 }
 
+/** A cache that this user may read and not write is used as it is. */
+function markUsed(folder: string): void {
+  try {
+    utimesSync(folder, new Date(), new Date());
+  } catch {}
+}
+
+/** Removes what a crash left, and tools that nobody uses. */
 function sweep(folder: string): void {
-  for (const name of readdirSync(folder).filter((each) => each.startsWith("new-"))) {
+  for (const name of readdirSync(folder)) {
+    const keptMs = name.startsWith("new-") ? LEFT_MS : /^[a-z]+-[\da-f]{16}$/.test(name) ? UNUSED_MS : Infinity;
     const left = path.join(folder, name);
     const { mtimeMs } = statSync(left, { throwIfNoEntry: false }) ?? {};
-    if (mtimeMs !== undefined && mtimeMs < Date.now() - LEFT_MS) rmSync(left, { recursive: true, force: true });
+    if (mtimeMs !== undefined && mtimeMs < Date.now() - keptMs) rmSync(left, { recursive: true, force: true });
   }
 }
