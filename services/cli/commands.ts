@@ -9,6 +9,7 @@ import { explain } from "./commands/explain.ts";
 import { frontend } from "./commands/frontend.ts";
 import { hub } from "./commands/hub.ts";
 import { models } from "./commands/models.ts";
+import { newProject } from "./commands/new.ts";
 import { ps } from "./commands/ps.ts";
 import { replay } from "./commands/replay.ts";
 import { requests } from "./commands/requests.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   conform,
   contract,
   stubs,
+  newProject,
   template,
   tokenize,
   config,

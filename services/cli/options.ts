@@ -45,7 +45,7 @@ export const PROGRAM_OPTIONS = {
   lang: choice({
     initial: undefined,
     choices: LANGUAGES,
-    doc: "Language of the package that `stubs` makes.",
+    doc: "Language of the package that `stubs` makes, and of the project that `new` writes.",
   }),
   package: text({
     initial: undefined,
