@@ -16,7 +16,7 @@ export default defineConfig({
           name: "unit",
           isolate: false,
           include: ["{lib,services,tools}/**/*.test.ts", "test/{tidy,contract,conformance,bench,support}/**/*.test.ts"],
-          exclude: ["**/*.process.test.ts", "**/*.engine.test.ts"],
+          exclude: ["**/*.process.test.ts", "**/*.engine.test.ts", "services/cli/new/templates/**"],
         },
       },
       {

@@ -93,6 +93,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/stubs.ts")).stubs,
   },
   {
+    name: "new",
+    summary: "write a project that runs, with a test: a worker or a service, in TypeScript, Python or Go",
+    load: async () => (await import("./commands/new.ts")).newProject,
+  },
+  {
     name: "template",
     summary: "the prompt that a model makes of a conversation, with its tokens",
     load: async () => (await import("./commands/template.ts")).template,

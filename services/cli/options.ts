@@ -18,7 +18,7 @@ export const PROGRAM_OPTIONS = {
     alike: "--served-model-name",
   }),
   engine: engineOption({
-    doc: "Engine of a worker: llama computes, mock pretends, openengine stands in front of an engine that runs already; models of tensors have tensor (examples), module:FILE (your own) and kserve (a server that runs already).",
+    doc: "Engine of a worker: llama computes, mock pretends, openengine stands in front of an engine that runs already, module:FILE is your own, of text or tensors; models of tensors have tensor (examples) and kserve (a server that runs already) too.",
   }),
   workers: integer({
     initial: 2,
@@ -45,7 +45,7 @@ export const PROGRAM_OPTIONS = {
   lang: choice({
     initial: undefined,
     choices: LANGUAGES,
-    doc: "Language of the package that `stubs` makes.",
+    doc: "Language of the package that `stubs` makes, and of the project that `new` writes.",
   }),
   package: text({
     initial: undefined,

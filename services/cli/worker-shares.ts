@@ -1,5 +1,5 @@
 import { StatorError } from "#lib/base/errors";
-import { type TensorEngine, type TextEngine, takesTensors } from "./engine-option.ts";
+import { type EngineName, isModule, takesTensors } from "./engine-option.ts";
 import type { ModelEntry } from "./model-entry.ts";
 import { shareModels } from "./model-shares.ts";
 
@@ -9,7 +9,7 @@ export interface WorkerShare {
   readonly name: string;
   /** As its option says. */
   readonly role: "aggregated" | "prefill" | "decode";
-  /** What it serves; none is the demo model, or all models of tensors. */
+  /** What it serves; none is the demo model, all models of tensors, or what a module says. */
   readonly models: readonly ModelEntry[];
 }
 
@@ -22,7 +22,7 @@ export interface WantedWorkers {
   /** Those that go on from there. */
   readonly decode: number;
   /** The one of all. */
-  readonly engine: TextEngine | TensorEngine;
+  readonly engine: EngineName;
   /** None is the demo model. */
   readonly models: readonly ModelEntry[];
   /** Name for the one model. */
@@ -56,12 +56,12 @@ export function shareWorkers({ workers, prefill, decode, ...served }: WantedWork
   return [...share("aggregated", aggregated), ...share("prefill", prefill), ...share("decode", decode)];
 }
 
-/** The models of each of so many workers: one of text each, all of tensors. */
+/** The models of each of so many workers: one of text each, all of tensors, and all that are to be a module's. */
 function modelsOf(
   { engine, models, modelName }: Pick<WantedWorkers, "engine" | "models" | "modelName">,
   workers: number,
 ) {
-  if (takesTensors(engine)) return new Array<readonly ModelEntry[]>(workers).fill(models);
+  if (takesTensors(engine) || isModule(engine)) return new Array<readonly ModelEntry[]>(workers).fill(models);
   return shareModels({ models, engine, modelName, workers }).map((entry) => (entry ? [entry] : []));
 }
 

@@ -9,7 +9,7 @@ import { openMock } from "#lib/engines/mock/mock-engine";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
 import { ROUTER_MODES } from "#lib/routing/options";
-import type { EngineRecipe } from "#services/cli/compose/engine";
+import type { EngineRecipe } from "#services/cli/compose/engine-recipe";
 import { createFrontend, createWorker } from "#services/cli/compose/library";
 import { type Program, readBoard, startProgram } from "../support/program.ts";
 import { TextEngine } from "../support/text-engine.ts";

@@ -1,15 +1,18 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
 import { systemClock } from "#lib/host/system-clock";
 import { loopbackCredentials } from "#lib/rpc/credentials";
 import { createHealth } from "#lib/rpc/health";
 import { openServer } from "#lib/rpc/server";
+import { RECIPES } from "#lib/stubs/recipes";
+import { PROJECT_KINDS } from "#services/cli/new/create-project";
+import { toolCacheFolder, toolFolderName } from "#services/cli/stubs/tool-cache";
 import { root, runNode, runTool } from "../../tools/run-tool.ts";
 import { STUBS_MISSING } from "../support/stub-packages.ts";
 import { drawTrace, writeTrace } from "../support/traces.ts";
@@ -58,19 +61,11 @@ test.skipIf(STUBS_MISSING.python !== "")("the packed program makes stubs, withou
 });
 
 test("the packed frontend has its page, and the book behind it", async () => {
-  const launcher = path.join(installed, "bin/stator.mjs");
   const args = ["frontend", "--discovery", "memory:", "--http-port", "0"];
-  const frontend = spawn("node", [launcher, ...args], { cwd: elsewhere });
-  const base = await new Promise<string>((resolve, reject) => {
-    frontend.stdout.on("data", (data: Buffer) => {
-      const found = /http:\/\/[\d.:]+/.exec(data.toString())?.[0];
-      if (found) resolve(found);
-    });
-    frontend.once("close", () => reject(new Error("the frontend ended")));
-  });
+  const frontend = await serving(/http:\/\/[\d.:]+/, args);
   const paths = ["/", "/docs/guide.md", "/docs/config.md"];
-  const statuses = await Promise.all(paths.map(async (each) => (await fetch(base + each)).status));
-  frontend.kill("SIGTERM");
+  const statuses = await Promise.all(paths.map(async (each) => (await fetch(frontend.said + each)).status));
+  frontend.end();
   expect(statuses).toEqual([200, 200, 200]);
 });
 
@@ -138,17 +133,26 @@ await worker.close();
 const CONSUMER_CONFIG = {
   compilerOptions: {
     ...{ target: "es2024", module: "nodenext", moduleResolution: "nodenext", outDir: "out", rootDir: "." },
-    ...{ strict: true, types: ["node"], skipLibCheck: false },
+    ...{ strict: true, types: ["node"], skipLibCheck: false, rewriteRelativeImportExtensions: true },
   },
-  files: ["consumer.ts", "embedding.ts"],
+  files: ["consumer.ts", "embedding.ts", "echo.ts", "a-worker/worker.ts", "a-service/service.ts"],
 };
+
+/** The engine of docs/engines.md that has all of `Engine`. */
+function echo(): string {
+  return /^```ts echo\.ts\n(.*?)^```$/ms.exec(readFileSync(path.join(installed, "docs/engines.md"), "utf8"))?.[1] ?? "";
+}
 
 test("the packed stubs and the typed client compile and call in a project that installed them", async () => {
   symlinkSync(path.join(root, "node_modules/@types"), path.join(elsewhere, "node_modules/@types"));
-  symlinkSync(path.join(root, "node_modules/@bufbuild"), path.join(elsewhere, "node_modules/@bufbuild"));
+  for (const scope of ["@bufbuild", "@connectrpc"])
+    symlinkSync(path.join(root, "node_modules", scope), path.join(elsewhere, "node_modules", scope));
+  expect(stator("new", "worker", "--lang", "typescript", "a-worker").code).toBe(0);
+  expect(stator("new", "service", "--lang", "typescript", "a-service").code).toBe(0);
   writeFileSync(path.join(elsewhere, "package.json"), '{"type": "module"}');
   writeFileSync(path.join(elsewhere, "consumer.ts"), CONSUMER);
   writeFileSync(path.join(elsewhere, "embedding.ts"), EMBEDDING);
+  writeFileSync(path.join(elsewhere, "echo.ts"), echo());
   writeFileSync(path.join(elsewhere, "tsconfig.json"), JSON.stringify(CONSUMER_CONFIG));
   expect(runTool("tsc", ["-p", elsewhere], { capture: true })).toEqual({ ok: true, output: "" });
   const health = createHealth();
@@ -174,6 +178,68 @@ test("a program that installed the package serves in its own process, and ends w
   expect(await outputOf("out/embedding.js", pathToFileURL(folder).href)).toBe("ENGINE_FAILED 200 3\n");
 });
 
+test("a new worker passes its test, and the packed program serves its engine", async () => {
+  const project = path.join(elsewhere, "a-worker");
+  run(process.execPath, ["--test"], project);
+  const place = ["--discovery", pathToFileURL(project).href];
+  const [frontend, worker] = await Promise.all([
+    serving(/http:\/\/[\d.:]+/, ["frontend", "--http-port", "0", ...place]),
+    serving(/serves shout on/, ["worker", "--engine", "module:./worker.ts", ...place], project),
+  ]);
+  const complete = async () => {
+    const body = JSON.stringify({ model: "shout", prompt: "once upon a time", max_tokens: 2 });
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(`${frontend.said}/v1/completions`, { method: "POST", headers, body });
+    return ((await response.json()) as { choices?: { text: string }[] }).choices?.[0]?.text;
+  };
+  await expect.poll(complete, { timeout: 10_000 }).toBe("ONCE UPON ");
+  worker.end();
+  frontend.end();
+});
+
+test("a new service passes its test", () => {
+  run(process.execPath, ["--test"], path.join(elsewhere, "a-service"));
+});
+
+/** How the tests of projects in other languages are run; `tools` has the libraries that an install would bring. */
+const PROJECT_TESTS = {
+  python: {
+    command: ["python3", "-m", "unittest"],
+    env: (folder: string) => ({ PYTHONPATH: `${path.join(folder, "stubs/src")}:${pythonTools()}` }),
+  },
+  // As the tests of stubs compile: what both need is compiled once.
+  go: { command: ["go", "test", "-trimpath", "./..."], env: () => ({}) },
+} as const;
+
+const templates = readdirSync(path.join(root, "services/cli/new/templates"));
+const projects = (["python", "go"] as const).flatMap((language) =>
+  PROJECT_KINDS.filter((kind) => templates.includes(`${kind}-${language}`)).map((kind) => ({ language, kind })),
+);
+
+describe.each(projects)("a new $kind in $language", ({ language, kind }) => {
+  const missing = STUBS_MISSING[language];
+  test.skipIf(missing !== "")(`passes its test${missing && ` (skipped: ${missing})`}`, async () => {
+    const name = `${language}-${kind}`;
+    expect(stator("new", kind, "--lang", language, name)).toMatchObject({ code: 0 });
+    const hub = await serving(/hub:\/\/([\d.:]+)(?=\. )/, ["hub", "--hub-port", "0"]);
+    const { command, env } = PROJECT_TESTS[language];
+    const [program, ...args] = command;
+    const folder = path.join(elsewhere, name);
+    try {
+      run(program, args, folder, { ...env(folder), STATOR_HUB: hub.said.replace("hub://", "") });
+    } finally {
+      hub.end();
+    }
+  });
+});
+
+function pythonTools(): string {
+  const { tools } = RECIPES.python;
+  const version = spawnSync("python3", ["--version"], { encoding: "utf8" }).stdout.match(/\d+\.\d+/)?.[0] ?? "";
+  const set = tools({ arch: process.arch })!;
+  return path.join(toolCacheFolder(), toolFolderName("python", set, process.arch, [version]));
+}
+
 test("what the package does not export cannot be imported", () => {
   const script = 'import("stator/dist/lib/rpc/channel.js").catch((error) => console.log(error.code))';
   const { stdout } = spawnSync("node", ["--input-type=module", "--eval", script], { cwd: elsewhere, encoding: "utf8" });
@@ -190,6 +256,20 @@ function outputOf(...args: string[]): Promise<string> {
   });
 }
 
+/** Starts a command of the packed program, and waits for what it says when it serves. */
+function serving(said: RegExp, args: readonly string[], cwd = elsewhere): Promise<{ said: string; end(): void }> {
+  const program = spawn("node", [path.join(installed, "bin/stator.mjs"), ...args], { cwd });
+  return new Promise((resolve, reject) => {
+    let text = "";
+    program.stdout.on("data", (data: Buffer) => {
+      text += data;
+      const found = said.exec(text)?.[0];
+      if (found !== undefined) resolve({ said: found, end: () => void program.kill("SIGTERM") });
+    });
+    program.once("close", () => reject(new Error(`${args[0]} ended`)));
+  });
+}
+
 function version(): string {
   return (JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { version: string }).version;
 }
@@ -200,7 +280,7 @@ function stator(...args: string[]): { code: number | null; output: string } {
   return { code: result.status, output: `${result.stdout}${result.stderr}` };
 }
 
-function run(command: string, args: readonly string[], cwd: string): void {
-  const result = spawnSync(command, args, { cwd, encoding: "utf8" });
+function run(command: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): void {
+  const result = spawnSync(command, args, { cwd, env: { ...process.env, ...env }, encoding: "utf8" });
   if (result.status !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${result.stdout}${result.stderr}`);
 }

@@ -136,7 +136,7 @@ describe("a worker of tensors", () => {
     writeFileSync(file, "export const nothing = 1;");
     const program = cluster.start(["worker", "--engine", `module:${file}`]);
     expect((await program.ended).code).toBe(1);
-    expect(program.stderr).toContain("it exports no object with inputs, outputs and infer or stream");
+    expect(program.stderr).toContain("exports no object with inputs, outputs and infer or stream");
     const without = cluster.start(["worker", "--engine", "kserve"]);
     expect((await without.ended).code).toBe(2);
     expect(without.stderr).toContain("--engine kserve needs --url HOST:PORT");

@@ -14,7 +14,16 @@ export interface Tree {
 /** A rule of the house: returns one line per place that breaks it, beginning with the file's path. */
 export type Rule = (tree: Tree) => string[];
 
-const SKIPPED = new Set([".git", ".cache", "node_modules", "dist", "coverage", "gen", "native/build"]);
+const SKIPPED = new Set([
+  ".git",
+  ".cache",
+  "node_modules",
+  "dist",
+  "coverage",
+  "gen",
+  "native/build",
+  "services/cli/new/templates",
+]);
 const TEXT =
   /\.(ts|mjs|json|md|proto|ya?ml|cpp|h|hpp|cc|txt|sh|py|toml|jinja|service)$|^(\.ci\/run|LICENSE|\.gitignore|deploy\/Dockerfile)$/;
 

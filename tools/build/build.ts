@@ -6,6 +6,9 @@ import { root, runTool } from "../run-tool.ts";
 
 const dist = path.join(root, "dist");
 
+/** Projects that `stator new` writes: all of each. */
+const TEMPLATES = "services/cli/new/templates";
+
 /** What the program reads or starts besides its own code. */
 const COPIED = [
   "bin",
@@ -15,6 +18,7 @@ const COPIED = [
   "gen/docs",
   "services/frontend/page/index.html",
   "services/cli/replay/page.html",
+  TEMPLATES,
 ];
 
 const NOT_COPIED = /(^|\/)(build|test|fuzz|recipe)(\/|$)/;
@@ -42,7 +46,7 @@ function renameReferences(file: string): void {
 
 function copyAsIs(name: string): void {
   const from = path.join(root, name);
-  const wanted = (source: string) => !NOT_COPIED.test(path.relative(from, source));
+  const wanted = (source: string) => name === TEMPLATES || !NOT_COPIED.test(path.relative(from, source));
   cpSync(from, path.join(dist, name), { recursive: true, filter: wanted });
 }
 

@@ -115,8 +115,8 @@ function printExtra({ choice, generatedTokens }: GenerateRequest): JsonObject | 
   return { [EXTRA_KEYS.choice]: choice, [EXTRA_KEYS.generated]: generatedTokens.length };
 }
 
-/** Choices of one request are requests of their own there, and are not to be drawn alike. */
-function seedOf(seed: bigint, choice: number): bigint {
+/** The key of one choice's draws: choices of one request are requests of their own there, and are not to be drawn alike. */
+export function seedOf(seed: bigint, choice: number): bigint {
   return choice === 0 ? seed : xxh3(viewBytes(BigUint64Array.of(seed, BigInt(choice))));
 }
 

@@ -6,7 +6,7 @@ import { StatorError } from "#lib/base/errors";
 import { pause } from "#lib/host/pause";
 import { giveInputs } from "./check.ts";
 import { TENSOR_EXAMPLES } from "./examples.ts";
-import { mistakeIn } from "./load-module.ts";
+import { mistakeIn } from "./mistakes.ts";
 import type { Given, MadeTensor, TensorCall, TensorModel, TensorSpecs } from "./model.ts";
 import { makeBytes } from "./values.ts";
 

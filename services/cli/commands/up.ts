@@ -10,7 +10,7 @@ import { chooseEngine } from "../compose/engine-choice.ts";
 import { openHub } from "../compose/hub.ts";
 import { ENGINE_KEYS, FRONT_DOOR_KEYS, MEMORY_KEYS, OPTIONS, type OptionKey } from "../compose/options.ts";
 import { wrapWords } from "../display-width.ts";
-import { type TensorEngine, type TextEngine, takesTensors } from "../engine-option.ts";
+import { type EngineName, isModule, takesTensors } from "../engine-option.ts";
 import { flagsFor } from "../forward.ts";
 import { type ModelReport, printModelReport } from "../model-report.ts";
 import { createBoardOfProcesses } from "../process-board.ts";
@@ -72,9 +72,10 @@ async function runUp(context: CommandContext): Promise<number> {
   }
   // Who named an engine or a model gets no other.
   const asked = config.sources.engine !== "default" || values.model.length > 0;
-  const { engine, notice } = takesTensors(values.engine)
-    ? { engine: values.engine, notice: undefined }
-    : await chooseEngine(values.engine, asked);
+  const { engine, notice } =
+    takesTensors(values.engine) || isModule(values.engine)
+      ? { engine: values.engine, notice: undefined }
+      : await chooseEngine(values.engine, asked);
   if (notice) print(`${notice}\n`);
   const shares = shareWorkers({ ...wanted, engine });
   const place = { host: "127.0.0.1", port: 0, credentials: loopbackCredentials };
@@ -120,7 +121,7 @@ function wantedWorkers({ values, config }: CommandContext): WantedWorkers {
 /** What each child is started with. Children are quiet unless the log level was set: the board tells their story. */
 function childArguments(
   { values, config, screen }: CommandContext,
-  tree: { engine: TextEngine | TensorEngine; shares: readonly WorkerShare[]; hubAddress: string },
+  tree: { engine: EngineName; shares: readonly WorkerShare[]; hubAddress: string },
 ) {
   // A child whose lines this process writes to the terminal does not see that there is one.
   const prettyLines = values["log.format"] === "auto" && screen.isTerminal && process.stderr.isTTY;

@@ -1,11 +1,15 @@
+import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
+import { systemClock } from "#lib/host/system-clock";
 import { reportToParent } from "../children.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { engineRecipe } from "../compose/engine.ts";
+import type { EngineRecipe } from "../compose/engine-recipe.ts";
+import { moduleRecipe, readModule } from "../compose/module.ts";
 import { ENGINE_KEYS, MEMORY_KEYS, TLS_KEYS } from "../compose/options.ts";
 import { settleMemory } from "../compose/settle-memory.ts";
-import { openTensorWorker } from "../compose/tensor-worker.ts";
+import { openTensorWorker, type TensorParts } from "../compose/tensor-worker.ts";
 import { openWorker } from "../compose/worker.ts";
-import { type TensorEngine, takesTensors } from "../engine-option.ts";
+import { isModule, takesTensors } from "../engine-option.ts";
 import { printModelReport, reportModel } from "../model-report.ts";
 
 /** `stator worker`: one engine behind the worker's contracts. */
@@ -13,9 +17,10 @@ export const worker: Command = {
   arguments: "",
   help:
     "Loads a model, registers with --discovery and serves stator.worker.v1 and openengine.v1 on its gRPC port, with\n" +
-    "health and reflection. Without --discovery it serves its port alone, for clients that know it. A worker of tensors\n" +
-    "(--engine tensor or module:FILE) serves inference.GRPCInferenceService in their place; one of --engine kserve serves\n" +
-    "nothing itself, and registers the models of a Triton or KServe server with the address that frontends dial. One of\n" +
+    "health and reflection. Without --discovery it serves its port alone, for clients that know it. --engine module:FILE\n" +
+    "loads an engine of your own in TypeScript or JavaScript (docs/engines.md). A worker of tensors (--engine tensor, or\n" +
+    "a module that has some) serves inference.GRPCInferenceService in their place; one of --engine kserve serves nothing\n" +
+    "itself, and registers the models of a Triton or KServe server with the address that frontends dial. One of\n" +
     "--engine openengine stands in front of an engine that speaks openengine.v1 at --url.",
   options: [
     "engine",
@@ -45,13 +50,22 @@ export const worker: Command = {
 
 async function runWorker(context: CommandContext): Promise<number> {
   const { engine } = context.values;
-  return takesTensors(engine) ? await runTensors(context, engine) : await runText(context);
+  if (takesTensors(engine)) return await runTensors(context, { engine, there: TENSOR_EXAMPLES });
+  if (!isModule(engine)) return await runText(context, await engineRecipe(context));
+  const module = await readModule(engine);
+  const code =
+    module.kind === "tensor"
+      ? await runTensors(context, { engine, there: module.models })
+      : await runText(context, moduleRecipe(context, { engine, module }));
+  // What a module has left running does not keep the process, once all else of it has ended.
+  systemClock.after(LEFT_MS, () => process.exit());
+  return code;
 }
 
-async function runText(context: CommandContext): Promise<number> {
+async function runText(context: CommandContext, recipe: EngineRecipe): Promise<number> {
   const { values, isChild, print, stopped } = context;
   const onProgress = (fraction: number) => void reportToParent({ type: "progress", phase: "loading", fraction });
-  const opened = await openWorker(context, { recipe: await engineRecipe(context), onProgress, stopped });
+  const opened = await openWorker(context, { recipe, onProgress, stopped });
   if (!opened) return 0;
   settleMemory();
   const { card } = opened.engine;
@@ -67,9 +81,10 @@ async function runText(context: CommandContext): Promise<number> {
   return opened.hasFailed ? 1 : 0;
 }
 
-async function runTensors(context: CommandContext, engine: TensorEngine): Promise<number> {
+async function runTensors(context: CommandContext, parts: Omit<TensorParts, "stopped">): Promise<number> {
   const { values, isChild, print, stopped, config } = context;
-  const opened = await openTensorWorker(context, { engine, stopped });
+  const { engine } = parts;
+  const opened = await openTensorWorker(context, { ...parts, stopped });
   if (!opened) return 0;
   const { address, models, drain } = opened;
   const names = models.map(({ name }) => name).join(", ") || "no model yet";
@@ -83,3 +98,6 @@ async function runTensors(context: CommandContext, engine: TensorEngine): Promis
   await drain(values["drain-ms"]);
   return 0;
 }
+
+/** Time for what is under way in a module when the worker has ended, in milliseconds. */
+const LEFT_MS = 500;

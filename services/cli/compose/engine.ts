@@ -1,6 +1,5 @@
 import { fileURLToPath } from "node:url";
 import { StatorError } from "#lib/base/errors";
-import type { Engine } from "#lib/engines/engine";
 import { modelNameOf } from "#lib/engines/llama/llama-card";
 import { openLlama } from "#lib/engines/llama/llama-engine";
 import { readLlamaOptions } from "#lib/engines/llama/llama-options";
@@ -14,22 +13,10 @@ import { systemChance, systemClock } from "#lib/host/system-clock";
 import { Channel } from "#lib/rpc/channel";
 import { readCredentials } from "#lib/rpc/options";
 import type { ProcessContext } from "../command.ts";
-import { takesTensors } from "../engine-option.ts";
+import { isModule, takesTensors } from "../engine-option.ts";
 import { llamaUnavailable } from "./engine-choice.ts";
-
-/** How a worker's engine will be opened. */
-export interface EngineRecipe {
-  /** What it is called, such as llama or mock. */
-  readonly engine: string;
-  /** Name that it will be served under; empty when only the engine knows it. */
-  readonly model: string;
-  /** Other names for it. */
-  readonly aliases: readonly string[];
-  /** What is spelled like a control token in a message to it is one; as the worker's options say unless given. */
-  readonly markersInContent?: boolean;
-  /** The signal ends a load that nobody waits for any more. */
-  open(onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Engine>;
-}
+import type { EngineRecipe } from "./engine-recipe.ts";
+import { moduleRecipe, readModule } from "./module.ts";
 
 /** The demo model that ships. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL("../../../models/stator-demo-q8_0.gguf", import.meta.url));
@@ -44,13 +31,17 @@ export function readUrl({ url }: ProcessContext["values"], engine: string): stri
   throw new StatorError("BAD_CONFIG", { detail });
 }
 
-/** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded. */
+/** Reads what a worker is to run. Throws NATIVE_UNAVAILABLE, FILE_NOT_FOUND or BAD_MODEL_FILE before anything is loaded; a module is. */
 export async function engineRecipe(context: ProcessContext): Promise<EngineRecipe> {
   const { values, log } = context;
   if (takesTensors(values.engine)) {
     throw new StatorError("BAD_CONFIG", {
       detail: `The engine ${values.engine} serves tensors, and a text model is asked for.`,
     });
+  }
+  if (isModule(values.engine)) {
+    const module = await readModule(values.engine);
+    return moduleRecipe(context, { engine: values.engine, module });
   }
   const [entry, ...more] = values.model;
   if (more.length > 0) {

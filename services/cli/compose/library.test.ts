@@ -6,7 +6,8 @@ import { afterAll, expect, test } from "vitest";
 import { openMock } from "#lib/engines/mock/mock-engine";
 import { silentLog } from "#lib/host/log";
 import { systemClock } from "#lib/host/system-clock";
-import { DEMO_MODEL_PATH, type EngineRecipe } from "./engine.ts";
+import { DEMO_MODEL_PATH } from "./engine.ts";
+import type { EngineRecipe } from "./engine-recipe.ts";
 import { createFrontend, createWorker } from "./library.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "stator-library-"));

@@ -3,6 +3,7 @@ import { DISCOVERY_OPTIONS, HUB_OPTIONS, SCOPE_OPTIONS } from "#lib/discovery/op
 import { KSERVE_OPTIONS } from "#lib/engines/kserve/options";
 import { LLAMA_OPTIONS } from "#lib/engines/llama/llama-options";
 import { MOCK_OPTIONS } from "#lib/engines/mock/mock-options";
+import { MODULE_OPTIONS } from "#lib/engines/module/options";
 import { OPENENGINE_OPTIONS } from "#lib/engines/openengine/options";
 import { ENGINE_OPTIONS } from "#lib/engines/options";
 import { LOG_OPTIONS, MACHINE_OPTIONS, METRICS_OPTIONS, TRACE_OPTIONS } from "#lib/host/options";
@@ -46,6 +47,7 @@ export const OPTIONS = {
   ...TENSOR_OPTIONS,
   ...KSERVE_OPTIONS,
   ...OPENENGINE_OPTIONS,
+  ...MODULE_OPTIONS,
   ...LOG_OPTIONS,
   ...TRACE_OPTIONS,
 } as const satisfies Options;
@@ -65,6 +67,7 @@ export const ENGINE_KEYS: readonly OptionKey[] = [
   ...keysOf(TENSOR_OPTIONS),
   ...keysOf(KSERVE_OPTIONS),
   ...keysOf(OPENENGINE_OPTIONS),
+  ...keysOf(MODULE_OPTIONS),
 ];
 
 /** What the front door reads. */

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
 import { resolveConfig } from "#lib/host/config/resolve";
-import { moduleFile, takesTensors } from "../engine-option.ts";
+import { isModule, moduleFile, takesTensors } from "../engine-option.ts";
+import { readModule } from "./module.ts";
 import { OPTIONS } from "./options.ts";
 import { readTensorModels } from "./tensor-models.ts";
 
@@ -8,8 +10,9 @@ const valuesOf = (...args: string[]) => resolveConfig(OPTIONS, { args, env: {}, 
 
 async function read(...args: string[]): Promise<string[]> {
   const values = valuesOf(...args);
-  if (!takesTensors(values.engine)) throw new Error("an engine of text");
-  const models = await readTensorModels(values.engine, values);
+  const module = isModule(values.engine) ? await readModule(values.engine) : undefined;
+  if (module && module.kind !== "tensor") throw new Error("an engine of text");
+  const models = readTensorModels(module?.models ?? TENSOR_EXAMPLES, values);
   return models.map(({ name, aliases, model }) => [name, ...aliases, model.name].join(" "));
 }
 
@@ -19,7 +22,7 @@ const MODULE = ["--engine", "module:test/fixtures/tensors/scale.ts"];
 test("the engine is a name or the file of a module", () => {
   expect(valuesOf().engine).toBe("llama");
   const { engine } = valuesOf(...MODULE);
-  expect(takesTensors(engine) && moduleFile(engine)).toBe("test/fixtures/tensors/scale.ts");
+  expect(isModule(engine) && moduleFile(engine)).toBe("test/fixtures/tensors/scale.ts");
   expect(["mock", "kserve"].map((name) => takesTensors(valuesOf("--engine", name).engine))).toEqual([false, true]);
   for (const wrong of ["module:", "modul:x", "Tensor"]) {
     expect(() => valuesOf("--engine", wrong)).toThrow("one of llama, mock, openengine, tensor, kserve, or module:FILE");

@@ -1,22 +1,18 @@
 import { StatorError } from "#lib/base/errors";
 import { nearest } from "#lib/base/nearest";
-import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
-import { loadTensorModule } from "#lib/engines/tensor/load-module";
+import type { TensorModel } from "#lib/engines/tensor/model";
 import type { NamedModel } from "#services/worker/inference/models";
 import type { CommandContext } from "../command.ts";
-import { moduleFile, type TensorEngine } from "../engine-option.ts";
 import type { ModelEntry } from "../model-entry.ts";
 
 /**
- * The models of tensors that a worker is to serve: those that `--model` names of the examples or of a module, all where it
- * names none. Throws BAD_CONFIG for a name that there is not, and what `loadTensorModule` throws.
+ * The models of tensors that a worker is to serve: those that `--model` names of what there is, the examples or those of a
+ * module; all where it names none. Throws BAD_CONFIG for a name that there is not.
  */
-export async function readTensorModels(
-  engine: TensorEngine,
+export function readTensorModels(
+  there: readonly TensorModel[],
   values: Pick<CommandContext["values"], "model" | "model-name">,
-): Promise<readonly NamedModel[]> {
-  const file = moduleFile(engine);
-  const there = file === undefined ? TENSOR_EXAMPLES : await loadTensorModule(file);
+): readonly NamedModel[] {
   const names = there.map(({ name }) => name);
   const entries: readonly ModelEntry[] = values.model.length > 0 ? values.model : names.map((file) => ({ file }));
   const renamed = values["model-name"];

@@ -2,6 +2,7 @@ import { GRPCInferenceService } from "#gen/inference/service_pb";
 import { StatorError } from "#lib/base/errors";
 import { DISCOVERY_INSTRUMENTS } from "#lib/discovery/metrics";
 import { ForeignServer } from "#lib/engines/kserve/foreign-server";
+import type { TensorModel } from "#lib/engines/tensor/model";
 import { Channel } from "#lib/rpc/channel";
 import { createClient } from "#lib/rpc/client";
 import { SHARED_INSTRUMENTS, scrapeRegions } from "#lib/shared/instruments";
@@ -13,7 +14,7 @@ import { readTensorLimits } from "#services/worker/inference/options";
 import { createTensorWorker, type TensorWorker, type TensorWorkerDeps } from "#services/worker/inference/tensor-worker";
 import { WORKER_INSTRUMENTS } from "#services/worker/metrics";
 import type { CommandContext, ProcessContext } from "../command.ts";
-import type { TensorEngine } from "../engine-option.ts";
+import { isModule, type ModuleEngine, type TensorEngine } from "../engine-option.ts";
 import { type ModelReport, reportForeignModel, reportTensorModel } from "../model-report.ts";
 import { VERSION } from "../version.ts";
 import { readUrl } from "./engine.ts";
@@ -39,13 +40,21 @@ interface Made {
   readonly reports: () => readonly ModelReport[];
 }
 
+/** What a worker of tensors is opened with, beside the options. */
+export interface TensorParts extends Pick<CommandContext, "stopped"> {
+  /** The one that was named. */
+  readonly engine: TensorEngine | ModuleEngine;
+  /** The models that it has; a foreign server's are asked for. */
+  readonly there: readonly TensorModel[];
+}
+
 /**
  * Wires a worker of tensors: models or a foreign server, health, reflection, discovery. The scope owns all of it. A stop
  * while its models open ends that, and there is no worker then. Throws what its models throw.
  */
 export async function openTensorWorker(
   context: ProcessContext,
-  { engine, stopped }: { readonly engine: TensorEngine } & Pick<CommandContext, "stopped">,
+  { engine, there, stopped }: TensorParts,
 ): Promise<OpenedTensorWorker | undefined> {
   const { values, scope } = context;
   if (values.role !== "aggregated") {
@@ -69,7 +78,7 @@ export async function openTensorWorker(
     },
   };
   const { worker, reports } =
-    engine === "kserve" ? standBefore(context, process, shared) : await serveModels(context, engine, shared);
+    engine === "kserve" ? standBefore(context, process, shared) : serveModels(context, { engine, there }, shared);
   const { server, address } = await process.listen(worker.services, () => worker.state.state === "ready");
   scope.own("worker", worker);
   const began = await Promise.race([worker.start(address).then(() => "ready" as const), stopped]);
@@ -85,15 +94,19 @@ export async function openTensorWorker(
   };
 }
 
-async function serveModels({ values, scope }: ProcessContext, engine: TensorEngine, shared: Shared): Promise<Made> {
-  const models = await readTensorModels(engine, values);
+function serveModels(
+  { values, scope }: ProcessContext,
+  { engine, there }: Pick<TensorParts, "engine" | "there">,
+  shared: Shared,
+): Made {
+  const models = readTensorModels(there, values);
   const regions = scope.own("regions", new SharedRegions({ limits: readSharedLimits(values) }));
   scope.defer("regions' scrape", scrapeRegions(shared.metrics, regions));
   const worker = createTensorWorker({
     ...shared,
     loadModels: async () => models,
     names: models.map(({ name }) => name),
-    engineName: engine === "tensor" ? engine : "module",
+    engineName: isModule(engine) ? "module" : engine,
     limits: readTensorLimits(values),
     regions,
   });

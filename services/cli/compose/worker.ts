@@ -7,7 +7,7 @@ import { createAdapterFolder } from "#services/worker/openengine/adapter-folder"
 import { createWorker } from "#services/worker/worker";
 import type { CommandContext, ProcessContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import type { EngineRecipe } from "./engine.ts";
+import type { EngineRecipe } from "./engine-recipe.ts";
 import { openProcess } from "./process.ts";
 import { openTransfer } from "./transfer.ts";
 

@@ -1,10 +1,10 @@
-import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { StatorError } from "#lib/base/errors";
 import { readPluginAnswer } from "#lib/stubs/plugin-answer";
 import type { Generator, Project, ToolSet } from "#lib/stubs/recipe";
 import { planStubs, type StubPlan, type StubWish } from "#lib/stubs/stub-plan";
+import { checkNewFolder, fillNewFolder, type NewFolder } from "../new-folder.ts";
 import { VERSION } from "../version.ts";
 import { readContracts } from "./contracts.ts";
 import { runTool, type ToolRun } from "./run-tool.ts";
@@ -43,7 +43,8 @@ const GENERATION = { timeoutMs: 120_000, maxBytes: 268_435_456 } as const;
  */
 export async function generateStubs(order: StubOrder): Promise<StubPackage> {
   const folder = path.resolve(order.out);
-  checkFolder(folder);
+  const place: NewFolder = { folder, named: "--out " };
+  checkNewFolder(place);
   const plan = planStubs(order, order.contracts ?? (await readContracts(order.signal)), VERSION);
   const cache: ToolCache = {
     folder: order.cacheFolder ?? toolCacheFolder(),
@@ -51,31 +52,8 @@ export async function generateStubs(order: StubOrder): Promise<StubPackage> {
     signal: order.signal,
   };
   const tools = await openTools(plan.recipe.language, toolsOf(plan), process.arch, cache);
-  const begun = mkdirSync(path.dirname(folder), { recursive: true });
-  const scratch = path.join(path.dirname(folder), `.stubs-${randomUUID()}`);
-  try {
-    mkdirSync(scratch);
-    await writePackage(plan, { tools, scratch, signal: order.signal });
-    place(scratch, folder);
-  } catch (error) {
-    rmSync(begun ?? scratch, { recursive: true, force: true });
-    throw asFolderError(error, folder);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  await fillNewFolder(place, (scratch) => writePackage(plan, { tools, scratch, signal: order.signal }));
   return { project: plan.project, folder, tools };
-}
-
-function checkFolder(folder: string): void {
-  const found = statSync(folder, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  const detail = found.isDirectory() ? isEmpty(folder) : "is a file";
-  if (detail === undefined) return;
-  throw new StatorError("BAD_CONFIG", { detail: `--out ${folder} ${detail}: name a folder that is not there yet.` });
-}
-
-function isEmpty(folder: string): string | undefined {
-  return readdirSync(folder).length === 0 ? undefined : "is not empty";
 }
 
 function toolsOf({ recipe }: StubPlan): ToolSet {
@@ -144,16 +122,4 @@ function writeNew(folder: string, name: string, text: string): void {
   const file = path.join(folder, name);
   mkdirSync(path.dirname(file), { recursive: true });
   writeFileSync(file, text, { flag: "wx" });
-}
-
-/** An empty folder gives way; one that was filled meanwhile does not. */
-function place(scratch: string, folder: string): void {
-  if (existsSync(folder)) checkFolder(folder);
-  renameSync(scratch, folder);
-}
-
-function asFolderError(error: unknown, folder: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof StatorError || typeof code !== "string") return error;
-  return new StatorError("BAD_CONFIG", { detail: `--out ${folder} cannot be written: ${code}.` }, { cause: error });
 }

@@ -15,6 +15,8 @@ const PAGES: Readonly<Record<string, URL>> = {
   "kserve-tensor-models.md": new URL("../../../docs/kserve-tensor-models.md", import.meta.url),
   "link.md": new URL("../../../docs/link.md", import.meta.url),
   "contracts.md": new URL("../../../docs/contracts.md", import.meta.url),
+  "engines.md": new URL("../../../docs/engines.md", import.meta.url),
+  "services.md": new URL("../../../docs/services.md", import.meta.url),
   "polyglot.md": new URL("../../../docs/polyglot.md", import.meta.url),
   "config.md": new URL("../../../gen/docs/config.md", import.meta.url),
   "errors.md": new URL("../../../gen/docs/errors.md", import.meta.url),

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
+import { loadModule } from "#lib/engines/module/load-module";
 import { TENSOR_EXAMPLES } from "#lib/engines/tensor/examples";
-import { loadTensorModule } from "#lib/engines/tensor/load-module";
 import { inferRequest, outputsOf, TensorRig } from "../../../test/support/tensor-worker-rig.ts";
 import { settle } from "../../../test/support/worker-rig.ts";
 
@@ -16,7 +16,9 @@ afterEach(async () => {
 });
 
 async function serve(name: string): Promise<TensorRig> {
-  const rig = new TensorRig(await loadTensorModule(`test/fixtures/tensors/${name}.ts`));
+  const module = await loadModule(`test/fixtures/tensors/${name}.ts`);
+  if (module.kind !== "tensor") throw new Error(`${name} is ${module.kind}`);
+  const rig = new TensorRig(module.models);
   rigs.push(rig);
   return await rig.start();
 }

@@ -11,8 +11,9 @@ const SYSTEM = "lib/host/system-clock.ts";
 
 /** What begins by itself, so that nobody can hand it a clock. */
 const BEGINNINGS: readonly string[] = [
-  // The package's users call a service with nothing but a stub and an address.
+  // The package's users call a service with nothing but a stub and an address, or with the place where it is announced.
   "lib/rpc/open-client.ts",
+  "lib/discovery/open-services.ts",
   // The first file of a thread: no function crosses to it.
   "services/frontend/read/thread.ts",
 ];

@@ -1,42 +1,27 @@
-import { access } from "node:fs/promises";
-import path from "node:path";
-import { pathToFileURL } from "node:url";
 import { DATATYPES } from "#lib/api/kserve/datatypes";
-import { StatorError } from "#lib/base/errors";
 import type { TensorModel, TensorSpec } from "./model.ts";
 
 /** Dimensions of a tensor at most. */
 const MOST_DIMENSIONS = 16;
 
-/**
- * The models of tensors that a module of a user exports, in the order of its exports: every export that is an object with
- * inputs, outputs and one of infer and stream. Imports the file, which runs it. Throws FILE_NOT_FOUND; BAD_MODEL_FILE when
- * it cannot be imported, exports no such model, two of one name, or one with a mistake.
- */
-export async function loadTensorModule(file: string): Promise<readonly TensorModel[]> {
-  const place = path.resolve(file);
-  await access(place).catch((cause: unknown) => {
-    const hint = "--engine module:FILE names a file of JavaScript or TypeScript.";
-    throw new StatorError("FILE_NOT_FOUND", { path: file, hint }, { cause });
-  });
-  let exported: Readonly<Record<string, unknown>>;
-  try {
-    exported = (await import(pathToFileURL(place).href)) as Readonly<Record<string, unknown>>;
-  } catch (cause) {
-    throw bad(file, `it cannot be imported: ${cause instanceof Error ? cause.message : "it threw"}`, cause);
-  }
+/** The models of tensors among what a module of a user exports, each once, by the name of its first export. */
+export function tensorModelsOf(
+  exported: Readonly<Record<string, unknown>>,
+): readonly (readonly [string, TensorModel])[] {
   const models = Object.entries(exported).filter(([, value]) => isModel(value)) as [string, TensorModel][];
-  if (models.length === 0) throw bad(file, "it exports no object with inputs, outputs and infer or stream");
   // A model may be exported under its own name and as the default.
-  const each = [...new Map(models.map(([name, model]) => [model, name]))];
-  for (const [model, name] of each) {
+  return [...new Map(models.map(([name, model]) => [model, name]))].map(([model, name]) => [name, model] as const);
+}
+
+/** What is wrong with the models of a module, in words; undefined when nothing is. */
+export function mistakeInModels(models: ReturnType<typeof tensorModelsOf>): string | undefined {
+  for (const [name, model] of models) {
     const mistake = mistakeIn(model);
-    if (mistake !== undefined) throw bad(file, `${name}: ${mistake}`);
+    if (mistake !== undefined) return `${name}: ${mistake}`;
   }
-  const names = each.map(([{ name }]) => name);
+  const names = models.map(([, { name }]) => name);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
-  if (twice !== undefined) throw bad(file, `two of its models are called ${twice}`);
-  return each.map(([model]) => model);
+  return twice === undefined ? undefined : `two of its models are called ${twice}`;
 }
 
 function isModel(value: unknown): boolean {
@@ -81,9 +66,4 @@ function mistakeInSpec(spec: TensorSpec, isBatched: boolean): string | undefined
 
 function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-function bad(file: string, detail: string, cause?: unknown): StatorError {
-  const hint = "docs/kserve-tensor-models.md says what a module exports.";
-  return new StatorError("BAD_MODEL_FILE", { path: file, detail, hint }, { cause });
 }
