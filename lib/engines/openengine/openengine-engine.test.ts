@@ -1,6 +1,8 @@
+import { create } from "@bufbuild/protobuf";
 import { afterEach, expect, it } from "vitest";
 import { FinishReason } from "#gen/openengine/v1/generation_pb";
 import { AbortStatus, HealthState } from "#gen/openengine/v1/lifecycle_pb";
+import { LoraAdapterSchema } from "#gen/openengine/v1/lora_pb";
 import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
@@ -134,6 +136,20 @@ it("takes token ids by what others were told, without a file of the model", asyn
   await expect.poll(() => heard.tokens).toEqual([4_000_000_000]);
   const unread = await open(new ForeignEngine(), { modelPath: undefined, told: { ...TOLD, blocks: undefined } });
   expect(unread.card).toMatchObject({ blockTokens: 2, hashScheme: "" });
+});
+
+it("knows adapters that others load there, where others were told of the engine", async () => {
+  const remote = new ForeignEngine();
+  remote.model = { ...remote.model, supportsLora: true };
+  const engine = await open(remote, { modelPath: undefined, told: TOLD });
+  new Heard(engine);
+  const names = () =>
+    requireAbility(engine, "adapters")
+      .list()
+      .map(({ name }) => name);
+  expect(names()).toEqual([]);
+  remote.adapters.push(create(LoraAdapterSchema, { loraId: 1n, loraName: "fast", sourcePath: "/fast" }));
+  await expect.poll(names).toEqual(["fast"]);
 });
 
 it("refuses an engine that is not what others were told, and waits for none that others ask again", async () => {

@@ -65,7 +65,7 @@ export interface OpenEngineOptions {
   readonly log: Log;
   /** What differs from `OPENENGINE_LIMITS`. */
   readonly limits?: Partial<OpenEngineLimits> | undefined;
-  /** Ends the wait for an engine that is not there yet. */
+  /** Ends the wait for an engine that is not there yet, or does not answer. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,6 +78,9 @@ export async function openOpenEngine(options: OpenEngineOptions): Promise<Engine
   const { transport, address, sampling, log, modelPath } = options;
   const limits = { ...OPENENGINE_LIMITS, ...options.limits };
   const control = createClient(Control, transport);
+  const { signal } = options;
+  const abort = (): void => transport.close();
+  signal?.addEventListener("abort", abort);
   try {
     const modelText = await readModelText(modelPath, { sampling, log });
     const known: KnownHere = { ...modelText, address, name: options.model, told: options.told };
@@ -88,7 +91,10 @@ export async function openOpenEngine(options: OpenEngineOptions): Promise<Engine
     return new OpenEngineEngine({ options, limits, control, known, modelText, adapters }, account);
   } catch (error) {
     transport.close();
+    signal?.throwIfAborted();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
   }
 }
 
@@ -308,7 +314,7 @@ class OpenEngineEngine implements Engine {
   async #keepLooking(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts.options;
     while (!signal.aborted && !this.#isClosed) {
-      await Promise.all([this.#look(), this.#askLoad()]);
+      await Promise.all([this.#look(), this.#askLoad(), this.#askAdapters()]);
       const wake = AbortSignal.any([signal, this.#wake.signal]);
       await pause(clock, this.#parts.limits.lookMs, wake).catch(() => {});
       if (!this.#wake.signal.aborted) continue;
@@ -374,6 +380,12 @@ class OpenEngineEngine implements Engine {
       // Where nobody says how busy it is, what is open here is all that is known.
       if (asStatorError(caught).row.grpc === GRPC_UNIMPLEMENTED) this.#tellsLoad = false;
     }
+  }
+
+  /** Where others put the engine behind us, they load its adapters. */
+  async #askAdapters(): Promise<void> {
+    const { options, adapters } = this.#parts;
+    if (options.told) await adapters?.refresh().catch(() => {});
   }
 
   #giveUp(error: StatorError): void {
