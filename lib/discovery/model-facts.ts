@@ -98,7 +98,8 @@ export function readModelFacts(members: readonly [Member, ...Member[]]): ModelFa
 
 function readFeatures(members: readonly Member[]): ModelFeatures {
   const all = members.map(({ card }) => card.capabilities);
-  const isUnknown = (one: Capabilities | undefined, name: string) => one?.unknown.includes(name) ?? false;
+  // Of a card that says nothing of it nobody knows what the engine can do.
+  const isUnknown = (one: Capabilities | undefined, name: string) => !one || one.unknown.includes(name);
   const every = (name: "generate" | "embed" | "grammar" | "logprobs" | "promptLogprobs"): Feature => {
     if (all.every((one) => one?.[name])) return true;
     return all.every((one) => one?.[name] || isUnknown(one, name)) && "unknown";

@@ -76,6 +76,13 @@ function adapter(id: bigint, name: string, baseModel = "m", file = 1): Discovery
 
 const read = (records: DiscoveryRecord[], policy: "strict" | "degrade" = "strict", before?: Models, nowMs = 0) =>
   readModels(records, { policy, before, nowMs });
+/** The least that a worker publishes of a model. */
+function bare(id: bigint): DiscoveryRecord[] {
+  const [instance] = worker(id);
+  const model = create(ModelCardSchema, { name: "m", instanceId: id });
+  return [instance, { key: modelKey("m", id), value: { case: "model", value: model } }];
+}
+
 const NOW: AskedAt = { nowMs: 0, expecting: false };
 
 function told(run: () => unknown): string {
@@ -390,4 +397,16 @@ it("leaves out cards without a worker and records under another's key", () => {
     { key: "instances/elsewhere", reason: `the value belongs under ${instanceKey(1n)}` },
     { key: modelKey("m", 2n), reason: "its worker is not there" },
   ]);
+});
+
+it("a card that says nothing of what its engine can do and since when decides for nobody else, and all is tried", () => {
+  const { names, cards } = read([...bare(1n), ...worker(2n)]);
+  const { facts, workers, sets } = names.get("m")!;
+  expect([facts?.createdUnixSeconds, facts?.features.logprobs]).toEqual([2, true]);
+  expect([workers.size, sets.flatMap((set) => set.workers).map(({ card }) => card.instanceId)]).toEqual([1, [2n]]);
+  expect(cards.get(1n)?.map(({ name }) => name)).toEqual(["m"]);
+  const alone = read(bare(1n)).names.get("m")!.facts!;
+  expect(alone).toMatchObject({ createdUnixSeconds: 0, contextTokens: undefined, text: undefined });
+  const { generate, embed, grammar, embeddingSize } = alone.features;
+  expect([generate, embed, grammar, embeddingSize]).toEqual(["unknown", "unknown", "unknown", undefined]);
 });

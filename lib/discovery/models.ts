@@ -47,6 +47,8 @@ interface GoneName {
 export interface Models {
   /** All workers, by id and in its order. */
   readonly workers: ReadonlyMap<bigint, InstanceRecord>;
+  /** Their cards of models, also of those that are refused. */
+  readonly cards: ReadonlyMap<bigint, readonly ModelCard[]>;
   /** All that is known, by name, whether or not somebody serves it now. */
   readonly names: ReadonlyMap<string, NamedModel>;
   /** Workers that get no request for a model, each with the reason. */
@@ -87,6 +89,7 @@ const RETRY_AFTER_MS = { loading: 1_000, noWorkers: 2_000 } as const;
 /** The reading of no view at all. */
 export const NO_MODELS: Models = {
   workers: new Map(),
+  cards: new Map(),
   names: new Map(),
   refused: [],
   leftOut: [],
@@ -124,7 +127,9 @@ export function readModels(records: Iterable<DiscoveryRecord>, options: ReadOpti
   const mayBring = [...workers.values()].some(
     ({ state, models }) => state === InstanceState.LOADING && models.length === 0,
   );
-  return { workers, names, refused, leftOut, mayBring, gone: readGone(names, options) };
+  const cardsOf = new Map<bigint, ModelCard[]>();
+  for (const { card } of cards) cardsOf.set(card.instanceId, [...(cardsOf.get(card.instanceId) ?? []), card]);
+  return { workers, cards: cardsOf, names, refused, leftOut, mayBring, gone: readGone(names, options) };
 }
 
 /** A served name, whatever the state of its workers. Throws MODEL_NOT_FOUND, MODEL_LOADING or NO_WORKERS. */
@@ -216,12 +221,18 @@ function readClaims(workers: Models["workers"]): Map<string, InstanceRecord[]> {
   return claims;
 }
 
+/** Whoever does not say since when it serves decides for nobody who does. */
 function byAge({ card: left }: { card: ModelCard }, { card: right }: { card: ModelCard }): number {
-  if (left.createdUnixSeconds !== right.createdUnixSeconds) {
-    return left.createdUnixSeconds < right.createdUnixSeconds ? -1 : 1;
-  }
+  const [since, other] = [left, right].map(({ createdUnixSeconds: at }) => (at === 0n ? UNKNOWN_AGE : at)) as [
+    bigint,
+    bigint,
+  ];
+  if (since !== other) return since < other ? -1 : 1;
   return left.instanceId < right.instanceId ? -1 : 1;
 }
+
+/** Behind all times that a card can say. */
+const UNKNOWN_AGE = 1n << 64n;
 
 /** `others` name the model without a card that counts; who is refused is none of them. */
 function nameModel(

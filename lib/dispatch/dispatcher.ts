@@ -185,6 +185,7 @@ class Core<Placer extends Router> implements FrontendDispatcher<Placer> {
       create(WorkerViewSchema, {
         instance: seat.record,
         link: seat.linkState,
+        linkReason: seat.linkReason,
         openRequests: seat.openRequests,
         usedBlocks: seat.lastStep?.usedBlocks ?? 0,
         openSessions: seat.lastStep?.openSessions ?? 0,

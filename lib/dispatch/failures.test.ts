@@ -76,9 +76,12 @@ describe("the dispatcher, when a worker fails", () => {
     cluster.advance(60_000);
     expect(cluster.warnings).toEqual(["worker cannot be reached"]);
     expect([cluster.dispatcher.reached(9n), cluster.dispatcher.routable()]).toEqual([false, []]);
+    const reason = () => cluster.dispatcher.workers()[0]!.linkReason;
+    expect(reason()).toMatch(/.\.$/);
     cluster.add(9n);
     cluster.advance(10_000);
     expect([cluster.dispatcher.reached(9n), cluster.dispatcher.routable()]).toEqual([true, ["m"]]);
+    expect(reason()).toBe("");
     cluster.kill(9n);
     cluster.advance(60_000);
     expect(cluster.warnings).toEqual(["worker cannot be reached"]);

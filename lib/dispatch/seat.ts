@@ -26,6 +26,8 @@ export interface Seat {
   readonly openRequests: number;
   /** For lists of workers. */
   readonly linkState: LinkState;
+  /** Why that is not ready, one sentence; empty while it is, and where nobody said. */
+  readonly linkReason: string;
   /** undefined while there is none, and at a worker of tensors always. */
   readonly link: CallerLink | undefined;
   /** Past the link; undefined while there is none, and at a worker without tensors always. */

@@ -40,6 +40,7 @@ export class TensorSeat implements Seat {
   record: InstanceRecord;
   expectedMs: number | undefined;
   reached = false;
+  readonly linkReason = "";
   readonly link = undefined;
   readonly steps = 0;
   readonly lastStep = undefined;

@@ -80,6 +80,8 @@ export class WorkerSeat implements Seat {
   #retired = false;
   /** Sessions to be let go at the end of this turn. */
   #released: string[] = [];
+  /** Why the link was lost or is under suspicion. */
+  #reason: StatorError | undefined;
   /** It was suspect, and no canary has come back since. */
   #distrusted = false;
 
@@ -103,6 +105,10 @@ export class WorkerSeat implements Seat {
 
   get linkState(): LinkState {
     return this.link?.state ?? "closed";
+  }
+
+  get linkReason(): string {
+    return this.phase === "ready" ? "" : (this.#reason?.message ?? "");
   }
 
   carries(kind: AskKind): boolean {
@@ -182,6 +188,8 @@ export class WorkerSeat implements Seat {
   }
 
   #linkState(state: LinkState, reason: StatorError | undefined): void {
+    if (state === "ready") this.#reason = undefined;
+    else this.#reason = reason ?? this.#reason;
     switch (state) {
       case "ready":
         this.#ready();
@@ -235,6 +243,7 @@ export class WorkerSeat implements Seat {
 
   #lost(reason: StatorError | undefined): void {
     const { link } = this;
+    this.#reason = reason;
     this.link = undefined;
     this.#leave("lost");
     this.lastStep = undefined;

@@ -55,6 +55,10 @@ export function finished(moment: Moment, choice: Choice, finish: LinkFinish): vo
     handOff(moment, choice, finish.session);
   } else {
     choice.told = finish;
+    // A worker whose engine is asked first knows only now what was found; of an answer's later attempts nobody asks.
+    if (choice.leg === "whole" && choice.attemptFrom === 0) {
+      choice.cachedTokens = Math.max(choice.cachedTokens ?? 0, finish.cachedTokens);
+    }
     if (endsAtOnce(choice, finish)) {
       effects.push({ kind: "note", note: noteOf(choice, { kind: "first token", choice: choice.index }) });
     }

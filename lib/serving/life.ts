@@ -74,7 +74,7 @@ export interface Choice {
   fruitless: number;
   /** How many of the last of `fruitless` ended with the death of the worker. */
   deaths: number;
-  /** What the first worker that took it found in its cache. */
+  /** What the first worker that took it found in its cache, as far as it said. */
   cachedTokens: number | undefined;
 }
 

@@ -18,20 +18,38 @@ export interface EngineAccount {
   readonly model: ModelInfo;
 }
 
+/** What others go by who were told of the model before anybody asked the engine, such as by a card in discovery. */
+export interface ToldModel {
+  /** What requests bring and answers are made of. */
+  readonly input: EngineCard["input"];
+  /** Longest prompt and answer together, in tokens; undefined when nobody said it. */
+  readonly contextTokens: number | undefined;
+  /** By what the events of its cache are read; undefined: nobody reads them. */
+  readonly blocks: { readonly blockTokens: number; readonly hashScheme: string } | undefined;
+}
+
 /** What is known of an engine beside what it says. */
 export interface KnownHere {
   /** host:port, for sentences. */
   readonly address: string;
   /** Name in the API; undefined takes the engine's own. */
   readonly name: string | undefined;
+  /** undefined: nobody has been told anything of it. */
+  readonly told: ToldModel | undefined;
   /** Tokenizer and template of the model, where a file of it is here: requests go there as token ids then, else as text. */
   readonly artifacts: readonly EngineArtifact[];
   /** For requests that name no value. */
   readonly defaultSampling: DefaultSampling;
 }
 
-/** Refuses an engine that this adapter cannot stand in front of, with CONTRACT_MISMATCH. */
-export function checkAccount({ server, model }: EngineAccount, { address, artifacts }: KnownHere): void {
+/** Whether requests go to it as token ids. */
+function takesTokens({ told, artifacts }: KnownHere): boolean {
+  return told ? told.input === "tokens" : artifacts.length > 0;
+}
+
+/** Refuses an engine that this adapter cannot stand in front of, or that is not what others were told, with CONTRACT_MISMATCH. */
+export function checkAccount({ server, model }: EngineAccount, known: KnownHere): void {
+  const { address, told } = known;
   const refuse = (detail: string): never => {
     throw new StatorError("CONTRACT_MISMATCH", { what: `The engine at ${address}`, detail });
   };
@@ -42,17 +60,41 @@ export function checkAccount({ server, model }: EngineAccount, { address, artifa
   const { engineRole: role } = server;
   if (role === EngineRole.PREFILL) refuse("it computes prompts alone, and whole answers are asked for");
   if (role === EngineRole.DECODE) refuse("it goes on from prompts of others, and whole answers are asked for");
-  const takesIds = artifacts.length > 0;
-  if (takesIds && model.supportsTokenIdsInput === false) refuse("it takes text alone: leave --model out");
-  if (!takesIds && model.supportsTextInput === false) {
-    refuse("it takes token ids alone: give --model the GGUF file of its model, whose tokenizer is read");
+  const takesIds = takesTokens(known);
+  if (takesIds && model.supportsTokenIdsInput === false) {
+    refuse(`it takes text alone: ${told ? "its model card must say TEXT" : "leave --model out"}`);
   }
+  if (!takesIds && model.supportsTextInput === false) {
+    const card = "its model card must say TOKENS, and name a tokenizer";
+    refuse(
+      `it takes token ids alone: ${told ? card : "give --model the GGUF file of its model, whose tokenizer is read"}`,
+    );
+  }
+  const contradiction = told && contradictionOf({ server, model }, told);
+  if (contradiction !== undefined) refuse(contradiction);
+}
+
+/** Where an engine is not what its model card says, in words. What only one of them says contradicts nothing. */
+function contradictionOf({ server, model }: EngineAccount, { contextTokens, blocks }: ToldModel): string | undefined {
+  const most = sizeOf(model.maxContextLength);
+  if (most !== undefined && contextTokens !== undefined && contextTokens > most) {
+    return `its model card says a context of ${contextTokens} tokens, and it takes ${most}`;
+  }
+  if (!blocks) return undefined;
+  const blockTokens = sizeOf(server.capacity?.kvBlockSize);
+  if (blockTokens !== undefined && blockTokens !== blocks.blockTokens) {
+    return `its model card says blocks of ${blocks.blockTokens} tokens, and it has blocks of ${blockTokens}`;
+  }
+  if (blocks.hashScheme === HASH_SCHEME) return undefined;
+  const own = blocks.hashScheme || "nothing";
+  return `its model card names blocks by ${own}, and callers of openengine.v1 name them by ${HASH_SCHEME}`;
 }
 
 /** The card of an engine as it said it is. */
 export function engineCard({ server, model }: EngineAccount, known: KnownHere): EngineCard {
-  const { address, artifacts, defaultSampling } = known;
-  const takesIds = artifacts.length > 0;
+  const { address, artifacts, defaultSampling, told } = known;
+  const takesIds = takesTokens(known);
+  const isFollowed = takesIds && tellsBlocks(server) && (!told || told.blocks !== undefined);
   const { kvBlockSize, totalKvBlocks, maxRunningRequests } = server.capacity ?? {};
   const blockTokens = sizeOf(kvBlockSize);
   const contextTokens = sizeOf(model.maxContextLength);
@@ -76,7 +118,7 @@ export function engineCard({ server, model }: EngineAccount, known: KnownHere): 
     maxRunningRequests: sizeOf(maxRunningRequests),
     maxWaitingRequests: undefined,
     // Of its blocks the tokens are told, and the names are made here.
-    hashScheme: takesIds && tellsBlocks(server) ? HASH_SCHEME : "",
+    hashScheme: isFollowed ? HASH_SCHEME : "",
     quantization: "",
     modelDigest: new Uint8Array(0),
     input: takesIds ? "tokens" : "text",
@@ -100,7 +142,7 @@ export function askTarget({ server, model }: EngineAccount): AskTarget {
 }
 
 /** Whether events of an engine's cache can be followed: it has blocks of one size, in one replica. */
-export function tellsBlocks({ capacity, parallelism }: ServerInfo): boolean {
+function tellsBlocks({ capacity, parallelism }: ServerInfo): boolean {
   return sizeOf(capacity?.kvBlockSize) !== undefined && (parallelism?.dataParallelSize ?? 1) === 1;
 }
 

@@ -2,6 +2,7 @@ import { HealthState } from "#gen/openengine/v1/lifecycle_pb";
 import type { Control } from "#gen/openengine/v1/openengine_pb";
 import type { LoadInfo } from "#gen/openengine/v1/server_pb";
 import { asStatorError } from "#lib/base/errors";
+import { plainReason } from "#lib/discovery/plain-reason";
 import type { Client } from "#lib/rpc/client";
 import type { EngineStanding } from "../engine.ts";
 
@@ -18,7 +19,7 @@ export async function lookAt(
     const error = asStatorError(caught);
     // One that answers is there, also when it knows no health.
     if (error.row.grpc === GRPC_UNIMPLEMENTED) return READY;
-    return { state: "away", reason: `The engine at ${address} does not answer: ${error.message}` };
+    return { state: "away", reason: `The engine at ${address} does not answer: ${plainReason(error.message)}.` };
   }
 }
 

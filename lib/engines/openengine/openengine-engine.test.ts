@@ -1,6 +1,8 @@
+import { create } from "@bufbuild/protobuf";
 import { afterEach, expect, it } from "vitest";
 import { FinishReason } from "#gen/openengine/v1/generation_pb";
 import { AbortStatus, HealthState } from "#gen/openengine/v1/lifecycle_pb";
+import { LoraAdapterSchema } from "#gen/openengine/v1/lora_pb";
 import { EngineRole } from "#gen/openengine/v1/server_pb";
 import { SeededChance } from "#lib/base/chance";
 import { StatorError } from "#lib/base/errors";
@@ -8,12 +10,14 @@ import { silentLog } from "#lib/host/log";
 import { noMetrics } from "#lib/host/metrics";
 import { systemClock } from "#lib/host/system-clock";
 import { DirectTransport } from "#lib/rpc/direct";
+import { HASH_SCHEME } from "#lib/tokens/block-hash";
 import { GREEDY } from "#lib/tokens/sampling";
 import { DEMO_MODEL } from "../../../test/support/engine-driver.ts";
 import { type ForeignCall, ForeignEngine } from "../../../test/support/foreign-engine.ts";
 import { settle } from "../../../test/support/worker-rig.ts";
 import { requireAbility } from "../ability.ts";
 import type { Engine, EngineFinish, EngineStanding, GenerateRequest, StepMetrics } from "../engine.ts";
+import type { ToldModel } from "./card.ts";
 import type { OpenEngineLimits } from "./limits.ts";
 import { type OpenEngineOptions, openOpenEngine } from "./openengine-engine.ts";
 
@@ -110,6 +114,66 @@ it("says of an engine what it says of itself, and nothing of what it does not", 
     capabilities: { logprobs: false },
   });
   expect([asText.card.contextTokens, asText.card.blockTokens, asText.text]).toEqual([undefined, undefined, undefined]);
+});
+
+const TOLD = { input: "tokens", contextTokens: 64, blocks: { blockTokens: 2, hashScheme: HASH_SCHEME } } as const;
+
+it("takes token ids by what others were told, without a file of the model", async () => {
+  const remote = new ForeignEngine();
+  const engine = await open(remote, { modelPath: undefined, told: TOLD });
+  expect([engine.card.input, engine.card.hashScheme, engine.card.artifacts, engine.text]).toEqual([
+    "tokens",
+    HASH_SCHEME,
+    [],
+    undefined,
+  ]);
+  const heard = new Heard(engine);
+  engine.submit(request(1, { generatedTokens: Uint32Array.of(4) }));
+  const call = await callOf(remote);
+  expect(call.request.input).toMatchObject({ case: "tokenIds", value: { ids: [1, 2, 3, 4] } });
+  // Ids beyond any vocabulary: whoever has the tokenizer knows what they are.
+  call.send(tokens(4_000_000_000));
+  await expect.poll(() => heard.tokens).toEqual([4_000_000_000]);
+  const unread = await open(new ForeignEngine(), { modelPath: undefined, told: { ...TOLD, blocks: undefined } });
+  expect(unread.card).toMatchObject({ blockTokens: 2, hashScheme: "" });
+});
+
+it("knows adapters that others load there, where others were told of the engine", async () => {
+  const remote = new ForeignEngine();
+  remote.model = { ...remote.model, supportsLora: true };
+  const engine = await open(remote, { modelPath: undefined, told: TOLD });
+  new Heard(engine);
+  const names = () =>
+    requireAbility(engine, "adapters")
+      .list()
+      .map(({ name }) => name);
+  expect(names()).toEqual([]);
+  remote.adapters.push(create(LoraAdapterSchema, { loraId: 1n, loraName: "fast", sourcePath: "/fast" }));
+  await expect.poll(names).toEqual(["fast"]);
+});
+
+it("refuses an engine that is not what others were told, and waits for none that others ask again", async () => {
+  const refusal = (told: Partial<ToldModel>, remote = new ForeignEngine()) =>
+    open(remote, { modelPath: undefined, waits: false, told: { ...TOLD, ...told } }).then(
+      () => "none",
+      (error: StatorError) => `${error.reason} ${error.message}`,
+    );
+  expect(await refusal({ contextTokens: undefined })).toBe("none");
+  expect(await refusal({ contextTokens: 65 })).toMatch(/CONTRACT_MISMATCH .*a context of 65 tokens, and it takes 64/);
+  const blocks = { ...TOLD.blocks, blockTokens: 4 };
+  expect(await refusal({ blocks })).toMatch(/CONTRACT_MISMATCH .*says blocks of 4 tokens, and it has blocks of 2/);
+  expect(await refusal({ blocks: { ...TOLD.blocks, hashScheme: "" } })).toMatch(/names blocks by nothing/);
+  const remote = new ForeignEngine();
+  remote.model = { ...remote.model, supportsTokenIdsInput: false };
+  expect(await refusal({}, remote)).toMatch(/takes text alone: its model card must say TEXT/);
+  remote.model = { ...remote.model, supportsTokenIdsInput: true, supportsTextInput: false };
+  expect(await refusal({ input: "text" }, remote)).toMatch(/takes token ids alone: its model card must say TOKENS/);
+  remote.health = HealthState.STARTING;
+  expect(await refusal({}, remote)).toMatch(/UNAVAILABLE .*is starting/);
+  remote.server = { engineName: "bare", schemaRevision: 1, minimumClientRevision: 1 };
+  remote.model = { servedModelName: "far" };
+  remote.health = HealthState.READY;
+  expect(await refusal({}, remote)).toBe("none");
 });
 
 it("refuses to stand in front of what it cannot", async () => {

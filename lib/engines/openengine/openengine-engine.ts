@@ -29,7 +29,7 @@ import {
   engineCard,
   type KnownHere,
   sameEngine,
-  tellsBlocks,
+  type ToldModel,
 } from "./card.ts";
 import { type CallListener, EngineCall } from "./engine-call.ts";
 import { KvFollow } from "./kv-follow.ts";
@@ -51,6 +51,10 @@ export interface OpenEngineOptions {
   readonly model?: string | undefined;
   /** GGUF file of the model, whose tokenizer and template are read; without it the engine is asked in text. */
   readonly modelPath?: string | undefined;
+  /** What others were told of the model, in place of a file: an engine that is otherwise is refused. */
+  readonly told?: ToldModel | undefined;
+  /** Whether one that is not ready is waited for; true unless given. */
+  readonly waits?: boolean | undefined;
   /** What an operator says about drawing. */
   readonly sampling?: SaidSampling | undefined;
   /** Of all waits. */
@@ -61,22 +65,25 @@ export interface OpenEngineOptions {
   readonly log: Log;
   /** What differs from `OPENENGINE_LIMITS`. */
   readonly limits?: Partial<OpenEngineLimits> | undefined;
-  /** Ends the wait for an engine that is not there yet. */
+  /** Ends the wait for an engine that is not there yet, or does not answer. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Opens an engine that somebody else runs and that speaks openengine.v1. Waits until it is there and ready. Throws
- * CONTRACT_MISMATCH for one that cannot be stood in front of, what it refuses to tell, FILE_NOT_FOUND and BAD_MODEL_FILE, and
- * the reason of the signal.
+ * Opens an engine that somebody else runs and that speaks openengine.v1. Waits until it is there and ready; UNAVAILABLE where
+ * nobody waits for it. Throws CONTRACT_MISMATCH for one that cannot be stood in front of, what it refuses to tell,
+ * FILE_NOT_FOUND and BAD_MODEL_FILE, and the reason of the signal.
  */
 export async function openOpenEngine(options: OpenEngineOptions): Promise<Engine> {
   const { transport, address, sampling, log, modelPath } = options;
   const limits = { ...OPENENGINE_LIMITS, ...options.limits };
   const control = createClient(Control, transport);
+  const { signal } = options;
+  const abort = (): void => transport.close();
+  signal?.addEventListener("abort", abort);
   try {
     const modelText = await readModelText(modelPath, { sampling, log });
-    const known: KnownHere = { ...modelText, address, name: options.model };
+    const known: KnownHere = { ...modelText, address, name: options.model, told: options.told };
     const account = await awaitAccount(control, options, limits);
     checkAccount(account, known);
     const adapters = account.model.supportsLora ? new RemoteAdapters(control, limits) : undefined;
@@ -84,7 +91,10 @@ export async function openOpenEngine(options: OpenEngineOptions): Promise<Engine
     return new OpenEngineEngine({ options, limits, control, known, modelText, adapters }, account);
   } catch (error) {
     transport.close();
+    signal?.throwIfAborted();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
   }
 }
 
@@ -95,17 +105,22 @@ async function askAccount(control: Client<typeof Control>, model: string, timeou
 
 async function awaitAccount(
   control: Client<typeof Control>,
-  { address, remoteModel = "", clock, log, signal }: OpenEngineOptions,
+  { address, remoteModel = "", waits = true, clock, log, signal }: OpenEngineOptions,
   { lookMs, timeoutMs }: OpenEngineLimits,
 ): Promise<EngineAccount> {
   const forever = new AbortController().signal;
   for (let told = ""; ; ) {
     const { state, reason } = await lookAt(control, { address, timeoutMs });
     if (state === "ready") return await askAccount(control, remoteModel, timeoutMs);
+    if (!waits) throw notReady(reason);
     if (reason !== told) log.warn("waiting for the engine", { address, reason });
     told = reason;
     await pause(clock, lookMs, signal ?? forever);
   }
+}
+
+function notReady(reason: string): StatorError {
+  return new StatorError("UNAVAILABLE", { what: "The engine", detail: reason.replace(/\.$/, "") });
 }
 
 /** What the engine is made of. */
@@ -161,7 +176,7 @@ class OpenEngineEngine implements Engine {
     this.#instanceId = account.server.instanceId;
     this.#cancels = new Cancels({ control, clock, scope: this.#scope, limits });
     const { blockTokens, hashScheme, totalBlocks } = this.card;
-    if (blockTokens !== undefined && hashScheme !== "" && tellsBlocks(account.server)) {
+    if (blockTokens !== undefined && hashScheme !== "") {
       const mostBlocks = Math.min(limits.kvBlocks, totalBlocks ?? limits.kvBlocks);
       const onKv: EngineListener["onKv"] = (notice) => this.#listener?.onKv(notice);
       this.#follow = new KvFollow({
@@ -217,8 +232,7 @@ class OpenEngineEngine implements Engine {
     if (this.#isClosed) throw new StatorError("ENGINE_FAILED", { detail: "it has been closed" });
     const { state, reason } = this.#standing;
     if (state === "draining") throw new StatorError("DRAINING", { what: "The engine" });
-    if (state === "away")
-      throw new StatorError("UNAVAILABLE", { what: "The engine", detail: reason.replace(/\.$/, "") });
+    if (state === "away") throw notReady(reason);
   }
 
   #listenerOf(request: GenerateRequest): CallListener {
@@ -300,7 +314,7 @@ class OpenEngineEngine implements Engine {
   async #keepLooking(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts.options;
     while (!signal.aborted && !this.#isClosed) {
-      await Promise.all([this.#look(), this.#askLoad()]);
+      await Promise.all([this.#look(), this.#askLoad(), this.#askAdapters()]);
       const wake = AbortSignal.any([signal, this.#wake.signal]);
       await pause(clock, this.#parts.limits.lookMs, wake).catch(() => {});
       if (!this.#wake.signal.aborted) continue;
@@ -366,6 +380,12 @@ class OpenEngineEngine implements Engine {
       // Where nobody says how busy it is, what is open here is all that is known.
       if (asStatorError(caught).row.grpc === GRPC_UNIMPLEMENTED) this.#tellsLoad = false;
     }
+  }
+
+  /** Where others put the engine behind us, they load its adapters. */
+  async #askAdapters(): Promise<void> {
+    const { options, adapters } = this.#parts;
+    if (options.told) await adapters?.refresh().catch(() => {});
   }
 
   #giveUp(error: StatorError): void {

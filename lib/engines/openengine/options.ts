@@ -1,7 +1,7 @@
 import { integer, type Options, text, type Values } from "#lib/base/option";
 import { OPENENGINE_LIMITS, type OpenEngineLimits } from "./limits.ts";
 
-/** What is decided for a worker in front of an engine that speaks openengine.v1. */
+/** What is decided for an engine that speaks openengine.v1, where a worker stands in front of it and where a frontend calls it. */
 export const OPENENGINE_OPTIONS = {
   "openengine.model": text({
     initial: undefined,
@@ -13,20 +13,20 @@ export const OPENENGINE_OPTIONS = {
     least: 50,
     most: 60_000,
     unit: "ms",
-    doc: "How often that engine is asked how it is and how busy.",
+    doc: "How often an engine that is called over openengine.v1 is asked how it is and how busy.",
   }),
   "openengine.max-open": integer({
     initial: OPENENGINE_LIMITS.openRequests,
     least: 1,
     most: 100_000,
-    doc: "Requests that may be open at that engine at once; one more is refused.",
+    doc: "Requests that may be open at once, from one process, at an engine that is called over openengine.v1; one more is refused.",
   }),
   "openengine.cancel-ms": integer({
     initial: OPENENGINE_LIMITS.cancelMs,
     least: 10,
     most: 600_000,
     unit: "ms",
-    doc: "Time in which that engine has to end a request that it was told to; afterwards the request ends here, and its stream is reset.",
+    doc: "Time in which an engine that is called over openengine.v1 has to end a request that it was told to; afterwards the request ends here, and its stream is reset.",
   }),
 } as const satisfies Options;
 

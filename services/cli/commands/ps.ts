@@ -1,8 +1,10 @@
 import { type InstanceRecord, InstanceState } from "#gen/stator/discovery/v1/discovery_pb";
 import type { WorkerView } from "#gen/stator/frontend/v1/frontend_pb";
 import { printId } from "#lib/base/bytes";
+import { workerContractOf } from "#lib/discovery/worker-contract";
 import { readWorkerRole } from "#lib/discovery/worker-role";
 import type { Command } from "../command.ts";
+import { oneLine } from "../display-width.ts";
 import { askFrontend, OPERATOR_KEYS, OPERATOR_SAYS } from "../operators.ts";
 import { type Column, printTable } from "../table.ts";
 
@@ -17,7 +19,11 @@ export const ps: Command = {
   async run({ values, positional, print }) {
     const { workers } = await askFrontend(values, (each, options) => each.listWorkers({}, options), positional[0]);
     const rows = workers.map(readWorker);
-    print(values.json ? JSON.stringify(rows, undefined, 2) : printTable(COLUMNS, rows));
+    print(
+      values.json
+        ? JSON.stringify(rows, undefined, 2)
+        : [printTable(COLUMNS, rows), ...rows.flatMap(explain)].join("\n"),
+    );
     return 0;
   },
 };
@@ -38,11 +44,15 @@ interface Row {
   readonly namespace: string;
   readonly models: readonly string[];
   readonly address: string;
+  /** What frontends speak to it: the link, or openengine.v1 alone. */
+  readonly contract: string;
   readonly state: string;
   /** Why it is not ready. */
   readonly reason: string;
   /** The frontend's link to it. */
   readonly link: string;
+  /** Why that is not ready. */
+  readonly linkReason: string;
   readonly openRequests: number;
   readonly waitingRequests: number;
   /** What it keeps for other workers. */
@@ -82,7 +92,7 @@ const COLUMNS: readonly Column<Row>[] = [
   ["WORKER", ({ worker }) => worker],
   ["ROLE", ({ role }) => role],
   ["MODELS", ({ models }) => models.join(" ")],
-  ["ADDRESS", ({ address }) => address],
+  ["ADDRESS", ({ address, contract }) => (contract === "link" ? address : `${address} (${contract})`)],
   ["STATE", ({ state, link }) => (state !== "ready" || link === "ready" ? state : `${state}, link ${link}`)],
   ["OPEN", ({ openRequests }) => openRequests],
   ["WAITING", ({ waitingRequests }) => waitingRequests],
@@ -92,6 +102,12 @@ const COLUMNS: readonly Column<Row>[] = [
   ["BLOCKS", ({ usedBlocks, totalBlocks }) => (totalBlocks === null ? "unknown" : `${usedBlocks}/${totalBlocks}`)],
   ["KEPT", ({ openSessions, pinnedBlocks }) => printKept(openSessions, pinnedBlocks)],
 ];
+
+/** Below the table: why a worker takes nothing, where somebody said it. */
+function explain({ worker, reason, linkReason }: Row): string[] {
+  const why = reason || linkReason;
+  return why === "" ? [] : [`${worker}: ${oneLine(why)}`];
+}
 
 /** Sessions that a worker keeps for others, with the blocks that they pin. */
 function printKept(sessions: number, blocks: number): string {
@@ -119,9 +135,11 @@ function readWorker({ instance, ...view }: WorkerView): Row {
     namespace: instance?.namespace ?? "",
     models: instance?.models ?? [],
     address: instance?.address ?? "",
+    contract: instance ? workerContractOf(instance) : "",
     state: STATES.get(instance?.state ?? InstanceState.UNSPECIFIED) ?? "",
     reason: instance?.reason ?? "",
     link: view.link,
+    linkReason: view.linkReason,
     openRequests: view.openRequests,
     waitingRequests: view.waitingRequests,
     openSessions: view.openSessions,

@@ -51,7 +51,8 @@ export const up: Command = {
     "model",
     "model-name",
     ...WORKER_KEYS,
-    ...FRONT_KEYS,
+    // Some are for both.
+    ...FRONT_KEYS.filter((key) => !WORKER_KEYS.includes(key)),
     ...SHARED_KEYS,
   ],
   says: {

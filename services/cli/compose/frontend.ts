@@ -21,6 +21,7 @@ import { DISPATCH_INSTRUMENTS } from "#lib/dispatch/instruments";
 import type { TensorDispatcher } from "#lib/dispatch/tensor-dispatcher";
 import type { Connection } from "#lib/dispatch/worker-seat";
 import { EVENTS_INSTRUMENTS } from "#lib/events/instruments";
+import type { Log } from "#lib/host/log";
 import { systemChance } from "#lib/host/system-clock";
 import { readLinkLimits } from "#lib/link/options";
 import { ROUTING_INSTRUMENTS } from "#lib/routing/instruments";
@@ -28,6 +29,7 @@ import type { RuleRouter } from "#lib/routing/rule-router";
 import { Channel } from "#lib/rpc/channel";
 import { createConnectHandler } from "#lib/rpc/connect";
 import { checkHttpListen, readOperators } from "#lib/rpc/options";
+import type { Transport } from "#lib/rpc/transport";
 import type { Ask } from "#lib/serving/ask";
 import { readLifeLimits } from "#lib/serving/options";
 import { SHARED_INSTRUMENTS } from "#lib/shared/instruments";
@@ -49,6 +51,7 @@ import { type OpenedOperatorCalls, openOperatorCalls } from "./operator-calls.ts
 import { openProcess, type ProcessPort, type ServiceProcess } from "./process.ts";
 import { createRouter, feedRouter } from "./routing.ts";
 import { openTexts } from "./texts.ts";
+import { openWorkerDialer } from "./worker-dialer.ts";
 
 /** A frontend process that serves. */
 export interface OpenedFrontend {
@@ -195,11 +198,12 @@ function openDispatcher(
   { view, reader }: { readonly view: ModelView; readonly reader: BodyReader },
 ): FrontendDispatcher<RuleRouter> {
   const { values, scope } = context;
+  const dialWorker = openWorkerDialer(context, process, { view, hearsEvents: () => dispatcher.router.hearsEvents });
   const dispatcher = createDispatcher({
     ...process,
     caller: `frontend/${printId(systemChance.id()).slice(0, 8)}`,
     view,
-    connect: (instance) => connectLink(instance, process),
+    connect: (instance) => connectLink(dialWorker(instance), instance, process.log),
     dial: (address) =>
       new Channel(address, process.credentials, process.clock, { messageBytes: values["grpc.message-bytes"] }),
     router: (locate) => createRouter(context, process, locate),
@@ -207,7 +211,7 @@ function openDispatcher(
     compile: (guidance) => reader.compile(guidance),
   });
   scope.own("dispatcher", dispatcher);
-  scope.defer("router", feedRouter(process, { view, router: dispatcher.router }));
+  scope.defer("router", feedRouter(process, { view, router: dispatcher.router, dialWorker }));
   return dispatcher;
 }
 
@@ -259,8 +263,7 @@ function publicRpcs(process: ServiceProcess): FrontendOptions["fallback"] {
   };
 }
 
-function connectLink({ address }: InstanceRecord, { credentials, clock, log }: ServiceProcess): Connection {
-  const transport = new Channel(address, credentials, clock);
+function connectLink(transport: Transport, { address }: InstanceRecord, log: Log): Connection {
   return {
     channel: transport.open(WorkerLinkService.method.link),
     release(sessionIds) {

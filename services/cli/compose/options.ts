@@ -79,6 +79,8 @@ export const FRONT_DOOR_KEYS: readonly OptionKey[] = [
   ...keysOf(SERVING_OPTIONS),
   ...keysOf(LINK_OPTIONS),
   ...keysOf(TEXT_OPTIONS),
+  // For workers that answer openengine.v1 alone, each of which says its model itself.
+  ...keysOf(OPENENGINE_OPTIONS).filter((key) => key !== "openengine.model"),
 ];
 
 /** How gRPC ports prove themselves. */

@@ -1,7 +1,7 @@
 import { asStatorError } from "#lib/base/errors";
 import type { ModelView } from "#lib/discovery/model-view";
 import { fleetOf } from "#lib/dispatch/fleet";
-import { createRefusedFeed, type KvFeed } from "#lib/events/feed";
+import { createRefusedFeed } from "#lib/events/feed";
 import { type KvFollower, openKvFollower } from "#lib/events/follower";
 import { createRpcFeed } from "#lib/events/rpc-feed";
 import { loadNative } from "#lib/native/addon";
@@ -10,10 +10,10 @@ import { RunIndex } from "#lib/routing/index/run-index";
 import type { Locate } from "#lib/routing/locate";
 import { readDisaggregation, readRuleConstants } from "#lib/routing/options";
 import { RuleRouter } from "#lib/routing/rule-router";
-import { Channel } from "#lib/rpc/channel";
 import { TokenHasher } from "#lib/tokens/block-hash";
 import type { ProcessContext } from "../command.ts";
 import type { ServiceProcess } from "./process.ts";
+import type { DialWorker } from "./worker-dialer.ts";
 
 /** Blocks of a prompt that are hashed first: a call of the addon costs as much as so many of them. */
 const STEP_BLOCKS = { native: 128, script: 32 } as const;
@@ -39,15 +39,22 @@ export function createRouter({ values }: ProcessContext, process: ServiceProcess
   });
 }
 
+/** Whom a router hears of. */
+export interface FeedParts {
+  /** Who is there. */
+  readonly view: ModelView;
+  /** It follows the view already. */
+  readonly router: RuleRouter;
+  /** The way to a worker; may throw. */
+  readonly dialWorker: DialWorker;
+}
+
 /**
- * Has a router hear what the workers of a view tell of their caches, and the log which rule is in force. Called when the
- * router follows the view already; returns what ends it.
+ * Has a router hear what the workers of a view tell of their caches, and the log which rule is in force. Returns what ends it.
  */
-export function feedRouter(
-  process: ServiceProcess,
-  { view, router }: { readonly view: ModelView; readonly router: RuleRouter },
-): () => void {
-  const follower = router.hearsEvents ? openFollower(process, { view, router }) : undefined;
+export function feedRouter(process: ServiceProcess, parts: FeedParts): () => void {
+  const { view, router } = parts;
+  const follower = router.hearsEvents ? openFollower(process, parts) : undefined;
   const told = new Map<string, string>();
   const unsubscribe = view.subscribe(() => {
     follower?.follow(fleetOf(view.models).values());
@@ -60,24 +67,19 @@ export function feedRouter(
   };
 }
 
-function openFollower(
-  process: ServiceProcess,
-  { view, router }: { readonly view: ModelView; readonly router: RuleRouter },
-): KvFollower<FleetWorker> {
+function openFollower(process: ServiceProcess, { view, router, dialWorker }: FeedParts): KvFollower<FleetWorker> {
   const { clock, chance, log, metrics } = process;
   return openKvFollower({
     ...{ clock, chance, log, metrics },
-    connect: ({ worker }) => connectFeed(view.models.workers.get(worker)?.address ?? "", process),
+    connect({ worker }) {
+      try {
+        return createRpcFeed(dialWorker(view.models.workers.get(worker)!));
+      } catch (error) {
+        return createRefusedFeed(asStatorError(error), clock);
+      }
+    },
     sink: ({ worker }, rank) => router.sink(worker, rank),
   });
-}
-
-function connectFeed(address: string, { credentials, clock }: ServiceProcess): KvFeed {
-  try {
-    return createRpcFeed(new Channel(address, credentials, clock));
-  } catch (error) {
-    return createRefusedFeed(asStatorError(error), clock);
-  }
 }
 
 /** Once for each weight set, and again when it changes. */

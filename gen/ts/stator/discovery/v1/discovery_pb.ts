@@ -255,7 +255,7 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
   transfer?: TransferScope | undefined;
 
   /**
-   * What the engine can do.
+   * What the engine can do; absent when nobody knows: then what is asked for is tried.
    *
    * @generated from field: stator.discovery.v1.Capabilities capabilities = 8;
    */
@@ -269,7 +269,7 @@ export type ModelCard = Message<"stator.discovery.v1.ModelCard"> & {
   artifacts: ArtifactRef[];
 
   /**
-   * Unix seconds at which the model became servable here.
+   * Unix seconds at which the model became servable here; 0 when nobody knows: then it counts as younger than any other.
    *
    * @generated from field: uint64 created_unix_seconds = 10;
    */
