@@ -7,7 +7,10 @@ import { type ForeignWorker, startForeignWorker, templateFolder } from "../suppo
 import { type BuiltStubs, makeStubs, STUBS_MISSING } from "../support/stub-packages.ts";
 
 /** Ways in which a frontend reaches a worker that is not ours, and the program of the template that has each. */
-const WAYS = [{ way: "the link", program: "link_worker.py" }] as const;
+const WAYS = [
+  { way: "the link", program: "link_worker.py" },
+  { way: "openengine.v1", program: "worker.py" },
+] as const;
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "stator-foreign-workers-"));
 const cluster = new Cluster();
