@@ -128,12 +128,17 @@ it("a worker that answers openengine.v1 alone serves beside one of ours, and a k
   await registered.enter(InstanceState.READY);
   await expect.poll(async () => (await look()).link, PATIENCE).toBe("ready");
 
-  // Killed, while its record stays: as that of a worker whose lease still runs.
-  const streams = Array.from({ length: 4 }, () => complete(base, { prompt }));
+  // Killed, while its record stays: as that of a worker whose lease still runs. It alone has this prompt.
+  const before = Number((await look()).ranks[0]?.indexedBlocks);
+  const known = { prompt: `A lazy dog. ${prompt}`, max_tokens: 250 };
+  const { text: other } = await complete(base, { ...pinned, ...known }).done;
+  await expect.poll(async () => Number((await look()).ranks[0]?.indexedBlocks), PATIENCE).toBeGreaterThan(before);
+  const streams = Array.from({ length: 4 }, () => complete(base, known));
   await expect.poll(() => streams.every(({ text }) => text().length > 20), { ...PATIENCE, interval: 10 }).toBe(true);
+  expect((await look()).openRequests).toBeGreaterThan(0);
   foreign.program.signal("SIGKILL");
   const texts = (await Promise.all(streams.map(({ done }) => done))).map(({ text }) => text);
-  expect(texts).toEqual(streams.map(() => whole));
+  expect(texts).toEqual(streams.map(() => other));
   const metrics = await (await fetch(`${base}/metrics`)).text();
   expect(readMetric(metrics, "stator_dispatch_migrations_total")).toBeGreaterThan(0);
   await expect.poll(async () => (await look()).link, PATIENCE).toBe("draining");
