@@ -105,15 +105,15 @@ it("a worker that answers openengine.v1 alone serves beside one of ours, and a k
   await expect.poll(async () => (await look())?.link, PATIENCE).toBe("ready");
 
   // A long prompt goes there; its blocks are known here then, and the next request with them goes where they are.
-  const prompt = "The quick brown fox jumps over the lazy dog. ".repeat(20);
+  const prompt = "The quick brown fox jumps over the lazy dog. ".repeat(100);
   const pinned = { prompt, stator: { worker: printId(FOREIGN) } };
   const { text: whole } = await complete(base, pinned).done;
   expect(whole.length).toBeGreaterThan(200);
-  await expect.poll(async () => Number((await look()).ranks[0]?.indexedBlocks), PATIENCE).toBeGreaterThan(10);
+  await expect.poll(async () => Number((await look()).ranks[0]?.indexedBlocks), PATIENCE).toBeGreaterThan(100);
   const lastWorkers = async () => (await frontend.client.listRequests({ limit: 1 })).requests[0]!.workers;
   const again = await complete(base, { prompt }).done;
   expect([again.text, await lastWorkers()]).toEqual([whole, [FOREIGN]]);
-  expect(again.cached).toBeGreaterThan(100);
+  expect(again.cached).toBeGreaterThan(1000);
 
   // While it drains it takes nothing new, and what runs ends there.
   const last = complete(base, pinned);
@@ -128,12 +128,17 @@ it("a worker that answers openengine.v1 alone serves beside one of ours, and a k
   await registered.enter(InstanceState.READY);
   await expect.poll(async () => (await look()).link, PATIENCE).toBe("ready");
 
-  // Killed, while its record stays: as that of a worker whose lease still runs.
-  const streams = Array.from({ length: 4 }, () => complete(base, { prompt }));
+  // Killed, while its record stays: as that of a worker whose lease still runs. It alone has this prompt.
+  const before = Number((await look()).ranks[0]?.indexedBlocks);
+  const known = { prompt: `A lazy dog. ${prompt}`, max_tokens: 250 };
+  const { text: other } = await complete(base, { ...pinned, ...known }).done;
+  await expect.poll(async () => Number((await look()).ranks[0]?.indexedBlocks), PATIENCE).toBeGreaterThan(before + 100);
+  const streams = Array.from({ length: 4 }, () => complete(base, known));
   await expect.poll(() => streams.every(({ text }) => text().length > 20), { ...PATIENCE, interval: 10 }).toBe(true);
+  expect((await look()).openRequests).toBeGreaterThan(0);
   foreign.program.signal("SIGKILL");
   const texts = (await Promise.all(streams.map(({ done }) => done))).map(({ text }) => text);
-  expect(texts).toEqual(streams.map(() => whole));
+  expect(texts).toEqual(streams.map(() => other));
   const metrics = await (await fetch(`${base}/metrics`)).text();
   expect(readMetric(metrics, "stator_dispatch_migrations_total")).toBeGreaterThan(0);
   await expect.poll(async () => (await look()).link, PATIENCE).toBe("draining");
