@@ -1,7 +1,7 @@
 import { readme } from "./readme.ts";
 import type { Project, Recipe } from "./recipe.ts";
 
-const PINS = { protoc: "33.0", protobuf: "4.33.0", grpc: "1.80.0", release: "17" } as const;
+const PINS = { protoc: "33.0", protobuf: "4.33.0", grpc: "1.80.0", gson: "2.12.1", release: "17" } as const;
 
 /** Plugins of Maven that the build runs, all of group org.apache.maven.plugins. */
 const BUILD = {
@@ -136,6 +136,9 @@ function projectFile({ name, version }: Project): string {
   });
   const libraries = [
     ["com.google.protobuf", "protobuf-java", PINS.protobuf],
+    // For JSON: grpc-services brings one that is older than the messages, and this one a gson that is older than gRPC's.
+    ["com.google.protobuf", "protobuf-java-util", PINS.protobuf],
+    ["com.google.code.gson", "gson", PINS.gson],
     ...["grpc-netty-shaded", "grpc-protobuf", "grpc-services", "grpc-stub"].map((each) => ["io.grpc", each, PINS.grpc]),
   ].map(
     ([group, artifact, pin]) =>

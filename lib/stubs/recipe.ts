@@ -120,6 +120,8 @@ export interface Recipe {
   tools(machine: Machine): ToolSet | undefined;
   /** Runs of them, in order, on a machine that has tools. */
   generators(name: string, machine: Machine): readonly Generator[];
+  /** Where the package has an image of its contracts, without comments; absent where generated code carries it. */
+  readonly descriptors?: string;
   /** Files beside the generated ones, by path: project file, an example that calls, README.md. */
   files(project: Project): Readonly<Record<string, string>>;
 }

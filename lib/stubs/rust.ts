@@ -23,7 +23,7 @@ export const rust: Recipe = {
   initialName: "stator-stubs",
   nameIs: "a crate of Rust, such as team-stubs",
   isName: (name) => /^[a-z][a-z\d_-]{0,63}$/i.test(name) && !RESERVED.has(crate(name)),
-  lacks: [],
+  lacks: ["grpc.health.v1"],
   target: () => ({}),
   tools: () => ({
     title: `protoc-gen-prost and protoc-gen-tonic ${PINS.plugins}`,
@@ -54,7 +54,8 @@ export const rust: Recipe = {
   }),
   generators: () =>
     [
-      { title: "protoc-gen-prost", parameter: "" },
+      // With its full name a message can be packed into an Any.
+      { title: "protoc-gen-prost", parameter: "enable_type_names=true" },
       // lib.rs includes what this one writes.
       { title: "protoc-gen-tonic", parameter: "no_include=true" },
     ].map(({ title, parameter }) => ({
@@ -65,6 +66,7 @@ export const rust: Recipe = {
       under: "src",
       probe: { command: { words: [`{tools}/bin/${title}`, "--version"] }, expected: PINS.plugins },
     })),
+  descriptors: "src/contracts.binpb",
   files: (project) => ({
     "Cargo.toml": projectFile(project),
     "src/lib.rs": library(project),
@@ -123,7 +125,11 @@ function library({ packages, served, version }: Project): string {
   }
   // The code and its comments are as the contracts have them, not as a linter of Rust would.
   const head = `//! Contracts of Stator ${version}: a module for each package.\n#![allow(clippy::all, rustdoc::all)]\n\n`;
-  return head + printModules(root, new Set(served), "");
+  const descriptors = `/// All of them as an encoded FileDescriptorSet: for reflection, and for JSON, which prost itself has not.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("contracts.binpb");
+
+`;
+  return head + descriptors + printModules(root, new Set(served), "");
 }
 
 function printModules({ inner }: Modules, served: ReadonlySet<string>, indent: string): string {

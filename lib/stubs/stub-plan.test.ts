@@ -86,6 +86,16 @@ describe("what is generated", () => {
     ]);
   });
 
+  test("descriptors for programs are the contracts without their comments, where no generated code carries them", () => {
+    const { recipe, descriptors, image } = plan("rust");
+    const { file } = fromBinary(FileDescriptorSetSchema, descriptors);
+    expect(file.map(({ name }) => name)).toEqual(
+      fromBinary(FileDescriptorSetSchema, image).file.map(({ name }) => name),
+    );
+    expect(file.filter(({ sourceCodeInfo }) => sourceCodeInfo !== undefined)).toEqual([]);
+    expect(plan("rust").files["src/lib.rs"]).toContain(`include_bytes!("${path.basename(recipe.descriptors!)}")`);
+  });
+
   test.each(LANGUAGES)("a package for %s has its name, a README and an example", (language) => {
     for (const foreign of [false, true]) {
       const { files, project } = plan(language, undefined, foreign);

@@ -1,7 +1,8 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   CodeGeneratorRequestSchema,
   type FileDescriptorProto,
+  type FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
   FileOptionsSchema,
 } from "@bufbuild/protobuf/wkt";
@@ -29,6 +30,8 @@ export interface StubPlan {
   readonly sources: readonly string[];
   /** A FileDescriptorSet of them and all that they import, with the options of the language. */
   readonly image: Uint8Array;
+  /** The same without comments, for programs that read contracts while they run. */
+  readonly descriptors: Uint8Array;
   /** Files that no tool makes, by path in the package. */
   readonly files: Readonly<Record<string, string>>;
   /** A CodeGeneratorRequest with this parameter. */
@@ -62,8 +65,9 @@ export function planStubs(wish: StubWish, contracts: Uint8Array, version: string
       CodeGeneratorRequestSchema,
       create(CodeGeneratorRequestSchema, { fileToGenerate: sources, parameter, protoFile: needed }),
     );
-  const image = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: needed }));
-  return { recipe, project, sources, image, files: recipe.files(project), request };
+  const image = printImage(needed);
+  const descriptors = printImage(needed.map(({ sourceCodeInfo: _, ...file }) => file));
+  return { recipe, project, sources, image, descriptors, files: recipe.files(project), request };
 }
 
 function readImage(contracts: Uint8Array): FileDescriptorProto[] {
@@ -75,6 +79,10 @@ function readImage(contracts: Uint8Array): FileDescriptorProto[] {
   }
   if (file.some((each) => each.package.startsWith("stator."))) return file;
   throw new StatorError("CORRUPT", { what: "The image of the contracts", detail: "it has no package of Stator" });
+}
+
+function printImage(file: readonly MessageInitShape<typeof FileDescriptorProtoSchema>[]): Uint8Array {
+  return toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [...file] }));
 }
 
 function isWanted(proto: string, { lacks }: Recipe, foreign: boolean): boolean {

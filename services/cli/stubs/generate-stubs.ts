@@ -77,6 +77,8 @@ async function writePackage(plan: StubPlan, workshop: Workshop): Promise<void> {
     await (generator.kind === "plugin" ? runPlugin : runCompiler)(generator, plan, workshop);
   }
   for (const [name, text] of Object.entries(plan.files)) writeNew(workshop.scratch, name, text);
+  const { descriptors } = plan.recipe;
+  if (descriptors !== undefined) writeNew(workshop.scratch, descriptors, plan.descriptors);
 }
 
 async function checkVersion({ title, probe }: Generator, workshop: Workshop): Promise<void> {
@@ -118,8 +120,8 @@ function unusable(tool: string, detail: string, { tools }: Workshop): StatorErro
   return new StatorError("TOOL_UNUSABLE", { tool, detail, hint: `Delete ${tools} and try again: it is made anew.` });
 }
 
-function writeNew(folder: string, name: string, text: string): void {
+function writeNew(folder: string, name: string, content: string | Uint8Array): void {
   const file = path.join(folder, name);
   mkdirSync(path.dirname(file), { recursive: true });
-  writeFileSync(file, text, { flag: "wx" });
+  writeFileSync(file, content, { flag: "wx" });
 }
