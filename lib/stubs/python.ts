@@ -2,7 +2,17 @@ import { readme } from "./readme.ts";
 import type { Project, Recipe } from "./recipe.ts";
 
 // Newer generated code does not load beside tritonclient 2.73, which holds protobuf below 7.
-const PINS = { grpcio: "1.81.1", protobuf: "6.33.6", typing_extensions: "4.16.0", setuptools: "80.9.0" } as const;
+const PINS = {
+  ...{ grpcio: "1.81.1", protobuf: "6.33.6", "googleapis-common-protos": "1.76.0" },
+  ...{ typing_extensions: "4.16.0", setuptools: "80.9.0" },
+} as const;
+// What a package depends on. The tools have it too, so that a package that was made runs beside them as it lies there.
+const DEPENDENCIES = [
+  ...["grpcio", "grpcio-health-checking", "grpcio-reflection", "grpcio-status"].map(
+    (name) => `${name}==${PINS.grpcio}`,
+  ),
+  ...(["protobuf", "googleapis-common-protos"] as const).map((name) => `${name}==${PINS[name]}`),
+];
 const COMPILER = ["python3", "-m", "grpc_tools.protoc"] as const;
 const ENV = { PYTHONPATH: "{tools}", PYTHONDONTWRITEBYTECODE: "1" } as const;
 
@@ -33,7 +43,7 @@ export const python: Recipe = {
         words: [
           ...["python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"],
           ...["--no-deps", "--only-binary=:all:", "--target", "{tools}"],
-          ...[`grpcio-tools==${PINS.grpcio}`, `grpcio==${PINS.grpcio}`, `protobuf==${PINS.protobuf}`],
+          ...[`grpcio-tools==${PINS.grpcio}`, ...DEPENDENCIES],
           ...[`typing_extensions==${PINS.typing_extensions}`, `setuptools==${PINS.setuptools}`],
         ],
       },
@@ -84,12 +94,7 @@ name = "${name}"
 version = "${version}"
 requires-python = ">=3.10"
 dependencies = [
-  "grpcio==${PINS.grpcio}",
-  "grpcio-health-checking==${PINS.grpcio}",
-  "grpcio-reflection==${PINS.grpcio}",
-  "grpcio-status==${PINS.grpcio}",
-  "protobuf==${PINS.protobuf}",
-]
+${DEPENDENCIES.map((each) => `  "${each}",\n`).join("")}]
 
 [tool.setuptools.packages.find]
 where = ["src"]

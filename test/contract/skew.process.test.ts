@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { root } from "../../tools/run-tool.ts";
 import { openCommit } from "../support/commit.ts";
 import { type CorpusTrees, startCorpusCluster } from "../support/corpus-cluster.ts";
-import { CORPUS, runCorpus, TYPESCRIPT_RUNNER } from "../support/corpus-runner.ts";
+import { CORPUS, runCorpus } from "../support/corpus-runner.ts";
+import { openRunner } from "../support/open-runner.ts";
 import { CACHE_FOLDER } from "../support/packages.ts";
 import { folderOf, newestReleases, releaseMissing } from "../support/releases.ts";
 import { IS_LONG } from "../support/seeds.ts";
@@ -32,7 +33,7 @@ describe.each(newestReleases())("beside $version", (release) => {
     const released = folderOf(release, "test/contract/corpus");
     const cluster = await startCorpusCluster(treesOf(built));
     try {
-      const { failed, passed } = await runCorpus(TYPESCRIPT_RUNNER, [CORPUS, cluster.targetsFile]);
+      const { failed, passed } = await runCorpus(await openRunner("typescript"), [CORPUS, cluster.targetsFile]);
       // What is promised since then is nobody's promise there.
       const promised = new Set(namesOf(released ?? CORPUS));
       expect(failed.filter(({ name }) => promised.has(name))).toEqual([]);

@@ -5,6 +5,14 @@ import { root } from "../../tools/run-tool.ts";
 /** Where the golden corpus is. */
 export const CORPUS = path.join(root, "test/contract/corpus");
 
+/** A runner that can be started. */
+export interface CorpusRunner {
+  /** The command before the folder of the corpus. */
+  readonly argv: readonly [command: string, ...args: string[]];
+  /** Variables that it needs. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
 /** A case that did not pass. */
 export interface CorpusRemark {
   /** Of the case. */
@@ -27,18 +35,12 @@ export interface CorpusRun {
   readonly skipped: readonly CorpusRemark[];
 }
 
-/** The command of the runner in TypeScript, before the folder of the corpus and the file of targets. */
-export const TYPESCRIPT_RUNNER = [process.execPath, path.join(root, "test/contract/typescript/runner.ts")] as const;
-
 /**
  * Runs a runner with the folder of a corpus and a file of targets to its end. Rejects when it does not end with a summary, with
  * what it wrote.
  */
-export async function runCorpus(
-  [command, ...before]: readonly [command: string, ...args: string[]],
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<CorpusRun> {
+export async function runCorpus({ argv, env }: CorpusRunner, args: readonly string[]): Promise<CorpusRun> {
+  const [command, ...before] = argv;
   const child = spawn(command, [...before, ...args], { cwd: root, env: { ...process.env, ...env } });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (output += text.toString()));

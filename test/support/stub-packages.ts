@@ -17,7 +17,7 @@ interface Toolchain {
   /** Runs the example; arguments follow. */
   readonly example: readonly string[];
   /** Variables for all of it. */
-  env?(made: StubPackage): Record<string, string>;
+  env?(made: Pick<StubPackage, "folder" | "tools">): Record<string, string>;
 }
 
 const TOOLCHAINS: Readonly<Record<Language, Toolchain>> = {
@@ -76,13 +76,21 @@ export const STUBS_MISSING: Readonly<Record<Language, string>> = Object.fromEntr
 /** A package of stubs as a test uses it. */
 export interface BuiltStubs extends StubPackage {
   /** Variables that its programs need. */
-  readonly env: Record<string, string>;
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** Makes a package with the contracts of others too, as a user would. */
 export async function makeStubs(language: Language, out: string, foreign = true): Promise<BuiltStubs> {
   const made = await generateStubs({ language, out, foreign });
-  return { ...made, env: TOOLCHAINS[language].env?.(made) ?? {} };
+  return { ...made, env: stubEnvironment(language, made) };
+}
+
+/** Variables that what uses a package needs. `folder` is where the package is, `tools` where those of its language are. */
+export function stubEnvironment(
+  language: Language,
+  made: Pick<StubPackage, "folder" | "tools">,
+): Readonly<Record<string, string>> {
+  return TOOLCHAINS[language].env?.(made) ?? {};
 }
 
 /** Builds it. Throws with what the compiler said. */

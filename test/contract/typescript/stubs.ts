@@ -1,8 +1,10 @@
 import { readdirSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import { createRegistry, type DescFile } from "@bufbuild/protobuf";
 
-/** The only place that says where the generated code is: a folder of what protoc-gen-es writes. */
-const FOLDER = new URL("../../../gen/ts/", import.meta.url);
+const { CORPUS_STUBS } = process.env;
+/** The only place that says where the generated code is: a package of stubs that was built, or what Stator itself uses. */
+const FOLDER = CORPUS_STUBS ? pathToFileURL(`${CORPUS_STUBS}/`) : new URL("../../../gen/ts/", import.meta.url);
 
 const names = readdirSync(FOLDER, { recursive: true, encoding: "utf8" }).filter((name) => /_pb\.[jt]s$/.test(name));
 const modules = await Promise.all(names.map((name) => import(new URL(name, FOLDER).href)));
